@@ -1,0 +1,214 @@
+//! Deployments: config type `component`, key `NAME@VERSION`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::descriptor::Descriptor;
+
+/// The config type of deployments.
+pub const COMPONENT_TYPE: &str = "component";
+
+/// The SHA-256 of a component's bytes; as text `sha256:` and 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+/// A text that is no [`Digest`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is `sha256:` and 64 lower-case hexadecimal digits")]
+pub struct NotADigest;
+
+impl Digest {
+    /// Takes the result of a SHA-256.
+    pub fn from_sha256(bytes: [u8; 32]) -> Self {
+        Digest(bytes)
+    }
+
+    /// The 64 hexadecimal digits, fit for a file name.
+    pub fn to_hex(self) -> String {
+        use fmt::Write;
+        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    /// The first 12 digits, for people and for `weir-from`.
+    pub fn short(self) -> String {
+        self.to_hex()[..12].to_owned()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.to_hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        let hex = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
+        if hex.len() != 64 {
+            return Err(NotADigest);
+        }
+        let digit = |c: u8| match c {
+            b'0'..=b'9' => Ok(c - b'0'),
+            b'a'..=b'f' => Ok(c - b'a' + 10),
+            _ => Err(NotADigest),
+        };
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Ok(Digest(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Which component: as entries name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ComponentRef {
+    /// The deployment's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+impl ComponentRef {
+    /// The config key of the deployment: `NAME@VERSION`.
+    pub fn key(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+}
+
+/// A component under a name and version, with its grants and limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ComponentRecord {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// The version of `weir:processor` that it was built against, for example `0.1.0`.
+    pub world: String,
+    /// The optional exports of the world that it has, for example `setup`.
+    #[serde(default)]
+    pub exports: Vec<String>,
+    /// What it says of itself.
+    pub descriptor: Descriptor,
+    /// What it may reach outside of its queues, by name; nothing unless granted.
+    #[serde(default)]
+    pub grants: Vec<String>,
+    /// Its bounds.
+    #[serde(default)]
+    pub limits: ComponentLimits,
+    /// Messages of each input handled side by side, in place of the descriptor's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Messages held unsettled by each consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u32>,
+    /// How failed messages are tried again.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+}
+
+/// Bounds of one instance and of one call of `handle`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ComponentLimits {
+    /// Linear memory of an instance.
+    pub memory_bytes: u64,
+    /// A whole `handle`, waiting for replies included.
+    pub time_ms: u64,
+    /// Messages sent by one `handle`.
+    pub sends_count: u32,
+    /// Bodies and properties sent by one `handle`.
+    pub sends_bytes: u64,
+    /// Log lines of one minute.
+    pub log_bytes_per_minute: u64,
+}
+
+impl Default for ComponentLimits {
+    fn default() -> Self {
+        // 64 MiB of memory carry JSON work on bodies of 4 MiB; the others bound what one message can cost its neighbours.
+        ComponentLimits {
+            memory_bytes: 64 << 20,
+            time_ms: 60_000,
+            sends_count: 1_000,
+            sends_bytes: 16 << 20,
+            log_bytes_per_minute: 1 << 20,
+        }
+    }
+}
+
+/// How failed messages are tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct RetryPolicy {
+    /// Attempts in all; then the message goes to the dead letters.
+    pub attempts_count: u32,
+    /// The wait after the first failure; it doubles.
+    pub first_wait_ms: u64,
+    /// The longest wait.
+    pub longest_wait_ms: u64,
+    /// All waits of one message together.
+    pub waiting_ms: u64,
+    /// How long a message may be answered with `busy` before it is given back to its queue.
+    pub busy_ms: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy { attempts_count: 5, first_wait_ms: 1_000, longest_wait_ms: 30_000, waiting_ms: 300_000, busy_ms: 600_000 }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_read_as_they_are_printed() {
+        let digest = Digest::from_sha256([0xab; 32]);
+        assert_eq!(digest.to_string(), format!("sha256:{}", "ab".repeat(32)));
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.short(), "abababababab");
+        assert_eq!("sha256:12".parse::<Digest>(), Err(NotADigest));
+        assert_eq!("é".repeat(32).parse::<Digest>(), Err(NotADigest));
+    }
+
+    #[test]
+    fn a_record_with_only_the_needed_fields_has_the_defaults() {
+        let text = format!(
+            r#"{{"digest": "sha256:{}", "size-bytes": 1, "world": "0.1.0", "descriptor": {{"schema": 1}}, "limits": {{"time-ms": 5}}}}"#,
+            "00".repeat(32)
+        );
+        let record: ComponentRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(record.limits, ComponentLimits { time_ms: 5, ..Default::default() });
+        assert_eq!(record.retry.attempts_count, 5);
+    }
+}

@@ -1,0 +1,14 @@
+//! What several crates read and write as config values: serde lives here and in `protocol`.
+
+mod component;
+mod descriptor;
+mod entry;
+mod status;
+
+pub use component::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, ComponentRef, Digest, NotADigest, RetryPolicy};
+pub use descriptor::{
+    ConsumerSpec, Descriptor, DescriptorError, GrantSpec, MAX_DESCRIPTOR_BYTES, Named, ParameterKind, ParameterSpec, ProducerSpec,
+    RequestSpec,
+};
+pub use entry::{Entry, entry_type, processor_of_entry_type};
+pub use status::{HostStatus, ProcessorState, ProcessorStatus, STATUS_TOPIC_NAME};

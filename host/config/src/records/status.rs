@@ -1,0 +1,84 @@
+//! What a host tells of itself, every 5 s on `notify:TOPICSPACE:weir-status`.
+
+use serde::{Deserialize, Serialize};
+
+use super::component::ComponentRef;
+
+/// The name of the topic (class `notify`) on which hosts report.
+pub const STATUS_TOPIC_NAME: &str = "weir-status";
+
+/// The summary of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HostStatus {
+    /// The host's id: different for each process.
+    pub host: String,
+    /// Weir's version.
+    pub version: String,
+    /// When the host started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// When this was said, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// The version of the configuration that it works by.
+    pub config_version: u64,
+    /// Its processors, by name and variant.
+    pub processors: Vec<ProcessorStatus>,
+}
+
+/// What a variant of a processor is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcessorState {
+    /// Being fetched, compiled and configured.
+    Starting,
+    /// Taking messages.
+    Running,
+    /// Intake is stopped by an operator.
+    Paused,
+    /// Cannot work now, and is tried again.
+    Failing,
+    /// Cannot work until somebody changes something.
+    Broken,
+    /// Finishing its messages.
+    Stopping,
+}
+
+/// One variant of one processor in one host. Counters count from the host's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ProcessorStatus {
+    /// The processor's name.
+    pub processor: String,
+    /// The key of its entry.
+    pub variant: String,
+    /// The flow, where the variant belongs to one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// What runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentRef>,
+    /// What it is doing.
+    pub state: ProcessorState,
+    /// Messages settled.
+    pub handled_count: u64,
+    /// Attempts that failed by `retry`, a trap or the time limit.
+    pub failed_count: u64,
+    /// Traps and time-outs among them.
+    pub trapped_count: u64,
+    /// Messages that went to the dead letters.
+    pub dead_count: u64,
+    /// Messages sent.
+    pub sent_count: u64,
+    /// Messages dropped because nobody consumes the output.
+    pub dropped_count: u64,
+    /// Messages in hand: received and not settled.
+    pub in_hand_count: u64,
+    /// Messages settled in the last report's interval, per second, times 1000.
+    pub rate_per_1000_s: u64,
+    /// The newest error, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it happened, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_ms: Option<u64>,
+}

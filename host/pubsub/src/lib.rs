@@ -1,0 +1,29 @@
+//! Topics, messages and the brokers that carry them.
+//!
+//! | class | durable | who gets a message | queue made by | queue deleted by |
+//! |---|---|---|---|---|
+//! | `flow` | yes | one consumer of each subscription | flow service | flow service |
+//! | `request` | no | one consumer of each subscription | as `flow` | as `flow` |
+//! | `response` | no | every subscriber | the subscriber | the broker, when the subscriber goes |
+//! | `notify` | no | every subscriber | as `response` | as `response` |
+
+mod backend;
+pub mod embedded;
+mod error;
+mod limits;
+mod message;
+mod request;
+mod retry;
+mod topic;
+
+pub use backend::{
+    Backend, Browsed, Consumer, ConsumerOptions, Delivery, Output, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing,
+};
+pub use error::{PubsubError, Result};
+pub use limits::Limits;
+pub use message::{
+    CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
+};
+pub use request::{Replies, Requester};
+pub use retry::Backoff;
+pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};

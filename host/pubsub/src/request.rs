@@ -1,0 +1,174 @@
+//! Requests and their answers over any backend: bind first, then ask; answers are found by the property `id`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::backend::{Backend, Consumer, ConsumerOptions, Producer};
+use crate::error::{PubsubError, Result};
+use crate::message::{CORRELATION_ID, Message, MessageId, WEIR_PART};
+use crate::topic::{Subscription, Topic};
+
+/// Parts of one answer that may wait for their reader; a reader further behind loses the answer.
+const BUFFERED_PARTS: usize = 1024;
+
+type Waiting = Arc<Mutex<HashMap<String, mpsc::Sender<Message>>>>;
+
+/// Sends requests to one topic and takes the answers from another.
+///
+/// Any number of requests may be under way; each takes only the answers that carry its own `id`. Dropping it ends its subscription.
+pub struct Requester {
+    producer: Box<dyn Producer>,
+    request_topic: Topic,
+    waiting: Waiting,
+    reader: JoinHandle<()>,
+}
+
+impl Requester {
+    /// Binds the subscription to the answers, so that a request sent from now on cannot lose its answer. `name` tells people who reads.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn connect(backend: &dyn Backend, request_topic: &Topic, response_topic: &Topic, name: &Subscription) -> Result<Self> {
+        let answers = backend.consumer(response_topic, name, ConsumerOptions::default()).await?;
+        let producer = backend.producer(request_topic).await?;
+        let waiting = Waiting::default();
+        let reader = tokio::spawn(read_answers(answers, waiting.clone()));
+        Ok(Requester { producer, request_topic: request_topic.clone(), waiting, reader })
+    }
+
+    /// Asks and waits for the answer; of an answer in parts, the last one.
+    ///
+    /// # Errors
+    /// `TimedOut`, and as [`Producer::publish`].
+    ///
+    /// # Cancel safety
+    /// The request may be worked on all the same; its answer is dropped.
+    pub async fn request(&self, message: Message, timeout: Duration) -> Result<Message> {
+        let mut replies = self.begin(message, timeout).await?;
+        let mut last = None;
+        while let Some(part) = replies.next().await? {
+            last = Some(part);
+        }
+        last.ok_or_else(|| PubsubError::Unavailable { reason: "the answer ended without a part".to_owned() })
+    }
+
+    /// Asks and returns at once; the answer's parts are read from what is returned. The request expires with its time.
+    ///
+    /// # Errors
+    /// As [`Producer::publish`].
+    pub async fn begin(&self, mut message: Message, timeout: Duration) -> Result<Replies> {
+        let id = MessageId::random(&mut rand::rng()).to_string();
+        let (sender, parts) = mpsc::channel(BUFFERED_PARTS);
+        lock(&self.waiting).insert(id.clone(), sender);
+        let replies = Replies {
+            id: id.clone(),
+            parts,
+            waiting: self.waiting.clone(),
+            deadline: Instant::now() + timeout,
+            timeout,
+            topic: self.request_topic.clone(),
+            state: State::Open,
+        };
+        message.properties.set(CORRELATION_ID, id);
+        message.expires_in = Some(timeout);
+        self.producer.publish(message).await?;
+        Ok(replies)
+    }
+}
+
+impl Drop for Requester {
+    fn drop(&mut self) {
+        self.reader.abort();
+        lock(&self.waiting).clear();
+    }
+}
+
+#[derive(PartialEq)]
+enum State {
+    Open,
+    Ended,
+}
+
+/// The answer to one request, part by part.
+pub struct Replies {
+    id: String,
+    parts: mpsc::Receiver<Message>,
+    waiting: Waiting,
+    deadline: Instant,
+    timeout: Duration,
+    topic: Topic,
+    state: State,
+}
+
+impl Replies {
+    /// The next part; `None` after the last one.
+    ///
+    /// # Errors
+    /// `TimedOut` when the time of the request is up; `Unavailable` when the subscription was lost. Both end the answer.
+    ///
+    /// # Cancel safety
+    /// No part is lost.
+    pub async fn next(&mut self) -> Result<Option<Message>> {
+        if self.state == State::Ended {
+            return Ok(None);
+        }
+        let part = tokio::time::timeout_at(self.deadline, self.parts.recv()).await;
+        match part {
+            Ok(Some(message)) => {
+                if message.properties.get(WEIR_PART) != Some("more") {
+                    self.state = State::Ended;
+                }
+                Ok(Some(message))
+            }
+            Ok(None) => {
+                self.state = State::Ended;
+                Err(PubsubError::Unavailable { reason: "the subscription to the answers was lost".to_owned() })
+            }
+            Err(_) => {
+                self.state = State::Ended;
+                Err(PubsubError::TimedOut { topic: self.topic.to_string(), waited_ms: self.timeout.as_millis() as u64 })
+            }
+        }
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        lock(&self.waiting).remove(&self.id);
+    }
+}
+
+async fn read_answers(answers: Box<dyn Consumer>, waiting: Waiting) {
+    loop {
+        match answers.receive().await {
+            Ok(delivery) => hand_over(delivery.message, &waiting),
+            Err(PubsubError::Lagged { missed_count }) => {
+                tracing::warn!(missed_count, "answers were missed");
+            }
+            Err(error) => {
+                tracing::debug!(%error, "subscription to answers ended");
+                lock(&waiting).clear();
+                return;
+            }
+        }
+    }
+}
+
+fn hand_over(message: Message, waiting: &Waiting) {
+    let Some(id) = message.properties.get(CORRELATION_ID) else { return };
+    let mut waiting = lock(waiting);
+    let Some(requester) = waiting.get(id) else { return };
+    if requester.try_send(message.clone()).is_err() {
+        let id = id.to_owned();
+        waiting.remove(&id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

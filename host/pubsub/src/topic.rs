@@ -1,0 +1,327 @@
+//! Topics, their classes, and the queues that subscriptions make of them.
+//!
+//! The class alone decides how a topic is stored, shared and cleaned up; nobody passes a "consumer type".
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Longest queue name on the wire ([`Queue::wire_name`]), in bytes: the limit of AMQP 0-9-1's short strings.
+pub const MAX_QUEUE_NAME_BYTES: usize = 255;
+
+/// What a topic promises about storage, sharing and cleaning up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Durable; one consumer of each subscription gets a message; the flow service makes and deletes the queue.
+    Flow,
+    /// Not durable; one consumer of each subscription gets a message; made and deleted like `flow`.
+    Request,
+    /// Not durable; every subscriber gets a message; its queue comes and goes with the subscriber.
+    Response,
+    /// As `response`, for signals instead of answers.
+    Notify,
+}
+
+impl Class {
+    /// All classes, in the order of the wire document.
+    pub const ALL: [Class; 4] = [Class::Flow, Class::Request, Class::Response, Class::Notify];
+
+    /// The class's name, as in `class:topicspace:name`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Flow => "flow",
+            Class::Request => "request",
+            Class::Response => "response",
+            Class::Notify => "notify",
+        }
+    }
+
+    /// Whether messages survive a restart of the broker.
+    pub fn is_durable(self) -> bool {
+        self == Class::Flow
+    }
+
+    /// Whether consumers of one subscription share a queue that somebody made for them, as opposed to each having one of its own.
+    pub fn has_queues(self) -> bool {
+        matches!(self, Class::Flow | Class::Request)
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is wrong with the text of a topic, subscription or queue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Not of the form `class:topicspace:name`.
+    #[error("`{text}` is not a topic: write it as class:topicspace:name, for example flow:tg:text-load:default")]
+    NotATopic {
+        /// The text as given, cut.
+        text: String,
+    },
+    /// A class that does not exist.
+    #[error("topic `{text}` has the unknown class `{class}`: it must be flow, request, response or notify")]
+    UnknownClass {
+        /// The text as given, cut.
+        text: String,
+        /// The class as given, cut.
+        class: String,
+    },
+    /// A character that names cannot hold.
+    #[error("{what} `{text}` holds {character:?}, which is not allowed there")]
+    BadCharacter {
+        /// What kind of name it is.
+        what: &'static str,
+        /// The text as given, cut, control characters escaped.
+        text: String,
+        /// The offending character.
+        character: char,
+    },
+    /// An empty name.
+    #[error("{what} must not be empty")]
+    Empty {
+        /// What kind of name it is.
+        what: &'static str,
+    },
+    /// A queue whose name on the wire is too long.
+    #[error(
+        "the queue name `{text}...` has {actual_bytes} bytes, of at most {MAX_QUEUE_NAME_BYTES}: shorten the topic, the processor's name or its variant"
+    )]
+    TooLong {
+        /// The beginning of the name.
+        text: String,
+        /// How long it is.
+        actual_bytes: usize,
+    },
+}
+
+/// The beginning of an outside text, fit for an error message: at most 80 characters, control characters escaped.
+fn cut(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_default).collect()
+}
+
+fn check_characters(what: &'static str, text: &str, forbidden: &[char]) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    match text.chars().find(|c| c.is_control() || forbidden.contains(c)) {
+        Some(character) => Err(NameError::BadCharacter { what, text: cut(text), character }),
+        None => Ok(()),
+    }
+}
+
+/// A queue identifier, `class:topicspace:name`, split at the first two colons only: names may hold `:` but not `*` or `#`.
+///
+/// Cloning is cheap.
+#[derive(Clone)]
+pub struct Topic {
+    text: Arc<str>,
+    class: Class,
+    name_start: usize,
+}
+
+impl Topic {
+    /// Makes a topic of its parts.
+    ///
+    /// # Errors
+    /// As [`Topic::from_str`].
+    pub fn new(class: Class, topicspace: &str, name: &str) -> Result<Self, NameError> {
+        format!("{class}:{topicspace}:{name}").parse()
+    }
+
+    /// The class.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The topicspace: who shares the broker under one name (`tg` unless set).
+    pub fn topicspace(&self) -> &str {
+        &self.text[self.class.as_str().len() + 1..self.name_start - 1]
+    }
+
+    /// What follows the second colon.
+    pub fn name(&self) -> &str {
+        &self.text[self.name_start..]
+    }
+
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for Topic {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let mut parts = text.splitn(3, ':');
+        let (Some(class_text), Some(space), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(NameError::NotATopic { text: cut(text) });
+        };
+        let Some(class) = Class::ALL.into_iter().find(|c| c.as_str() == class_text) else {
+            return Err(NameError::UnknownClass { text: cut(text), class: cut(class_text) });
+        };
+        check_characters("the topicspace of a topic", space, &['*', '#', '.', '/'])?;
+        check_characters("the name of a topic", name, &['*', '#'])?;
+        Ok(Topic { text: text.into(), class, name_start: class_text.len() + space.len() + 2 })
+    }
+}
+
+impl PartialEq for Topic {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Topic {}
+
+impl Hash for Topic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl PartialOrd for Topic {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Topic {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Topic({})", self.text)
+    }
+}
+
+/// Who reads a topic: `{processor}--{variant}--{spec}` for flow processors. Cloning is cheap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subscription(Arc<str>);
+
+impl Subscription {
+    /// The subscription of one input of a flow processor.
+    ///
+    /// # Errors
+    /// As [`Subscription::from_str`].
+    pub fn of_processor(processor: &str, variant: &str, spec: &str) -> Result<Self, NameError> {
+        format!("{processor}--{variant}--{spec}").parse()
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Subscription {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        check_characters("a subscription", text, &['*', '#'])?;
+        Ok(Subscription(text.into()))
+    }
+}
+
+impl fmt::Display for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A queue: one subscription of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Queue {
+    topic: Topic,
+    subscription: Subscription,
+}
+
+impl Queue {
+    /// Makes a queue's name of its parts.
+    ///
+    /// # Errors
+    /// [`NameError::TooLong`] when its name on the wire has more than [`MAX_QUEUE_NAME_BYTES`].
+    pub fn new(topic: Topic, subscription: Subscription) -> Result<Self, NameError> {
+        let queue = Queue { topic, subscription };
+        let name = queue.wire_name();
+        if name.len() > MAX_QUEUE_NAME_BYTES {
+            return Err(NameError::TooLong { text: cut(&name), actual_bytes: name.len() });
+        }
+        Ok(queue)
+    }
+
+    /// The topic that it is fed from.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// The subscription that it serves.
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// Its name on brokers: `TOPICSPACE.CLASS.NAME.SUBSCRIPTION`.
+    pub fn wire_name(&self) -> String {
+        let topic = &self.topic;
+        format!("{}.{}.{}.{}", topic.topicspace(), topic.class(), topic.name(), self.subscription)
+    }
+}
+
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.subscription, self.topic)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_split_at_the_first_two_colons_only() {
+        let topic: Topic = "flow:tg:text-load:default".parse().unwrap();
+        assert_eq!((topic.class(), topic.topicspace(), topic.name()), (Class::Flow, "tg", "text-load:default"));
+        assert_eq!(topic.to_string(), "flow:tg:text-load:default");
+    }
+
+    #[test]
+    fn faulty_topics_are_named() {
+        let check = |text: &str, word: &str| {
+            let message = text.parse::<Topic>().unwrap_err().to_string();
+            assert!(message.contains(word), "{text:?} gave {message:?}");
+        };
+        check("", "class:topicspace:name");
+        check("flow:tg", "class:topicspace:name");
+        check("queue:tg:x", "`queue`");
+        check("flow::x", "topicspace");
+        check("flow:tg:", "empty");
+        check("flow:tg:a*b", "'*'");
+        check("flow:tg:a\nb", "'\\n'");
+        assert!("x".repeat(10_000).parse::<Topic>().unwrap_err().to_string().len() < 300);
+    }
+
+    #[test]
+    fn a_queue_has_the_name_of_the_wire_and_a_limit_on_it() {
+        let topic: Topic = "flow:tg:load:one".parse().unwrap();
+        let queue = Queue::new(topic.clone(), Subscription::of_processor("chunker", "one", "input").unwrap()).unwrap();
+        assert_eq!(queue.wire_name(), "tg.flow.load:one.chunker--one--input");
+        let long = Subscription::of_processor("chunker", &"v".repeat(300), "input").unwrap();
+        assert!(matches!(Queue::new(topic, long), Err(NameError::TooLong { actual_bytes: 333, .. })));
+    }
+}

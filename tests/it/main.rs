@@ -1,0 +1,13 @@
+//! What crosses crates, in one binary: a module per topic.
+
+mod cli;
+mod config;
+mod conformance;
+mod crash;
+mod delivery;
+mod docs;
+mod flow;
+mod gateway;
+mod sandbox;
+mod sdk;
+mod tidy;
