@@ -1,0 +1,50 @@
+# Every command that the project knows. `./just` alone lists them; `./just NAME` runs one on a machine where nothing was set up.
+
+export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Start a Weir, split a folder of real documents in two flows, check and print the result (default: this repository and the system's licences)
+demo *FOLDER: release
+    python3 demo/demo.py --weir "{{ target }}/release/weir" --components "{{ target }}/wasm32-wasip2/guest" {{ FOLDER }}
+
+# Build the binary and the plugins as they ship
+release:
+    cargo build --release -p weir-cli
+    cargo build --profile guest --target wasm32-wasip2 -p weir-splitter
+
+# Build everything for development
+build:
+    cargo build --all-targets
+
+# Format the code
+fmt:
+    cargo fmt
+
+# Check format and lints
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo clippy --profile guest --target wasm32-wasip2 -p weir-guests -p weir-splitter --examples --lib -- -D warnings
+
+# Run all checks and all tests: what CI runs
+test: lint
+    cargo build --bins
+    cargo test
+    cargo test -p weir-splitter
+
+# Run one test or those whose names hold FILTER, without the lints
+test-only FILTER:
+    cargo build --bins
+    cargo test {{ FILTER }}
+
+# Licences, sources and banned crates (needs cargo-deny)
+deny:
+    cargo deny check bans licenses sources
+
+# Run the benches of bench/README.md
+bench *ARGS:
+    cargo run --release -p weir-bench -- {{ ARGS }}
