@@ -13,7 +13,7 @@ demo *FOLDER: release
 
 # Build the binary and the plugins as they ship
 release:
-    cargo build --release -p weir-cli
+    cargo build --release --bins
     cargo build --profile guest --target wasm32-wasip2 -p weir-splitter
 
 # Build everything for development
@@ -47,4 +47,5 @@ deny:
 
 # Run the benches of bench/README.md
 bench *ARGS:
-    cargo run --release -p weir-bench -- {{ ARGS }}
+    cargo build --release --bins
+    "{{ target }}/release/weir-bench" {{ ARGS }}
