@@ -1,0 +1,203 @@
+//! What can go wrong with components and with the host that runs them. Each fault knows whose it is.
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+
+use weir_config::records::{Digest, DescriptorError};
+
+/// The cause of an error, of whatever crate.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// The newest version of `weir:processor` that this host serves; it serves every 0.1.x.
+pub const WORLD_VERSION: &str = "0.1.0";
+
+/// Why the bytes of a file are no component that a host can run. Always the component's fault: deploying it again changes nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComponentFault {
+    /// The file does not begin like WebAssembly.
+    #[error("the file is no WebAssembly (it is {size_bytes} bytes and begins with {found}): give the .wasm file that the build made")]
+    NotWasm {
+        /// The first bytes, for people.
+        found: String,
+        /// The size of the file.
+        size_bytes: u64,
+    },
+    /// A core module, not yet a component.
+    #[error(
+        "the file is a core WebAssembly module, not a component: build it for wasm32-wasip2, or make a component of it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// Of a component format that this host does not read.
+    #[error("the file is WebAssembly in a format that this host does not know (layer {layer}, version {version}): build it with current tools")]
+    UnknownFormat {
+        /// 0 for modules, 1 for components.
+        layer: u16,
+        /// The version of that layer.
+        version: u16,
+    },
+    /// The file ends too early.
+    #[error("the file is cut off: more was expected at its end, byte {offset}; copy or build it again")]
+    Truncated {
+        /// Where the file ends.
+        offset: u64,
+    },
+    /// WebAssembly that breaks the rules of its format.
+    #[error("the file is damaged, or uses a feature that this host does not know, at byte {offset}: {problem}")]
+    Invalid {
+        /// Where.
+        offset: u64,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// A component for something else.
+    #[error(
+        "the component does not export `weir:processor/handler` (its exports: {found}): write it with an SDK of Weir, or against the world of wit/processor.wit"
+    )]
+    NoHandler {
+        /// The names of its exports, for people.
+        found: String,
+    },
+    /// Built against a contract that this host does not know.
+    #[error("the component was built against weir:processor {version}; this host serves 0.1.x: build it against an older contract, or update the host")]
+    UnknownVersion {
+        /// The version that it exports.
+        version: String,
+    },
+    /// It does not say what it is.
+    #[error("the component has no section `weir:descriptor`: put a descriptor.json beside its manifest and build it with an SDK of Weir")]
+    NoDescriptor,
+    /// It says two things of itself.
+    #[error("the component has several sections `weir:descriptor` that differ: keep the one that describes the whole")]
+    TwoDescriptors,
+    /// What it says of itself is not usable.
+    #[error("the section `weir:descriptor` of the component is not usable")]
+    Descriptor(#[source] DescriptorError),
+}
+
+/// Whose fault an error is, and so who can mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The component's author.
+    Component,
+    /// Who deployed it or wrote the flow.
+    Deployment,
+    /// The host or what it stands on: it may pass.
+    Host,
+}
+
+/// Why a host cannot start, or cannot run a component.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The WebAssembly engine cannot be made.
+    #[error("the WebAssembly engine cannot be made for {instances_count} instances")]
+    Engine {
+        /// How many instances its pool was asked for.
+        instances_count: u32,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The folder of compiled code cannot be used.
+    #[error("the folder {} for compiled code cannot be used", path.display())]
+    CodeCache {
+        /// Which folder or file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The bytes of a component are not there (yet).
+    #[error("the component {digest} is not in this host's store: deploy it")]
+    ComponentMissing {
+        /// Which.
+        digest: Digest,
+    },
+    /// The bytes of a component cannot be read, or are not those that its digest names.
+    #[error("the component {digest} cannot be read")]
+    ComponentUnreadable {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The component cannot be run by any host of this version.
+    #[error("the component {digest} cannot be run")]
+    Component {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: ComponentFault,
+    },
+    /// The component does not fit the engine or the contract: a wrong type of `handle`, an import that nobody serves, too many memories.
+    #[error("the component {digest} does not fit this host")]
+    ComponentUnfit {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// An instance cannot be made now.
+    #[error("no instance can be made now")]
+    Instance(#[source] Cause),
+    /// The component refused to be set up.
+    #[error("the component refuses its setup: {reason}")]
+    SetupRefused {
+        /// Its own words.
+        reason: String,
+    },
+    /// The component broke off in its setup.
+    #[error("the component broke off in its setup: {reason}")]
+    SetupFailed {
+        /// What happened.
+        reason: String,
+    },
+    /// The entry does not fit the component.
+    #[error("{problem}")]
+    Entry {
+        /// Which topic or parameter, what is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The broker refuses what the host asks.
+    #[error("the broker does not do what the host needs")]
+    Pubsub(#[from] weir_pubsub::PubsubError),
+}
+
+impl RuntimeError {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } => Blame::Component,
+            RuntimeError::SetupRefused { .. } | RuntimeError::Entry { .. } => Blame::Deployment,
+            RuntimeError::SetupFailed { .. } => Blame::Component,
+            RuntimeError::Engine { .. }
+            | RuntimeError::CodeCache { .. }
+            | RuntimeError::ComponentMissing { .. }
+            | RuntimeError::ComponentUnreadable { .. }
+            | RuntimeError::Instance(_)
+            | RuntimeError::Pubsub(_) => Blame::Host,
+        }
+    }
+
+    /// Whether trying again with nothing changed is of no use.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } | RuntimeError::Entry { .. })
+    }
+}
+
+/// An error with all its causes, as one line.
+#[allow(dead_code, reason = "used by the processors, which come next")]
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
