@@ -64,7 +64,7 @@ pub struct Receipt {
 /// A message as a consumer gets it.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The message; its id is always set.
+    /// The message; its id is always set, except on `response` and `notify` topics, where an absent one stays absent.
     pub message: Message,
     /// To settle it or give it back by.
     pub receipt: Receipt,

@@ -1,1 +1,308 @@
 //! The embedded broker: in process, durable on disk, nothing to install.
+//!
+//! - `queue`, `queues`, `group`: what is in the queues and what operations do to it. No files, no waiting.
+//! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
+//! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
+
+mod broadcast;
+mod consumer;
+mod group;
+mod inbox;
+mod options;
+mod producer;
+mod queue;
+mod queues;
+mod writer;
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use tokio::sync::{Semaphore, oneshot};
+
+pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
+
+use self::broadcast::{BUFFERED_COUNT, Mailbox};
+use self::consumer::{MailboxConsumer, QueueConsumer};
+use self::group::{Operation, Outgoing};
+use self::inbox::Inbox;
+use self::producer::{PERMIT_BYTES, TopicProducer, WAITING_BYTES, lost};
+use self::queue::Place;
+use self::queues::{FIRST_EPHEMERAL, State, closed};
+use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Delivery, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
+use crate::error::{PubsubError, Result};
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::topic::{Queue, Subscription, Topic};
+
+/// A broker inside this process. `flow` queues are durable in one folder; everything else lives in memory.
+///
+/// Every operation on a `flow` queue is answered after it is durable. Settles and publishes that arrive together are written together, by a
+/// thread of its own; a settle with its outputs is one atomic write. Dropping the broker closes it; consumers and producers that
+/// outlive it get `Unavailable`.
+pub struct EmbeddedBroker {
+    shared: Arc<Shared>,
+    report: OpeningReport,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the broker, its ends and its thread share.
+struct Shared {
+    options: EmbeddedOptions,
+    /// Never held while waiting or reading files.
+    state: Mutex<State>,
+    inbox: Inbox,
+    permits: Arc<Semaphore>,
+    groups_count: AtomicU64,
+    operations_count: AtomicU64,
+    bytes_count: AtomicU64,
+}
+
+impl EmbeddedBroker {
+    /// Opens the folder, which is made if it is not there, and locks it until the broker is closed.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing in the folder was changed then.
+    pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
+        let _ = folder;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(options.clone())),
+            options,
+            inbox: Inbox::default(),
+            permits: Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES)),
+            groups_count: AtomicU64::new(0),
+            operations_count: AtomicU64::new(0),
+            bytes_count: AtomicU64::new(0),
+        });
+        let for_thread = shared.clone();
+        let writer = std::thread::Builder::new()
+            .name("weir-log".to_owned())
+            .spawn(move || writer::run(&for_thread))
+            .map_err(|source| OpenError::Io { action: "start the commit thread for", path: folder.to_owned(), source })?;
+        Ok(Arc::new(EmbeddedBroker { shared, report: OpeningReport::default(), writer: Mutex::new(Some(writer)) }))
+    }
+
+    /// What was found when it was opened.
+    pub fn opening_report(&self) -> &OpeningReport {
+        &self.report
+    }
+
+    /// All `flow` and `request` queues with what they hold, in order of topic and subscription.
+    pub fn queues(&self) -> Vec<(Queue, QueueStats)> {
+        let mut all: Vec<_> = lock(&self.shared.state).queues.values().map(|queue| (queue.name.clone(), queue.stats())).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    /// What was committed since it was opened.
+    pub fn commit_stats(&self) -> CommitStats {
+        CommitStats {
+            groups_count: self.shared.groups_count.load(Ordering::Relaxed),
+            operations_count: self.shared.operations_count.load(Ordering::Relaxed),
+            bytes_count: self.shared.bytes_count.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Closes it: what was asked for before is committed, later calls get `Unavailable`, and the folder is free when this returns.
+    ///
+    /// # Cancel safety
+    /// It goes on closing.
+    pub async fn close(&self) {
+        let Some(writer) = self.stop() else { return };
+        // A panic of the thread has been told by its own message.
+        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+    }
+
+    /// Refuses everything from now on; the thread, if it is still to be waited for.
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        self.shared.inbox.close();
+        self.shared.permits.close();
+        lock(&self.shared.state).close();
+        lock(&self.writer).take()
+    }
+}
+
+impl Drop for EmbeddedBroker {
+    fn drop(&mut self) {
+        if let Some(writer) = self.stop() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Reads a message back from the log.
+    fn read(&self, _place: Place) -> Result<Message> {
+        Err(PubsubError::Unavailable { reason: "there is no log".to_owned() })
+    }
+
+    /// Waits for the answer to an operation.
+    async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
+        let (done, outcome) = oneshot::channel();
+        self.submit(operation(done))?;
+        outcome.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    fn submit_settle(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
+        let (done, outcome) = oneshot::channel();
+        match self.submit(Operation::Settle { receipt, outputs, done }) {
+            Ok(()) => outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed(),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
+    fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
+        let mut state = lock(&self.state);
+        if let Err(error) = state.check_open() {
+            return ready(Err(error)).boxed();
+        }
+        let Some(consumer) = state.consumers.get_mut(&receipt.consumer) else { return ready(Ok(Settled::NoLongerHeld)).boxed() };
+        if consumer.settling_count > 0 || outputs.iter().any(|output| output.topic.class().is_durable()) {
+            consumer.settling_count += 1;
+            return self.submit_settle(receipt, outputs);
+        }
+        let mut steps = Vec::new();
+        let outcome = state.decide_settle(&receipt, outputs, &mut steps);
+        let wakes = state.apply(steps);
+        drop(state);
+        wakes.ring();
+        ready(outcome).boxed()
+    }
+}
+
+#[async_trait]
+impl Backend for EmbeddedBroker {
+    fn limits(&self) -> &Limits {
+        &self.shared.options.limits
+    }
+
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
+        let class = spec.queue.topic().class();
+        if !class.has_queues() {
+            return Ok(());
+        }
+        {
+            let mut state = lock(&self.shared.state);
+            state.check_open()?;
+            if !class.is_durable() {
+                return state.create_ephemeral(spec);
+            }
+            if state.check_spec(spec)? {
+                return Ok(());
+            }
+        }
+        self.shared.ask(|done| Operation::Create { spec: spec.clone(), done }).await
+    }
+
+    async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.create_queue(spec).await
+    }
+
+    async fn delete_queue(&self, queue: &Queue) -> Result<()> {
+        {
+            let mut state = lock(&self.shared.state);
+            state.check_open()?;
+            let Some(number) = state.find(queue) else { return Ok(()) };
+            if number >= FIRST_EPHEMERAL {
+                if let Some(gone) = state.remove_queue(number) {
+                    state.bury(gone);
+                }
+                return Ok(());
+            }
+        }
+        self.shared.ask(|done| Operation::Delete { queue: queue.clone(), done }).await
+    }
+
+    async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
+        let state = lock(&self.shared.state);
+        state.check_open()?;
+        Ok(state.find(queue).is_some())
+    }
+
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        let state = lock(&self.shared.state);
+        state.check_open()?;
+        Ok(state.get(queue)?.stats())
+    }
+
+    async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
+        lock(&self.shared.state).check_open()?;
+        Ok(Box::new(TopicProducer { shared: self.shared.clone(), topic: topic.clone() }))
+    }
+
+    async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+        if !topic.class().has_queues() {
+            return self.tap(topic, BUFFERED_COUNT).await;
+        }
+        let not_a_queue = |_| PubsubError::QueueNotFound { queue: format!("{subscription} of {topic}") };
+        let name = Queue::new(topic.clone(), subscription.clone()).map_err(not_a_queue)?;
+        let (id, number, seat) = lock(&self.shared.state).add_consumer(&name, options)?;
+        Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, seat }))
+    }
+
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
+        if receipt.consumer == 0 {
+            return ready(Ok(Settled::NoLongerHeld)).boxed();
+        }
+        match self.shared.outgoing(outputs) {
+            Ok(outputs) if receipt.queue >= FIRST_EPHEMERAL => self.shared.settle_ephemeral(*receipt, outputs),
+            Ok(outputs) => self.shared.submit_settle(*receipt, outputs),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+        let mut state = lock(&self.shared.state);
+        state.check_open()?;
+        let wakes = state.give_back(receipt.queue, receipt.sequence, receipt.consumer);
+        drop(state);
+        wakes.ring();
+        Ok(())
+    }
+
+    async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+        self.shared.send_to(queue, message).await
+    }
+
+    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
+        let mailbox = Arc::new(Mailbox::new(buffer_count));
+        lock(&self.shared.state).add_mailbox(topic, mailbox.clone())?;
+        Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
+    }
+
+    async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
+        let entries = {
+            let state = lock(&self.shared.state);
+            state.check_open()?;
+            state.get(queue)?.ready_after(after, limit_count as usize)
+        };
+        let mut found = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let message = match entry.stored {
+                Some(stored) => stored.message.clone(),
+                None => self.shared.read(entry.place)?,
+            };
+            found.push(Browsed { position: entry.sequence, message });
+        }
+        Ok(found)
+    }
+
+    async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
+        self.shared.ask(|done| Operation::Take { queue: queue.clone(), position, done }).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
+
+/// Locks; a panic elsewhere does not make the content wrong, since every change is whole before anything can panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

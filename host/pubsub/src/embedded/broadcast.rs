@@ -1,0 +1,119 @@
+//! `response`, `notify` and taps: every reader has a bounded buffer of its own, from which the oldest go first.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use super::lock;
+use crate::message::Message;
+
+/// Messages that wait for one reader of a `response` or `notify` topic: as many as a slow reader of a streamed answer may be behind.
+pub(super) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
+/// Bytes that wait for one reader: four answers of the largest kind.
+const BUFFERED_BYTES: usize = 256 << 20;
+
+/// What waits for one reader.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    buffer: Mutex<Buffer>,
+    bell: Notify,
+    limit_count: usize,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    missed_count: u64,
+    closed: bool,
+}
+
+/// What a reader finds.
+#[derive(Debug, PartialEq)]
+pub(super) enum Mail {
+    Message(Message),
+    Missed(u64),
+    Closed,
+}
+
+impl Mailbox {
+    pub(super) fn new(limit_count: NonZeroU32) -> Self {
+        Mailbox { buffer: Mutex::default(), bell: Notify::new(), limit_count: limit_count.get() as usize }
+    }
+
+    /// Adds a copy, in place of the oldest ones if there is no room.
+    pub(super) fn push(&self, message: &Message) {
+        let mut buffer = lock(&self.buffer);
+        if buffer.closed {
+            return;
+        }
+        buffer.bytes += message.body.len();
+        buffer.messages.push_back(message.clone());
+        while buffer.messages.len() > self.limit_count || (buffer.bytes > BUFFERED_BYTES && buffer.messages.len() > 1) {
+            let Some(oldest) = buffer.messages.pop_front() else { break };
+            buffer.bytes -= oldest.body.len();
+            buffer.missed_count += 1;
+        }
+        drop(buffer);
+        self.bell.notify_one();
+    }
+
+    /// Ends it: what waits is still read, then `Closed`.
+    pub(super) fn close(&self) {
+        lock(&self.buffer).closed = true;
+        self.bell.notify_waiters();
+        self.bell.notify_one();
+    }
+
+    /// Waits for the next message or gap. Cancel safe.
+    pub(super) async fn next(&self) -> Mail {
+        loop {
+            if let Some(mail) = self.try_next() {
+                return mail;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    fn try_next(&self) -> Option<Mail> {
+        let mut buffer = lock(&self.buffer);
+        if buffer.missed_count > 0 {
+            return Some(Mail::Missed(std::mem::take(&mut buffer.missed_count)));
+        }
+        let Some(message) = buffer.messages.pop_front() else {
+            return buffer.closed.then(|| {
+                // The next of several readers is to see it too.
+                self.bell.notify_one();
+                Mail::Closed
+            });
+        };
+        buffer.bytes -= message.body.len();
+        if !buffer.messages.is_empty() {
+            self.bell.notify_one();
+        }
+        Some(Mail::Message(message))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_go_and_the_gap_is_told_before_what_is_left() {
+        let mailbox = Mailbox::new(NonZeroU32::new(2).unwrap());
+        for body in ["a", "b", "c", "d"] {
+            mailbox.push(&Message::new(body));
+        }
+        assert_eq!(mailbox.next().await, Mail::Missed(2));
+        assert_eq!(mailbox.next().await, Mail::Message(Message::new("c")));
+        mailbox.close();
+        mailbox.push(&Message::new("late"));
+        assert_eq!(mailbox.next().await, Mail::Message(Message::new("d")));
+        assert_eq!(mailbox.next().await, Mail::Closed);
+        assert_eq!(mailbox.next().await, Mail::Closed);
+    }
+}

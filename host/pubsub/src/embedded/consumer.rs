@@ -1,0 +1,171 @@
+//! Readers: of one queue, and of everything that is published on a topic.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::broadcast::{Mail, Mailbox};
+use super::group::Operation;
+use super::queues::{Body, Grab, Seat, Waiting, closed};
+use super::{Shared, lock};
+use crate::backend::{Consumer, Delivery, Receipt};
+use crate::error::{PubsubError, Result};
+use crate::message::Message;
+use crate::topic::{Queue, Topic};
+
+/// Reads one queue.
+pub(super) struct QueueConsumer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: u64,
+    pub(super) number: u64,
+    pub(super) name: Queue,
+    pub(super) seat: Arc<Seat>,
+}
+
+#[async_trait]
+impl Consumer for QueueConsumer {
+    async fn receive(&self) -> Result<Delivery> {
+        loop {
+            if let Some(delivery) = self.try_next()? {
+                return Ok(delivery);
+            }
+            // What is rung between the look and the wait is kept by the bell.
+            self.seat.bell.notified().await;
+        }
+    }
+
+    fn set_window(&self, window: NonZeroU32) {
+        let wakes = lock(&self.shared.state).set_window(self.id, u64::from(window.get()));
+        wakes.ring();
+    }
+}
+
+impl QueueConsumer {
+    /// The next message, if there is one now.
+    fn try_next(&self) -> Result<Option<Delivery>> {
+        if self.seat.gone.load(Ordering::Acquire) {
+            return Err(self.end());
+        }
+        if let Some(waiting) = self.pop() {
+            return self.deliver(waiting).map(Some);
+        }
+        let received = std::mem::take(&mut lock(&self.seat.local).received);
+        let mut state = lock(&self.shared.state);
+        if state.closed {
+            drop(state);
+            return Err(self.end());
+        }
+        let mut taken = match state.grab(self.id, received, Instant::now()) {
+            Grab::Taken(taken) => taken,
+            Grab::Mark { queue, sequences } => {
+                drop(state);
+                // Refused only when the broker closes, which the next look finds.
+                let _ = self.shared.inbox.submit(Operation::Mark { queue, sequences });
+                return Ok(None);
+            }
+            Grab::Gone => {
+                drop(state);
+                return Err(self.end());
+            }
+        };
+        if taken.is_empty() {
+            taken = state.steal(self.id);
+        }
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        // Still under the lock of the state, so that nobody who leaves or steals misses them.
+        lock(&self.seat.local).waiting.extend(taken);
+        drop(state);
+        match self.pop() {
+            Some(waiting) => self.deliver(waiting).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes one message from what is at hand, notes it as received, and wakes the next reader if there is more.
+    fn pop(&self) -> Option<Waiting> {
+        let mut local = lock(&self.seat.local);
+        let waiting = local.waiting.pop_front()?;
+        if !waiting.counted_ahead {
+            match local.received.last_mut() {
+                Some((_, last)) if *last + 1 == waiting.sequence => *last = waiting.sequence,
+                _ => local.received.push((waiting.sequence, waiting.sequence)),
+            }
+        }
+        let more = !local.waiting.is_empty();
+        drop(local);
+        if more {
+            self.seat.bell.notify_one();
+        }
+        Some(waiting)
+    }
+
+    fn deliver(&self, waiting: Waiting) -> Result<Delivery> {
+        let message = match &waiting.body {
+            Body::Memory(stored) => stored.message.clone(),
+            Body::Log(place) => self.shared.read(*place).inspect_err(|_| self.give_back(&waiting))?,
+        };
+        let receipt = Receipt { consumer: self.id, queue: self.number, sequence: waiting.sequence };
+        Ok(Delivery { message, receipt, delivery_count: waiting.deliveries })
+    }
+
+    fn give_back(&self, waiting: &Waiting) {
+        let wakes = lock(&self.shared.state).give_back(self.number, waiting.sequence, self.id);
+        wakes.ring();
+    }
+
+    /// Why there is nothing any more; others who wait on this consumer are to see it too.
+    fn end(&self) -> PubsubError {
+        self.seat.bell.notify_one();
+        if lock(&self.shared.state).closed { closed() } else { super::queues::not_found(&self.name) }
+    }
+}
+
+impl Drop for QueueConsumer {
+    fn drop(&mut self) {
+        let mut state = lock(&self.shared.state);
+        let local = std::mem::take(&mut *lock(&self.seat.local));
+        let (holds, wakes) = state.begin_leaving(self.id, local);
+        drop(state);
+        wakes.ring();
+        if holds {
+            // Behind the settles that were submitted before. Refused only when the broker closes: then nothing matters any more.
+            let _ = self.shared.inbox.submit(Operation::Leave { consumer: self.id });
+        }
+    }
+}
+
+/// Reads everything that is published on a topic.
+pub(super) struct MailboxConsumer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) topic: Topic,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+#[async_trait]
+impl Consumer for MailboxConsumer {
+    async fn receive(&self) -> Result<Delivery> {
+        match self.mailbox.next().await {
+            Mail::Message(message) => Ok(unsettled(message)),
+            Mail::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
+            Mail::Closed => Err(closed()),
+        }
+    }
+
+    fn set_window(&self, _window: NonZeroU32) {}
+}
+
+impl Drop for MailboxConsumer {
+    fn drop(&mut self) {
+        lock(&self.shared.state).remove_mailbox(&self.topic, &self.mailbox);
+    }
+}
+
+/// A delivery that needs no settling.
+fn unsettled(message: Message) -> Delivery {
+    Delivery { message, receipt: Receipt { consumer: 0, queue: 0, sequence: 0 }, delivery_count: 1 }
+}

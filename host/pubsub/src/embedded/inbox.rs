@@ -1,0 +1,82 @@
+//! What waits for the commit thread.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::group::Operation;
+use super::lock;
+
+/// Operations in the order in which they were asked for.
+///
+/// It is bounded from outside: settles by the windows of the consumers, publishes by permits, everything else by its callers, who wait.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    operations: Vec<Operation>,
+    closed: bool,
+    /// The thread sleeps and must be woken; saves the system call when it does not.
+    sleeping: bool,
+}
+
+/// What the commit thread finds.
+#[derive(Debug)]
+pub(super) enum Next {
+    Operations(Vec<Operation>),
+    /// Nothing came within the time.
+    Idle,
+    /// Nothing comes any more.
+    Closed,
+}
+
+impl Inbox {
+    /// Adds an operation; gives it back when the broker is closed.
+    pub(super) fn submit(&self, operation: Operation) -> Result<(), Operation> {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return Err(operation);
+        }
+        inner.operations.push(operation);
+        if std::mem::take(&mut inner.sleeping) {
+            drop(inner);
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// No operation is accepted any more; what was is still done.
+    pub(super) fn close(&self) {
+        lock(&self.inner).closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Waits for operations, at most `patience` if that is given.
+    pub(super) fn next(&self, patience: Option<Duration>) -> Next {
+        let mut inner = lock(&self.inner);
+        loop {
+            if !inner.operations.is_empty() {
+                return Next::Operations(std::mem::take(&mut inner.operations));
+            }
+            if inner.closed {
+                return Next::Closed;
+            }
+            inner.sleeping = true;
+            match patience {
+                None => inner = self.filled.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let (guard, timeout) = self.filled.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
+                    inner = guard;
+                    if timeout.timed_out() && inner.operations.is_empty() && !inner.closed {
+                        inner.sleeping = false;
+                        return Next::Idle;
+                    }
+                }
+            }
+            inner.sleeping = false;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What an embedded broker is opened with, and what is told of it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::limits::Limits;
+
+/// When a commit counts as durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Every commit is flushed to stable storage (`fdatasync`) before it is answered: it survives a loss of power.
+    #[default]
+    Data,
+    /// Commits are left to the operating system: they survive the end of the process, not that of the machine. For tests and benches.
+    None,
+}
+
+/// How an [`EmbeddedBroker`](super::EmbeddedBroker) works. The defaults suit one machine.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// What is refused before anything else is looked at.
+    pub limits: Limits,
+    /// When a commit counts as durable.
+    pub sync: SyncMode,
+    /// A segment file above this size is followed by a new one; 32 MiB, so that disk comes back in pieces of that size.
+    pub segment_bytes: u64,
+    /// Messages of `flow` queues kept in memory, all queues together; what is beyond is read back from disk. 64 MiB.
+    pub cached_bytes: u64,
+    /// The high mark of one `flow` queue: above it, publishers get `QueueFull`; settles always go through. 1 GiB.
+    pub queue_high_bytes: u64,
+    /// The bound of one `request` queue, which lives in memory; 64 MiB.
+    pub request_queue_bytes: u64,
+    /// The bound of one `request` queue in messages; 100,000.
+    pub request_queue_count: u64,
+    /// Publishers are refused while less than this share of the disk is free; 5 percent.
+    pub disk_reserve_percent: u64,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        EmbeddedOptions {
+            limits: Limits::default(),
+            sync: SyncMode::default(),
+            segment_bytes: 32 << 20,
+            cached_bytes: 64 << 20,
+            queue_high_bytes: 1 << 30,
+            request_queue_bytes: 64 << 20,
+            request_queue_count: 100_000,
+            disk_reserve_percent: 5,
+        }
+    }
+}
+
+/// What was found when a broker was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpeningReport {
+    /// `flow` queues that exist.
+    pub queues_count: u64,
+    /// Messages in them.
+    pub messages_count: u64,
+    /// Segment files that were read.
+    pub segments_count: u64,
+    /// Bytes of all segment files together, after a torn tail was cut.
+    pub log_bytes: u64,
+    /// The end of the log that was never committed, if there was one.
+    pub torn_tail: Option<TornTail>,
+}
+
+/// The unfinished write at which the log ended: a crash in the middle of a commit, which nobody was told of as done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// How much was cut.
+    pub bytes: u64,
+    /// The file that keeps what was cut.
+    pub kept_in: PathBuf,
+}
+
+/// What was committed since the broker was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitStats {
+    /// Groups: each is one write and one flush.
+    pub groups_count: u64,
+    /// Operations in them: publishes, settles and the like.
+    pub operations_count: u64,
+    /// Bytes written to the log.
+    pub bytes_count: u64,
+}
+
+/// Why a folder of queues could not be opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the queues in {} are in use by another process: stop it, or use another data folder", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It was written by a later version.
+    #[error(
+        "{} has format version {found}, and this program knows {known}: it was written by a newer version, which is needed to open it",
+        segment.display()
+    )]
+    NewerFormat {
+        /// The file.
+        segment: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The newest format version that is known here.
+        known: u32,
+    },
+    /// What was committed cannot be read any more.
+    #[error(
+        "{} is damaged at byte {offset} ({detail}): nothing was changed; put back a backup of the folder, or move the folder away to start empty",
+        segment.display()
+    )]
+    Damaged {
+        /// The file.
+        segment: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,125 @@
+//! Publishing, from outside and along with settles.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+use super::group::{Operation, Outgoing};
+use super::queue::Stored;
+use super::queues::closed;
+use super::{Shared, lock};
+use crate::backend::{Output, Producer};
+use crate::error::{PubsubError, Result};
+use crate::message::{Message, MessageId};
+use crate::topic::{Class, Queue, Topic};
+
+/// Bytes of publishes that may wait for the log together: beyond it, publishers wait.
+pub(super) const WAITING_BYTES: usize = 64 << 20;
+/// Bytes that one permit stands for.
+pub(super) const PERMIT_BYTES: usize = 1 << 10;
+
+/// Publishes on one topic.
+pub(super) struct TopicProducer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) topic: Topic,
+}
+
+#[async_trait]
+impl Producer for TopicProducer {
+    async fn publish(&self, mut message: Message) -> Result<()> {
+        self.shared.options.limits.check(&self.topic, &message)?;
+        match self.topic.class() {
+            Class::Flow => {
+                let stored = Stored::new(with_id(message));
+                let permit = self.shared.permit(&stored).await?;
+                let (done, outcome) = oneshot::channel();
+                self.shared.submit(Operation::Publish { topic: self.topic.clone(), stored, permit, done })?;
+                outcome.await.unwrap_or_else(|_| Err(lost()))
+            }
+            Class::Request => {
+                message = with_id(message);
+                self.shared.publish_request(&self.topic, &Stored::new(message))
+            }
+            Class::Response | Class::Notify => self.shared.broadcast(&self.topic, &Stored::new(message)),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn submit(&self, operation: Operation) -> Result<()> {
+        self.inbox.submit(operation).map_err(|_| closed())
+    }
+
+    /// Waits for room on the way to the log.
+    async fn permit(&self, stored: &Stored) -> Result<OwnedSemaphorePermit> {
+        let count = (stored.size_bytes as usize).div_ceil(PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES);
+        self.permits.clone().acquire_many_owned(count as u32).await.map_err(|_| closed())
+    }
+
+    pub(super) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+        self.options.limits.check(queue.topic(), &message)?;
+        if !queue.topic().class().has_queues() {
+            return Err(wrong_class(queue.topic()));
+        }
+        let stored = Stored::new(with_id(message));
+        let permit = self.permit(&stored).await?;
+        let (done, outcome) = oneshot::channel();
+        self.submit(Operation::SendTo { queue: queue.clone(), stored, permit, done })?;
+        outcome.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    fn publish_request(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        let numbers = state.audiences.get(topic).map(|audience| audience.queues.clone()).unwrap_or_default();
+        if numbers.is_empty() {
+            return Err(PubsubError::QueueNotFound { queue: topic.to_string() });
+        }
+        let now = Instant::now();
+        for number in &numbers {
+            state.check_request_room(*number, stored.size_bytes, now)?;
+        }
+        let mut touched = Vec::new();
+        state.publish_ephemeral(topic, stored, &mut touched);
+        let wakes = state.wake(&touched);
+        drop(state);
+        wakes.ring();
+        Ok(())
+    }
+
+    fn broadcast(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        state.publish_ephemeral(topic, stored, &mut Vec::new());
+        Ok(())
+    }
+
+    /// Checks outputs and makes them ready to go.
+    pub(super) fn outgoing(&self, outputs: Vec<Output>) -> Result<Vec<Outgoing>> {
+        let ready = |output: Output| {
+            self.options.limits.check(&output.topic, &output.message)?;
+            let message = if output.topic.class().has_queues() { with_id(output.message) } else { output.message };
+            Ok(Outgoing { topic: output.topic, stored: Stored::new(message), routing: output.routing })
+        };
+        outputs.into_iter().map(ready).collect()
+    }
+}
+
+fn with_id(mut message: Message) -> Message {
+    message.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
+    message
+}
+
+fn wrong_class(topic: &Topic) -> PubsubError {
+    PubsubError::WrongClass {
+        topic: topic.to_string(),
+        reason: "only flow and request topics have queues to send to: publish on it instead",
+    }
+}
+
+/// The commit thread went away with the answer.
+pub(super) fn lost() -> PubsubError {
+    PubsubError::OutcomeUnknown { reason: "the embedded broker ended before it answered".to_owned() }
+}

@@ -1,0 +1,283 @@
+//! One queue: what is in it, in which order, and who holds what. Pure; time comes in from outside.
+
+use std::collections::hash_map;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::backend::QueueStats;
+use crate::message::Message;
+use crate::topic::Queue;
+
+/// A message as it is kept in memory, shared by all queues that have it.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) message: Message,
+    /// For requests: when nobody waits any more.
+    pub(super) expires_at: Option<Instant>,
+    /// Body and properties, as bounds and stats count them.
+    pub(super) size_bytes: u64,
+}
+
+impl Stored {
+    /// Takes a message in; its time to live begins now.
+    pub(super) fn new(message: Message) -> Arc<Self> {
+        let expires_at = message.expires_in.and_then(|wait| Instant::now().checked_add(wait));
+        let size_bytes = size_of(&message);
+        Arc::new(Stored { message, expires_at, size_bytes })
+    }
+}
+
+/// What a message counts against bounds: body, properties, and what is kept beside them.
+pub(super) fn size_of(message: &Message) -> u64 {
+    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
+    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (message.body.len() + texts + properties) as u64
+}
+
+/// Where in the log a message is; segment 0 means nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) segment: u32,
+    pub(super) offset: u32,
+    pub(super) length: u32,
+}
+
+/// How the next delivery of a message is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// With the next commit after it: a crash may lose it once.
+    Lazy,
+    /// The message was there when the broker was opened, so it may be what ended the last process: its delivery must be durable before it
+    /// is handed out.
+    Suspect,
+    /// That is under way.
+    Marking,
+    /// That is done: the next delivery is counted already.
+    Ahead,
+}
+
+/// One message of one queue.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) sequence: u64,
+    pub(super) place: Place,
+    pub(super) size_bytes: u32,
+    /// Deliveries so far, one counted ahead included.
+    pub(super) deliveries: u32,
+    pub(super) counting: Counting,
+    /// The message, if it is kept in memory.
+    pub(super) stored: Option<Arc<Stored>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    entry: Entry,
+    consumer: u64,
+}
+
+/// One queue. Its messages are ready, held by a consumer, or with a commit that is under way; the counters cover all three.
+#[derive(Debug)]
+pub(super) struct QueueState {
+    pub(super) name: Queue,
+    pub(super) number: u64,
+    pub(super) drop_oldest_above_bytes: Option<u64>,
+    pub(super) next_sequence: u64,
+    /// Never delivered, or given back before the broker was opened: in order of sequence, all behind `returned`.
+    ready: VecDeque<Entry>,
+    /// Given back: comes again first, in order of sequence.
+    returned: BTreeMap<u64, Entry>,
+    held: HashMap<u64, Held>,
+    pub(super) consumers: Vec<u64>,
+    pub(super) exclusive: bool,
+    /// Consumers that went while settles of theirs may be on their way to the log: until that is known, nothing is handed out, so that
+    /// what they give back comes before what is behind it.
+    pub(super) leaving_count: u32,
+    depth_count: u64,
+    size_bytes: u64,
+    pub(super) dropped_count: u64,
+    /// Bytes that the commit under way adds.
+    pub(super) incoming_bytes: u64,
+    /// Bytes that the commit under way takes away.
+    pub(super) outgoing_bytes: u64,
+    /// Deliveries that the log does not know yet: ranges of sequences, ends included.
+    pub(super) uncounted: Vec<(u64, u64)>,
+}
+
+impl QueueState {
+    pub(super) fn new(name: Queue, number: u64, drop_oldest_above_bytes: Option<u64>) -> Self {
+        QueueState {
+            name,
+            number,
+            drop_oldest_above_bytes,
+            next_sequence: 1,
+            ready: VecDeque::new(),
+            returned: BTreeMap::new(),
+            held: HashMap::new(),
+            consumers: Vec::new(),
+            exclusive: false,
+            leaving_count: 0,
+            depth_count: 0,
+            size_bytes: 0,
+            dropped_count: 0,
+            incoming_bytes: 0,
+            outgoing_bytes: 0,
+            uncounted: Vec::new(),
+        }
+    }
+
+    pub(super) fn stats(&self) -> QueueStats {
+        QueueStats {
+            depth_count: self.depth_count,
+            unsettled_count: self.held.len() as u64,
+            size_bytes: self.size_bytes,
+            consumer_count: self.consumers.len() as u64,
+            dropped_count: self.dropped_count,
+        }
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    pub(super) fn depth_count(&self) -> u64 {
+        self.depth_count
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.returned.is_empty()
+    }
+
+    pub(super) fn ready_count(&self) -> usize {
+        self.ready.len() + self.returned.len()
+    }
+
+    /// The size that it has once the commit under way is done.
+    pub(super) fn coming_size_bytes(&self) -> u64 {
+        (self.size_bytes + self.incoming_bytes).saturating_sub(self.outgoing_bytes)
+    }
+
+    /// Assigns the next sequence.
+    pub(super) fn assign(&mut self) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        sequence
+    }
+
+    /// Adds a message behind all others.
+    pub(super) fn append(&mut self, entry: Entry) {
+        debug_assert!(self.ready.back().is_none_or(|last| last.sequence < entry.sequence));
+        self.depth_count += 1;
+        self.size_bytes += u64::from(entry.size_bytes);
+        self.ready.push_back(entry);
+    }
+
+    /// Takes what is next, to be held or dropped; the counters stay.
+    pub(super) fn pop_ready(&mut self) -> Option<Entry> {
+        match self.returned.pop_first() {
+            Some((_, entry)) => Some(entry),
+            None => self.ready.pop_front(),
+        }
+    }
+
+    /// What is next.
+    pub(super) fn first_ready(&self) -> Option<&Entry> {
+        self.returned.first_key_value().map(|(_, entry)| entry).or_else(|| self.ready.front())
+    }
+
+    /// All that is ready, in order.
+    pub(super) fn iter_ready(&self) -> impl Iterator<Item = &Entry> {
+        self.returned.values().chain(&self.ready)
+    }
+
+    /// All that is ready, in order, to change how it is counted.
+    pub(super) fn iter_ready_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.returned.values_mut().chain(&mut self.ready)
+    }
+
+    /// One ready message.
+    pub(super) fn ready_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
+        if let Some(entry) = self.returned.get_mut(&sequence) {
+            return Some(entry);
+        }
+        let at = self.ready.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+        self.ready.get_mut(at)
+    }
+
+    /// Takes one ready message out of its place; the counters stay.
+    pub(super) fn take_ready(&mut self, sequence: u64) -> Option<Entry> {
+        if let Some(entry) = self.returned.remove(&sequence) {
+            return Some(entry);
+        }
+        let at = self.ready.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+        self.ready.remove(at)
+    }
+
+    /// Ready messages behind a sequence, in order of sequence.
+    pub(super) fn ready_after(&self, after: u64, limit: usize) -> Vec<Entry> {
+        // A returned message may lie behind ready ones only in theory, but the order asked for is that of the sequences.
+        let start = self.ready.partition_point(|entry| entry.sequence <= after);
+        let mut found: Vec<Entry> = self
+            .returned
+            .range(after.saturating_add(1)..)
+            .map(|(_, entry)| entry)
+            .take(limit)
+            .chain(self.ready.range(start..).take(limit))
+            .cloned()
+            .collect();
+        found.sort_by_key(|entry| entry.sequence);
+        found.truncate(limit);
+        found
+    }
+
+    /// Gives a message to a consumer.
+    pub(super) fn hold(&mut self, entry: Entry, consumer: u64) {
+        self.held.insert(entry.sequence, Held { entry, consumer });
+    }
+
+    /// Whether that consumer holds it.
+    pub(super) fn is_held(&self, sequence: u64, consumer: u64) -> bool {
+        self.held.get(&sequence).is_some_and(|held| held.consumer == consumer)
+    }
+
+    /// Takes a message from the consumer that holds it; the counters stay.
+    pub(super) fn unhold(&mut self, sequence: u64, consumer: u64) -> Option<Entry> {
+        match self.held.entry(sequence) {
+            hash_map::Entry::Occupied(held) if held.get().consumer == consumer => Some(held.remove().entry),
+            _ => None,
+        }
+    }
+
+    /// Gives a held message to another consumer.
+    pub(super) fn pass_on(&mut self, sequence: u64, from: u64, to: u64) -> bool {
+        match self.held.get_mut(&sequence) {
+            Some(held) if held.consumer == from => {
+                held.consumer = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts a message back into its old place.
+    pub(super) fn put_back(&mut self, entry: Entry) {
+        self.returned.insert(entry.sequence, entry);
+    }
+
+    /// Sequences that a consumer holds.
+    pub(super) fn held_by(&self, consumer: u64) -> Vec<u64> {
+        self.held.iter().filter(|(_, held)| held.consumer == consumer).map(|(sequence, _)| *sequence).collect()
+    }
+
+    /// Counts a message out that was taken before.
+    pub(super) fn forget(&mut self, entry: &Entry) {
+        self.depth_count -= 1;
+        self.size_bytes -= u64::from(entry.size_bytes);
+    }
+
+    /// All entries, when the queue goes.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.ready.into_iter().chain(self.returned.into_values()).chain(self.held.into_values().map(|held| held.entry))
+    }
+}

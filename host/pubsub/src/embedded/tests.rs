@@ -1,0 +1,204 @@
+//! The broker as its callers see it; what every backend promises is tested by the conformance suite.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::backend::{Routing, Sharing};
+use crate::message::CORRELATION_ID;
+use crate::request::Requester;
+
+fn broker(folder: &tempfile::TempDir) -> Arc<EmbeddedBroker> {
+    EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap()
+}
+
+fn topic(text: &str) -> Topic {
+    text.parse().unwrap()
+}
+
+fn queue(text: &str, subscription: &str) -> Queue {
+    Queue::new(topic(text), subscription.parse().unwrap()).unwrap()
+}
+
+async fn create(broker: &EmbeddedBroker, text: &str) -> Queue {
+    let queue = queue(text, "s");
+    broker.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    queue
+}
+
+async fn publish(broker: &EmbeddedBroker, text: &str, body: &'static str) {
+    broker.producer(&topic(text)).await.unwrap().publish(Message::new(body)).await.unwrap();
+}
+
+async fn consumer(broker: &EmbeddedBroker, text: &str) -> Box<dyn Consumer> {
+    broker.consumer(&topic(text), &"s".parse().unwrap(), ConsumerOptions::default()).await.unwrap()
+}
+
+/// The next message, which must come soon.
+async fn next(consumer: &dyn Consumer) -> Delivery {
+    tokio::time::timeout(Duration::from_secs(20), consumer.receive()).await.expect("no message came").unwrap()
+}
+
+fn output(text: &str, body: &'static str, routing: Routing) -> Output {
+    Output { topic: topic(text), message: Message::new(body), routing }
+}
+
+#[tokio::test]
+async fn a_settle_moves_a_message_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = create(&broker, "flow:tg:a").await;
+    let b = create(&broker, "flow:tg:b").await;
+    publish(&broker, "flow:tg:a", "one").await;
+    let reader = consumer(&broker, "flow:tg:a").await;
+    let delivery = next(&*reader).await;
+    assert_eq!((delivery.message.body.as_ref(), delivery.delivery_count), (b"one".as_ref(), 1));
+    assert!(delivery.message.id.is_some());
+    let outputs = vec![output("flow:tg:b", "two", Routing::Required), output("flow:tg:none", "gone", Routing::Optional)];
+    assert_eq!(broker.settle(&delivery.receipt, outputs).await.unwrap(), Settled::Done { dropped_count: 1 });
+    assert_eq!(broker.settle(&delivery.receipt, Vec::new()).await.unwrap(), Settled::NoLongerHeld);
+    assert_eq!(broker.stats(&a).await.unwrap().depth_count, 0);
+    assert_eq!(broker.stats(&b).await.unwrap().depth_count, 1);
+    assert_eq!(next(&*consumer(&broker, "flow:tg:b").await).await.message.body.as_ref(), b"two");
+}
+
+#[tokio::test]
+async fn what_a_consumer_leaves_behind_comes_again_in_its_place_and_counts_only_what_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "flow:tg:a").await;
+    for body in ["0", "1", "2"] {
+        publish(&broker, "flow:tg:a", body).await;
+    }
+    let reader = consumer(&broker, "flow:tg:a").await;
+    next(&*reader).await;
+    drop(reader);
+    let reader = consumer(&broker, "flow:tg:a").await;
+    for (body, count) in [("0", 2), ("1", 1), ("2", 1)] {
+        let delivery = next(&*reader).await;
+        assert_eq!((delivery.message.body.as_ref(), delivery.delivery_count), (body.as_bytes(), count));
+    }
+}
+
+#[tokio::test]
+async fn consumers_of_one_queue_share_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "flow:tg:a").await;
+    for body in ["0", "1", "2", "3"] {
+        publish(&broker, "flow:tg:a", body).await;
+    }
+    let first = consumer(&broker, "flow:tg:a").await;
+    next(&*first).await;
+    // All were in the hands of the first; the second gets what the first did not begin.
+    let second = consumer(&broker, "flow:tg:a").await;
+    next(&*second).await;
+    next(&*second).await;
+    next(&*first).await;
+}
+
+#[tokio::test]
+async fn an_exclusive_consumer_is_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "request:tg:a").await;
+    let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+    let (topic, subscription) = (topic("request:tg:a"), "s".parse().unwrap());
+    let held = broker.consumer(&topic, &subscription, options).await.unwrap();
+    let refused = broker.consumer(&topic, &subscription, ConsumerOptions::default()).await;
+    assert!(matches!(refused.err(), Some(PubsubError::QueueHeld { .. })));
+    drop(held);
+    broker.consumer(&topic, &subscription, options).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_window_bounds_what_is_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "flow:tg:a").await;
+    for body in ["0", "1", "2"] {
+        publish(&broker, "flow:tg:a", body).await;
+    }
+    let options = ConsumerOptions { window: NonZeroU32::MIN, ..ConsumerOptions::default() };
+    let reader = broker.consumer(&topic("flow:tg:a"), &"s".parse().unwrap(), options).await.unwrap();
+    let first = next(&*reader).await;
+    assert!(reader.receive().now_or_never().is_none());
+    broker.settle(&first.receipt, Vec::new()).await.unwrap();
+    next(&*reader).await;
+    reader.set_window(NonZeroU32::MIN.saturating_add(1));
+    next(&*reader).await;
+}
+
+#[tokio::test]
+async fn deleting_a_queue_ends_its_consumers() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = create(&broker, "flow:tg:a").await;
+    let reader = consumer(&broker, "flow:tg:a").await;
+    let waits = async { reader.receive().await };
+    let deletes = async { broker.delete_queue(&a).await };
+    let (ended, deleted) = tokio::join!(waits, deletes);
+    deleted.unwrap();
+    assert!(matches!(ended, Err(PubsubError::QueueNotFound { .. })));
+    assert!(matches!(reader.receive().await, Err(PubsubError::QueueNotFound { .. })));
+    let refused = broker.producer(&topic("flow:tg:a")).await.unwrap().publish(Message::new("x")).await;
+    assert!(matches!(refused, Err(PubsubError::QueueNotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_bounded_queue_drops_its_oldest_and_counts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = queue("flow:tg:a", "s");
+    broker.create_queue(&QueueSpec { queue: a.clone(), drop_oldest_above_bytes: Some(10) }).await.unwrap();
+    for body in ["aaaa", "bbbb", "cccc", "dddd"] {
+        publish(&broker, "flow:tg:a", body).await;
+    }
+    let stats = broker.stats(&a).await.unwrap();
+    assert_eq!((stats.depth_count, stats.size_bytes, stats.dropped_count), (2, 8, 2));
+    let seen = broker.browse(&a, 0, 10).await.unwrap();
+    assert_eq!(seen.iter().map(|b| b.message.body.as_ref()).collect::<Vec<_>>(), [b"cccc", b"dddd"]);
+    assert!(broker.take(&a, seen[0].position).await.unwrap());
+    assert!(!broker.take(&a, seen[0].position).await.unwrap());
+    assert!(matches!(broker.create_queue(&QueueSpec::new(a)).await, Err(PubsubError::QueueMismatch { .. })));
+}
+
+#[tokio::test]
+async fn a_request_is_answered_in_parts_and_an_unanswered_one_times_out_and_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "request:tg:ask").await;
+    let (ask, answer) = (topic("request:tg:ask"), topic("response:tg:ask"));
+    let requester = Requester::connect(&*broker, &ask, &answer, &"me".parse().unwrap()).await.unwrap();
+    let timed_out = requester.request(Message::new("nobody"), Duration::from_millis(20)).await;
+    assert!(matches!(timed_out, Err(PubsubError::TimedOut { .. })));
+    let mut replies = requester.begin(Message::new("question"), Duration::from_secs(30)).await.unwrap();
+    let responder = consumer(&broker, "request:tg:ask").await;
+    let delivery = next(&*responder).await;
+    assert_eq!(delivery.message.body.as_ref(), b"question", "the expired one is not delivered");
+    let id = delivery.message.properties.get(CORRELATION_ID).unwrap().to_owned();
+    let part = |body: &'static str| Message::new(body).with(CORRELATION_ID, id.clone());
+    let producer = broker.producer(&answer).await.unwrap();
+    producer.publish(part("a").with(crate::message::WEIR_PART, "more")).await.unwrap();
+    let last = Output { topic: answer.clone(), message: part("b"), routing: Routing::Optional };
+    broker.settle(&delivery.receipt, vec![last]).await.unwrap();
+    for expected in [Some("a"), Some("b"), None] {
+        let found = replies.next().await.unwrap();
+        assert_eq!(found.map(|m| m.body), expected.map(Into::into));
+    }
+}
+
+#[tokio::test]
+async fn a_closed_broker_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = create(&broker, "flow:tg:a").await;
+    let reader = consumer(&broker, "flow:tg:a").await;
+    let producer = broker.producer(&topic("flow:tg:a")).await.unwrap();
+    let (ended, ()) = tokio::join!(reader.receive(), broker.close());
+    assert!(matches!(ended, Err(PubsubError::Unavailable { .. })));
+    assert!(matches!(producer.publish(Message::new("x")).await, Err(PubsubError::Unavailable { .. })));
+    assert!(matches!(broker.stats(&a).await, Err(PubsubError::Unavailable { .. })));
+    broker.close().await;
+}
