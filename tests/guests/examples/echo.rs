@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Sends what comes in on as it is: one message in, one out.
+
+weir::processor!(echo, descriptor = "examples/echo.json");
+
+fn echo(message: weir::Message) -> weir::Result {
+    weir::send("output", message)
+}

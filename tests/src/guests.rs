@@ -1,0 +1,39 @@
+//! The components that the tests run, built by `build.rs`: the examples of `tests/guests` and the plugins.
+
+use std::path::PathBuf;
+
+/// The file of a component: an example of `tests/guests` or a folder of `plugins`, by its name.
+///
+/// # Panics
+/// If there is none of this name; the text lists those that there are.
+#[must_use]
+pub fn guest_path(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("WEIR_GUESTS"));
+    let path = folder.join(format!("{name}.wasm"));
+    assert!(path.is_file(), "no guest `{name}` in {}; there are {}", folder.display(), guest_names().join(", "));
+    path
+}
+
+/// The bytes of a component; see [`guest_path`].
+///
+/// # Panics
+/// As [`guest_path`].
+#[must_use]
+pub fn guest(name: &str) -> Vec<u8> {
+    let path = guest_path(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The names of all components, sorted.
+///
+/// # Panics
+/// If the folder cannot be read.
+#[must_use]
+pub fn guest_names() -> Vec<String> {
+    let files = std::fs::read_dir(env!("WEIR_GUESTS")).expect("build.rs made the folder");
+    let mut names: Vec<String> = files
+        .filter_map(|file| file.ok()?.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}
