@@ -3,40 +3,99 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// The name of the service's topics: `request:TOPICSPACE:config` and so on.
 pub const CONFIG_TOPIC_NAME: &str = "config";
 /// The subscription of the request queue.
 pub const CONFIG_SUBSCRIPTION: &str = "config-svc";
 
-/// One request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+/// One request. A missing field is its default; `null` stays `None` and is refused by the operations that use the field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Request {
     /// `get`, `list`, `getvalues`, `put`, `delete` or `config`.
     pub operation: Option<String>,
     /// For `get` and `delete`; with `put`, keys deleted in the same step.
-    #[serde(deserialize_with = "nullable")]
     pub keys: Option<Vec<Key>>,
     /// For `list` and `getvalues`.
     #[serde(rename = "type")]
     pub config_type: Option<String>,
     /// For `put`.
-    #[serde(deserialize_with = "nullable")]
     pub values: Option<Vec<Value>>,
     /// With `put` and `delete`: what must be true of the store, else nothing changes (Weir's own).
     #[serde(rename = "if", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
-/// Reads a list whose absence is an empty list and whose `null` stays `None`.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Vec<T>>, D::Error> {
-    Option::<Vec<T>>::deserialize(deserializer)
+impl Default for Request {
+    fn default() -> Self {
+        Request {
+            operation: None,
+            keys: Some(Vec::new()),
+            config_type: Some(String::new()),
+            values: Some(Vec::new()),
+            conditions: Vec::new(),
+        }
+    }
+}
+
+/// Why a body is no request.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestFault {
+    /// It is no JSON at all.
+    #[error("the request is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// It is JSON of another shape.
+    #[error("the request is a JSON {0}: send an object")]
+    NotAnObject(&'static str),
+    /// A field has the wrong shape.
+    #[error("field `{field}` of the request cannot be read")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Request {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// What is wrong, with the field.
+    pub fn read(body: &[u8]) -> Result<Self, RequestFault> {
+        let mut fields = match serde_json::from_slice(body).map_err(RequestFault::NotJson)? {
+            serde_json::Value::Object(fields) => fields,
+            serde_json::Value::Null => return Err(RequestFault::NotAnObject("null")),
+            serde_json::Value::Array(_) => return Err(RequestFault::NotAnObject("list")),
+            serde_json::Value::Bool(_) => return Err(RequestFault::NotAnObject("boolean")),
+            serde_json::Value::Number(_) => return Err(RequestFault::NotAnObject("number")),
+            serde_json::Value::String(_) => return Err(RequestFault::NotAnObject("string")),
+        };
+        let defaults = Request::default();
+        Ok(Request {
+            operation: field(&mut fields, "operation", defaults.operation)?,
+            keys: field(&mut fields, "keys", defaults.keys)?,
+            config_type: field(&mut fields, "type", defaults.config_type)?,
+            values: field(&mut fields, "values", defaults.values)?,
+            conditions: field(&mut fields, "if", defaults.conditions)?,
+        })
+    }
+}
+
+fn field<T: serde::de::DeserializeOwned>(
+    fields: &mut serde_json::Map<String, serde_json::Value>,
+    name: &'static str,
+    default: T,
+) -> Result<T, RequestFault> {
+    match fields.remove(name) {
+        Some(value) => serde_json::from_value(value).map_err(|source| RequestFault::Field { field: name, source }),
+        None => Ok(default),
+    }
 }
 
 /// The address of a value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// The type.
     #[serde(rename = "type", default)]
@@ -55,9 +114,13 @@ pub struct Value {
     /// The key within the type.
     #[serde(default)]
     pub key: String,
-    /// The value, by convention JSON; `None` in answers where there is none.
-    #[serde(default)]
+    /// The value, by convention JSON; `None` in answers where there is none. A missing one is empty.
+    #[serde(default = "empty_text")]
     pub value: Option<String>,
+}
+
+fn empty_text() -> Option<String> {
+    Some(String::new())
 }
 
 /// What must be true for a batch to be written.
@@ -109,4 +172,45 @@ pub struct Notify {
     /// The keys that changed, by type; left out when there are many (Weir's own).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<BTreeMap<String, Vec<String>>>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_field_is_its_default_and_null_stays_null() {
+        assert_eq!(Request::read(b"{}").unwrap(), Request::default());
+        let nulls = Request::read(br#"{"operation": null, "keys": null, "type": null, "values": null, "unknown": [1]}"#).unwrap();
+        assert_eq!(nulls, Request { operation: None, keys: None, config_type: None, values: None, conditions: Vec::new() });
+        let values = Request::read(br#"{"values": [{"type": "t"}, {"value": null}]}"#).unwrap().values.unwrap();
+        assert_eq!(values[0], Value { config_type: "t".into(), key: String::new(), value: Some(String::new()) });
+        assert_eq!(values[1].value, None);
+    }
+
+    #[test]
+    fn a_fault_names_the_field() {
+        let check = |body: &str, words: &str| {
+            let message = Request::read(body.as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(words), "{body} gave {message}");
+        };
+        check("nonsense", "not JSON");
+        check("[]", "a JSON list");
+        check(r#"{"keys": "x"}"#, "field `keys`");
+        check(r#"{"values": [{"value": 5}]}"#, "field `values`");
+        check(r#"{"if": null}"#, "field `if`");
+        check(r#"{"if": [{"type": "t"}]}"#, "field `if`");
+        check(r#"{"operation": 5}"#, "field `operation`");
+        check(r#"{"type": {}}"#, "field `type`");
+    }
+
+    #[test]
+    fn requests_and_answers_have_all_fields() {
+        let request = serde_json::to_string(&Request { operation: Some("list".into()), ..Request::default() }).unwrap();
+        assert_eq!(request, r#"{"operation":"list","keys":[],"type":"","values":[]}"#);
+        let answer = serde_json::to_string(&Response::default()).unwrap();
+        assert_eq!(answer, r#"{"version":0,"values":[],"directory":[],"config":{},"error":null}"#);
+        assert_eq!(serde_json::to_string(&Notify { version: 1, ..Notify::default() }).unwrap(), r#"{"version":1,"types":[]}"#);
+    }
 }

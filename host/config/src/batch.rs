@@ -1,0 +1,117 @@
+//! What is written in one step, and what is read of one state.
+
+use std::collections::HashSet;
+
+use crate::error::{ConfigError, Result};
+use crate::protocol::{Condition, Key, Value};
+
+/// Entries of one request, at most: what the store works off in well under a second, so that one request cannot keep all others waiting.
+pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
+
+/// What was read, with the version of the configuration that it was read of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// The version.
+    pub version: u64,
+    /// What was read.
+    pub value: T,
+}
+
+/// Changes that are written together: all in one step of the version and with one notify, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Values to write; each must have a value. Of a key that is written twice the last value counts.
+    pub put: Vec<Value>,
+    /// Keys to delete; those that are not there are no error. None of them may be among the written ones.
+    pub delete: Vec<Key>,
+    /// What must be true before, else nothing changes.
+    pub conditions: Vec<Condition>,
+}
+
+impl Batch {
+    /// A batch without changes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with a value to write.
+    #[must_use]
+    pub fn put(mut self, config_type: impl Into<String>, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.put.push(Value { config_type: config_type.into(), key: key.into(), value: Some(value.into()) });
+        self
+    }
+
+    /// The same with a key to delete.
+    #[must_use]
+    pub fn delete(mut self, config_type: impl Into<String>, key: impl Into<String>) -> Self {
+        self.delete.push(Key { config_type: config_type.into(), key: key.into() });
+        self
+    }
+
+    /// The same on condition that this value stands there; `None`: that there is none.
+    #[must_use]
+    pub fn only_if(mut self, config_type: impl Into<String>, key: impl Into<String>, value: Option<String>) -> Self {
+        self.conditions.push(Condition { config_type: config_type.into(), key: key.into(), value });
+        self
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.delete.is_empty()
+    }
+
+    /// # Errors
+    /// `Refused` when it cannot be written, whatever the store holds.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_count(self.put.len() + self.delete.len() + self.conditions.len())?;
+        let mut written = HashSet::new();
+        for Value { config_type, key, value } in &self.put {
+            if value.is_none() {
+                let name = shown(config_type, key);
+                return refused(format!("field `values`: the value of {name} is null: give a string, or delete the key"));
+            }
+            written.insert((config_type, key));
+        }
+        match self.delete.iter().find(|Key { config_type, key }| written.contains(&(config_type, key))) {
+            Some(Key { config_type, key }) => {
+                refused(format!("{} is both in `values` and in `keys`: either write it or delete it", shown(config_type, key)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn check_count(entries: usize) -> Result<()> {
+    if entries <= MAX_REQUEST_ENTRIES_COUNT {
+        return Ok(());
+    }
+    refused(format!("the request has {entries} keys, values and conditions, of at most {MAX_REQUEST_ENTRIES_COUNT}: split it"))
+}
+
+/// A key as errors name it, cut, control characters escaped.
+pub(crate) fn shown(config_type: &str, key: &str) -> String {
+    let cut = |text: &str| text.chars().take(80).flat_map(char::escape_default).collect::<String>();
+    format!("`{}` of type `{}`", cut(key), cut(config_type))
+}
+
+fn refused<T>(reason: String) -> Result<T> {
+    Err(ConfigError::Refused { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_makes_no_sense_is_refused_by_name() {
+        let check = |batch: Batch, word: &str| {
+            let message = batch.check().unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        };
+        check(Batch::new().put("t", "k", "v").delete("t", "k"), "`k` of type `t` is both");
+        let null = Value { config_type: "t".into(), key: "k".into(), value: None };
+        check(Batch { put: vec![null], ..Batch::new() }, "field `values`");
+        check(Batch { delete: vec![Key::default(); MAX_REQUEST_ENTRIES_COUNT + 1], ..Batch::new() }, "split it");
+        assert!(Batch::new().put("t", "k", "v").put("t", "k", "w").delete("t", "l").check().is_ok());
+    }
+}

@@ -1,0 +1,180 @@
+//! The client of the config service.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use weir_pubsub::{Backend, Message, PubsubError, Requester, Subscription};
+
+use crate::batch::{Batch, Versioned};
+use crate::error::{ConfigError, Result};
+use crate::protocol::{Key, Request, Response, Value};
+use crate::store::Everything;
+use crate::topics::ConfigTopics;
+
+/// How long a request may take. Others' clients wait as long.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks the config service. Cloning is cheap; clones share one subscription to the answers, and each request takes only its own.
+///
+/// Nothing is retried: a read may be repeated at will when its error [is passing](ConfigError::is_passing), a write may have been done.
+#[derive(Clone)]
+pub struct ConfigClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    topics: ConfigTopics,
+    name: Subscription,
+    timeout: Duration,
+    /// Empty after a failure: the next request binds a subscription anew, so that one that was lost does not fail every later request.
+    requester: Mutex<Option<Arc<Requester>>>,
+}
+
+impl ConfigClient {
+    /// Binds the subscription to the answers. The service need not be there yet.
+    ///
+    /// # Errors
+    /// `Topicspace`, `Unavailable`.
+    pub async fn connect(backend: Arc<dyn Backend>, topicspace: &str) -> Result<Self> {
+        Self::connect_with(backend, topicspace, TIMEOUT).await
+    }
+
+    /// The same with another bound on the time of a request than 10 s.
+    ///
+    /// # Errors
+    /// `Topicspace`, `Unavailable`.
+    pub async fn connect_with(backend: Arc<dyn Backend>, topicspace: &str, timeout: Duration) -> Result<Self> {
+        let topics = ConfigTopics::of(topicspace)?;
+        let name = "config-client".parse().expect("a plain word is a subscription");
+        let inner = Inner { backend, topics, name, timeout, requester: Mutex::default() };
+        inner.requester().await.map_err(ConfigError::of_pubsub)?;
+        Ok(ConfigClient { inner: Arc::new(inner) })
+    }
+
+    /// The values of keys, one per key in their order, `None` where there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Answered`, `TooLarge`, `UnreadableAnswer`.
+    pub async fn get(&self, keys: &[Key]) -> Result<Versioned<Vec<Value>>> {
+        let request = Request { keys: Some(keys.to_vec()), ..of_operation("get") };
+        let response = self.ask(&request).await?;
+        Ok(Versioned { version: response.version, value: response.values })
+    }
+
+    /// The value of one key.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub async fn get_one(&self, config_type: &str, key: &str) -> Result<Option<String>> {
+        let key = Key { config_type: config_type.to_owned(), key: key.to_owned() };
+        let values = self.get(&[key]).await?.value;
+        Ok(values.into_iter().next().and_then(|value| value.value))
+    }
+
+    /// The keys of a type.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub async fn list(&self, config_type: &str) -> Result<Versioned<Vec<String>>> {
+        let request = Request { config_type: Some(config_type.to_owned()), ..of_operation("list") };
+        let response = self.ask(&request).await?;
+        Ok(Versioned { version: response.version, value: response.directory })
+    }
+
+    /// The values of a type, by key.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub async fn values(&self, config_type: &str) -> Result<Versioned<BTreeMap<String, String>>> {
+        let request = Request { config_type: Some(config_type.to_owned()), ..of_operation("getvalues") };
+        let response = self.ask(&request).await?;
+        let pair = |value: Value| value.value.map(|text| (value.key, text));
+        Ok(Versioned { version: response.version, value: response.values.into_iter().filter_map(pair).collect() })
+    }
+
+    /// Everything, by type and key.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub async fn everything(&self) -> Result<Versioned<Everything>> {
+        let response = self.ask(&of_operation("config")).await?;
+        Ok(Versioned { version: response.version, value: response.config })
+    }
+
+    /// The version as it is now.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub async fn version(&self) -> Result<u64> {
+        Ok(self.get(&[]).await?.version)
+    }
+
+    /// Writes a batch: one step of the version and one notify, or nothing at all. When it returns, it is durable and the notify is out.
+    ///
+    /// # Errors
+    /// `Conflict` when a condition does not hold, `TooLarge`, `Refused` or `Answered`: nothing was changed. `Unavailable`: it may have
+    /// been written all the same.
+    ///
+    /// # Cancel safety
+    /// The batch may be written all the same, whole or not at all.
+    pub async fn apply(&self, batch: Batch) -> Result<()> {
+        batch.check()?;
+        let operation = if batch.put.is_empty() { "delete" } else { "put" };
+        let Batch { put, delete, conditions } = batch;
+        let request = Request { values: Some(put), keys: Some(delete), conditions, ..of_operation(operation) };
+        self.ask(&request).await.map(|_| ())
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Response> {
+        let body = serde_json::to_vec(request).expect("plain fields always become JSON");
+        let requester = self.inner.requester().await.map_err(ConfigError::of_pubsub)?;
+        let answer = match requester.request(Message::new(body), self.inner.timeout).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if matches!(error, PubsubError::Unavailable { .. } | PubsubError::TimedOut { .. }) {
+                    self.inner.forget(&requester).await;
+                }
+                return Err(ConfigError::of_pubsub(error));
+            }
+        };
+        let response: Response = serde_json::from_slice(&answer.body).map_err(|source| ConfigError::UnreadableAnswer { source })?;
+        match response.error.clone() {
+            None => Ok(response),
+            Some(error) if error.kind == "conflict" => Err(ConfigError::Conflict { message: error.message }),
+            Some(error) => Err(ConfigError::Answered { kind: error.kind, message: error.message }),
+        }
+    }
+}
+
+impl Inner {
+    async fn requester(&self) -> Result<Arc<Requester>, PubsubError> {
+        let mut slot = self.requester.lock().await;
+        if let Some(requester) = &*slot {
+            return Ok(requester.clone());
+        }
+        let topics = &self.topics;
+        let made = Requester::connect(&*self.backend, &topics.request, &topics.response, &self.name).await?;
+        Ok(slot.insert(Arc::new(made)).clone())
+    }
+
+    async fn forget(&self, failed: &Arc<Requester>) {
+        let mut slot = self.requester.lock().await;
+        // Another request may have made a new one meanwhile.
+        if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
+            *slot = None;
+        }
+    }
+}
+
+impl std::fmt::Debug for ConfigClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConfigClient").field("topic", &self.inner.topics.request).finish_non_exhaustive()
+    }
+}
+
+fn of_operation(operation: &str) -> Request {
+    Request { operation: Some(operation.to_owned()), ..Request::default() }
+}

@@ -1,0 +1,133 @@
+//! The folder that keeps the bytes of components, each in a file named by its digest.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{ConfigError, Result};
+use crate::records::Digest;
+
+/// A folder of files `HEX.wasm`. What is in it never changes, so that it can be shared and copied at will. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct ComponentFolder {
+    path: PathBuf,
+}
+
+impl ComponentFolder {
+    /// Names the folder; it is made when the first component comes.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        ComponentFolder { path: path.into() }
+    }
+
+    /// The file of a component, whether it is there or not.
+    pub fn path(&self, digest: Digest) -> PathBuf {
+        self.path.join(format!("{}.wasm", digest.to_hex()))
+    }
+
+    /// Keeps a component. When this returns, the file is durable and whole; a damaged one of the same digest is replaced.
+    ///
+    /// # Errors
+    /// `ComponentFolder`.
+    ///
+    /// # Cancel safety
+    /// The component is kept all the same, whole or not at all.
+    pub async fn put(&self, bytes: &[u8]) -> Result<Digest> {
+        let (folder, bytes) = (self.clone(), bytes.to_vec());
+        blocking(move || folder.put_now(&bytes)).await
+    }
+
+    /// The bytes of a component, verified against its digest; `None` if it is not there.
+    ///
+    /// # Errors
+    /// `ComponentFolder`, `DamagedComponent`.
+    pub async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
+        let folder = self.clone();
+        blocking(move || folder.get_now(digest)).await
+    }
+
+    fn put_now(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = digest_of(bytes);
+        let path = self.path(digest);
+        let part = self.path.join(format!("{}.{:016x}.part", digest.to_hex(), rand::random::<u64>()));
+        let written = write_durably(&self.path, &part, &path, bytes);
+        if written.is_err() {
+            // What is left of a failed write is in nobody's way; the error that counts is the first one.
+            let _ = fs::remove_file(&part);
+        }
+        written.map(|()| digest).map_err(|source| ConfigError::ComponentFolder { doing: "write", path, source })
+    }
+
+    fn get_now(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
+        let path = self.path(digest);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(ConfigError::ComponentFolder { doing: "read", path, source }),
+        };
+        if digest_of(&bytes) == digest { Ok(Some(bytes)) } else { Err(ConfigError::DamagedComponent { path }) }
+    }
+}
+
+fn write_durably(folder: &Path, part: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut file = File::create_new(part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(part, path)?;
+    File::open(folder)?.sync_all()
+}
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_sha256(Sha256::digest(bytes).into())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is being torn down cancels blocking work: nobody waits any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_put_is_found_by_its_digest_and_nothing_is_left_besides() {
+        let folder = tempfile::tempdir().unwrap();
+        let components = ComponentFolder::new(folder.path().join("components"));
+        assert_eq!(components.get(digest_of(b"one")).await.unwrap(), None);
+        let digest = components.put(b"one").await.unwrap();
+        assert_eq!(components.put(b"one").await.unwrap(), digest);
+        assert_eq!(digest.to_string(), "sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed");
+        assert_eq!(components.get(digest).await.unwrap().as_deref(), Some(&b"one"[..]));
+        assert_eq!(fs::read_dir(folder.path().join("components")).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_told_and_healed_by_the_next_upload() {
+        let folder = tempfile::tempdir().unwrap();
+        let components = ComponentFolder::new(folder.path());
+        let digest = components.put(b"one").await.unwrap();
+        fs::write(components.path(digest), b"two").unwrap();
+        assert!(matches!(components.get(digest).await, Err(ConfigError::DamagedComponent { .. })));
+        components.put(b"one").await.unwrap();
+        assert!(components.get(digest).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let error = ComponentFolder::new(&file).put(b"one").await.unwrap_err();
+        assert!(error.to_string().contains("cannot write"), "{error}");
+    }
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with configuration. Each variant is a decision of the caller.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use weir_pubsub::{NameError, PubsubError};
+
+/// The result of an operation on configuration.
+pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
+
+/// Why an operation on configuration failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The topicspace cannot be part of a topic's name: choose another.
+    #[error("the topicspace `{topicspace}` cannot be used")]
+    Topicspace {
+        /// The topicspace as given, cut.
+        topicspace: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// Another config service answers on this broker: stop it, or use another topicspace.
+    #[error("another config service holds {queue}: stop it first, or choose another topicspace")]
+    Held {
+        /// The queue of requests.
+        queue: String,
+    },
+    /// The store's file cannot be opened or is not one of ours.
+    #[error("the config store {} cannot be opened", path.display())]
+    StoreNotOpened {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The store failed: nothing was changed by a write that got this, unless it failed in its commit.
+    #[error("the config store failed while {doing}")]
+    StoreFailed {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A condition of a batch does not hold: nothing was changed; read again and decide anew.
+    #[error("conflict: {message}")]
+    Conflict {
+        /// Which condition, and what stands there.
+        message: String,
+    },
+    /// What was asked for makes no sense: change the request.
+    #[error("{reason}")]
+    Refused {
+        /// What is wrong, with the field and the fix.
+        reason: String,
+    },
+    /// An answer would be larger than the broker carries: ask for less at a time.
+    #[error("the answer would have more than {limit_bytes} bytes: ask for fewer types or keys at a time")]
+    AnswerTooLarge {
+        /// The broker's limit.
+        limit_bytes: usize,
+    },
+    /// The service answered with an error other than a conflict.
+    #[error("the config service answered {kind}: {message}")]
+    Answered {
+        /// Its type: `bad-operation`, `config-error`.
+        kind: String,
+        /// For people.
+        message: String,
+    },
+    /// The request is above the broker's limits and can never be sent: split it.
+    #[error("the request to the config service is too large")]
+    TooLarge {
+        /// Which part, and the limit.
+        source: PubsubError,
+    },
+    /// The service or the broker cannot be reached, or did not answer in time. A write may have been done all the same.
+    #[error("the config service cannot be reached")]
+    Unavailable {
+        /// What failed.
+        source: PubsubError,
+    },
+    /// The service answered something that is no answer.
+    #[error("the answer of the config service cannot be read")]
+    UnreadableAnswer {
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The folder of components failed.
+    #[error("cannot {doing} {}", path.display())]
+    ComponentFolder {
+        /// What was tried: `read`, `write`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A component's file does not have the digest that its name says: upload the component again.
+    #[error("the component in {} is damaged: its bytes do not have the digest of its name", path.display())]
+    DamagedComponent {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl ConfigError {
+    /// Whether the same request may work later: the service or the broker was not there, or the store failed.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, ConfigError::Unavailable { .. } | ConfigError::StoreFailed { .. })
+    }
+
+    /// An error of the pub/sub layer, sorted by what the caller can do about it.
+    pub(crate) fn of_pubsub(source: PubsubError) -> Self {
+        match source {
+            PubsubError::TooLarge { .. } => ConfigError::TooLarge { source },
+            PubsubError::QueueHeld { queue } => ConfigError::Held { queue: queue.to_string() },
+            source => ConfigError::Unavailable { source },
+        }
+    }
+}
+
+/// An error with all its causes, for logs and for answers to people.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

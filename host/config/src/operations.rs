@@ -1,0 +1,110 @@
+//! What each operation of the service does: a request in, an answer out, and what is to be notified.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::batch::Batch;
+use crate::error::{ConfigError, Result, chain};
+use crate::protocol::{Notify, Request, RequestFault, Response, ServiceError};
+use crate::store::{Applied, Store};
+
+/// Keys that a notify carries, at most; with more it names the types alone.
+const MAX_NOTIFIED_KEYS_COUNT: usize = 64;
+
+/// What came of a request.
+pub(crate) struct Outcome {
+    pub(crate) response: Response,
+    /// What changed, to be told to everybody before the answer goes out.
+    pub(crate) notify: Option<Notify>,
+}
+
+/// Does what a request asks for. Every fault becomes an answer.
+pub(crate) async fn perform(store: &Store, request: Result<Request, RequestFault>, limit_bytes: usize) -> Outcome {
+    let request = match request {
+        Ok(request) => request,
+        Err(fault) => return refusal("config-error", chain(&fault)),
+    };
+    let operation = request.operation.as_deref().unwrap_or_default();
+    let done = match operation {
+        "put" => put(store, request).await,
+        "delete" => delete(store, request).await,
+        "get" | "list" | "getvalues" | "config" => read(store, request, limit_bytes).await.map(Outcome::of_read),
+        unknown => return refusal("bad-operation", unknown_operation(unknown)),
+    };
+    done.unwrap_or_else(|error| match error {
+        ConfigError::Conflict { message } => refusal("conflict", message),
+        error => refusal("config-error", chain(&error)),
+    })
+}
+
+impl Outcome {
+    fn of_read(response: Response) -> Self {
+        Outcome { response, notify: None }
+    }
+}
+
+/// An answer that tells an error.
+pub(crate) fn refusal(kind: &str, message: String) -> Outcome {
+    let error = Some(ServiceError { kind: kind.to_owned(), message });
+    Outcome { response: Response { error, ..Response::default() }, notify: None }
+}
+
+fn unknown_operation(operation: &str) -> String {
+    let shown: String = operation.chars().take(80).flat_map(char::escape_default).collect();
+    format!("field `operation`: `{shown}` is unknown: it must be get, list, getvalues, put, delete or config")
+}
+
+async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Response> {
+    let mut response = Response::default();
+    match request.operation.as_deref() {
+        Some("get") => {
+            let read = store.get(&present(request.keys, "keys")?, limit_bytes).await?;
+            (response.version, response.values) = (read.version, read.value);
+        }
+        Some("list") => {
+            let read = store.list(&present(request.config_type, "type")?, limit_bytes).await?;
+            (response.version, response.directory) = (read.version, read.value);
+        }
+        Some("getvalues") => {
+            let config_type = present(request.config_type, "type")?;
+            let read = store.values(&config_type, limit_bytes).await?;
+            let value_of = |(key, value)| crate::protocol::Value { config_type: config_type.clone(), key, value: Some(value) };
+            (response.version, response.values) = (read.version, read.value.into_iter().map(value_of).collect());
+        }
+        _ => {
+            let read = store.everything(limit_bytes).await?;
+            (response.version, response.config) = (read.version, read.value);
+        }
+    }
+    Ok(response)
+}
+
+async fn put(store: &Store, request: Request) -> Result<Outcome> {
+    let put = present(request.values, "values")?;
+    // Here `keys` is an addition that others do not know: for them null means that they do not use it.
+    write(store, Batch { put, delete: request.keys.unwrap_or_default(), conditions: request.conditions }).await
+}
+
+async fn delete(store: &Store, request: Request) -> Result<Outcome> {
+    let delete = present(request.keys, "keys")?;
+    write(store, Batch { put: Vec::new(), delete, conditions: request.conditions }).await
+}
+
+async fn write(store: &Store, batch: Batch) -> Result<Outcome> {
+    let notify = match store.apply(&batch).await? {
+        Applied::Nothing => None,
+        Applied::Step { version, changed } => Some(notify_of(version, changed)),
+    };
+    Ok(Outcome { response: Response::default(), notify })
+}
+
+fn notify_of(version: u64, changed: BTreeMap<String, BTreeSet<String>>) -> Notify {
+    let types = changed.keys().cloned().collect();
+    let keys_count: usize = changed.values().map(BTreeSet::len).sum();
+    let keys = (keys_count <= MAX_NOTIFIED_KEYS_COUNT)
+        .then(|| changed.into_iter().map(|(config_type, keys)| (config_type, keys.into_iter().collect())).collect());
+    Notify { version, types, keys }
+}
+
+fn present<T>(field: Option<T>, name: &str) -> Result<T> {
+    field.ok_or_else(|| ConfigError::Refused { reason: format!("field `{name}` is null: this operation needs it") })
+}

@@ -1,0 +1,175 @@
+//! The config service: one request after the other from its queue; the notify after the commit, the answer after the notify.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_pubsub::{
+    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
+};
+
+use crate::error::{ConfigError, Result, chain};
+use crate::operations::{Outcome, perform, refusal};
+use crate::protocol::{Notify, Request, RequestFault};
+use crate::store::Store;
+use crate::topics::ConfigTopics;
+
+/// Waits between tries to get the queue back after it was lost.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The running service. Dropping it tells it to end after the request in hand; [`ConfigService::stop`] also waits for that.
+#[derive(Debug)]
+pub struct ConfigService {
+    token: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl ConfigService {
+    /// Starts the service: makes its queue, takes it for itself alone, and tells everybody to fetch everything. It answers when this returns.
+    ///
+    /// # Errors
+    /// `Held` when another service has the queue, `Topicspace`, `Unavailable`, `StoreFailed`.
+    pub async fn start(backend: Arc<dyn Backend>, topicspace: &str, store: Store) -> Result<Self> {
+        let topics = ConfigTopics::of(topicspace)?;
+        let session = Session::begin(&backend, &topics, &store).await?;
+        let token = CancellationToken::new();
+        let task = tokio::spawn(run(backend, topics, store, session, token.clone()));
+        Ok(ConfigService { token, task: Some(task) })
+    }
+
+    /// Ends the service after the request in hand, and closes the store.
+    pub async fn stop(mut self) {
+        self.token.cancel();
+        let Some(task) = self.task.take() else { return };
+        if let Err(error) = task.await {
+            tracing::error!(%error, "config service failed");
+        }
+    }
+
+    /// Whether it still works. It ends by itself only by a fault of its own, which an operator must see.
+    pub fn is_running(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
+    }
+}
+
+impl Drop for ConfigService {
+    fn drop(&mut self) {
+        self.token.cancel();
+    }
+}
+
+/// The service while its consumer lives.
+struct Session {
+    backend: Arc<dyn Backend>,
+    store: Store,
+    requests: Box<dyn Consumer>,
+    answers: Box<dyn Producer>,
+    notifies: Box<dyn Producer>,
+}
+
+async fn run(backend: Arc<dyn Backend>, topics: ConfigTopics, store: Store, mut session: Session, token: CancellationToken) {
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    loop {
+        let Err(error) = session.work(&token).await else { break };
+        tracing::warn!(error = %chain(&error), "config service lost its queue");
+        let again = async {
+            loop {
+                let wait = backoff.next_wait(&mut rand::rng());
+                tokio::time::sleep(wait).await;
+                match Session::begin(&backend, &topics, &store).await {
+                    Ok(session) => return session,
+                    Err(error) => tracing::warn!(error = %chain(&error), "config service cannot get its queue back"),
+                }
+            }
+        };
+        let Some(next) = token.run_until_cancelled(again).await else { break };
+        tracing::info!("config service has its queue again");
+        backoff.reset();
+        session = next;
+    }
+    drop(session);
+    store.close().await;
+}
+
+impl Session {
+    async fn begin(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store) -> Result<Self> {
+        let version = store.version().await?;
+        Self::open(backend, topics, store, version).await.map_err(ConfigError::of_pubsub)
+    }
+
+    async fn open(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store, version: u64) -> Result<Self, PubsubError> {
+        backend.ensure_queue(&QueueSpec::new(topics.queue.clone())).await?;
+        let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+        let requests = backend.consumer(&topics.request, topics.queue.subscription(), options).await?;
+        let answers = backend.producer(&topics.response).await?;
+        let notifies = backend.producer(&topics.notify).await?;
+        let session = Session { backend: backend.clone(), store: store.clone(), requests, answers, notifies };
+        session.notify(Notify { version, ..Notify::default() }).await?;
+        Ok(session)
+    }
+
+    /// Works off requests until it is told to end (`Ok`) or the broker fails it.
+    async fn work(&self, token: &CancellationToken) -> Result<(), PubsubError> {
+        while let Some(received) = token.run_until_cancelled(self.requests.receive()).await {
+            match received {
+                Ok(delivery) => self.handle(delivery).await?,
+                Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "config requests were missed"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle(&self, delivery: Delivery) -> Result<(), PubsubError> {
+        match delivery.message.properties.get(CORRELATION_ID) {
+            Some(id) => self.answer(id, &delivery.message.body).await?,
+            None => tracing::warn!(message_id = ?delivery.message.id, "config request without id dropped"),
+        }
+        self.backend.settle(&delivery.receipt, Vec::new()).await?;
+        Ok(())
+    }
+
+    async fn answer(&self, id: &str, body: &[u8]) -> Result<(), PubsubError> {
+        let request = Request::read(body);
+        if let Err(fault @ RequestFault::NotJson(_)) = &request {
+            tracing::warn!(error = %chain(fault), "config request dropped");
+            return Ok(());
+        }
+        let limit_bytes = self.backend.limits().max_answer_bytes;
+        let Outcome { response, notify } = perform(&self.store, request, limit_bytes).await;
+        if let Some(notify) = notify {
+            self.notify(notify).await?;
+        }
+        let mut body = json(&response);
+        if body.len() > limit_bytes {
+            let error = ConfigError::AnswerTooLarge { limit_bytes };
+            body = json(&refusal("config-error", error.to_string()).response);
+        }
+        match self.answers.publish(Message::new(body).with(CORRELATION_ID, id)).await {
+            Err(error @ PubsubError::TooLarge { .. }) => {
+                tracing::warn!(error = %chain(&error), "config answer dropped");
+                Ok(())
+            }
+            published => published,
+        }
+    }
+
+    /// Tells everybody. A list of types that does not fit into a message becomes the empty one: everything.
+    async fn notify(&self, notify: Notify) -> Result<(), PubsubError> {
+        match self.notifies.publish(Message::new(json(&notify))).await {
+            Err(PubsubError::TooLarge { .. }) => {
+                let everything = Notify { version: notify.version, ..Notify::default() };
+                self.notifies.publish(Message::new(json(&everything))).await
+            }
+            published => published,
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).expect("maps with string keys and plain fields always become JSON").into()
+}

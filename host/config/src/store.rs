@@ -1,0 +1,289 @@
+//! The store: SQLite through `sqlx`. The only file that names either.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::TryStreamExt;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, SqlSafeStr, Sqlite, Transaction};
+
+use crate::batch::{Batch, Versioned, check_count, shown};
+use crate::error::{ConfigError, Result};
+use crate::protocol::{Condition, Key, Value};
+
+/// Everything, by type and key.
+pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
+
+/// How long a write waits for another process that looks into the file, for example a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Keeps the configuration in one file. What a write returned for is on the disk.
+///
+/// There is one connection: operations go one after the other, so that each reads one consistent state. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+/// What a batch did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The batch was empty: the version is what it was.
+    Nothing,
+    /// One step of the version.
+    Step {
+        /// The version after it.
+        version: u64,
+        /// The keys that were written or deleted, by type; those whose value stayed the same, too.
+        changed: BTreeMap<String, BTreeSet<String>>,
+    },
+}
+
+impl Store {
+    /// Opens the store, making it if it is not there, and raises its version to the greater of the stored one plus 1 and the seconds since
+    /// 1970, so that a file put back from a backup never goes behind what others know.
+    ///
+    /// # Errors
+    /// `StoreNotOpened`.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Self::open_at(path, now).await
+    }
+
+    /// The same at a given time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// `StoreNotOpened`.
+    pub async fn open_at(path: &Path, now_seconds: u64) -> Result<Self> {
+        let opened = async {
+            let store = Store { pool: connect(path).await? };
+            migrator().run(&store.pool).await?;
+            store.begin_at(now_seconds).await?;
+            Ok(store)
+        };
+        opened.await.map_err(|source: sqlx::Error| ConfigError::StoreNotOpened { path: path.to_owned(), source: source.into() })
+    }
+
+    async fn begin_at(&self, now_seconds: u64) -> sqlx::Result<()> {
+        let now = i64::try_from(now_seconds).unwrap_or(0);
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("UPDATE config_state SET version = CASE WHEN version + 1 > $1 THEN version + 1 ELSE $1 END")
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    }
+
+    /// Closes the file. Later operations fail.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// The version as it is now.
+    ///
+    /// # Errors
+    /// `StoreFailed`.
+    pub async fn version(&self) -> Result<u64> {
+        let mut tx = self.begin_read().await?;
+        version_of(&mut tx).await.map_err(failed("reading the version"))
+    }
+
+    /// The values of keys, in their order; `None` where there is none.
+    ///
+    /// # Errors
+    /// `Refused` for too many keys, `AnswerTooLarge` when the values have more than `limit_bytes`, `StoreFailed`.
+    pub async fn get(&self, keys: &[Key], limit_bytes: usize) -> Result<Versioned<Vec<Value>>> {
+        check_count(keys.len())?;
+        let mut tx = self.begin_read().await?;
+        let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
+        let mut budget = Budget::of(limit_bytes);
+        let mut found: HashMap<&Key, Option<String>> = HashMap::new();
+        let mut values = Vec::with_capacity(keys.len());
+        for key in keys {
+            if !found.contains_key(key) {
+                found.insert(key, value_of(&mut tx, &key.config_type, &key.key).await.map_err(failed("reading values"))?);
+            }
+            let value = found.get(key).cloned().flatten();
+            budget.spend(&[&key.config_type, &key.key, value.as_deref().unwrap_or_default()])?;
+            values.push(Value { config_type: key.config_type.clone(), key: key.key.clone(), value });
+        }
+        Ok(Versioned { version, value: values })
+    }
+
+    /// The keys of a type.
+    ///
+    /// # Errors
+    /// `AnswerTooLarge`, `StoreFailed`.
+    pub async fn list(&self, config_type: &str, limit_bytes: usize) -> Result<Versioned<Vec<String>>> {
+        let mut tx = self.begin_read().await?;
+        let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
+        let mut budget = Budget::of(limit_bytes);
+        let mut keys = Vec::new();
+        let mut rows = sqlx::query("SELECT key FROM config_value WHERE type = $1 ORDER BY key").bind(config_type).fetch(&mut *tx);
+        while let Some(row) = rows.try_next().await.map_err(failed("listing keys"))? {
+            let key: String = row.try_get(0).map_err(failed("listing keys"))?;
+            budget.spend(&[&key])?;
+            keys.push(key);
+        }
+        Ok(Versioned { version, value: keys })
+    }
+
+    /// The values of a type, by key.
+    ///
+    /// # Errors
+    /// `AnswerTooLarge`, `StoreFailed`.
+    pub async fn values(&self, config_type: &str, limit_bytes: usize) -> Result<Versioned<BTreeMap<String, String>>> {
+        let query = sqlx::query("SELECT type, key, value FROM config_value WHERE type = $1").bind(config_type);
+        let Versioned { version, mut value } = self.collect(query, limit_bytes).await?;
+        Ok(Versioned { version, value: value.remove(config_type).unwrap_or_default() })
+    }
+
+    /// Everything.
+    ///
+    /// # Errors
+    /// `AnswerTooLarge`, `StoreFailed`.
+    pub async fn everything(&self, limit_bytes: usize) -> Result<Versioned<Everything>> {
+        self.collect(sqlx::query("SELECT type, key, value FROM config_value"), limit_bytes).await
+    }
+
+    async fn collect(
+        &self,
+        query: sqlx::query::Query<'_, Sqlite, sqlx::sqlite::SqliteArguments>,
+        limit_bytes: usize,
+    ) -> Result<Versioned<Everything>> {
+        let mut tx = self.begin_read().await?;
+        let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
+        let mut budget = Budget::of(limit_bytes);
+        let mut everything = Everything::new();
+        let mut rows = query.fetch(&mut *tx);
+        while let Some(row) = rows.try_next().await.map_err(failed("reading values"))? {
+            let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+            let (config_type, key, value): (String, String, String) = read().map_err(failed("reading values"))?;
+            budget.spend(&[&key, &value])?;
+            everything.entry(config_type).or_default().insert(key, value);
+        }
+        Ok(Versioned { version, value: everything })
+    }
+
+    /// Writes a batch: one transaction and one step of the version. An empty batch changes nothing; its conditions are checked all the same.
+    ///
+    /// # Errors
+    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then.
+    ///
+    /// # Cancel safety
+    /// The batch was written whole or not at all.
+    pub async fn apply(&self, batch: &Batch) -> Result<Applied> {
+        batch.check()?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
+        for condition in &batch.conditions {
+            check_condition(&mut tx, condition).await?;
+        }
+        if batch.is_empty() {
+            return Ok(Applied::Nothing);
+        }
+        let step = write(&mut tx, batch).await.map_err(failed("writing a batch"))?;
+        tx.commit().await.map_err(failed("committing a batch"))?;
+        Ok(step)
+    }
+
+    async fn begin_read(&self) -> Result<Transaction<'_, Sqlite>> {
+        self.pool.begin().await.map_err(failed("beginning to read"))
+    }
+}
+
+async fn connect(path: &Path) -> sqlx::Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT);
+    SqlitePoolOptions::new().max_connections(1).min_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await
+}
+
+fn migrator() -> Migrator {
+    let sql = include_str!("../migrations/0001_init.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "init".into(), MigrationType::Simple, sql, false)])
+}
+
+async fn version_of(tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
+    let version: i64 = sqlx::query_scalar("SELECT version FROM config_state").fetch_one(&mut **tx).await?;
+    Ok(version.unsigned_abs())
+}
+
+async fn value_of(tx: &mut Transaction<'_, Sqlite>, config_type: &str, key: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT value FROM config_value WHERE type = $1 AND key = $2")
+        .bind(config_type)
+        .bind(key)
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+async fn check_condition(tx: &mut Transaction<'_, Sqlite>, condition: &Condition) -> Result<()> {
+    let Condition { config_type, key, value: wanted } = condition;
+    let found = value_of(tx, config_type, key).await.map_err(failed("checking a condition"))?;
+    if found == *wanted {
+        return Ok(());
+    }
+    let name = shown(config_type, key);
+    let message = match (wanted, found) {
+        (None, _) => format!("{name} exists"),
+        (Some(_), None) => format!("{name} does not exist"),
+        (Some(_), Some(_)) => format!("{name} has another value"),
+    };
+    Err(ConfigError::Conflict { message })
+}
+
+async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> sqlx::Result<Applied> {
+    let version: i64 = sqlx::query_scalar("UPDATE config_state SET version = version + 1 RETURNING version").fetch_one(&mut **tx).await?;
+    let mut changed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Key { config_type, key } in &batch.delete {
+        sqlx::query("DELETE FROM config_value WHERE type = $1 AND key = $2").bind(config_type).bind(key).execute(&mut **tx).await?;
+        changed.entry(config_type.clone()).or_default().insert(key.clone());
+    }
+    for Value { config_type, key, value } in &batch.put {
+        sqlx::query(
+            "INSERT INTO config_value (type, key, value, version) VALUES ($1, $2, $3, $4) ON CONFLICT (type, key) DO UPDATE SET
+             value = excluded.value, version = excluded.version WHERE config_value.value <> excluded.value",
+        )
+        .bind(config_type)
+        .bind(key)
+        .bind(value.as_deref().unwrap_or_default())
+        .bind(version)
+        .execute(&mut **tx)
+        .await?;
+        changed.entry(config_type.clone()).or_default().insert(key.clone());
+    }
+    for config_type in changed.keys() {
+        sqlx::query("INSERT INTO config_type (type, version) VALUES ($1, $2) ON CONFLICT (type) DO UPDATE SET version = excluded.version")
+            .bind(config_type)
+            .bind(version)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(Applied::Step { version: version.unsigned_abs(), changed })
+}
+
+/// What is left of the size of an answer, so that one that cannot be sent is not even collected.
+struct Budget {
+    left_bytes: usize,
+    limit_bytes: usize,
+}
+
+impl Budget {
+    fn of(limit_bytes: usize) -> Self {
+        Budget { left_bytes: limit_bytes, limit_bytes }
+    }
+
+    fn spend(&mut self, texts: &[&str]) -> Result<()> {
+        let size = texts.iter().map(|t| t.len()).sum();
+        self.left_bytes = self.left_bytes.checked_sub(size).ok_or(ConfigError::AnswerTooLarge { limit_bytes: self.limit_bytes })?;
+        Ok(())
+    }
+}
+
+fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ConfigError {
+    move |source| ConfigError::StoreFailed { doing, source: source.into() }
+}

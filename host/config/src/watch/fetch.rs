@@ -1,0 +1,107 @@
+//! Getting content from the service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Content;
+use super::cache::Cache;
+use super::decide::Concerned;
+use super::registry::Registered;
+use crate::client::ConfigClient;
+use crate::error::Result;
+use crate::protocol::Key;
+
+/// What handlers want.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) types: BTreeSet<String>,
+    pub(super) everything: bool,
+}
+
+impl Wanted {
+    pub(super) fn by<'a>(handlers: impl IntoIterator<Item = &'a Arc<Registered>>) -> Self {
+        let mut wanted = Wanted::default();
+        for handler in handlers {
+            match &handler.types {
+                Some(types) => wanted.types.extend(types.iter().cloned()),
+                None => wanted.everything = true,
+            }
+        }
+        wanted
+    }
+
+    pub(super) fn contains(&self, config_type: &str) -> bool {
+        self.everything || self.types.contains(config_type)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.types.is_empty() && !self.everything
+    }
+
+    pub(super) fn without(mut self, other: &Wanted) -> Self {
+        self.types.retain(|name| !other.contains(name));
+        self.everything &= !other.everything;
+        self
+    }
+}
+
+/// Fetches all that is wanted, and tells the lowest version among the answers: what changed up to it is in all of them.
+pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache, u64)> {
+    if wanted.everything {
+        let fetched = client.everything().await?;
+        let mut cache = Cache::of_everything(fetched.version);
+        for (config_type, content) in fetched.value {
+            cache.insert(config_type, fetched.version, content);
+        }
+        return Ok((cache, fetched.version));
+    }
+    let mut cache = Cache::default();
+    let mut lowest = None;
+    for config_type in &wanted.types {
+        let fetched = client.values(config_type).await?;
+        cache.insert(config_type.clone(), fetched.version, fetched.value);
+        lowest = Some(lowest.unwrap_or(u64::MAX).min(fetched.version));
+    }
+    let lowest = match lowest {
+        Some(lowest) => lowest,
+        None => client.version().await?,
+    };
+    Ok((cache, lowest))
+}
+
+/// What a notify led to.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) notified_version: u64,
+    pub(super) lowest_version: u64,
+    /// Whole types, with the version of each.
+    pub(super) types: BTreeMap<String, (u64, Content)>,
+    /// Single keys; `None` for those that are gone. They may be newer than the notify, but what else changed meanwhile is not here:
+    /// a type updated by them is known in the notified version only.
+    pub(super) keys: BTreeMap<String, Vec<(String, Option<String>)>>,
+}
+
+/// Fetches what a notify named.
+pub(super) async fn some(client: &ConfigClient, notified_version: u64, concerned: &Concerned) -> Result<Update> {
+    let mut update = Update { notified_version, lowest_version: u64::MAX, types: BTreeMap::new(), keys: BTreeMap::new() };
+    let mut asked = Vec::new();
+    for (config_type, keys) in concerned {
+        match keys {
+            Some(keys) => asked.extend(keys.iter().map(|key| Key { config_type: config_type.clone(), key: key.clone() })),
+            None => {
+                let fetched = client.values(config_type).await?;
+                update.lowest_version = update.lowest_version.min(fetched.version);
+                update.types.insert(config_type.clone(), (fetched.version, fetched.value));
+            }
+        }
+    }
+    if !asked.is_empty() {
+        let fetched = client.get(&asked).await?;
+        update.lowest_version = update.lowest_version.min(fetched.version);
+        // By place, not by the names in the answer: whatever it says, only what was asked for is changed.
+        for (key, value) in asked.into_iter().zip(fetched.value) {
+            update.keys.entry(key.config_type).or_default().push((key.key, value.value));
+        }
+    }
+    Ok(update)
+}

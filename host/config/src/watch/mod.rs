@@ -1,0 +1,338 @@
+//! The follower: subscribe, then fetch; the version moves only after the apply.
+//!
+//! `decide` says what a notify calls for, `fetch` gets it, `cache` holds what is known, `registry` the handlers; the loop is here.
+
+mod cache;
+mod decide;
+mod fetch;
+mod registry;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, PubsubError, Subscription};
+
+use crate::client::ConfigClient;
+use crate::error::{Result, chain};
+use crate::protocol::Notify;
+use crate::topics::ConfigTopics;
+
+use cache::Cache;
+use decide::{Concerned, Step, decide};
+use registry::{Registered, Shared};
+
+pub use registry::{FollowerHandle, FollowerStatus, HandlerId};
+
+/// Waits between tries to fetch or to subscribe.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How often the version is asked for besides the notifies: what a lost one costs at most.
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The content of one type: value by key.
+pub type Content = BTreeMap<String, String>;
+
+/// What a handler gets: the whole content of its types as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The content is at least as new as this version of the configuration.
+    pub version: u64,
+    /// The content by type. Every type of a handler is there, those without values too; a handler of everything gets all types that have
+    /// values. Shared with the follower and its other handlers.
+    pub types: BTreeMap<String, Arc<Content>>,
+}
+
+impl Change {
+    /// The value of one key.
+    pub fn get(&self, config_type: &str, key: &str) -> Option<&str> {
+        self.types.get(config_type)?.get(key).map(String::as_str)
+    }
+}
+
+type Handler = Arc<dyn Fn(Change) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// Follows the configuration: calls each handler with the whole content of its types, once at the start and then at each change.
+///
+/// Handlers are called one after the other. A handler that fails has its error in the [status](FollowerHandle::status) and is not called
+/// again before the next change; a fetch that fails is tried again until it succeeds.
+pub struct Follower {
+    backend: Arc<dyn Backend>,
+    topics: ConfigTopics,
+    client: ConfigClient,
+    shared: Arc<Shared>,
+    poll_interval: Duration,
+}
+
+impl Follower {
+    /// A follower without handlers.
+    ///
+    /// # Errors
+    /// `Topicspace`.
+    pub fn new(backend: Arc<dyn Backend>, topicspace: &str, client: ConfigClient) -> Result<Self> {
+        let topics = ConfigTopics::of(topicspace)?;
+        Ok(Follower { backend, topics, client, shared: Arc::default(), poll_interval: POLL_INTERVAL })
+    }
+
+    /// The same with a handler of some types.
+    #[must_use]
+    pub fn on<T, F, R>(self, types: T, handler: F) -> Self
+    where
+        T: IntoIterator<Item: Into<String>>,
+        F: Fn(Change) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.handle().register(types, handler);
+        self
+    }
+
+    /// The same with a handler that gets everything at every change.
+    #[must_use]
+    pub fn on_everything<F, R>(self, handler: F) -> Self
+    where
+        F: Fn(Change) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.handle().register_everything(handler);
+        self
+    }
+
+    /// The same with another interval than 60 s at which the version is asked for.
+    #[must_use]
+    pub fn poll_every(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// To register and unregister handlers, before and while it runs, and to see how it is doing.
+    pub fn handle(&self) -> FollowerHandle {
+        FollowerHandle::of(self.shared.clone())
+    }
+
+    /// The version that all handlers have; 0 until the first fetch was applied.
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.handle().version()
+    }
+
+    /// Follows until the token is cancelled; a handler in work is dropped then.
+    pub async fn run(self, token: CancellationToken) {
+        let mut following = Following {
+            next_poll: Instant::now() + self.poll_interval,
+            follower: self,
+            version: 0,
+            cache: Cache::default(),
+            served: BTreeSet::new(),
+            todo: None,
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+        };
+        token.run_until_cancelled(following.follow()).await;
+    }
+}
+
+/// What is still to be done before the next notify is looked at.
+#[derive(Debug)]
+enum Todo {
+    /// Fetch all types of all handlers.
+    All,
+    /// Fetch what the notify of the version just after ours names.
+    Some { version: u64, concerned: Concerned },
+    /// Ask for the version, and fetch everything if it is another one.
+    AskVersion,
+}
+
+/// A follower at work.
+struct Following {
+    follower: Follower,
+    version: u64,
+    cache: Cache,
+    /// The handlers that were called with the content of the cache.
+    served: BTreeSet<HandlerId>,
+    todo: Option<Todo>,
+    next_poll: Instant,
+    backoff: Backoff,
+}
+
+impl Following {
+    async fn follow(&mut self) {
+        loop {
+            let notifies = self.subscribe().await;
+            // What changed before the subscription stood was notified to nobody here.
+            self.todo = Some(Todo::All);
+            self.work(&*notifies).await;
+        }
+    }
+
+    async fn subscribe(&mut self) -> Box<dyn Consumer> {
+        let name: Subscription = "config-follower".parse().expect("a plain word is a subscription");
+        loop {
+            match self.follower.backend.consumer(&self.follower.topics.notify, &name, ConsumerOptions::default()).await {
+                Ok(notifies) => return notifies,
+                Err(error) => {
+                    self.failed("config notifies cannot be subscribed to", chain(&error));
+                    let wait = self.backoff.next_wait(&mut rand::rng());
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Works until the subscription is lost.
+    async fn work(&mut self, notifies: &dyn Consumer) {
+        loop {
+            let wait = match self.catch_up().await {
+                Ok(()) => {
+                    self.backoff.reset();
+                    self.follower.shared.set_fetch_error(None);
+                    None
+                }
+                Err(error) => {
+                    if !error.is_passing() {
+                        self.todo = Some(Todo::All);
+                    }
+                    self.failed("config cannot be fetched", chain(&error));
+                    Some(self.backoff.next_wait(&mut rand::rng()))
+                }
+            };
+            if let Err(error) = self.next_event(notifies, wait).await {
+                self.failed("subscription to config notifies was lost", chain(&error));
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next thing to do. With `wait`, something is still to be done, at the latest after that time.
+    async fn next_event(&mut self, notifies: &dyn Consumer, wait: Option<Duration>) -> Result<(), PubsubError> {
+        let until = wait.map_or(self.next_poll, |wait| Instant::now() + wait);
+        tokio::select! {
+            biased;
+            () = self.follower.shared.changed(), if wait.is_none() => {}
+            () = tokio::time::sleep_until(until) => if wait.is_none() {
+                self.next_poll = Instant::now() + self.follower.poll_interval;
+                self.todo = Some(Todo::AskVersion);
+            },
+            received = notifies.receive() => match received {
+                // A service that comes back tells so: no need to wait any longer, and what was left undone is part of everything.
+                Ok(_) if wait.is_some() => self.todo = Some(Todo::All),
+                Ok(delivery) => self.look_at(&delivery),
+                Err(PubsubError::Lagged { missed_count }) => {
+                    tracing::warn!(missed_count, "config notifies were missed");
+                    self.todo = Some(Todo::All);
+                }
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, delivery: &Delivery) {
+        let notify: Notify = match serde_json::from_slice(&delivery.message.body) {
+            Ok(notify) => notify,
+            Err(error) => {
+                tracing::warn!(%error, "config notify cannot be read: fetching everything");
+                self.todo = Some(Todo::All);
+                return;
+            }
+        };
+        let wanted = fetch::Wanted::by(self.handlers().iter().filter(|handler| self.served.contains(&handler.id)));
+        match decide(self.version, |config_type| self.cache.version_of(config_type, &wanted), &notify) {
+            Step::Skip => {}
+            Step::MoveVersion => self.move_to(notify.version),
+            Step::FetchAll => self.todo = Some(Todo::All),
+            Step::Fetch(concerned) => self.todo = Some(Todo::Some { version: notify.version, concerned }),
+        }
+    }
+
+    /// Does what is to be done, and serves handlers that are new. What failed is still to be done.
+    async fn catch_up(&mut self) -> Result<()> {
+        let handlers = self.handlers();
+        self.served.retain(|id| handlers.iter().any(|handler| handler.id == *id));
+        let all = match &self.todo {
+            Some(Todo::All) => true,
+            Some(Todo::AskVersion) => self.follower.client.version().await? != self.version,
+            Some(Todo::Some { version, concerned }) => {
+                let (version, concerned) = (*version, concerned.clone());
+                !self.apply_some(version, &concerned, &handlers).await?
+            }
+            None => false,
+        };
+        if all || !self.serve_new(&handlers).await? {
+            self.todo = Some(Todo::All);
+            self.apply_all(&handlers).await?;
+        }
+        self.todo = None;
+        Ok(())
+    }
+
+    async fn apply_all(&mut self, handlers: &[Arc<Registered>]) -> Result<()> {
+        let (cache, version) = fetch::all(&self.follower.client, &fetch::Wanted::by(handlers)).await?;
+        self.cache = cache;
+        for handler in handlers {
+            self.call(handler, version).await;
+        }
+        self.move_to(version);
+        Ok(())
+    }
+
+    /// `false`: the service answered with less than it had notified, so that all must be fetched.
+    async fn apply_some(&mut self, version: u64, concerned: &Concerned, handlers: &[Arc<Registered>]) -> Result<bool> {
+        let update = fetch::some(&self.follower.client, version, concerned).await?;
+        if update.lowest_version < version {
+            return Ok(false);
+        }
+        self.cache.update(update);
+        self.todo = None;
+        for handler in handlers {
+            if self.served.contains(&handler.id) && handler.wants_any(concerned.keys()) {
+                self.call(handler, version).await;
+            }
+        }
+        self.move_to(version);
+        Ok(true)
+    }
+
+    /// Fetches what handlers that are new want and nobody else wanted, and calls them. `false`: the service answered with an older version.
+    async fn serve_new(&mut self, handlers: &[Arc<Registered>]) -> Result<bool> {
+        let wanted = fetch::Wanted::by(handlers.iter().filter(|handler| self.served.contains(&handler.id)));
+        self.cache.keep_only(&wanted);
+        let new: Vec<_> = handlers.iter().filter(|handler| !self.served.contains(&handler.id)).cloned().collect();
+        if new.is_empty() {
+            return Ok(true);
+        }
+        let missing = fetch::Wanted::by(&new).without(&wanted);
+        if !missing.is_empty() {
+            let (more, lowest_version) = fetch::all(&self.follower.client, &missing).await?;
+            if lowest_version < self.version {
+                return Ok(false);
+            }
+            self.cache.add(more);
+        }
+        for handler in &new {
+            self.call(handler, self.version).await;
+        }
+        Ok(true)
+    }
+
+    async fn call(&mut self, handler: &Arc<Registered>, version: u64) {
+        let change = Change { version, types: self.cache.content_for(handler.types.as_ref()) };
+        self.follower.shared.call(handler, change).await;
+        self.served.insert(handler.id);
+    }
+
+    fn handlers(&self) -> Vec<Arc<Registered>> {
+        self.follower.shared.handlers()
+    }
+
+    fn move_to(&mut self, version: u64) {
+        self.version = version;
+        self.follower.shared.set_version(version);
+    }
+
+    fn failed(&self, what: &'static str, error: String) {
+        tracing::warn!(error, "{what}");
+        self.follower.shared.set_fetch_error(Some(format!("{what}: {error}")));
+    }
+}

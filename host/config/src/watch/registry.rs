@@ -1,0 +1,165 @@
+//! The handlers of a follower, and what can be seen of it from outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, watch};
+
+use super::{Change, Handler};
+
+/// Names a handler of one follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HandlerId(u64);
+
+/// How a follower is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowerStatus {
+    /// The version that all handlers have; 0 until the first fetch was applied.
+    pub version: u64,
+    /// Why the configuration cannot be fetched at the moment; it is tried again.
+    pub fetch_error: Option<String>,
+    /// What handlers said of the last change, where they failed.
+    pub handler_errors: BTreeMap<HandlerId, String>,
+}
+
+pub(super) struct Registered {
+    pub(super) id: HandlerId,
+    /// `None` for a handler of everything.
+    pub(super) types: Option<BTreeSet<String>>,
+    handler: Handler,
+}
+
+impl Registered {
+    pub(super) fn wants_any<'a>(&self, mut types: impl Iterator<Item = &'a String>) -> bool {
+        self.types.as_ref().is_none_or(|wanted| types.any(|name| wanted.contains(name)))
+    }
+}
+
+/// What a follower and its handles share.
+#[derive(Default)]
+pub(super) struct Shared {
+    handlers: Mutex<BTreeMap<HandlerId, Arc<Registered>>>,
+    next_id: AtomicU64,
+    changed: Notify,
+    version: watch::Sender<u64>,
+    status: watch::Sender<FollowerStatus>,
+}
+
+impl Shared {
+    pub(super) fn handlers(&self) -> Vec<Arc<Registered>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Waits until handlers came or went since it last returned.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Calls a handler unless it was unregistered meanwhile.
+    pub(super) async fn call(&self, registered: &Registered, change: Change) {
+        if !self.lock().contains_key(&registered.id) {
+            return;
+        }
+        // A handler that panics must not end the following of all others.
+        let called = AssertUnwindSafe(async { (registered.handler)(change).await }).catch_unwind().await;
+        let failure = match called {
+            Ok(result) => result.err(),
+            Err(_) => Some("the handler panicked".to_owned()),
+        };
+        if let Some(error) = &failure {
+            tracing::error!(handler = registered.id.0, error, "config handler failed");
+        }
+        // One that went while it was called has nobody to mend it.
+        let failure = failure.filter(|_| self.lock().contains_key(&registered.id));
+        self.status.send_if_modified(|status| {
+            let before = status.handler_errors.remove(&registered.id);
+            let changed = before != failure;
+            status.handler_errors.extend(failure.map(|error| (registered.id, error)));
+            changed
+        });
+    }
+
+    pub(super) fn set_version(&self, version: u64) {
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.version, version) != version);
+        self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
+    }
+
+    pub(super) fn set_fetch_error(&self, error: Option<String>) {
+        self.status.send_if_modified(|status| {
+            let changed = status.fetch_error != error;
+            status.fetch_error = error;
+            changed
+        });
+    }
+
+    fn register(&self, types: Option<BTreeSet<String>>, handler: Handler) -> HandlerId {
+        let id = HandlerId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        self.lock().insert(id, Arc::new(Registered { id, types, handler }));
+        self.changed.notify_one();
+        id
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<HandlerId, Arc<Registered>>> {
+        self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Registers and unregisters handlers, and sees how the follower is doing. Cloning is cheap.
+///
+/// All its methods return at once, so that handlers may use them too.
+#[derive(Clone)]
+pub struct FollowerHandle {
+    shared: Arc<Shared>,
+}
+
+impl FollowerHandle {
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        FollowerHandle { shared }
+    }
+
+    /// Adds a handler of some types. It is called as soon as their content was fetched, and then at each change of one of them.
+    pub fn register<T, F, R>(&self, types: T, handler: F) -> HandlerId
+    where
+        T: IntoIterator<Item: Into<String>>,
+        F: Fn(Change) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let types = types.into_iter().map(Into::into).collect();
+        self.shared.register(Some(types), Arc::new(move |change| Box::pin(handler(change))))
+    }
+
+    /// Adds a handler that gets everything at every change.
+    pub fn register_everything<F, R>(&self, handler: F) -> HandlerId
+    where
+        F: Fn(Change) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.shared.register(None, Arc::new(move |change| Box::pin(handler(change))))
+    }
+
+    /// Removes a handler: no call of it begins any more; one that is under way ends.
+    pub fn unregister(&self, id: HandlerId) {
+        self.shared.lock().remove(&id);
+        self.shared.status.send_if_modified(|status| status.handler_errors.remove(&id).is_some());
+        self.shared.changed.notify_one();
+    }
+
+    /// The version that all handlers have; 0 until the first fetch was applied.
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
+    }
+
+    /// How the follower is doing.
+    pub fn status(&self) -> watch::Receiver<FollowerStatus> {
+        self.shared.status.subscribe()
+    }
+}
+
+impl std::fmt::Debug for FollowerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FollowerHandle").field("status", &*self.shared.status.borrow()).finish_non_exhaustive()
+    }
+}
