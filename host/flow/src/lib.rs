@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Blueprints, flows and the queues that they use.
+//!
+//! A flow service owns every queue that flows use. It reads and writes configuration only through the config service's client, and tells
+//! processors what to do by entries (`processor:NAME`). Deciding and acting are apart: planning is pure, executing a plan is not.
+
+mod client;
+mod error;
+pub mod protocol;
+mod settings;
+
+pub use client::{FlowClient, FlowDescription, StartFlow};
+pub use error::{FlowError, Result};
+pub use settings::FlowSettings;

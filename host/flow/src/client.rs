@@ -1,0 +1,170 @@
+//! Asking the flow service.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_pubsub::{Backend, Class, Message, Requester, Subscription, Topic};
+
+use crate::error::{FlowError, Result};
+use crate::protocol::{FLOW_TOPIC_NAME, Request, Response};
+
+/// How long an operation may take: a stop waits for processors to leave, and for queues that resist.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client of the flow service. Cloning is cheap; clones share one subscription to the answers.
+#[derive(Clone)]
+pub struct FlowClient {
+    requester: Arc<Requester>,
+}
+
+/// What [`FlowClient::start_flow`] needs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StartFlow {
+    /// The new flow's id.
+    pub id: String,
+    /// The blueprint.
+    pub blueprint: String,
+    /// What the flow is for, for people.
+    pub description: String,
+    /// Values by parameter name: texts, numbers or booleans.
+    pub parameters: BTreeMap<String, serde_json::Value>,
+    /// Keep no results where nobody reads them.
+    pub drop_exits: bool,
+}
+
+/// What [`FlowClient::get_flow`] tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowDescription {
+    /// The flow's record ([`crate::protocol::FlowRecord`]) as a JSON text.
+    pub record: String,
+    /// What it is for, for people.
+    pub description: String,
+    /// The values that it runs with, by parameter name.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl FlowClient {
+    /// Connects to the flow service of a topicspace; it need not be there yet.
+    ///
+    /// # Errors
+    /// [`FlowError::Name`] for a topicspace that cannot be one, [`FlowError::Broker`].
+    pub async fn connect(backend: Arc<dyn Backend>, topicspace: &str) -> Result<Self> {
+        let request = Topic::new(Class::Request, topicspace, FLOW_TOPIC_NAME).map_err(FlowError::name("the topicspace"))?;
+        let response = Topic::new(Class::Response, topicspace, FLOW_TOPIC_NAME).map_err(FlowError::name("the topicspace"))?;
+        let reader: Subscription = "flow-client".parse().map_err(FlowError::name("the subscription"))?;
+        let requester = Requester::connect(&*backend, &request, &response, &reader)
+            .await
+            .map_err(FlowError::broker("connecting to the flow service"))?;
+        Ok(FlowClient { requester: Arc::new(requester) })
+    }
+
+    /// Sends a request as it is and returns the answer as it is, errors of the service within it.
+    ///
+    /// # Errors
+    /// [`FlowError::Broker`] when there is no answer within 60 s, [`FlowError::Malformed`].
+    ///
+    /// # Cancel safety
+    /// The operation may be done all the same; that is so for every operation.
+    pub async fn ask(&self, request: &Request) -> Result<Response> {
+        let operation = request.operation.as_deref().unwrap_or_default();
+        let body = serde_json::to_vec(request).map_err(FlowError::Malformed)?;
+        let answer = self
+            .requester
+            .request(Message::new(body), TIMEOUT)
+            .await
+            .map_err(FlowError::broker(format!("asking the flow service for {operation}")))?;
+        serde_json::from_slice(&answer.body).map_err(FlowError::Malformed)
+    }
+
+    async fn ask_well(&self, request: Request) -> Result<Response> {
+        let answer = self.ask(&request).await?;
+        match answer.error {
+            Some(error) => Err(FlowError::Answered { kind: error.kind, message: error.message }),
+            None => Ok(answer),
+        }
+    }
+
+    /// The names of all blueprints.
+    ///
+    /// # Errors
+    /// [`FlowError::Answered`], and as [`FlowClient::ask`]; that is so for every operation.
+    pub async fn list_blueprints(&self) -> Result<Vec<String>> {
+        Ok(self.ask_well(Request::new("list-blueprints")).await?.blueprint_names)
+    }
+
+    /// A blueprint's JSON text, if there is one of that name.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`].
+    pub async fn get_blueprint(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.ask_well(Request { blueprint_name: Some(name.to_owned()), ..Request::new("get-blueprint") }).await?.blueprint_definition)
+    }
+
+    /// Stores a blueprint, in place of one of the same name. Running flows go on as they are.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`]; a faulty blueprint changes nothing.
+    pub async fn put_blueprint(&self, name: &str, definition: &str) -> Result<()> {
+        let request = Request {
+            blueprint_name: Some(name.to_owned()),
+            blueprint_definition: Some(definition.to_owned()),
+            ..Request::new("put-blueprint")
+        };
+        self.ask_well(request).await.map(|_| ())
+    }
+
+    /// Deletes a blueprint; it is no error if there is none. Running flows go on as they are.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`].
+    pub async fn delete_blueprint(&self, name: &str) -> Result<()> {
+        self.ask_well(Request { blueprint_name: Some(name.to_owned()), ..Request::new("delete-blueprint") }).await.map(|_| ())
+    }
+
+    /// The ids of all flows, in whatever status.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`].
+    pub async fn list_flows(&self) -> Result<Vec<String>> {
+        Ok(self.ask_well(Request::new("list-flows")).await?.flow_ids)
+    }
+
+    /// One flow.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`].
+    pub async fn get_flow(&self, id: &str) -> Result<FlowDescription> {
+        let answer = self.ask_well(Request { flow_id: Some(id.to_owned()), ..Request::new("get-flow") }).await?;
+        Ok(FlowDescription {
+            record: answer.flow.unwrap_or_default(),
+            description: answer.description.unwrap_or_default(),
+            parameters: answer.parameters,
+        })
+    }
+
+    /// Starts a flow: its queues and its processors' entries are there when this returns. Returns what the service assumed, for people.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`]; a start that fails leaves nothing behind.
+    pub async fn start_flow(&self, flow: StartFlow) -> Result<Vec<String>> {
+        let request = Request {
+            flow_id: Some(flow.id),
+            blueprint_name: Some(flow.blueprint),
+            description: Some(flow.description),
+            parameters: Some(flow.parameters),
+            drop_exits: flow.drop_exits,
+            ..Request::new("start-flow")
+        };
+        Ok(self.ask_well(request).await?.notes)
+    }
+
+    /// Stops a flow and deletes its queues with all that is in them, but for what other flows use. Returns what could not be deleted yet,
+    /// for people.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`].
+    pub async fn stop_flow(&self, id: &str) -> Result<Vec<String>> {
+        Ok(self.ask_well(Request { flow_id: Some(id.to_owned()), ..Request::new("stop-flow") }).await?.notes)
+    }
+}

@@ -1,0 +1,253 @@
+//! The wire of the flow service and the records that it keeps in config, as `docs/wire.md` has them.
+//!
+//! Requests and answers are snake_case with every field present; what is kept in config is kebab-case. Unknown fields are ignored; a
+//! missing field is its default; `null` stays null and is refused where the field is used.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weir_config::protocol::ServiceError;
+use weir_config::records::Entry;
+
+/// The name of the service's topics: `request:TOPICSPACE:flow` and `response:TOPICSPACE:flow`.
+pub const FLOW_TOPIC_NAME: &str = "flow";
+/// The subscription of the request queue.
+pub const FLOW_SUBSCRIPTION: &str = "flow-svc";
+
+/// The config type of blueprints; the key is the blueprint's name.
+pub const BLUEPRINT_TYPE: &str = "flow-blueprint";
+/// The config type of flows; the key is the flow's id.
+pub const FLOW_TYPE: &str = "flow";
+/// The config type of what parameters may be; the key is what a blueprint's parameter names as its `type`.
+pub const PARAMETER_TYPE: &str = "parameter-type";
+/// The config type by which programs outside of Weir tell what they consume; the key is the processor's name.
+pub const DESCRIPTOR_TYPE: &str = "descriptor";
+/// The config type of queues that could not be deleted yet; the key is the queue's name on the wire.
+pub const LEFTOVER_TYPE: &str = "leftover";
+
+/// The error type of an operation that does not exist.
+pub const BAD_OPERATION: &str = "bad-operation";
+/// The error type of everything else that goes wrong.
+pub const FLOW_ERROR: &str = "flow-error";
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Request {
+    /// `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow` or `stop-flow`.
+    pub operation: Option<String>,
+    /// For the operations on blueprints and for `start-flow`.
+    pub blueprint_name: Option<String>,
+    /// For `put-blueprint`: the blueprint's JSON text.
+    pub blueprint_definition: Option<String>,
+    /// For `start-flow`: what the flow is for, for people.
+    pub description: Option<String>,
+    /// For the operations on flows.
+    pub flow_id: Option<String>,
+    /// For `start-flow`: values by parameter name; texts, numbers or booleans.
+    pub parameters: Option<BTreeMap<String, serde_json::Value>>,
+    /// For `start-flow`: keep no results where nobody reads them (Weir's own).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drop_exits: bool,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        let empty = || Some(String::new());
+        Request {
+            operation: empty(),
+            blueprint_name: empty(),
+            blueprint_definition: empty(),
+            description: empty(),
+            flow_id: empty(),
+            parameters: Some(BTreeMap::new()),
+            drop_exits: false,
+        }
+    }
+}
+
+impl Request {
+    /// A request with everything but the operation at its default.
+    pub fn new(operation: &str) -> Self {
+        Request { operation: Some(operation.to_owned()), ..Self::default() }
+    }
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Response {
+    /// For `list-blueprints`.
+    pub blueprint_names: Vec<String>,
+    /// For `list-flows`.
+    pub flow_ids: Vec<String>,
+    /// For `get-blueprint`: the JSON text, `None` where there is none of that name.
+    pub blueprint_definition: Option<String>,
+    /// For `get-flow`: the flow's record as a JSON text.
+    pub flow: Option<String>,
+    /// For `get-flow`.
+    pub description: Option<String>,
+    /// For `get-flow`: the values that the flow runs with.
+    pub parameters: BTreeMap<String, String>,
+    /// What went wrong.
+    pub error: Option<ServiceError>,
+    /// What was assumed or left undone, for people (Weir's own).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Response {
+            blueprint_names: Vec::new(),
+            flow_ids: Vec::new(),
+            blueprint_definition: Some(String::new()),
+            flow: Some(String::new()),
+            description: Some(String::new()),
+            parameters: BTreeMap::new(),
+            error: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl Response {
+    /// An answer that tells an error.
+    pub fn of_error(kind: &str, message: String) -> Self {
+        Response { error: Some(ServiceError { kind: kind.to_owned(), message }), ..Self::default() }
+    }
+}
+
+/// A flow, as config type `flow` keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FlowRecord {
+    /// What it is for, for people.
+    #[serde(default)]
+    pub description: String,
+    /// The blueprint that it was started from.
+    pub blueprint_name: String,
+    /// What it offers to the outside, by name.
+    #[serde(default)]
+    pub interfaces: BTreeMap<String, Interface>,
+    /// The values that it runs with, by parameter name.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// Where it is between two states; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<FlowStatus>,
+    /// What it owns (Weir's own): everything later goes by it and never by the blueprint, which may have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanRecord>,
+}
+
+/// Where a flow is between two states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowStatus {
+    /// Its queues and entries are being made.
+    Starting,
+    /// Something of it is being changed.
+    Updating,
+    /// Its entries and queues are being deleted.
+    Stopping,
+}
+
+/// What a flow offers to the outside. Fields of other names are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Interface {
+    /// Questions and their answers.
+    Service {
+        /// The topic that questions go to.
+        request: String,
+        /// The topic that answers come from.
+        response: String,
+    },
+    /// Messages in, or messages out.
+    Flow {
+        /// The topic.
+        flow: String,
+    },
+}
+
+/// What a flow owns, by name. Several flows may name the same; it goes with the last of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlanRecord {
+    /// Its queues.
+    #[serde(default)]
+    pub queues: Vec<QueueRecord>,
+    /// Its entries.
+    #[serde(default)]
+    pub entries: Vec<EntryRecord>,
+}
+
+/// One queue of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct QueueRecord {
+    /// The topic that it is fed from.
+    pub topic: String,
+    /// The subscription that it serves.
+    pub subscription: String,
+    /// For exits: where it begins to drop its oldest messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_oldest_above_bytes: Option<u64>,
+    /// Only while the flow starts: the queue was there before it, so that undoing the start leaves it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
+}
+
+/// One entry of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EntryRecord {
+    /// The processor.
+    pub processor: String,
+    /// The entry's key.
+    pub variant: String,
+    /// Its outputs: topic by spec name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+    /// Only while the flow starts: what is written, so that a start that was cut off can be finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Entry>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_always_complete() {
+        expect_test::expect![[
+            r#"{"blueprint_names":[],"flow_ids":[],"blueprint_definition":"","flow":"","description":"","parameters":{},"error":null}"#
+        ]]
+        .assert_eq(&serde_json::to_string(&Response::default()).unwrap());
+        let error = serde_json::to_string(&Response::of_error(FLOW_ERROR, "no".to_owned())).unwrap();
+        assert!(error.ends_with(r#""error":{"type":"flow-error","message":"no"}}"#), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_in_a_request_is_its_default_and_null_stays_null() {
+        let missing: Request = serde_json::from_str(r#"{"operation": "start-flow", "other": 1}"#).unwrap();
+        assert_eq!(missing, Request::new("start-flow"));
+        let null: Request =
+            serde_json::from_str(r#"{"operation": null, "description": null, "flow_id": null, "parameters": null}"#).unwrap();
+        assert_eq!((null.operation, null.description, null.flow_id, null.parameters), (None, None, None, None));
+        expect_test::expect![[
+            r#"{"operation":"list-flows","blueprint_name":"","blueprint_definition":"","description":"","flow_id":"","parameters":{}}"#
+        ]]
+        .assert_eq(&serde_json::to_string(&Request::new("list-flows")).unwrap());
+    }
+
+    #[test]
+    fn a_foreign_record_is_read_and_ours_adds_nothing_that_does_not_apply() {
+        let text = r#"{"description":"d","blueprint-name":"b","interfaces":{"in":{"flow":"flow:tg:x"},"ask":{"request":"request:tg:a","response":"response:tg:a"}},"parameters":{"p":"1"}}"#;
+        let record: FlowRecord = serde_json::from_str(text).unwrap();
+        assert_eq!(record.interfaces["in"], Interface::Flow { flow: "flow:tg:x".to_owned() });
+        assert_eq!(serde_json::to_value(&record).unwrap(), serde_json::from_str::<serde_json::Value>(text).unwrap());
+    }
+}

@@ -1,0 +1,30 @@
+//! What an operator may set.
+
+use std::time::Duration;
+
+/// Settings of the flow service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowSettings {
+    /// Where an exit begins to drop its oldest messages: 64 MiB, some minutes of a busy flow, so that a forgotten exit costs no disk.
+    pub exit_limit_bytes: u64,
+    /// How long a stop waits for the flow's processors to leave their queues: 10 s, well over the time that a host takes to see a change.
+    pub stop_wait: Duration,
+    /// How often the deletion of a queue is tried before it is left over for later: 5.
+    pub delete_tries_count: u32,
+    /// The pause between two such tries: 2 s.
+    pub delete_pause: Duration,
+    /// How often flows that were left half started or half stopped are looked for, and missing queues made again: 30 s.
+    pub resume_every: Duration,
+}
+
+impl Default for FlowSettings {
+    fn default() -> Self {
+        FlowSettings {
+            exit_limit_bytes: 64 << 20,
+            stop_wait: Duration::from_secs(10),
+            delete_tries_count: 5,
+            delete_pause: Duration::from_secs(2),
+            resume_every: Duration::from_secs(30),
+        }
+    }
+}
