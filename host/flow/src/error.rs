@@ -5,10 +5,83 @@ use weir_pubsub::{NameError, PubsubError};
 /// The result of an operation on flows.
 pub type Result<T, E = FlowError> = std::result::Result<T, E>;
 
+use crate::blueprint::BlueprintError;
+
 /// Why an operation on blueprints or flows failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
+    /// The request names an operation that does not exist.
+    #[error(
+        "there is no operation `{operation}`: ask for list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, start-flow or stop-flow"
+    )]
+    BadOperation {
+        /// What was asked for.
+        operation: String,
+    },
+    /// A field of the request is missing, `null` or not usable.
+    #[error("field `{field}` of the request: {problem}")]
+    Request {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The blueprint is faulty.
+    #[error(transparent)]
+    Blueprint(#[from] BlueprintError),
+    /// There is no blueprint of this name.
+    #[error("blueprint `{name}` does not exist: put it first, or name one that list-blueprints tells")]
+    UnknownBlueprint {
+        /// The name.
+        name: String,
+    },
+    /// There is a flow of this id already.
+    #[error("flow exists: there is a flow `{id}` already; stop it first, or choose another id")]
+    FlowExists {
+        /// The id.
+        id: String,
+    },
+    /// There is no flow of this id.
+    #[error("flow `{id}` does not exist: list-flows tells those that do")]
+    UnknownFlow {
+        /// The id.
+        id: String,
+    },
+    /// A value of the flow's parameters is missing or not allowed.
+    #[error("parameter `{name}`: {problem}")]
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// A config value of type `parameter-type` is faulty.
+    #[error("parameter-type `{name}` in config: {problem}")]
+    ParameterType {
+        /// Its key.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A processor or interface of the blueprint cannot work in this flow.
+    #[error("{place}: {problem}")]
+    Plan {
+        /// Section, processor key and field.
+        place: String,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// A value that others wrote into config is not readable.
+    #[error("the value of type `{config_type}` and key `{key}` in config is not readable: {problem}")]
+    Unreadable {
+        /// The value's type.
+        config_type: String,
+        /// Its key.
+        key: String,
+        /// What is wrong with it and how to mend it.
+        problem: String,
+    },
     /// The flow service answered an error: the request was wrong, or could not be done.
     #[error("{message}")]
     Answered {

@@ -1,0 +1,260 @@
+//! Parameters of flows: what was given, declared types, defaults and controllers become texts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use weir_config::records::{ParameterKind, ParameterSpec};
+
+use crate::blueprint::{Blueprint, DeclaredParameter, check_name, shown};
+use crate::error::{FlowError, Result};
+
+/// What a parameter may be: a config value of type `parameter-type`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParameterType {
+    /// What its text must be; any text where nothing is said.
+    kind: ParameterKind,
+    default: Option<String>,
+    required: bool,
+    choices: Vec<String>,
+}
+
+/// The values that a flow runs with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// Text by parameter name; a parameter without a value is left out.
+    pub values: BTreeMap<String, String>,
+    /// What was assumed, for people.
+    pub notes: Vec<String>,
+}
+
+impl ParameterType {
+    /// Reads a config value of type `parameter-type`.
+    ///
+    /// # Errors
+    /// [`FlowError::ParameterType`], naming the field.
+    pub fn parse(name: &str, text: &str) -> Result<Self> {
+        let fault = |problem: String| FlowError::ParameterType { name: shown(name), problem };
+        let value: Value = serde_json::from_str(text).map_err(|error| fault(format!("is not JSON: {error}")))?;
+        let fields = value.as_object().ok_or_else(|| fault("must be an object".to_owned()))?;
+        let default = match fields.get("default") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(text_of(value).ok_or_else(|| fault("field `default` must be a text, a number or a boolean".to_owned()))?),
+        };
+        let choices = match fields.get("enum") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| {
+                    choice(item).ok_or_else(|| fault("field `enum` holds something that is neither a text nor {\"id\": ...}".to_owned()))
+                })
+                .collect::<Result<_>>()?,
+            Some(_) => return Err(fault("field `enum` must be a list".to_owned())),
+        };
+        let required = fields.get("required").and_then(Value::as_bool).unwrap_or_default();
+        Ok(ParameterType { kind: kind(fields.get("type").and_then(Value::as_str).unwrap_or_default()), default, required, choices })
+    }
+
+    /// What a parameter may be whose type config does not know: one of the plain types by its name, else any text.
+    fn undeclared(name: &str) -> Self {
+        ParameterType { kind: kind(name), ..Self::default() }
+    }
+
+    fn check(&self, name: &str, value: &str) -> Result<()> {
+        let spec = ParameterSpec { name: name.to_owned(), kind: self.kind, choices: self.choices.clone(), ..ParameterSpec::default() };
+        spec.check_value(value).map_err(|problem| FlowError::Parameter { name: shown(name), problem })
+    }
+}
+
+/// Kinds that Weir does not know are not checked: other programs' types may say more than ours.
+fn kind(name: &str) -> ParameterKind {
+    match name {
+        "integer" => ParameterKind::Integer,
+        "number" => ParameterKind::Number,
+        "boolean" => ParameterKind::Boolean,
+        "json" => ParameterKind::Json,
+        _ => ParameterKind::String,
+    }
+}
+
+/// A text as it is, a number in JSON's shortest form (1.0 stays `1.0`, 5 stays `5`), a boolean as `true` or `false`; nothing else.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn choice(item: &Value) -> Option<String> {
+    match item {
+        Value::Object(fields) => fields.get("id").and_then(text_of),
+        other => text_of(other),
+    }
+}
+
+/// Decides the values of a flow's parameters: a value that was given; else the type's default; else the value of the parameter that
+/// controls it. What was given beyond what the blueprint declares is kept.
+///
+/// # Errors
+/// [`FlowError::Parameter`] for one that is required and neither given nor defaulted, is of the wrong type or not in the enum, naming
+/// the parameter and what it may be.
+pub fn resolve(blueprint: &Blueprint, given: &BTreeMap<String, Value>, types: &BTreeMap<String, ParameterType>) -> Result<Resolved> {
+    let mut resolved = Resolved::default();
+    for (name, value) in given {
+        let fault = |problem| FlowError::Parameter { name: shown(name), problem };
+        check_name(name).map_err(fault)?;
+        let text = text_of(value).ok_or_else(|| fault("must be a text, a number or a boolean".to_owned()))?;
+        resolved.values.insert(name.clone(), text);
+    }
+    for (name, declared) in &blueprint.parameters {
+        let kind = type_of(name, declared, types, &mut resolved.notes);
+        match resolved.values.get(name) {
+            Some(value) => kind.check(name, value)?,
+            None => match kind.default {
+                Some(default) => drop(resolved.values.insert(name.clone(), default)),
+                None if kind.required => return Err(missing(name, &kind)),
+                None => {}
+            },
+        }
+    }
+    take_from_controllers(&blueprint.parameters, &mut resolved.values);
+    Ok(resolved)
+}
+
+fn missing(name: &str, kind: &ParameterType) -> FlowError {
+    let choices = if kind.choices.is_empty() { String::new() } else { format!(", one of {}", kind.choices.join(", ")) };
+    FlowError::Parameter { name: shown(name), problem: format!("is required and has no default: give it a value{choices}") }
+}
+
+fn type_of(name: &str, declared: &DeclaredParameter, types: &BTreeMap<String, ParameterType>, notes: &mut Vec<String>) -> ParameterType {
+    let Some(kind) = declared.kind.as_deref() else { return ParameterType::default() };
+    types.get(kind).cloned().unwrap_or_else(|| {
+        if !["string", "integer", "number", "boolean", "json"].contains(&kind) {
+            notes.push(format!(
+                "parameter `{}` has the type `{}`, which config does not hold: any value is taken, and there is no default",
+                shown(name),
+                shown(kind)
+            ));
+        }
+        ParameterType::undeclared(kind)
+    })
+}
+
+/// Gives each parameter without a value that of the nearest controller which has one. What was walked once is not walked again, with or
+/// without success; the blueprint was checked for circles.
+fn take_from_controllers(declared: &BTreeMap<String, DeclaredParameter>, values: &mut BTreeMap<String, String>) {
+    let mut hopeless = BTreeSet::new();
+    for name in declared.keys() {
+        let mut walked = Vec::new();
+        let mut at = Some(name.as_str());
+        while let Some(name) = at.filter(|name| !values.contains_key(*name) && !hopeless.contains(name)) {
+            walked.push(name);
+            at = declared.get(name).and_then(|parameter| parameter.controlled_by.as_deref());
+        }
+        match at.and_then(|name| values.get(name)).cloned() {
+            Some(value) => values.extend(walked.into_iter().map(|name| (name.to_owned(), value.clone()))),
+            None => hopeless.extend(walked),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn blueprint(parameters: &Value) -> Blueprint {
+        Blueprint::parse(&json!({"blueprint": {}, "flow": {"a:b": {}}, "parameters": parameters}).to_string()).unwrap()
+    }
+
+    fn types(types: &Value) -> BTreeMap<String, ParameterType> {
+        types
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), ParameterType::parse(name, &value.to_string()).unwrap()))
+            .collect()
+    }
+
+    fn resolve_json(parameters: &Value, kinds: &Value, given: &Value) -> Result<BTreeMap<String, String>> {
+        let given = given.as_object().unwrap().clone().into_iter().collect();
+        resolve(&blueprint(parameters), &given, &types(kinds)).map(|resolved| resolved.values)
+    }
+
+    fn check(parameters: &Value, kinds: &Value, given: &Value, expected: &Value) {
+        let values = resolve_json(parameters, kinds, given).unwrap();
+        assert_eq!(serde_json::to_value(values).unwrap(), *expected, "{parameters} {kinds} {given}");
+    }
+
+    fn check_error(kind: &Value, given: &Value, expected: &str) {
+        let error = resolve_json(&json!({"p": {"type": "t"}}), &json!({"t": kind}), given).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{kind} {given}");
+    }
+
+    #[test]
+    fn all_values_become_texts_to_the_letter() {
+        for (value, text) in [(json!(5), "5"), (json!(0.25), "0.25"), (json!(1.0), "1.0"), (json!(true), "true"), (json!("x"), "x")] {
+            check(&json!({}), &json!({}), &json!({"p": value}), &json!({"p": text}));
+            check(&json!({"p": {"type": "t"}}), &json!({"t": {"default": value}}), &json!({}), &json!({"p": text}));
+        }
+    }
+
+    #[test]
+    fn what_was_given_wins_over_the_default_and_the_default_over_the_controller() {
+        let parameters = json!({"p": {"type": "t", "controlled-by": "q"}, "q": {"type": "u"}});
+        let kinds = json!({"t": {"default": "own"}, "u": {}});
+        check(&parameters, &kinds, &json!({"p": "given", "q": "controller"}), &json!({"p": "given", "q": "controller"}));
+        check(&parameters, &kinds, &json!({"q": "controller"}), &json!({"p": "own", "q": "controller"}));
+        check(&parameters, &json!({}), &json!({"q": "controller"}), &json!({"p": "controller", "q": "controller"}));
+    }
+
+    #[test]
+    fn a_value_comes_through_a_chain_of_controllers_in_any_order() {
+        let parameters = json!({"a": {"controlled-by": "z"}, "z": {"controlled-by": "m"}, "m": {"type": "t"}, "alone": {"controlled-by": "nobody"}, "nobody": {}});
+        check(&parameters, &json!({"t": {"default": 7}}), &json!({}), &json!({"a": "7", "z": "7", "m": "7"}));
+    }
+
+    #[test]
+    fn a_required_one_must_be_given_even_if_a_controller_has_a_value() {
+        let parameters = json!({"p": {"type": "t", "controlled-by": "q"}, "q": {}});
+        let kinds = json!({"t": {"required": true, "enum": ["a", {"id": "b", "description": "the b"}]}});
+        let error = resolve_json(&parameters, &kinds, &json!({"q": "a"})).unwrap_err();
+        assert_eq!(error.to_string(), "parameter `p`: is required and has no default: give it a value, one of a, b");
+        check(&parameters, &json!({"t": {"required": true, "default": "d"}}), &json!({}), &json!({"p": "d"}));
+    }
+
+    #[test]
+    fn values_of_the_wrong_type_or_outside_of_the_enum_are_named() {
+        check_error(&json!({"type": "integer"}), &json!({"p": "many"}), "parameter `p`: `many` is not a whole number");
+        check_error(&json!({"type": "integer"}), &json!({"p": 1.0}), "parameter `p`: `1.0` is not a whole number");
+        check_error(&json!({"type": "boolean"}), &json!({"p": "True"}), "parameter `p`: `True` is not true or false");
+        check_error(&json!({"enum": ["a", {"id": "b"}]}), &json!({"p": "c"}), "parameter `p`: `c` is not one of a, b");
+        check_error(&json!({}), &json!({"p": [1]}), "parameter `p`: must be a text, a number or a boolean");
+        check_error(&json!({}), &json!({"p": null}), "parameter `p`: must be a text, a number or a boolean");
+    }
+
+    #[test]
+    fn extra_ones_are_kept_and_unknown_types_are_said() {
+        check(&json!({"p": {"type": "integer"}}), &json!({}), &json!({"p": 1, "extra": 2}), &json!({"p": "1", "extra": "2"}));
+        let resolved = resolve(&blueprint(&json!({"p": {"type": "nowhere"}})), &BTreeMap::new(), &BTreeMap::new()).unwrap();
+        assert_eq!(
+            resolved.notes,
+            ["parameter `p` has the type `nowhere`, which config does not hold: any value is taken, and there is no default"]
+        );
+    }
+
+    #[test]
+    fn faulty_types_are_named() {
+        let check = |text: &str, word: &str| {
+            let message = ParameterType::parse("t", text).unwrap_err().to_string();
+            assert!(message.starts_with("parameter-type `t`") && message.contains(word), "{text} gave {message}");
+        };
+        check("nonsense", "not JSON");
+        check("[]", "object");
+        check(r#"{"default": {}}"#, "`default`");
+        check(r#"{"enum": {}}"#, "`enum`");
+        check(r#"{"enum": [[]]}"#, "`enum`");
+    }
+}

@@ -1,0 +1,95 @@
+//! Which topics of a processor are consumed and which are outputs.
+
+use std::collections::BTreeMap;
+
+use weir_config::records::Descriptor;
+use weir_pubsub::Topic;
+
+use super::draft::{DraftProcessor, fault};
+use crate::blueprint::shown;
+use crate::error::Result;
+
+/// The topics of one entry by direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Directions {
+    /// What it consumes, by spec name.
+    pub(super) inputs: BTreeMap<String, Topic>,
+    /// Everything else, as text, by spec name.
+    pub(super) outputs: BTreeMap<String, String>,
+}
+
+/// Decides by what the processor says of itself, else by the names of the topics.
+///
+/// # Errors
+/// A topic that the processor needs is missing; the error names it.
+pub(super) fn of(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<Directions> {
+    if let Some(descriptor) = descriptor {
+        check_topics(processor, descriptor, notes)?;
+        return Ok(split(&processor.topics, |spec| descriptor.consumers.iter().any(|consumer| consumer.name == spec)));
+    }
+    let directions = by_name(&processor.topics);
+    let names = |list: Vec<&String>| {
+        if list.is_empty() { "nothing".to_owned() } else { list.into_iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ") }
+    };
+    if !processor.topics.is_empty() {
+        notes.push(format!(
+            "{}: nothing is deployed or registered for it, so it is taken to be a program outside of Weir; by the names of its topics it consumes {} and sends to {}",
+            processor.place,
+            names(directions.inputs.keys().collect()),
+            names(directions.outputs.keys().collect()),
+        ));
+    }
+    Ok(directions)
+}
+
+/// The rule for processors that say nothing of themselves: `input`, `request` and `*-input` are consumed.
+pub(super) fn by_name(topics: &BTreeMap<String, Topic>) -> Directions {
+    split(topics, |spec| matches!(spec, "input" | "request") || spec.ends_with("-input"))
+}
+
+/// The same by a descriptor, where nobody waits for an error.
+pub(super) fn by_descriptor(topics: &BTreeMap<String, Topic>, descriptor: &Descriptor) -> Directions {
+    split(topics, |spec| descriptor.consumers.iter().any(|consumer| consumer.name == spec))
+}
+
+fn split(topics: &BTreeMap<String, Topic>, is_input: impl Fn(&str) -> bool) -> Directions {
+    let mut directions = Directions::default();
+    for (spec, topic) in topics {
+        if is_input(spec) {
+            directions.inputs.insert(spec.clone(), topic.clone());
+        } else {
+            directions.outputs.insert(spec.clone(), topic.to_string());
+        }
+    }
+    directions
+}
+
+fn check_topics(processor: &DraftProcessor, descriptor: &Descriptor, notes: &mut Vec<String>) -> Result<()> {
+    let inputs = descriptor.consumers.iter().map(|consumer| (consumer.name.as_str(), "consumes it"));
+    let outputs = descriptor.producers.iter().filter(|producer| !producer.optional && producer.name != "*");
+    let outputs = outputs.map(|producer| (producer.name.as_str(), "sends to it"));
+    let asked = descriptor
+        .requests
+        .iter()
+        .flat_map(|request| [(request.request.as_str(), "asks through it"), (request.response.as_str(), "gets answers through it")]);
+    for (spec, why) in inputs.chain(outputs).chain(asked) {
+        if !processor.topics.contains_key(spec) {
+            return fault(
+                format!("{}, topic `{}`", processor.place, shown(spec)),
+                format!("is missing, and the processor {why}: add it to the processor's `topics`"),
+            );
+        }
+    }
+    if !descriptor.has_open_outputs() {
+        for spec in processor.topics.keys().filter(|spec| !knows(descriptor, spec)) {
+            notes.push(format!("{}, topic `{}`: the processor does not know it", processor.place, shown(spec)));
+        }
+    }
+    Ok(())
+}
+
+fn knows(descriptor: &Descriptor, spec: &str) -> bool {
+    descriptor.consumers.iter().any(|consumer| consumer.name == spec)
+        || descriptor.producers.iter().any(|producer| producer.name == spec)
+        || descriptor.requests.iter().any(|request| request.request == spec || request.response == spec)
+}

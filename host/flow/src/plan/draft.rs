@@ -1,0 +1,170 @@
+//! A blueprint with its variables filled in.
+
+use std::collections::BTreeMap;
+
+use weir_config::records::{ComponentRef, Entry};
+use weir_pubsub::Topic;
+
+use super::EntryKey;
+use crate::blueprint::{Blueprint, ProcessorTemplate, check_name, shown};
+use crate::error::{FlowError, Result};
+use crate::parameters::Resolved;
+use crate::protocol::{FlowRecord, Interface};
+use crate::template::{ID, Scope, mentions};
+
+/// Who a flow is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowIdentity {
+    /// Its id.
+    pub id: String,
+    /// The blueprint's name.
+    pub blueprint: String,
+    /// What it is for, for people.
+    pub description: String,
+}
+
+/// A flow with all names known, before anybody has asked who does the work and who else is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// The flow's id.
+    pub id: String,
+    /// The blueprint's name.
+    pub blueprint: String,
+    /// What the flow is for, for people.
+    pub description: String,
+    /// The values that it runs with.
+    pub parameters: BTreeMap<String, String>,
+    /// What it offers to the outside.
+    pub interfaces: BTreeMap<String, Interface>,
+    /// Its processors.
+    pub processors: Vec<DraftProcessor>,
+    /// What was assumed, for people.
+    pub notes: Vec<String>,
+}
+
+/// One processor of a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftProcessor {
+    /// Section and key in the blueprint, as errors name it.
+    pub place: String,
+    /// Where its entry stands.
+    pub key: EntryKey,
+    /// Topic by spec name.
+    pub topics: BTreeMap<String, Topic>,
+    /// Value by parameter name.
+    pub parameters: BTreeMap<String, String>,
+    /// The deployment that the blueprint names.
+    pub component: Option<String>,
+    /// Whether the variant belongs to this flow alone: its template holds `{id}`.
+    pub belongs_to_flow: bool,
+}
+
+pub(super) fn fault<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T> {
+    Err(FlowError::Plan { place: place.into(), problem: problem.into() })
+}
+
+impl Draft {
+    /// Fills in a blueprint.
+    ///
+    /// # Errors
+    /// [`FlowError::Plan`]: a variable that stands for nothing is left in a variant or topic, a name became too long or holds what names
+    /// cannot hold, two processors became the same entry.
+    pub fn new(flow: FlowIdentity, blueprint: &Blueprint, resolved: Resolved) -> Result<Self> {
+        let scope = Scope { id: &flow.id, blueprint: &flow.blueprint, parameters: &resolved.values };
+        let mut places = BTreeMap::<EntryKey, &str>::new();
+        let mut processors = Vec::with_capacity(blueprint.processors.len());
+        for template in &blueprint.processors {
+            let processor = fill_in(template, scope)?;
+            if let Some(other) = places.insert(processor.key.clone(), &template.place) {
+                let variant = shown(&processor.key.variant);
+                return fault(
+                    &template.place,
+                    format!("becomes the same entry (variant `{variant}`) as {other}: give one of them another variant"),
+                );
+            }
+            processors.push(processor);
+        }
+        let interfaces = blueprint.interfaces.iter().map(|(name, interface)| (name.clone(), fill_in_interface(interface, scope))).collect();
+        Ok(Draft {
+            id: flow.id,
+            blueprint: flow.blueprint,
+            description: flow.description,
+            interfaces,
+            processors,
+            parameters: resolved.values,
+            notes: resolved.notes,
+        })
+    }
+
+    /// The record without a plan.
+    pub(super) fn record(&self) -> FlowRecord {
+        FlowRecord {
+            description: self.description.clone(),
+            blueprint_name: self.blueprint.clone(),
+            interfaces: self.interfaces.clone(),
+            parameters: self.parameters.clone(),
+            status: None,
+            plan: None,
+        }
+    }
+}
+
+impl DraftProcessor {
+    /// The entry, without the outputs that somebody consumes.
+    pub(super) fn entry(&self, flow: &str, component: Option<ComponentRef>) -> Entry {
+        Entry {
+            topics: self.topics.iter().map(|(spec, topic)| (spec.clone(), topic.to_string())).collect(),
+            parameters: self.parameters.clone(),
+            flow: self.belongs_to_flow.then(|| flow.to_owned()),
+            component,
+            ..Entry::default()
+        }
+    }
+}
+
+fn fill_in(template: &ProcessorTemplate, scope: Scope<'_>) -> Result<DraftProcessor> {
+    let place = &template.place;
+    let variant = filled(place, "the variant", &template.variant, scope)?;
+    check_name(&variant).or_else(|problem| fault(format!("{place}, variant `{}`", shown(&variant)), problem))?;
+    let mut topics = BTreeMap::new();
+    for (spec, topic) in &template.topics {
+        let spec = scope.render(spec);
+        let at = format!("{place}, topic `{}`", shown(&spec));
+        check_name(&spec).or_else(|problem| fault(&at, problem))?;
+        let text = filled(&at, "the topic", topic, scope)?;
+        let topic = text.parse::<Topic>().or_else(|error| fault(&at, error.to_string()))?;
+        if topics.insert(spec, topic).is_some() {
+            return fault(at, "two topics become one spec name: give one of them another");
+        }
+    }
+    let parameters = template.parameters.iter().map(|(name, value)| (scope.render(name), scope.render(value))).collect();
+    Ok(DraftProcessor {
+        place: place.clone(),
+        key: EntryKey { processor: template.processor.clone(), variant },
+        topics,
+        parameters,
+        component: template.component.as_deref().map(|component| scope.render(component)),
+        belongs_to_flow: mentions(&template.variant, ID),
+    })
+}
+
+fn filled(place: &str, what: &str, template: &str, scope: Scope<'_>) -> Result<String> {
+    match scope.unknown_in(template) {
+        Some(variable) => fault(
+            place,
+            format!(
+                "{what} `{}` holds {{{}}}, which stands for nothing: give a parameter of that name a value",
+                shown(template),
+                shown(variable)
+            ),
+        ),
+        None => Ok(scope.render(template)),
+    }
+}
+
+fn fill_in_interface(interface: &Interface, scope: Scope<'_>) -> Interface {
+    match interface {
+        Interface::Flow { flow } => Interface::Flow { flow: scope.render(flow) },
+        Interface::Service { request, response } => Interface::Service { request: scope.render(request), response: scope.render(response) },
+    }
+}

@@ -1,0 +1,143 @@
+//! Who owns what: a queue or an entry that several flows name goes with the last of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::records::Entry;
+use weir_pubsub::Topic;
+
+use super::draft::fault;
+use super::{EntryKey, Plan, World};
+use crate::blueprint::shown;
+use crate::error::Result;
+use crate::protocol::{FlowRecord, FlowStatus, PlanRecord, QueueRecord};
+
+type QueueName<'r> = (&'r str, &'r str);
+
+/// What the end of a flow changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// The queues that no other flow uses.
+    pub queues: Vec<QueueRecord>,
+    /// The entries that no other flow uses.
+    pub entries: BTreeSet<EntryKey>,
+    /// Entries of other flows whose outputs nobody consumes any more, whole.
+    pub rewritten: BTreeMap<EntryKey, Entry>,
+}
+
+/// The plans of all flows but one that own what they name: a flow that stops owns nothing any more.
+fn plans<'f>(flows: &'f BTreeMap<String, FlowRecord>, but: &str) -> impl Iterator<Item = &'f PlanRecord> {
+    flows
+        .iter()
+        .filter(move |(id, flow)| *id != but && flow.status != Some(FlowStatus::Stopping))
+        .filter_map(|(_, flow)| flow.plan.as_ref())
+}
+
+/// The queues that flows other than `but` own, as (topic, subscription).
+pub fn owned_queues<'f>(flows: &'f BTreeMap<String, FlowRecord>, but: &str) -> BTreeSet<QueueName<'f>> {
+    plans(flows, but).flat_map(|plan| &plan.queues).map(name).collect()
+}
+
+fn name(queue: &QueueRecord) -> QueueName<'_> {
+    (&queue.topic, &queue.subscription)
+}
+
+/// An entry that is there and that a flow owns. A flow that is being planned has no record yet, so it is another's.
+pub(super) fn shared_entry<'w>(key: &EntryKey, world: &'w World) -> Option<&'w Entry> {
+    let entry = world.entries.get(key)?;
+    let is_owned = plans(&world.flows, "").flat_map(|plan| &plan.entries).any(|record| EntryKey::of(record) == *key);
+    is_owned.then_some(entry)
+}
+
+/// The outputs of other flows' entries that send to one of these topics.
+pub(super) fn senders<'f>(
+    id: &str,
+    flows: &'f BTreeMap<String, FlowRecord>,
+    topics: &BTreeSet<String>,
+) -> BTreeMap<EntryKey, &'f BTreeMap<String, String>> {
+    plans(flows, id)
+        .flat_map(|plan| &plan.entries)
+        .filter(|entry| entry.outputs.values().any(|topic| topics.contains(topic)))
+        .map(|entry| (EntryKey::of(entry), &entry.outputs))
+        .collect()
+}
+
+/// Fits a new flow's plan in among the others: entries that are there are kept, and everybody learns what is consumed now.
+///
+/// # Errors
+/// The flow would change the topics or parameters of an entry that others use; the error names what.
+pub(super) fn join(id: &str, plan: &mut Plan, world: &World) -> Result<()> {
+    let shared: BTreeSet<EntryKey> = plans(&world.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
+    for (key, entry) in &mut plan.entries {
+        if let Some(there) = world.entries.get(key).filter(|_| shared.contains(key)) {
+            check_unchanged(key, there, entry)?;
+            *entry = there.clone();
+        }
+    }
+    let mut fed: BTreeSet<&str> = plans(&world.flows, id).flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
+    fed.extend(plan.queues.iter().map(|queue| queue.topic.as_str()));
+    for record in plan.record.plan.iter().flat_map(|plan| &plan.entries) {
+        if let Some(entry) = plan.entries.get_mut(&EntryKey::of(record)) {
+            entry.consumed = consumed(&record.outputs, &fed);
+        }
+    }
+    let topics = plan.queues.iter().map(|queue| queue.topic.clone()).collect();
+    let senders = senders(id, &world.flows, &topics).into_iter().filter(|(key, _)| !plan.entries.contains_key(key));
+    plan.rewritten = rewritten(senders, &fed, world);
+    Ok(())
+}
+
+/// What is left to do when a flow ends: the others keep what they share with it.
+pub fn release(id: &str, plan: &PlanRecord, world: &World) -> Release {
+    let still_owned = owned_queues(&world.flows, id);
+    let queues: Vec<_> = plan.queues.iter().filter(|queue| !still_owned.contains(&name(queue))).cloned().collect();
+    let shared: BTreeSet<EntryKey> = plans(&world.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
+    let entries = plan.entries.iter().map(EntryKey::of).filter(|key| !shared.contains(key)).collect();
+    let fed: BTreeSet<&str> = still_owned.iter().map(|(topic, _)| *topic).collect();
+    let topics = queues.iter().map(|queue| queue.topic.clone()).collect();
+    let rewritten = rewritten(senders(id, &world.flows, &topics), &fed, world);
+    Release { queues, entries, rewritten }
+}
+
+/// The entries among these whose consumed outputs are others now.
+fn rewritten<'o>(
+    senders: impl IntoIterator<Item = (EntryKey, &'o BTreeMap<String, String>)>,
+    fed: &BTreeSet<&str>,
+    world: &World,
+) -> BTreeMap<EntryKey, Entry> {
+    let rewrite = |(key, outputs): (EntryKey, &BTreeMap<String, String>)| {
+        let there = world.entries.get(&key)?;
+        let consumed = consumed(outputs, fed);
+        (there.consumed != consumed).then(|| (key, Entry { consumed, ..there.clone() }))
+    };
+    senders.into_iter().filter_map(rewrite).collect()
+}
+
+/// The outputs whose messages have a queue waiting for them: one of a processor, or an exit.
+fn consumed(outputs: &BTreeMap<String, String>, fed: &BTreeSet<&str>) -> Vec<String> {
+    let has_queues = |topic: &str| topic.parse::<Topic>().is_ok_and(|topic| topic.class().has_queues());
+    outputs.iter().filter(|(_, topic)| fed.contains(topic.as_str()) && has_queues(topic)).map(|(spec, _)| spec.clone()).collect()
+}
+
+fn check_unchanged(key: &EntryKey, there: &Entry, wanted: &Entry) -> Result<()> {
+    let place = |what: &str, name: &str| {
+        format!("processor `{}`, variant `{}`, {what} `{}`", shown(&key.processor), shown(&key.variant), shown(name))
+    };
+    for (what, there, wanted) in [("topic", &there.topics, &wanted.topics), ("parameter", &there.parameters, &wanted.parameters)] {
+        let names: BTreeSet<&String> = there.keys().chain(wanted.keys()).collect();
+        for name in names {
+            let (there, wanted) = (there.get(name), wanted.get(name));
+            if there != wanted {
+                let text = |value: Option<&String>| value.map_or_else(|| "none".to_owned(), |value| format!("`{}`", shown(value)));
+                return fault(
+                    place(what, name),
+                    format!(
+                        "other flows use this entry with {}, and this flow would make it {}: use the same value, or put {{id}} into the variant",
+                        text(there),
+                        text(wanted)
+                    ),
+                );
+            }
+        }
+    }
+    Ok(())
+}

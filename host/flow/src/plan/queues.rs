@@ -1,0 +1,76 @@
+//! The queues that a flow needs: those of its inputs, and its exits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_pubsub::{Class, Queue, Subscription, Topic};
+
+use super::directions::Directions;
+use super::draft::{Draft, DraftProcessor, fault};
+use crate::blueprint::shown;
+use crate::error::Result;
+use crate::protocol::{Interface, QueueRecord};
+
+/// The queues of one flow as they are collected.
+#[derive(Default)]
+pub(super) struct Queues {
+    records: Vec<QueueRecord>,
+    /// Which input a queue serves, to find two that would share one.
+    places: BTreeMap<String, String>,
+    /// The topics that somebody in the flow consumes.
+    consumed: BTreeSet<Topic>,
+}
+
+impl Queues {
+    /// Adds the queues of a processor's inputs. What others subscribe to by themselves (`response`, `notify`) needs none.
+    pub(super) fn add_inputs(&mut self, processor: &DraftProcessor, directions: &Directions) -> Result<()> {
+        for (spec, topic) in &directions.inputs {
+            self.consumed.insert(topic.clone());
+            if topic.class().has_queues() {
+                let place = format!("{}, topic `{}`", processor.place, shown(spec));
+                let subscription = Subscription::of_processor(&processor.key.processor, &processor.key.variant, spec);
+                let subscription = subscription.or_else(|error| fault(&place, error.to_string()))?;
+                self.add(place, topic, &subscription, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a queue for each interface of class `flow` whose messages nothing in the flow consumes, so that results are there when
+    /// somebody comes to read them.
+    pub(super) fn add_exits(&mut self, draft: &Draft, limit_bytes: u64) -> Result<()> {
+        for (name, interface) in &draft.interfaces {
+            let Interface::Flow { flow } = interface else { continue };
+            // In interfaces an unknown variable stays as it is: what is no topic then can be nobody's exit.
+            let Ok(topic) = flow.parse::<Topic>() else { continue };
+            if topic.class() == Class::Flow && !self.consumed.contains(&topic) {
+                let place = format!("section `interfaces`, interface `{}`", shown(name));
+                let subscription = exit_subscription(&draft.id, name).or_else(|error| fault(&place, error.to_string()))?;
+                self.add(place, &topic, &subscription, Some(limit_bytes))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, place: String, topic: &Topic, subscription: &Subscription, limit: Option<u64>) -> Result<()> {
+        let queue = Queue::new(topic.clone(), subscription.clone()).or_else(|error| fault(&place, error.to_string()))?;
+        if let Some(other) = self.places.insert(queue.wire_name(), place.clone()) {
+            return fault(place, format!("would share the queue {queue} with {other}: give one of them another topic or variant"));
+        }
+        self.records.push(QueueRecord {
+            topic: topic.to_string(),
+            subscription: subscription.to_string(),
+            drop_oldest_above_bytes: limit,
+            found: false,
+        });
+        Ok(())
+    }
+
+    pub(super) fn into_records(self) -> Vec<QueueRecord> {
+        self.records
+    }
+}
+
+/// Who reads an exit: `gateway--FLOW--INTERFACE`.
+fn exit_subscription(flow: &str, interface: &str) -> Result<Subscription, weir_pubsub::NameError> {
+    Subscription::of_processor("gateway", flow, interface)
+}
