@@ -1,5 +1,9 @@
-//! What tests of several crates need: components to run.
+//! What the tests that cross crates share: components to run, the real binary, waiting with a deadline, the promises of brokers.
+#![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
+pub mod conformance;
 mod guests;
+pub mod wait;
+pub mod weir;
 
 pub use guests::{guest, guest_names, guest_path};

@@ -1,0 +1,191 @@
+//! Consumers of queues: sharing, windows, giving back.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use futures_util::FutureExt;
+use futures_util::future::{join_all, select_all};
+use weir_pubsub::{Class, ConsumerOptions, PubsubError};
+
+use super::bed::{Bed, expect, next, text, texts};
+use crate::wait::within;
+
+/// `consumer`: `QueueNotFound`: a consumer never makes a queue.
+pub async fn a_consumer_never_makes_a_queue(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.queue(class, "a", "reader");
+        let refused = bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await;
+        let error = refused.err().unwrap();
+        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+    }
+}
+
+/// A queue filled while its consumer was away gives it everything.
+pub async fn a_queue_filled_while_its_consumer_was_away_gives_it_everything(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let consumer = bed.consumer(&queue).await;
+        bed.publish(queue.topic(), &["1"]).await;
+        bed.settle(&expect(&*consumer, "1").await).await;
+        drop(consumer);
+        bed.publish(queue.topic(), &["2", "3", "4"]).await;
+        assert_eq!(texts(&*bed.consumer(&queue).await, 3).await, ["2", "3", "4"]);
+    }
+}
+
+/// `Sharing::Competing`: any number of consumers share the queue's messages: each goes to one of them.
+pub async fn competing_consumers_share_a_queue(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let consumers = [bed.windowed(&queue, 5).await, bed.windowed(&queue, 5).await];
+        let bodies: Vec<String> = (10..20).map(|n| n.to_string()).collect();
+        bed.publish(queue.topic(), &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let shares = join_all(consumers.iter().map(|c| texts(&**c, 5))).await;
+        let all: BTreeSet<&String> = shares.iter().flatten().collect();
+        assert_eq!(all, bodies.iter().collect(), "each to one");
+        assert!(shares.iter().all(|share| share.is_sorted()), "in order");
+    }
+}
+
+/// `receive`: several tasks may wait on one consumer; each message goes to one of them.
+pub async fn several_tasks_may_wait_on_one_consumer(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumer = bed.consumer(&queue).await;
+    let waiting = join_all((0..4).map(|_| next(&*consumer)));
+    let (deliveries, ()) = tokio::join!(waiting, bed.publish(queue.topic(), &["1", "2", "3", "4"]));
+    let all: BTreeSet<String> = deliveries.iter().map(|d| text(&d.message)).collect();
+    assert_eq!(all.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+}
+
+/// `ConsumerOptions::window`: how many messages it may hold unsettled.
+pub async fn a_window_bounds_what_is_held_unsettled(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let consumer = bed.windowed(&queue, 2).await;
+    let (first, second) = (next(&*consumer).await, next(&*consumer).await);
+    let mut third = consumer.receive();
+    assert!(bed.is_waiting(&mut third, &queue).await);
+    expect(&*bed.windowed(&queue, 1).await, "3").await;
+    bed.settle(&first).await;
+    assert_eq!(text(&within("room in the window", third).await.unwrap().message), "3");
+    bed.backend().give_back(&second.receipt).await.unwrap();
+    expect(&*consumer, "2").await;
+    assert!(bed.is_waiting(consumer.receive(), &queue).await);
+}
+
+/// `set_window`: changes how many messages the consumer may hold unsettled; who waits goes on at once.
+pub async fn a_window_can_be_widened(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let consumer = bed.windowed(&queue, 1).await;
+    expect(&*consumer, "1").await;
+    let mut second = consumer.receive();
+    assert!(bed.is_waiting(&mut second, &queue).await);
+    consumer.set_window(NonZeroU32::new(2).unwrap());
+    assert_eq!(text(&within("a wider window", second).await.unwrap().message), "2");
+    assert!(bed.is_waiting(consumer.receive(), &queue).await);
+}
+
+/// `set_window`: what it holds above a smaller window stays with it.
+pub async fn what_is_held_above_a_narrowed_window_stays(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
+    let consumer = bed.windowed(&queue, 3).await;
+    let held = [next(&*consumer).await, next(&*consumer).await, next(&*consumer).await];
+    consumer.set_window(NonZeroU32::MIN);
+    for (settled, delivery) in held.iter().enumerate() {
+        assert!(bed.is_waiting(consumer.receive(), &queue).await, "after {settled}");
+        bed.settle(delivery).await;
+    }
+    expect(&*consumer, "4").await;
+}
+
+/// `Consumer`: dropping it gives back what it holds unsettled, in order, and what was settled does not come again.
+pub async fn dropping_a_consumer_gives_back_what_it_holds(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["1", "2", "3", "4"]).await;
+        let consumer = bed.consumer(&queue).await;
+        let (_first, second, _third) = (next(&*consumer).await, next(&*consumer).await, next(&*consumer).await);
+        bed.settle(&second).await;
+        drop(consumer);
+        assert_eq!(texts(&*bed.consumer(&queue).await, 3).await, ["1", "3", "4"], "{class}");
+    }
+}
+
+/// `Consumer`: what is given back comes again before what is behind it; `give_back`: in its old place.
+pub async fn what_is_given_back_comes_before_what_is_behind_it(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
+    let consumer = bed.consumer(&queue).await;
+    let (first, second, third) = (next(&*consumer).await, next(&*consumer).await, next(&*consumer).await);
+    for delivery in [&second, &first, &third] {
+        bed.backend().give_back(&delivery.receipt).await.unwrap();
+    }
+    assert_eq!(texts(&*consumer, 4).await, ["1", "2", "3", "4"]);
+}
+
+/// `give_back`: it is delivered again, to any consumer.
+pub async fn what_is_given_back_comes_to_any_consumer(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1"]).await;
+    let (holder, other) = (bed.consumer(&queue).await, bed.consumer(&queue).await);
+    let held = next(&*holder).await;
+    let mut waiting = other.receive();
+    assert!(bed.is_waiting(&mut waiting, &queue).await);
+    bed.backend().give_back(&held.receipt).await.unwrap();
+    let again = within("what was given back", waiting).await.unwrap();
+    assert_eq!((text(&again.message), again.message.id), ("1".to_owned(), held.message.id));
+}
+
+/// `give_back`: nothing happens if it is no longer held.
+pub async fn giving_back_what_is_not_held_does_nothing(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    let consumer = bed.consumer(&queue).await;
+    let first = next(&*consumer).await;
+    bed.settle(&first).await;
+    bed.backend().give_back(&first.receipt).await.unwrap();
+    let second = expect(&*consumer, "2").await;
+    bed.backend().give_back(&second.receipt).await.unwrap();
+    let again = expect(&*consumer, "2").await;
+    bed.backend().give_back(&second.receipt).await.unwrap();
+    assert_eq!(bed.backend().stats(&queue).await.unwrap().unsettled_count, 1, "an old receipt takes nothing from its successor");
+    bed.settle(&again).await;
+    assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 0);
+}
+
+/// `Delivery::delivery_count`: how often it was delivered, this time included; from 1.
+pub async fn deliveries_are_counted_from_one(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    let consumer = bed.consumer(&queue).await;
+    for count in 1..4 {
+        let delivery = expect(&*consumer, "1").await;
+        assert_eq!(delivery.delivery_count, count);
+        bed.backend().give_back(&delivery.receipt).await.unwrap();
+    }
+    assert_eq!(expect(&*consumer, "1").await.delivery_count, 4);
+    drop(consumer);
+    let consumer = bed.consumer(&queue).await;
+    assert_eq!(expect(&*consumer, "1").await.delivery_count, 5);
+    assert_eq!(expect(&*consumer, "2").await.delivery_count, 1, "waiting behind others is no delivery");
+}
+
+/// `receive`: no message is lost when the future is dropped.
+pub async fn dropping_a_receive_loses_no_message(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumer = bed.consumer(&queue).await;
+    let bodies: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    for body in &bodies {
+        let mut dropped = consumer.receive();
+        assert!(dropped.as_mut().now_or_never().is_none(), "nothing was published yet");
+        bed.publish(queue.topic(), &[body]).await;
+        drop(dropped);
+        let delivery = expect(&*consumer, body).await;
+        bed.settle(&delivery).await;
+    }
+    // Many wait, one wins, the others are dropped with whatever was on its way to them.
+    bed.publish(queue.topic(), &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for body in &bodies {
+        let (delivery, ..) = within("a delivery", select_all((0..3).map(|_| consumer.receive()))).await;
+        let delivery = delivery.unwrap();
+        assert_eq!(text(&delivery.message), *body);
+        bed.settle(&delivery).await;
+    }
+    assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 0);
+}

@@ -1,0 +1,147 @@
+//! What stays when the broker ends in an orderly way and starts again. For `kill -9` see `tests/it/crash.rs`.
+
+use weir_pubsub::{Class, PubsubError, QueueSpec, Routing};
+
+use super::bed::{Bed, expect, message, next, output, texts};
+use crate::wait::within;
+
+/// `publish`: it returns once the message is durable in every queue of the topic.
+pub async fn what_was_published_is_there_after_a_restart(bed: &mut Bed) {
+    let (one, two) = (bed.made(Class::Flow, "a", "one").await, bed.made(Class::Flow, "a", "two").await);
+    bed.publish(one.topic(), &["1", "2"]).await;
+    bed.restart().await;
+    for queue in [&one, &two] {
+        assert_eq!(texts(&*bed.consumer(queue).await, 2).await, ["1", "2"]);
+    }
+}
+
+/// `Settled::Done`: the message is gone from its queue, for good.
+pub async fn what_was_settled_is_gone_after_a_restart(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let consumer = bed.consumer(&queue).await;
+    let (first, second, third) = (next(&*consumer).await, next(&*consumer).await, next(&*consumer).await);
+    bed.settle(&first).await;
+    bed.settle(&third).await;
+    drop((consumer, second));
+    bed.restart().await;
+    assert_eq!(bed.waiting(&queue).await, ["2"]);
+}
+
+/// `Consumer`: what was held unsettled comes again.
+pub async fn what_was_held_comes_again_after_a_restart(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let consumer = bed.consumer(&queue).await;
+    let held = [next(&*consumer).await, next(&*consumer).await];
+    drop(consumer);
+    bed.restart().await;
+    let consumer = bed.consumer(&queue).await;
+    for old in &held {
+        assert_eq!(next(&*consumer).await.message, old.message);
+    }
+    expect(&*consumer, "3").await;
+}
+
+/// `Class::is_durable`: `request` queues do not survive a restart of the broker.
+pub async fn request_queues_go_with_the_broker(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    bed.publish(queue.topic(), &["gone"]).await;
+    bed.restart().await;
+    assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+    bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    bed.publish(queue.topic(), &["new"]).await;
+    expect(&*bed.consumer(&queue).await, "new").await;
+}
+
+/// `settle`: one atomic durable write: the outputs are in their queues, the input is not.
+pub async fn outputs_of_a_settle_are_there_after_a_restart(bed: &mut Bed) {
+    let from = bed.filled("a", &["in", "behind"]).await;
+    let to = [bed.made(Class::Flow, "b", "one").await, bed.made(Class::Flow, "b", "two").await];
+    let consumer = bed.consumer(&from).await;
+    let delivery = next(&*consumer).await;
+    let out = output(to[0].topic(), "out", Routing::Required);
+    bed.settle_with(&delivery, vec![out.clone()]).await;
+    drop(consumer);
+    bed.restart().await;
+    for queue in &to {
+        assert_eq!(next(&*bed.consumer(queue).await).await.message, out.message);
+    }
+    assert_eq!(bed.waiting(&from).await, ["behind"]);
+}
+
+/// `Consumer`: messages come in the order of the queue, which a restart keeps.
+pub async fn the_order_is_kept_over_a_restart(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
+    let consumer = bed.consumer(&queue).await;
+    let (first, second) = (next(&*consumer).await, next(&*consumer).await);
+    bed.settle(&second).await;
+    bed.backend().give_back(&first.receipt).await.unwrap();
+    drop(consumer);
+    bed.restart().await;
+    bed.publish(queue.topic(), &["5"]).await;
+    assert_eq!(texts(&*bed.consumer(&queue).await, 4).await, ["1", "3", "4", "5"]);
+}
+
+/// `Delivery::delivery_count`: durable on the embedded broker's `flow` queues.
+pub async fn deliveries_are_counted_over_a_restart(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    for count in 1..4 {
+        let consumer = bed.windowed(&queue, 1).await;
+        assert_eq!(expect(&*consumer, "1").await.delivery_count, count);
+        drop(consumer);
+        bed.restart().await;
+    }
+    let consumer = bed.consumer(&queue).await;
+    assert_eq!(expect(&*consumer, "1").await.delivery_count, 4);
+    assert_eq!(expect(&*consumer, "2").await.delivery_count, 1);
+}
+
+/// `QueueSpec`: what a queue is made with stays.
+pub async fn the_properties_of_a_queue_are_kept_over_a_restart(bed: &mut Bed) {
+    let queue = bed.queue(Class::Flow, "a", "reader");
+    let bounded = QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(8) };
+    bed.backend().create_queue(&bounded).await.unwrap();
+    bed.publish(queue.topic(), &["1234", "5678"]).await;
+    bed.restart().await;
+    bed.backend().create_queue(&bounded).await.unwrap();
+    let error = bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap_err();
+    assert!(matches!(error, PubsubError::QueueMismatch { .. }), "{error}");
+    bed.publish(queue.topic(), &["9012"]).await;
+    assert_eq!(bed.waiting(&queue).await, ["5678", "9012"]);
+}
+
+/// `Unavailable` when the backend is closed: from every operation.
+pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    let backend = bed.backend().clone();
+    let producer = backend.producer(queue.topic()).await.unwrap();
+    let consumer = bed.consumer(&queue).await;
+    let held = next(&*consumer).await;
+    bed.close().await;
+    let spec = QueueSpec::new(bed.queue(Class::Flow, "b", "reader"));
+    let errors = [
+        ("publish", producer.publish(message("x")).await.err()),
+        ("send_to", backend.send_to(&queue, message("x")).await.err()),
+        ("receive", within("an answer", consumer.receive()).await.err()),
+        ("settle", within("an answer", backend.settle(&held.receipt, vec![])).await.err()),
+        ("create_queue", backend.create_queue(&spec).await.err()),
+        ("ensure_queue", backend.ensure_queue(&spec).await.err()),
+        ("delete_queue", backend.delete_queue(&queue).await.err()),
+        ("take", backend.take(&queue, 1).await.err()),
+    ];
+    for (operation, error) in errors {
+        assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");
+    }
+}
+
+/// `receive`: `Unavailable` when the backend is closed: who waits is woken.
+pub async fn closing_wakes_consumers_with_unavailable(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumers =
+        [bed.consumer(&queue).await, bed.subscriber(&bed.topic(Class::Notify, "a")).await];
+    let tap = bed.backend().tap(queue.topic(), std::num::NonZeroU32::MIN).await.unwrap();
+    let waiting = futures_util::future::join_all(consumers.iter().chain([&tap]).map(|c| c.receive()));
+    let (ends, ()) = within("the end", async { tokio::join!(waiting, bed.close()) }).await;
+    for end in ends {
+        assert!(matches!(end, Err(PubsubError::Unavailable { .. })), "{end:?}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Exclusive consumers.
+
+use weir_pubsub::{Class, Consumer, ConsumerOptions, PubsubError, Queue, Result, Sharing};
+
+use super::bed::{Bed, expect};
+use crate::wait::{DEADLINE, eventually};
+
+async fn consume(bed: &Bed, queue: &Queue, sharing: Sharing) -> Result<Box<dyn Consumer>> {
+    let options = ConsumerOptions { sharing, ..ConsumerOptions::default() };
+    bed.backend().consumer(queue.topic(), queue.subscription(), options).await
+}
+
+fn is_held(refused: Result<Box<dyn Consumer>>, queue: &Queue) -> bool {
+    matches!(refused, Err(PubsubError::QueueHeld { queue: named }) if named == *queue)
+}
+
+/// `ConsumerOptions::sharing`: others are refused with `QueueHeld` while it lives.
+pub async fn beside_an_exclusive_consumer_others_are_refused(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let holder = consume(bed, &queue, Sharing::Exclusive).await.unwrap();
+        for sharing in [Sharing::Competing, Sharing::Exclusive] {
+            assert!(is_held(consume(bed, &queue, sharing).await, &queue));
+        }
+        let other = bed.made(class, "a", "other").await;
+        consume(bed, &other, Sharing::Exclusive).await.unwrap();
+        bed.publish(queue.topic(), &["mine"]).await;
+        expect(&*holder, "mine").await;
+    }
+}
+
+/// `consumer`: `QueueHeld` when it, or another, is exclusive.
+pub async fn a_queue_with_consumers_cannot_be_held_exclusively(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let sharer = consume(bed, &queue, Sharing::Competing).await.unwrap();
+        assert!(is_held(consume(bed, &queue, Sharing::Exclusive).await, &queue));
+        bed.publish(queue.topic(), &["mine"]).await;
+        expect(&*sharer, "mine").await;
+    }
+}
+
+/// `ConsumerOptions::sharing`: while it lives, and no longer.
+pub async fn an_exclusive_consumer_holds_until_it_is_dropped(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1"]).await;
+    let holder = consume(bed, &queue, Sharing::Exclusive).await.unwrap();
+    expect(&*holder, "1").await;
+    drop(holder);
+    let next = eventually(DEADLINE, "the queue to be free", || async { consume(bed, &queue, Sharing::Exclusive).await.ok() }).await;
+    expect(&*next, "1").await;
+}

@@ -1,0 +1,76 @@
+//! Looking at a queue without consuming it, and taking chosen messages out.
+
+use weir_pubsub::{Class, PubsubError};
+
+use super::bed::{Bed, expect, next, text, texts};
+
+/// `browse`: looks without taking.
+pub async fn browsing_takes_nothing(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    for _ in 0..2 {
+        assert_eq!(bed.waiting(&queue).await, ["1", "2", "3"]);
+    }
+    let consumer = bed.consumer(&queue).await;
+    let delivery = expect(&*consumer, "1").await;
+    assert_eq!(delivery.delivery_count, 1, "looking is no delivery");
+    assert_eq!(texts(&*consumer, 2).await, ["2", "3"]);
+}
+
+/// `browse`: up to `limit_count` messages behind a position, 0 for the beginning.
+pub async fn browsing_goes_on_behind_a_position(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3", "4", "5"]).await;
+    let mut seen = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = bed.backend().browse(&queue, after, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        assert!(last.position > after);
+        after = last.position;
+        seen.extend(page.iter().map(|b| text(&b.message)));
+    }
+    assert_eq!(seen, ["1", "2", "3", "4", "5"]);
+    assert!(bed.backend().browse(&queue, 0, 0).await.unwrap().is_empty());
+}
+
+/// `browse`: those in work are left out.
+pub async fn browsing_leaves_out_what_is_in_work(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let consumer = bed.windowed(&queue, 1).await;
+    let held = next(&*consumer).await;
+    assert_eq!(bed.waiting(&queue).await, ["2", "3"]);
+    bed.backend().give_back(&held.receipt).await.unwrap();
+    assert_eq!(bed.waiting(&queue).await, ["1", "2", "3"]);
+}
+
+/// `take`: removes one message from a queue.
+pub async fn taking_removes_one_message(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let second = bed.backend().browse(&queue, 0, 2).await.unwrap().remove(1);
+    assert!(bed.backend().take(&queue, second.position).await.unwrap());
+    assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 2);
+    assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["1", "3"]);
+}
+
+/// `take`: `false` if it is not there or is in work.
+pub async fn what_is_in_work_or_gone_cannot_be_taken(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    let seen = bed.backend().browse(&queue, 0, 2).await.unwrap();
+    let consumer = bed.windowed(&queue, 1).await;
+    let held = next(&*consumer).await;
+    assert!(!bed.backend().take(&queue, seen[0].position).await.unwrap(), "in work");
+    bed.settle(&held).await;
+    assert!(!bed.backend().take(&queue, seen[0].position).await.unwrap(), "settled");
+    assert!(bed.backend().take(&queue, seen[1].position).await.unwrap());
+    assert!(!bed.backend().take(&queue, seen[1].position).await.unwrap(), "taken");
+    assert!(!bed.backend().take(&queue, u64::MAX).await.unwrap(), "never there");
+}
+
+/// `browse`, `take`: `QueueNotFound`.
+pub async fn looking_at_a_missing_queue_is_queue_not_found(bed: &mut Bed) {
+    let queue = bed.queue(Class::Flow, "a", "reader");
+    let errors = [bed.backend().browse(&queue, 0, 1).await.unwrap_err(), bed.backend().take(&queue, 1).await.unwrap_err()];
+    for error in errors {
+        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Queues: made, ensured, counted, deleted.
+
+use weir_pubsub::{Class, PubsubError, QueueSpec, QueueStats, Settled};
+
+use super::bed::{Bed, expect, message, next, texts};
+use crate::wait::{DEADLINE, eventually, within};
+
+/// `create_queue`: it is no error if it is there with the same properties.
+pub async fn creating_a_queue_twice_is_no_error(bed: &mut Bed) {
+    let queue = bed.filled("a", &["kept"]).await;
+    bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    assert_eq!(bed.waiting(&queue).await, ["kept"]);
+}
+
+/// `create_queue`: `QueueMismatch` when it exists with other properties.
+pub async fn creating_a_queue_with_other_properties_is_a_mismatch(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let bounded = QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(1 << 20) };
+    let error = bed.backend().create_queue(&bounded).await.unwrap_err();
+    assert!(matches!(&error, PubsubError::QueueMismatch { queue: named, difference } if *named == queue && !difference.is_empty()), "{error}");
+    let error = bed.backend().ensure_queue(&bounded).await.unwrap_err();
+    assert!(matches!(error, PubsubError::QueueMismatch { .. }), "{error}");
+}
+
+/// `create_queue`, `ensure_queue`, `delete_queue`: for `response` and `notify` topics nothing is done. `queue_exists`: never for them.
+pub async fn response_and_notify_topics_have_no_queues(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let queue = bed.queue(class, "a", "reader");
+        bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+        bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+        let subscriber = bed.subscriber(queue.topic()).await;
+        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+        bed.backend().delete_queue(&queue).await.unwrap();
+        bed.publish(queue.topic(), &["heard"]).await;
+        expect(&*subscriber, "heard").await;
+    }
+}
+
+/// `ensure_queue`: as `create_queue`, also for a queue that is there.
+pub async fn ensuring_makes_what_is_missing_and_keeps_what_is_there(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.queue(class, "a", "reader");
+        let spec = QueueSpec::new(queue.clone());
+        bed.backend().ensure_queue(&spec).await.unwrap();
+        bed.publish(queue.topic(), &["kept"]).await;
+        bed.backend().ensure_queue(&spec).await.unwrap();
+        bed.publish(queue.topic(), &["too"]).await;
+        assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["kept", "too"]);
+    }
+}
+
+/// `delete_queue`: deletes a queue with all that is in it.
+pub async fn deleting_a_queue_removes_what_is_in_it(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    bed.backend().delete_queue(&queue).await.unwrap();
+    bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    assert_eq!(bed.backend().stats(&queue).await.unwrap(), QueueStats::default());
+    bed.publish(queue.topic(), &["3"]).await;
+    expect(&*bed.consumer(&queue).await, "3").await;
+}
+
+/// `delete_queue`: it is no error if there is none.
+pub async fn deleting_a_queue_that_is_not_there_is_no_error(bed: &mut Bed) {
+    for class in Class::ALL {
+        bed.backend().delete_queue(&bed.queue(class, "a", "reader")).await.unwrap();
+    }
+}
+
+/// `delete_queue`: its consumers get `QueueNotFound`; a queue that is made again is another one.
+pub async fn deleting_a_queue_wakes_its_consumers_with_queue_not_found(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let consumer = bed.consumer(&queue).await;
+        let mut waiting = consumer.receive();
+        assert!(bed.is_waiting(&mut waiting, &queue).await);
+        bed.backend().delete_queue(&queue).await.unwrap();
+        let error = within("the end of the queue", waiting).await.unwrap_err();
+        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+        bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+        bed.publish(queue.topic(), &["later"]).await;
+        let error = within("an answer", consumer.receive()).await.unwrap_err();
+        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+        expect(&*bed.consumer(&queue).await, "later").await;
+    }
+}
+
+/// `settle`, `give_back`: what was held of a queue that is deleted, or made anew, is no longer held.
+pub async fn what_was_held_of_a_deleted_queue_is_no_longer_held(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    let consumer = bed.consumer(&queue).await;
+    let (first, second) = (next(&*consumer).await, next(&*consumer).await);
+    bed.backend().delete_queue(&queue).await.unwrap();
+    assert_eq!(bed.settle_with(&first, vec![]).await, Settled::NoLongerHeld);
+    bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    bed.publish(queue.topic(), &["other", "another"]).await;
+    assert_eq!(bed.settle_with(&first, vec![]).await, Settled::NoLongerHeld);
+    bed.backend().give_back(&second.receipt).await.unwrap();
+    assert_eq!(bed.waiting(&queue).await, ["other", "another"]);
+}
+
+/// `queue_exists`: whether the queue exists.
+pub async fn a_queue_exists_from_its_making_to_its_deletion(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.queue(class, "a", "reader");
+        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+        bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+        assert!(bed.backend().queue_exists(&queue).await.unwrap());
+        assert!(!bed.backend().queue_exists(&bed.queue(class, "a", "other")).await.unwrap());
+        bed.backend().delete_queue(&queue).await.unwrap();
+        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+    }
+}
+
+/// `stats`: what the queue holds.
+pub async fn stats_count_what_a_queue_holds(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    for body in ["12345", "12345"] {
+        producer.publish(message(body).with("name", "value")).await.unwrap();
+    }
+    let stats = bed.backend().stats(&queue).await.unwrap();
+    assert_eq!((stats.depth_count, stats.unsettled_count, stats.consumer_count, stats.dropped_count), (2, 0, 0, 0));
+    assert_eq!(stats.size_bytes, 2 * (5 + 4 + 5));
+
+    let consumer = bed.consumer(&queue).await;
+    let held = next(&*consumer).await;
+    let stats = bed.backend().stats(&queue).await.unwrap();
+    assert_eq!((stats.depth_count, stats.unsettled_count, stats.consumer_count), (2, 1, 1));
+
+    bed.settle(&held).await;
+    drop(consumer);
+    let one_left = eventually(DEADLINE, "the consumer to be gone", || async {
+        let stats = bed.backend().stats(&queue).await.unwrap();
+        (stats.consumer_count == 0).then_some(stats)
+    });
+    let expected = QueueStats { depth_count: 1, size_bytes: 14, ..QueueStats::default() };
+    assert_eq!(one_left.await, expected);
+}
+
+/// `stats`: `QueueNotFound`.
+pub async fn stats_of_a_missing_queue_are_queue_not_found(bed: &mut Bed) {
+    let error = bed.backend().stats(&bed.queue(Class::Flow, "a", "reader")).await.unwrap_err();
+    assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+}
+
+/// `Backend`: operations on one queue are seen by all who share the backend as soon as they return.
+pub async fn what_one_caller_does_the_others_see(bed: &mut Bed) {
+    let queue = bed.queue(Class::Flow, "a", "reader");
+    let (one, other) = (bed.backend().clone(), bed.backend().clone());
+    let producer = other.producer(queue.topic()).await.unwrap();
+    for round in 0..20 {
+        one.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+        assert!(other.queue_exists(&queue).await.unwrap());
+        producer.publish(message(round)).await.unwrap();
+        assert_eq!(one.stats(&queue).await.unwrap().depth_count, 1);
+        other.delete_queue(&queue).await.unwrap();
+        assert!(!one.queue_exists(&queue).await.unwrap());
+    }
+}
+
+/// `QueueSpec`: above its bound the oldest messages are dropped and counted.
+pub async fn a_bounded_queue_drops_the_oldest_and_counts_them(bed: &mut Bed) {
+    let queue = bed.queue(Class::Flow, "a", "reader");
+    bed.backend().create_queue(&QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(10) }).await.unwrap();
+    bed.publish(queue.topic(), &["1234", "5678"]).await;
+    assert_eq!(bed.backend().stats(&queue).await.unwrap().dropped_count, 0);
+    bed.publish(queue.topic(), &["9012", "3456"]).await;
+    assert_eq!(bed.waiting(&queue).await, ["9012", "3456"]);
+    let stats = bed.backend().stats(&queue).await.unwrap();
+    assert_eq!((stats.depth_count, stats.size_bytes, stats.dropped_count), (2, 8, 2));
+}

@@ -1,0 +1,79 @@
+//! Requests: their expiry, and their answers over [`Requester`].
+
+use std::time::Duration;
+
+use weir_pubsub::{CORRELATION_ID, Class, Message, PubsubError, Requester, WEIR_PART};
+
+use super::bed::{Bed, expect, message, next, text, texts};
+use crate::wait::{DEADLINE, within};
+
+/// `Message::expires_in`: then it is not delivered.
+pub async fn an_expired_request_is_not_delivered(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    producer.publish(Message { expires_in: Some(Duration::ZERO), ..message("too late") }).await.unwrap();
+    producer.publish(message("in time")).await.unwrap();
+    expect(&*bed.consumer(&queue).await, "in time").await;
+}
+
+/// `Message::expires_in`: until then it is.
+pub async fn a_request_that_still_has_time_is_delivered(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    for (body, time) in [("minutes", Duration::from_secs(600)), ("days", Duration::from_secs(86_400 * 30))] {
+        producer.publish(Message { expires_in: Some(time), ..message(body) }).await.unwrap();
+    }
+    assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["minutes", "days"]);
+}
+
+async fn requester(bed: &Bed) -> Requester {
+    let (asked, answered) = (bed.topic(Class::Request, "a"), bed.topic(Class::Response, "a"));
+    Requester::connect(&**bed.backend(), &asked, &answered, &"asker".parse().unwrap()).await.unwrap()
+}
+
+/// `Requester`: each takes only the answers that carry its own `id`.
+pub async fn an_answer_finds_its_request(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let (one, other) = (requester(bed).await, requester(bed).await);
+    let consumer = bed.consumer(&queue).await;
+    let answers = bed.backend().producer(&bed.topic(Class::Response, "a")).await.unwrap();
+    let answering = async {
+        let requests = [next(&*consumer).await, next(&*consumer).await];
+        for request in requests.iter().rev() {
+            let id = request.message.properties.get(CORRELATION_ID).unwrap();
+            let answer = format!("answer to {}", text(&request.message));
+            answers.publish(message(&answer).with(CORRELATION_ID, id)).await.unwrap();
+            bed.settle(request).await;
+        }
+    };
+    let asking = async { tokio::join!(one.request(message("1"), DEADLINE), other.request(message("2"), DEADLINE)) };
+    let ((first, second), ()) = within("both answers", async { tokio::join!(asking, answering) }).await;
+    assert_eq!((text(&first.unwrap()).as_str(), text(&second.unwrap()).as_str()), ("answer to 1", "answer to 2"));
+}
+
+/// `Replies::next`: the next part; `None` after the last one.
+pub async fn an_answer_in_parts_comes_in_parts(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let requester = requester(bed).await;
+    let mut replies = requester.begin(message("all"), DEADLINE).await.unwrap();
+    let request = next(&*bed.consumer(&queue).await).await;
+    let id = request.message.properties.get(CORRELATION_ID).unwrap();
+    let answers = bed.backend().producer(&bed.topic(Class::Response, "a")).await.unwrap();
+    for body in ["1", "2"] {
+        answers.publish(message(body).with(CORRELATION_ID, id).with(WEIR_PART, "more")).await.unwrap();
+    }
+    answers.publish(message("3").with(CORRELATION_ID, id)).await.unwrap();
+    for body in ["1", "2", "3"] {
+        assert_eq!(text(&replies.next().await.unwrap().unwrap()), body);
+    }
+    assert_eq!(replies.next().await.unwrap(), None);
+}
+
+/// `Requester::request`: `TimedOut`; the request has expired then.
+pub async fn without_an_answer_a_request_times_out(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let error = requester(bed).await.request(message("too late"), Duration::from_millis(1)).await.unwrap_err();
+    assert!(matches!(error, PubsubError::TimedOut { waited_ms: 1, .. }), "{error}");
+    bed.publish(queue.topic(), &["in time"]).await;
+    expect(&*bed.consumer(&queue).await, "in time").await;
+}

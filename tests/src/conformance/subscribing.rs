@@ -1,0 +1,143 @@
+//! Subscribers of `response` and `notify` topics, and taps: copies that come and go.
+
+use std::num::NonZeroU32;
+
+use weir_pubsub::{Class, ConsumerOptions, Consumer, Message, PubsubError, Routing, Topic};
+
+use super::bed::{Bed, expect, message, next, output, text, texts};
+use crate::wait::within;
+
+async fn tap(bed: &Bed, topic: &Topic, buffer_count: u32) -> Box<dyn Consumer> {
+    bed.backend().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
+}
+
+/// `consumer`, `response` and `notify`: every subscriber gets every message; the name only tells people who reads.
+pub async fn every_subscriber_gets_every_message(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let subscribers = [bed.subscriber(&topic).await, bed.subscriber(&topic).await];
+        bed.publish(&topic, &["1", "2"]).await;
+        for subscriber in &subscribers {
+            assert_eq!(texts(&**subscriber, 2).await, ["1", "2"]);
+        }
+    }
+}
+
+/// `consumer`: the subscription is bound when this returns.
+pub async fn a_subscription_is_bound_when_it_is_returned(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let producer = bed.backend().producer(&topic).await.unwrap();
+        for round in 0..50 {
+            let subscriber = bed.subscriber(&topic).await;
+            producer.publish(message(round)).await.unwrap();
+            expect(&*subscriber, &round.to_string()).await;
+        }
+    }
+}
+
+/// `consumer`: it gets what is published from then on.
+pub async fn a_subscriber_gets_only_what_comes_after_it(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let early = bed.subscriber(&topic).await;
+        bed.publish(&topic, &["before"]).await;
+        let late = bed.subscriber(&topic).await;
+        bed.publish(&topic, &["after"]).await;
+        expect(&*late, "after").await;
+        assert_eq!(texts(&*early, 2).await, ["before", "after"]);
+    }
+}
+
+/// `consumer`: it leaves nothing behind when it is dropped: no queue and no message.
+pub async fn a_subscriber_that_comes_and_goes_leaves_nothing_behind(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let gone = bed.subscriber(&topic).await;
+        bed.publish(&topic, &["unread"]).await;
+        drop(gone);
+        let queue = bed.queue(class, "a", "somebody");
+        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+        bed.publish(&topic, &["for nobody"]).await;
+        let next = bed.subscriber(&topic).await;
+        bed.publish(&topic, &["for the next"]).await;
+        expect(&*next, "for the next").await;
+    }
+}
+
+/// `consumer`: its deliveries need no settling.
+pub async fn deliveries_of_subscribers_need_no_settling(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let options = ConsumerOptions { window: NonZeroU32::MIN, ..ConsumerOptions::default() };
+        let subscriber = bed.backend().consumer(&topic, &"somebody".parse().unwrap(), options).await.unwrap();
+        for body in ["1", "2", "3"] {
+            bed.publish(&topic, &[body]).await;
+            let delivery = expect(&*subscriber, body).await;
+            assert_eq!((delivery.receipt.consumer, delivery.delivery_count), (0, 1));
+        }
+    }
+}
+
+/// `tap`: a copy of what is published on a topic from now on, taking nothing from its consumers.
+pub async fn a_tap_takes_nothing_from_the_consumers(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["before"]).await;
+        let (one, other) = (tap(bed, queue.topic(), 8).await, tap(bed, queue.topic(), 8).await);
+        bed.publish(queue.topic(), &["1", "2"]).await;
+        assert_eq!(texts(&*one, 2).await, ["1", "2"]);
+        assert_eq!(texts(&*bed.consumer(&queue).await, 3).await, ["before", "1", "2"]);
+        assert_eq!(texts(&*other, 2).await, ["1", "2"]);
+    }
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let (subscriber, tap) = (bed.subscriber(&topic).await, tap(bed, &topic, 8).await);
+        bed.publish(&topic, &["1"]).await;
+        expect(&*tap, "1").await;
+        expect(&*subscriber, "1").await;
+    }
+}
+
+/// `tap`: what is published on a topic, by settles too.
+pub async fn a_tap_sees_the_outputs_of_settles(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let tap = tap(bed, to.topic(), 8).await;
+    let delivery = next(&*bed.consumer(&from).await).await;
+    bed.settle_with(&delivery, vec![]).await;
+    let consumer = bed.consumer(&from).await;
+    bed.publish(from.topic(), &["again"]).await;
+    let delivery = next(&*consumer).await;
+    bed.settle_with(&delivery, vec![output(to.topic(), "out", Routing::Required)]).await;
+    expect(&*tap, "out").await;
+    assert_eq!(bed.waiting(&to).await, ["out"]);
+}
+
+/// `tap`: it is gone with its reader, and it is no queue and no consumer.
+pub async fn a_tap_needs_no_queue_and_is_no_consumer(bed: &mut Bed) {
+    let topic = bed.topic(Class::Flow, "a");
+    let tap = tap(bed, &topic, 8).await;
+    let producer = bed.backend().producer(&topic).await.unwrap();
+    let error = producer.publish(message("for nobody")).await.unwrap_err();
+    assert!(matches!(error, PubsubError::QueueNotFound { .. }), "a tap is nobody: {error}");
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    assert_eq!(bed.backend().stats(&queue).await.unwrap().consumer_count, 0);
+    producer.publish(message("for somebody")).await.unwrap();
+    assert_eq!(text(&next(&*tap).await.message), "for somebody", "what was refused was not published");
+    drop(tap);
+    producer.publish(Message::new("more")).await.unwrap();
+    assert_eq!(bed.waiting(&queue).await, ["for somebody", "more"]);
+}
+
+/// `tap`: at most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`; the next
+/// call goes on.
+pub async fn a_tap_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let tap = tap(bed, queue.topic(), 2).await;
+    bed.publish(queue.topic(), &["1", "2", "3", "4", "5"]).await;
+    let error = within("the gap", tap.receive()).await.unwrap_err();
+    assert!(matches!(error, PubsubError::Lagged { missed_count: 3 }), "{error}");
+    assert_eq!(texts(&*tap, 2).await, ["4", "5"]);
+    bed.publish(queue.topic(), &["6"]).await;
+    expect(&*tap, "6").await;
+}

@@ -1,0 +1,42 @@
+//! Waiting for what must come, with a deadline; never sleeping for luck.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Longer than anything that works takes, even on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+/// How often what cannot be waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits for a future that must end.
+///
+/// # Panics
+/// When it has not ended by the deadline; `what` says what was waited for.
+pub async fn within<T>(what: impl Display, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {} s in vain for {what}", DEADLINE.as_secs()),
+    }
+}
+
+/// Looks again and again until `look` gives a value.
+///
+/// # Panics
+/// When it has given none by the deadline; `what` says what was waited for.
+pub async fn eventually<T, F>(deadline: Duration, what: impl Display, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + deadline;
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Some(value) = look().await {
+            return value;
+        }
+        assert!(Instant::now() < end, "waited {} s in vain for {what}", deadline.as_secs());
+    }
+}

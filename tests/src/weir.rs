@@ -1,0 +1,244 @@
+//! The real binary `weir`, run as a user would: a data folder, a free port, signals.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use reqwest::Response;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::wait::{DEADLINE, eventually, within};
+
+/// The binary, which cargo builds beside the test's own but not for it.
+///
+/// # Panics
+/// If it is missing or older than its sources.
+#[must_use]
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let path = test.ancestors().nth(2).unwrap().join("weir");
+        let stale = newer_source(&path);
+        assert!(stale.is_none(), "{} {}: run `cargo build` before `cargo test`, or `./just test`", path.display(), stale.unwrap());
+        path
+    })
+}
+
+/// Why the binary is not what its sources say, if it is not: cargo lists them beside it.
+fn newer_source(binary: &Path) -> Option<String> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified());
+    let Ok(built) = modified(binary) else { return Some("is missing".to_owned()) };
+    let list = fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
+    let sources = list.split_once(": ").map_or("", |(_, sources)| sources.trim_end());
+    let newer = sources.split(' ').find(|source| modified(Path::new(source)).unwrap_or(SystemTime::UNIX_EPOCH) > built);
+    newer.map(|source| format!("is older than {source}"))
+}
+
+/// A running `weir up`. Dropping it kills the process and, if the test failed, prints what it said.
+#[derive(Debug)]
+pub struct Weir {
+    data: PathBuf,
+    log: PathBuf,
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Weir {
+    /// Starts `weir up` on a data folder and waits until its gateway answers.
+    ///
+    /// # Panics
+    /// When it ends or does not answer by the deadline; its own words are printed then.
+    pub async fn up(data: &Path) -> Self {
+        Self::up_with(data, &[]).await
+    }
+
+    /// As [`Weir::up`] with further arguments, for example `--grace 1s`.
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_with(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.arg("--data").arg(data).args(["up", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::start(data, command).await
+    }
+
+    /// Starts a command that runs `weir up` on this folder, and waits for its gateway.
+    async fn start(data: &Path, mut command: Command) -> Self {
+        fs::create_dir_all(data).unwrap();
+        // What a killed process left is no sign of the new one.
+        let _ = fs::remove_file(data.join("gateway.json"));
+        let log = data.join("test.log");
+        let output = File::options().create(true).append(true).open(&log).unwrap();
+        clean(&mut command).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let child = command.spawn().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        let mut weir = Weir { data: data.to_owned(), log, child, url: String::new(), http };
+        weir.url = eventually(DEADLINE, "weir up to note its address", || {
+            let ended = weir.child.try_wait().unwrap();
+            assert!(ended.is_none(), "weir up ended: {}\n{}", ended.unwrap(), weir.said());
+            let note = fs::read(data.join("gateway.json")).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+            async move { note.and_then(|note| note["url"].as_str().map(str::to_owned)) }
+        })
+        .await;
+        eventually(DEADLINE, "the gateway to answer", || async {
+            let answer = weir.http.get(weir.path("/healthz")).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        weir
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The gateway's address, `http://ADDRESS:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The gateway's address with a path, which begins with a slash.
+    #[must_use]
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client of HTTP with the deadline of the tests.
+    #[must_use]
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// What it printed so far, of all its lives on this folder.
+    #[must_use]
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Kills it without warning, as `kill -9` does, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, as `kill` does.
+    pub fn ask_to_end(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Asks it to end and waits for that.
+    ///
+    /// # Panics
+    /// When it has not ended by the deadline.
+    pub async fn end(mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.ended().await
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it has not ended by the deadline.
+    pub async fn ended(&mut self) -> ExitStatus {
+        eventually(DEADLINE, "weir up to end", || {
+            let ended = self.child.try_wait().unwrap();
+            async move { ended }
+        })
+        .await
+    }
+
+    /// Runs a command of the command line against it, for example `["flow", "list"]`.
+    ///
+    /// # Panics
+    /// When it has not ended by the deadline.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        run(&self.data, arguments).await
+    }
+
+    /// As [`Weir::run`]; it must succeed. What it printed.
+    ///
+    /// # Panics
+    /// When it fails, with what it said.
+    pub async fn must(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "weir {}: {}\n{out}{err}", arguments.join(" "), output.status);
+        out.into_owned()
+    }
+
+    /// Posts JSON; the answer, which must be JSON.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        json(self.http.post(self.path(path)).json(body).send().await.unwrap()).await
+    }
+
+    /// Posts text as it is under a content type; the answer, which must be JSON.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post_text(&self, path: &str, content_type: &str, body: String) -> Value {
+        let request = self.http.post(self.path(path)).header("content-type", content_type).body(body);
+        json(request.send().await.unwrap()).await
+    }
+
+    /// Gets JSON.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> Value {
+        json(self.http.get(self.path(path)).send().await.unwrap()).await
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        // It has ended already where the test ended it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what weir said ---\n{}---", self.said());
+        }
+    }
+}
+
+/// Runs a command of the command line on a data folder, with nothing on its standard input.
+///
+/// # Panics
+/// When it has not ended by the deadline.
+pub async fn run(data: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    clean(&mut command).arg("--data").arg(data).args(arguments).stdin(Stdio::null());
+    let what = format!("weir {}", arguments.join(" "));
+    within(what, tokio::task::spawn_blocking(move || command.output().unwrap())).await.unwrap()
+}
+
+/// Leaves out what the environment of whoever runs the tests would change.
+fn clean(command: &mut Command) -> &mut Command {
+    for name in ["WEIR_DATA", "WEIR_GATEWAY", "WEIR_LISTEN", "WEIR_GRACE", "WEIR_LOG"] {
+        command.env_remove(name);
+    }
+    command.env("NO_COLOR", "1")
+}
+
+async fn json(response: Response) -> Value {
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("the answer ({status}) is not JSON ({error}): {text}"))
+}
