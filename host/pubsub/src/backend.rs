@@ -29,7 +29,7 @@ impl QueueSpec {
 /// How a consumer takes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerOptions {
-    /// How many messages it may hold unsettled.
+    /// How many messages it may hold unsettled, those included that were fetched ahead and wait for a `receive`.
     pub window: NonZeroU32,
     /// Whether it must be the queue's only consumer. Others are refused with `QueueHeld` while it lives.
     pub sharing: Sharing,
@@ -53,7 +53,7 @@ pub enum Sharing {
 /// Names one delivery of one message to one consumer. It stays valid until the message was settled or given back or the consumer went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
-    /// The consumer, unique in the life of the backend; 0 for what needs no settling.
+    /// The consumer, unique in the life of the backend; 0 for what needs no settling, and settling it does nothing.
     pub consumer: u64,
     /// The queue, in the backend's own numbering.
     pub queue: u64,
@@ -100,7 +100,7 @@ pub enum Settled {
         /// Outputs with [`Routing::Optional`] that nobody consumes.
         dropped_count: u32,
     },
-    /// The delivery was settled before, or belongs to somebody else by now: nothing was done.
+    /// The delivery was settled before, belongs to somebody else by now, or its queue was deleted: nothing was done.
     NoLongerHeld,
 }
 
@@ -109,7 +109,7 @@ pub enum Settled {
 pub struct QueueStats {
     /// Messages in it, those in work included.
     pub depth_count: u64,
-    /// Messages that consumers hold unsettled.
+    /// Messages that consumers hold unsettled, those fetched ahead included.
     pub unsettled_count: u64,
     /// Bodies and properties of all its messages.
     pub size_bytes: u64,
@@ -150,7 +150,7 @@ pub trait Producer: Send + Sync {
 /// What reads one queue, or everything that is published on a `response` or `notify` topic.
 ///
 /// Dropping it gives back what it holds unsettled. Messages come in the order of the queue; what is given back comes again before
-/// what is behind it.
+/// what is behind it and was not fetched ahead: whoever needs strict order takes a window of 1.
 #[async_trait]
 pub trait Consumer: Send + Sync {
     /// Waits for the next message. Several tasks may wait on one consumer; each message goes to one of them.
@@ -240,11 +240,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Puts a message into one queue, past the topic's other subscriptions.
     ///
     /// # Errors
-    /// As [`Producer::publish`].
+    /// As [`Producer::publish`]; `WrongClass` for `response` and `notify` topics.
     async fn send_to(&self, queue: &Queue, message: Message) -> Result<()>;
 
-    /// A copy of what is published on a topic from now on, taking nothing from its consumers. At most `buffer_count` messages wait for
-    /// the reader; beyond it the oldest are dropped and the gap is told as `Lagged`. It is gone with its reader.
+    /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
+    /// seen. At most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`. It is
+    /// gone with its reader.
     ///
     /// # Errors
     /// `Unavailable`.

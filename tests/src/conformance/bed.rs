@@ -175,35 +175,35 @@ impl Bed {
 }
 
 /// A message of a text.
-pub fn message(body: impl Display) -> Message {
+pub(super) fn message(body: impl Display) -> Message {
     Message::new(body.to_string())
 }
 
 /// The text of a message.
-pub fn text(message: &Message) -> String {
+pub(super) fn text(message: &Message) -> String {
     String::from_utf8(message.body.to_vec()).unwrap()
 }
 
 /// An output of a text, with an id of its own.
-pub fn output(topic: &Topic, body: &str, routing: Routing) -> Output {
+pub(super) fn output(topic: &Topic, body: &str, routing: Routing) -> Output {
     let id = weir_pubsub::MessageId::random(&mut rand::rng());
     Output { topic: topic.clone(), message: Message { id: Some(id), ..message(body) }, routing }
 }
 
 /// The next delivery, which must come.
-pub async fn next(consumer: &dyn Consumer) -> Delivery {
+pub(super) async fn next(consumer: &dyn Consumer) -> Delivery {
     within("a delivery", consumer.receive()).await.unwrap()
 }
 
 /// The next delivery, which must come and be this one.
-pub async fn expect(consumer: &dyn Consumer, body: &str) -> Delivery {
+pub(super) async fn expect(consumer: &dyn Consumer, body: &str) -> Delivery {
     let delivery = next(consumer).await;
     assert_eq!(text(&delivery.message), body);
     delivery
 }
 
 /// The bodies of the next deliveries, which must come.
-pub async fn texts(consumer: &dyn Consumer, count: usize) -> Vec<String> {
+pub(super) async fn texts(consumer: &dyn Consumer, count: usize) -> Vec<String> {
     let mut texts = Vec::with_capacity(count);
     for _ in 0..count {
         texts.push(text(&next(consumer).await.message));

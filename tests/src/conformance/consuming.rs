@@ -114,19 +114,24 @@ pub async fn dropping_a_consumer_gives_back_what_it_holds(bed: &mut Bed) {
 /// `Consumer`: what is given back comes again before what is behind it; `give_back`: in its old place.
 pub async fn what_is_given_back_comes_before_what_is_behind_it(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
-    let consumer = bed.consumer(&queue).await;
+    let consumer = bed.windowed(&queue, 3).await;
     let (first, second, third) = (next(&*consumer).await, next(&*consumer).await, next(&*consumer).await);
-    for delivery in [&second, &first, &third] {
+    for delivery in [&second, &first] {
         bed.backend().give_back(&delivery.receipt).await.unwrap();
     }
-    assert_eq!(texts(&*consumer, 4).await, ["1", "2", "3", "4"]);
+    assert_eq!(texts(&*consumer, 2).await, ["1", "2"]);
+    bed.backend().give_back(&third.receipt).await.unwrap();
+    drop(consumer);
+    assert_eq!(texts(&*bed.consumer(&queue).await, 4).await, ["1", "2", "3", "4"]);
 }
 
 /// `give_back`: it is delivered again, to any consumer.
 pub async fn what_is_given_back_comes_to_any_consumer(bed: &mut Bed) {
-    let queue = bed.filled("a", &["1"]).await;
-    let (holder, other) = (bed.consumer(&queue).await, bed.consumer(&queue).await);
+    let queue = bed.filled("a", &["1", "2"]).await;
+    let (holder, other) = (bed.windowed(&queue, 2).await, bed.windowed(&queue, 2).await);
     let held = next(&*holder).await;
+    expect(&*holder, "2").await;
+    holder.set_window(NonZeroU32::MIN);
     let mut waiting = other.receive();
     assert!(bed.is_waiting(&mut waiting, &queue).await);
     bed.backend().give_back(&held.receipt).await.unwrap();
@@ -137,12 +142,13 @@ pub async fn what_is_given_back_comes_to_any_consumer(bed: &mut Bed) {
 /// `give_back`: nothing happens if it is no longer held.
 pub async fn giving_back_what_is_not_held_does_nothing(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
-    let consumer = bed.consumer(&queue).await;
+    let consumer = bed.windowed(&queue, 1).await;
     let first = next(&*consumer).await;
     bed.settle(&first).await;
     bed.backend().give_back(&first.receipt).await.unwrap();
     let second = expect(&*consumer, "2").await;
-    bed.backend().give_back(&second.receipt).await.unwrap();
+    drop(consumer);
+    let consumer = bed.windowed(&queue, 1).await;
     let again = expect(&*consumer, "2").await;
     bed.backend().give_back(&second.receipt).await.unwrap();
     assert_eq!(bed.backend().stats(&queue).await.unwrap().unsettled_count, 1, "an old receipt takes nothing from its successor");
@@ -153,7 +159,7 @@ pub async fn giving_back_what_is_not_held_does_nothing(bed: &mut Bed) {
 /// `Delivery::delivery_count`: how often it was delivered, this time included; from 1.
 pub async fn deliveries_are_counted_from_one(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
-    let consumer = bed.consumer(&queue).await;
+    let consumer = bed.windowed(&queue, 1).await;
     for count in 1..4 {
         let delivery = expect(&*consumer, "1").await;
         assert_eq!(delivery.delivery_count, count);

@@ -136,8 +136,7 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
 /// `receive`: `Unavailable` when the backend is closed: who waits is woken.
 pub async fn closing_wakes_consumers_with_unavailable(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
-    let consumers =
-        [bed.consumer(&queue).await, bed.subscriber(&bed.topic(Class::Notify, "a")).await];
+    let consumers = [bed.consumer(&queue).await, bed.subscriber(&bed.topic(Class::Notify, "a")).await];
     let tap = bed.backend().tap(queue.topic(), std::num::NonZeroU32::MIN).await.unwrap();
     let waiting = futures_util::future::join_all(consumers.iter().chain([&tap]).map(|c| c.receive()));
     let (ends, ()) = within("the end", async { tokio::join!(waiting, bed.close()) }).await;

@@ -6,14 +6,17 @@ use super::bed::{Bed, expect, next, text, texts};
 
 /// `browse`: looks without taking.
 pub async fn browsing_takes_nothing(bed: &mut Bed) {
-    let queue = bed.filled("a", &["1", "2", "3"]).await;
-    for _ in 0..2 {
-        assert_eq!(bed.waiting(&queue).await, ["1", "2", "3"]);
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["1", "2", "3"]).await;
+        for _ in 0..2 {
+            assert_eq!(bed.waiting(&queue).await, ["1", "2", "3"]);
+        }
+        let consumer = bed.consumer(&queue).await;
+        let delivery = expect(&*consumer, "1").await;
+        assert_eq!(delivery.delivery_count, 1, "looking is no delivery");
+        assert_eq!(texts(&*consumer, 2).await, ["2", "3"]);
     }
-    let consumer = bed.consumer(&queue).await;
-    let delivery = expect(&*consumer, "1").await;
-    assert_eq!(delivery.delivery_count, 1, "looking is no delivery");
-    assert_eq!(texts(&*consumer, 2).await, ["2", "3"]);
 }
 
 /// `browse`: up to `limit_count` messages behind a position, 0 for the beginning.
@@ -45,11 +48,14 @@ pub async fn browsing_leaves_out_what_is_in_work(bed: &mut Bed) {
 
 /// `take`: removes one message from a queue.
 pub async fn taking_removes_one_message(bed: &mut Bed) {
-    let queue = bed.filled("a", &["1", "2", "3"]).await;
-    let second = bed.backend().browse(&queue, 0, 2).await.unwrap().remove(1);
-    assert!(bed.backend().take(&queue, second.position).await.unwrap());
-    assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 2);
-    assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["1", "3"]);
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["1", "2", "3"]).await;
+        let second = bed.backend().browse(&queue, 0, 2).await.unwrap().remove(1);
+        assert!(bed.backend().take(&queue, second.position).await.unwrap());
+        assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 2);
+        assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["1", "3"]);
+    }
 }
 
 /// `take`: `false` if it is not there or is in work.

@@ -51,6 +51,7 @@ macro_rules! for_each_promise {
                 properties_over_the_limit_are_too_large,
                 what_is_sent_to_one_queue_passes_the_others,
                 sending_to_a_missing_queue_is_queue_not_found,
+                sending_to_a_queue_of_response_or_notify_is_wrong_class,
                 what_is_sent_to_a_queue_gets_an_id_and_has_limits,
             ],
             consuming: [
@@ -93,6 +94,7 @@ macro_rules! for_each_promise {
                 settling_again_is_no_longer_held,
                 settling_what_was_given_back_is_no_longer_held,
                 settling_what_another_holds_by_now_is_no_longer_held,
+                settling_what_needs_no_settling_does_nothing,
                 an_optional_output_without_a_queue_is_dropped_and_counted,
                 a_required_output_without_a_queue_is_queue_not_found_and_the_delivery_stays_held,
                 an_output_over_the_limit_is_too_large_and_the_delivery_stays_held,

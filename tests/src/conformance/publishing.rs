@@ -71,11 +71,8 @@ pub async fn an_id_that_is_set_stays(bed: &mut Bed) {
     let id = Some(MessageId(7));
     for class in Class::ALL {
         let topic = bed.topic(class, "a");
-        let consumer = if class.has_queues() {
-            bed.consumer(&bed.made(class, "a", "reader").await).await
-        } else {
-            bed.subscriber(&topic).await
-        };
+        let consumer =
+            if class.has_queues() { bed.consumer(&bed.made(class, "a", "reader").await).await } else { bed.subscriber(&topic).await };
         let producer = bed.backend().producer(&topic).await.unwrap();
         producer.publish(Message { id, ..message("mine") }).await.unwrap();
         assert_eq!(next(&*consumer).await.message.id, id, "{class}");
@@ -103,11 +100,8 @@ pub async fn every_part_of_a_message_arrives(bed: &mut Bed) {
     };
     for class in Class::ALL {
         let topic = bed.topic(class, "a");
-        let consumer = if class.has_queues() {
-            bed.consumer(&bed.made(class, "a", "reader").await).await
-        } else {
-            bed.subscriber(&topic).await
-        };
+        let consumer =
+            if class.has_queues() { bed.consumer(&bed.made(class, "a", "reader").await).await } else { bed.subscriber(&topic).await };
         let producer = bed.backend().producer(&topic).await.unwrap();
         producer.publish(whole.clone()).await.unwrap();
         assert_eq!(next(&*consumer).await.message, whole, "{class}");
@@ -190,6 +184,14 @@ pub async fn sending_to_a_missing_queue_is_queue_not_found(bed: &mut Bed) {
         bed.made(class, "a", "other").await;
         let error = bed.backend().send_to(&bed.queue(class, "a", "one"), message("x")).await.unwrap_err();
         assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+    }
+}
+
+/// `send_to`: `WrongClass` for `response` and `notify` topics, which have no queues.
+pub async fn sending_to_a_queue_of_response_or_notify_is_wrong_class(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let error = bed.backend().send_to(&bed.queue(class, "a", "one"), message("x")).await.unwrap_err();
+        assert!(matches!(error, PubsubError::WrongClass { .. }), "{error}");
     }
 }
 

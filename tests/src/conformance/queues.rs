@@ -17,7 +17,10 @@ pub async fn creating_a_queue_with_other_properties_is_a_mismatch(bed: &mut Bed)
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let bounded = QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(1 << 20) };
     let error = bed.backend().create_queue(&bounded).await.unwrap_err();
-    assert!(matches!(&error, PubsubError::QueueMismatch { queue: named, difference } if *named == queue && !difference.is_empty()), "{error}");
+    assert!(
+        matches!(&error, PubsubError::QueueMismatch { queue: named, difference } if *named == queue && !difference.is_empty()),
+        "{error}"
+    );
     let error = bed.backend().ensure_queue(&bounded).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueMismatch { .. }), "{error}");
 }
@@ -123,7 +126,7 @@ pub async fn stats_count_what_a_queue_holds(bed: &mut Bed) {
     assert_eq!((stats.depth_count, stats.unsettled_count, stats.consumer_count, stats.dropped_count), (2, 0, 0, 0));
     assert_eq!(stats.size_bytes, 2 * (5 + 4 + 5));
 
-    let consumer = bed.consumer(&queue).await;
+    let consumer = bed.windowed(&queue, 1).await;
     let held = next(&*consumer).await;
     let stats = bed.backend().stats(&queue).await.unwrap();
     assert_eq!((stats.depth_count, stats.unsettled_count, stats.consumer_count), (2, 1, 1));
