@@ -31,9 +31,8 @@ pub fn guest(name: &str) -> Vec<u8> {
 #[must_use]
 pub fn guest_names() -> Vec<String> {
     let files = std::fs::read_dir(env!("WEIR_GUESTS")).expect("build.rs made the folder");
-    let mut names: Vec<String> = files
-        .filter_map(|file| file.ok()?.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned))
-        .collect();
+    let mut names: Vec<String> =
+        files.filter_map(|file| file.ok()?.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned)).collect();
     names.sort();
     names
 }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::path::PathBuf;
 
-use weir_config::records::{Digest, DescriptorError};
+use weir_config::records::{DescriptorError, Digest};
 
 /// The cause of an error, of whatever crate.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -29,7 +29,9 @@ pub enum ComponentFault {
     )]
     CoreModule,
     /// Of a component format that this host does not read.
-    #[error("the file is WebAssembly in a format that this host does not know (layer {layer}, version {version}): build it with current tools")]
+    #[error(
+        "the file is WebAssembly in a format that this host does not know (layer {layer}, version {version}): build it with current tools"
+    )]
     UnknownFormat {
         /// 0 for modules, 1 for components.
         layer: u16,
@@ -59,7 +61,9 @@ pub enum ComponentFault {
         found: String,
     },
     /// Built against a contract that this host does not know.
-    #[error("the component was built against weir:processor {version}; this host serves 0.1.x: build it against an older contract, or update the host")]
+    #[error(
+        "the component was built against weir:processor {version}; this host serves 0.1.x: build it against an older contract, or update the host"
+    )]
     UnknownVersion {
         /// The version that it exports.
         version: String,

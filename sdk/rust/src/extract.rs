@@ -1,0 +1,178 @@
+//! What the parameters of a handler can be.
+
+use crate::{Failure, Message, Result, json};
+use serde::de::DeserializeOwned;
+
+/// The message in hand, on its way through the parameters of a handler.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    input: &'a str,
+    message: Option<Message>,
+}
+
+impl<'a> Incoming<'a> {
+    /// A message and the name of the input that it came from.
+    #[must_use]
+    pub fn new(input: &'a str, message: Message) -> Self {
+        Self { input, message: Some(message) }
+    }
+
+    /// The name of the input, as in the descriptor.
+    #[must_use]
+    pub fn input(&self) -> &'a str {
+        self.input
+    }
+
+    /// The message, to look at.
+    ///
+    /// # Errors
+    /// If a parameter before this one took it: a mistake in the handler, which shows with the first message.
+    pub fn message(&self) -> Result<&Message> {
+        self.message.as_ref().ok_or_else(taken)
+    }
+
+    /// The message, to keep.
+    ///
+    /// # Errors
+    /// As [`Incoming::message`].
+    pub fn take(&mut self) -> Result<Message> {
+        self.message.take().ok_or_else(taken)
+    }
+}
+
+fn taken() -> Failure {
+    Failure::retry("the handler asks for the message after a parameter took it: put `Message` last")
+}
+
+/// What a handler can have as a parameter. Parameters are read from left to right; the first that fails fails the message.
+///
+/// Implement it for what you read in many handlers:
+///
+/// ```
+/// use weir::{Failure, FromMessage, Incoming, Result};
+///
+/// struct Language(String);
+///
+/// impl FromMessage for Language {
+///     fn from_message(incoming: &mut Incoming<'_>) -> Result<Self> {
+///         match incoming.message()?.property("language") {
+///             Some(language) => Ok(Language(language.to_owned())),
+///             None => Err(Failure::reject("property `language` is missing: send it with each document")),
+///         }
+///     }
+/// }
+///
+/// fn handle(Language(language): Language) {
+///     weir::log::info("document seen").with("language", language).write();
+/// }
+///
+/// weir::processor!(handle);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot have a parameter of type `{Self}`",
+    note = "it can have `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, and what implements `weir::FromMessage`"
+)]
+pub trait FromMessage: Sized {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A [`Failure`]: a reject if the message is at fault.
+    fn from_message(incoming: &mut Incoming<'_>) -> Result<Self>;
+}
+
+/// The body, read and written as JSON by serde. As a parameter it rejects what is no JSON or not of the form of `T`, and says which field
+/// at which line and column; as a return value or with [`send`](crate::send) it is written.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use weir::Json;
+///
+/// #[derive(Deserialize)]
+/// struct Document {
+///     id: String,
+///     text: String,
+/// }
+///
+/// #[derive(Serialize)]
+/// struct Length {
+///     id: String,
+///     words: usize,
+/// }
+///
+/// fn count(Json(document): Json<Document>) -> Json<Length> {
+///     Json(Length { words: document.text.split_whitespace().count(), id: document.id })
+/// }
+///
+/// weir::processor!(count);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromMessage for Json<T> {
+    fn from_message(incoming: &mut Incoming<'_>) -> Result<Self> {
+        json::read(&incoming.message()?.body).map(Json)
+    }
+}
+
+/// The body as text in UTF-8; anything else is rejected. Sent as `text/plain; charset=utf-8`.
+///
+/// ```
+/// use weir::Text;
+///
+/// fn shout(Text(text): Text) -> Text {
+///     Text(text.to_uppercase())
+/// }
+///
+/// weir::processor!(shout);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text<T = String>(pub T);
+
+impl FromMessage for Text {
+    fn from_message(incoming: &mut Incoming<'_>) -> Result<Self> {
+        incoming.message()?.text().map(|text| Text(text.to_owned()))
+    }
+}
+
+/// The name of the input that the message came from, as in the descriptor.
+///
+/// ```
+/// use weir::{Input, Message, Result};
+///
+/// fn route(Input(input): Input, message: Message) -> Result {
+///     weir::send(if input == "urgent" { "fast" } else { "slow" }, message)
+/// }
+///
+/// weir::processor!(route);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input(pub String);
+
+impl FromMessage for Input {
+    fn from_message(incoming: &mut Incoming<'_>) -> Result<Self> {
+        Ok(Input(incoming.input().to_owned()))
+    }
+}
+
+impl FromMessage for Message {
+    fn from_message(incoming: &mut Incoming<'_>) -> Result<Self> {
+        incoming.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Verdict;
+
+    #[test]
+    fn a_message_can_be_looked_at_before_it_is_taken() {
+        let mut incoming = Incoming::new("input", Message::new("[1]", "application/json"));
+        assert_eq!(Json::<Vec<u8>>::from_message(&mut incoming).unwrap().0, [1]);
+        assert_eq!(Input::from_message(&mut incoming).unwrap().0, "input");
+        assert_eq!(Message::from_message(&mut incoming).unwrap().body, b"[1]");
+        let failure = Text::from_message(&mut incoming).unwrap_err();
+        assert_eq!(failure.verdict(), Verdict::Retry);
+        assert!(failure.reason().contains("`Message` last"), "{failure}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Why a message could not be handled.
+
+use crate::bindings::base::weir::processor::{delivery, messaging};
+use std::fmt;
+use std::time::Duration;
+
+pub use delivery::Verdict;
+pub use messaging::ErrorKind;
+
+/// What handlers return: `Result<()>` by default, [`Failure`] as the error.
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// Why a message could not be handled, and with that what becomes of it. Nothing that was sent to the flow's queues meanwhile leaves.
+///
+/// Any error becomes a *retry* by `?`; where it should be something else, say so:
+///
+/// ```
+/// use std::time::Duration;
+/// use weir::{Failure, Json, Result};
+///
+/// fn handle(Json(pages): Json<Vec<String>>) -> Result {
+///     if pages.is_empty() {
+///         return Err(Failure::reject("field `pages` is empty: nothing to do, now or ever"));
+///     }
+///     let limit: usize = std::fs::read_to_string("limit")?.trim().parse()?; // what fails here is tried again
+///     if pages.len() > limit {
+///         return Err(Failure::busy("the service wants patience").after(Duration::from_secs(30)));
+///     }
+///     Ok(())
+/// }
+///
+/// weir::processor!(handle);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Failure {
+    verdict: Verdict,
+    reason: String,
+    delay: Option<Duration>,
+    call: Option<ErrorKind>,
+}
+
+impl Failure {
+    /// Something failed that may work next time: tried again as often and as patiently as the deployment says, then a dead letter.
+    pub fn retry(reason: impl fmt::Display) -> Self {
+        Self::new(Verdict::Retry, reason.to_string())
+    }
+
+    /// Nothing is wrong with the message; something that the processor needs asks for patience, such as a rate limit. Tried again, but
+    /// counted neither as an attempt nor as an error.
+    pub fn busy(reason: impl fmt::Display) -> Self {
+        Self::new(Verdict::Busy, reason.to_string())
+    }
+
+    /// This message will never work: a dead letter at once. The reason is for the people who read it there: name the field and the fix.
+    pub fn reject(reason: impl fmt::Display) -> Self {
+        Self::new(Verdict::Reject, reason.to_string())
+    }
+
+    /// The least time until the next attempt of a retry or busy, in whole milliseconds (at most 49 days); hosts may bound it further.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// What is to become of the message.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Why, for people.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The least time until the next attempt, if it was set.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
+    /// What kind of error it was that a call such as [`send`](crate::send) or [`request`](crate::request()) came back with; `None` for a
+    /// failure that was made otherwise. For the processor that can do something about it:
+    ///
+    /// ```
+    /// use weir::{ErrorKind, Json, Result};
+    ///
+    /// fn handle(Json(question): Json<String>) -> Result<Json<String>> {
+    ///     match weir::request("model", Json(&question)) {
+    ///         Err(failure) if failure.call_error() == Some(ErrorKind::Timeout) => Ok(Json("no answer in time".to_owned())),
+    ///         answer => answer,
+    ///     }
+    /// }
+    ///
+    /// weir::processor!(handle);
+    /// ```
+    #[must_use]
+    pub fn call_error(&self) -> Option<ErrorKind> {
+        self.call
+    }
+
+    fn new(verdict: Verdict, reason: String) -> Self {
+        Self { verdict, reason, delay: None, call: None }
+    }
+}
+
+/// What a failed call does to the message unless the handler decides otherwise: what can never work is a reject, the rest a retry.
+pub(crate) fn call_failed(error: messaging::CallError) -> Failure {
+    let verdict = if error.kind == ErrorKind::Invalid { Verdict::Reject } else { Verdict::Retry };
+    Failure { call: Some(error.kind), ..Failure::new(verdict, error.reason) }
+}
+
+/// A retry, whose reason is the error with its causes. This is why `Failure` is no `Error` itself.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut reason = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            reason = format!("{reason}: {inner}");
+            cause = inner.source();
+        }
+        Self::new(Verdict::Retry, reason)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.verdict, self.reason)
+    }
+}
+
+impl From<Failure> for delivery::Failure {
+    fn from(failure: Failure) -> Self {
+        let delay_ms = failure.delay.map(|delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
+        Self { verdict: failure.verdict, reason: failure.reason, delay_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_error_is_a_retry_with_its_causes() {
+        #[derive(Debug)]
+        struct Outer(std::num::ParseIntError);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the limit cannot be read")
+            }
+        }
+        impl std::error::Error for Outer {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let failure = (|| -> Result { Err(Outer("x".parse::<u8>().unwrap_err()))? })().unwrap_err();
+        assert_eq!(failure.verdict(), Verdict::Retry);
+        assert_eq!(failure.reason(), "the limit cannot be read: invalid digit found in string");
+    }
+
+    #[test]
+    fn a_delay_that_is_too_long_is_cut() {
+        let failure: delivery::Failure = Failure::busy("wait").after(Duration::MAX).into();
+        assert_eq!(failure.delay_ms, Some(u32::MAX));
+    }
+}

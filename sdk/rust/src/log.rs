@@ -1,0 +1,76 @@
+//! The log. Lines carry processor, flow, component and message by themselves; what is printed to stdout and stderr is logged too.
+//!
+//! ```
+//! use weir::{Text, log};
+//!
+//! fn count(Text(text): Text) {
+//!     log::info("text seen").with("bytes", text.len()).write();
+//!     if text.is_empty() {
+//!         log::warn("the text is empty").write();
+//!     }
+//! }
+//!
+//! weir::processor!(count);
+//! ```
+
+use crate::bindings::base::weir::processor::log;
+use std::fmt::Display;
+
+pub use log::Level;
+
+/// A line in the making: nothing is logged before [`Line::write`], and nothing is formatted if lines of this level are not kept.
+#[derive(Debug)]
+#[must_use = "a line is logged by `write`"]
+pub struct Line<'a> {
+    level: Level,
+    message: &'a str,
+    /// `None` if the line is not kept.
+    fields: Option<Vec<(String, String)>>,
+}
+
+impl Line<'_> {
+    /// Adds a field.
+    pub fn with(mut self, name: &str, value: impl Display) -> Self {
+        if let Some(fields) = &mut self.fields {
+            fields.push((name.to_owned(), value.to_string()));
+        }
+        self
+    }
+
+    /// Logs the line.
+    pub fn write(self) {
+        if let Some(fields) = self.fields {
+            log::write(self.level, self.message, &fields);
+        }
+    }
+}
+
+/// A line of a level.
+pub fn line(level: Level, message: &str) -> Line<'_> {
+    Line { level, message, fields: log::enabled(level).then(Vec::new) }
+}
+
+/// A line for whoever follows every step.
+pub fn trace(message: &str) -> Line<'_> {
+    line(Level::Trace, message)
+}
+
+/// A line for whoever looks for a fault.
+pub fn debug(message: &str) -> Line<'_> {
+    line(Level::Debug, message)
+}
+
+/// A line about what happened.
+pub fn info(message: &str) -> Line<'_> {
+    line(Level::Info, message)
+}
+
+/// A line about what was not as it should be and did no harm.
+pub fn warn(message: &str) -> Line<'_> {
+    line(Level::Warn, message)
+}
+
+/// A line about what somebody must see to.
+pub fn error(message: &str) -> Line<'_> {
+    line(Level::Error, message)
+}

@@ -1,0 +1,120 @@
+//! Messages, and what can be made one.
+
+use crate::bindings::base::weir::processor::delivery;
+use crate::{Failure, Json, Result, Text};
+use serde::Serialize;
+
+/// One message: a body, the media type of it (`None` stands for `application/json`), and properties by name.
+///
+/// As a parameter of a handler it is the whole message, moved, not copied: it must come last, behind the parameters that only look at it.
+/// Names of properties that the host keeps for itself (`weir-*`, `traceparent`, `tracestate`, `id`) are not among those that come in, and
+/// sending them fails.
+///
+/// ```
+/// use weir::{Message, Result};
+///
+/// fn forward(message: Message) -> Result {
+///     let language = message.property("language").unwrap_or("und").to_owned();
+///     weir::send("output", message.with_property("seen-in", language))
+/// }
+///
+/// weir::processor!(forward);
+/// ```
+pub use delivery::Message;
+
+impl Message {
+    /// A message of bytes of a media type, such as `image/png`.
+    #[must_use]
+    pub fn new(body: impl Into<Vec<u8>>, content_type: impl Into<String>) -> Self {
+        Self { body: body.into(), content_type: Some(content_type.into()), properties: Vec::new() }
+    }
+
+    /// A message of JSON, without a media type, which means JSON.
+    ///
+    /// # Errors
+    /// A reject, if serde cannot write it as JSON: for instance a map whose keys are no texts.
+    pub fn json(value: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(value).map_err(|error| Failure::reject(format!("the message cannot be written as JSON: {error}")))?;
+        Ok(Self { body, content_type: None, properties: Vec::new() })
+    }
+
+    /// A property's value. Names are compared letter by letter.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same message with a property set, in place of the one that had this name.
+    #[must_use]
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        self.properties.retain(|(found, _)| *found != name);
+        self.properties.push((name, value.into()));
+        self
+    }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    /// A reject that says which byte is not UTF-8.
+    pub fn text(&self) -> Result<&str> {
+        std::str::from_utf8(&self.body)
+            .map_err(|error| Failure::reject(format!("the body is not text in UTF-8: byte {} does not belong", error.valid_up_to())))
+    }
+}
+
+/// What [`send`](crate::send) and the return value of a handler take.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent",
+    note = "wrap a value in `weir::Json(..)` or `weir::Text(..)`, or make a `weir::Message`"
+)]
+pub trait IntoMessage {
+    /// Makes the message.
+    ///
+    /// # Errors
+    /// A [`Failure`] if the value cannot be written.
+    fn into_message(self) -> Result<Message>;
+}
+
+impl IntoMessage for Message {
+    fn into_message(self) -> Result<Message> {
+        Ok(self)
+    }
+}
+
+impl<T: Serialize> IntoMessage for Json<T> {
+    fn into_message(self) -> Result<Message> {
+        Message::json(&self.0)
+    }
+}
+
+impl<T: Into<String>> IntoMessage for Text<T> {
+    fn into_message(self) -> Result<Message> {
+        Ok(Message::new(self.0.into(), "text/plain; charset=utf-8"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_property_that_is_there_twice_the_last_one_counts() {
+        let mut message = Message::new("x", "text/plain");
+        message.properties = vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
+        assert_eq!(message.property("a"), Some("2"));
+        assert_eq!(message.with_property("a", "3").properties, [("a".to_owned(), "3".to_owned())]);
+    }
+
+    #[test]
+    fn json_has_no_media_type_and_text_has_one() {
+        assert_eq!(Json([1, 2]).into_message().unwrap(), Message { body: b"[1,2]".to_vec(), content_type: None, properties: vec![] });
+        assert_eq!(Text("hi").into_message().unwrap().content_type.as_deref(), Some("text/plain; charset=utf-8"));
+    }
+
+    #[test]
+    fn what_is_no_text_says_where() {
+        let failure = Message::new(b"ab\xffc".to_vec(), "text/plain").text().unwrap_err();
+        assert!(failure.reason().contains("byte 2"), "{failure}");
+    }
+}

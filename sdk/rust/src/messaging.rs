@@ -1,0 +1,120 @@
+//! Sending, asking and answering. Topics are named as in the descriptor.
+
+use crate::bindings::base::weir::processor::messaging::{self, Part};
+use crate::failure::call_failed;
+use crate::{Failure, FromMessage, Incoming, IntoMessage, Message, Result};
+use std::time::Duration;
+
+/// Sends a message to an output.
+///
+/// To a topic of class `flow` it is held, and leaves when the handler returns ok; to one of another class it leaves at once. Messages to
+/// one output keep their order.
+///
+/// # Errors
+/// A reject if it can never work: no such output, a message or a number of them above a limit, a property that is the host's.
+/// [`Failure::call_error`] tells.
+///
+/// ```
+/// use weir::{Json, Result};
+///
+/// fn sort(Json(number): Json<i64>) -> Result {
+///     weir::send(if number < 0 { "negative" } else { "rest" }, Json(number))
+/// }
+///
+/// weir::processor!(sort);
+/// ```
+pub fn send(to: &str, message: impl IntoMessage) -> Result {
+    messaging::send(to, &message.into_message()?).map_err(call_failed)
+}
+
+/// Sends many messages to an output, in their order; each is made only when those before it are sent.
+///
+/// # Errors
+/// As [`send`]; what was sent before goes nowhere if the handler returns the error.
+///
+/// ```
+/// use weir::{Json, Result, Text};
+///
+/// fn words(Text(text): Text) -> Result {
+///     weir::send_all("output", text.split_whitespace().map(Json))
+/// }
+///
+/// weir::processor!(words);
+/// ```
+pub fn send_all<M: IntoMessage>(to: &str, messages: impl IntoIterator<Item = M>) -> Result {
+    messages.into_iter().try_for_each(|message| send(to, message))
+}
+
+/// Asks a service and reads its answer, which must have one part. Waits as long as the descriptor says.
+///
+/// # Errors
+/// A retry if there was no answer in time, no service, or an error for an answer; a reject if the request can never work.
+/// [`Failure::call_error`] tells which. An answer that cannot be read, or comes in several parts, is a retry.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use weir::{Json, Result};
+///
+/// #[derive(Serialize)]
+/// struct Question {
+///     text: String,
+/// }
+///
+/// #[derive(Deserialize, Serialize)]
+/// struct Answer {
+///     score: f64,
+/// }
+///
+/// fn rate(Json(text): Json<String>) -> Result<Json<Answer>> {
+///     weir::request("model", Json(Question { text }))
+/// }
+///
+/// weir::processor!(rate);
+/// ```
+pub fn request<T: FromMessage>(to: &str, message: impl IntoMessage) -> Result<T> {
+    let parts = request_parts(to, message, None)?;
+    match <[Message; 1]>::try_from(parts) {
+        Ok([part]) => T::from_message(&mut Incoming::new(to, part)).map_err(|fault| {
+            // Not the fault of the message in hand, whatever the extractor thinks.
+            Failure::retry(format!("the answer of `{to}` cannot be read: {fault}"))
+        }),
+        Err(parts) => Err(Failure::retry(format!("`{to}` answered in {} parts instead of one: use `request_parts`", parts.len()))),
+    }
+}
+
+/// Asks a service and waits for all parts of its answer, in their order. `timeout` counts from the call, in whole milliseconds, and is
+/// cut to the time that the handler has left; `None` takes the descriptor's.
+///
+/// # Errors
+/// As [`request`], but nothing is read.
+pub fn request_parts(to: &str, message: impl IntoMessage, timeout: Option<Duration>) -> Result<Vec<Message>> {
+    let timeout_ms = timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+    messaging::request(to, &message.into_message()?, timeout_ms).map_err(call_failed)
+}
+
+/// Answers the request in hand, in full: on the output that the descriptor pairs with the input.
+///
+/// # Errors
+/// A reject if the message in hand is no request, or was answered already.
+///
+/// ```
+/// use weir::{Json, Result};
+///
+/// fn answer(Json(question): Json<String>) -> Result {
+///     weir::reply(Json(question.len()))
+/// }
+///
+/// weir::processor!(answer);
+/// ```
+pub fn reply(message: impl IntoMessage) -> Result {
+    messaging::reply(&message.into_message()?, Part::Last).map_err(call_failed)
+}
+
+/// Answers the request in hand with a part that others follow; the last one goes by [`reply`]. It leaves at once, and from then on the
+/// request is not tried again.
+///
+/// # Errors
+/// As [`reply`].
+pub fn reply_part(message: impl IntoMessage) -> Result {
+    messaging::reply(&message.into_message()?, Part::More).map_err(call_failed)
+}

@@ -1,0 +1,63 @@
+//! What a handler can return.
+
+use crate::{IntoMessage, Result, send, send_all};
+
+/// The output that return values go to.
+const OUTPUT: &str = "output";
+
+/// What a handler can return: `()`; a message (`Json<T>`, `Text`, `Message`), which goes to the output called `output`; an `Option` or a
+/// `Vec` of messages, for none or many; and a `Result` of any of these.
+///
+/// ```
+/// use weir::{Failure, Json, Result, Text};
+///
+/// fn lines(Text(text): Text) -> Result<Vec<Json<String>>> {
+///     if text.is_empty() {
+///         return Err(Failure::reject("the text is empty"));
+///     }
+///     Ok(text.lines().map(|line| Json(line.to_owned())).collect())
+/// }
+///
+/// weir::processor!(lines);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    note = "it can return `()`, `Json<T>`, `Text`, `Message`, an `Option` or `Vec` of these, and a `weir::Result` of any of them"
+)]
+pub trait Outcome {
+    /// Sends what is to be sent.
+    ///
+    /// # Errors
+    /// What the handler returned, or what [`send`] did.
+    fn settle(self) -> Result;
+}
+
+impl Outcome for () {
+    fn settle(self) -> Result {
+        Ok(())
+    }
+}
+
+impl<M: IntoMessage> Outcome for M {
+    fn settle(self) -> Result {
+        send(OUTPUT, self)
+    }
+}
+
+impl<M: IntoMessage> Outcome for Option<M> {
+    fn settle(self) -> Result {
+        self.map_or(Ok(()), |message| send(OUTPUT, message))
+    }
+}
+
+impl<M: IntoMessage> Outcome for Vec<M> {
+    fn settle(self) -> Result {
+        send_all(OUTPUT, self)
+    }
+}
+
+impl<T: Outcome> Outcome for Result<T> {
+    fn settle(self) -> Result {
+        self?.settle()
+    }
+}

@@ -1,0 +1,113 @@
+//! The macro that makes a component of a crate.
+
+/// Makes a component of this crate: exports the handler, and embeds `descriptor.json` (which lies beside Cargo.toml).
+///
+/// One handler for every input, or one for each:
+///
+/// ```
+/// use weir::{Json, Result};
+///
+/// fn document(Json(text): Json<String>) -> Json<usize> {
+///     Json(text.len())
+/// }
+///
+/// fn forget(Json(ids): Json<Vec<String>>) -> Result {
+///     weir::send_all("forgotten", ids.into_iter().map(Json))
+/// }
+///
+/// weir::processor! { "input" => document, "control" => forget }
+/// ```
+///
+/// After the handlers may follow, in this order:
+///
+/// - `setup = FUNCTION`, of type `fn(&[String]) -> weir::Result` (or with another error that implements `Display`). It is called on each
+///   new instance before the first message, with the names of the config types that the descriptor declares, and again with the names of
+///   those that changed. An error on a new instance means that it cannot work: it gets no message, and the status shows why.
+/// - `descriptor = "FILE"`, another path than `descriptor.json`, relative to Cargo.toml: for crates with several components.
+///
+/// ```
+/// use serde::Deserialize;
+/// use weir::{Failure, Params, Result, Text};
+///
+/// #[derive(Deserialize)]
+/// struct Settings {
+///     from: u32,
+///     to: u32,
+/// }
+///
+/// fn check(_changed: &[String]) -> Result {
+///     let Params(settings) = Params::<Settings>::get()?;
+///     if settings.from > settings.to { Err(Failure::retry("parameter `from` is larger than `to`")) } else { Ok(()) }
+/// }
+///
+/// fn handle(Text(text): Text) -> Text {
+///     Text(text)
+/// }
+///
+/// weir::processor!(handle, setup = check, descriptor = "examples/echo.json");
+/// ```
+///
+/// Once in a crate; only for wasm there is anything to export, elsewhere the handlers are checked all the same, so that `cargo test` can
+/// test them as the functions that they are.
+#[macro_export]
+macro_rules! processor {
+    ($handler:path $(, setup = $setup:path)? $(, descriptor = $descriptor:literal)? $(,)?) => {
+        $crate::__export!([$handler] [input message] [$crate::__private::handle($handler, &input, message)] $([$setup])?);
+        $crate::__embed!($($descriptor)?);
+    };
+    ($($input:literal => $handler:path),+ $(, setup = $setup:path)? $(, descriptor = $descriptor:literal)? $(,)?) => {
+        $crate::__export!([$($handler),+] [input message] [match input.as_str() {
+            $($input => $crate::__private::handle($handler, &input, message),)+
+            _ => Err($crate::__private::no_handler(&input, &[$($input),+])),
+        }] $([$setup])?);
+        $crate::__embed!($($descriptor)?);
+    };
+}
+
+/// The exports. Not outside of wasm: their names would upset a native linker.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    ([$($handler:path),+] [$input:ident $message:ident] [$($handle:tt)+] $([$setup:path])?) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || {
+            $($crate::__private::check_handler($handler);)+
+            $($crate::__private::check_setup($setup);)?
+        };
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::bindings::{base, with_setup};
+            struct Component;
+            impl base::exports::weir::processor::handler::Guest for Component {
+                fn handle($input: String, $message: $crate::Message) -> Result<(), base::exports::weir::processor::handler::Failure> {
+                    $($handle)+
+                }
+            }
+            $crate::bindings::base::export_handler!(Component with_types_in $crate::bindings::base);
+            $(impl with_setup::exports::weir::processor::setup::Guest for Component {
+                fn configure(changed: Vec<String>) -> Result<(), String> {
+                    $setup(&changed).map_err(|error| error.to_string())
+                }
+            }
+            $crate::bindings::with_setup::export_setup!(Component with_types_in $crate::bindings::with_setup);)?
+        };
+    };
+}
+
+/// The descriptor, in the custom section that hosts read it from. They look into the core module, too, which is where it lands.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __embed {
+    () => {
+        $crate::__embed!("descriptor.json");
+    };
+    ($file:literal) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            const BYTES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $file));
+            #[used]
+            #[unsafe(link_section = "weir:descriptor")]
+            static DESCRIPTOR: [u8; BYTES.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $file));
+        };
+    };
+}

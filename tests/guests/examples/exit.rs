@@ -1,0 +1,21 @@
+//! `{"exit": CODE}` is sent on, which must not leave, and then ends the instance with that code, be it 0 or another; anything else is sent
+//! on.
+
+use serde::Deserialize;
+use weir::{Json, Message, Result};
+
+#[derive(Deserialize)]
+struct Command {
+    exit: Option<i32>,
+}
+
+weir::processor!(handle, descriptor = "examples/exit.json");
+
+fn handle(Json(command): Json<Command>, message: Message) -> Result {
+    weir::send("output", message)?;
+    if let Some(code) = command.exit {
+        #[allow(clippy::disallowed_methods, reason = "this is what the guest shows")]
+        std::process::exit(code);
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! `{"spin": true}` is sent on, which must not leave, and then never returns; anything else is sent on.
+
+use serde::Deserialize;
+use weir::{Json, Message, Result};
+
+#[derive(Deserialize)]
+struct Command {
+    #[serde(default)]
+    spin: bool,
+}
+
+weir::processor!(handle, descriptor = "examples/spin.json");
+
+fn handle(Json(command): Json<Command>, message: Message) -> Result {
+    weir::send("output", message)?;
+    while command.spin {
+        std::hint::spin_loop();
+    }
+    Ok(())
+}

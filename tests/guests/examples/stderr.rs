@@ -1,0 +1,29 @@
+//! `{"stdout": TEXT, "stderr": TEXT, "log": TEXT}` writes the texts there; then the message is sent on, or fails with a retry where it says
+//! `"fail": true`.
+
+use serde::Deserialize;
+use weir::{Failure, Json, Message, Result, log};
+
+#[derive(Deserialize)]
+struct Command {
+    stdout: Option<String>,
+    stderr: Option<String>,
+    log: Option<String>,
+    #[serde(default)]
+    fail: bool,
+}
+
+weir::processor!(handle, descriptor = "examples/stderr.json");
+
+fn handle(Json(command): Json<Command>, message: Message) -> Result {
+    if let Some(text) = command.stdout {
+        println!("{text}");
+    }
+    if let Some(text) = command.stderr {
+        eprintln!("{text}");
+    }
+    if let Some(text) = command.log {
+        log::info(&text).with("bytes", message.body.len()).write();
+    }
+    if command.fail { Err(Failure::retry("told to fail")) } else { weir::send("output", message) }
+}
