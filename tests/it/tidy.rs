@@ -1,1 +1,250 @@
-//! Placeholder.
+//! The rules of CONTRIBUTING.md that a program can check. Each failure says what to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which of our crates each crate may use. Nothing uses tests and bench, which may use everything.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("host/pubsub", &[]),
+    ("host/config", &["weir-pubsub"]),
+    ("host/flow", &["weir-config", "weir-pubsub"]),
+    ("host/runtime", &["weir-config", "weir-pubsub"]),
+    ("host/gateway", &["weir-flow", "weir-config", "weir-pubsub"]),
+    ("host/cli", &["weir-gateway", "weir-runtime", "weir-flow", "weir-config", "weir-pubsub"]),
+    ("sdk/rust", &[]),
+    ("tests/guests", &["weir"]),
+];
+
+/// Which crates may depend on a large dependency, so that it can be replaced or upgraded in one place.
+const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
+    ("wasmtime", &["host/runtime", "bench"]),
+    ("wasmtime-wasi", &["host/runtime", "bench"]),
+    ("sqlx", &["host/config"]),
+    ("axum", &["host/gateway"]),
+    ("clap", &["host/cli", "bench"]),
+];
+
+/// The one file of its crate that names `sqlx`.
+const SQLX_FILE: &str = "host/config/src/store.rs";
+
+/// A file is one thing.
+const MAX_LINES: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every text file of the repository: its path from the root, and its text.
+fn files() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            // What is built or made by running, and the history.
+            let skipped = path.join("CACHEDIR.TAG").exists() || ["target", ".git", "demo-results", "weir-data"].contains(&name);
+            if path.is_dir() && !skipped {
+                folders.push(path);
+            } else if path.is_file()
+                && !skipped
+                && let Ok(text) = fs::read_to_string(&path)
+            {
+                found.insert(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(), text);
+            }
+        }
+    }
+    found
+}
+
+fn rust_files() -> impl Iterator<Item = (String, String)> {
+    files().into_iter().filter(|(path, _)| path.ends_with(".rs"))
+}
+
+/// Fails with all findings at once.
+fn none(findings: Vec<String>, what_to_do: &str) {
+    assert!(findings.is_empty(), "{what_to_do}:\n  {}", findings.join("\n  "));
+}
+
+/// The dependencies of every crate, those for tests included, by the crate's folder.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let manifests = files().into_iter().filter(|(path, text)| path.ends_with("/Cargo.toml") && text.contains("[package]"));
+    let of = |text: &str| {
+        let mut in_dependencies = false;
+        let mut names = BTreeSet::new();
+        for line in text.lines() {
+            if line.starts_with('[') {
+                in_dependencies = line.ends_with("dependencies]");
+            } else if in_dependencies && let Some((name, _)) = line.split_once(['.', ' ', '=']) {
+                names.insert(name.to_owned());
+            }
+        }
+        names
+    };
+    manifests.map(|(path, text)| (path.trim_end_matches("/Cargo.toml").to_owned(), of(&text))).collect()
+}
+
+#[test]
+fn arrows_between_crates_go_one_way() {
+    let all = dependencies();
+    let mut findings = Vec::new();
+    for (folder, names) in &all {
+        let allowed = match ARROWS.iter().find(|(of, _)| of == folder) {
+            Some((_, allowed)) => *allowed,
+            None if folder.starts_with("plugins/") => &["weir"],
+            None if folder == "tests" || folder == "bench" => continue,
+            None => {
+                findings.push(format!("{folder}: is not in the table"));
+                continue;
+            }
+        };
+        let ours = names.iter().filter(|name| *name == "weir" || name.starts_with("weir-"));
+        findings.extend(ours.filter(|name| !allowed.contains(&name.as_str())).map(|name| format!("{folder} uses {name}")));
+    }
+    assert!(ARROWS.iter().all(|(folder, _)| all.contains_key(*folder)), "the table names crates that are not there");
+    none(findings, "an arrow that ARCHITECTURE.md does not have: move the code to where it may be, or change the table with a reason");
+}
+
+#[test]
+fn large_dependencies_are_named_in_one_place() {
+    let mut findings = Vec::new();
+    for (folder, names) in dependencies() {
+        for (dependency, places) in NAMED_ONLY_IN {
+            if names.contains(*dependency) && !places.contains(&folder.as_str()) {
+                findings.push(format!("{folder} depends on {dependency}"));
+            }
+        }
+    }
+    let names_sqlx = |(path, text): &(String, String)| path.starts_with("host/") && path != SQLX_FILE && text.contains("sqlx::");
+    findings.extend(rust_files().filter(names_sqlx).map(|(path, _)| format!("{path} names sqlx")));
+    none(findings, "a dependency outside of its place");
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long = rust_files().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);
+    none(long.map(|(path, lines)| format!("{path} has {lines} lines")).collect(), "split these by what they do; at most 500 lines");
+}
+
+#[test]
+fn modules_are_named_after_what_they_hold() {
+    let vague = ["util", "utils", "common", "helper", "helpers", "types", "misc"];
+    let parts = |path: &str| path.trim_end_matches(".rs").split('/').any(|part| vague.contains(&part));
+    none(rust_files().map(|(path, _)| path).filter(|path| parts(path)).collect(), "name the thing that is inside");
+}
+
+#[test]
+fn lib_files_hold_docs_modules_and_re_exports_only() {
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| path.ends_with("src/lib.rs") && !path.starts_with("plugins/")) {
+        let mut inside_use = false;
+        for line in text.lines().map(str::trim) {
+            let starts_use = line.starts_with("use ") || line.starts_with("pub use ");
+            inside_use |= starts_use;
+            let module = (line.starts_with("mod ") || line.starts_with("pub mod ")) && line.ends_with(';');
+            let silent = line.is_empty() || line.starts_with("//") || line.starts_with("#[") || line.starts_with("#![");
+            if !(inside_use || module || silent) {
+                findings.push(format!("{path}: {line}"));
+            }
+            inside_use &= !line.ends_with(';');
+        }
+    }
+    none(findings, "move these into a file that is named after them");
+}
+
+#[test]
+fn every_guest_is_run_by_a_test() {
+    let files = files();
+    let tests: String = files.iter().filter(|(path, _)| path.starts_with("tests/it/")).map(|(_, text)| text.as_str()).collect();
+    let guests = files.keys().filter_map(|path| path.strip_prefix("tests/guests/examples/")?.strip_suffix(".rs"));
+    none(guests.filter(|name| !tests.contains(&format!("\"{name}\""))).map(str::to_owned).collect(), "a guest without a test in tests/it");
+}
+
+#[test]
+fn every_promise_of_a_broker_is_listed() {
+    let files = files();
+    let list = &files["tests/src/conformance/mod.rs"];
+    let mut findings = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.starts_with("tests/src/conformance/")) {
+        let promises = text.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split_once('(')).map(|(name, _)| name);
+        let unlisted = |name: &&str| !list.contains(&format!(" {name},")) && !list.contains(&format!("[{name}]"));
+        findings.extend(promises.filter(unlisted).map(|name| format!("{path}: {name}")));
+    }
+    none(findings, "a promise that no broker is tried on: add it to a list in tests/src/conformance/mod.rs");
+}
+
+#[test]
+fn nothing_is_ignored_or_left_undone() {
+    let words = [concat!("#[ign", "ore"), concat!("tod", "o!("), concat!("unimple", "mented!("), concat!("db", "g!(")];
+    let findings = rust_files()
+        .flat_map(|(path, text)| words.into_iter().filter(move |word| text.contains(word)).map(move |word| format!("{path}: {word}")));
+    none(findings.collect(), "finish or remove these; a test that cannot run is a failure");
+}
+
+#[test]
+fn tests_wait_for_events_and_do_not_sleep() {
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| !path.starts_with("tests/guests/") && path != "tests/it/tidy.rs") {
+        let in_test = path.starts_with("tests/") || path.ends_with("/tests.rs");
+        let tests = if in_test { text.as_str() } else { text.split_once("#[cfg(test)]").map_or("", |(_, tests)| tests) };
+        findings.extend(tests.lines().filter(|line| line.contains("sleep(")).map(|line| format!("{path}: {}", line.trim())));
+    }
+    none(findings, "wait for the event with a deadline (tests/src/wait.rs), or move the clock of a paused runtime");
+}
+
+/// The targets of all links `[text](target)` of a text.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target)
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut findings = Vec::new();
+    for (path, text) in files().iter().filter(|(path, _)| path.ends_with(".md")) {
+        for target in links(text).filter(|target| !target.contains("://") && !target.starts_with("mailto:")) {
+            let file = target.split('#').next().unwrap();
+            let folder = root().join(path).parent().unwrap().to_owned();
+            if !file.is_empty() && !folder.join(file).exists() {
+                findings.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    none(findings, "links to what is not there");
+}
+
+#[test]
+fn what_the_documents_name_is_there() {
+    let places = ["host/", "sdk/", "tests/", "wit/", "docs/", "plugins/", "bench/", "demo/", ".ci/"];
+    let mut findings = Vec::new();
+    for (path, text) in files().iter().filter(|(path, _)| path.ends_with(".md")) {
+        let spans = text.split('`').skip(1).step_by(2).filter(|span| places.iter().any(|place| span.starts_with(place)));
+        let plain = |span: &&str| span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        // A name in capitals stands for one that the reader chooses.
+        let chosen = |span: &&str| span.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase()));
+        let missing = spans.filter(plain).filter(|span| !chosen(span) && !root().join(span).exists());
+        findings.extend(missing.map(|span| format!("{path}: {span}")));
+    }
+    none(findings, "documents that name what is not there");
+}
+
+#[test]
+fn no_path_of_a_machine_is_committed() {
+    let paths = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
+    let mut findings = Vec::new();
+    for (path, text) in files() {
+        findings.extend(paths.iter().filter(|word| text.contains(*word)).map(|word| format!("{path}: {word}")));
+    }
+    none(findings, "paths that exist on one machine only");
+}
+
+#[test]
+fn crates_come_from_the_public_registry_only() {
+    let files = files();
+    let foreign = |line: &&str| line.starts_with("source = ") && !line.contains("github.com/rust-lang/crates.io-index");
+    let mut findings: Vec<String> = files["Cargo.lock"].lines().filter(foreign).map(str::to_owned).collect();
+    let cargo_settings =
+        files.iter().filter(|(path, text)| path.contains(".cargo/") && (text.contains("[source") || text.contains("registry")));
+    findings.extend(cargo_settings.map(|(path, _)| format!("{path} names a registry")));
+    none(findings, "a registry that others do not have");
+}
