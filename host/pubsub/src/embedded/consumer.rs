@@ -1,15 +1,17 @@
 //! Readers: of one queue, and of everything that is published on a topic.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::broadcast::{Mail, Mailbox};
 use super::group::Operation;
-use super::queues::{Body, Grab, Seat, Waiting, closed};
+use super::log::Chunk;
+use super::queue::Place;
+use super::queues::{Body, FIRST_EPHEMERAL, Grab, Seat, Waiting, closed};
 use super::{Shared, lock};
 use crate::backend::{Consumer, Delivery, Receipt};
 use crate::error::{PubsubError, Result};
@@ -23,6 +25,8 @@ pub(super) struct QueueConsumer {
     pub(super) number: u64,
     pub(super) name: Queue,
     pub(super) seat: Arc<Seat>,
+    /// What was read ahead from the log.
+    pub(super) chunk: Mutex<Chunk>,
 }
 
 #[async_trait]
@@ -52,13 +56,12 @@ impl QueueConsumer {
         if let Some(waiting) = self.pop() {
             return self.deliver(waiting).map(Some);
         }
-        let received = std::mem::take(&mut lock(&self.seat.local).received);
         let mut state = lock(&self.shared.state);
         if state.closed {
             drop(state);
             return Err(self.end());
         }
-        let mut taken = match state.grab(self.id, received, Instant::now()) {
+        let mut taken = match state.grab(self.id, Instant::now()) {
             Grab::Taken(taken) => taken,
             Grab::Mark { queue, sequences } => {
                 drop(state);
@@ -90,10 +93,14 @@ impl QueueConsumer {
     fn pop(&self) -> Option<Waiting> {
         let mut local = lock(&self.seat.local);
         let waiting = local.waiting.pop_front()?;
-        if !waiting.counted_ahead {
+        if !waiting.counted_ahead && self.number < FIRST_EPHEMERAL {
             match local.received.last_mut() {
                 Some((_, last)) if *last + 1 == waiting.sequence => *last = waiting.sequence,
-                _ => local.received.push((waiting.sequence, waiting.sequence)),
+                Some(_) => local.received.push((waiting.sequence, waiting.sequence)),
+                None => {
+                    local.received.push((waiting.sequence, waiting.sequence));
+                    lock(&self.shared.received).push((self.number, self.seat.clone()));
+                }
             }
         }
         let more = !local.waiting.is_empty();
@@ -107,10 +114,16 @@ impl QueueConsumer {
     fn deliver(&self, waiting: Waiting) -> Result<Delivery> {
         let message = match &waiting.body {
             Body::Memory(stored) => stored.message.clone(),
-            Body::Log(place) => self.shared.read(*place).inspect_err(|_| self.give_back(&waiting))?,
+            Body::Log(place) => self.read(*place).inspect_err(|_| self.give_back(&waiting))?,
         };
         let receipt = Receipt { consumer: self.id, queue: self.number, sequence: waiting.sequence };
         Ok(Delivery { message, receipt, delivery_count: waiting.deliveries })
+    }
+
+    /// Reads a message back. What was written not long ago is in the page cache, and a chunk serves many messages, so this does not leave
+    /// the thread.
+    fn read(&self, place: Place) -> Result<Message> {
+        self.shared.reader.message(place, &mut lock(&self.chunk))
     }
 
     fn give_back(&self, waiting: &Waiting) {

@@ -119,8 +119,8 @@ impl Step {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Marked { .. } | Step::Define { .. } | Step::Delete { .. } => true,
-            Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
+            Step::Delivered { .. } | Step::Define { .. } | Step::Delete { .. } => true,
+            Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
         }
     }
 }
@@ -168,8 +168,8 @@ pub(super) struct Group {
 
 impl Group {
     /// Whether there is anything to write.
-    pub(super) fn is_durable(&self) -> bool {
-        self.steps.iter().any(Step::is_durable)
+    pub(super) fn is_durable(steps: &[Step]) -> bool {
+        steps.iter().any(Step::is_durable)
     }
 
     /// Tells everybody how it ended.
@@ -242,11 +242,8 @@ impl State {
         }
     }
 
-    /// Adds the deliveries that the log does not know yet, if it is written anyway.
+    /// Adds the deliveries that the log does not know yet.
     pub(super) fn add_counts(&mut self, group: &mut Group) {
-        if self.uncounted.is_empty() || !group.is_durable() {
-            return;
-        }
         for number in std::mem::take(&mut self.uncounted) {
             let Some(queue) = self.queues.get_mut(&number) else { continue };
             for (first, last) in queue.uncounted.drain(..) {
@@ -497,7 +494,11 @@ impl State {
         queue.outgoing_bytes -= u64::from(entry.size_bytes);
         match reason {
             Reason::Settled(consumer) if self.consumers.contains_key(&consumer) => queue.hold(entry, consumer),
-            _ => queue.put_back(entry),
+            _ => {
+                let sequence = entry.sequence;
+                queue.put_back(entry);
+                self.recall(number, sequence);
+            }
         }
     }
 }

@@ -54,6 +54,16 @@ impl Inbox {
         self.filled.notify_one();
     }
 
+    /// Closes it and drops what waits: its callers hear that the outcome is unknown.
+    pub(super) fn abandon(&self) {
+        let dropped = {
+            let mut inner = lock(&self.inner);
+            inner.closed = true;
+            std::mem::take(&mut inner.operations)
+        };
+        drop(dropped);
+    }
+
     /// Waits for operations, at most `patience` if that is given.
     pub(super) fn next(&self, patience: Option<Duration>) -> Next {
         let mut inner = lock(&self.inner);

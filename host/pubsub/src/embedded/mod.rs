@@ -1,6 +1,7 @@
 //! The embedded broker: in process, durable on disk, nothing to install.
 //!
 //! - `queue`, `queues`, `group`: what is in the queues and what operations do to it. No files, no waiting.
+//! - `log`: segments on disk; its documentation is the format.
 //! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
@@ -8,6 +9,7 @@ mod broadcast;
 mod consumer;
 mod group;
 mod inbox;
+mod log;
 mod options;
 mod producer;
 mod queue;
@@ -31,10 +33,11 @@ use self::broadcast::{BUFFERED_COUNT, Mailbox};
 use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
+use self::log::{Chunk, Log, Opened, Reader};
 use self::producer::{PERMIT_BYTES, TopicProducer, WAITING_BYTES, lost};
-use self::queue::Place;
-use self::queues::{FIRST_EPHEMERAL, State, closed};
-use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Delivery, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
+use self::queues::{FIRST_EPHEMERAL, Seat, State};
+use self::writer::Writer;
+use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
 use crate::message::Message;
@@ -58,6 +61,9 @@ struct Shared {
     state: Mutex<State>,
     inbox: Inbox,
     permits: Arc<Semaphore>,
+    reader: Arc<Reader>,
+    /// Consumers (of queues with these numbers) that received messages since the last commit. A leaf: no other lock is taken under it.
+    received: Mutex<Vec<(u64, Arc<Seat>)>>,
     groups_count: AtomicU64,
     operations_count: AtomicU64,
     bytes_count: AtomicU64,
@@ -69,12 +75,16 @@ impl EmbeddedBroker {
     /// # Errors
     /// [`OpenError`]; nothing in the folder was changed then.
     pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
-        let _ = folder;
+        let Opened { log, queues, report } = Log::open(folder, &options)?;
+        let mut state = State::new(options.clone());
+        state.restore(queues, &log.segments());
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(options.clone())),
             options,
+            state: Mutex::new(state),
             inbox: Inbox::default(),
             permits: Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES)),
+            reader: log.reader(),
+            received: Mutex::default(),
             groups_count: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),
@@ -82,9 +92,16 @@ impl EmbeddedBroker {
         let for_thread = shared.clone();
         let writer = std::thread::Builder::new()
             .name("weir-log".to_owned())
-            .spawn(move || writer::run(&for_thread))
+            .spawn(move || Writer::new(for_thread, log).run())
             .map_err(|source| OpenError::Io { action: "start the commit thread for", path: folder.to_owned(), source })?;
-        Ok(Arc::new(EmbeddedBroker { shared, report: OpeningReport::default(), writer: Mutex::new(Some(writer)) }))
+        tracing::info!(
+            folder = %folder.display(),
+            queues_count = report.queues_count,
+            messages_count = report.messages_count,
+            log_bytes = report.log_bytes,
+            "queues opened"
+        );
+        Ok(Arc::new(EmbeddedBroker { shared, report, writer: Mutex::new(Some(writer)) }))
     }
 
     /// What was found when it was opened.
@@ -136,11 +153,6 @@ impl Drop for EmbeddedBroker {
 }
 
 impl Shared {
-    /// Reads a message back from the log.
-    fn read(&self, _place: Place) -> Result<Message> {
-        Err(PubsubError::Unavailable { reason: "there is no log".to_owned() })
-    }
-
     /// Waits for the answer to an operation.
     async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
         let (done, outcome) = oneshot::channel();
@@ -243,7 +255,7 @@ impl Backend for EmbeddedBroker {
         let not_a_queue = |_| PubsubError::QueueNotFound { queue: format!("{subscription} of {topic}") };
         let name = Queue::new(topic.clone(), subscription.clone()).map_err(not_a_queue)?;
         let (id, number, seat) = lock(&self.shared.state).add_consumer(&name, options)?;
-        Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, seat }))
+        Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, seat, chunk: Mutex::default() }))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
@@ -283,12 +295,23 @@ impl Backend for EmbeddedBroker {
             state.get(queue)?.ready_after(after, limit_count as usize)
         };
         let mut found = Vec::with_capacity(entries.len());
+        let mut chunk = Chunk::default();
         for entry in entries {
             let message = match entry.stored {
-                Some(stored) => stored.message.clone(),
-                None => self.shared.read(entry.place)?,
+                Some(stored) => Ok(stored.message.clone()),
+                None => self.shared.reader.message(entry.place, &mut chunk),
             };
-            found.push(Browsed { position: entry.sequence, message });
+            match message {
+                Ok(message) => found.push(Browsed { position: entry.sequence, message }),
+                // It went while we looked, and its segment with it.
+                Err(_)
+                    if lock(&self.shared.state)
+                        .get(queue)?
+                        .ready_after(entry.sequence - 1, 1)
+                        .first()
+                        .is_none_or(|e| e.sequence != entry.sequence) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(found)
     }

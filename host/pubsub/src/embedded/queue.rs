@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::log::Definition;
 use crate::backend::QueueStats;
 use crate::message::Message;
 use crate::topic::Queue;
@@ -97,6 +98,8 @@ pub(super) struct QueueState {
     depth_count: u64,
     size_bytes: u64,
     pub(super) dropped_count: u64,
+    /// Messages dropped because of the bound before the broker was opened.
+    pub(super) dropped_before_count: u64,
     /// Bytes that the commit under way adds.
     pub(super) incoming_bytes: u64,
     /// Bytes that the commit under way takes away.
@@ -121,6 +124,7 @@ impl QueueState {
             depth_count: 0,
             size_bytes: 0,
             dropped_count: 0,
+            dropped_before_count: 0,
             incoming_bytes: 0,
             outgoing_bytes: 0,
             uncounted: Vec::new(),
@@ -134,6 +138,17 @@ impl QueueState {
             size_bytes: self.size_bytes,
             consumer_count: self.consumers.len() as u64,
             dropped_count: self.dropped_count,
+        }
+    }
+
+    /// As the log defines it.
+    pub(super) fn definition(&self) -> Definition {
+        Definition {
+            number: self.number,
+            queue: self.name.clone(),
+            drop_oldest_above_bytes: self.drop_oldest_above_bytes,
+            next_sequence: self.next_sequence,
+            dropped_count: self.dropped_before_count + self.dropped_count,
         }
     }
 
@@ -184,11 +199,6 @@ impl QueueState {
     /// What is next.
     pub(super) fn first_ready(&self) -> Option<&Entry> {
         self.returned.first_key_value().map(|(_, entry)| entry).or_else(|| self.ready.front())
-    }
-
-    /// All that is ready, in order.
-    pub(super) fn iter_ready(&self) -> impl Iterator<Item = &Entry> {
-        self.returned.values().chain(&self.ready)
     }
 
     /// All that is ready, in order, to change how it is counted.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::broadcast::Mailbox;
+use super::log::{Definition, RecoveredQueue};
 use super::options::EmbeddedOptions;
 use super::queue::{Counting, Entry, Place, QueueState, Stored};
 use crate::backend::{ConsumerOptions, QueueSpec, Sharing};
@@ -31,7 +32,7 @@ pub(super) struct Seat {
     pub(super) local: Mutex<Local>,
 }
 
-/// What a consumer took but nobody received yet, and what was received since it was last told to the state.
+/// What a consumer took but nobody received yet, and what was received since the log was last told.
 #[derive(Debug, Default)]
 pub(super) struct Local {
     pub(super) waiting: std::collections::VecDeque<Waiting>,
@@ -159,6 +160,36 @@ impl State {
         }
     }
 
+    /// Takes in what the log had; everything in it may be what ended the last process.
+    pub(super) fn restore(&mut self, recovered: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) {
+        self.live_counts.extend(segments.iter().map(|segment| (*segment, 0)));
+        for (number, RecoveredQueue { definition, entries }) in recovered {
+            let mut queue = QueueState::new(definition.queue, number, definition.drop_oldest_above_bytes);
+            queue.next_sequence = definition.next_sequence;
+            queue.dropped_before_count = definition.dropped_count;
+            for entry in entries.into_values() {
+                *self.live_counts.entry(entry.place.segment).or_default() += 1;
+                queue.append(entry);
+            }
+            self.next_durable = self.next_durable.max(number + 1);
+            self.insert_queue(queue);
+        }
+    }
+
+    /// All queues of the log, as a new segment defines them.
+    pub(super) fn definitions(&self) -> Vec<Definition> {
+        let durable = self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL);
+        let mut definitions: Vec<_> = durable.map(QueueState::definition).collect();
+        definitions.sort_by_key(|definition| definition.number);
+        definitions
+    }
+
+    /// The oldest segment, if no queue has anything of it any more and it is not the one that is written to.
+    pub(super) fn next_dead_segment(&self, active: u32) -> Option<u32> {
+        let (segment, count) = self.live_counts.first_key_value()?;
+        (*count == 0 && *segment != active).then_some(*segment)
+    }
+
     pub(super) fn check_open(&self) -> Result<()> {
         if self.closed { Err(closed()) } else { Ok(()) }
     }
@@ -281,19 +312,17 @@ impl State {
         };
         queue.consumers.retain(|other| *other != consumer);
         queue.exclusive = false;
-        for waiting in local.waiting {
-            if let Some(mut entry) = queue.unhold(waiting.sequence, consumer) {
-                // Nobody saw it: it was not delivered.
-                entry.deliveries -= u32::from(!waiting.counted_ahead);
-                queue.put_back(entry);
-            }
-        }
+        let first = local.waiting.front().map(|waiting| waiting.sequence);
+        local.waiting.into_iter().for_each(|waiting| unread(queue, &waiting, consumer));
         note_received(queue, &mut self.uncounted, local.received);
         if holds {
             queue.leaving_count += 1;
             return (true, Wakes::default());
         }
         self.consumers.remove(&consumer);
+        if let Some(first) = first {
+            self.recall(number, first);
+        }
         (false, self.wake(&[number]))
     }
 
@@ -301,12 +330,18 @@ impl State {
     pub(super) fn finish_leaving(&mut self, consumer: u64) -> Wakes {
         let Some(state) = self.consumers.remove(&consumer) else { return Wakes::default() };
         let Some(queue) = self.queues.get_mut(&state.queue) else { return Wakes::default() };
-        for sequence in queue.held_by(consumer) {
-            if let Some(entry) = queue.unhold(sequence, consumer) {
+        let held = queue.held_by(consumer);
+        for sequence in &held {
+            if let Some(entry) = queue.unhold(*sequence, consumer) {
                 queue.put_back(received(entry));
             }
         }
         queue.leaving_count -= 1;
+        // What it left unread was put back earlier, when it began to leave.
+        let first = queue.first_ready().map(|entry| entry.sequence).into_iter().chain(held).min();
+        if let Some(first) = first {
+            self.recall(state.queue, first);
+        }
         self.wake(&[state.queue])
     }
 
@@ -317,7 +352,32 @@ impl State {
         if let Some(consumer) = self.consumers.get_mut(&consumer) {
             consumer.held_count -= 1;
         }
+        self.recall(queue, sequence);
         self.wake(&[queue])
+    }
+
+    /// Takes back what consumers took from a queue but nobody received yet, where it lies behind something that was given back: that comes
+    /// first.
+    pub(super) fn recall(&mut self, number: u64, behind: u64) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        for id in queue.consumers.clone() {
+            let Some(consumer) = self.consumers.get_mut(&id) else { continue };
+            let mut local = super::lock(&consumer.seat.local);
+            let (recalled, kept) = std::mem::take(&mut local.waiting).into_iter().partition(|waiting: &Waiting| waiting.sequence > behind);
+            local.waiting = kept;
+            drop(local);
+            for waiting in Vec::from(recalled) {
+                unread(queue, &waiting, id);
+                consumer.held_count -= 1;
+            }
+        }
+    }
+
+    /// Notes which messages of a queue of the log were received, ranges of sequences with ends included, to be told to the log.
+    pub(super) fn note_received(&mut self, queue: u64, received: Vec<(u64, u64)>) {
+        if let Some(queue) = self.queues.get_mut(&queue) {
+            note_received(queue, &mut self.uncounted, received);
+        }
     }
 
     pub(super) fn set_window(&mut self, consumer: u64, window: u64) -> Wakes {
@@ -341,10 +401,9 @@ impl State {
     }
 
     /// Takes what is next for a consumer: as much as fits its window, and no more than its share.
-    pub(super) fn grab(&mut self, consumer: u64, received: Vec<(u64, u64)>, now: Instant) -> Grab {
+    pub(super) fn grab(&mut self, consumer: u64, now: Instant) -> Grab {
         let Some(state) = self.consumers.get_mut(&consumer) else { return Grab::Gone };
         let Some(queue) = self.queues.get_mut(&state.queue) else { return Grab::Gone };
-        note_received(queue, &mut self.uncounted, received);
         if queue.leaving_count > 0 {
             return Grab::Taken(Vec::new());
         }
@@ -474,6 +533,14 @@ pub(super) fn append_ephemeral(queue: &mut QueueState, stored: &Arc<Stored>) {
     }
 }
 
+/// Puts back what a consumer took but nobody received: it was not delivered.
+fn unread(queue: &mut QueueState, waiting: &Waiting, consumer: u64) {
+    if let Some(mut entry) = queue.unhold(waiting.sequence, consumer) {
+        entry.deliveries -= u32::from(!waiting.counted_ahead);
+        queue.put_back(entry);
+    }
+}
+
 /// An entry after somebody had it.
 pub(super) fn received(mut entry: Entry) -> Entry {
     entry.counting = Counting::Lazy;
@@ -503,7 +570,7 @@ fn begin_marking(queue: &mut QueueState, limit: usize) -> Vec<u64> {
 }
 
 fn note_received(queue: &mut QueueState, uncounted: &mut Vec<u64>, received: Vec<(u64, u64)>) {
-    if received.is_empty() || queue.number >= FIRST_EPHEMERAL {
+    if received.is_empty() {
         return;
     }
     if queue.uncounted.is_empty() {

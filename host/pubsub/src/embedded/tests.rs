@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::backend::{Routing, Sharing};
+use crate::backend::{Delivery, Routing, Sharing};
 use crate::message::CORRELATION_ID;
 use crate::request::Requester;
 
@@ -201,4 +201,187 @@ async fn a_closed_broker_says_so() {
     assert!(matches!(producer.publish(Message::new("x")).await, Err(PubsubError::Unavailable { .. })));
     assert!(matches!(broker.stats(&a).await, Err(PubsubError::Unavailable { .. })));
     broker.close().await;
+}
+
+#[tokio::test]
+async fn what_was_not_settled_is_there_after_reopening_and_what_was_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = broker(&folder);
+    let a = create(&first, "flow:tg:a").await;
+    let b = create(&first, "flow:tg:b").await;
+    create(&first, "request:tg:r").await;
+    for body in ["0", "1", "2"] {
+        publish(&first, "flow:tg:a", body).await;
+    }
+    let reader = consumer(&first, "flow:tg:a").await;
+    let zero = next(&*reader).await;
+    let one = next(&*reader).await;
+    first.settle(&zero.receipt, vec![output("flow:tg:b", "moved", Routing::Required)]).await.unwrap();
+    first.close().await;
+
+    let second = broker(&folder);
+    assert_eq!((second.opening_report().queues_count, second.opening_report().messages_count), (2, 3));
+    assert!(!second.queue_exists(&queue("request:tg:r", "s")).await.unwrap());
+    assert_eq!(second.stats(&a).await.unwrap().depth_count, 2);
+    let reader = consumer(&second, "flow:tg:a").await;
+    let again = next(&*reader).await;
+    assert_eq!((again.message.clone(), again.delivery_count), (one.message, 2), "its first delivery went along with the settle");
+    assert_eq!(next(&*reader).await.delivery_count, 1);
+    assert_eq!(second.browse(&b, 0, 9).await.unwrap()[0].message.body.as_ref(), b"moved");
+    second.delete_queue(&a).await.unwrap();
+    drop(second);
+
+    let third = broker(&folder);
+    assert_eq!(third.queues().into_iter().map(|(queue, _)| queue).collect::<Vec<_>>(), [b]);
+}
+
+#[tokio::test]
+async fn a_message_found_at_opening_is_counted_before_it_is_handed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = broker(&folder);
+    create(&first, "flow:tg:a").await;
+    publish(&first, "flow:tg:a", "killer").await;
+    first.close().await;
+    for count in 1..4 {
+        let broker = broker(&folder);
+        let reader = consumer(&broker, "flow:tg:a").await;
+        // Nothing is committed after the delivery, as if the process died of it.
+        assert_eq!(next(&*reader).await.delivery_count, count);
+        broker.close().await;
+    }
+}
+
+#[tokio::test]
+async fn disk_that_nothing_refers_to_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { segment_bytes: 64 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
+    let broker = EmbeddedBroker::open(folder.path(), options).unwrap();
+    let a = create(&broker, "flow:tg:a").await;
+    let producer = broker.producer(&topic("flow:tg:a")).await.unwrap();
+    for _ in 0..100 {
+        producer.publish(Message::new(vec![7; 8 << 10])).await.unwrap();
+    }
+    let used = || -> u64 {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        files.map(|file| file.unwrap().metadata().map_or(0, |found| found.len())).sum()
+    };
+    assert!(used() > 800 << 10);
+    let reader = consumer(&broker, "flow:tg:a").await;
+    for _ in 0..100 {
+        let delivery = next(&*reader).await;
+        broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
+    }
+    assert_eq!(broker.stats(&a).await.unwrap().depth_count, 0);
+    broker.close().await;
+    assert!(used() < 160 << 10, "{} bytes are left", used());
+}
+
+#[tokio::test]
+async fn a_large_segment_without_messages_goes_when_nothing_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "flow:tg:a").await;
+    let producer = broker.producer(&topic("flow:tg:a")).await.unwrap();
+    producer.publish(Message::new(vec![7; 2 << 20])).await.unwrap();
+    let reader = consumer(&broker, "flow:tg:a").await;
+    let delivery = next(&*reader).await;
+    broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
+    let first = folder.path().join("00000000000000000001.log");
+    let gone = async {
+        while first.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the segment is still there");
+    drop((reader, producer));
+    drop(broker);
+    assert_eq!(EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap().opening_report().queues_count, 1);
+}
+
+#[tokio::test]
+async fn what_is_beyond_the_cache_is_read_back_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { cached_bytes: 4 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
+    let broker = EmbeddedBroker::open(folder.path(), options).unwrap();
+    create(&broker, "flow:tg:a").await;
+    let producer = broker.producer(&topic("flow:tg:a")).await.unwrap();
+    let body = |at: u32| format!("{at} {}", "x".repeat(1000 + at as usize));
+    for at in 0..1000 {
+        producer.publish(Message::new(body(at))).await.unwrap();
+    }
+    let reader = consumer(&broker, "flow:tg:a").await;
+    for at in 0..1000 {
+        let delivery = next(&*reader).await;
+        assert_eq!(delivery.message.body, body(at));
+        drop(broker.settle(&delivery.receipt, Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_publishers_but_not_settles() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { queue_high_bytes: 10, request_queue_bytes: 10, ..EmbeddedOptions::default() };
+    let broker = EmbeddedBroker::open(folder.path(), options).unwrap();
+    create(&broker, "flow:tg:a").await;
+    let b = create(&broker, "flow:tg:b").await;
+    create(&broker, "request:tg:r").await;
+    for text in ["flow:tg:a", "flow:tg:b", "request:tg:r"] {
+        publish(&broker, text, "12345678").await;
+        let refused = broker.producer(&topic(text)).await.unwrap().publish(Message::new("12345678")).await;
+        assert!(matches!(refused, Err(PubsubError::QueueFull { used_bytes: 8, limit_bytes: 10, .. })), "{refused:?}");
+    }
+    let reader = consumer(&broker, "flow:tg:a").await;
+    let delivery = next(&*reader).await;
+    broker.settle(&delivery.receipt, vec![output("flow:tg:b", "12345678", Routing::Required)]).await.unwrap();
+    assert_eq!(broker.stats(&b).await.unwrap().depth_count, 2);
+}
+
+#[tokio::test]
+async fn what_is_given_back_comes_before_what_its_consumer_had_at_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "flow:tg:a").await;
+    for body in ["0", "1", "2"] {
+        publish(&broker, "flow:tg:a", body).await;
+    }
+    let reader = consumer(&broker, "flow:tg:a").await;
+    let zero = next(&*reader).await;
+    broker.give_back(&zero.receipt).await.unwrap();
+    for (body, count) in [("0", 2), ("1", 1), ("2", 1)] {
+        let delivery = next(&*reader).await;
+        assert_eq!((delivery.message.body.as_ref(), delivery.delivery_count), (body.as_bytes(), count));
+    }
+}
+
+#[tokio::test]
+async fn settles_submitted_before_their_consumer_went_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = create(&broker, "flow:tg:a").await;
+    for body in ["0", "1"] {
+        publish(&broker, "flow:tg:a", body).await;
+    }
+    let reader = consumer(&broker, "flow:tg:a").await;
+    let (zero, one) = (next(&*reader).await, next(&*reader).await);
+    let settling = broker.settle(&zero.receipt, Vec::new());
+    drop(reader);
+    assert_eq!(settling.await.unwrap(), Settled::Done { dropped_count: 0 });
+    let reader = consumer(&broker, "flow:tg:a").await;
+    assert_eq!(next(&*reader).await.message.body, one.message.body);
+    assert_eq!(broker.settle(&one.receipt, Vec::new()).await.unwrap(), Settled::NoLongerHeld);
+    assert_eq!(broker.stats(&a).await.unwrap().depth_count, 1);
+}
+
+#[tokio::test]
+async fn a_tap_copies_and_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = create(&broker, "flow:tg:a").await;
+    let tap = broker.tap(&topic("flow:tg:a"), NonZeroU32::MIN).await.unwrap();
+    for body in ["0", "1"] {
+        publish(&broker, "flow:tg:a", body).await;
+    }
+    assert!(matches!(tap.receive().await, Err(PubsubError::Lagged { missed_count: 1 })));
+    assert_eq!(next(&*tap).await.message.body.as_ref(), b"1");
+    assert_eq!(broker.stats(&a).await.unwrap().depth_count, 2);
 }

@@ -2,31 +2,130 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::group::{Group, Operation};
+use super::group::{Failure, Group, Operation};
 use super::inbox::Next;
+use super::log::Log;
+use super::queues::DiskFull;
 use super::{Shared, lock};
 
-/// Operations in one frame, at most: what a crash in the middle of it can undo together, and how long the lock is held.
+/// Operations in one frame, at most: how long the lock is held at a time.
 const GROUP_COUNT: usize = 1024;
 /// Bytes in one frame, about: beyond it a bigger frame is no faster.
 const GROUP_BYTES: u64 = 4 << 20;
+/// The log's last segment is given back when it is empty of messages and above this size; a new one costs three flushes.
+const IDLE_SEGMENT_BYTES: u64 = 1 << 20;
+/// How long nothing must be asked before that is done.
+const IDLE: Duration = Duration::from_millis(100);
 
-/// Commits until the inbox is closed and empty.
-pub(super) fn run(shared: &Arc<Shared>) {
-    loop {
-        match shared.inbox.next(None) {
-            Next::Operations(operations) => {
-                let mut rest = operations.into_iter().peekable();
-                while rest.peek().is_some() {
-                    commit(shared, take_group(&mut rest));
+/// Commits what is asked for, in groups.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    log: Log,
+    disk_full: Option<DiskFull>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, log: Log) -> Self {
+        Writer { shared, log, disk_full: None }
+    }
+
+    /// Works until the inbox is closed and empty.
+    pub(super) fn run(mut self) {
+        self.reclaim();
+        loop {
+            let patience = self.is_worth_emptying().then_some(IDLE);
+            match self.shared.inbox.next(patience) {
+                Next::Operations(operations) => {
+                    let mut rest = operations.into_iter().peekable();
+                    while rest.peek().is_some() {
+                        self.commit(take_group(&mut rest));
+                        self.reclaim();
+                    }
+                }
+                Next::Idle => {
+                    // What fails here is tried again with the next commit, which tells its callers.
+                    let _ = self.rotate();
+                    self.reclaim();
+                }
+                Next::Closed => return,
+            }
+        }
+    }
+
+    /// Decides, writes, applies, answers.
+    fn commit(&mut self, operations: Vec<Operation>) {
+        let ready = if self.log.is_active_full() { self.rotate() } else { Ok(()) };
+        self.look_at_disk();
+        let mut group = Group::default();
+        let now = Instant::now();
+        let mut state = lock(&self.shared.state);
+        for operation in operations {
+            state.decide(operation, &mut group, now);
+        }
+        if Group::is_durable(&group.steps) {
+            for (queue, seat) in std::mem::take(&mut *lock(&self.shared.received)) {
+                let received = std::mem::take(&mut lock(&seat.local).received);
+                state.note_received(queue, received);
+            }
+            state.add_counts(&mut group);
+        }
+        drop(state);
+        let mut steps = std::mem::take(&mut group.steps);
+        if Group::is_durable(&steps) {
+            match ready.and_then(|()| self.log.write(&mut steps)) {
+                Ok(bytes) => self.count(&group, bytes),
+                Err(failure) => {
+                    let wakes = lock(&self.shared.state).undo(steps);
+                    wakes.ring();
+                    group.fail(&failure);
+                    return;
                 }
             }
-            Next::Idle => {}
-            Next::Closed => return,
         }
+        let wakes = lock(&self.shared.state).apply(steps);
+        wakes.ring();
+        group.answer();
+    }
+
+    fn count(&self, group: &Group, bytes: u64) {
+        self.shared.groups_count.fetch_add(1, Ordering::Relaxed);
+        self.shared.operations_count.fetch_add(group.operations_count, Ordering::Relaxed);
+        self.shared.bytes_count.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn look_at_disk(&mut self) {
+        let full = self.log.disk_full();
+        if full.is_some() != self.disk_full.is_some() {
+            lock(&self.shared.state).disk_full = full.clone();
+            self.disk_full = full;
+        }
+    }
+
+    fn rotate(&mut self) -> Result<(), Failure> {
+        let definitions = lock(&self.shared.state).definitions();
+        self.log.rotate(&definitions)?;
+        lock(&self.shared.state).live_counts.insert(self.log.active_number(), 0);
+        Ok(())
+    }
+
+    /// Unlinks what is dead at the old end.
+    fn reclaim(&mut self) {
+        loop {
+            let mut state = lock(&self.shared.state);
+            let Some(segment) = state.next_dead_segment(self.log.active_number()) else { return };
+            state.live_counts.remove(&segment);
+            drop(state);
+            self.log.unlink(segment);
+        }
+    }
+
+    /// Whether the active segment is the only one, dead, and large.
+    fn is_worth_emptying(&self) -> bool {
+        self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live_counts.values().all(|count| *count == 0)
     }
 }
 
@@ -48,19 +147,11 @@ fn take_group(rest: &mut std::iter::Peekable<impl Iterator<Item = Operation>>) -
     group
 }
 
-fn commit(shared: &Shared, operations: Vec<Operation>) {
-    let mut group = Group::default();
-    let now = Instant::now();
-    let mut state = lock(&shared.state);
-    for operation in operations {
-        state.decide(operation, &mut group, now);
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Also when the thread panics: nobody may wait for what never comes.
+        self.shared.inbox.abandon();
+        self.shared.permits.close();
+        lock(&self.shared.state).close();
     }
-    state.add_counts(&mut group);
-    drop(state);
-    shared.groups_count.fetch_add(1, Ordering::Relaxed);
-    shared.operations_count.fetch_add(group.operations_count, Ordering::Relaxed);
-    let steps = std::mem::take(&mut group.steps);
-    let wakes = lock(&shared.state).apply(steps);
-    wakes.ring();
-    group.answer();
 }

@@ -1,0 +1,28 @@
+//! The folder and its lock.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use crate::embedded::options::OpenError;
+
+/// Holds the folder for this process; the operating system frees it when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct FolderLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl FolderLock {
+    /// Makes the folder if it is missing, and locks it.
+    pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { action, path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
+        let path = folder.join("LOCK");
+        let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed("open the lock file", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+        }
+    }
+}

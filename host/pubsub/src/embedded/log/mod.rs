@@ -1,0 +1,297 @@
+//! The log: what `flow` queues hold, on disk.
+//!
+//! # Format, version 1
+//! A folder with `LOCK` (locked while a process has the folder open) and **segments** `NNNNNNNNNNNNNNNNNNNN.log`, numbered from 1 without
+//! gaps; old ones vanish from the front. `*.torn` files keep what was cut from a torn tail; nothing reads them. All numbers are
+//! little-endian. A text is its length (u32) and its UTF-8 bytes.
+//!
+//! **Segment**: a header of 48 bytes, then frames until the end of the file.
+//!
+//! | header | |
+//! |---|---|
+//! | 8 bytes | `WEIRLOG\0` |
+//! | u32 | format version |
+//! | u32 | flags, 0 |
+//! | u64 | number of the segment |
+//! | u64 | number of its first frame |
+//! | u64 | salt, random: begins the checksum of every frame, so that no message can hold what looks like a frame |
+//! | u32 | reserved, 0 |
+//! | u32 | CRC-32C of the 44 bytes before |
+//!
+//! **Frame**: one commit; it counts whole or not at all.
+//!
+//! | frame | |
+//! |---|---|
+//! | 4 bytes | `WFRM` |
+//! | u32 | length of the payload |
+//! | u64 | number of the frame: consecutive over the whole log |
+//! | u32 | CRC-32C of salt, length, number and payload |
+//! | payload | records, one behind the other |
+//!
+//! **Record**: one byte for its kind, then its fields.
+//!
+//! | kind | fields | meaning |
+//! |---|---|---|
+//! | 1 Defined | u32 queue, text topic, text subscription, u64 bound (all ones: none), u64 next sequence, u64 dropped | the queue exists |
+//! | 2 Deleted | u32 queue | it does not any more, nor do its messages |
+//! | 3 Put | u32 count, count times (u32 queue, u64 sequence), u32 size, message | a message enters these queues |
+//! | 4 Removed | u32 queue, u64 sequence | it was settled or taken |
+//! | 5 Dropped | u32 queue, u64 sequence | it was dropped because of the queue's bound |
+//! | 6 Delivered | u32 queue, u64 first, u64 last | each of these sequences that is still there was delivered once more |
+//!
+//! A **message** is u32 length, u32 CRC-32C of the bytes behind it (so that it can be checked when it is read alone, much later), then: one
+//! byte of flags (1 id, 2 from, 4 content type); id, 16 bytes, big-endian; text from; text content type; u32 count of properties, each two
+//! texts; the rest is the body. The size in a Put is what the message counts against bounds.
+//!
+//! The first frame of a segment defines all queues that exist, with their next sequences and drop counters, so that a segment can be
+//! unlinked as soon as no queue has a message of it and of those before it: everything else in it speaks of messages that are gone.
+//!
+//! # Writing
+//! A frame is written with one call and flushed before anybody hears of it. A failed write is cut back to the last whole frame. After a
+//! failed flush nothing is known of what is on disk, so the process ends; the next start reads what is there.
+//!
+//! # Opening
+//! A bad frame at the end of the last segment, with no valid frame behind it, is a write that was never finished: it is set aside and cut.
+//! Anything else that does not read is damage: opening refuses and changes nothing.
+
+mod disk;
+mod folder;
+mod frame;
+mod reader;
+mod recovery;
+mod segment;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(super) use self::frame::{Definition, MAX_SETTLE_BYTES};
+pub(super) use self::reader::{Chunk, Reader};
+pub(super) use self::recovery::RecoveredQueue;
+
+use self::disk::DiskWatch;
+use self::folder::FolderLock;
+use self::frame::FrameBuffer;
+use self::segment::{HEADER_BYTES, Header};
+use super::group::{Failure, Step};
+use super::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMode};
+use super::queues::DiskFull;
+
+/// Above any sense.
+const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+
+/// The open log. Used by the commit thread alone.
+#[derive(Debug)]
+pub(super) struct Log {
+    folder: PathBuf,
+    sync: SyncMode,
+    segment_bytes: u64,
+    active: Active,
+    /// Lengths of the segments before the active one.
+    sealed: BTreeMap<u32, u64>,
+    next_frame: u64,
+    frame: FrameBuffer,
+    reader: Arc<Reader>,
+    disk: DiskWatch,
+    /// Why nothing can be written any more until the log is opened anew.
+    broken: Option<String>,
+    /// Set by tests: the next write stops half way.
+    #[cfg(test)]
+    fail_next_write: bool,
+    _lock: FolderLock,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+struct Active {
+    number: u32,
+    file: File,
+    /// Up to the end of its last whole frame.
+    length: u64,
+    seed: u32,
+}
+
+/// What was found in the folder.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) log: Log,
+    pub(super) queues: BTreeMap<u64, RecoveredQueue>,
+    pub(super) report: OpeningReport,
+}
+
+impl Log {
+    /// Locks the folder, reads everything, and makes the log ready to go on.
+    pub(super) fn open(folder: &std::path::Path, options: &EmbeddedOptions) -> Result<Opened, OpenError> {
+        let lock = FolderLock::take(folder)?;
+        let found = recovery::recover(folder, options.sync)?;
+        let report = found.report();
+        let reader = Arc::new(Reader::new(folder.to_owned()));
+        let mut sealed = found.sealed;
+        let (active, next_frame) = match found.last {
+            Some(last) => {
+                let file = segment::open_to_write(folder, last.number)?;
+                sealed.remove(&last.number);
+                (Active { number: last.number, file, length: last.length, seed: last.seed }, found.next_frame)
+            }
+            None => {
+                let active = create(folder, options.sync, 1, 1, &[]).map_err(|source| OpenError::Io {
+                    action: "create the first segment in",
+                    path: folder.to_owned(),
+                    source,
+                })?;
+                (active, 2)
+            }
+        };
+        let log = Log {
+            folder: folder.to_owned(),
+            sync: options.sync,
+            // Places in a segment are 32 bits wide, and one frame may come on top.
+            segment_bytes: options.segment_bytes.min(MAX_SEGMENT_BYTES),
+            active,
+            sealed,
+            next_frame,
+            frame: FrameBuffer::default(),
+            reader,
+            disk: DiskWatch::new(folder, options.disk_reserve_percent),
+            broken: None,
+            #[cfg(test)]
+            fail_next_write: false,
+            _lock: lock,
+        };
+        Ok(Opened { log, queues: found.queues, report })
+    }
+
+    /// To read messages by, from any thread.
+    pub(super) fn reader(&self) -> Arc<Reader> {
+        self.reader.clone()
+    }
+
+    /// Numbers of all segments.
+    pub(super) fn segments(&self) -> Vec<u32> {
+        self.sealed.keys().copied().chain([self.active.number]).collect()
+    }
+
+    /// The segment that is written to.
+    pub(super) fn active_number(&self) -> u32 {
+        self.active.number
+    }
+
+    /// How long it is.
+    pub(super) fn active_bytes(&self) -> u64 {
+        self.active.length
+    }
+
+    /// Whether the next frame should go to a new segment.
+    pub(super) fn is_active_full(&self) -> bool {
+        self.active.length >= self.segment_bytes
+    }
+
+    /// Whether the disk has too little room for publishers; looked at anew about once a second.
+    pub(super) fn disk_full(&mut self) -> Option<DiskFull> {
+        self.disk.look()
+    }
+
+    /// Begins a new segment, which defines these queues.
+    pub(super) fn rotate(&mut self, queues: &[Definition]) -> Result<(), Failure> {
+        self.check()?;
+        let number = self.active.number + 1;
+        let active = create(&self.folder, self.sync, number, self.next_frame, queues).map_err(|error| {
+            // Whatever is there of it must not be taken for a segment.
+            let _ = std::fs::remove_file(segment::path(&self.folder, number));
+            self.disk.failure(&error)
+        })?;
+        self.next_frame += 1;
+        let old = std::mem::replace(&mut self.active, active);
+        self.sealed.insert(old.number, old.length);
+        Ok(())
+    }
+
+    /// Writes one frame and flushes it; tells every put where it is. Returns the bytes written.
+    pub(super) fn write(&mut self, steps: &mut [Step]) -> Result<u64, Failure> {
+        self.check()?;
+        self.frame.begin();
+        for step in steps.iter_mut() {
+            self.frame.push(step, self.active.number, self.active.length);
+        }
+        let bytes = self.frame.finish(self.next_frame, self.active.seed);
+        let written = {
+            #[cfg(test)]
+            if std::mem::take(&mut self.fail_next_write) {
+                let half = &bytes[..bytes.len() / 2];
+                self.active.file.write_all_at(half, self.active.length).and(Err(std::io::ErrorKind::StorageFull.into()))
+            } else {
+                self.active.file.write_all_at(bytes, self.active.length)
+            }
+            #[cfg(not(test))]
+            self.active.file.write_all_at(bytes, self.active.length)
+        };
+        let length = bytes.len() as u64;
+        if let Err(error) = written {
+            return Err(self.cut_back(&error));
+        }
+        flush(&self.active.file, self.sync);
+        self.active.length += length;
+        self.next_frame += 1;
+        self.frame.shrink();
+        Ok(length)
+    }
+
+    /// Unlinks the oldest segment, of which nothing is needed any more.
+    pub(super) fn unlink(&mut self, number: u32) {
+        self.sealed.remove(&number);
+        self.reader.forget(number);
+        let path = segment::path(&self.folder, number);
+        // One flush for each, so that they vanish from the front only. What stays is read again at the next opening, and is dead then too.
+        if let Err(error) = std::fs::remove_file(&path).and_then(|()| segment::sync_folder(&self.folder, self.sync)) {
+            tracing::warn!(path = %path.display(), %error, "segment not removed");
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        self.broken.clone().map_or(Ok(()), |reason| Err(Failure::Unavailable(reason)))
+    }
+
+    fn cut_back(&mut self, error: &std::io::Error) -> Failure {
+        let path = segment::path(&self.folder, self.active.number);
+        tracing::error!(path = %path.display(), %error, "write failed, cut back to the last commit");
+        if let Err(error) = self.active.file.set_len(self.active.length) {
+            tracing::error!(path = %path.display(), %error, "cutting back failed, nothing is written until the next start");
+            self.broken = Some(format!("{} could not be cut back after a failed write: restart", path.display()));
+        }
+        self.disk.failure(error)
+    }
+}
+
+/// Makes a segment with its first frame, durable together with its name.
+fn create(folder: &std::path::Path, sync: SyncMode, number: u32, first_frame: u64, queues: &[Definition]) -> std::io::Result<Active> {
+    let header = Header::new(u64::from(number), first_frame, rand::random());
+    let file = segment::create(folder, number)?;
+    let seed = header.seed();
+    let mut frame = FrameBuffer::default();
+    frame.begin();
+    queues.iter().for_each(|queue| frame.define(queue));
+    let first = frame.finish(first_frame, seed);
+    file.write_all_at(&header.encode(), 0)?;
+    file.write_all_at(first, HEADER_BYTES as u64)?;
+    let length = (HEADER_BYTES + first.len()) as u64;
+    flush(&file, sync);
+    segment::sync_folder(folder, sync)?;
+    Ok(Active { number, file, length, seed })
+}
+
+/// Flushes, or ends the process: after a failed flush the kernel may have dropped the pages, and a second try would succeed without them.
+fn flush(file: &File, sync: SyncMode) {
+    if sync == SyncMode::None {
+        return;
+    }
+    if let Err(error) = file.sync_data() {
+        tracing::error!(%error, "flush of the queues failed, the process ends; what was committed is read at the next start");
+        std::process::abort();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -1,0 +1,111 @@
+//! Reading messages back by their place.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use super::frame::{MESSAGE_HEADER_BYTES, decode_message};
+use super::segment;
+use crate::embedded::lock;
+use crate::embedded::queue::Place;
+use crate::error::{PubsubError, Result};
+use crate::message::Message;
+
+/// Segments that are kept open to be read: readers are mostly in a few at a time.
+const OPEN_FILES: usize = 16;
+/// What is read at once: messages that lie together, which is how they are asked for, share it.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Reads segments, from any thread.
+#[derive(Debug)]
+pub(in crate::embedded) struct Reader {
+    folder: PathBuf,
+    open: Mutex<VecDeque<(u32, Arc<File>)>>,
+}
+
+/// A piece of a segment that was read ahead.
+#[derive(Clone, Debug, Default)]
+pub(in crate::embedded) struct Chunk {
+    segment: u32,
+    start: usize,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    /// A message of it, without copying; `None` if it is not in here, or not whole yet.
+    fn message(&self, place: Place) -> Option<Message> {
+        let start = (place.offset as usize).checked_sub(self.start)?;
+        let end = start + MESSAGE_HEADER_BYTES + place.length as usize;
+        if self.segment != place.segment || end > self.bytes.len() {
+            return None;
+        }
+        decode_message(&self.bytes.slice(start..end))
+    }
+}
+
+impl Reader {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Reader { folder, open: Mutex::default() }
+    }
+
+    /// Reads a message, out of the chunk if it is there; else the chunk is read anew from that place on.
+    ///
+    /// # Errors
+    /// `Unavailable`, naming the file, when it cannot be read or is damaged there.
+    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message> {
+        // What was read ahead may have been written since, so that only what is read now tells damage.
+        if let Some(message) = chunk.message(place) {
+            return Ok(message);
+        }
+        let start = place.offset as usize;
+        let wanted = MESSAGE_HEADER_BYTES + place.length as usize;
+        let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES)).map_err(|error| self.unreadable(place, &error.to_string()))?;
+        *chunk = Chunk { segment: place.segment, start, bytes };
+        chunk.message(place).ok_or_else(|| self.unreadable(place, "its checksum is wrong"))
+    }
+
+    fn read(&self, segment: u32, start: usize, length: usize) -> io::Result<Bytes> {
+        let file = self.file(segment)?;
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match file.read_at(&mut bytes[filled..], (start + filled) as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes.into())
+    }
+
+    fn file(&self, segment: u32) -> io::Result<Arc<File>> {
+        let mut open = lock(&self.open);
+        if let Some((_, file)) = open.iter().find(|(number, _)| *number == segment) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(File::open(segment::path(&self.folder, segment))?);
+        open.push_back((segment, file.clone()));
+        if open.len() > OPEN_FILES {
+            open.pop_front();
+        }
+        Ok(file)
+    }
+
+    /// Closes a segment that goes.
+    pub(super) fn forget(&self, segment: u32) {
+        lock(&self.open).retain(|(number, _)| *number != segment);
+    }
+
+    fn unreadable(&self, place: Place, detail: &str) -> PubsubError {
+        let path = segment::path(&self.folder, place.segment);
+        tracing::error!(path = %path.display(), offset = place.offset, error = detail, "message cannot be read back");
+        PubsubError::Unavailable { reason: format!("a message at byte {} of {} cannot be read: {detail}", place.offset, path.display()) }
+    }
+}

@@ -1,0 +1,227 @@
+//! Opening: what the segments hold, and what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::frame::{Definition, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, Record, Records};
+use super::segment::{self, BadHeader, FORMAT_VERSION, HEADER_BYTES, Header};
+use crate::embedded::options::{OpenError, OpeningReport, SyncMode, TornTail};
+use crate::embedded::queue::{Counting, Entry, Place};
+
+/// A queue as the log has it.
+#[derive(Debug)]
+pub(in crate::embedded) struct RecoveredQueue {
+    pub(in crate::embedded) definition: Definition,
+    pub(in crate::embedded) entries: BTreeMap<u64, Entry>,
+}
+
+/// The segment to go on with.
+#[derive(Debug)]
+pub(super) struct Last {
+    pub(super) number: u32,
+    pub(super) length: u64,
+    pub(super) seed: u32,
+}
+
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    pub(super) queues: BTreeMap<u64, RecoveredQueue>,
+    /// All segments with their lengths, the last one too.
+    pub(super) sealed: BTreeMap<u32, u64>,
+    pub(super) last: Option<Last>,
+    pub(super) next_frame: u64,
+    torn: Option<TornTail>,
+}
+
+impl Recovered {
+    pub(super) fn report(&self) -> OpeningReport {
+        OpeningReport {
+            queues_count: self.queues.len() as u64,
+            messages_count: self.queues.values().map(|queue| queue.entries.len() as u64).sum(),
+            segments_count: self.sealed.len() as u64,
+            log_bytes: self.sealed.values().sum(),
+            torn_tail: self.torn.clone(),
+        }
+    }
+}
+
+/// Where reading a segment stopped.
+struct Stop {
+    offset: usize,
+    detail: &'static str,
+}
+
+/// Reads all segments. Only when all is well but a torn tail, that is set aside and cut.
+pub(super) fn recover(folder: &Path, sync: SyncMode) -> Result<Recovered, OpenError> {
+    let numbers = segment::list(folder)?;
+    let mut found = Recovered::default();
+    for (at, number) in numbers.iter().copied().enumerate() {
+        let path = segment::path(folder, number);
+        if at > 0 && numbers[at - 1] + 1 != number {
+            return Err(damaged(&path, 0, "the segment before it is missing"));
+        }
+        let bytes = std::fs::read(&path).map_err(|source| OpenError::Io { action: "read", path: path.clone(), source })?;
+        let is_last = at + 1 == numbers.len();
+        if let Err(stop) = found.read_segment(&path, number, &bytes)? {
+            let whole = found.sealed.contains_key(&number);
+            if !is_last || !is_torn(&bytes, &stop, whole, number, at) {
+                return Err(damaged(&path, stop.offset as u64, stop.detail));
+            }
+            found.torn = Some(set_aside(folder, sync, number, &bytes, if whole { stop.offset } else { 0 })?);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether what stopped the reading of the last segment is a write that was never finished.
+fn is_torn(bytes: &[u8], stop: &Stop, has_frames: bool, number: u32, segments_before: usize) -> bool {
+    // A segment begins with its first frame, before anything is unlinked for it. So without a whole one it is new: it has a predecessor, or
+    // it is the very first, in which there is nothing yet.
+    let is_new = segments_before > 0 || (number == 1 && bytes.len() <= HEADER_BYTES + FRAME_HEADER_BYTES);
+    (has_frames || is_new) && !has_frame_behind(bytes, stop.offset)
+}
+
+/// Whether a valid frame lies behind an offset: then something before it was lost that had been committed.
+fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
+    // With a header that does not read there is no salt to check frames with: what looks like one counts then.
+    let seed = Header::decode(bytes).ok().map(|header| header.seed());
+    let mut at = offset + 1;
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.windows(FRAME_MAGIC.len()).position(|four| four == FRAME_MAGIC)) {
+        at += found;
+        if seed.is_none_or(|seed| Frame::decode(&bytes[at..], seed).is_ok()) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// Keeps the torn end of a segment in a file of its own and cuts it off; a segment of which nothing is left goes.
+fn set_aside(folder: &Path, sync: SyncMode, number: u32, bytes: &[u8], from: usize) -> Result<TornTail, OpenError> {
+    let path = segment::path(folder, number);
+    let kept_in = free_name(&path);
+    let tail = &bytes[from..];
+    let sync_file = |file: &File| if sync == SyncMode::Data { file.sync_all() } else { Ok(()) };
+    let keep = || -> std::io::Result<()> {
+        let mut file = File::create_new(&kept_in)?;
+        file.write_all(tail)?;
+        sync_file(&file)?;
+        segment::sync_folder(folder, sync)?;
+        if from == 0 {
+            std::fs::remove_file(&path)?;
+        } else {
+            let file = File::options().write(true).open(&path)?;
+            file.set_len(from as u64)?;
+            sync_file(&file)?;
+        }
+        segment::sync_folder(folder, sync)
+    };
+    keep().map_err(|source| OpenError::Io { action: "set the torn end aside of", path: path.clone(), source })?;
+    let bytes = tail.len() as u64;
+    tracing::warn!(path = %path.display(), offset = from, bytes, kept_in = %kept_in.display(), "unfinished write at the end of the log cut off");
+    Ok(TornTail { bytes, kept_in })
+}
+
+fn free_name(path: &Path) -> PathBuf {
+    let mut name = path.with_extension("log.torn");
+    let mut count = 1;
+    while name.exists() {
+        count += 1;
+        name = path.with_extension(format!("log.torn-{count}"));
+    }
+    name
+}
+
+fn damaged(path: &Path, offset: u64, detail: &str) -> OpenError {
+    OpenError::Damaged { segment: path.to_owned(), offset, detail: detail.to_owned() }
+}
+
+impl Recovered {
+    /// Reads one segment; inside, where it had to stop.
+    fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8]) -> Result<Result<(), Stop>, OpenError> {
+        let header = match Header::decode(bytes) {
+            Ok(header) => header,
+            Err(BadHeader::Newer(found)) => {
+                return Err(OpenError::NewerFormat { segment: path.to_owned(), found, known: FORMAT_VERSION });
+            }
+            Err(BadHeader::Damaged(detail)) => return Ok(Err(Stop { offset: 0, detail })),
+        };
+        if header.number != u64::from(number) {
+            return Err(damaged(path, 16, "its number is not that of its name"));
+        }
+        if self.last.is_none() {
+            self.next_frame = header.first_frame;
+        }
+        if header.first_frame != self.next_frame {
+            return Err(damaged(path, 24, "frames are missing before it"));
+        }
+        let mut offset = HEADER_BYTES;
+        while offset < bytes.len() || offset == HEADER_BYTES {
+            let frame = match Frame::decode(&bytes[offset..], header.seed()) {
+                Ok(frame) if frame.number == self.next_frame => frame,
+                Ok(_) => return Err(damaged(path, offset as u64, "frames are missing before it")),
+                Err(detail) => return Ok(Err(Stop { offset, detail })),
+            };
+            self.replay(frame.payload, number, offset + FRAME_HEADER_BYTES).map_err(|detail| damaged(path, offset as u64, detail))?;
+            offset += FRAME_HEADER_BYTES + frame.payload.len();
+            self.next_frame += 1;
+            self.sealed.insert(number, offset as u64);
+            self.last = Some(Last { number, length: offset as u64, seed: header.seed() });
+        }
+        Ok(Ok(()))
+    }
+
+    fn replay(&mut self, payload: &[u8], segment: u32, start: usize) -> Result<(), &'static str> {
+        let mut records = Records::new(payload);
+        while let Some(record) = records.next() {
+            match record? {
+                Record::Defined(definition) => self.define(definition),
+                Record::Deleted { queue } => drop(self.queues.remove(&queue)),
+                Record::Put { targets, size_bytes, offset, length } => {
+                    let place = Place { segment, offset: (start + offset) as u32, length };
+                    for (queue, sequence) in targets {
+                        self.put(queue, sequence, place, size_bytes)?;
+                    }
+                }
+                // What speaks of a message of a segment that is gone has no meaning any more.
+                Record::Removed { queue, sequence } => {
+                    self.queues.get_mut(&queue).map(|queue| queue.entries.remove(&sequence));
+                }
+                Record::Dropped { queue, sequence } => {
+                    if let Some(queue) = self.queues.get_mut(&queue) {
+                        queue.entries.remove(&sequence);
+                        queue.definition.dropped_count += 1;
+                    }
+                }
+                Record::Delivered { queue, first, last } if first <= last => {
+                    let entries = self.queues.get_mut(&queue).map(|queue| queue.entries.range_mut(first..=last));
+                    entries.into_iter().flatten().for_each(|(_, entry)| entry.deliveries = entry.deliveries.saturating_add(1));
+                }
+                Record::Delivered { .. } => return Err("a range of deliveries ends before it begins"),
+            }
+        }
+        Ok(())
+    }
+
+    fn define(&mut self, definition: Definition) {
+        match self.queues.get_mut(&definition.number) {
+            Some(queue) => queue.definition = definition,
+            None => {
+                self.queues.insert(definition.number, RecoveredQueue { definition, entries: BTreeMap::new() });
+            }
+        }
+    }
+
+    fn put(&mut self, queue: u64, sequence: u64, place: Place, size_bytes: u32) -> Result<(), &'static str> {
+        let queue = self.queues.get_mut(&queue).ok_or("a message enters a queue that does not exist")?;
+        if sequence < queue.definition.next_sequence {
+            return Err("a sequence was used twice");
+        }
+        queue.definition.next_sequence = sequence + 1;
+        queue.entries.insert(sequence, Entry { sequence, place, size_bytes, deliveries: 0, counting: Counting::Suspect, stored: None });
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! The log by itself: what is written is read, what is torn is cut, what is damaged is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::*;
+use crate::backend::QueueSpec;
+use crate::embedded::group::Reason;
+use crate::embedded::queue::{Counting, Entry, Place, Stored};
+use crate::message::{Message, MessageId};
+use crate::topic::Queue;
+
+/// Sequences that each queue holds.
+type Content = BTreeMap<u64, BTreeSet<u64>>;
+
+fn options() -> EmbeddedOptions {
+    EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() }
+}
+
+fn queue(number: u64) -> Queue {
+    Queue::new(format!("flow:tg:{number}").parse().unwrap(), "s".parse().unwrap()).unwrap()
+}
+
+fn define(number: u64) -> Step {
+    Step::Define { number, spec: QueueSpec::new(queue(number)) }
+}
+
+fn put(targets: &[(u64, u64)], body: &str) -> Step {
+    let message = Message { id: Some(MessageId(7)), ..Message::new(body.to_owned()) }.with("a", "b");
+    Step::Put { targets: targets.to_vec(), stored: Stored::new(message), place: Place::default(), taps: Vec::new() }
+}
+
+fn remove(queue: u64, sequence: u64) -> Step {
+    let entry = Entry { sequence, place: Place::default(), size_bytes: 0, deliveries: 0, counting: Counting::Lazy, stored: None };
+    Step::Remove { queue, entry, reason: Reason::Taken }
+}
+
+fn content(opened: &Opened) -> Content {
+    opened.queues.iter().map(|(number, queue)| (*number, queue.entries.keys().copied().collect())).collect()
+}
+
+/// Writes a small log of several frames; the length of the file and the content after each.
+fn small_log(folder: &Path) -> Vec<(u64, Content)> {
+    let mut opened = Log::open(folder, &options()).unwrap();
+    let mut stages = vec![(opened.log.active_bytes(), content(&opened))];
+    let frames: [Vec<Step>; 4] = [
+        vec![define(1)],
+        vec![define(2), put(&[(1, 1), (2, 1)], "both")],
+        vec![remove(1, 1), put(&[(2, 2)], "moved"), Step::Delivered { queue: 2, first: 1, last: 1 }],
+        vec![put(&[(1, 2)], "last")],
+    ];
+    let contents: [&[(u64, &[u64])]; 4] = [&[(1, &[])], &[(1, &[1]), (2, &[1])], &[(1, &[]), (2, &[1, 2])], &[(1, &[2]), (2, &[1, 2])]];
+    for (mut frame, content) in frames.into_iter().zip(contents) {
+        opened.log.write(&mut frame).unwrap();
+        let content = content.iter().map(|(queue, sequences)| (*queue, sequences.iter().copied().collect())).collect();
+        stages.push((opened.log.active_bytes(), content));
+    }
+    stages
+}
+
+/// All files of a folder with their bytes, the lock left out.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        if name != "LOCK" {
+            all.insert(name, std::fs::read(file.path()).unwrap());
+        }
+    }
+    all
+}
+
+/// A folder with these files.
+fn folder_of(files: &BTreeMap<String, Vec<u8>>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+const FIRST: &str = "00000000000000000001.log";
+const SECOND: &str = "00000000000000000002.log";
+
+#[test]
+fn what_was_written_is_read_with_counts_and_bodies() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    let opened = Log::open(folder.path(), &options()).unwrap();
+    assert_eq!(content(&opened), stages.last().unwrap().1);
+    assert_eq!(opened.report.torn_tail, None);
+    let entry = &opened.queues[&2].entries[&1];
+    assert_eq!(entry.deliveries, 1);
+    let message = opened.log.reader().message(entry.place, &mut Chunk::default()).unwrap();
+    assert_eq!((message.body.as_ref(), message.id, message.properties.get("a")), (b"both".as_ref(), Some(MessageId(7)), Some("b")));
+    let second = opened.log.reader().message(opened.queues[&2].entries[&2].place, &mut Chunk::default()).unwrap();
+    assert_eq!(second.body.as_ref(), b"moved");
+}
+
+#[test]
+fn cut_at_every_byte_the_log_opens_with_the_frames_that_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    let whole = files(folder.path());
+    for length in 0..=whole[FIRST].len() {
+        let cut = folder_of(&BTreeMap::from([(FIRST.to_owned(), whole[FIRST][..length].to_vec())]));
+        let opened = Log::open(cut.path(), &options()).unwrap_or_else(|error| panic!("cut at {length}: {error}"));
+        let stage = stages.iter().rev().find(|(end, _)| *end <= length as u64);
+        let (end, expected) = stage.cloned().unwrap_or_default();
+        assert_eq!(content(&opened), expected, "cut at {length}");
+        let torn = opened.report.torn_tail.clone();
+        assert_eq!(torn.as_ref().map_or(0, |torn| torn.bytes), length as u64 - end, "cut at {length}");
+        if let Some(torn) = torn {
+            assert_eq!(std::fs::read(torn.kept_in).unwrap(), whole[FIRST][end as usize..length], "cut at {length}");
+        }
+        goes_on(cut.path(), opened, expected);
+    }
+}
+
+/// After whatever was found, the log takes another frame and has it at the next opening.
+fn goes_on(folder: &Path, mut opened: Opened, mut content_before: Content) {
+    opened.log.write(&mut [define(9), put(&[(9, 1)], "new")]).unwrap();
+    drop(opened);
+    content_before.insert(9, BTreeSet::from([1]));
+    let opened = Log::open(folder, &options()).unwrap();
+    assert_eq!(content(&opened), content_before);
+    assert_eq!(opened.report.torn_tail, None);
+}
+
+#[test]
+fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_refused_with_nothing_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    let whole = files(folder.path());
+    let (last_start, before_last) = stages[stages.len() - 2].clone();
+    for at in 0..whole[FIRST].len() {
+        let mut flipped = whole.clone();
+        flipped.get_mut(FIRST).unwrap()[at] ^= 0x10;
+        let folder = folder_of(&flipped);
+        match Log::open(folder.path(), &options()) {
+            Ok(opened) => {
+                assert!(at as u64 >= last_start, "a flip at {at} was not seen");
+                assert_eq!(content(&opened), before_last, "flip at {at}");
+                assert!(opened.report.torn_tail.is_some());
+            }
+            Err(OpenError::Damaged { segment, .. }) => {
+                assert!((at as u64) < last_start, "a flip at {at} was refused");
+                assert!(segment.ends_with(FIRST));
+                assert_eq!(files(folder.path()), flipped);
+            }
+            Err(OpenError::NewerFormat { .. }) => assert!((8..12).contains(&at)),
+            Err(error) => panic!("flip at {at}: {error}"),
+        }
+    }
+}
+
+/// A log of two segments; its files.
+fn two_segments() -> (BTreeMap<String, Vec<u8>>, Content) {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    let definitions: Vec<_> = opened.queues.values().map(|queue| queue.definition.clone()).collect();
+    opened.log.rotate(&definitions).unwrap();
+    (files(folder.path()), stages.last().unwrap().1.clone())
+}
+
+#[test]
+fn a_crash_while_a_segment_is_made_loses_nothing() {
+    let (whole, expected) = two_segments();
+    for length in 0..=whole[SECOND].len() {
+        let mut cut = whole.clone();
+        cut.get_mut(SECOND).unwrap().truncate(length);
+        let folder = folder_of(&cut);
+        let opened = Log::open(folder.path(), &options()).unwrap_or_else(|error| panic!("cut at {length}: {error}"));
+        assert_eq!(content(&opened), expected);
+        assert_eq!(opened.log.active_number(), if length == whole[SECOND].len() { 2 } else { 1 });
+        goes_on(folder.path(), opened, expected.clone());
+    }
+}
+
+#[test]
+fn a_segment_that_is_missing_cut_or_misplaced_is_damage() {
+    let (whole, _) = two_segments();
+    let check = |change: fn(&mut BTreeMap<String, Vec<u8>>)| {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        let folder = folder_of(&changed);
+        let error = Log::open(folder.path(), &options()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("backup"), "{error}");
+        assert_eq!(files(folder.path()), changed);
+    };
+    check(|files| {
+        files.get_mut(FIRST).unwrap().pop();
+    });
+    check(|files| files.get_mut(FIRST).unwrap().push(0));
+    check(|files| {
+        let second = files.remove(SECOND).unwrap();
+        files.insert("00000000000000000003.log".to_owned(), second);
+    });
+    check(|files| {
+        let first = files[FIRST].clone();
+        files.insert(SECOND.to_owned(), first);
+    });
+    check(|files| {
+        files.remove(FIRST);
+        files.get_mut(SECOND).unwrap().truncate(60);
+    });
+}
+
+#[test]
+fn a_segment_whose_messages_are_gone_can_go() {
+    let (mut files, _) = two_segments();
+    files.remove(FIRST);
+    let folder = folder_of(&files);
+    let opened = Log::open(folder.path(), &options()).unwrap();
+    assert_eq!(content(&opened), BTreeMap::from([(1, BTreeSet::new()), (2, BTreeSet::new())]));
+    assert_eq!(opened.queues[&1].definition.next_sequence, 3, "sequences are never used again");
+}
+
+#[test]
+fn a_later_format_is_refused() {
+    let (mut files, _) = two_segments();
+    files.get_mut(FIRST).unwrap()[8] = 2;
+    let folder = folder_of(&files);
+    let error = Log::open(folder.path(), &options()).unwrap_err();
+    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_failed_write_is_cut_back_and_the_next_goes_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    opened.log.fail_next_write = true;
+    assert!(opened.log.write(&mut [put(&[(1, 3)], "never")]).is_err());
+    assert_eq!(std::fs::metadata(folder.path().join(FIRST)).unwrap().len(), stages.last().unwrap().0);
+    opened.log.write(&mut [put(&[(1, 4)], "later")]).unwrap();
+    drop(opened);
+    assert_eq!(content(&Log::open(folder.path(), &options()).unwrap())[&1], BTreeSet::from([2, 4]));
+}
+
+#[test]
+fn what_looks_like_a_frame_inside_a_message_does_not_pass_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    // A frame as another log would have it: the salt differs.
+    let mut foreign = FrameBuffer::default();
+    foreign.begin();
+    let fake = String::from_utf8_lossy(foreign.finish(3, 0)).into_owned();
+    opened.log.write(&mut [define(1), put(&[(1, 1)], &fake.repeat(3))]).unwrap();
+    drop(opened);
+    let path = folder.path().join(FIRST);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(Log::open(folder.path(), &options()).unwrap().report.torn_tail.is_some());
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = Log::open(folder.path(), &options()).unwrap();
+    let error = Log::open(folder.path(), &options()).unwrap_err();
+    assert!(matches!(&error, OpenError::InUse { folder: named } if named == folder.path()), "{error}");
+    drop(opened);
+    Log::open(folder.path(), &options()).unwrap();
+}
