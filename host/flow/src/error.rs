@@ -1,5 +1,6 @@
 //! What can go wrong with blueprints and flows.
 
+use weir_config::ConfigError;
 use weir_pubsub::{NameError, PubsubError};
 
 /// The result of an operation on flows.
@@ -82,6 +83,33 @@ pub enum FlowError {
         /// What is wrong with it and how to mend it.
         problem: String,
     },
+    /// Another flow service answers on this broker: stop it, or use another topicspace.
+    #[error("another flow service holds {queue}: stop it first, or choose another topicspace")]
+    Held {
+        /// The queue of requests.
+        queue: String,
+    },
+    /// The config service failed or cannot be reached.
+    #[error("{action}")]
+    Config {
+        /// What was being done.
+        action: String,
+        /// What the config service said.
+        #[source]
+        source: ConfigError,
+    },
+    /// Somebody else changed the same configuration meanwhile: nothing of this step was done; look again and repeat.
+    #[error("somebody else changed {what} meanwhile: look at it and try again")]
+    Changed {
+        /// What was changed.
+        what: String,
+    },
+    /// The service is shutting down; what is begun goes on when it is back.
+    #[error("the flow service is shutting down; {what} goes on when it is back")]
+    ShuttingDown {
+        /// What is not finished.
+        what: String,
+    },
     /// The flow service answered an error: the request was wrong, or could not be done.
     #[error("{message}")]
     Answered {
@@ -114,6 +142,31 @@ pub enum FlowError {
 }
 
 impl FlowError {
+    /// Whether the same may work later: the broker or the config service was not there.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            FlowError::Config { source, .. } => source.is_passing(),
+            FlowError::Broker { source, .. } => is_unanswered(source),
+            FlowError::ShuttingDown { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// For `map_err`: the config service failed at what is named.
+    pub(crate) fn config(action: impl Into<String>) -> impl FnOnce(ConfigError) -> FlowError {
+        let action = action.into();
+        move |source| FlowError::Config { action, source }
+    }
+
+    /// For `map_err` of conditional writes: a conflict means that what is named was changed by somebody else.
+    pub(crate) fn writing(what: impl Into<String>) -> impl FnOnce(ConfigError) -> FlowError {
+        let what = what.into();
+        move |source| match source {
+            ConfigError::Conflict { .. } => FlowError::Changed { what },
+            source => FlowError::Config { action: format!("writing {what}"), source },
+        }
+    }
+
     /// For `map_err`: the broker failed at what is named.
     pub(crate) fn broker(action: impl Into<String>) -> impl FnOnce(PubsubError) -> FlowError {
         let action = action.into();
@@ -125,4 +178,21 @@ impl FlowError {
         let what = what.into();
         move |source| FlowError::Name { what, source }
     }
+}
+
+/// Whether the broker did not answer at all, so that the same may work later.
+pub(crate) fn is_unanswered(error: &PubsubError) -> bool {
+    matches!(error, PubsubError::Unavailable { .. } | PubsubError::TimedOut { .. } | PubsubError::OutcomeUnknown { .. })
+}
+
+/// An error with all its causes, for logs and for answers to people.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -6,12 +6,17 @@
 pub mod blueprint;
 mod client;
 mod error;
+mod lifecycle;
+mod operations;
 pub mod parameters;
 pub mod plan;
 pub mod protocol;
+mod service;
 mod settings;
 pub mod template;
+mod topics;
 
 pub use client::{FlowClient, FlowDescription, StartFlow};
 pub use error::{FlowError, Result};
+pub use service::FlowService;
 pub use settings::FlowSettings;

@@ -1,0 +1,47 @@
+//! Carrying plans out: start with undo, stop in two phases, and going on with what was left between.
+//!
+//! Every operation holds its flow's lock; what reads, decides and writes also holds the writer's lock, so that two flows that share a queue
+//! or an entry see each other. Nobody waits for processors or for queues that resist while holding the latter.
+
+mod locks;
+mod queues;
+mod resume;
+mod start;
+mod stop;
+mod world;
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use weir_config::ConfigClient;
+use weir_pubsub::Backend;
+
+use crate::plan::Exits;
+use crate::settings::FlowSettings;
+
+use locks::FlowLocks;
+
+pub(crate) use start::Start;
+
+/// What carries plans out.
+pub(crate) struct Lifecycle {
+    backend: Arc<dyn Backend>,
+    config: ConfigClient,
+    settings: FlowSettings,
+    /// One at a time reads the world, decides and writes.
+    writer: Mutex<()>,
+    flows: FlowLocks,
+    /// Ends waits when the service shuts down.
+    token: CancellationToken,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(backend: Arc<dyn Backend>, config: ConfigClient, settings: FlowSettings, token: CancellationToken) -> Self {
+        Lifecycle { backend, config, settings, writer: Mutex::default(), flows: FlowLocks::default(), token }
+    }
+
+    fn kept_exits(&self) -> Exits {
+        Exits::Keep { limit_bytes: self.settings.exit_limit_bytes }
+    }
+}

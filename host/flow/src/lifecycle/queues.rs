@@ -1,0 +1,199 @@
+//! Making, watching and deleting queues.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
+use weir_pubsub::{NameError, PubsubError, Queue, QueueSpec};
+
+use super::Lifecycle;
+use super::world::Flows;
+use crate::error::{FlowError, Result, chain, is_unanswered};
+use crate::plan::{Plan, owned_queues};
+use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QueueRecord};
+
+/// How many queues are asked for at the same time: enough that a broker can write them together.
+pub(super) const CONCURRENT_COUNT: usize = 32;
+/// How often it is looked whether processors have left: they take some tens of milliseconds.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(200);
+
+pub(super) fn queue_of(record: &QueueRecord) -> Result<Queue, NameError> {
+    Queue::new(record.topic.parse()?, record.subscription.parse()?)
+}
+
+fn spec_of(record: &QueueRecord) -> Result<QueueSpec, NameError> {
+    Ok(QueueSpec { queue: queue_of(record)?, drop_oldest_above_bytes: record.drop_oldest_above_bytes })
+}
+
+/// The queue's name on the wire, or what stands for it in a record that somebody has broken.
+pub(super) fn name_of(record: &QueueRecord) -> String {
+    queue_of(record).map_or_else(|_| format!("{} {}", record.topic, record.subscription), |queue| queue.wire_name())
+}
+
+/// Why a queue is still there.
+enum NotDeleted {
+    /// The broker gave an answer.
+    Answered(String),
+    /// It did not: the try does not count.
+    Unanswered(String),
+}
+
+impl Lifecycle {
+    /// Waits until nobody reads the queues of a flow, but not for ever. Exits are left out: who reads them learns by their deletion.
+    pub(super) async fn wait_for_processors(&self, id: &str, queues: &[QueueRecord]) -> Result<()> {
+        let deadline = Instant::now() + self.settings.stop_wait;
+        let mut pause = FIRST_LOOK;
+        let mut waiting: Vec<Queue> = queues.iter().filter(|queue| !is_exit(queue)).filter_map(|queue| queue_of(queue).ok()).collect();
+        loop {
+            let mut read = Vec::new();
+            for queue in waiting {
+                if self.backend.stats(&queue).await.is_ok_and(|stats| stats.consumer_count > 0) {
+                    read.push(queue);
+                }
+            }
+            if read.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                tracing::warn!(flow = id, queue = %read[0], queues_count = read.len(), "queues of a stopping flow are still read");
+                return Ok(());
+            }
+            waiting = read;
+            self.pause(id, pause).await?;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
+    /// Waits, unless the service shuts down.
+    async fn pause(&self, id: &str, time: Duration) -> Result<()> {
+        let waited = self.token.run_until_cancelled(tokio::time::sleep(time)).await;
+        waited.ok_or_else(|| FlowError::ShuttingDown { what: format!("the stop of flow `{id}`") })
+    }
+
+    /// Deletes the queues that no other flow owns by now. Returns those that resisted every try, with the reason.
+    pub(super) async fn delete_queues(&self, id: &str, mut queues: Vec<QueueRecord>) -> Result<Vec<(QueueRecord, String)>> {
+        let mut tries_count = 0;
+        loop {
+            let (resisting, is_answered) = self.delete_unowned(id, queues).await?;
+            tries_count += u32::from(is_answered);
+            if resisting.is_empty() || tries_count >= self.settings.delete_tries_count {
+                return Ok(resisting);
+            }
+            self.pause(id, self.settings.delete_pause).await?;
+            queues = resisting.into_iter().map(|(queue, _)| queue).collect();
+        }
+    }
+
+    /// One try. Others may have begun to use a queue since, so it is looked again, and nobody can begin to meanwhile.
+    async fn delete_unowned(&self, id: &str, queues: Vec<QueueRecord>) -> Result<(Vec<(QueueRecord, String)>, bool)> {
+        let _writer = self.writer.lock().await;
+        let flows = self.load_flows().await?;
+        let owned = owned_queues(&flows.records, id);
+        let mut resisting = Vec::new();
+        let mut is_answered = true;
+        for queue in queues {
+            if owned.contains(&(queue.topic.as_str(), queue.subscription.as_str())) {
+                continue;
+            }
+            match self.delete_queue(&queue).await {
+                Ok(()) => {}
+                Err(NotDeleted::Answered(reason)) => resisting.push((queue, reason)),
+                Err(NotDeleted::Unanswered(reason)) => {
+                    is_answered = false;
+                    resisting.push((queue, reason));
+                }
+            }
+        }
+        Ok((resisting, is_answered))
+    }
+
+    async fn delete_queue(&self, record: &QueueRecord) -> Result<(), NotDeleted> {
+        let Ok(queue) = queue_of(record) else { return Ok(()) };
+        if !is_exit(record) {
+            match self.backend.stats(&queue).await {
+                Ok(stats) if stats.consumer_count > 0 => {
+                    return Err(NotDeleted::Answered(format!("{} consumers still read it", stats.consumer_count)));
+                }
+                Ok(_) => {}
+                Err(PubsubError::QueueNotFound { .. }) => return Ok(()),
+                Err(error) => return Err(not_deleted(&error)),
+            }
+        }
+        self.backend.delete_queue(&queue).await.map_err(|error| not_deleted(&error))
+    }
+
+    /// Deletes those of a new flow's queues that an earlier stop left over, so that nothing old gets into it. Returns their names; their
+    /// records are deleted with the announcement of the start.
+    pub(super) async fn delete_leftovers_of(&self, plan: &Plan, flows: &Flows) -> Result<Vec<String>> {
+        let names = self.config.list(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
+        let owned = owned_queues(&flows.records, "");
+        let mut deleted = Vec::new();
+        for record in plan.queues.iter().filter(|record| !owned.contains(&(record.topic.as_str(), record.subscription.as_str()))) {
+            let name = name_of(record);
+            if names.contains(&name)
+                && let Ok(queue) = queue_of(record)
+            {
+                self.backend.delete_queue(&queue).await.map_err(FlowError::broker(format!("deleting the leftover queue {queue}")))?;
+                deleted.push(name);
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Tries once more to delete what stops have left over. The writer's lock must be held.
+    pub(super) async fn retry_leftovers(&self, flows: &Flows) -> Result<()> {
+        let leftovers = self.config.values(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
+        let owned = owned_queues(&flows.records, "");
+        for (name, text) in leftovers {
+            let Ok(record) = serde_json::from_str::<QueueRecord>(&text) else {
+                tracing::warn!(queue = name, "record of a leftover queue is not readable");
+                continue;
+            };
+            let is_owned = owned.contains(&(record.topic.as_str(), record.subscription.as_str()));
+            if is_owned || self.delete_queue(&record).await.is_ok() {
+                let batch = weir_config::Batch::new().delete(LEFTOVER_TYPE, &name);
+                self.config.apply(batch).await.map_err(FlowError::config("deleting the record of a leftover queue"))?;
+                tracing::info!(queue = name, "leftover queue is gone");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the queues of a plan; those that are there are none the worse for it.
+    pub(super) async fn create_queues(&self, queues: &[QueueRecord]) -> Result<()> {
+        let made: Vec<_> = queues.iter().map(|record| self.create_queue(record)).collect();
+        stream::iter(made).buffer_unordered(CONCURRENT_COUNT).try_collect().await
+    }
+
+    async fn create_queue(&self, record: &QueueRecord) -> Result<()> {
+        let spec = spec_of(record).map_err(FlowError::name("the name of a queue"))?;
+        self.backend.create_queue(&spec).await.map_err(FlowError::broker(format!("making the queue {}", spec.queue)))
+    }
+
+    /// Makes the missing queues of running flows.
+    pub(super) async fn ensure_queues(&self, flows: &BTreeMap<String, FlowRecord>) {
+        let mut ensured = Vec::new();
+        for (id, flow) in flows.iter().filter(|(_, flow)| flow.status.is_none()) {
+            let queues = flow.plan.iter().flat_map(|plan| &plan.queues);
+            ensured.extend(queues.map(|queue| self.ensure_queue(id, queue)));
+        }
+        stream::iter(ensured).buffer_unordered(CONCURRENT_COUNT).collect::<()>().await;
+    }
+
+    async fn ensure_queue(&self, flow: &str, record: &QueueRecord) {
+        let Ok(spec) = spec_of(record) else { return };
+        if let Err(error) = self.backend.ensure_queue(&spec).await {
+            tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow is not ensured");
+        }
+    }
+}
+
+fn is_exit(record: &QueueRecord) -> bool {
+    record.drop_oldest_above_bytes.is_some()
+}
+
+fn not_deleted(error: &PubsubError) -> NotDeleted {
+    if is_unanswered(error) { NotDeleted::Unanswered(error.to_string()) } else { NotDeleted::Answered(error.to_string()) }
+}

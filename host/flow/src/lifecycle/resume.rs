@@ -1,0 +1,64 @@
+//! Going on with what was left between, when the service starts and from time to time.
+
+use futures_util::{StreamExt, stream};
+
+use super::Lifecycle;
+use super::queues::CONCURRENT_COUNT;
+use crate::error::{FlowError, Result, chain};
+use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
+
+impl Lifecycle {
+    /// Ensures the queues of all running flows. Returns the ids of flows that are between two states.
+    pub(crate) async fn ensure(&self) -> Result<Vec<String>> {
+        let _writer = self.writer.lock().await;
+        let flows = self.load_flows().await?;
+        self.ensure_queues(&flows.records).await;
+        Ok(flows.records.into_iter().filter(|(_, flow)| flow.status.is_some()).map(|(id, _)| id).collect())
+    }
+
+    /// The same, then finishes or undoes those that nobody is at, and deletes what stops have left over.
+    pub(crate) async fn resume(&self) {
+        let between = match self.ensure().await {
+            Ok(between) => between,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "flows cannot be looked through");
+                return;
+            }
+        };
+        let finished: Vec<_> = between.into_iter().map(|id| self.finish(id)).collect();
+        stream::iter(finished).buffer_unordered(CONCURRENT_COUNT).collect::<()>().await;
+        if let Err(error) = self.leftovers().await {
+            tracing::warn!(error = %chain(&error), "leftover queues cannot be looked through");
+        }
+    }
+
+    /// Finishes or undoes one flow, unless somebody is at it.
+    async fn finish(&self, id: String) {
+        let Some(_flow) = self.flows.try_lock(&id) else { return };
+        if let Err(error) = self.go_on(&id).await {
+            tracing::warn!(flow = id, error = %chain(&error), "flow is still between two states");
+        }
+    }
+
+    /// The status is read anew: since it was seen, the operation that was at it may have ended.
+    async fn go_on(&self, id: &str) -> Result<()> {
+        let text = self.config.get_one(FLOW_TYPE, id).await.map_err(FlowError::config("reading the flow"))?;
+        let record = text.and_then(|text| serde_json::from_str::<FlowRecord>(&text).ok());
+        match record.and_then(|record| record.status) {
+            Some(FlowStatus::Starting) => self.finish_start(id).await,
+            Some(FlowStatus::Stopping) => {
+                self.stop_locked(id).await?;
+                tracing::info!(flow = id, "stop of a flow finished");
+                Ok(())
+            }
+            // Only a later Weir changes running flows; it knows how to go on.
+            Some(FlowStatus::Updating) | None => Ok(()),
+        }
+    }
+
+    async fn leftovers(&self) -> Result<()> {
+        let _writer = self.writer.lock().await;
+        let flows = self.load_flows().await?;
+        self.retry_leftovers(&flows).await
+    }
+}

@@ -1,0 +1,155 @@
+//! Starting a flow, so that it is there whole or leaves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::{Batch, ConfigError};
+
+use super::Lifecycle;
+use super::queues::queue_of;
+use super::world::{Entries, Flows, json};
+use crate::error::{FlowError, Result, chain};
+use crate::parameters::resolve;
+use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, World, affected_entries, owned_queues, plan_finish, plan_start};
+use crate::protocol::{FLOW_TYPE, FlowRecord, LEFTOVER_TYPE};
+
+/// What to start.
+pub(crate) struct Start {
+    pub(crate) flow: FlowIdentity,
+    pub(crate) parameters: BTreeMap<String, serde_json::Value>,
+    pub(crate) drop_exits: bool,
+}
+
+/// How far a start came before it failed.
+enum Failed {
+    /// Nothing was changed.
+    Before(FlowError),
+    /// The record is there, and perhaps more.
+    Halfway(FlowError),
+}
+
+impl Lifecycle {
+    /// Starts a flow. Returns what was assumed, for people.
+    pub(crate) async fn start(&self, start: Start) -> Result<Vec<String>> {
+        let id = start.flow.id.clone();
+        let _flow = self.flows.lock(&id).await;
+        match self.try_start(start).await {
+            Ok(notes) => {
+                tracing::info!(flow = id, "flow started");
+                Ok(notes)
+            }
+            Err(Failed::Before(error)) => Err(error),
+            Err(Failed::Halfway(error)) => {
+                tracing::warn!(flow = id, error = %chain(&error), "start of a flow failed and is undone");
+                self.undo(&id).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back what a start has done. What cannot be taken back now is found again by its record.
+    pub(super) async fn undo(&self, id: &str) {
+        if let Err(error) = self.stop_locked(id).await {
+            tracing::warn!(flow = id, error = %chain(&error), "start of a flow is not undone yet");
+        }
+    }
+
+    async fn try_start(&self, start: Start) -> Result<Vec<String>, Failed> {
+        let _writer = self.writer.lock().await;
+        let id = start.flow.id.clone();
+        let (plan, flows, entries) = self.plan(start).await.map_err(Failed::Before)?;
+        let starting = self.write_starting(&id, &plan, &flows).await.map_err(Failed::Before)?;
+        self.make(&id, &plan, &entries, starting).await.map_err(Failed::Halfway)?;
+        Ok(plan.notes)
+    }
+
+    async fn plan(&self, start: Start) -> Result<(Plan, Flows, Entries)> {
+        let id = start.flow.id.clone();
+        let flows = self.load_flows().await?;
+        if flows.texts.contains_key(&id) {
+            return Err(FlowError::FlowExists { id });
+        }
+        let blueprint = self.load_blueprint(&start.flow.blueprint).await?;
+        let types = self.load_parameter_types(&blueprint).await?;
+        let draft = Draft::new(start.flow, &blueprint, resolve(&blueprint, &start.parameters, &types)?)?;
+        let (world, entries) = self.load_world(&draft, &flows).await?;
+        let exits = if start.drop_exits { Exits::Drop } else { self.kept_exits() };
+        let plan = plan_start(&draft, &world, exits)?;
+        Ok((plan, flows, entries))
+    }
+
+    /// Announces the start in config, with all that is needed to finish or undo it. Returns the text that stands there.
+    async fn write_starting(&self, id: &str, plan: &Plan, flows: &Flows) -> Result<String> {
+        let leftovers = self.delete_leftovers_of(plan, flows).await?;
+        let owned = owned_queues(&flows.records, id);
+        let mut found = BTreeSet::new();
+        for (at, record) in plan.queues.iter().enumerate() {
+            let is_others = owned.contains(&(record.topic.as_str(), record.subscription.as_str()));
+            let Ok(queue) = queue_of(record) else { continue };
+            if !is_others && self.backend.queue_exists(&queue).await.map_err(FlowError::broker("looking for the flow's queues"))? {
+                found.insert(at);
+            }
+        }
+        let text = json(&plan.starting_record(&found));
+        let mut batch = Batch::new().put(FLOW_TYPE, id, &text).only_if(FLOW_TYPE, id, None);
+        for name in leftovers {
+            batch = batch.delete(LEFTOVER_TYPE, name);
+        }
+        match self.config.apply(batch).await {
+            Ok(()) => Ok(text),
+            Err(ConfigError::Conflict { .. }) => Err(FlowError::FlowExists { id: id.to_owned() }),
+            Err(error) => Err(FlowError::config("writing the record of the flow")(error)),
+        }
+    }
+
+    /// Makes queues, entries and the record without status: the last two in one step, so that nobody sees one without the other.
+    async fn make(&self, id: &str, plan: &Plan, entries: &Entries, starting: String) -> Result<()> {
+        self.create_queues(&plan.queues).await?;
+        let batch = Batch::new().put(FLOW_TYPE, id, json(&plan.record)).only_if(FLOW_TYPE, id, Some(starting));
+        let changed = plan.entries.iter().chain(&plan.rewritten);
+        let batch = changed.fold(batch, |batch, (key, entry)| put_entry(batch, key, &json(entry), entries));
+        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))
+    }
+
+    /// Goes on with a start that was cut off; one that cannot be finished is undone. The flow's lock must be held.
+    pub(super) async fn finish_start(&self, id: &str) -> Result<()> {
+        match self.try_finish_start(id).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => {
+                tracing::warn!(flow = id, error = %chain(&error), "start of a flow cannot be finished and is undone");
+                self.stop_locked(id).await.map(|_| ())
+            }
+        }
+    }
+
+    async fn try_finish_start(&self, id: &str) -> Result<()> {
+        let _writer = self.writer.lock().await;
+        let flows = self.load_flows().await?;
+        let (Some(record), Some(text)) = (flows.records.get(id), flows.texts.get(id)) else { return Ok(()) };
+        let entries = self.load_entries(keys_of_interest(id, record, &flows)).await?;
+        let world = World { flows: flows.records.clone(), entries: entries.whole.clone(), ..World::default() };
+        let plan = plan_finish(id, record, &world)?;
+        self.make(id, &plan, &entries, text.clone()).await?;
+        tracing::info!(flow = id, "start of a flow finished");
+        Ok(())
+    }
+}
+
+/// Adds an entry to a batch, unless it stands there already, on condition that what stands there is still what was read.
+fn put_entry(batch: Batch, key: &EntryKey, text: &str, entries: &Entries) -> Batch {
+    let at = key.config_key();
+    match entries.texts.get(key) {
+        Some(there) if there == text => batch.only_if(at.config_type, at.key, Some(there.clone())),
+        Some(there) => batch.put(at.config_type.clone(), at.key.clone(), text).only_if(at.config_type, at.key, Some(there.clone())),
+        None => batch.put(at.config_type, at.key, text),
+    }
+}
+
+/// The entries that starting or stopping a flow may change.
+pub(super) fn keys_of_interest(id: &str, record: &FlowRecord, flows: &Flows) -> BTreeSet<EntryKey> {
+    let Some(plan) = &record.plan else { return BTreeSet::new() };
+    let topics = plan.queues.iter().map(|queue| queue.topic.clone()).collect();
+    let mut keys = affected_entries(id, &flows.records, &topics);
+    keys.extend(plan.entries.iter().map(|entry| EntryKey { processor: entry.processor.clone(), variant: entry.variant.clone() }));
+    keys
+}

@@ -1,0 +1,94 @@
+//! Stopping a flow in two phases: its entries go first, so that its processors leave; then its queues; last its record.
+
+use weir_config::Batch;
+
+use super::Lifecycle;
+use super::queues::name_of;
+use super::start::keys_of_interest;
+use super::world::{Entries, json};
+use crate::error::{FlowError, Result};
+use crate::plan::{EntryKey, Release, World, release};
+use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
+
+/// A flow whose entries are gone.
+struct Stopping {
+    /// What stands in config.
+    text: String,
+    /// The queues that were its own alone when its entries went.
+    queues: Vec<QueueRecord>,
+}
+
+impl Lifecycle {
+    /// Stops a flow in any status. Returns what could not be deleted yet, for people.
+    pub(crate) async fn stop(&self, id: &str) -> Result<Vec<String>> {
+        let _flow = self.flows.lock(id).await;
+        let notes = self.stop_locked(id).await?;
+        tracing::info!(flow = id, "flow stopped");
+        Ok(notes)
+    }
+
+    /// The same; the flow's lock must be held.
+    pub(super) async fn stop_locked(&self, id: &str) -> Result<Vec<String>> {
+        let stopping = self.delete_entries(id).await?;
+        self.wait_for_processors(id, &stopping.queues).await?;
+        let leftover = self.delete_queues(id, stopping.queues).await?;
+        let mut batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(stopping.text));
+        let mut notes = Vec::new();
+        for (queue, reason) in &leftover {
+            let name = name_of(queue);
+            tracing::error!(flow = id, queue = name, reason, "queue of a stopped flow is left over");
+            notes.push(format!("queue {name} is still there and is deleted later: {reason}"));
+            batch = batch.put(LEFTOVER_TYPE, name, json(queue));
+        }
+        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
+        Ok(notes)
+    }
+
+    /// Marks the flow as stopping and deletes the entries that no other flow uses, in one step.
+    async fn delete_entries(&self, id: &str) -> Result<Stopping> {
+        let _writer = self.writer.lock().await;
+        let flows = self.load_flows().await?;
+        let (Some(record), Some(before)) = (flows.records.get(id), flows.texts.get(id)) else {
+            return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(id) });
+        };
+        let plan = record.plan.clone().unwrap_or_default();
+        let entries = self.load_entries(keys_of_interest(id, record, &flows)).await?;
+        let world = World { flows: flows.records.clone(), entries: entries.whole.clone(), ..World::default() };
+        let release = release(id, &plan, &world);
+        let mut batch = release_entries(Batch::new(), &release, &plan, &entries);
+        let mut text = before.clone();
+        if record.status != Some(FlowStatus::Stopping) {
+            text = json(&FlowRecord { status: Some(FlowStatus::Stopping), ..record.clone() });
+            batch = batch.put(FLOW_TYPE, id, &text);
+        }
+        if !batch.is_empty() {
+            let batch = batch.only_if(FLOW_TYPE, id, Some(before.clone()));
+            self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))?;
+        }
+        Ok(Stopping { text, queues: release.queues.into_iter().filter(|queue| !queue.found).collect() })
+    }
+}
+
+/// Adds what becomes of the entries to the batch.
+fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRecord, entries: &Entries) -> Batch {
+    for key in release.entries.iter().filter(|key| is_ours(key, plan, entries)) {
+        let at = key.config_key();
+        batch = batch.delete(at.config_type, at.key);
+    }
+    for (key, entry) in &release.rewritten {
+        let at = key.config_key();
+        let before = entries.texts.get(key).cloned();
+        batch = batch.put(at.config_type.clone(), at.key.clone(), json(entry)).only_if(at.config_type, at.key, before);
+    }
+    batch
+}
+
+/// Whether an entry is the flow's to delete. Of a flow that was only starting, what stands there may be older than the start.
+fn is_ours(key: &EntryKey, plan: &PlanRecord, entries: &Entries) -> bool {
+    let record = plan.entries.iter().find(|record| record.processor == key.processor && record.variant == key.variant);
+    match (record.and_then(|record| record.entry.as_ref()), entries.whole.get(key)) {
+        (Some(written), Some(there)) => written.topics == there.topics && written.parameters == there.parameters,
+        (_, None) => false,
+        (None, Some(_)) => true,
+    }
+}

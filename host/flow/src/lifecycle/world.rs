@@ -1,0 +1,179 @@
+//! Reading what plans are made against.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::protocol::{Key, Value};
+use weir_config::records::{COMPONENT_TYPE, Descriptor, Entry, entry_type, processor_of_entry_type};
+use weir_config::{Batch, ConfigError};
+
+use super::Lifecycle;
+use crate::blueprint::Blueprint;
+use crate::error::{FlowError, Result, chain};
+use crate::parameters::{ParameterType, Resolved};
+use crate::plan::{Draft, EntryKey, FlowIdentity, World, adopt, adopt_without_blueprint, affected_entries, wanted_components};
+use crate::protocol::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, FlowRecord, PARAMETER_TYPE, PlanRecord};
+
+/// All flows, and the texts that stand in config for conditions on them.
+pub(super) struct Flows {
+    pub(super) records: BTreeMap<String, FlowRecord>,
+    pub(super) texts: BTreeMap<String, String>,
+}
+
+/// Entries, and the texts that stand in config for conditions on them.
+#[derive(Default)]
+pub(super) struct Entries {
+    pub(super) whole: BTreeMap<EntryKey, Entry>,
+    pub(super) texts: BTreeMap<EntryKey, String>,
+}
+
+impl EntryKey {
+    /// Where it stands in config.
+    pub(super) fn config_key(&self) -> Key {
+        Key { config_type: entry_type(&self.processor), key: self.variant.clone() }
+    }
+}
+
+impl Lifecycle {
+    /// All flows. Those that another service started get their plans here, when they are first seen. The writer's lock must be held.
+    pub(super) async fn load_flows(&self) -> Result<Flows> {
+        let texts = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
+        let mut flows = Flows { records: BTreeMap::new(), texts };
+        for id in flows.texts.keys().cloned().collect::<Vec<_>>() {
+            let record = match serde_json::from_str::<FlowRecord>(&flows.texts[&id]) {
+                Ok(record) if record.plan.is_some() => record,
+                Ok(record) => self.adopt(&id, record, &mut flows).await?,
+                Err(error) => {
+                    tracing::warn!(flow = id, %error, "record of a flow is not readable");
+                    FlowRecord { plan: Some(self.adopt_by_entries(&id).await?), ..FlowRecord::default() }
+                }
+            };
+            flows.records.insert(id, record);
+        }
+        Ok(flows)
+    }
+
+    /// Gives a foreign flow's record its plan and stores it.
+    async fn adopt(&self, id: &str, mut record: FlowRecord, flows: &mut Flows) -> Result<FlowRecord> {
+        let plan = match self.plan_of_foreign(id, &record).await {
+            Ok(plan) => plan,
+            Err(error) if error.is_passing() => return Err(error),
+            Err(error) => {
+                tracing::warn!(flow = id, error = %chain(&error), "foreign flow is planned by its entries, since its blueprint is not usable");
+                self.adopt_by_entries(id).await?
+            }
+        };
+        record.plan = Some(plan);
+        let (before, text) = (flows.texts[id].clone(), json(&record));
+        match self.config.apply(Batch::new().put(FLOW_TYPE, id, &text).only_if(FLOW_TYPE, id, Some(before))).await {
+            Ok(()) => drop(flows.texts.insert(id.to_owned(), text)),
+            // Its own service is at it: it is planned again when it is seen next.
+            Err(ConfigError::Conflict { .. }) => {}
+            Err(error) => return Err(FlowError::config("storing the plan of a foreign flow")(error)),
+        }
+        Ok(record)
+    }
+
+    async fn plan_of_foreign(&self, id: &str, record: &FlowRecord) -> Result<PlanRecord> {
+        let blueprint = self.load_blueprint(&record.blueprint_name).await?;
+        let flow = FlowIdentity { id: id.to_owned(), blueprint: record.blueprint_name.clone(), description: record.description.clone() };
+        let draft = Draft::new(flow, &blueprint, Resolved { values: record.parameters.clone(), notes: Vec::new() })?;
+        adopt(&draft, &self.load_descriptors(&draft).await?, self.kept_exits())
+    }
+
+    async fn adopt_by_entries(&self, id: &str) -> Result<PlanRecord> {
+        let everything = self.config.everything().await.map_err(FlowError::config("reading the entries"))?.value;
+        let mut entries = BTreeMap::new();
+        for (config_type, values) in everything {
+            let Some(processor) = processor_of_entry_type(&config_type) else { continue };
+            if let Some(entry) = values.get(id).and_then(|text| serde_json::from_str::<Entry>(text).ok()) {
+                entries.insert(EntryKey { processor: processor.to_owned(), variant: id.to_owned() }, entry);
+            }
+        }
+        Ok(adopt_without_blueprint(id, &entries))
+    }
+
+    pub(super) async fn load_blueprint(&self, name: &str) -> Result<Blueprint> {
+        let text = self.config.get_one(BLUEPRINT_TYPE, name).await.map_err(FlowError::config("reading the blueprint"))?;
+        let text = text.ok_or_else(|| FlowError::UnknownBlueprint { name: crate::blueprint::shown(name) })?;
+        Ok(Blueprint::parse(&text)?)
+    }
+
+    pub(super) async fn load_parameter_types(&self, blueprint: &Blueprint) -> Result<BTreeMap<String, ParameterType>> {
+        let keys = blueprint.parameter_types().into_iter().map(|name| key(PARAMETER_TYPE, name)).collect();
+        let mut types = BTreeMap::new();
+        for (Key { key: name, .. }, text) in self.load("reading the parameter types", keys).await? {
+            types.insert(name.clone(), ParameterType::parse(&name, &text)?);
+        }
+        Ok(types)
+    }
+
+    async fn load_descriptors(&self, draft: &Draft) -> Result<BTreeMap<String, Descriptor>> {
+        let processors: BTreeSet<&str> = draft.processors.iter().map(|processor| processor.key.processor.as_str()).collect();
+        let keys = processors.into_iter().map(|name| key(DESCRIPTOR_TYPE, name)).collect();
+        let mut descriptors = BTreeMap::new();
+        for (Key { config_type, key }, text) in self.load("reading the descriptors", keys).await? {
+            let descriptor = Descriptor::parse(text.as_bytes());
+            let descriptor = descriptor.map_err(|error| unreadable(config_type, &key, &error))?;
+            descriptors.insert(key, descriptor);
+        }
+        Ok(descriptors)
+    }
+
+    pub(super) async fn load_entries(&self, keys: BTreeSet<EntryKey>) -> Result<Entries> {
+        let keys = keys.iter().map(EntryKey::config_key).collect();
+        let mut entries = Entries::default();
+        for (Key { config_type, key }, text) in self.load("reading the entries", keys).await? {
+            let entry = serde_json::from_str(&text).map_err(|error| unreadable(config_type.clone(), &key, &error))?;
+            let processor = processor_of_entry_type(&config_type).unwrap_or_default().to_owned();
+            let key = EntryKey { processor, variant: key };
+            entries.whole.insert(key.clone(), entry);
+            entries.texts.insert(key, text);
+        }
+        Ok(entries)
+    }
+
+    /// Everything that planning the start of a draft looks at, with the texts of its entries.
+    pub(super) async fn load_world(&self, draft: &Draft, flows: &Flows) -> Result<(World, Entries)> {
+        let topics = draft.processors.iter().flat_map(|processor| processor.topics.values()).map(ToString::to_string).collect();
+        let mut wanted = affected_entries(&draft.id, &flows.records, &topics);
+        wanted.extend(draft.processors.iter().map(|processor| processor.key.clone()));
+        let entries = self.load_entries(wanted).await?;
+        let deployed = self.config.list(COMPONENT_TYPE).await.map_err(FlowError::config("reading the deployments"))?.value;
+        let mut world = World {
+            flows: flows.records.clone(),
+            deployed: deployed.into_iter().collect(),
+            components: BTreeMap::new(),
+            descriptors: self.load_descriptors(draft).await?,
+            entries: entries.whole.clone(),
+        };
+        let keys = wanted_components(draft, &world)?.iter().map(|name| key(COMPONENT_TYPE, name)).collect();
+        for (Key { config_type, key }, text) in self.load("reading the deployments", keys).await? {
+            let record = serde_json::from_str(&text).map_err(|error| unreadable(config_type, &key, &error))?;
+            world.components.insert(key, record);
+        }
+        Ok((world, entries))
+    }
+
+    /// The values of keys that are there.
+    async fn load(&self, action: &str, keys: Vec<Key>) -> Result<Vec<(Key, String)>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let values = self.config.get(&keys).await.map_err(FlowError::config(action))?.value;
+        let there = |Value { config_type, key, value }| value.map(|text| (Key { config_type, key }, text));
+        Ok(values.into_iter().filter_map(there).collect())
+    }
+}
+
+fn key(config_type: &str, key: &str) -> Key {
+    Key { config_type: config_type.to_owned(), key: key.to_owned() }
+}
+
+fn unreadable(config_type: String, key: &str, error: &dyn std::error::Error) -> FlowError {
+    FlowError::Unreadable { config_type, key: crate::blueprint::shown(key), problem: format!("{}; mend or delete it", chain(error)) }
+}
+
+/// A record as config holds it.
+pub(super) fn json(record: &impl serde::Serialize) -> String {
+    serde_json::to_string(record).expect("maps with string keys and plain fields always become JSON")
+}

@@ -1,0 +1,113 @@
+//! What each operation does with a request.
+
+use weir_config::{Batch, ConfigClient};
+
+use crate::blueprint::{Blueprint, check_name, shown};
+use crate::error::{FlowError, Result, chain};
+use crate::lifecycle::{Lifecycle, Start};
+use crate::plan::FlowIdentity;
+use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
+
+/// Notes in one answer, at most: what people read.
+const MAX_NOTES_COUNT: usize = 50;
+
+/// Does what a request asks for. Errors are part of the answer.
+pub(crate) async fn perform(lifecycle: &Lifecycle, config: &ConfigClient, request: Request) -> Response {
+    match dispatch(lifecycle, config, request).await {
+        Ok(response) => response,
+        Err(error @ FlowError::BadOperation { .. }) => Response::of_error(BAD_OPERATION, error.to_string()),
+        Err(error) => Response::of_error(FLOW_ERROR, chain(&error)),
+    }
+}
+
+async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, request: Request) -> Result<Response> {
+    match request.operation.as_deref().unwrap_or_default() {
+        "list-blueprints" => list_blueprints(config).await,
+        "get-blueprint" => get_blueprint(config, request).await,
+        "put-blueprint" => put_blueprint(config, request).await,
+        "delete-blueprint" => delete_blueprint(config, request).await,
+        "list-flows" => list_flows(config).await,
+        "get-flow" => get_flow(config, request).await,
+        "start-flow" => start_flow(lifecycle, request).await,
+        "stop-flow" => stop_flow(lifecycle, request).await,
+        other => Err(FlowError::BadOperation { operation: shown(other) }),
+    }
+}
+
+/// A field that must be there and not empty.
+fn required(field: &'static str, what: &str, value: Option<String>) -> Result<String> {
+    value.filter(|text| !text.is_empty()).ok_or_else(|| FlowError::Request { field, problem: format!("no {what}: give one") })
+}
+
+/// The same, fit for a new name.
+fn new_name(field: &'static str, what: &str, value: Option<String>) -> Result<String> {
+    let name = required(field, what, value)?;
+    check_name(&name).map_err(|problem| FlowError::Request { field, problem: format!("`{}`: {problem}", shown(&name)) })?;
+    Ok(name)
+}
+
+async fn list_blueprints(config: &ConfigClient) -> Result<Response> {
+    let names = config.list(BLUEPRINT_TYPE).await.map_err(FlowError::config("reading the blueprints"))?.value;
+    Ok(Response { blueprint_names: names, ..Response::default() })
+}
+
+async fn get_blueprint(config: &ConfigClient, request: Request) -> Result<Response> {
+    let name = required("blueprint_name", "blueprint name", request.blueprint_name)?;
+    let definition = config.get_one(BLUEPRINT_TYPE, &name).await.map_err(FlowError::config("reading the blueprint"))?;
+    Ok(Response { blueprint_definition: definition, ..Response::default() })
+}
+
+async fn put_blueprint(config: &ConfigClient, request: Request) -> Result<Response> {
+    let name = new_name("blueprint_name", "blueprint name", request.blueprint_name)?;
+    let definition = required("blueprint_definition", "blueprint", request.blueprint_definition)?;
+    Blueprint::parse(&definition)?;
+    let batch = Batch::new().put(BLUEPRINT_TYPE, name, definition);
+    config.apply(batch).await.map_err(FlowError::config("writing the blueprint"))?;
+    Ok(Response::default())
+}
+
+async fn delete_blueprint(config: &ConfigClient, request: Request) -> Result<Response> {
+    let name = required("blueprint_name", "blueprint name", request.blueprint_name)?;
+    let batch = Batch::new().delete(BLUEPRINT_TYPE, name);
+    config.apply(batch).await.map_err(FlowError::config("deleting the blueprint"))?;
+    Ok(Response::default())
+}
+
+async fn list_flows(config: &ConfigClient) -> Result<Response> {
+    let ids = config.list(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
+    Ok(Response { flow_ids: ids, ..Response::default() })
+}
+
+async fn get_flow(config: &ConfigClient, request: Request) -> Result<Response> {
+    let id = required("flow_id", "flow id", request.flow_id)?;
+    let text = config.get_one(FLOW_TYPE, &id).await.map_err(FlowError::config("reading the flow"))?;
+    let text = text.ok_or_else(|| FlowError::UnknownFlow { id: shown(&id) })?;
+    let record = serde_json::from_str::<FlowRecord>(&text).unwrap_or_default();
+    Ok(Response { flow: Some(text), description: Some(record.description), parameters: record.parameters, ..Response::default() })
+}
+
+async fn start_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
+    let blueprint = required("blueprint_name", "blueprint name", request.blueprint_name)?;
+    let id = new_name("flow_id", "flow id", request.flow_id)?;
+    let description = request
+        .description
+        .ok_or_else(|| FlowError::Request { field: "description", problem: "is null: give a text, which may be empty".to_owned() })?;
+    let flow = FlowIdentity { id, blueprint, description };
+    let parameters = request.parameters.unwrap_or_default();
+    let notes = lifecycle.start(Start { flow, parameters, drop_exits: request.drop_exits }).await?;
+    Ok(Response { notes: cut(notes), ..Response::default() })
+}
+
+async fn stop_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
+    let id = required("flow_id", "flow id", request.flow_id)?;
+    Ok(Response { notes: cut(lifecycle.stop(&id).await?), ..Response::default() })
+}
+
+fn cut(mut notes: Vec<String>) -> Vec<String> {
+    if notes.len() > MAX_NOTES_COUNT {
+        let more = notes.len() - MAX_NOTES_COUNT;
+        notes.truncate(MAX_NOTES_COUNT);
+        notes.push(format!("and {more} more"));
+    }
+    notes
+}

@@ -1,0 +1,230 @@
+//! The flow service: takes requests from its queue, each in a task of its own, and answers them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use weir_config::ConfigClient;
+use weir_pubsub::{
+    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
+};
+
+use crate::error::{FlowError, Result, chain};
+use crate::lifecycle::Lifecycle;
+use crate::operations::perform;
+use crate::protocol::{FLOW_ERROR, Request, Response};
+use crate::settings::FlowSettings;
+use crate::topics::FlowTopics;
+
+/// Waits between tries to get the queue back after it was lost, or to reach the config service.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long operations may go on when the service is told to stop. What is cut off is taken up again by its record.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The running service. Dropping it ends it at once; what was begun is taken up by the next one.
+pub struct FlowService {
+    token: CancellationToken,
+    cut_off: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl FlowService {
+    /// Starts the service: makes its queue and the dead-letter queue, ensures the queues of running flows, and takes its queue for itself
+    /// alone. It answers when this returns; it waits for the config service.
+    ///
+    /// # Errors
+    /// [`FlowError::Held`] when another service has the queue, [`FlowError::Name`] for a topicspace that cannot be one,
+    /// [`FlowError::Broker`].
+    pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, topicspace: &str, settings: FlowSettings) -> Result<Self> {
+        let topics = FlowTopics::of(topicspace)?;
+        let (token, cut_off) = (CancellationToken::new(), CancellationToken::new());
+        let resume_every = settings.resume_every;
+        let lifecycle = Lifecycle::new(backend.clone(), config.clone(), settings, token.clone());
+        let service = Service {
+            backend,
+            config,
+            lifecycle: Arc::new(lifecycle),
+            topics,
+            resume_every,
+            tracker: TaskTracker::new(),
+            token: token.clone(),
+            cut_off: cut_off.clone(),
+        };
+        let session = service.begin().await?;
+        let task = tokio::spawn(service.run(session));
+        Ok(FlowService { token, cut_off, task: Some(task) })
+    }
+
+    /// Ends the service: no new requests, then up to 5 s for those that are under way. What is cut off goes on at the next start.
+    pub async fn stop(mut self) {
+        self.token.cancel();
+        let Some(task) = self.task.take() else { return };
+        if let Err(error) = task.await {
+            tracing::error!(%error, "flow service failed");
+        }
+    }
+
+    /// Whether it still works. It ends by itself only by a fault of its own, which an operator must see.
+    pub fn is_running(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
+    }
+}
+
+impl Drop for FlowService {
+    fn drop(&mut self) {
+        self.token.cancel();
+        if self.task.is_some() {
+            self.cut_off.cancel();
+        }
+    }
+}
+
+/// What the service's task owns.
+struct Service {
+    backend: Arc<dyn Backend>,
+    config: ConfigClient,
+    lifecycle: Arc<Lifecycle>,
+    topics: FlowTopics,
+    resume_every: Duration,
+    tracker: TaskTracker,
+    token: CancellationToken,
+    cut_off: CancellationToken,
+}
+
+/// The service while its consumer lives.
+struct Session {
+    requests: Box<dyn Consumer>,
+    answers: Arc<dyn Producer>,
+}
+
+impl Service {
+    /// Its own queues first, then those of running flows, then it consumes.
+    async fn begin(&self) -> Result<Session> {
+        let requests = &self.topics.requests;
+        let specs = [QueueSpec::new(requests.clone()), QueueSpec::new(self.topics.dead_letters.clone())];
+        for spec in specs {
+            self.backend.ensure_queue(&spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))?;
+        }
+        self.ensure_flows().await;
+        let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+        let consumer = self.backend.consumer(requests.topic(), requests.subscription(), options).await.map_err(held)?;
+        let answers = self.backend.producer(&self.topics.response).await.map_err(FlowError::broker("answering requests for flows"))?;
+        Ok(Session { requests: consumer, answers: answers.into() })
+    }
+
+    /// Waits for the config service; other faults are for later rounds.
+    async fn ensure_flows(&self) {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        while let Err(error) = self.lifecycle.ensure().await {
+            tracing::warn!(error = %chain(&error), "queues of running flows cannot be ensured");
+            if !error.is_passing() {
+                return;
+            }
+            let wait = backoff.next_wait(&mut rand::rng());
+            if self.token.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn run(self, mut session: Session) {
+        let mut ticks = tokio::time::interval(self.resume_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while let Err(error) = self.work(&session, &mut ticks).await {
+            tracing::warn!(error = %chain(&error), "flow service lost its queue");
+            let Some(next) = self.token.run_until_cancelled(self.begin_again()).await else { break };
+            tracing::info!("flow service has its queue again");
+            ticks.reset_immediately();
+            session = next;
+        }
+        drop(session);
+        self.tracker.close();
+        if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
+            tracing::warn!(operations_count = self.tracker.len(), "operations on flows are cut off and go on at the next start");
+            self.cut_off.cancel();
+            self.tracker.wait().await;
+        }
+    }
+
+    async fn begin_again(&self) -> Session {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let wait = backoff.next_wait(&mut rand::rng());
+            tokio::time::sleep(wait).await;
+            match self.begin().await {
+                Ok(session) => return session,
+                Err(error) => tracing::warn!(error = %chain(&error), "flow service cannot get its queue back"),
+            }
+        }
+    }
+
+    /// Takes requests until it is told to end (`Ok`) or the broker fails it. How many are under way at once is bounded by the
+    /// consumer's window.
+    async fn work(&self, session: &Session, ticks: &mut Interval) -> Result<(), PubsubError> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.token.cancelled() => return Ok(()),
+                _ = ticks.tick() => {
+                    let lifecycle = self.lifecycle.clone();
+                    self.spawn(async move { lifecycle.resume().await });
+                }
+                received = session.requests.receive() => match received {
+                    Ok(delivery) => self.take(delivery, &session.answers),
+                    Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "requests for flows were missed"),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let cut_off = self.cut_off.clone();
+        self.tracker.spawn(async move {
+            cut_off.run_until_cancelled(work).await;
+        });
+    }
+
+    fn take(&self, delivery: Delivery, answers: &Arc<dyn Producer>) {
+        let (backend, answers, lifecycle, config) = (self.backend.clone(), answers.clone(), self.lifecycle.clone(), self.config.clone());
+        self.spawn(async move {
+            match delivery.message.properties.get(CORRELATION_ID) {
+                Some(id) => {
+                    let response = match serde_json::from_slice::<Request>(&delivery.message.body) {
+                        Ok(request) => perform(&lifecycle, &config, request).await,
+                        Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
+                    };
+                    answer(&*answers, id, &response).await;
+                }
+                None => tracing::warn!(message_id = ?delivery.message.id, "request for flows without id dropped"),
+            }
+            if let Err(error) = backend.settle(&delivery.receipt, Vec::new()).await {
+                tracing::warn!(error = %chain(&error), "request for flows is not settled");
+            }
+        });
+    }
+}
+
+/// Sends an answer; one that is too large becomes an error that says so.
+async fn answer(answers: &dyn Producer, id: &str, response: &Response) {
+    let body = |response: &Response| serde_json::to_vec(response).expect("plain fields always become JSON");
+    let mut published = answers.publish(Message::new(body(response)).with(CORRELATION_ID, id)).await;
+    if let Err(error @ PubsubError::TooLarge { .. }) = &published {
+        let refusal = Response::of_error(FLOW_ERROR, format!("the answer cannot be sent: {error}"));
+        published = answers.publish(Message::new(body(&refusal)).with(CORRELATION_ID, id)).await;
+    }
+    if let Err(error) = published {
+        tracing::warn!(error = %chain(&error), "answer to a request for flows is not sent");
+    }
+}
+
+fn held(error: PubsubError) -> FlowError {
+    match error {
+        PubsubError::QueueHeld { queue } => FlowError::Held { queue: queue.to_string() },
+        source => FlowError::Broker { action: "taking the queue of requests for flows".to_owned(), source },
+    }
+}
