@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The config service, its store and client, and the follower.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod client;
+mod fake;
+mod faulty;
+mod follower;
+mod follower_faults;
+mod follower_handlers;
+mod hostile;
+mod service;
+mod store;
+mod support;

@@ -71,28 +71,32 @@ struct Session {
     notifies: Box<dyn Producer>,
 }
 
-async fn run(backend: Arc<dyn Backend>, topics: ConfigTopics, store: Store, mut session: Session, token: CancellationToken) {
-    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    loop {
-        let Err(error) = session.work(&token).await else { break };
+async fn run(backend: Arc<dyn Backend>, topics: ConfigTopics, store: Store, session: Session, token: CancellationToken) {
+    serve(&backend, &topics, &store, session, &token).await;
+    store.close().await;
+}
+
+async fn serve(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store, mut session: Session, token: &CancellationToken) {
+    while let Err(error) = session.work(token).await {
         tracing::warn!(error = %chain(&error), "config service lost its queue");
-        let again = async {
-            loop {
-                let wait = backoff.next_wait(&mut rand::rng());
-                tokio::time::sleep(wait).await;
-                match Session::begin(&backend, &topics, &store).await {
-                    Ok(session) => return session,
-                    Err(error) => tracing::warn!(error = %chain(&error), "config service cannot get its queue back"),
-                }
-            }
-        };
-        let Some(next) = token.run_until_cancelled(again).await else { break };
+        // What is left of the lost consumer would hold the queue against its successor.
+        drop(session);
+        let Some(next) = token.run_until_cancelled(begin_again(backend, topics, store)).await else { return };
         tracing::info!("config service has its queue again");
-        backoff.reset();
         session = next;
     }
-    drop(session);
-    store.close().await;
+}
+
+async fn begin_again(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store) -> Session {
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    loop {
+        let wait = backoff.next_wait(&mut rand::rng());
+        tokio::time::sleep(wait).await;
+        match Session::begin(backend, topics, store).await {
+            Ok(session) => return session,
+            Err(error) => tracing::warn!(error = %chain(&error), "config service cannot get its queue back"),
+        }
+    }
 }
 
 impl Session {

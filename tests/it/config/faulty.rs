@@ -1,0 +1,154 @@
+//! A broker whose subscriptions can be cut and counted.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast;
+use weir_pubsub::{
+    Backend, Browsed, Class, Consumer, ConsumerOptions, Delivery, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec,
+    QueueStats, Receipt, Result, Settled, Subscription, Topic,
+};
+
+/// What happens to all subscriptions to notifies, or to all consumers of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    NotifiesLagged,
+    NotifiesCut,
+    RequestsCut,
+}
+
+/// Passes everything on to another broker.
+pub(super) struct Faulty {
+    inner: Arc<dyn Backend>,
+    faults: broadcast::Sender<Fault>,
+    /// Subscriptions to answers that live.
+    answers_count: Arc<AtomicUsize>,
+}
+
+impl Faulty {
+    pub(super) fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Faulty { inner, faults: broadcast::channel(16).0, answers_count: Arc::default() })
+    }
+
+    pub(super) fn fault(&self, fault: Fault) {
+        self.faults.send(fault).expect("somebody is subscribed");
+    }
+
+    pub(super) fn answers_count(&self) -> usize {
+        self.answers_count.load(Ordering::SeqCst)
+    }
+}
+
+struct FaultyConsumer {
+    inner: Box<dyn Consumer>,
+    class: Class,
+    faults: tokio::sync::Mutex<broadcast::Receiver<Fault>>,
+    counted: Option<Arc<AtomicUsize>>,
+}
+
+impl FaultyConsumer {
+    async fn next_fault(&self) -> PubsubError {
+        let mut faults = self.faults.lock().await;
+        loop {
+            let Ok(fault) = faults.recv().await else { std::future::pending().await };
+            match (self.class, fault) {
+                (Class::Notify, Fault::NotifiesLagged) => return PubsubError::Lagged { missed_count: 3 },
+                (Class::Notify, Fault::NotifiesCut) | (Class::Request, Fault::RequestsCut) => {
+                    return PubsubError::Unavailable { reason: "cut".to_owned() };
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Consumer for FaultyConsumer {
+    async fn receive(&self) -> Result<Delivery> {
+        tokio::select! {
+            biased;
+            fault = self.next_fault() => Err(fault),
+            delivery = self.inner.receive() => delivery,
+        }
+    }
+
+    fn set_window(&self, window: NonZeroU32) {
+        self.inner.set_window(window);
+    }
+}
+
+impl Drop for FaultyConsumer {
+    fn drop(&mut self) {
+        if let Some(count) = &self.counted {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Faulty {
+    fn limits(&self) -> &Limits {
+        self.inner.limits()
+    }
+
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.inner.create_queue(spec).await
+    }
+
+    async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.inner.ensure_queue(spec).await
+    }
+
+    async fn delete_queue(&self, queue: &Queue) -> Result<()> {
+        self.inner.delete_queue(queue).await
+    }
+
+    async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
+        self.inner.queue_exists(queue).await
+    }
+
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        self.inner.stats(queue).await
+    }
+
+    async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
+        self.inner.producer(topic).await
+    }
+
+    async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+        let faults = tokio::sync::Mutex::new(self.faults.subscribe());
+        let inner = self.inner.consumer(topic, subscription, options).await?;
+        let counted = (topic.class() == Class::Response).then(|| self.answers_count.clone());
+        if let Some(count) = &counted {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(Box::new(FaultyConsumer { inner, class: topic.class(), faults, counted }))
+    }
+
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
+        self.inner.settle(receipt, outputs)
+    }
+
+    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+        self.inner.give_back(receipt).await
+    }
+
+    async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+        self.inner.send_to(queue, message).await
+    }
+
+    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
+        self.inner.tap(topic, buffer_count).await
+    }
+
+    async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
+        self.inner.browse(queue, after, limit_count).await
+    }
+
+    async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
+        self.inner.take(queue, position).await
+    }
+}

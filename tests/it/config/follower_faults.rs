@@ -1,0 +1,212 @@
+//! The follower when something is missing: answers, notifies, the service, the subscription.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use weir_config::{Batch, ConfigService, Follower};
+
+use super::fake::{Fake, Instead, notify, notify_keys};
+use super::faulty::{Fault, Faulty};
+use super::support::{Bench, recorder, run, soon};
+
+#[tokio::test]
+async fn start_up_retries_until_the_service_is_there() {
+    let bench = Bench::new();
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.on(["a"], handler));
+    let mut status = running.handle.status();
+    let told = soon(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap().clone();
+    assert_eq!(told.version, 0);
+    let _service = bench.service().await;
+    seen.next().await;
+    let told = soon(status.wait_for(|status| status.version > 0 && status.fetch_error.is_none())).await.unwrap().clone();
+    assert!(told.handler_errors.is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_fetch_is_retried_and_loses_no_change() {
+    let bench = Bench::new();
+    for failure in [Instead::Fail, Instead::Silence, Instead::Nonsense] {
+        let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+        let (mut seen, handler) = recorder();
+        let follower = Follower::new(bench.backend.clone(), "tg", bench.hasty_client().await).unwrap();
+        let running = run(follower.on(["a"], handler));
+        seen.next().await;
+        running.reaches(5).await;
+        fake.requests();
+        fake.instead(failure);
+        fake.set(6, "a", "k", "a6");
+        fake.notify(notify_keys(6, &[("a", &["k"])])).await;
+        let mut status = running.handle.status();
+        let failed = soon(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap().clone();
+        assert_eq!(failed.version, 5, "the version moves only after the apply");
+        let change = seen.until("a", "k", Some("a6")).await;
+        assert_eq!(change.version, 6);
+        running.reaches(6).await;
+        soon(status.wait_for(|status| status.fetch_error.is_none())).await.unwrap();
+        assert!(fake.requests().len() >= 2);
+    }
+}
+
+#[tokio::test]
+async fn a_notify_that_arrives_while_a_fetch_fails_is_not_lost() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.on(["a", "b"], handler));
+    seen.next().await;
+    running.reaches(5).await;
+    for _ in 0..3 {
+        fake.instead(Instead::Fail);
+    }
+    fake.set(6, "a", "k", "a6");
+    fake.notify(notify(6, &["a"])).await;
+    fake.set(7, "b", "k", "b7");
+    fake.notify(notify(7, &["b"])).await;
+    let change = seen.until("b", "k", Some("b7")).await;
+    assert_eq!(change.get("a", "k"), Some("a6"));
+    running.reaches(7).await;
+}
+
+#[tokio::test]
+async fn after_a_gap_all_types_of_all_handlers_are_fetched() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
+    let running = run(bench.follower().await.on(["a"], on_a).on(["b"], on_b));
+    (a.next().await, b.next().await);
+    running.reaches(5).await;
+    fake.requests();
+    // Nobody was told of version 6.
+    fake.set(6, "b", "k", "b6");
+    fake.set(7, "a", "k", "a7");
+    fake.notify(notify_keys(7, &[("a", &["k"])])).await;
+    running.reaches(7).await;
+    assert_eq!(a.next().await.get("a", "k"), Some("a7"));
+    assert_eq!(b.next().await.get("b", "k"), Some("b6"));
+    assert_eq!(fake.requests(), ["getvalues a", "getvalues b"]);
+}
+
+#[tokio::test]
+async fn after_missed_notifies_all_types_of_all_handlers_are_fetched() {
+    for fault in [Fault::NotifiesLagged, Fault::NotifiesCut] {
+        let bench = Bench::new();
+        let faulty = Faulty::over(bench.backend.clone());
+        let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+        let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
+        let follower = Follower::new(faulty.clone(), "tg", bench.client().await).unwrap();
+        let running = run(follower.on(["a"], on_a).on(["b"], on_b));
+        (a.next().await, b.next().await);
+        running.reaches(5).await;
+        fake.set(6, "b", "k", "b6");
+        faulty.fault(fault);
+        running.reaches(6).await;
+        assert_eq!(a.next().await.version, 6, "{fault:?}");
+        assert_eq!(b.next().await.get("b", "k"), Some("b6"));
+        // It is subscribed again.
+        fake.set(7, "a", "k", "a7");
+        fake.notify(notify(7, &["a"])).await;
+        assert_eq!(a.next().await.get("a", "k"), Some("a7"));
+    }
+}
+
+#[tokio::test]
+async fn a_lower_version_in_an_answer_makes_it_fetch_everything() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
+    let running = run(bench.follower().await.on(["a"], on_a).on(["b"], on_b));
+    (a.next().await, b.next().await);
+    running.reaches(5).await;
+    fake.requests();
+    // A service whose store went back: it says 6 and answers 3.
+    fake.set(3, "a", "k", "a3");
+    fake.set(3, "b", "k", "b3");
+    fake.notify(notify(6, &["a"])).await;
+    running.reaches(3).await;
+    assert_eq!(a.next().await.get("a", "k"), Some("a3"));
+    assert_eq!(b.next().await.get("b", "k"), Some("b3"));
+    assert_eq!(fake.requests(), ["getvalues a", "getvalues a", "getvalues b"]);
+}
+
+#[tokio::test]
+async fn a_fetch_of_several_types_counts_as_its_lowest_version() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 9, &[("a", "k", "a"), ("b", "k", "b9")]).await;
+    fake.instead(Instead::Version(9));
+    fake.instead(Instead::Version(7));
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.on(["a", "b"], handler));
+    assert_eq!(seen.next().await.version, 7);
+    running.reaches(7).await;
+    fake.requests();
+    // What is known in a later version is not fetched again, the other is.
+    fake.notify(notify(8, &["a", "b"])).await;
+    fake.notify(notify(9, &["a"])).await;
+    running.reaches(9).await;
+    assert_eq!(fake.requests(), ["getvalues b"]);
+}
+
+#[tokio::test]
+async fn the_version_is_asked_for_besides() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.poll_every(Duration::from_millis(20)).on(["a"], handler));
+    seen.next().await;
+    // A change that nobody is told of, then a store that went back.
+    fake.set(6, "a", "k", "a6");
+    assert_eq!(seen.until("a", "k", Some("a6")).await.version, 6);
+    running.reaches(6).await;
+    fake.set(2, "a", "k", "a2");
+    assert_eq!(seen.until("a", "k", Some("a2")).await.version, 2);
+    running.reaches(2).await;
+    assert!(fake.requests().contains(&"get".to_owned()));
+}
+
+#[tokio::test]
+async fn notifies_that_cannot_be_read_end_nothing() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.on(["a"], handler));
+    seen.next().await;
+    running.reaches(5).await;
+    for body in ["nonsense", "[]", r#"{"version": 6, "types": null}"#, r#"{"version": -1}"#, r#"{"version": 18446744073709551615}"#] {
+        fake.notify_raw(body).await;
+    }
+    fake.set(6, "a", "k", "a6");
+    fake.notify(notify(6, &["a"])).await;
+    seen.until("a", "k", Some("a6")).await;
+    running.reaches(6).await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_real_service_is_followed() {
+    let bench = Bench::new();
+    let service = bench.service().await;
+    bench.client().await.apply(Batch::new().put("a", "k", "1")).await.unwrap();
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.on(["a"], handler));
+    let first = seen.next().await;
+    service.stop().await;
+    let store = bench.store().await;
+    let version = store.version().await.unwrap();
+    let service = ConfigService::start(bench.backend.clone(), "tg", store).await.unwrap();
+    running.reaches(version).await;
+    assert!(version > first.version);
+    assert_eq!(seen.until("a", "k", Some("1")).await.version, version);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_follower_ends_also_while_it_waits_for_the_service() {
+    let bench = Bench::new();
+    let token = CancellationToken::new();
+    let follower = bench.follower().await;
+    let mut status = follower.handle().status();
+    let task = tokio::spawn(follower.run(token.clone()));
+    soon(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap();
+    token.cancel();
+    soon(task).await.unwrap();
+}
