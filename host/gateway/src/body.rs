@@ -1,0 +1,194 @@
+//! Bodies of requests: what they may be, how large, and how long they may take.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::time::Instant;
+
+use crate::error::{GatewayError, Result};
+
+/// What is read of a refused body, so that its sender gets to read the answer instead of a broken connection.
+const DRAINED_BYTES: u64 = 256 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// The media type of a stream of JSON texts, one a line.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
+/// The media type of a request without its parameters, in lower case.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Refuses a body that is not of the media type.
+pub(crate) fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result<()> {
+    if media_type(headers) == expected { Ok(()) } else { Err(wrong_type(headers, expected)) }
+}
+
+/// Says what is taken in place of what was said.
+pub(crate) fn wrong_type(headers: &HeaderMap, expected: &'static str) -> GatewayError {
+    let actual = media_type(headers);
+    let actual = if actual.is_empty() { "of no type".to_owned() } else { actual.chars().take(80).flat_map(char::escape_default).collect() };
+    GatewayError::WrongContentType { expected, actual }
+}
+
+/// Reads a whole JSON body.
+pub(crate) async fn read_json(request: Request, limit_bytes: usize, time: Duration) -> Result<Bytes> {
+    expect_type(request.headers(), "application/json")?;
+    read(request, limit_bytes, time).await
+}
+
+/// Reads a whole body.
+pub(crate) async fn read(request: Request, limit_bytes: usize, time: Duration) -> Result<Bytes> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut stream = request.into_body().into_data_stream();
+    let too_large = announced.is_some_and(|length| length > limit_bytes as u64);
+    let read = if too_large { Ok(None) } else { collect(&mut stream, limit_bytes, time).await };
+    match read? {
+        Some(body) => Ok(body),
+        None => {
+            drain(&mut stream).await;
+            Err(GatewayError::BodyTooLarge { actual_bytes: announced, limit_bytes })
+        }
+    }
+}
+
+/// The body, or `None` when it is too large.
+async fn collect(stream: &mut BodyDataStream, limit_bytes: usize, time: Duration) -> Result<Option<Bytes>> {
+    let deadline = Instant::now() + time;
+    let mut body = BytesMut::new();
+    loop {
+        let next = tokio::time::timeout_at(deadline, stream.next()).await;
+        let next = next.map_err(|_| GatewayError::BodyBroken { problem: format!("it did not come within {} s", time.as_secs()) })?;
+        match next {
+            None => return Ok(Some(body.freeze())),
+            Some(Ok(chunk)) if body.len() + chunk.len() > limit_bytes => return Ok(None),
+            Some(Ok(chunk)) => body.extend_from_slice(&chunk),
+            Some(Err(error)) => return Err(broken(&error)),
+        }
+    }
+}
+
+fn broken(error: &axum::Error) -> GatewayError {
+    GatewayError::BodyBroken { problem: crate::error::chain(error) }
+}
+
+/// Reads and forgets what is left of a body, up to a bound.
+async fn drain(stream: &mut BodyDataStream) {
+    let all = async {
+        let mut left = DRAINED_BYTES;
+        while let Some(Ok(chunk)) = stream.next().await {
+            left = left.saturating_sub(chunk.len() as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, all).await;
+}
+
+/// A body read line by line.
+pub(crate) struct Lines {
+    stream: BodyDataStream,
+    buffer: BytesMut,
+    searched: usize,
+    number: u64,
+    limit_bytes: usize,
+    ended: bool,
+}
+
+impl Lines {
+    /// Lines of at most so many bytes.
+    pub(crate) fn new(body: Body, limit_bytes: usize) -> Self {
+        Lines { stream: body.into_data_stream(), buffer: BytesMut::new(), searched: 0, number: 0, limit_bytes, ended: false }
+    }
+
+    /// The next line that is not blank, with its number from 1 and without its end; `None` after the last one.
+    ///
+    /// # Cancel safety
+    /// No line is lost.
+    pub(crate) async fn next(&mut self) -> Result<Option<(u64, Bytes)>> {
+        loop {
+            if let Some(line) = self.split()? {
+                if !line.trim_ascii().is_empty() {
+                    return Ok(Some((self.number, line)));
+                }
+            } else if self.ended {
+                return Ok(None);
+            } else {
+                match Pin::new(&mut self.stream).next().await {
+                    Some(chunk) => self.buffer.extend_from_slice(&chunk.map_err(|error| broken(&error))?),
+                    None => self.ended = true,
+                }
+            }
+        }
+    }
+
+    fn split(&mut self) -> Result<Option<Bytes>> {
+        let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n').map(|at| self.searched + at);
+        let length = end.unwrap_or(self.buffer.len());
+        if length > self.limit_bytes {
+            let what = format!("line {}", self.number + 1);
+            let problem = format!("has more than {} bytes, the most that a message may have", self.limit_bytes);
+            return Err(GatewayError::BadField { field: what, problem });
+        }
+        let line = match end {
+            Some(end) => {
+                let line = self.buffer.split_to(end).freeze();
+                self.buffer.advance(1);
+                line
+            }
+            None if self.ended && !self.buffer.is_empty() => self.buffer.split().freeze(),
+            None => {
+                self.searched = self.buffer.len();
+                return Ok(None);
+            }
+        };
+        self.searched = 0;
+        self.number += 1;
+        Ok(Some(line))
+    }
+
+    /// Reads and forgets the rest, up to a bound.
+    pub(crate) async fn drain(mut self) {
+        if !self.ended {
+            drain(&mut self.stream).await;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    async fn lines_of(chunks: &'static [&'static str], limit_bytes: usize) -> Result<Vec<(u64, String)>> {
+        let stream = futures_util::stream::iter(chunks.iter().map(|chunk| Ok::<_, std::io::Error>(*chunk)));
+        let mut lines = Lines::new(Body::from_stream(stream), limit_bytes);
+        let mut all = Vec::new();
+        while let Some((number, line)) = lines.next().await? {
+            all.push((number, String::from_utf8(line.to_vec()).unwrap()));
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn lines_are_cut_wherever_the_chunks_are() {
+        let expected = vec![(1, "{\"a\":1}".to_owned()), (3, "2".to_owned()), (4, "3".to_owned())];
+        assert_eq!(lines_of(&["{\"a\"", ":1}\n", "\n2\n3"], 100).await.unwrap(), expected);
+        assert_eq!(lines_of(&["{\"a\":1}\n\n2\n3\n"], 100).await.unwrap(), expected);
+        assert_eq!(lines_of(&[], 100).await.unwrap(), vec![]);
+    }
+
+    #[tokio::test]
+    async fn a_line_above_the_limit_is_refused_with_its_number() {
+        let error = lines_of(&["1\n", "12345", "6789"], 8).await.unwrap_err();
+        assert_eq!(error.to_string(), "line 2: has more than 8 bytes, the most that a message may have");
+    }
+}

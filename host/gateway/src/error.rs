@@ -1,0 +1,263 @@
+//! What can go wrong between a caller and Weir, and the one place where it becomes a status and a JSON text.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use weir_config::ConfigError;
+use weir_config::records::Digest;
+use weir_pubsub::PubsubError;
+
+use crate::protocol::{ErrorAnswer, ErrorBody};
+
+/// The result of a request.
+pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// A web page sent it.
+    #[error("refused: the request carries `Origin: {origin}`, so a web page sent it; the gateway has no token that would allow it")]
+    ForeignOrigin {
+        /// The header's value.
+        origin: String,
+    },
+    /// It names another machine.
+    #[error("refused: `Host: {host}` is not this machine; use localhost, 127.0.0.1 or [::1]")]
+    ForeignHost {
+        /// The header's value.
+        host: String,
+    },
+    /// The body is said to be something else than what the path takes.
+    #[error("the body is `{actual}`; this path takes {expected}: set the header `Content-Type`")]
+    WrongContentType {
+        /// What is taken.
+        expected: &'static str,
+        /// What was said.
+        actual: String,
+    },
+    /// The body is larger than the path takes.
+    #[error("the body has {}, of at most {limit_bytes} bytes", size(*.actual_bytes))]
+    BodyTooLarge {
+        /// Its size, where it was said.
+        actual_bytes: Option<u64>,
+        /// What is taken.
+        limit_bytes: usize,
+    },
+    /// The body did not come, or ended before its end.
+    #[error("the body could not be read: {problem}")]
+    BodyBroken {
+        /// Why, for people.
+        problem: String,
+    },
+    /// Something is not JSON.
+    #[error("{what} is not JSON")]
+    NotJson {
+        /// What, for example `the body` or `line 3`.
+        what: String,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A field has a value that is not taken.
+    #[error("{field}: {problem}")]
+    BadField {
+        /// Which.
+        field: String,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// There is no such path.
+    #[error("there is no {method} {path} here; see docs/wire.md for what there is")]
+    UnknownPath {
+        /// What was asked.
+        method: String,
+        /// Where.
+        path: String,
+    },
+    /// There is no such flow.
+    #[error("there is no flow `{flow}`; {}", listed("flows", .known))]
+    UnknownFlow {
+        /// Its id.
+        flow: String,
+        /// Those that are there.
+        known: Vec<String>,
+    },
+    /// The flow has no such interface.
+    #[error("flow `{flow}` has no interface `{interface}`; {}", listed("interfaces", .known))]
+    UnknownInterface {
+        /// The flow.
+        flow: String,
+        /// What was asked for.
+        interface: String,
+        /// Those that are there.
+        known: Vec<String>,
+    },
+    /// The interface cannot do this.
+    #[error("interface `{interface}` of flow `{flow}` {problem}")]
+    WrongInterface {
+        /// The flow.
+        flow: String,
+        /// Its interface.
+        interface: String,
+        /// Why not, and what to do instead.
+        problem: String,
+    },
+    /// The file is no component that a host could run.
+    #[error("the file cannot be deployed: {problem}")]
+    BadComponent {
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// The version belongs to other bytes.
+    #[error(
+        "{key} is taken by another file ({taken}, yours is {given}): deploy yours under another version, for example {key}.1 or the next one"
+    )]
+    VersionTaken {
+        /// `NAME@VERSION`.
+        key: String,
+        /// The digest that has it.
+        taken: Digest,
+        /// The digest that wanted it.
+        given: Digest,
+    },
+    /// The store has no such component.
+    #[error("there is no component {digest} in the store; `weir deploy` brings one")]
+    UnknownComponent {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// The store of components failed.
+    #[error("the store of components failed")]
+    ComponentStore(#[source] ConfigError),
+    /// The broker refused or failed.
+    #[error("{what}")]
+    Broker {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: PubsubError,
+    },
+    /// The config service refused or failed.
+    #[error("the configuration could not be read or written")]
+    Config(#[source] ConfigError),
+    /// The request took too long.
+    #[error("not done within {limit_s} s; it may still happen")]
+    TimedOut {
+        /// How long it may take.
+        limit_s: u64,
+    },
+    /// The gateway is ending.
+    #[error("Weir is shutting down")]
+    ShuttingDown,
+    /// Something that must not happen did.
+    #[error("{what} failed inside of Weir; the log says more")]
+    Broken {
+        /// What.
+        what: &'static str,
+    },
+}
+
+fn size(actual_bytes: Option<u64>) -> String {
+    actual_bytes.map_or_else(|| "more".to_owned(), |bytes| format!("{bytes} bytes"))
+}
+
+fn listed(what: &str, names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    match names.len() {
+        0 => format!("there are no {what}"),
+        count if count > SHOWN => format!("there are {count} {what}, among them {}", names[..SHOWN].join(", ")),
+        _ => format!("{what}: {}", names.join(", ")),
+    }
+}
+
+impl GatewayError {
+    /// An error of the broker with what was tried.
+    pub(crate) fn broker(what: impl Into<String>) -> impl FnOnce(PubsubError) -> Self {
+        let what = what.into();
+        move |source| GatewayError::Broker { what, source }
+    }
+
+    /// The HTTP status and the error's type for programs.
+    pub fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            GatewayError::ForeignOrigin { .. } | GatewayError::ForeignHost { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            GatewayError::WrongContentType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-content-type"),
+            GatewayError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            GatewayError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, "body-broken"),
+            GatewayError::NotJson { .. } => (StatusCode::BAD_REQUEST, "not-json"),
+            GatewayError::BadField { .. } => (StatusCode::BAD_REQUEST, "bad-request"),
+            GatewayError::UnknownPath { .. }
+            | GatewayError::UnknownFlow { .. }
+            | GatewayError::UnknownInterface { .. }
+            | GatewayError::UnknownComponent { .. } => (StatusCode::NOT_FOUND, "not-found"),
+            GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
+            GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),
+            GatewayError::VersionTaken { .. } => (StatusCode::CONFLICT, "conflict"),
+            GatewayError::Broker { source, .. } => kind_of_broker(source),
+            GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
+            GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
+            GatewayError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            GatewayError::ComponentStore(_) | GatewayError::Broken { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// The error as it is told to callers: its type, and its message with all causes.
+    pub fn to_body(&self) -> ErrorBody {
+        ErrorBody { kind: self.kind().1.to_owned(), message: chain(self) }
+    }
+}
+
+fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
+    match error {
+        PubsubError::QueueNotFound { .. } => (StatusCode::NOT_FOUND, "queue-not-found"),
+        PubsubError::QueueHeld { .. } => (StatusCode::CONFLICT, "queue-held"),
+        PubsubError::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue-full"),
+        PubsubError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+        PubsubError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
+        PubsubError::OutcomeUnknown { .. } => (StatusCode::BAD_GATEWAY, "outcome-unknown"),
+        PubsubError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl IntoResponse for GatewayError {
+    fn into_response(self) -> Response {
+        let status = self.kind().0;
+        if status.is_server_error() {
+            tracing::warn!(error = %chain(&self), status = status.as_u16(), "request failed");
+        }
+        (status, Json(ErrorAnswer { error: self.to_body() })).into_response()
+    }
+}
+
+/// An error on one of the paths that Weir shares with others: there every error is an answer of status 200.
+pub(crate) struct SharedPathError(GatewayError);
+
+impl<E: Into<GatewayError>> From<E> for SharedPathError {
+    fn from(error: E) -> Self {
+        SharedPathError(error.into())
+    }
+}
+
+impl IntoResponse for SharedPathError {
+    fn into_response(self) -> Response {
+        if self.0.kind().0.is_server_error() {
+            tracing::warn!(error = %chain(&self.0), "request failed");
+        }
+        Json(ErrorAnswer { error: self.0.to_body() }).into_response()
+    }
+}

@@ -1,0 +1,144 @@
+//! What the configuration says about flows: who takes part in them, and which queues they use.
+
+use std::collections::BTreeMap;
+
+use weir_config::ConfigClient;
+use weir_config::records::{Entry, entry_type};
+use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, Interface};
+use weir_pubsub::{Backend, PubsubError, Queue};
+
+use crate::error::{GatewayError, Result};
+use crate::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary};
+
+/// All flows as the configuration has them, with its version. A record that cannot be read is left out and logged.
+pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<String, FlowRecord>)> {
+    let values = config.values(FLOW_TYPE).await.map_err(GatewayError::Config)?;
+    let read = |(id, text): (String, String)| match serde_json::from_str(&text) {
+        Ok(record) => Some((id, record)),
+        Err(error) => {
+            tracing::warn!(flow = %id, %error, "unreadable flow record left out");
+            None
+        }
+    };
+    Ok((values.version, values.value.into_iter().filter_map(read).collect()))
+}
+
+/// Flows as people want to see them.
+pub(crate) async fn summaries(config: &ConfigClient, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<FlowSummary>> {
+    let mut entries = BTreeMap::new();
+    let named = records.values().filter_map(|record| record.plan.as_ref()).flat_map(|plan| &plan.entries);
+    let mut processors: Vec<&str> = named.map(|entry| entry.processor.as_str()).collect();
+    processors.sort_unstable();
+    processors.dedup();
+    for processor in processors {
+        let values = config.values(&entry_type(processor)).await.map_err(GatewayError::Config)?.value;
+        let read = |(variant, text): (String, String)| Some(((processor.to_owned(), variant), serde_json::from_str::<Entry>(&text).ok()?));
+        entries.extend(values.into_iter().filter_map(read));
+    }
+    Ok(records.iter().map(|(id, record)| summary(id, record, &entries)).collect())
+}
+
+fn summary(id: &str, record: &FlowRecord, entries: &BTreeMap<(String, String), Entry>) -> FlowSummary {
+    let processor = |processor: &str, variant: &str| FlowProcessor {
+        processor: processor.to_owned(),
+        variant: variant.to_owned(),
+        component: entries.get(&(processor.to_owned(), variant.to_owned())).and_then(|entry| entry.component.clone()),
+    };
+    let kind = |interface: &Interface| match interface {
+        Interface::Flow { .. } => InterfaceKind::Flow,
+        Interface::Service { .. } => InterfaceKind::Request,
+    };
+    let status = match record.status {
+        None => "running",
+        Some(FlowStatus::Starting) => "starting",
+        Some(FlowStatus::Updating) => "updating",
+        Some(FlowStatus::Stopping) => "stopping",
+    };
+    FlowSummary {
+        id: id.to_owned(),
+        blueprint: record.blueprint_name.clone(),
+        description: record.description.clone(),
+        status: status.to_owned(),
+        parameters: record.parameters.clone(),
+        interfaces: record.interfaces.iter().map(|(name, interface)| (name.clone(), kind(interface))).collect(),
+        processors: record.plan.iter().flat_map(|plan| &plan.entries).map(|entry| processor(&entry.processor, &entry.variant)).collect(),
+    }
+}
+
+/// The queues of all flows, each once.
+pub(crate) fn queues(records: &BTreeMap<String, FlowRecord>) -> Vec<QueueSummary> {
+    let mut queues: BTreeMap<(String, String), QueueSummary> = BTreeMap::new();
+    for (id, record) in records {
+        for queue in record.plan.iter().flat_map(|plan| &plan.queues) {
+            let exit = record.interfaces.keys().find(|name| queue.subscription == format!("gateway--{id}--{name}"));
+            let found = queues.entry((queue.topic.clone(), queue.subscription.clone()));
+            let found = found.or_insert_with(|| QueueSummary::unknown(&queue.topic, &queue.subscription));
+            found.flows.push(id.clone());
+            found.exit = found.exit.take().or_else(|| exit.cloned());
+        }
+    }
+    queues.into_values().collect()
+}
+
+impl QueueSummary {
+    /// A queue of which only the name is known.
+    pub(crate) fn unknown(topic: &str, subscription: &str) -> Self {
+        QueueSummary {
+            topic: topic.to_owned(),
+            subscription: subscription.to_owned(),
+            flows: Vec::new(),
+            exit: None,
+            depth_count: None,
+            unsettled_count: 0,
+            size_bytes: 0,
+            consumer_count: 0,
+            dropped_count: 0,
+        }
+    }
+
+    /// Asks the broker what is in it.
+    pub(crate) async fn look(&mut self, backend: &dyn Backend) -> Result<()> {
+        let (Ok(topic), Ok(subscription)) = (self.topic.parse(), self.subscription.parse()) else { return Ok(()) };
+        let Ok(queue) = Queue::new(topic, subscription) else { return Ok(()) };
+        match backend.stats(&queue).await {
+            Ok(stats) => {
+                self.depth_count = Some(stats.depth_count);
+                self.unsettled_count = stats.unsettled_count;
+                self.size_bytes = stats.size_bytes;
+                self.consumer_count = stats.consumer_count;
+                self.dropped_count = stats.dropped_count;
+                Ok(())
+            }
+            Err(PubsubError::QueueNotFound { .. }) => Ok(()),
+            Err(error) => Err(GatewayError::broker(format!("queue {queue} cannot be looked at"))(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_queue_is_listed_once_with_all_its_flows() {
+        let record = |id: &str| -> FlowRecord {
+            let text = format!(
+                r#"{{"blueprint-name": "b", "interfaces": {{"out": {{"flow": "flow:tg:out:{id}"}}}}, "plan": {{"queues": [
+                {{"topic": "flow:tg:shared", "subscription": "p--b--input"}}, {{"topic": "flow:tg:out:{id}", "subscription": "gateway--{id}--out"}}]}}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let records = BTreeMap::from([("one".to_owned(), record("one")), ("two".to_owned(), record("two"))]);
+        let queues = queues(&records);
+        let shown: Vec<_> = queues.iter().map(|q| (q.topic.as_str(), q.flows.join(","), q.exit.as_deref())).collect();
+        assert_eq!(
+            shown,
+            [
+                ("flow:tg:out:one", "one".to_owned(), Some("out")),
+                ("flow:tg:out:two", "two".to_owned(), Some("out")),
+                ("flow:tg:shared", "one,two".to_owned(), None)
+            ]
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use weir_config::records::{ComponentRecord, STATUS_TOPIC_NAME};
+use weir_config::{ComponentFolder, ConfigClient};
+use weir_pubsub::{Backend, Class, Consumer, ConsumerOptions, Subscription, Topic};
+
+use crate::error::{GatewayError, Result};
+use crate::hosts::Hosts;
+use crate::services::Services;
+use crate::settings::GatewaySettings;
+
+/// Checks the bytes of a component without running it: the record to keep, or what is wrong and how to mend it.
+pub type Inspect = Arc<dyn Fn(&[u8]) -> Result<ComponentRecord, String> + Send + Sync>;
+
+/// What a gateway is made of.
+pub struct GatewayParts {
+    /// The broker.
+    pub backend: Arc<dyn Backend>,
+    /// To read flows and components and to record deployments.
+    pub config: ConfigClient,
+    /// Where the bytes of components are.
+    pub components: ComponentFolder,
+    /// How components are checked.
+    pub inspect: Inspect,
+    /// The topicspace that is served.
+    pub topicspace: String,
+    /// Bounds.
+    pub settings: GatewaySettings,
+}
+
+/// The state behind every route.
+pub(crate) struct Gateway {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) config: ConfigClient,
+    pub(crate) components: ComponentFolder,
+    pub(crate) inspect: Inspect,
+    pub(crate) topicspace: String,
+    pub(crate) settings: GatewaySettings,
+    pub(crate) services: Services,
+    pub(crate) hosts: Hosts,
+    /// What the gateway's own subscriptions are called.
+    pub(crate) subscription: Subscription,
+    /// Cancelled when the gateway ends: streams end then.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// The state as handlers get it.
+pub(crate) type Shared = Arc<Gateway>;
+
+impl Gateway {
+    /// Connects to the services and binds to the hosts' reports.
+    pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Box<dyn Consumer>)> {
+        let GatewayParts { backend, config, components, inspect, topicspace, settings } = parts;
+        let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
+        let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
+        let topic = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME)
+            .map_err(|error| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() })?;
+        let reports = backend
+            .consumer(&topic, &subscription, ConsumerOptions::default())
+            .await
+            .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
+        let hosts = Hosts::default();
+        let gateway = Gateway { backend, config, components, inspect, topicspace, settings, services, hosts, subscription, stopping };
+        Ok((Arc::new(gateway), reports))
+    }
+}

@@ -1,0 +1,100 @@
+//! What the hosts say of themselves: the newest report of each, kept by a task that listens.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_config::records::HostStatus;
+use weir_pubsub::{Consumer, PubsubError};
+
+use crate::protocol::HostReport;
+
+/// A host that said nothing for so long is gone: it speaks every 5 s.
+const GONE_AFTER: Duration = Duration::from_secs(20);
+/// Hosts that are remembered; beyond it the one that was silent longest is forgotten.
+const MAX_HOSTS_COUNT: usize = 1000;
+
+/// The newest report of each host.
+#[derive(Default)]
+pub(crate) struct Hosts {
+    reports: Mutex<BTreeMap<String, (Instant, HostStatus)>>,
+}
+
+impl Hosts {
+    /// The hosts that are there.
+    pub(crate) fn current(&self) -> Vec<HostReport> {
+        let now = Instant::now();
+        let mut reports = self.lock();
+        reports.retain(|_, (at, _)| now.duration_since(*at) < GONE_AFTER);
+        let report = |(at, status): &(Instant, HostStatus)| HostReport {
+            age_ms: now.duration_since(*at).as_millis() as u64,
+            status: status.clone(),
+        };
+        reports.values().map(report).collect()
+    }
+
+    /// Listens until the token is cancelled or the broker is closed.
+    pub(crate) async fn listen(&self, reports: Box<dyn Consumer>, token: CancellationToken) {
+        loop {
+            let next = tokio::select! {
+                () = token.cancelled() => return,
+                next = reports.receive() => next,
+            };
+            match next {
+                Ok(delivery) => self.take(&delivery.message.body),
+                Err(PubsubError::Lagged { .. }) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "listening to hosts ended");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&self, body: &[u8]) {
+        let status: HostStatus = match serde_json::from_slice(body) {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::debug!(%error, "unreadable host report ignored");
+                return;
+            }
+        };
+        let mut reports = self.lock();
+        reports.insert(status.host.clone(), (Instant::now(), status));
+        if reports.len() > MAX_HOSTS_COUNT {
+            let oldest = reports.iter().min_by_key(|(_, (at, _))| *at).map(|(host, _)| host.clone());
+            oldest.and_then(|host| reports.remove(&host));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, HostStatus)>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn report(host: &str, config_version: u64) -> Vec<u8> {
+        let status = HostStatus { host: host.into(), version: "0".into(), started_ms: 0, time_ms: 0, config_version, processors: vec![] };
+        serde_json::to_vec(&status).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_report_of_each_host_counts_until_it_is_silent() {
+        let hosts = Hosts::default();
+        hosts.take(&report("a", 1));
+        hosts.take(&report("b", 1));
+        hosts.take(b"nonsense");
+        tokio::time::advance(Duration::from_secs(15)).await;
+        hosts.take(&report("a", 2));
+        let versions = |hosts: &Hosts| hosts.current().iter().map(|h| (h.status.host.clone(), h.status.config_version)).collect::<Vec<_>>();
+        assert_eq!(versions(&hosts), [("a".into(), 2), ("b".into(), 1)]);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(versions(&hosts), [("a".into(), 2)]);
+    }
+}

@@ -1,0 +1,90 @@
+//! Messages as lines of JSON: `{"id", "properties", "body"}`. A body that is no JSON is given as `text`, and one that is no UTF-8
+//! either as `base64`, in place of `body`.
+
+use serde::de::IgnoredAny;
+use weir_pubsub::Message;
+
+/// Whether bytes are one JSON text.
+pub(crate) fn check_json(bytes: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice::<IgnoredAny>(bytes).map(|_| ())
+}
+
+/// Writes a message with its line end.
+pub(crate) fn write(message: &Message, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":");
+    match message.id {
+        Some(id) => write_text(&id.to_string(), out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"properties\":{");
+    for (at, (name, value)) in message.properties.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_text(name, out);
+        out.push(b':');
+        write_text(value, out);
+    }
+    out.extend_from_slice(b"},");
+    write_body(&message.body, out);
+    out.extend_from_slice(b"}\n");
+}
+
+fn write_body(body: &[u8], out: &mut Vec<u8>) {
+    if check_json(body).is_ok() {
+        out.extend_from_slice(b"\"body\":");
+        // A line end in a JSON text can only be white space between its parts.
+        out.extend(body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    } else if let Ok(text) = std::str::from_utf8(body) {
+        out.extend_from_slice(b"\"text\":");
+        write_text(text, out);
+    } else {
+        out.extend_from_slice(b"\"base64\":\"");
+        write_base64(body, out);
+        out.push(b'"');
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a text is written as JSON into memory without fail");
+}
+
+fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for group in bytes.chunks(3) {
+        let padded = [group[0], group.get(1).copied().unwrap_or(0), group.get(2).copied().unwrap_or(0)];
+        let bits = u32::from_be_bytes([0, padded[0], padded[1], padded[2]]);
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at)) as usize & 63];
+            out.push(if at <= group.len() { digit } else { b'=' });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(body: &[u8]) -> String {
+        let message = Message { id: Some(weir_pubsub::MessageId(1)), ..Message::new(body.to_vec()) }.with("a", "\"b\"");
+        let mut out = Vec::new();
+        write(&message, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_body_of_json_is_given_as_it_is_on_one_line() {
+        assert_eq!(
+            line(b"{\n \"x\": 1.00}"),
+            "{\"id\":\"00000000000000000000000000000001\",\"properties\":{\"a\":\"\\\"b\\\"\"},\"body\":{  \"x\": 1.00}}\n"
+        );
+    }
+
+    #[test]
+    fn other_bodies_are_given_as_text_or_base64() {
+        assert!(line(b"plain\ntext").ends_with(",\"text\":\"plain\\ntext\"}\n"));
+        for (bytes, text) in [(&b"\xff"[..], "/w=="), (b"\xff\xfe", "//4="), (b"\xff\xfe\xfd", "//79"), (b"\xffabc", "/2FiYw==")] {
+            assert!(line(bytes).ends_with(&format!(",\"base64\":\"{text}\"}}\n")), "{text}");
+        }
+    }
+}

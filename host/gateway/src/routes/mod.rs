@@ -1,0 +1,12 @@
+//! One file per resource. A path is added by a function here and a line in [`crate::router`].
+
+pub(crate) mod components;
+pub(crate) mod dead_letters;
+pub(crate) mod exits;
+pub(crate) mod health;
+pub(crate) mod import;
+pub(crate) mod interface;
+pub(crate) mod queues;
+pub(crate) mod services;
+pub(crate) mod status;
+pub(crate) mod taps;

@@ -1,0 +1,29 @@
+//! `GET /api/v1/weir/queues`: the queues of flows and the dead letters, with what is in them.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use weir_flow::protocol::FlowRecord;
+
+use super::dead_letters::{self, DEAD_LETTERS_SUBSCRIPTION};
+use crate::error::Result;
+use crate::flows;
+use crate::gateway::{Gateway, Shared};
+use crate::protocol::{QueueSummary, Queues};
+
+/// All queues.
+pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Queues>> {
+    let (_, records) = flows::records(&gateway.config).await?;
+    Ok(Json(Queues { queues: with_depths(&gateway, &records).await? }))
+}
+
+/// The queues of these flows and the dead letters.
+pub(crate) async fn with_depths(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
+    let mut queues = flows::queues(records);
+    queues.push(QueueSummary::unknown(&dead_letters::topic_name(gateway), DEAD_LETTERS_SUBSCRIPTION));
+    for queue in &mut queues {
+        queue.look(&*gateway.backend).await?;
+    }
+    Ok(queues)
+}

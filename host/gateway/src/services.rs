@@ -1,0 +1,53 @@
+//! The two services, as whoever speaks their own language reaches them: a request out, its answer back, nothing read or changed between.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_config::protocol::CONFIG_TOPIC_NAME;
+use weir_flow::protocol::FLOW_TOPIC_NAME;
+use weir_pubsub::{Backend, Class, Message, Requester, Subscription, Topic};
+
+use crate::error::{GatewayError, Result};
+use crate::translate;
+
+/// Connections to both services.
+pub(crate) struct Services {
+    config: Requester,
+    flow: Requester,
+    time: Duration,
+}
+
+impl Services {
+    pub(crate) async fn connect(backend: &dyn Backend, topicspace: &str, time: Duration) -> Result<Self> {
+        let config = connect(backend, topicspace, CONFIG_TOPIC_NAME).await?;
+        let flow = connect(backend, topicspace, FLOW_TOPIC_NAME).await?;
+        Ok(Services { config, flow, time })
+    }
+
+    /// Asks the config service.
+    pub(crate) async fn ask_config(&self, body: &[u8]) -> Result<Bytes> {
+        ask(&self.config, "the config service", body, self.time).await
+    }
+
+    /// Asks the flow service.
+    pub(crate) async fn ask_flow(&self, body: &[u8]) -> Result<Bytes> {
+        ask(&self.flow, "the flow service", body, self.time).await
+    }
+}
+
+async fn connect(backend: &dyn Backend, topicspace: &str, name: &str) -> Result<Requester> {
+    let topic = |class| {
+        Topic::new(class, topicspace, name)
+            .map_err(|error| GatewayError::BadField { field: "topicspace".into(), problem: error.to_string() })
+    };
+    let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
+    Requester::connect(backend, &topic(Class::Request)?, &topic(Class::Response)?, &subscription)
+        .await
+        .map_err(GatewayError::broker(format!("the gateway could not connect to the {name} service")))
+}
+
+async fn ask(service: &Requester, name: &str, body: &[u8], time: Duration) -> Result<Bytes> {
+    let request = Message::new(translate::request(body)?);
+    let answer = service.request(request, time).await.map_err(GatewayError::broker(format!("{name} could not be asked")))?;
+    translate::answer(&answer.body)
+}

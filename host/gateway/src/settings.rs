@@ -1,0 +1,33 @@
+//! The gateway's bounds, each with its reason.
+
+use std::time::Duration;
+
+/// Bounds on what callers may send and how long they may wait.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    /// A JSON body, or a list of messages in one body. Above a message's own limit (4 MiB), so that a list of messages fits.
+    pub max_body_bytes: usize,
+    /// An uploaded component. Those of languages that bring their interpreter have 20 to 40 MiB.
+    pub max_component_bytes: usize,
+    /// How long a body may take to arrive: an upload over a slow line, not a connection that does nothing.
+    pub body_time: Duration,
+    /// How long the config and flow services may take: a flow's stop tries for 10 s to delete a queue, and may wait its turn.
+    pub service_time: Duration,
+    /// How long the answer of a request interface may take: a processor's own limit is 60 s, and several may stand in a row.
+    pub interface_time: Duration,
+    /// How long an import waits for room in a full queue before it gives up.
+    pub full_time: Duration,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        GatewaySettings {
+            max_body_bytes: 16 << 20,
+            max_component_bytes: 64 << 20,
+            body_time: Duration::from_secs(60),
+            service_time: Duration::from_secs(120),
+            interface_time: Duration::from_secs(300),
+            full_time: Duration::from_secs(60),
+        }
+    }
+}
