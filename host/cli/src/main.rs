@@ -1,2 +1,95 @@
-//! Placeholder.
-fn main() {}
+//! The binary `weir`: every role of a running Weir, and the command line that speaks to one.
+
+mod args;
+mod client;
+mod commands;
+mod folder;
+mod output;
+mod problem;
+mod serve;
+mod shutdown;
+
+use std::io::{ErrorKind, IsTerminal};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Arguments, Command};
+use client::Client;
+use commands::{Session, up::Ended};
+use output::Format;
+use problem::Exit;
+
+/// What is logged unless `WEIR_LOG` says otherwise: what changes in Weir, and what is amiss elsewhere.
+const LOGGED: &str = "warn,weir=info,weir_pubsub=info,weir_config=info,weir_flow=info,weir_runtime=info,weir_gateway=info";
+/// What a second signal ends `weir up` with: 128 and the number of SIGINT, as shells have it.
+const LEFT_AT_ONCE: u8 = 130;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let shown = error.print();
+            // Where the terminal is closed there is nobody to tell.
+            drop(shown);
+            return if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS };
+        }
+    };
+    let json = arguments.json;
+    match start(arguments) {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(problem::report(&error, json)),
+    }
+}
+
+fn start(arguments: Arguments) -> Result<ExitCode> {
+    log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
+    let outcome = runtime.block_on(run(arguments));
+    // A thread that waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let Arguments { data, gateway, json, command } = arguments;
+    let format = if json { Format::Json } else { Format::Text };
+    let command = match command {
+        Command::Up(up) => {
+            let ended = commands::up::run(&data, format, up).await?;
+            return Ok(match ended {
+                Ended::Gracefully => ExitCode::SUCCESS,
+                Ended::AtOnce => ExitCode::from(LEFT_AT_ONCE),
+            });
+        }
+        command => command,
+    };
+    let session = Session { client: Client::find(gateway.as_deref(), &data)?, format };
+    match command {
+        Command::Up(_) => {}
+        Command::Deploy(command) => commands::deploy::run(&session, command).await?,
+        Command::Blueprint(command) => commands::blueprint::run(&session, command).await?,
+        Command::Flow(command) => commands::flow::run(&session, command).await?,
+        Command::Send(command) => commands::send::run(&session, command).await?,
+        Command::Tail(command) => commands::tail::run(&session, command).await?,
+        Command::Status => commands::status::run(&session).await?,
+        Command::DeadLetters(command) => commands::dead_letters::run(&session, command).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs go to standard error, in colour where it is a terminal.
+fn log() {
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+}
+
+/// Whether whoever read our output has gone, which is no failure: `weir tail ... | head`.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    // Only our own writing fails with an error that has nothing around it.
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,234 @@
+//! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs message processors as sandboxed WebAssembly components between durable queues.
+///
+/// `weir up` starts everything on this machine; the other commands speak to it.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 100, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Where the data is, and where the other commands find the address of a running Weir
+    #[arg(long, global = true, value_name = "DIR", env = "WEIR_DATA", default_value = DEFAULT_DATA, help_heading = "Options for every command")]
+    pub(crate) data: PathBuf,
+    /// The gateway of a running Weir, in place of the one that is noted in the data folder
+    #[arg(long, global = true, value_name = "URL", env = "WEIR_GATEWAY", help_heading = "Options for every command")]
+    pub(crate) gateway: Option<String>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true, help_heading = "Options for every command")]
+    pub(crate) json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The data folder unless another is named.
+pub(crate) const DEFAULT_DATA: &str = "./weir-data";
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 Weir refused or failed; 64 wrong usage; 65 wrong input (not JSON, not a component, too large);
+66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder cannot be used.
+
+NO_COLOR turns colours off. WEIR_LOG sets what `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start Weir on this machine: broker, services, host and gateway in one process
+    Up(Up),
+    /// Bring a component: check it, store it, and record it under a name and version
+    Deploy(Deploy),
+    /// Templates of flows
+    #[command(subcommand)]
+    Blueprint(Blueprint),
+    /// Running flows
+    #[command(subcommand)]
+    Flow(Flow),
+    /// Send messages into a flow, or one request to it
+    Send(Send),
+    /// Show the messages that pass an interface of a flow, or take those that left it
+    Tail(Tail),
+    /// Show hosts, processors, flows, queues and the last errors
+    Status,
+    /// Messages that could not be handled
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+}
+
+/// Arguments of `weir up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The address of the gateway; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT", env = "WEIR_LISTEN", default_value = "127.0.0.1:8088")]
+    pub(crate) listen: SocketAddr,
+    /// How long to finish messages in work when it is told to stop, for example 10s, 500ms or 2m
+    #[arg(long, value_name = "TIME", env = "WEIR_GRACE", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+}
+
+/// Arguments of `weir deploy`.
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// NAME@VERSION and the file. Name and version default to those in the component's descriptor
+    #[arg(num_args = 1..=2, required = true, value_names = ["NAME[@VERSION]", "FILE.wasm"])]
+    pub(crate) target_and_file: Vec<String>,
+}
+
+/// `weir blueprint ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blueprint {
+    /// Store a blueprint, in place of an older one of that name
+    Put {
+        /// Its name
+        name: String,
+        /// The file with its JSON; `-` for standard input
+        file: PathBuf,
+    },
+    /// Print a blueprint
+    Get {
+        /// Its name
+        name: String,
+    },
+    /// List the names of all blueprints
+    List,
+    /// Delete a blueprint; flows that were started from it go on
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+/// `weir flow ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Flow {
+    /// Start a flow from a blueprint
+    Start {
+        /// The blueprint's name
+        blueprint: String,
+        /// The id of the new flow
+        flow: String,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        description: String,
+        /// A parameter's value; may be repeated
+        #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
+        parameters: Vec<(String, String)>,
+    },
+    /// Stop a flow and delete its queues
+    Stop {
+        /// The flow's id
+        flow: String,
+        /// Delete the messages that are still in its queues
+        #[arg(long)]
+        discard: bool,
+    },
+    /// List all flows
+    List,
+    /// Show one flow
+    Get {
+        /// The flow's id
+        flow: String,
+    },
+}
+
+/// Arguments of `weir send`.
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// The flow's id
+    pub(crate) flow: String,
+    /// The interface's name
+    pub(crate) interface: String,
+    /// Files of JSON, each one message; a folder stands for all files in it; `-` for standard input
+    #[arg(value_name = "FILE", conflicts_with = "text")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Send {"text": TEXT}
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// Every line is a message, not every file
+    #[arg(long, conflicts_with_all = ["text", "as_text"])]
+    pub(crate) each_line: bool,
+    /// The files are plain text: send each as {"id": PATH, "title": NAME, "text": CONTENT}
+    #[arg(long, conflicts_with = "text")]
+    pub(crate) as_text: bool,
+}
+
+/// Arguments of `weir tail`.
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// The flow's id
+    pub(crate) flow: String,
+    /// The interface's name
+    pub(crate) interface: String,
+    /// Take the messages that left the flow out of the queue that keeps them, the oldest first, instead of watching what passes
+    #[arg(long)]
+    pub(crate) from_exit: bool,
+    /// End after so many messages
+    #[arg(long, short = 'n')]
+    pub(crate) count: Option<u64>,
+    /// End when no message came for so many milliseconds
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) idle_ms: Option<u64>,
+}
+
+/// `weir dead-letters ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List the oldest ones, without taking them
+    List {
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a parameter is NAME=VALUE, for example -p size=400".to_owned()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err("a time is a number with ms, s or m, for example 10s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a time is a number with ms, s or m, for example 10s".to_owned())?;
+    Ok(Duration::from_millis(number.saturating_mul(unit_ms)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "10", "s", "-1s", "1h", "99999999999999999999s"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn parameters_have_a_name() {
+        assert_eq!(parse_parameter("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(parse_parameter("=b").is_err());
+        assert!(parse_parameter("a").is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! The way to a running Weir: its gateway.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Body, Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use weir_gateway::protocol::{ErrorAnswer, ErrorBody};
+
+use crate::folder::read_note;
+use crate::problem::{Exit, Problem};
+
+/// Longer than the gateway waits for its services, so that its own error arrives.
+const ANSWER_TIME: Duration = Duration::from_secs(330);
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// A connection to the gateway.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    /// Where the address is from, for errors.
+    from: String,
+    /// How `weir up` is started on the same folder, for errors.
+    up: String,
+}
+
+impl Client {
+    /// Finds the gateway's address: as given, else as noted in the data folder.
+    pub(crate) fn find(gateway: Option<&str>, data: &Path) -> Result<Self, Problem> {
+        let up = format!("weir up{}", data_option(data));
+        let (url, from) = match gateway {
+            Some(url) => (url.trim_end_matches('/').to_owned(), "--gateway or WEIR_GATEWAY".to_owned()),
+            None => {
+                let place = data.join("gateway.json");
+                let note = read_note(data)
+                    .map_err(|error| Problem::new(Exit::Unavailable, format!("{} cannot be read", place.display())).because(error))?;
+                let note = note.ok_or_else(|| {
+                    Problem::new(Exit::Unavailable, format!("no Weir is running on the data folder {}", data.display()))
+                        .next(format!("start one: {up}; or name a running one: --data DIR or --gateway URL"))
+                })?;
+                (note.url, place.display().to_string())
+            }
+        };
+        if !url.starts_with("http://") {
+            return Err(Problem::new(Exit::Usage, format!("the gateway's address `{url}` is not of the form http://ADDRESS:PORT"))
+                .next("for example --gateway http://127.0.0.1:8088"));
+        }
+        // A proxy of the environment has no business between two processes of one machine.
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIME).build();
+        let http = http.map_err(|error| Problem::new(Exit::Failed, "the HTTP client could not be made").because(error))?;
+        Ok(Client { http, url, from, up })
+    }
+
+    /// The gateway's address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Reads a resource.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        self.answer(self.request(Method::GET, path).timeout(ANSWER_TIME)).await
+    }
+
+    /// Asks the config service, the flow service, or an interface of a flow.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: impl Into<Body>) -> Result<T, Problem> {
+        let request = self.request(Method::POST, path).timeout(ANSWER_TIME).header("content-type", "application/json");
+        self.answer(request.body(body)).await
+    }
+
+    /// Asks the flow service.
+    pub(crate) async fn ask_flow(&self, request: &Value) -> Result<Value, Problem> {
+        self.post("/api/v1/flow", request.to_string()).await
+    }
+
+    /// Sends a body of any size and media type; no limit on its time.
+    pub(crate) async fn upload(&self, path: &str, media_type: &str, body: Body) -> Result<Response, Problem> {
+        self.begin(self.request(Method::POST, path).header("content-type", media_type).body(body)).await
+    }
+
+    /// Begins to read lines of JSON; no limit on their time.
+    pub(crate) async fn lines(&self, path: &str) -> Result<Lines, Problem> {
+        let response = self.begin(self.request(Method::GET, path)).await?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        Ok(Lines { response, buffer: BytesMut::new() })
+    }
+
+    /// Reads an answer, which may be an error whatever its status.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Problem> {
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        if let Ok(ErrorAnswer { error }) = serde_json::from_slice(&body) {
+            return Err(of_answer(&error));
+        }
+        if !status.is_success() {
+            return Err(self.no_gateway(&format!("it answered with status {status}")));
+        }
+        serde_json::from_slice(&body).map_err(|error| self.no_gateway("its answer is not of the expected form").because(error))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    async fn begin(&self, request: RequestBuilder) -> Result<Response, Problem> {
+        request.send().await.map_err(|error| self.unreachable(error))
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Problem> {
+        let response = self.begin(request).await?;
+        self.read(response).await
+    }
+
+    async fn refused(&self, response: Response) -> Problem {
+        match self.read::<Value>(response).await {
+            Err(problem) => problem,
+            Ok(_) => self.no_gateway("its answer is not of the expected form"),
+        }
+    }
+
+    fn no_gateway(&self, why: &str) -> Problem {
+        Problem::new(Exit::Unavailable, format!("what answers at {} (from {}) is no gateway of this Weir: {why}", self.url, self.from))
+            .next("check the address, and that `weir` and the running Weir are of the same version")
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Problem {
+        let problem = if error.is_timeout() && !error.is_connect() {
+            Problem::new(Exit::Unavailable, format!("Weir at {} did not answer in time; what was asked may still happen", self.url))
+        } else if error.is_connect() {
+            Problem::new(Exit::Unavailable, format!("no Weir answers at {} (from {})", self.url, self.from))
+                .next(format!("start one: {}; or name a running one: --data DIR or --gateway URL", self.up))
+        } else {
+            Problem::new(Exit::Unavailable, format!("the connection to Weir at {} broke; what was asked may have happened", self.url))
+        };
+        problem.because(error.without_url())
+    }
+}
+
+/// ` --data DIR` where it is not the default.
+pub(crate) fn data_option(data: &Path) -> String {
+    if data == Path::new(crate::args::DEFAULT_DATA) { String::new() } else { format!(" --data {}", data.display()) }
+}
+
+/// A part of a path, with everything escaped that has a meaning in one.
+pub(crate) fn escaped(part: &str) -> String {
+    use std::fmt::Write;
+    part.bytes().fold(String::with_capacity(part.len()), |mut escaped, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            escaped.push(byte.into());
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+        escaped
+    })
+}
+
+/// An error of the gateway or of a service, as a problem with an exit code.
+pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
+    let exit = match error.kind.as_str() {
+        "bad-component" | "not-json" | "too-large" | "bad-request" | "wrong-content-type" => Exit::BadInput,
+        "unavailable" | "timed-out" | "queue-full" | "outcome-unknown" => Exit::Unavailable,
+        _ => Exit::Failed,
+    };
+    let problem = Problem::new(exit, error.message.clone());
+    match error.kind.as_str() {
+        "queue-full" => problem.next("wait until the flow has worked some of it off (weir status shows its queues), then send it again"),
+        "outcome-unknown" => problem.next("look with `weir status` whether it arrived before sending it again"),
+        _ => problem,
+    }
+}
+
+/// Lines of an answer.
+pub(crate) struct Lines {
+    response: Response,
+    buffer: BytesMut,
+}
+
+impl Lines {
+    /// The next line; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+                let mut line = self.buffer.split_to(searched + at + 1);
+                line.truncate(searched + at);
+                return Ok(Some(line.freeze()));
+            }
+            searched = self.buffer.len();
+            let chunk = self.response.chunk().await.map_err(|error| {
+                Problem::new(Exit::Unavailable, "the stream broke off: Weir was stopped, or the connection was lost")
+                    .because(error.without_url())
+            })?;
+            match chunk {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_paths_are_escaped() {
+        assert_eq!(escaped("a-b_1.x~"), "a-b_1.x~");
+        assert_eq!(escaped("a/b c?ä"), "a%2Fb%20c%3F%C3%A4");
+    }
+}

@@ -1,0 +1,87 @@
+//! `weir deploy`: brings a component.
+
+use std::path::Path;
+
+use anyhow::Result;
+use weir_gateway::protocol::Deployed;
+
+use super::{Session, read_input};
+use crate::args::Deploy;
+use crate::client::escaped;
+use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
+
+/// Runs the command.
+pub(crate) async fn run(session: &Session, command: Deploy) -> Result<()> {
+    let (target, file) = match command.target_and_file.as_slice() {
+        [target, file] => (Some(target.as_str()), file),
+        [file] => (None, file),
+        _ => return Err(usage("weir deploy takes a name and a file, or a file alone").into()),
+    };
+    let query = query(target)?;
+    let bytes = read_input(Path::new(file))?;
+    let response = session.client.upload(&format!("/api/v1/weir/components{query}"), "application/wasm", bytes.into()).await?;
+    let deployed: Deployed = session.client.read(response).await.map_err(|problem| match problem.exit {
+        Exit::BadInput => Problem::new(Exit::BadInput, format!("{file} was not deployed")).because(problem),
+        _ => problem,
+    })?;
+    match session.format {
+        Format::Json => output::json(&deployed)?,
+        Format::Text => print(&deployed)?,
+    }
+    Ok(())
+}
+
+fn usage(what: &str) -> Problem {
+    Problem::new(Exit::Usage, what).next("weir deploy NAME@VERSION FILE.wasm, weir deploy NAME FILE.wasm, or weir deploy FILE.wasm")
+}
+
+fn query(target: Option<&str>) -> Result<String, Problem> {
+    let Some(target) = target else { return Ok(String::new()) };
+    match target.split_once('@') {
+        None if !target.is_empty() => Ok(format!("?name={}", escaped(target))),
+        Some((name, version)) if !name.is_empty() && !version.is_empty() => {
+            Ok(format!("?name={}&version={}", escaped(name), escaped(version)))
+        }
+        _ => Err(usage(&format!("`{target}` is not of the form NAME@VERSION or NAME"))),
+    }
+}
+
+fn print(deployed: &Deployed) -> std::io::Result<()> {
+    let Deployed { name, version, record, .. } = deployed;
+    let state = if deployed.unchanged { "was deployed already" } else { "is deployed" };
+    let world = format!("weir:processor {}", record.world);
+    output::line(&format!("{name}@{version} {state}: {}, {world}, {}", output::size(record.size_bytes), record.digest))?;
+    let names = |list: Vec<&str>| if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+    let descriptor = &record.descriptor;
+    output::line(&format!("  consumes    {}", names(descriptor.consumers.iter().map(|c| c.name.as_str()).collect())))?;
+    output::line(&format!("  produces    {}", names(descriptor.producers.iter().map(|p| p.name.as_str()).collect())))?;
+    if !descriptor.parameters.is_empty() {
+        output::line(&format!("  parameters  {}", names(descriptor.parameters.iter().map(|p| p.name.as_str()).collect())))?;
+    }
+    if deployed.not_reached.is_empty() {
+        return Ok(());
+    }
+    output::line("\nThese go on with what they run, until their flow is stopped and started again:")?;
+    let row = |entry: &weir_gateway::protocol::Unreached| {
+        let runs = entry.runs.clone().unwrap_or_else(|| "a program outside of Weir".to_owned());
+        vec![format!("  {}", entry.processor), entry.variant.clone(), entry.flow.clone().unwrap_or_else(|| "shared".to_owned()), runs]
+    };
+    output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_name_with_or_without_a_version() {
+        assert_eq!(query(None).unwrap(), "");
+        assert_eq!(query(Some("splitter")).unwrap(), "?name=splitter");
+        assert_eq!(query(Some("splitter@1.0.0+b")).unwrap(), "?name=splitter&version=1.0.0%2Bb");
+        for wrong in ["", "@1", "a@"] {
+            assert_eq!(query(Some(wrong)).unwrap_err().exit, Exit::Usage, "{wrong}");
+        }
+    }
+}

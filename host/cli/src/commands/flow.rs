@@ -1,0 +1,153 @@
+//! `weir flow`: running flows.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use weir_gateway::protocol::{FlowSummary, InterfaceKind, QueueSummary, Queues, Status};
+
+use super::Session;
+use crate::args::Flow;
+use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
+
+/// Runs one of the commands.
+pub(crate) async fn run(session: &Session, command: Flow) -> Result<()> {
+    match command {
+        Flow::Start { blueprint, flow, description, parameters } => start(session, &blueprint, &flow, &description, parameters).await,
+        Flow::Stop { flow, discard } => stop(session, &flow, discard).await,
+        Flow::List => list(session).await,
+        Flow::Get { flow } => get(session, &flow).await,
+    }
+}
+
+async fn start(session: &Session, blueprint: &str, flow: &str, description: &str, parameters: Vec<(String, String)>) -> Result<()> {
+    let parameters = unique(parameters)?;
+    let request = json!({
+        "operation": "start-flow", "blueprint-name": blueprint, "flow-id": flow, "description": description, "parameters": parameters,
+    });
+    let answer = session.client.ask_flow(&request).await?;
+    let notes: Vec<&str> = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    if session.format == Format::Json {
+        return Ok(output::json(&json!({"flow": flow, "notes": notes}))?);
+    }
+    let started = find(session, flow).await?;
+    output::line(&format!("flow {flow} is started from blueprint {blueprint}"))?;
+    notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
+    print_parts(&started)?;
+    Ok(())
+}
+
+fn unique(parameters: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Problem> {
+    let mut unique = BTreeMap::new();
+    for (name, value) in parameters {
+        if unique.insert(name.clone(), value).is_some() {
+            return Err(Problem::new(Exit::Usage, format!("parameter `{name}` is given twice")).next("give each parameter once"));
+        }
+    }
+    Ok(unique)
+}
+
+async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
+    let Queues { queues } = session.client.get("/api/v1/weir/queues").await?;
+    let backlog: Vec<&QueueSummary> = queues.iter().filter(|queue| queue.flows == [flow] && queue.depth_count.unwrap_or(0) > 0).collect();
+    let count: u64 = backlog.iter().filter_map(|queue| queue.depth_count).sum();
+    if count > 0 && !discard {
+        return Err(backlog_left(flow, count, &backlog).into());
+    }
+    let answer = session.client.ask_flow(&json!({"operation": "stop-flow", "flow-id": flow})).await?;
+    let notes: Vec<&str> = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    match session.format {
+        Format::Json => output::json(&json!({"flow": flow, "discarded-count": count, "notes": notes}))?,
+        Format::Text => {
+            let discarded = if count > 0 { format!("; {} messages were discarded", output::number(count)) } else { String::new() };
+            output::line(&format!("flow {flow} is stopped{discarded}"))?;
+            notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn backlog_left(flow: &str, count: u64, backlog: &[&QueueSummary]) -> Problem {
+    let describe = |queue: &&QueueSummary| {
+        let count = output::number(queue.depth_count.unwrap_or(0));
+        match &queue.exit {
+            Some(interface) => format!("{count} at the exit `{interface}`"),
+            None => format!("{count} for {}", queue.subscription),
+        }
+    };
+    let places: Vec<String> = backlog.iter().map(describe).collect();
+    Problem::new(Exit::Failed, format!("flow `{flow}` still holds {} messages: {}", output::number(count), places.join(", "))).next(
+        format!("wait, or read exits by `weir tail {flow} INTERFACE --from-exit`; to delete the messages: weir flow stop {flow} --discard"),
+    )
+}
+
+async fn list(session: &Session) -> Result<()> {
+    let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
+    match session.format {
+        Format::Json => output::json(&flows)?,
+        Format::Text if flows.is_empty() => output::line("no flows; start one: weir flow start BLUEPRINT FLOW")?,
+        Format::Text => output::line(&table(&flows))?,
+    }
+    Ok(())
+}
+
+/// Flows as a table.
+pub(crate) fn table(flows: &[FlowSummary]) -> String {
+    let row = |flow: &FlowSummary| {
+        let interfaces: Vec<&str> = flow.interfaces.keys().map(String::as_str).collect();
+        vec![
+            output::cut(&flow.id, 20),
+            flow.status.clone(),
+            output::cut(&flow.blueprint, 20),
+            output::cut(&interfaces.join(" "), 30),
+            output::cut(&flow.description, 30),
+        ]
+    };
+    output::table(&["flow", "status", "blueprint", "interfaces", "description"], &[], flows.iter().map(row).collect())
+}
+
+async fn get(session: &Session, flow: &str) -> Result<()> {
+    if session.format == Format::Json {
+        let answer = session.client.ask_flow(&json!({"operation": "get-flow", "flow-id": flow})).await?;
+        let record = answer.get("flow").and_then(Value::as_str).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        return Ok(output::json(&record.unwrap_or(answer))?);
+    }
+    let found = find(session, flow).await?;
+    output::heading(&format!("flow {flow}, {}", found.status))?;
+    if !found.description.is_empty() {
+        output::line(&format!("  {}", output::cut(&found.description, 90)))?;
+    }
+    output::line(&format!("  blueprint   {}", found.blueprint))?;
+    print_parts(&found)?;
+    Ok(())
+}
+
+async fn find(session: &Session, flow: &str) -> Result<FlowSummary, Problem> {
+    let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
+    let known: Vec<String> = flows.iter().map(|found| found.id.clone()).collect();
+    flows.into_iter().find(|found| found.id == flow).ok_or_else(|| {
+        let known =
+            if known.is_empty() { "there are no flows".to_owned() } else { format!("flows: {}", output::cut(&known.join(", "), 200)) };
+        Problem::new(Exit::Failed, format!("there is no flow `{flow}`; {known}"))
+    })
+}
+
+fn print_parts(flow: &FlowSummary) -> std::io::Result<()> {
+    let parameters: Vec<String> = flow.parameters.iter().map(|(name, value)| format!("{name}={}", output::cut(value, 40))).collect();
+    if !parameters.is_empty() {
+        output::line(&format!("  parameters  {}", parameters.join(" ")))?;
+    }
+    for processor in &flow.processors {
+        let component = processor.component.as_ref().map_or_else(|| "a program outside of Weir".to_owned(), |component| component.key());
+        output::line(&format!("  processor   {} ({}), {component}", processor.processor, processor.variant))?;
+    }
+    for (name, kind) in &flow.interfaces {
+        let what = match kind {
+            InterfaceKind::Flow => "messages",
+            InterfaceKind::Request => "requests",
+        };
+        output::line(&format!("  interface   {name} ({what})"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! `weir send`: messages into a flow, or one request to it.
+
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::Body;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use weir_gateway::protocol::Imported;
+
+use super::{Session, check_json, read_input};
+use crate::args::Send;
+use crate::client::{escaped, of_answer};
+use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
+
+/// Pieces that are read ahead of the gateway.
+const READ_AHEAD_COUNT: usize = 64;
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Runs the command.
+pub(crate) async fn run(session: &Session, command: Send) -> Result<()> {
+    let files = inputs(&command)?;
+    match (&command.text, files.as_slice()) {
+        (Some(text), _) => one(session, &command, json!({"text": text}).to_string().into_bytes()).await,
+        (None, [file]) if !command.each_line && !command.as_text && !file.is_dir() => {
+            let bytes = read_input(file)?;
+            check_json(&bytes, &shown(file))
+                .map_err(|problem| problem.next("--each-line if every line is a message; --as-text or --text if it is plain text"))?;
+            one(session, &command, bytes).await
+        }
+        _ => many(session, &command, files).await,
+    }
+}
+
+fn inputs(command: &Send) -> Result<Vec<PathBuf>, Problem> {
+    if !command.files.is_empty() || command.text.is_some() {
+        return Ok(command.files.clone());
+    }
+    if std::io::stdin().is_terminal() {
+        return Err(Problem::new(Exit::Usage, "there is nothing to send").next("name a FILE, `-` for standard input, or --text TEXT"));
+    }
+    Ok(vec![PathBuf::from("-")])
+}
+
+fn shown(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// One message or one request.
+async fn one(session: &Session, command: &Send, body: Vec<u8>) -> Result<()> {
+    let path = format!("/api/v1/flow/{}/service/{}", escaped(&command.flow), escaped(&command.interface));
+    let answer: Value = session.client.post(&path, body).await?;
+    // A `flow` interface answers `{}`; the answer of a request is shown as it is.
+    match session.format {
+        Format::Text if answer == json!({}) => output::line("sent 1 message")?,
+        _ => output::json(&answer)?,
+    }
+    Ok(())
+}
+
+/// Any number of messages, read no faster than they are stored.
+async fn many(session: &Session, command: &Send, files: Vec<PathBuf>) -> Result<()> {
+    let (pieces, read) = mpsc::channel::<Bytes>(READ_AHEAD_COUNT);
+    let mode = Mode::of(command);
+    let reader = tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| feed(file, mode, &pieces)));
+    let body =
+        Body::wrap_stream(stream::unfold(
+            read,
+            |mut read| async move { read.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), read)) },
+        ));
+    let path = format!("/api/v1/weir/flows/{}/interfaces/{}/messages", escaped(&command.flow), escaped(&command.interface));
+    let response = session.client.upload(&path, "application/x-ndjson", body).await?;
+    let answer = read_import(session, response).await?;
+    if let Some(error) = answer.error {
+        let stored = format!("{} messages before it are stored", output::number(answer.count));
+        return Err(Problem::new(of_answer(&error).exit, format!("not everything was sent; {stored}")).because(of_answer(&error)).into());
+    }
+    // The gateway has the end of the stream, so the reader is done.
+    if let Err(Stopped::Input(problem)) = reader.await? {
+        let stored = format!("sending ended early; {} messages before it are stored", output::number(answer.count));
+        return Err(Problem::new(problem.exit, stored).because(problem).into());
+    }
+    match session.format {
+        Format::Json => output::json(&json!({"count": answer.count}))?,
+        Format::Text => output::line(&format!("sent {} messages", output::number(answer.count)))?,
+    }
+    Ok(())
+}
+
+async fn read_import(session: &Session, response: reqwest::Response) -> Result<Imported, Problem> {
+    let answer: Value = match response.status().is_success() {
+        true => session.client.read(response).await?,
+        false => {
+            let bytes = response.bytes().await.unwrap_or_default();
+            serde_json::from_slice(&bytes).unwrap_or_default()
+        }
+    };
+    if answer.get("error").is_some() && answer.get("count").is_none() {
+        let error = serde_json::from_value(answer["error"].clone());
+        return Err(error.map_or_else(|_| Problem::new(Exit::Failed, "the gateway refused the messages"), |error| of_answer(&error)));
+    }
+    serde_json::from_value(answer).map_err(|error| Problem::new(Exit::Failed, "the gateway's answer cannot be read").because(error))
+}
+
+/// What of a file becomes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Every line, as it is.
+    Lines,
+    /// The whole file, which is JSON.
+    Json,
+    /// The whole file, which is text.
+    Text,
+}
+
+impl Mode {
+    fn of(command: &Send) -> Self {
+        match (command.each_line, command.as_text) {
+            (true, _) => Mode::Lines,
+            (false, true) => Mode::Text,
+            (false, false) => Mode::Json,
+        }
+    }
+}
+
+/// Why reading ended before the end.
+enum Stopped {
+    /// The gateway takes no more; it says why.
+    Gateway,
+    /// The input is not what it should be.
+    Input(Problem),
+}
+
+/// Reads a file, or all files of a folder, into the channel.
+fn feed(file: &Path, mode: Mode, pieces: &mpsc::Sender<Bytes>) -> Result<(), Stopped> {
+    let unreadable =
+        |error: std::io::Error| Stopped::Input(Problem::new(Exit::NoInput, format!("{} cannot be read", shown(file))).because(error));
+    if file.is_dir() {
+        let mut inside =
+            std::fs::read_dir(file).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>());
+        if let Ok(inside) = &mut inside {
+            inside.sort();
+        }
+        let hidden = |path: &&PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        return inside.map_err(unreadable)?.iter().filter(hidden).try_for_each(|path| feed(path, mode, pieces));
+    }
+    match mode {
+        Mode::Lines if file == Path::new("-") => feed_lines(std::io::stdin().lock(), pieces).map_err(unreadable)?,
+        Mode::Lines => feed_lines(std::fs::File::open(file).map_err(unreadable)?, pieces).map_err(unreadable)?,
+        Mode::Json | Mode::Text => {
+            let bytes = read_input(file).map_err(Stopped::Input)?;
+            let message = if mode == Mode::Json { as_line(file, bytes) } else { as_text(file, bytes) };
+            return pieces.blocking_send(message.map_err(Stopped::Input)?).map_err(|_| Stopped::Gateway);
+        }
+    }
+    Ok(())
+}
+
+/// Passes lines on in large pieces, the last one with its end, so that the next file begins on a line of its own.
+fn feed_lines(input: impl Read, pieces: &mpsc::Sender<Bytes>) -> std::io::Result<()> {
+    let mut input = BufReader::with_capacity(PIECE_BYTES, input);
+    loop {
+        let piece = Bytes::copy_from_slice(input.fill_buf()?);
+        let length = piece.len();
+        let last = if length == 0 { Bytes::from_static(b"\n") } else { piece };
+        if pieces.blocking_send(last).is_err() || length == 0 {
+            return Ok(());
+        }
+        input.consume(length);
+    }
+}
+
+fn as_line(file: &Path, mut bytes: Vec<u8>) -> Result<Bytes, Problem> {
+    check_json(&bytes, &shown(file)).map_err(|problem| problem.next("--as-text if the files are plain text"))?;
+    // A line end in a JSON text can only be white space between its parts.
+    bytes.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    bytes.push(b'\n');
+    Ok(Bytes::from(bytes))
+}
+
+fn as_text(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {
+    let text = String::from_utf8(bytes)
+        .map_err(|error| Problem::new(Exit::BadInput, format!("{} is not text in UTF-8", shown(file))).because(error))?;
+    let title = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut line = json!({"id": file.display().to_string(), "title": title, "text": text}).to_string();
+    line.push('\n');
+    Ok(Bytes::from(line))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn fed(path: &Path, mode: Mode) -> Result<String, String> {
+        let (pieces, mut read) = mpsc::channel(100);
+        let outcome = feed(path, mode, &pieces);
+        drop(pieces);
+        let mut all = Vec::new();
+        while let Ok(piece) = read.try_recv() {
+            all.extend_from_slice(&piece);
+        }
+        match outcome {
+            Err(Stopped::Input(problem)) => Err(problem.to_string()),
+            _ => Ok(String::from_utf8(all).unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_files_in_order_without_hidden_ones() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("sub")).unwrap();
+        for (name, content) in [("b.json", "{\n\"b\": 1}"), ("a.json", "1"), (".hidden", "x"), ("sub/c.json", "2")] {
+            std::fs::write(temp.path().join(name), content).unwrap();
+        }
+        assert_eq!(fed(temp.path(), Mode::Json).unwrap(), "1\n{ \"b\": 1}\n2\n");
+        assert_eq!(fed(temp.path(), Mode::Lines).unwrap(), "1\n{\n\"b\": 1}\n2\n");
+    }
+
+    #[test]
+    fn text_becomes_a_message_with_its_path_and_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("note.txt");
+        std::fs::write(&file, "one\ntwo").unwrap();
+        let message: Value = serde_json::from_str(&fed(&file, Mode::Text).unwrap()).unwrap();
+        assert_eq!(message, json!({"id": file.display().to_string(), "title": "note.txt", "text": "one\ntwo"}));
+        assert_eq!(fed(&file, Mode::Json).unwrap_err(), format!("{} is not JSON", file.display()));
+    }
+}

@@ -1,0 +1,76 @@
+//! `weir up`: everything on this machine, in one process and one data folder.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::args::Up;
+use crate::client::data_option;
+use crate::folder::DataFolder;
+use crate::output::{self, Format};
+use crate::serve::Roles;
+use crate::shutdown::Signals;
+
+/// How `weir up` ended.
+pub(crate) enum Ended {
+    /// As it was told, with everything in order.
+    Gracefully,
+    /// By a second signal, which did not wait for messages in work.
+    AtOnce,
+}
+
+/// Runs until a signal comes or a role fails.
+pub(crate) async fn run(data: &Path, format: Format, command: Up) -> Result<Ended> {
+    let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let folder = DataFolder::lock(data)?;
+    let started = tokio::select! {
+        started = Roles::start(&folder, command.listen) => started,
+        _ = signals.next() => return Ok(Ended::AtOnce),
+    };
+    let mut roles = started?;
+    let url = format!("http://{}", roles.address);
+    folder.write_note(&url).context("the gateway's address cannot be noted in the data folder")?;
+    banner(data, format, &url, roles.kept_count)?;
+    tracing::info!(url, folder = %data.display(), "weir is up");
+    let failed = tokio::select! {
+        error = roles.failed() => Some(error),
+        signal = signals.next() => {
+            tracing::info!(signal, "weir is stopping");
+            None
+        }
+    };
+    // The other commands shall not find a Weir that takes nothing more.
+    folder.remove_note().context("the note of the gateway's address cannot be removed")?;
+    tokio::select! {
+        () = roles.stop(command.grace) => {}
+        signal = signals.next() => {
+            tracing::warn!(signal, "weir leaves at once");
+            return Ok(Ended::AtOnce);
+        }
+    }
+    tracing::info!("weir has stopped");
+    failed.map_or(Ok(Ended::Gracefully), Err)
+}
+
+fn banner(data: &Path, format: Format, url: &str, kept_count: u64) -> std::io::Result<()> {
+    if format == Format::Json {
+        return output::line(&json!({"url": url, "pid": std::process::id(), "data": data}).to_string());
+    }
+    let weir = format!("weir{}", data_option(data));
+    output::heading(&format!("Weir {} is up at {url}", env!("CARGO_PKG_VERSION")))?;
+    output::line(&format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()))?;
+    if kept_count > 0 {
+        output::line(&format!("  {} messages were kept from before", output::number(kept_count)))?;
+    }
+    output::line("\nNext, in another terminal:")?;
+    for (arguments, what) in [
+        ("deploy NAME@VERSION FILE.wasm", "bring a processor"),
+        ("blueprint put NAME FILE.json", "bring the template of a flow"),
+        ("flow start BLUEPRINT FLOW", "start a flow"),
+        ("status", "see how everything is"),
+    ] {
+        output::line(&format!("  {:<46} {what}", format!("{weir} {arguments}")))?;
+    }
+    Ok(())
+}

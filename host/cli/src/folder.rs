@@ -1,0 +1,150 @@
+//! The data folder: who may use it, and where things are in it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::{Exit, Problem};
+
+/// A data folder that this process alone uses, until it is dropped or the process ends.
+#[derive(Debug)]
+pub(crate) struct DataFolder {
+    path: PathBuf,
+    /// The lock goes with the file, also when the process is killed.
+    _lock: File,
+}
+
+/// The address of a running Weir, as it is noted in its data folder.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct GatewayNote {
+    /// `http://ADDRESS:PORT`.
+    pub(crate) url: String,
+    /// The process.
+    pub(crate) pid: u32,
+}
+
+impl DataFolder {
+    /// Makes the folder if it is not there, and locks it.
+    pub(crate) fn lock(path: &Path) -> Result<Self, Problem> {
+        let unusable = |error: std::io::Error| {
+            Problem::new(Exit::NoFolder, format!("the data folder {} cannot be used", path.display()))
+                .because(error)
+                .next("choose a folder that you may write to: weir up --data DIR")
+        };
+        make_private(path).map_err(unusable)?;
+        let lock_path = path.join("LOCK");
+        let mut lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(lock_path).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(unusable)?;
+        let folder = DataFolder { path: path.to_owned(), _lock: lock };
+        // What a killed process left would lead the other commands astray while this one starts.
+        folder.remove_note().map_err(unusable)?;
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The broker's files.
+    pub(crate) fn queues(&self) -> PathBuf {
+        self.path.join("queues")
+    }
+
+    /// The configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path.join("config.sqlite")
+    }
+
+    /// The bytes of components.
+    pub(crate) fn components(&self) -> PathBuf {
+        self.path.join("components")
+    }
+
+    /// Compiled code, which may be deleted at any time that Weir does not run.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path.join("cache")
+    }
+
+    /// Notes the gateway's address for the other commands: the whole note or none.
+    pub(crate) fn write_note(&self, url: &str) -> std::io::Result<()> {
+        let note = GatewayNote { url: url.to_owned(), pid: std::process::id() };
+        let part = self.path.join("gateway.json.part");
+        fs::write(&part, serde_json::to_vec(&note).map_err(std::io::Error::other)?)?;
+        fs::rename(part, note_path(&self.path))
+    }
+
+    /// Removes the note.
+    pub(crate) fn remove_note(&self) -> std::io::Result<()> {
+        match fs::remove_file(note_path(&self.path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The note in a data folder, if there is one.
+pub(crate) fn read_note(folder: &Path) -> std::io::Result<Option<GatewayNote>> {
+    match fs::read(note_path(folder)) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(std::io::Error::other),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn note_path(folder: &Path) -> PathBuf {
+    folder.join("gateway.json")
+}
+
+fn in_use(path: &Path, lock: &mut File) -> Problem {
+    let mut pid = String::new();
+    let known = lock.read_to_string(&mut pid).is_ok() && !pid.is_empty() && pid.bytes().all(|digit| digit.is_ascii_digit());
+    let by = if known { format!("process {pid}") } else { "another process".to_owned() };
+    Problem::new(Exit::NoFolder, format!("the data folder {} is in use by {by}", path.display()))
+        .next("stop that Weir first, or give this one a folder of its own: weir up --data DIR --listen 127.0.0.1:0")
+}
+
+/// Makes a folder that only its owner can enter: messages are in it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_used_by_one_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("data");
+        let held = DataFolder::lock(&path).unwrap();
+        let error = DataFolder::lock(&path).unwrap_err();
+        assert_eq!(error.exit, Exit::NoFolder);
+        assert_eq!(error.to_string(), format!("the data folder {} is in use by process {}", path.display(), std::process::id()));
+        drop(held);
+        DataFolder::lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_note_of_an_earlier_process_is_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        DataFolder::lock(temp.path()).unwrap().write_note("http://127.0.0.1:1").unwrap();
+        assert_eq!(read_note(temp.path()).unwrap().unwrap().url, "http://127.0.0.1:1");
+        DataFolder::lock(temp.path()).unwrap();
+        assert!(read_note(temp.path()).unwrap().is_none());
+    }
+}

@@ -1,0 +1,100 @@
+//! Errors as people read them: what and where, why, and what to do next; and the exit code that scripts read.
+
+use std::fmt;
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+
+/// What an exit code means. The numbers follow sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Weir refused or failed.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 64,
+    /// The input is not what it should be.
+    BadInput = 65,
+    /// A file cannot be read.
+    NoInput = 66,
+    /// Weir cannot be reached, is full, or did not answer in time.
+    Unavailable = 69,
+    /// The data folder cannot be used.
+    NoFolder = 73,
+}
+
+/// An error with its exit code and, where there is one, the next step.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// For scripts.
+    pub(crate) exit: Exit,
+    /// What went wrong, and where.
+    what: String,
+    /// What to do.
+    next: Option<String>,
+    source: Option<anyhow::Error>,
+}
+
+impl Problem {
+    /// A problem without cause or next step.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Problem { exit, what: what.into(), next: None, source: None }
+    }
+
+    /// The same with its cause.
+    #[must_use]
+    pub(crate) fn because(mut self, source: impl Into<anyhow::Error>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same with what to do next.
+    #[must_use]
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Problem {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+/// Prints an error with its causes and the next step, and returns the exit code.
+pub(crate) fn report(error: &anyhow::Error, json: bool) -> u8 {
+    let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
+    let exit = problem.map_or(Exit::Failed, |problem| problem.exit);
+    let next = problem.and_then(|problem| problem.next.as_deref());
+    let shown = if json { print_json(error, next, exit) } else { print_text(error, next) };
+    // Where standard error is closed there is nobody to tell.
+    drop(shown);
+    exit as u8
+}
+
+fn print_text(error: &anyhow::Error, next: Option<&str>) -> std::io::Result<()> {
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    let dim = Style::new().dimmed();
+    let green = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
+    let mut out = anstream::stderr().lock();
+    writeln!(out, "{red}error:{red:#} {error}")?;
+    for cause in error.chain().skip(1) {
+        writeln!(out, "  {dim}because:{dim:#} {cause}")?;
+    }
+    if let Some(next) = next {
+        writeln!(out, "  {green}next:{green:#} {next}")?;
+    }
+    Ok(())
+}
+
+fn print_json(error: &anyhow::Error, next: Option<&str>, exit: Exit) -> std::io::Result<()> {
+    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    let text = serde_json::json!({"error": {"message": error.to_string(), "causes": causes, "next": next, "exit": exit as u8}});
+    writeln!(anstream::stderr().lock(), "{text}")
+}

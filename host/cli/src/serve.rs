@@ -1,0 +1,134 @@
+//! All roles in one process, started in the order in which they need each other and ended in the reverse one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_config::records::ComponentRecord;
+use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
+use weir_pubsub::Backend;
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_runtime::Inspected;
+
+use crate::folder::DataFolder;
+use crate::problem::{Exit, Problem};
+
+/// The topicspace of everything here: that of the wire's other side, so that its programs find us.
+const TOPICSPACE: &str = "tg";
+
+/// Everything that `weir up` runs.
+pub(crate) struct Roles {
+    /// The gateway's address.
+    pub(crate) address: SocketAddr,
+    /// What was found in the queues at the start.
+    pub(crate) kept_count: u64,
+    broker: Arc<EmbeddedBroker>,
+    config: ConfigService,
+    gateway: JoinSet<Result<(), GatewayError>>,
+    gateway_token: CancellationToken,
+}
+
+impl Roles {
+    /// Starts everything; what is returned answers requests.
+    pub(crate) async fn start(folder: &DataFolder, listen: SocketAddr) -> anyhow::Result<Self> {
+        let listener = bind(listen).await?;
+        let address = listener.local_addr().context("the gateway's address is not known")?;
+        let queues = folder.queues();
+        let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&queues, EmbeddedOptions::default())).await?;
+        let broker = opened.map_err(|error| unusable(folder, error))?;
+        let backend: Arc<dyn Backend> = broker.clone();
+        let store = Store::open(&folder.config()).await.map_err(|error| unusable(folder, error))?;
+        let config = ConfigService::start(backend.clone(), TOPICSPACE, store).await.context("the config service did not start")?;
+        let client = ConfigClient::connect(backend.clone(), TOPICSPACE).await.context("the config service cannot be reached")?;
+        let components = ComponentFolder::new(folder.components());
+        let gateway_token = CancellationToken::new();
+        let parts = GatewayParts {
+            backend,
+            config: client,
+            components,
+            inspect: Arc::new(|bytes| weir_runtime::inspect(bytes).map(record).map_err(|fault| chain(&fault))),
+            topicspace: TOPICSPACE.to_owned(),
+            settings: GatewaySettings::default(),
+        };
+        let mut gateway = JoinSet::new();
+        gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
+        let kept_count = broker.opening_report().messages_count;
+        Ok(Roles { address, kept_count, broker, config, gateway, gateway_token })
+    }
+
+    /// Waits until a role ends by itself, which none should.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        match self.gateway.join_next().await {
+            Some(Ok(Err(error))) => anyhow::Error::new(error).context("the gateway failed"),
+            Some(Err(error)) => anyhow::Error::new(error).context("the gateway failed"),
+            Some(Ok(Ok(()))) | None => Problem::new(Exit::Failed, "the gateway ended by itself").into(),
+        }
+    }
+
+    /// Ends everything: first no more intake, then the messages in work, then the services, then the queues.
+    pub(crate) async fn stop(mut self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.gateway_token.cancel();
+        if tokio::time::timeout(left() / 2, self.gateway.join_next()).await.is_err() {
+            tracing::warn!("requests under way are cut off");
+        }
+        self.gateway.shutdown().await;
+        let services = async {
+            self.config.stop().await;
+        };
+        // An operation of the flow service that is cut off here is finished or undone at the next start.
+        if tokio::time::timeout(left().max(Duration::from_secs(1)), services).await.is_err() {
+            tracing::warn!("services are cut off");
+        }
+        self.broker.close().await;
+    }
+}
+
+async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
+    if !listen.ip().is_loopback() {
+        return Err(Problem::new(
+            Exit::Usage,
+            format!("the gateway cannot listen on {listen}: it has no tokens and no TLS yet, so it serves this machine only"),
+        )
+        .next("listen on loopback, for example --listen 127.0.0.1:8088"));
+    }
+    TcpListener::bind(listen).await.map_err(|error| {
+        Problem::new(Exit::Unavailable, format!("the gateway cannot listen on {listen}"))
+            .because(error)
+            .next("stop what uses this port, or take another: --listen 127.0.0.1:0 takes a free one")
+    })
+}
+
+/// What is recorded of a component that was checked.
+fn record(inspected: Inspected) -> ComponentRecord {
+    ComponentRecord {
+        digest: inspected.digest,
+        size_bytes: inspected.size_bytes,
+        world: inspected.world,
+        exports: inspected.exports,
+        descriptor: inspected.descriptor,
+        grants: Vec::new(),
+        limits: Default::default(),
+        concurrency: None,
+        window: None,
+        retry: Default::default(),
+    }
+}
+
+fn unusable(folder: &DataFolder, error: impl std::error::Error + Send + Sync + 'static) -> Problem {
+    Problem::new(Exit::NoFolder, format!("the data in {} cannot be opened", folder.path().display()))
+        .because(error)
+        .next("nothing was changed; see docs/operating.md, or start on another folder: weir up --data DIR")
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
