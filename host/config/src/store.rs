@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::TryStreamExt;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
 
 use crate::batch::{Batch, Versioned, check_count, shown};
 use crate::error::{ConfigError, Result};
@@ -199,7 +199,9 @@ async fn connect(path: &Path) -> sqlx::Result<SqlitePool> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_TIMEOUT);
+        .busy_timeout(BUSY_TIMEOUT)
+        // A line for each statement helps nobody; what fails is an error of ours.
+        .disable_statement_logging();
     SqlitePoolOptions::new().max_connections(1).min_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await
 }
 

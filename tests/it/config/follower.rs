@@ -153,7 +153,8 @@ async fn empty_types_call_all() {
     let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
     let running = run(follower.on(["a"], on_a).on(["b"], on_b));
     running.reaches(5).await;
-    (a.next().await, b.next().await);
+    a.next().await;
+    b.next().await;
     fake.requests();
     fake.move_to(6);
     fake.notify_raw(r#"{"version": 6}"#).await;

@@ -1,13 +1,20 @@
 //! The follower when something is missing: answers, notifies, the service, the subscription.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
-use weir_config::{Batch, ConfigService, Follower};
+use weir_config::{Batch, Change, ConfigService, Content, Follower};
 
 use super::fake::{Fake, Instead, notify, notify_keys};
 use super::faulty::{Fault, Faulty};
-use super::support::{Bench, recorder, run, soon};
+use super::support::{Bench, Handled, recorder, run, soon};
+
+type Types = BTreeMap<String, Arc<Content>>;
+type Kept = Arc<Mutex<Types>>;
 
 #[tokio::test]
 async fn start_up_retries_until_the_service_is_there() {
@@ -74,7 +81,8 @@ async fn after_a_gap_all_types_of_all_handlers_are_fetched() {
     let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
     let running = run(bench.follower().await.on(["a"], on_a).on(["b"], on_b));
-    (a.next().await, b.next().await);
+    a.next().await;
+    b.next().await;
     running.reaches(5).await;
     fake.requests();
     // Nobody was told of version 6.
@@ -96,7 +104,8 @@ async fn after_missed_notifies_all_types_of_all_handlers_are_fetched() {
         let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
         let follower = Follower::new(faulty.clone(), "tg", bench.client().await).unwrap();
         let running = run(follower.on(["a"], on_a).on(["b"], on_b));
-        (a.next().await, b.next().await);
+        a.next().await;
+        b.next().await;
         running.reaches(5).await;
         fake.set(6, "b", "k", "b6");
         faulty.fault(fault);
@@ -116,7 +125,8 @@ async fn a_lower_version_in_an_answer_makes_it_fetch_everything() {
     let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
     let ((mut a, on_a), (mut b, on_b)) = (recorder(), recorder());
     let running = run(bench.follower().await.on(["a"], on_a).on(["b"], on_b));
-    (a.next().await, b.next().await);
+    a.next().await;
+    b.next().await;
     running.reaches(5).await;
     fake.requests();
     // A service whose store went back: it says 6 and answers 3.
@@ -209,4 +219,67 @@ async fn a_cancelled_follower_ends_also_while_it_waits_for_the_service() {
     soon(status.wait_for(|status| status.fetch_error.is_some())).await.unwrap();
     token.cancel();
     soon(task).await.unwrap();
+}
+
+/// The newest content that a handler was called with.
+fn keeper() -> (Kept, impl Fn(Change) -> Handled + Send + Sync + 'static) {
+    let kept = Kept::default();
+    let keep = kept.clone();
+    let handler = move |change: Change| {
+        *keep.lock().unwrap() = change.types;
+        std::future::ready(Ok(()))
+    };
+    (kept, handler)
+}
+
+#[tokio::test]
+async fn under_random_changes_and_faults_handlers_end_with_what_the_service_has() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let bench = Bench::new();
+    let faulty = Faulty::over(bench.backend.clone());
+    let _service = bench.service().await;
+    let client = bench.client().await;
+    let ((a, on_a), (bc, on_bc), (all, on_all), (late, on_late)) = (keeper(), keeper(), keeper(), keeper());
+    let follower = Follower::new(faulty.clone(), "tg", client.clone()).unwrap();
+    let running = run(follower.on(["a"], on_a).on(["b", "c"], on_bc).on_everything(on_all));
+    let mut on_late = Some(on_late);
+    for _ in 0..150 {
+        let mut batch = Batch::new();
+        for _ in 0..rng.random_range(1..4) {
+            let (config_type, key) = (["a", "b", "c", "d"][rng.random_range(0..4)], rng.random_range(0..5).to_string());
+            let mut used = batch.put.iter().map(|v| (&v.config_type, &v.key)).chain(batch.delete.iter().map(|k| (&k.config_type, &k.key)));
+            if used.any(|(t, k)| t == config_type && *k == key) {
+                continue;
+            }
+            drop(used);
+            let value = rng.random::<u8>().to_string();
+            batch = if rng.random_bool(0.6) { batch.put(config_type, key, value) } else { batch.delete(config_type, key) };
+        }
+        client.apply(batch).await.unwrap();
+        match rng.random_range(0..20) {
+            0 => faulty.fault(Fault::NotifiesLagged),
+            1 => faulty.fault(Fault::NotifiesCut),
+            2 => drop(on_late.take().map(|handler| running.handle.register(["d", "b"], handler))),
+            _ => {}
+        }
+    }
+    let everything = client.everything().await.unwrap();
+    running.reaches(everything.version).await;
+    let of = |types: &[&str]| -> Types {
+        types.iter().map(|name| ((*name).to_owned(), Arc::new(everything.value.get(*name).cloned().unwrap_or_default()))).collect()
+    };
+    assert_eq!(*a.lock().unwrap(), of(&["a"]));
+    assert_eq!(*bc.lock().unwrap(), of(&["b", "c"]));
+    let with_values: Vec<&str> = everything.value.keys().map(String::as_str).collect();
+    assert_eq!(*all.lock().unwrap(), of(&with_values));
+    if on_late.is_none() {
+        soon(async {
+            while *late.lock().unwrap() != of(&["b", "d"]) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
 }

@@ -77,7 +77,8 @@ async fn an_unregistered_handler_is_not_called_any_more_and_its_types_are_not_fe
     let follower = bench.follower().await.on(["a"], on_a);
     let id = follower.handle().register(["b"], on_b);
     let running = run(follower);
-    (a.next().await, b.next().await);
+    a.next().await;
+    b.next().await;
     running.reaches(5).await;
     fake.requests();
     running.handle.unregister(id);

@@ -113,7 +113,7 @@ impl Raw {
 /// A handler that tells what it was called with.
 pub(super) struct Seen(mpsc::Receiver<Change>);
 
-type Handled = std::future::Ready<Result<(), String>>;
+pub(super) type Handled = std::future::Ready<Result<(), String>>;
 
 pub(super) fn recorder() -> (Seen, impl Fn(Change) -> Handled + Send + Sync + 'static) {
     let (sender, receiver) = mpsc::channel(1000);

@@ -172,7 +172,7 @@ impl Following {
             match self.follower.backend.consumer(&self.follower.topics.notify, &name, ConsumerOptions::default()).await {
                 Ok(notifies) => return notifies,
                 Err(error) => {
-                    self.failed("config notifies cannot be subscribed to", chain(&error));
+                    self.failed("the notifies cannot be subscribed to", &error);
                     let wait = self.backoff.next_wait(&mut rand::rng());
                     tokio::time::sleep(wait).await;
                 }
@@ -186,19 +186,21 @@ impl Following {
             let wait = match self.catch_up().await {
                 Ok(()) => {
                     self.backoff.reset();
-                    self.follower.shared.set_fetch_error(None);
+                    if self.follower.shared.set_fetch_error(None) {
+                        tracing::info!(version = self.version, "config is followed again");
+                    }
                     None
                 }
                 Err(error) => {
                     if !error.is_passing() {
                         self.todo = Some(Todo::All);
                     }
-                    self.failed("config cannot be fetched", chain(&error));
+                    self.failed("a fetch failed", &error);
                     Some(self.backoff.next_wait(&mut rand::rng()))
                 }
             };
             if let Err(error) = self.next_event(notifies, wait).await {
-                self.failed("subscription to config notifies was lost", chain(&error));
+                self.failed("the subscription to the notifies was lost", &error);
                 return;
             }
         }
@@ -331,8 +333,11 @@ impl Following {
         self.follower.shared.set_version(version);
     }
 
-    fn failed(&self, what: &'static str, error: String) {
-        tracing::warn!(error, "{what}");
-        self.follower.shared.set_fetch_error(Some(format!("{what}: {error}")));
+    fn failed(&self, what: &'static str, error: &dyn std::error::Error) {
+        let error = format!("{what}: {}", chain(error));
+        // Once for each kind of failure, not once for each try.
+        if self.follower.shared.set_fetch_error(Some(error.clone())) {
+            tracing::warn!(error, "config cannot be followed at the moment");
+        }
     }
 }

@@ -87,12 +87,13 @@ impl Shared {
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
-    pub(super) fn set_fetch_error(&self, error: Option<String>) {
+    /// Whether it is another one than before.
+    pub(super) fn set_fetch_error(&self, error: Option<String>) -> bool {
         self.status.send_if_modified(|status| {
             let changed = status.fetch_error != error;
             status.fetch_error = error;
             changed
-        });
+        })
     }
 
     fn register(&self, types: Option<BTreeSet<String>>, handler: Handler) -> HandlerId {
