@@ -323,6 +323,9 @@ impl Backend for EmbeddedBroker {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
+mod model;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 /// Locks; a panic elsewhere does not make the content wrong, since every change is whole before anything can panic.

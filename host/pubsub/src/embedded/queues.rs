@@ -559,14 +559,19 @@ fn hand_out(queue: &mut QueueState, mut entry: Entry, consumer: u64) -> Waiting 
     waiting
 }
 
-/// Picks what is to be marked before it can be handed out.
+/// Picks what is to be marked before it can be handed out. What was never delivered is marked together; what was may be what ended the
+/// last process, and is marked alone, so that those behind it are not counted with it each time.
 fn begin_marking(queue: &mut QueueState, limit: usize) -> Vec<u64> {
-    let mut sequences = Vec::new();
-    for entry in queue.iter_ready_mut().take(limit).filter(|entry| entry.counting == Counting::Suspect) {
-        entry.counting = Counting::Marking;
-        sequences.push(entry.sequence);
+    let is_fresh = |entry: &&mut Entry| entry.counting == Counting::Suspect && entry.deliveries == 0;
+    let mut chosen: Vec<&mut Entry> = queue.iter_ready_mut().take(limit).take_while(is_fresh).collect();
+    if chosen.is_empty() {
+        chosen = queue.iter_ready_mut().take(1).collect();
     }
-    sequences
+    let mark = |entry: &mut Entry| {
+        entry.counting = Counting::Marking;
+        entry.sequence
+    };
+    chosen.into_iter().map(mark).collect()
 }
 
 fn note_received(queue: &mut QueueState, uncounted: &mut Vec<u64>, received: Vec<(u64, u64)>) {

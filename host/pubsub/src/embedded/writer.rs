@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::group::{Failure, Group, Operation};
 use super::inbox::Next;
 use super::log::Log;
-use super::queues::DiskFull;
+use super::queues::{DiskFull, State};
 use super::{Shared, lock};
 
 /// Operations in one frame, at most: how long the lock is held at a time.
@@ -51,7 +51,10 @@ impl Writer {
                     let _ = self.rotate();
                     self.reclaim();
                 }
-                Next::Closed => return,
+                Next::Closed => {
+                    self.commit_counts();
+                    return;
+                }
             }
         }
     }
@@ -67,11 +70,7 @@ impl Writer {
             state.decide(operation, &mut group, now);
         }
         if Group::is_durable(&group.steps) {
-            for (queue, seat) in std::mem::take(&mut *lock(&self.shared.received)) {
-                let received = std::mem::take(&mut lock(&seat.local).received);
-                state.note_received(queue, received);
-            }
-            state.add_counts(&mut group);
+            self.add_counts(&mut state, &mut group);
         }
         drop(state);
         let mut steps = std::mem::take(&mut group.steps);
@@ -89,6 +88,24 @@ impl Writer {
         let wakes = lock(&self.shared.state).apply(steps);
         wakes.ring();
         group.answer();
+    }
+
+    /// Adds what was received since the last commit.
+    fn add_counts(&self, state: &mut State, group: &mut Group) {
+        for (queue, seat) in std::mem::take(&mut *lock(&self.shared.received)) {
+            let received = std::mem::take(&mut lock(&seat.local).received);
+            state.note_received(queue, received);
+        }
+        state.add_counts(group);
+    }
+
+    /// Tells the log at the end what was received. That may fail: it only counts.
+    fn commit_counts(&mut self) {
+        let mut group = Group::default();
+        self.add_counts(&mut lock(&self.shared.state), &mut group);
+        if !group.steps.is_empty() {
+            let _ = self.log.write(&mut group.steps);
+        }
     }
 
     fn count(&self, group: &Group, bytes: u64) {
