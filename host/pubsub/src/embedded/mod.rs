@@ -1,12 +1,15 @@
 //! The embedded broker: in process, durable on disk, nothing to install.
 //!
-//! - `queue`, `queues`, `group`: what is in the queues and what operations do to it. No files, no waiting.
+//! - `queue`, `queues`, `seats`: what is in the queues and who holds it; `group`, `decide`, `apply`: what operations do to it. No files,
+//!   no waiting.
 //! - `log`: segments on disk; its documentation is the format.
 //! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
+mod apply;
 mod broadcast;
 mod consumer;
+mod decide;
 mod group;
 mod inbox;
 mod log;
@@ -14,6 +17,7 @@ mod options;
 mod producer;
 mod queue;
 mod queues;
+mod seats;
 mod writer;
 
 use std::num::NonZeroU32;
@@ -35,7 +39,8 @@ use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
 use self::log::{Chunk, Log, Opened, Reader};
 use self::producer::{PERMIT_BYTES, TopicProducer, WAITING_BYTES, lost};
-use self::queues::{FIRST_EPHEMERAL, Seat, State};
+use self::queues::{FIRST_EPHEMERAL, State};
+use self::seats::Seat;
 use self::writer::Writer;
 use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
 use crate::error::{PubsubError, Result};
@@ -321,6 +326,9 @@ impl Backend for EmbeddedBroker {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod crash;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod model;

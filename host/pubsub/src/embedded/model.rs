@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::group::{Failure, Group, Operation, Outgoing};
 use super::queue::{QueueState, Stored};
-use super::queues::{Body, Grab, State};
+use super::queues::State;
+use super::seats::{Body, Grab};
 use super::*;
 use crate::backend::{Delivery, Routing, Sharing};
 

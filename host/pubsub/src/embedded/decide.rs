@@ -1,0 +1,199 @@
+//! Deciding operations: what follows from each, before anything is visible.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::group::{Answer, Group, Operation, Outgoing, Reason, Step};
+use super::queue::{Counting, Place, QueueState, Stored};
+use super::queues::{FIRST_EPHEMERAL, State, not_found};
+use crate::backend::{Receipt, Routing, Settled};
+use crate::error::{PubsubError, Result};
+use crate::topic::{Queue, Topic};
+
+impl State {
+    /// Decides one operation and adds what follows from it to the group. Nothing is visible yet.
+    pub(super) fn decide(&mut self, operation: Operation, group: &mut Group, now: Instant) {
+        group.operations_count += 1;
+        match operation {
+            Operation::Publish { topic, stored, permit, done } => {
+                let outcome = self.decide_publish(&topic, stored, group);
+                group.permits.push(permit);
+                group.answers.push(Answer::Unit(done, outcome));
+            }
+            Operation::SendTo { queue, stored, permit, done } => {
+                let outcome = self.decide_send(&queue, stored, group, now);
+                group.permits.push(permit);
+                group.answers.push(Answer::Unit(done, outcome));
+            }
+            Operation::Settle { receipt, outputs, done } => {
+                let outcome = self.decide_settle(&receipt, outputs, &mut group.steps);
+                if receipt.queue >= FIRST_EPHEMERAL {
+                    group.steps.push(Step::Unblock { consumer: receipt.consumer });
+                }
+                group.answers.push(Answer::Settled(done, outcome));
+            }
+            Operation::Take { queue, position, done } => {
+                let outcome = self.decide_take(&queue, position, &mut group.steps);
+                group.answers.push(Answer::Flag(done, outcome));
+            }
+            Operation::Mark { queue, sequences } => self.decide_mark(queue, sequences, group),
+            Operation::Leave { consumer } => group.steps.push(Step::Leave { consumer }),
+            Operation::Create { spec, done } => {
+                let outcome = self.check_spec(&spec).map(|exists| {
+                    if !exists {
+                        group.steps.push(Step::Define { number: self.next_durable, spec });
+                        self.next_durable += 1;
+                    }
+                });
+                group.answers.push(Answer::Unit(done, outcome));
+            }
+            Operation::Delete { queue, done } => {
+                if let Some(state) = self.find(&queue).and_then(|number| self.remove_queue(number)) {
+                    group.steps.push(Step::Delete { state: Box::new(state) });
+                }
+                group.answers.push(Answer::Unit(done, Ok(())));
+            }
+        }
+    }
+
+    /// Adds the deliveries that the log does not know yet.
+    pub(super) fn add_counts(&mut self, group: &mut Group) {
+        for number in std::mem::take(&mut self.uncounted) {
+            let Some(queue) = self.queues.get_mut(&number) else { continue };
+            for (first, last) in queue.uncounted.drain(..) {
+                group.steps.push(Step::Delivered { queue: number, first, last });
+            }
+        }
+    }
+
+    fn decide_publish(&mut self, topic: &Topic, stored: Arc<Stored>, group: &mut Group) -> Result<()> {
+        let Some(audience) = self.audiences.get(topic).filter(|audience| !audience.queues.is_empty()) else {
+            return Err(PubsubError::QueueNotFound { queue: topic.to_string() });
+        };
+        if let Some(disk) = &self.disk_full {
+            return Err(disk.to_error());
+        }
+        for queue in audience.queues.iter().filter_map(|number| self.queues.get(number)) {
+            check_room(queue, stored.size_bytes, self.options.queue_high_bytes)?;
+        }
+        self.put(topic, stored, &mut group.steps);
+        Ok(())
+    }
+
+    fn decide_send(&mut self, name: &Queue, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<()> {
+        let number = self.find(name).ok_or_else(|| not_found(name))?;
+        if number >= FIRST_EPHEMERAL {
+            self.check_request_room(number, stored.size_bytes, now)?;
+            group.steps.push(Step::EphemeralTo { queue: number, stored });
+            return Ok(());
+        }
+        if let Some(disk) = &self.disk_full {
+            return Err(disk.to_error());
+        }
+        let high = self.options.queue_high_bytes;
+        let queue = self.queues.get_mut(&number).ok_or_else(|| not_found(name))?;
+        check_room(queue, stored.size_bytes, high)?;
+        queue.incoming_bytes += stored.size_bytes;
+        let targets = vec![(number, queue.assign())];
+        group.steps.push(Step::Put { targets, stored, place: Place::default(), taps: Vec::new() });
+        drop_oldest(queue, &mut group.steps);
+        Ok(())
+    }
+
+    /// Decides a settle; also used for those that never reach the log.
+    pub(super) fn decide_settle(&mut self, receipt: &Receipt, outputs: Vec<Outgoing>, steps: &mut Vec<Step>) -> Result<Settled> {
+        if !self.queues.get(&receipt.queue).is_some_and(|queue| queue.is_held(receipt.sequence, receipt.consumer)) {
+            return Ok(Settled::NoLongerHeld);
+        }
+        for output in outputs.iter().filter(|output| output.routing == Routing::Required && output.topic.class().has_queues()) {
+            if self.audiences.get(&output.topic).is_none_or(|audience| audience.queues.is_empty()) {
+                return Err(PubsubError::QueueNotFound { queue: output.topic.to_string() });
+            }
+        }
+        if let Some(queue) = self.queues.get_mut(&receipt.queue)
+            && let Some(entry) = queue.unhold(receipt.sequence, receipt.consumer)
+        {
+            queue.outgoing_bytes += u64::from(entry.size_bytes);
+            steps.push(Step::Remove { queue: receipt.queue, entry, reason: Reason::Settled(receipt.consumer) });
+        }
+        let mut dropped_count = 0;
+        for output in outputs {
+            if output.topic.class().is_durable() {
+                dropped_count += u32::from(!self.put(&output.topic, output.stored, steps));
+            } else {
+                let unheard = output.topic.class().has_queues() && self.audiences.get(&output.topic).is_none_or(|a| a.queues.is_empty());
+                dropped_count += u32::from(unheard);
+                steps.push(Step::Ephemeral { topic: output.topic, stored: output.stored });
+            }
+        }
+        Ok(Settled::Done { dropped_count })
+    }
+
+    /// Puts a message into all queues of a durable topic; `false` if there are none.
+    fn put(&mut self, topic: &Topic, stored: Arc<Stored>, steps: &mut Vec<Step>) -> bool {
+        let Some(audience) = self.audiences.get(topic) else { return false };
+        let mut targets = Vec::with_capacity(audience.queues.len());
+        let mut bounded = false;
+        for number in &audience.queues {
+            if let Some(queue) = self.queues.get_mut(number) {
+                queue.incoming_bytes += stored.size_bytes;
+                bounded |= queue.drop_oldest_above_bytes.is_some();
+                targets.push((*number, queue.assign()));
+            }
+        }
+        let numbers: Vec<u64> = if bounded { audience.queues.clone() } else { Vec::new() };
+        let found = !targets.is_empty();
+        steps.push(Step::Put { targets, stored, place: Place::default(), taps: audience.mailboxes.clone() });
+        for number in numbers {
+            if let Some(queue) = self.queues.get_mut(&number) {
+                drop_oldest(queue, steps);
+            }
+        }
+        found
+    }
+
+    fn decide_take(&mut self, name: &Queue, position: u64, steps: &mut Vec<Step>) -> Result<bool> {
+        let number = self.find(name).ok_or_else(|| not_found(name))?;
+        let queue = self.queues.get_mut(&number).ok_or_else(|| not_found(name))?;
+        if queue.ready_mut(position).is_none_or(|entry| entry.counting == Counting::Marking) {
+            return Ok(false);
+        }
+        let Some(entry) = queue.take_ready(position) else { return Ok(false) };
+        queue.outgoing_bytes += u64::from(entry.size_bytes);
+        steps.push(Step::Remove { queue: number, entry, reason: Reason::Taken });
+        Ok(true)
+    }
+
+    fn decide_mark(&mut self, number: u64, mut sequences: Vec<u64>, group: &mut Group) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        sequences.retain(|sequence| queue.ready_mut(*sequence).is_some());
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for sequence in &sequences {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == *sequence => *last = *sequence,
+                _ => runs.push((*sequence, *sequence)),
+            }
+        }
+        group.steps.extend(runs.into_iter().map(|(first, last)| Step::Delivered { queue: number, first, last }));
+        group.steps.push(Step::Marked { queue: number, sequences });
+    }
+}
+
+fn check_room(queue: &QueueState, size_bytes: u64, high_bytes: u64) -> Result<()> {
+    let used_bytes = queue.coming_size_bytes();
+    if queue.drop_oldest_above_bytes.is_some() || used_bytes + size_bytes <= high_bytes {
+        return Ok(());
+    }
+    Err(PubsubError::QueueFull { queue: queue.name.to_string(), used_bytes, limit_bytes: high_bytes })
+}
+
+/// Removes the oldest ready messages of a bounded queue until what is coming fits.
+fn drop_oldest(queue: &mut QueueState, steps: &mut Vec<Step>) {
+    let Some(bound) = queue.drop_oldest_above_bytes else { return };
+    while queue.coming_size_bytes() > bound && queue.first_ready().is_some_and(|first| first.counting != Counting::Marking) {
+        let Some(entry) = queue.pop_ready() else { break };
+        queue.outgoing_bytes += u64::from(entry.size_bytes);
+        steps.push(Step::Remove { queue: queue.number, entry, reason: Reason::Dropped });
+    }
+}
