@@ -92,7 +92,9 @@ impl Writer {
 
     /// Adds what was received since the last commit.
     fn add_counts(&self, state: &mut State, group: &mut Group) {
-        for (queue, seat) in std::mem::take(&mut *lock(&self.shared.received)) {
+        // Not in the head of the loop, where its lock would be held to the end of it.
+        let seats = std::mem::take(&mut *lock(&self.shared.received));
+        for (queue, seat) in seats {
             let received = std::mem::take(&mut lock(&seat.local).received);
             state.note_received(queue, received);
         }
