@@ -1,160 +1,124 @@
-//! What a component file is, read without running or compiling it.
+//! Components made ready to run: fetched, verified, compiled once for each digest, and linked.
 
-use sha2::{Digest as _, Sha256};
-use wasmparser::{Parser, Payload, Validator};
-use weir_config::records::{Descriptor, Digest};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::error::ComponentFault;
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, InstancePre};
+use weir_config::ComponentFolder;
+use weir_config::records::Digest;
 
-/// The custom section in which a component says what it is.
-pub const DESCRIPTOR_SECTION: &str = "weir:descriptor";
-const PACKAGE: &str = "weir:processor/";
-const HANDLER: &str = "weir:processor/handler";
+use crate::bindings::{ProcessorIndices, setup::ConfigurableIndices};
+use crate::engine::Engine;
+use crate::error::RuntimeError;
+use crate::guest::Guest;
+use crate::inspect::inspect;
 
-/// What a component says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspected {
-    /// The SHA-256 of its bytes.
-    pub digest: Digest,
-    /// How many bytes it has.
-    pub size_bytes: u64,
-    /// The version of `weir:processor` whose handler it exports, for example `0.1.0`.
-    pub world: String,
-    /// The optional exports of `weir:processor` that it has, for example `setup`.
-    pub exports: Vec<String>,
-    /// Its descriptor, checked.
-    pub descriptor: Descriptor,
+const SETUP: &str = "weir:processor/setup@";
+
+/// A component that is compiled and linked: instances can be made of it.
+pub struct Loaded {
+    pub(crate) digest: Digest,
+    pub(crate) engine: Engine,
+    pub(crate) pre: InstancePre<Guest>,
+    pub(crate) processor: ProcessorIndices,
+    pub(crate) setup: Option<ConfigurableIndices>,
 }
 
-/// The digest of a component's bytes.
-pub fn digest_of(bytes: &[u8]) -> Digest {
-    Digest::from_sha256(Sha256::digest(bytes).into())
-}
-
-/// Reads what a component is, without running or compiling anything of it.
-///
-/// # Errors
-/// [`ComponentFault`], which says what was found and what to do.
-pub fn inspect(bytes: &[u8]) -> Result<Inspected, ComponentFault> {
-    check_header(bytes)?;
-    let mut found = Found::default();
-    let mut depth = 0_u32;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(|error| format_fault(&error, bytes))? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    found.exports.push(export.map_err(|error| format_fault(&error, bytes))?.name.name.to_owned());
-                }
-            }
-            Payload::CustomSection(section) if section.name() == DESCRIPTOR_SECTION => found.add_descriptor(section.data(), depth)?,
-            _ => {}
-        }
-    }
-    let world = found.world()?;
-    Validator::new().validate_all(bytes).map_err(|error| format_fault(&error, bytes))?;
-    let descriptor = Descriptor::parse(found.descriptor.ok_or(ComponentFault::NoDescriptor)?.0).map_err(ComponentFault::Descriptor)?;
-    let exports = optional_exports(&found.exports);
-    Ok(Inspected { digest: digest_of(bytes), size_bytes: bytes.len() as u64, world, exports, descriptor })
-}
-
-#[derive(Default)]
-struct Found<'a> {
-    exports: Vec<String>,
-    /// The bytes, and how deep they lie.
-    descriptor: Option<(&'a [u8], u32)>,
-}
-
-impl<'a> Found<'a> {
-    /// Keeps the outermost section: tools stamp it there, whereas languages can only put it into their core module.
-    fn add_descriptor(&mut self, data: &'a [u8], depth: u32) -> Result<(), ComponentFault> {
-        match self.descriptor {
-            Some((_, held_depth)) if held_depth < depth => {}
-            Some((held, held_depth)) if held_depth == depth && held != data => return Err(ComponentFault::TwoDescriptors),
-            _ => self.descriptor = Some((data, depth)),
-        }
-        Ok(())
-    }
-
-    /// The version of the contract, by the name of the handler that is exported.
-    fn world(&self) -> Result<String, ComponentFault> {
-        let versions = self.exports.iter().filter_map(|name| {
-            let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-            (interface == HANDLER).then_some(version)
-        });
-        let mut unknown = None;
-        for version in versions {
-            match semver::Version::parse(version) {
-                Ok(parsed) if parsed.major == 0 && parsed.minor == 1 && parsed.pre.is_empty() => return Ok(version.to_owned()),
-                _ => unknown = Some(if version.is_empty() { "without a version".to_owned() } else { shown(version) }),
+impl Loaded {
+    /// Compiles and links the bytes of a component, or takes the code that was kept of it. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// `Component` and `ComponentUnfit`: it can never run here.
+    pub fn of_bytes(engine: &Engine, bytes: &[u8]) -> Result<Self, RuntimeError> {
+        let digest = crate::inspect::digest_of(bytes);
+        match engine.load_compiled(digest) {
+            Some(component) => Self::link(engine, digest, &component),
+            None => {
+                inspect(bytes).map_err(|source| RuntimeError::Component { digest, source })?;
+                Self::link(engine, digest, &engine.compile(digest, bytes)?)
             }
         }
-        match unknown {
-            Some(version) => Err(ComponentFault::UnknownVersion { version }),
-            None => Err(ComponentFault::NoHandler { found: self.shown_exports() }),
-        }
     }
 
-    fn shown_exports(&self) -> String {
-        const SHOWN_COUNT: usize = 8;
-        if self.exports.is_empty() {
-            return "none".to_owned();
-        }
-        let mut text = self.exports.iter().take(SHOWN_COUNT).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
-        if self.exports.len() > SHOWN_COUNT {
-            text.push_str(", ...");
-        }
-        text
-    }
-}
-
-/// The beginning of a text of the component, fit for a message.
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_default).collect()
-}
-
-fn optional_exports(names: &[String]) -> Vec<String> {
-    let mut exports: Vec<String> = names
-        .iter()
-        .filter_map(|name| name.strip_prefix(PACKAGE)?.split('@').next())
-        .filter(|interface| *interface != "handler")
-        .map(str::to_owned)
-        .collect();
-    exports.sort();
-    exports.dedup();
-    exports
-}
-
-/// Tells the first 8 bytes: `\0asm`, version and layer, two bytes each.
-fn check_header(bytes: &[u8]) -> Result<(), ComponentFault> {
-    let magic = &bytes[..bytes.len().min(4)];
-    if magic != b"\0asm" {
-        if !bytes.is_empty() && b"\0asm".starts_with(magic) {
-            return Err(ComponentFault::Truncated { offset: bytes.len() as u64 });
-        }
-        let found = match magic {
-            [] => "nothing".to_owned(),
-            _ => format!("\"{}\"", magic.escape_ascii()),
+    fn link(engine: &Engine, digest: Digest, component: &Component) -> Result<Self, RuntimeError> {
+        let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
+        let pre = engine.linker().instantiate_pre(component).map_err(unfit)?;
+        let processor = ProcessorIndices::new(&pre).map_err(unfit)?;
+        let has_setup = component.component_type().exports(engine.inner()).any(|(name, _)| name.starts_with(SETUP));
+        let setup = match has_setup {
+            true => Some(ConfigurableIndices::new(&pre).map_err(unfit)?),
+            false => None,
         };
-        return Err(ComponentFault::NotWasm { found, size_bytes: bytes.len() as u64 });
-    }
-    let Some(rest) = bytes.get(4..8) else {
-        return Err(ComponentFault::Truncated { offset: bytes.len() as u64 });
-    };
-    let version = u16::from_le_bytes([rest[0], rest[1]]);
-    let layer = u16::from_le_bytes([rest[2], rest[3]]);
-    match (version, layer) {
-        (1, 0) => Err(ComponentFault::CoreModule),
-        _ if Parser::is_component(bytes) => Ok(()),
-        _ => Err(ComponentFault::UnknownFormat { layer, version }),
+        Ok(Loaded { digest, engine: engine.clone(), pre, processor, setup })
     }
 }
 
-fn format_fault(error: &wasmparser::BinaryReaderError, bytes: &[u8]) -> ComponentFault {
-    let ends_early = error.message().contains("unexpected end");
-    if ends_early {
-        return ComponentFault::Truncated { offset: bytes.len() as u64 };
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("digest", &self.digest).finish_non_exhaustive()
     }
-    ComponentFault::Invalid { offset: error.offset() as u64, problem: error.message().to_owned() }
+}
+
+/// Loads components by digest; those in use are shared.
+pub(crate) struct Loader {
+    engine: Engine,
+    folder: ComponentFolder,
+    loaded: Mutex<HashMap<Digest, Weak<Loaded>>>,
+    /// One compilation at a time: each takes all processors by itself.
+    compiling: Semaphore,
+}
+
+impl Loader {
+    pub(crate) fn new(engine: Engine, folder: ComponentFolder) -> Self {
+        Loader { engine, folder, loaded: Mutex::default(), compiling: Semaphore::new(1) }
+    }
+
+    /// Loads a component, or shares the one that is in use.
+    ///
+    /// # Errors
+    /// `ComponentMissing`, `ComponentUnreadable`, `Component`, `ComponentUnfit`.
+    pub(crate) async fn load(&self, digest: Digest) -> Result<Arc<Loaded>, RuntimeError> {
+        if let Some(loaded) = self.in_use(digest) {
+            return Ok(loaded);
+        }
+        let _turn = self.compiling.acquire().await.expect("the semaphore is never closed");
+        if let Some(loaded) = self.in_use(digest) {
+            return Ok(loaded);
+        }
+        let engine = self.engine.clone();
+        let kept = blocking(move || engine.load_compiled(digest).map(|component| Loaded::link(&engine, digest, &component))).await;
+        let loaded = match kept {
+            Some(loaded) => loaded?,
+            None => self.compile(digest).await?,
+        };
+        let loaded = Arc::new(loaded);
+        self.lock().insert(digest, Arc::downgrade(&loaded));
+        Ok(loaded)
+    }
+
+    async fn compile(&self, digest: Digest) -> Result<Loaded, RuntimeError> {
+        let bytes = self.folder.get(digest).await.map_err(|error| RuntimeError::ComponentUnreadable { digest, source: error.into() })?;
+        let bytes = bytes.ok_or(RuntimeError::ComponentMissing { digest })?;
+        tracing::info!(%digest, size_bytes = bytes.len(), "compiling component");
+        let engine = self.engine.clone();
+        blocking(move || Loaded::of_bytes(&engine, &bytes)).await
+    }
+
+    fn in_use(&self, digest: Digest) -> Option<Arc<Loaded>> {
+        self.lock().get(&digest)?.upgrade()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Weak<Loaded>>> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, component| component.strong_count() > 0);
+        loaded
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }

@@ -1,7 +1,36 @@
 //! The host of processors: components between queues.
+//!
+//! `host` follows the configuration; for every variant that is wanted a `keeper` starts, swaps and ends a `processor`, which has for each
+//! input a consumer, workers and a settler. A `worker` has each message handled by its `instance` of the variant's `program` and hands it
+//! to the `settler` together with what was sent.
 
+mod bindings;
 mod component;
+mod config_state;
+mod console;
+mod engine;
 mod error;
+mod failure;
+mod fit;
+mod guest;
+mod host;
+mod imports;
+mod inspect;
+mod instance;
+mod keeper;
+mod processor;
+mod program;
+mod reconcile;
+mod settler;
+mod status;
+mod worker;
 
-pub use component::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
+pub use component::Loaded;
+pub use engine::Engine;
 pub use error::{Blame, Cause, ComponentFault, RuntimeError, WORLD_VERSION};
+pub use failure::FaultKind;
+pub use host::{Host, HostSettings, Stopped};
+pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
+pub use instance::{Fault, Handled, Instance, Outcome};
+pub use program::{Program, Surroundings};
+pub use reconcile::Served;

@@ -1,11 +1,13 @@
 //! What several crates read and write as config values: serde lives here and in `protocol`.
 
 mod component;
+mod dead_letter;
 mod descriptor;
 mod entry;
 mod status;
 
 pub use component::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, ComponentRef, Digest, NotADigest, RetryPolicy};
+pub use dead_letter::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
 pub use descriptor::{
     ConsumerSpec, Descriptor, DescriptorError, GrantSpec, MAX_DESCRIPTOR_BYTES, Named, ParameterKind, ParameterSpec, ProducerSpec,
     RequestSpec,

@@ -1,0 +1,95 @@
+//! The configuration as a host has it: one consistent state, which the next one replaces as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_config::{Change, Content};
+
+/// One state. Types without any value so far are left out.
+#[derive(Debug, Default)]
+pub(crate) struct ConfigState {
+    /// The version of the configuration.
+    pub(crate) version: u64,
+    types: BTreeMap<String, TypeState>,
+    /// The types that are followed; `None` stands for all.
+    followed: Option<BTreeSet<String>>,
+}
+
+#[derive(Clone, Debug)]
+struct TypeState {
+    /// In which version it last changed, as far as this host saw.
+    version: u64,
+    content: Arc<Content>,
+}
+
+impl ConfigState {
+    /// The state after a change. A type that has the same content as before keeps its version, one that lost its last value stays, empty.
+    pub(crate) fn after(&self, change: Change, followed: Option<BTreeSet<String>>) -> Self {
+        let mut types = BTreeMap::new();
+        for (name, old) in &self.types {
+            let gone = !change.types.contains_key(name);
+            let state = if gone && !old.content.is_empty() {
+                TypeState { version: change.version, content: Arc::default() }
+            } else {
+                old.clone()
+            };
+            types.insert(name.clone(), state);
+        }
+        for (name, content) in change.types {
+            match types.get_mut(&name) {
+                Some(state) if Arc::ptr_eq(&state.content, &content) || state.content == content => {}
+                Some(state) => *state = TypeState { version: change.version, content },
+                None if content.is_empty() => {}
+                None => {
+                    types.insert(name, TypeState { version: change.version, content });
+                }
+            }
+        }
+        ConfigState { version: change.version, types, followed }
+    }
+
+    /// Whether it is known what these types hold.
+    pub(crate) fn covers(&self, types: &[String]) -> bool {
+        self.followed.as_ref().is_none_or(|followed| types.iter().all(|name| followed.contains(name)))
+    }
+
+    /// All values of a type, by key.
+    pub(crate) fn content(&self, config_type: &str) -> Option<&Content> {
+        self.types.get(config_type).map(|state| &*state.content)
+    }
+
+    /// The version in which a type last changed; 0 for one without any value so far.
+    pub(crate) fn version_of(&self, config_type: &str) -> u64 {
+        self.types.get(config_type).map_or(0, |state| state.version)
+    }
+
+    /// All types that have or had values.
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&str, &Content)> {
+        self.types.iter().map(|(name, state)| (name.as_str(), &*state.content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(version: u64, types: &[(&str, &[(&str, &str)])]) -> Change {
+        let content = |pairs: &[(&str, &str)]| Arc::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        Change { version, types: types.iter().map(|(name, pairs)| ((*name).to_owned(), content(pairs))).collect() }
+    }
+
+    #[test]
+    fn a_type_has_the_version_in_which_it_last_changed() {
+        let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")]), ("b", &[("k", "1")]), ("empty", &[])]), None);
+        assert_eq!((state.version_of("a"), state.version_of("empty"), state.version_of("x")), (5, 0, 0));
+        let state = state.after(change(6, &[("a", &[("k", "1")]), ("b", &[("k", "2")])]), None);
+        assert_eq!((state.version, state.version_of("a"), state.version_of("b")), (6, 5, 6));
+    }
+
+    #[test]
+    fn a_type_that_lost_its_last_value_has_changed_once() {
+        let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")])]), None);
+        let state = state.after(change(6, &[]), None).after(change(7, &[]), None);
+        assert_eq!((state.version_of("a"), state.content("a").map(BTreeMap::len)), (6, Some(0)));
+    }
+}

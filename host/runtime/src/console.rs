@@ -1,0 +1,277 @@
+//! What components say: log lines, stdout and stderr, within the deployment's limit on volume.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+use tracing::Level;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use weir_pubsub::MessageId;
+
+/// The longest line, in bytes; longer ones are cut into several.
+const MAX_LINE_BYTES: usize = 64 << 10;
+/// How much of the end of stderr is kept for dead letters.
+const TAIL_BYTES: usize = 8 << 10;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The limit on the volume of the log, shared by all instances of a variant.
+pub(crate) struct LogQuota {
+    limit_bytes: u64,
+    minute: Mutex<Minute>,
+}
+
+struct Minute {
+    began: Instant,
+    used_bytes: u64,
+    dropped_count: u64,
+}
+
+impl LogQuota {
+    pub(crate) fn new(limit_bytes: u64) -> Self {
+        LogQuota { limit_bytes, minute: Mutex::new(Minute { began: Instant::now(), used_bytes: 0, dropped_count: 0 }) }
+    }
+
+    /// Whether a line may be kept; and how many were dropped in the minute that just ended.
+    fn take(&self, bytes: usize) -> (bool, u64) {
+        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped_count = 0;
+        if minute.began.elapsed() >= MINUTE {
+            dropped_count = minute.dropped_count;
+            *minute = Minute { began: Instant::now(), used_bytes: 0, dropped_count: 0 };
+        }
+        let kept = minute.used_bytes + bytes as u64 <= self.limit_bytes;
+        match kept {
+            true => minute.used_bytes += bytes as u64,
+            false => minute.dropped_count += 1,
+        }
+        (kept, dropped_count)
+    }
+}
+
+/// Who speaks, and about which message. Shared by an instance and its streams.
+pub(crate) struct Speaker {
+    processor: Arc<str>,
+    variant: Arc<str>,
+    flow: Arc<str>,
+    component: Arc<str>,
+    quota: Arc<LogQuota>,
+    id_high: AtomicU64,
+    id_low: AtomicU64,
+    attempt: AtomicU32,
+}
+
+/// Logs a line at a level that is only known at run time.
+macro_rules! log_at {
+    ($level:expr, $($rest:tt)*) => {
+        match $level {
+            Level::ERROR => tracing::event!(target: "weir::component", Level::ERROR, $($rest)*),
+            Level::WARN => tracing::event!(target: "weir::component", Level::WARN, $($rest)*),
+            Level::INFO => tracing::event!(target: "weir::component", Level::INFO, $($rest)*),
+            Level::DEBUG => tracing::event!(target: "weir::component", Level::DEBUG, $($rest)*),
+            _ => tracing::event!(target: "weir::component", Level::TRACE, $($rest)*),
+        }
+    };
+}
+
+impl Speaker {
+    pub(crate) fn new(names: [Arc<str>; 4], quota: Arc<LogQuota>) -> Self {
+        let [processor, variant, flow, component] = names;
+        let (id_high, id_low, attempt) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU32::new(0));
+        Speaker { processor, variant, flow, component, quota, id_high, id_low, attempt }
+    }
+
+    /// Says which message is in hand; attempt 0: none.
+    pub(crate) fn set_message(&self, id: MessageId, attempt: u32) {
+        self.id_high.store((id.0 >> 64) as u64, Ordering::Relaxed);
+        self.id_low.store(id.0 as u64, Ordering::Relaxed);
+        self.attempt.store(attempt, Ordering::Relaxed);
+    }
+
+    /// Whether lines of a level are kept.
+    pub(crate) fn is_enabled(level: Level) -> bool {
+        match level {
+            Level::ERROR => tracing::enabled!(target: "weir::component", Level::ERROR),
+            Level::WARN => tracing::enabled!(target: "weir::component", Level::WARN),
+            Level::INFO => tracing::enabled!(target: "weir::component", Level::INFO),
+            Level::DEBUG => tracing::enabled!(target: "weir::component", Level::DEBUG),
+            _ => tracing::enabled!(target: "weir::component", Level::TRACE),
+        }
+    }
+
+    /// Logs a line with fields.
+    pub(crate) fn say(&self, level: Level, line: &str, fields: &[(String, String)]) {
+        if !Self::is_enabled(level) {
+            return;
+        }
+        let line = &line[..line.floor_char_boundary(MAX_LINE_BYTES)];
+        let bytes = line.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let (kept, dropped_count) = self.quota.take(bytes);
+        let (processor, variant, flow, component) = (&*self.processor, &*self.variant, &*self.flow, &*self.component);
+        if dropped_count > 0 {
+            tracing::warn!(processor, variant, flow, component, dropped_count, "component log lines were dropped in the last minute");
+        }
+        if !kept {
+            return;
+        }
+        let attempt = self.attempt.load(Ordering::Relaxed);
+        let message_id = (attempt > 0).then(|| tracing::field::display(self.message_id()));
+        if fields.is_empty() {
+            log_at!(level, processor, variant, flow, component, message_id, attempt, line, "component log");
+        } else {
+            let fields = tracing::field::debug(fields);
+            log_at!(level, processor, variant, flow, component, message_id, attempt, line, fields, "component log");
+        }
+    }
+
+    fn message_id(&self) -> MessageId {
+        let high = u128::from(self.id_high.load(Ordering::Relaxed));
+        MessageId(high << 64 | u128::from(self.id_low.load(Ordering::Relaxed)))
+    }
+}
+
+/// Stdout or stderr of an instance: logged line by line.
+#[derive(Clone)]
+pub(crate) struct Console(Arc<Mutex<Lines>>);
+
+struct Lines {
+    speaker: Arc<Speaker>,
+    level: Level,
+    line: Vec<u8>,
+    tail: VecDeque<u8>,
+}
+
+impl Console {
+    pub(crate) fn new(speaker: Arc<Speaker>, level: Level) -> Self {
+        Console(Arc::new(Mutex::new(Lines { speaker, level, line: Vec::new(), tail: VecDeque::new() })))
+    }
+
+    /// The end of what was written since this was last asked for; a line that was begun is logged as it is.
+    pub(crate) fn take_tail(&self) -> String {
+        let mut lines = self.lock();
+        lines.end_line();
+        let tail: Vec<u8> = std::mem::take(&mut lines.tail).into();
+        String::from_utf8_lossy(&tail).trim().to_owned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn write(&mut self, bytes: &[u8]) {
+        let kept = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
+        let excess = (self.tail.len() + kept.len()).saturating_sub(TAIL_BYTES);
+        self.tail.drain(..excess);
+        self.tail.extend(kept);
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            for piece in part.chunks(MAX_LINE_BYTES) {
+                if self.line.len() + piece.len() > MAX_LINE_BYTES {
+                    self.end_line();
+                }
+                self.line.extend_from_slice(piece);
+            }
+            if part.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = String::from_utf8_lossy(&self.line);
+        let line = line.trim_end();
+        if !line.is_empty() {
+            self.speaker.say(self.level, line, &[]);
+        }
+        self.line.clear();
+    }
+}
+
+impl IsTerminal for Console {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Console {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for Console {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.lock().write(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl OutputStream for Console {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.lock().write(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(MAX_LINE_BYTES)
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Console {
+    async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn console() -> Console {
+        let name: Arc<str> = "x".into();
+        let quota = Arc::new(LogQuota::new(1 << 20));
+        Console::new(Arc::new(Speaker::new([name.clone(), name.clone(), name.clone(), name], quota)), Level::WARN)
+    }
+
+    #[test]
+    fn the_end_of_what_was_written_is_kept_once() {
+        let console = console();
+        console.lock().write(b"panicked at");
+        console.lock().write(b" line 1\nnote: x");
+        assert_eq!(console.take_tail(), "panicked at line 1\nnote: x");
+        assert_eq!(console.take_tail(), "");
+        console.lock().write(&vec![b'y'; 3 * MAX_LINE_BYTES]);
+        assert_eq!(console.take_tail().len(), TAIL_BYTES);
+        assert!(console.lock().line.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn above_the_limit_lines_are_dropped_and_counted_until_the_next_minute() {
+        let quota = LogQuota::new(10);
+        assert_eq!((quota.take(6), quota.take(6), quota.take(4)), ((true, 0), (false, 0), (true, 0)));
+        tokio::time::advance(MINUTE).await;
+        assert_eq!(quota.take(6), (true, 1));
+    }
+}

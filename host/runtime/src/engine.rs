@@ -1,0 +1,179 @@
+//! The WebAssembly engine: one for all languages, its pool of instances, its clock, and the cache of compiled code.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use weir_config::records::Digest;
+
+use crate::error::RuntimeError;
+use crate::guest::Guest;
+use crate::imports;
+
+/// How long a component runs before it lets others go on: one tick of the epoch.
+const TICK: Duration = Duration::from_millis(10);
+/// The memory of one instance, at most, whatever its deployment allows; only address space, which costs nothing.
+const MAX_MEMORY_BYTES: usize = 256 << 20;
+
+/// The engine and what belongs to it. Cloning is cheap.
+#[derive(Clone)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    linker: Arc<Linker<Guest>>,
+    slots: Arc<Semaphore>,
+    cache: Arc<CodeCache>,
+}
+
+/// A place in the pool; given back when it is dropped.
+pub(crate) type Slot = OwnedSemaphorePermit;
+
+impl Engine {
+    /// Makes an engine whose pool holds `instances_count` instances and which keeps compiled code in a folder of its own.
+    ///
+    /// # Errors
+    /// `Engine` when the machine has no room for so many, `CodeCache` when the folder cannot be made.
+    pub fn new(instances_count: u32, code_cache: &Path) -> Result<Self, RuntimeError> {
+        let failed = |error: wasmtime::Error| RuntimeError::Engine { instances_count, source: error.into() };
+        let inner = wasmtime::Engine::new(&settings(instances_count)).map_err(failed)?;
+        let mut linker = Linker::new(&inner);
+        imports::add_to_linker(&mut linker).map_err(failed)?;
+        let cache = CodeCache::open(code_cache, &inner)?;
+        tick(&inner).map_err(|source| RuntimeError::Engine { instances_count, source: source.into() })?;
+        let slots = Arc::new(Semaphore::new(instances_count as usize));
+        Ok(Engine { inner, linker: Arc::new(linker), slots, cache: Arc::new(cache) })
+    }
+
+    /// Waits for a place in the pool.
+    pub(crate) async fn slot(&self) -> Slot {
+        self.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    pub(crate) fn inner(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<Guest> {
+        &self.linker
+    }
+
+    /// Compiled code that was kept; `None` if there is none that this engine can use. Reads a file.
+    pub(crate) fn load_compiled(&self, digest: Digest) -> Option<Component> {
+        self.cache.load(&self.inner, digest)
+    }
+
+    /// Compiles a component and keeps the code. Takes all processors for up to seconds.
+    pub(crate) fn compile(&self, digest: Digest, bytes: &[u8]) -> Result<Component, RuntimeError> {
+        let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
+        let component = Component::new(&self.inner, bytes).map_err(unfit)?;
+        if let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| self.cache.store(digest, &code)) {
+            // Without the cache the next start takes longer, and nothing else.
+            tracing::warn!(%digest, %error, "compiled code cannot be kept");
+        }
+        Ok(component)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("free_slots", &self.slots.available_permits()).finish_non_exhaustive()
+    }
+}
+
+/// The settings that ran components of all languages; what is no limit on purpose costs nothing.
+fn settings(instances_count: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(u32::MAX)
+        .total_core_instances(u32::MAX)
+        .total_memories(instances_count)
+        .total_stacks(instances_count)
+        .total_tables(instances_count.saturating_mul(2))
+        .table_elements(20_000)
+        .max_core_instance_size(1 << 20)
+        .max_component_instance_size(2 << 20)
+        .max_memory_size(MAX_MEMORY_BYTES)
+        .linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(64 << 10)
+        .max_unused_warm_slots(100)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        // Asynchronous components double the cost of every call and are not served yet.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Moves the epoch on until the engine is gone.
+fn tick(engine: &wasmtime::Engine) -> io::Result<()> {
+    let weak = engine.weak();
+    std::thread::Builder::new().name("weir-epoch".to_owned()).spawn(move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::park_timeout(TICK);
+        }
+    })?;
+    Ok(())
+}
+
+/// Compiled code by digest: files `DIGEST-ENGINE.cwasm` in a folder that only this user can enter.
+struct CodeCache {
+    folder: PathBuf,
+    /// Stands for the engine's version and settings: code of others is not even looked at.
+    engine: String,
+}
+
+impl CodeCache {
+    fn open(folder: &Path, engine: &wasmtime::Engine) -> Result<Self, RuntimeError> {
+        let failed = |source| RuntimeError::CodeCache { path: folder.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(CodeCache { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
+    }
+
+    fn file(&self, digest: Digest) -> PathBuf {
+        self.folder.join(format!("{}-{}.cwasm", digest.to_hex(), self.engine))
+    }
+
+    fn load(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {
+        let path = self.file(digest);
+        if !path.exists() {
+            return None;
+        }
+        #[allow(unsafe_code, reason = "a file that this host wrote whole, in a folder of mode 0700, for this digest, engine and settings")]
+        let loaded = unsafe { Component::deserialize_file(engine, &path) };
+        loaded
+            .inspect_err(|error| {
+                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code is not usable and is made again");
+                let _ = fs::remove_file(&path);
+            })
+            .ok()
+    }
+
+    /// Written beside and renamed, so that nobody ever sees half a file.
+    fn store(&self, digest: Digest, code: &[u8]) -> io::Result<()> {
+        let part = self.folder.join(format!("{}.{:016x}.part", digest.to_hex(), rand::random::<u64>()));
+        let written = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&part)
+            .and_then(|mut file| file.write_all(code).and_then(|()| file.sync_data()))
+            .and_then(|()| fs::rename(&part, self.file(digest)));
+        if written.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        written
+    }
+}

@@ -1,0 +1,204 @@
+//! What becomes of a message that could not be handled: pure.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+use weir_config::records::RetryPolicy;
+
+/// The longest wait that a component may ask for.
+pub(crate) const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(60);
+/// The shortest wait for one that is busy: no attempts are counted, so that time alone ends it.
+const SHORTEST_BUSY_WAIT: Duration = Duration::from_millis(100);
+/// Deliveries above the policy's attempts before a message is taken for one that kills its hosts. Stops and restarts of hosts count
+/// as deliveries too, so there is room for them.
+pub(crate) const SPARE_DELIVERIES_COUNT: u32 = 10;
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The component asks for another attempt, after this time at the least.
+    Retry(Option<Duration>),
+    /// The component asks for patience, for this time at the least.
+    Busy(Option<Duration>),
+    /// The component will never take the message.
+    Reject,
+    /// A trap, a call of something undeclared, or an exit.
+    Trap,
+    /// The time was up.
+    TimeOut,
+}
+
+impl FaultKind {
+    /// The word for it on dead letters.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            FaultKind::Retry(_) => "retry",
+            FaultKind::Busy(_) => "busy",
+            FaultKind::Reject => "reject",
+            FaultKind::Trap => "trap",
+            FaultKind::TimeOut => "timeout",
+        }
+    }
+
+    /// Whether it counts as an error of the component.
+    pub(crate) fn counts(self) -> bool {
+        !matches!(self, FaultKind::Busy(_))
+    }
+
+    /// Whether the instance is of no use any more.
+    pub(crate) fn breaks_instance(self) -> bool {
+        matches!(self, FaultKind::Trap | FaultKind::TimeOut)
+    }
+}
+
+/// What was done for one message so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    /// Attempts that failed.
+    pub(crate) attempts_count: u32,
+    waited: Duration,
+    busy_count: u32,
+    busy_waited: Duration,
+}
+
+/// What to do next with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Try it again after a wait.
+    Again {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// Give it up.
+    DeadLetter,
+    /// Let it go back to its queue.
+    GiveBack,
+}
+
+impl History {
+    /// Notes a failure and says what comes next.
+    pub(crate) fn next(&mut self, kind: FaultKind, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+        match kind {
+            FaultKind::Reject => {
+                self.attempts_count += 1;
+                Next::DeadLetter
+            }
+            FaultKind::Busy(asked) => self.next_when_busy(asked, policy, rng),
+            FaultKind::Retry(asked) => self.next_attempt(asked, policy, rng),
+            FaultKind::Trap | FaultKind::TimeOut => self.next_attempt(None, policy, rng),
+        }
+    }
+
+    fn next_attempt(&mut self, asked: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+        self.attempts_count += 1;
+        let wait = wait(asked, self.attempts_count, policy, rng);
+        if self.attempts_count >= policy.attempts_count || self.waited + wait > Duration::from_millis(policy.waiting_ms) {
+            return Next::DeadLetter;
+        }
+        self.waited += wait;
+        Next::Again { wait }
+    }
+
+    fn next_when_busy(&mut self, asked: Option<Duration>, policy: &RetryPolicy, rng: &mut impl Rng) -> Next {
+        self.busy_count += 1;
+        let wait = wait(asked, self.busy_count, policy, rng).max(SHORTEST_BUSY_WAIT);
+        if self.busy_waited + wait > Duration::from_millis(policy.busy_ms) {
+            return Next::GiveBack;
+        }
+        self.busy_waited += wait;
+        Next::Again { wait }
+    }
+}
+
+/// The wait after the `count`th failure: as long as was asked for, within bounds; else doubling, with jitter.
+fn wait(asked: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut impl Rng) -> Duration {
+    if let Some(asked) = asked {
+        return asked.min(LONGEST_ASKED_WAIT);
+    }
+    let doublings = count.saturating_sub(1).min(32);
+    let step_ms = policy.first_wait_ms.saturating_mul(1 << doublings).min(policy.longest_wait_ms);
+    Duration::from_millis(step_ms).mul_f64(rng.random_range(0.5..=1.0))
+}
+
+/// Whether a message was delivered so often without being settled that it must be what ends its hosts.
+pub(crate) fn is_delivered_in_vain(delivery_count: u32, policy: &RetryPolicy) -> bool {
+    delivery_count > policy.attempts_count.saturating_add(SPARE_DELIVERIES_COUNT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    fn run(kind: FaultKind, policy: &RetryPolicy) -> (Vec<u128>, Next, History) {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut history = History::default();
+        let mut waits_ms = Vec::new();
+        loop {
+            match history.next(kind, policy, &mut rng) {
+                Next::Again { wait } => waits_ms.push(wait.as_millis()),
+                end => return (waits_ms, end, history),
+            }
+            assert!(waits_ms.len() < 10_000, "it must end");
+        }
+    }
+
+    #[test]
+    fn a_retry_waits_twice_as_long_each_time_and_ends_in_the_dead_letters() {
+        let (waits_ms, end, history) = run(FaultKind::Retry(None), &RetryPolicy::default());
+        assert_eq!((end, history.attempts_count), (Next::DeadLetter, 5));
+        assert_eq!(waits_ms.len(), 4);
+        for (wait_ms, step_ms) in waits_ms.iter().zip([1000, 2000, 4000, 8000]) {
+            assert!((step_ms / 2..=step_ms).contains(wait_ms), "{wait_ms} for a step of {step_ms}");
+        }
+    }
+
+    #[test]
+    fn waits_have_a_ceiling_each_and_in_all() {
+        let policy = RetryPolicy { attempts_count: 1000, ..RetryPolicy::default() };
+        let (waits_ms, end, _) = run(FaultKind::Trap, &policy);
+        assert_eq!(end, Next::DeadLetter);
+        assert!(waits_ms.iter().all(|ms| *ms <= 30_000));
+        assert!(waits_ms.iter().sum::<u128>() <= 300_000);
+    }
+
+    #[test]
+    fn what_the_component_asks_for_is_kept_to_within_bounds() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut next = |ms| History::default().next(FaultKind::Retry(Some(Duration::from_millis(ms))), &RetryPolicy::default(), &mut rng);
+        assert_eq!(next(0), Next::Again { wait: Duration::ZERO });
+        assert_eq!(next(7), Next::Again { wait: Duration::from_millis(7) });
+        assert_eq!(next(u64::from(u32::MAX)), Next::Again { wait: LONGEST_ASKED_WAIT });
+    }
+
+    #[test]
+    fn busy_is_no_attempt_and_ends_by_being_given_back() {
+        let (_, end, history) = run(FaultKind::Busy(None), &RetryPolicy::default());
+        assert_eq!((end, history.attempts_count), (Next::GiveBack, 0));
+        let (waits_ms, end, _) = run(FaultKind::Busy(Some(Duration::ZERO)), &RetryPolicy { busy_ms: 1_000, ..RetryPolicy::default() });
+        assert_eq!((waits_ms.len(), end), (10, Next::GiveBack));
+    }
+
+    #[test]
+    fn a_reject_is_given_up_at_once() {
+        let (waits_ms, end, history) = run(FaultKind::Reject, &RetryPolicy::default());
+        assert_eq!((waits_ms.len(), end, history.attempts_count), (0, Next::DeadLetter, 1));
+    }
+
+    #[test]
+    fn one_attempt_means_none_after_it() {
+        let policy = RetryPolicy { attempts_count: 1, ..RetryPolicy::default() };
+        assert_eq!(run(FaultKind::Retry(None), &policy).1, Next::DeadLetter);
+        let policy = RetryPolicy { attempts_count: 0, ..RetryPolicy::default() };
+        assert_eq!(run(FaultKind::Retry(None), &policy).1, Next::DeadLetter);
+    }
+
+    #[test]
+    fn deliveries_in_vain_are_told_from_restarts() {
+        let policy = RetryPolicy::default();
+        assert!(!is_delivered_in_vain(1, &policy));
+        assert!(!is_delivered_in_vain(15, &policy));
+        assert!(is_delivered_in_vain(16, &policy));
+    }
+}

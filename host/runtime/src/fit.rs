@@ -1,0 +1,255 @@
+//! How an entry fits the descriptor of its component: pure. All faults are told at once.
+
+use weir_config::records::{ComponentRecord, ConsumerSpec, Descriptor, Entry};
+use weir_pubsub::{Queue, Subscription, Topic};
+
+/// What a variant works with, all checked.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Fit {
+    pub(crate) inputs: Vec<FitInput>,
+    pub(crate) outputs: Vec<FitOutput>,
+    pub(crate) requests: Vec<FitRequest>,
+    /// All parameters, those with defaults too, by name.
+    pub(crate) parameters: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FitInput {
+    pub(crate) name: String,
+    pub(crate) queue: Queue,
+    pub(crate) concurrency: u32,
+    /// The output that answers go to; only of inputs of requests.
+    pub(crate) reply: Option<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct FitOutput {
+    pub(crate) name: String,
+    /// `None`: what is sent there is dropped.
+    pub(crate) topic: Option<Topic>,
+    pub(crate) consumed: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct FitRequest {
+    pub(crate) name: String,
+    pub(crate) request: Topic,
+    pub(crate) response: Topic,
+    pub(crate) timeout_ms: u32,
+}
+
+/// Fits an entry to a component.
+///
+/// # Errors
+/// What is wrong, with the names of topics and parameters, for people.
+pub(crate) fn fit(processor: &str, variant: &str, entry: &Entry, record: &ComponentRecord) -> Result<Fit, String> {
+    let mut fitting = Fitting { processor, variant, entry, record, faults: Vec::new() };
+    fitting.check_grants();
+    let inputs = fitting.inputs();
+    let outputs = fitting.outputs();
+    let requests = fitting.requests();
+    fitting.check_topics();
+    let parameters = fitting.parameters();
+    match fitting.faults.is_empty() {
+        true => Ok(Fit { inputs, outputs, requests, parameters }),
+        false => Err(fitting.faults.join("; ")),
+    }
+}
+
+struct Fitting<'a> {
+    processor: &'a str,
+    variant: &'a str,
+    entry: &'a Entry,
+    record: &'a ComponentRecord,
+    faults: Vec<String>,
+}
+
+impl<'a> Fitting<'a> {
+    fn descriptor(&self) -> &'a Descriptor {
+        &self.record.descriptor
+    }
+
+    fn check_grants(&mut self) {
+        for wanted in self.descriptor().grants.iter().filter(|grant| !grant.optional) {
+            if !self.record.grants.contains(&wanted.grant) {
+                self.faults.push(format!("the component needs the grant `{}`, which its deployment does not give", wanted.grant));
+            }
+        }
+    }
+
+    fn topic(&mut self, name: &str, what: &str) -> Option<Topic> {
+        let Some(text) = self.entry.topics.get(name) else {
+            self.faults.push(format!("the flow gives no topic to {what} `{name}`: add it to the processor's `topics` in the blueprint"));
+            return None;
+        };
+        text.parse().map_err(|error| self.faults.push(format!("topic `{name}`: {error}"))).ok()
+    }
+
+    fn inputs(&mut self) -> Vec<FitInput> {
+        let mut inputs = Vec::new();
+        for spec in &self.descriptor().consumers {
+            inputs.extend(self.input(spec));
+        }
+        inputs
+    }
+
+    fn input(&mut self, spec: &ConsumerSpec) -> Option<FitInput> {
+        let topic = self.topic(&spec.name, "the input")?;
+        if !topic.class().has_queues() {
+            self.faults.push(format!("input `{}` reads {topic}: only flow and request topics have queues to read", spec.name));
+            return None;
+        }
+        let subscription = Subscription::of_processor(self.processor, self.variant, &spec.name);
+        let queue = subscription.and_then(|subscription| Queue::new(topic, subscription));
+        let queue = queue.map_err(|error| self.faults.push(format!("input `{}`: {error}", spec.name))).ok()?;
+        let concurrency = self.record.concurrency.unwrap_or_else(|| self.descriptor().concurrency_of(spec)).max(1);
+        Some(FitInput { name: spec.name.clone(), queue, concurrency, reply: spec.reply.clone() })
+    }
+
+    fn outputs(&mut self) -> Vec<FitOutput> {
+        let descriptor = self.descriptor();
+        let mut outputs = Vec::new();
+        for spec in descriptor.producers.iter().filter(|spec| spec.name != "*") {
+            let topic = match spec.optional && !self.entry.topics.contains_key(&spec.name) {
+                true => None,
+                false => self.topic(&spec.name, "the output"),
+            };
+            outputs.push(self.output(&spec.name, topic));
+        }
+        if descriptor.has_open_outputs() {
+            let open: Vec<&String> = self.entry.topics.keys().filter(|name| !self.is_declared(name)).collect();
+            for name in open {
+                let topic = self.topic(name, "the output");
+                outputs.push(self.output(name, topic));
+            }
+        }
+        outputs
+    }
+
+    fn output(&self, name: &str, topic: Option<Topic>) -> FitOutput {
+        FitOutput { name: name.to_owned(), topic, consumed: self.entry.consumed.iter().any(|consumed| consumed == name) }
+    }
+
+    fn requests(&mut self) -> Vec<FitRequest> {
+        let mut requests = Vec::new();
+        for spec in &self.descriptor().requests {
+            let request = self.topic(&spec.request, "the request");
+            let response = self.topic(&spec.response, "the response");
+            if let (Some(request), Some(response)) = (request, response) {
+                requests.push(FitRequest { name: spec.name.clone(), request, response, timeout_ms: spec.timeout_ms });
+            }
+        }
+        requests
+    }
+
+    fn is_declared(&self, name: &str) -> bool {
+        let descriptor = self.descriptor();
+        descriptor.consumers.iter().any(|spec| spec.name == name)
+            || descriptor.producers.iter().any(|spec| spec.name == name)
+            || descriptor.requests.iter().any(|spec| spec.request == name || spec.response == name)
+    }
+
+    fn check_topics(&mut self) {
+        if self.descriptor().has_open_outputs() {
+            return;
+        }
+        let inputs = names(self.descriptor().consumers.iter().map(|spec| spec.name.as_str()));
+        let outputs = names(self.descriptor().producers.iter().map(|spec| spec.name.as_str()));
+        let entry = self.entry;
+        for name in entry.topics.keys() {
+            if !self.is_declared(name) {
+                let fault = format!("topic `{name}` is neither an input nor an output of the component");
+                self.faults.push(format!("{fault} (inputs: {inputs}; outputs: {outputs})"));
+            }
+        }
+    }
+
+    fn parameters(&mut self) -> Vec<(String, String)> {
+        let mut parameters = self.entry.parameters.clone();
+        for spec in &self.descriptor().parameters {
+            match (parameters.get(&spec.name), &spec.default) {
+                (Some(value), _) => {
+                    if let Err(problem) = spec.check_value(value) {
+                        self.faults.push(format!("parameter `{}`: {problem}", spec.name));
+                    }
+                }
+                (None, Some(default)) => {
+                    parameters.insert(spec.name.clone(), default.clone());
+                }
+                (None, None) if spec.required => {
+                    self.faults.push(format!("parameter `{}` is required and not set: set it in the processor's `parameters`", spec.name));
+                }
+                (None, None) => {}
+            }
+        }
+        parameters.into_iter().collect()
+    }
+}
+
+/// A list of names, for people.
+pub(crate) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let text = names.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(descriptor: serde_json::Value) -> ComponentRecord {
+        let digest = format!("sha256:{}", "00".repeat(32));
+        serde_json::from_value(json!({"digest": digest, "size-bytes": 1, "world": "0.1.0", "descriptor": descriptor})).unwrap()
+    }
+
+    fn try_fit(descriptor: serde_json::Value, entry: serde_json::Value) -> Result<Fit, String> {
+        fit("chunker", "one", &serde_json::from_value(entry).unwrap(), &record(descriptor))
+    }
+
+    #[test]
+    fn an_entry_that_fits_has_all_it_needs() {
+        let fit = try_fit(
+            json!({"schema": 1, "consumers": ["input"], "producers": ["output", {"name": "extra", "optional": true}], "concurrency": 3,
+                "parameters": [{"name": "size", "type": "integer", "default": "10"}, "note"]}),
+            json!({"topics": {"input": "flow:tg:in", "output": "flow:tg:out"}, "parameters": {"own": "1"}, "consumed": ["output"]}),
+        )
+        .unwrap();
+        assert_eq!(fit.inputs[0].queue.wire_name(), "tg.flow.in.chunker--one--input");
+        assert_eq!(fit.inputs[0].concurrency, 3);
+        let outputs: Vec<_> = fit.outputs.iter().map(|o| (o.name.as_str(), o.topic.is_some(), o.consumed)).collect();
+        assert_eq!(outputs, [("output", true, true), ("extra", false, false)]);
+        assert_eq!(fit.parameters, [("own".to_owned(), "1".to_owned()), ("size".to_owned(), "10".to_owned())]);
+    }
+
+    #[test]
+    fn open_outputs_are_all_other_topics() {
+        let fit = try_fit(
+            json!({"schema": 1, "consumers": ["input"], "producers": ["*"]}),
+            json!({"topics": {"input": "flow:tg:in", "a": "flow:tg:a", "b": "notify:tg:b"}}),
+        );
+        assert_eq!(fit.unwrap().outputs.iter().map(|o| o.name.clone()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn every_fault_is_told_by_name() {
+        let descriptor = json!({"schema": 1, "consumers": ["input"], "producers": ["output"],
+            "parameters": [{"name": "size", "type": "integer"}, {"name": "model", "required": true}],
+            "requests": [{"name": "ask", "request": "ask-request", "response": "ask-response"}],
+            "grants": [{"grant": "http"}]});
+        let entry = json!({"topics": {"input": "queue:tg:in", "outptu": "flow:tg:out"}, "parameters": {"size": "big"}});
+        let faults = try_fit(descriptor, entry).unwrap_err();
+        for word in
+            ["`input`", "`queue`", "`output`", "`outptu`", "`size`", "`big` is not a whole number", "`model` is required", "`ask-request`", "`http`"]
+        {
+            assert!(faults.contains(word), "{word} is missing in {faults}");
+        }
+    }
+
+    #[test]
+    fn a_queue_name_that_is_too_long_is_told() {
+        let topic = format!("flow:tg:{}", "x".repeat(300));
+        let faults = try_fit(json!({"schema": 1, "consumers": ["input"]}), json!({"topics": {"input": topic}})).unwrap_err();
+        assert!(faults.contains("of at most 255"), "{faults}");
+    }
+}

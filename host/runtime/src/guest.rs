@@ -1,0 +1,246 @@
+//! What belongs to one instance: its call in progress, its memory, its streams.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::Level;
+use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use weir_pubsub::{CORRELATION_ID, Message, MessageId, Output, Properties, Replies};
+
+use crate::config_state::ConfigState;
+use crate::console::{Console, Speaker};
+use crate::program::Program;
+
+/// What the engine keeps for an instance.
+pub(crate) struct Guest {
+    pub(crate) program: Arc<Program>,
+    pub(crate) call: Call,
+    pub(crate) config: Arc<ConfigState>,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) speaker: Arc<Speaker>,
+    pub(crate) stderr: Console,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+/// Files, streams and the like that an instance may hold; each costs memory of the host.
+const MAX_RESOURCES_COUNT: usize = 1_000;
+
+impl Guest {
+    pub(crate) fn new(program: Arc<Program>, config: Arc<ConfigState>) -> Self {
+        let names = [&program.processor, &program.variant, &program.flow, &program.deployment].map(Arc::clone);
+        let speaker = Arc::new(Speaker::new(names, program.log_quota.clone()));
+        let stderr = Console::new(speaker.clone(), Level::WARN);
+        // No file, no address, no variable: what is not set here is refused.
+        let wasi = WasiCtx::builder().stdout(Console::new(speaker.clone(), Level::INFO)).stderr(stderr.clone()).build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES_COUNT);
+        let memory = MemoryLimit::new(program.limits.memory_bytes);
+        let call = Call::new(&program);
+        Guest { program, call, config, memory, speaker, stderr, wasi, table }
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// What an instance is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Being made, or between two calls.
+    Idle,
+    /// In `configure`.
+    Setup,
+    /// In `handle`.
+    Handle,
+}
+
+/// How far the answer to a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The message in hand is no request.
+    None,
+    /// No part has left.
+    Open,
+    /// Some parts have left.
+    Begun,
+    /// The last part has left.
+    Ended,
+}
+
+/// The call in progress.
+pub(crate) struct Call {
+    pub(crate) phase: Phase,
+    pub(crate) input: usize,
+    pub(crate) id: MessageId,
+    pub(crate) attempt: u32,
+    pub(crate) deadline: Instant,
+    /// Where sent messages come from; made once for each attempt number and version of the configuration.
+    pub(crate) from: Arc<str>,
+    from_key: (u32, u64),
+    /// The trace context of the message in hand, for all that is sent.
+    pub(crate) trace: Properties,
+    pub(crate) outputs: Vec<Output>,
+    /// Messages sent in this call, by output.
+    pub(crate) sent_counts: Vec<u32>,
+    pub(crate) sends_count: u32,
+    pub(crate) sends_bytes: u64,
+    pub(crate) left_count: u32,
+    pub(crate) dropped_count: u32,
+    /// What ties the answer to the request in hand.
+    pub(crate) correlation: Option<String>,
+    pub(crate) answer: Answer,
+    /// The requests under way, by their number.
+    pub(crate) begun: Vec<Option<Replies>>,
+}
+
+/// The properties of the trace context, which is passed on.
+pub(crate) const TRACE_PROPERTIES: [&str; 2] = ["traceparent", "tracestate"];
+
+impl Call {
+    fn new(program: &Program) -> Self {
+        Call {
+            phase: Phase::Idle,
+            input: 0,
+            id: MessageId(0),
+            attempt: 0,
+            deadline: Instant::now(),
+            from: "".into(),
+            from_key: (0, 0),
+            trace: Properties::new(),
+            outputs: Vec::new(),
+            sent_counts: vec![0; program.outputs.len()],
+            sends_count: 0,
+            sends_bytes: 0,
+            left_count: 0,
+            dropped_count: 0,
+            correlation: None,
+            answer: Answer::None,
+            begun: Vec::new(),
+        }
+    }
+
+    /// Begins to handle a message.
+    pub(crate) fn begin(&mut self, program: &Program, input: usize, message: &Message, attempt: u32, deadline: Instant, version: u64) {
+        self.phase = Phase::Handle;
+        self.input = input;
+        self.id = message.id.unwrap_or(MessageId(0));
+        self.attempt = attempt;
+        self.deadline = deadline;
+        if self.from_key != (attempt, version) {
+            self.from = format!("{} {} {version} {attempt}", program.processor, program.short_digest).into();
+            self.from_key = (attempt, version);
+        }
+        self.answer = Answer::None;
+        self.correlation = None;
+        if !message.properties.is_empty() {
+            for name in TRACE_PROPERTIES {
+                if let Some(value) = message.properties.get(name) {
+                    self.trace.set(name, value);
+                }
+            }
+            if program.inputs[input].reply.is_some() {
+                self.correlation = message.properties.get(CORRELATION_ID).map(str::to_owned);
+                self.answer = if self.correlation.is_some() { Answer::Open } else { Answer::None };
+            }
+        }
+    }
+
+    /// Ends the call and forgets all that was sent, which `outputs` was taken from before if it was to leave.
+    pub(crate) fn end(&mut self) {
+        self.phase = Phase::Idle;
+        self.attempt = 0;
+        self.id = MessageId(0);
+        self.outputs.clear();
+        self.sent_counts.fill(0);
+        (self.sends_count, self.sends_bytes, self.left_count, self.dropped_count) = (0, 0, 0, 0);
+        self.begun.clear();
+        if !self.trace.is_empty() {
+            self.trace = Properties::new();
+        }
+    }
+}
+
+/// The bound on an instance's memory.
+pub(crate) struct MemoryLimit {
+    limit_bytes: u64,
+    /// All linear memories of the instance together.
+    pub(crate) used_bytes: u64,
+    /// What was asked for in vain.
+    pub(crate) refused_bytes: Option<u64>,
+}
+
+impl MemoryLimit {
+    fn new(limit_bytes: u64) -> Self {
+        MemoryLimit { limit_bytes, used_bytes: 0, refused_bytes: None }
+    }
+
+    /// Whether the instance should make room for a new one: some languages leak what they send.
+    pub(crate) fn is_half_used(&self) -> bool {
+        self.used_bytes > self.limit_bytes / 2
+    }
+
+    /// What was refused, for people.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let limit_bytes = self.limit_bytes;
+        self.refused_bytes.map(|bytes| format!("it asked for {bytes} bytes of memory, of at most {limit_bytes} (limits.memory-bytes)"))
+    }
+}
+
+/// The most elements of a table that an instance may have; each costs a pointer.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let used_bytes = self.used_bytes + desired.saturating_sub(current) as u64;
+        if used_bytes > self.limit_bytes {
+            self.refused_bytes = Some(used_bytes);
+            return Ok(false);
+        }
+        self.used_bytes = used_bytes;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= maximum.unwrap_or(usize::MAX).min(MAX_TABLE_ELEMENTS))
+    }
+
+    fn instances(&self) -> usize {
+        100
+    }
+
+    fn tables(&self) -> usize {
+        100
+    }
+
+    fn memories(&self) -> usize {
+        10
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_over_all_memories_together() {
+        let mut memory = MemoryLimit::new(100);
+        assert!(memory.memory_growing(0, 40, None).unwrap());
+        assert!(!memory.is_half_used());
+        assert!(memory.memory_growing(0, 40, None).unwrap());
+        assert!(memory.is_half_used());
+        assert_eq!(memory.refusal(), None);
+        assert!(!memory.memory_growing(40, 70, None).unwrap());
+        assert!(memory.refusal().unwrap().contains("110 bytes of memory, of at most 100"));
+        assert!(!memory.memory_growing(40, 41, Some(40)).unwrap(), "the memory's own maximum");
+    }
+}

@@ -1,0 +1,290 @@
+//! The host: follows the configuration and keeps every variant that it serves as it is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use weir_config::records::{
+    COMPONENT_TYPE, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus,
+};
+use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, HandlerId};
+use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
+
+use crate::component::Loader;
+use crate::config_state::ConfigState;
+use crate::engine::Engine;
+use crate::error::{RuntimeError, chain};
+use crate::keeper::{Keeper, Means};
+use crate::reconcile::{Served, Wanted, types_to_follow, wanted};
+use crate::status::{Board, Key};
+
+/// What a host is started with.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    /// Its id in the status: different for each process.
+    pub id: String,
+    /// The topicspace.
+    pub topicspace: String,
+    /// Where the bytes of components are.
+    pub components: ComponentFolder,
+    /// The folder for compiled code, which is the host's own: it is made, and closed to other users.
+    pub code_cache: PathBuf,
+    /// Which processors it serves.
+    pub served: Served,
+    /// How many instances it can have at a time; see [`HostSettings::instances_for_this_machine`].
+    pub instances_count: u32,
+}
+
+impl HostSettings {
+    /// A number of instances that the machine's memory carries at 16 MiB each, between 64 and 4,000: above, the kernel's count of memory
+    /// maps ends it all.
+    pub fn instances_for_this_machine() -> u32 {
+        const INSTANCE_KIB: u64 = 16 << 10;
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
+        total.map_or(256, |kib| kib / INSTANCE_KIB).clamp(64, 4_000) as u32
+    }
+}
+
+/// A host at work. Dropping it ends all its work at once; what it held goes back to the queues.
+pub struct Host {
+    board: Arc<Board>,
+    config: watch::Receiver<Arc<ConfigState>>,
+    stop: CancellationToken,
+    /// Cancelled after the work has ended.
+    end: CancellationToken,
+    work: JoinSet<()>,
+    services: JoinSet<()>,
+}
+
+/// What became of the work when a host stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// Who still had messages in hand when the grace time was up, for people; empty when all was finished. Those messages come again.
+    pub held_up: Vec<String>,
+}
+
+impl Host {
+    /// Starts a host. Neither the config service nor any queue need be there yet; its work begins when they are.
+    ///
+    /// # Errors
+    /// `Engine`, `CodeCache`, and `Entry` for a topicspace that is none.
+    pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, settings: HostSettings) -> Result<Host, RuntimeError> {
+        let dead_letters = dead_letters(&settings.topicspace).map_err(|error| RuntimeError::Entry { problem: error.to_string() })?;
+        let follower = Follower::new(backend.clone(), &settings.topicspace, config)
+            .map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
+        let (count, cache) = (settings.instances_count, settings.code_cache.clone());
+        let engine = tokio::task::spawn_blocking(move || Engine::new(count, &cache)).await.expect("making an engine does not panic")?;
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
+        let board = Arc::new(Board::new(settings.id));
+        let mut services = JoinSet::new();
+        let version = receiver.clone();
+        let (reporter, backend_of_status, topicspace, ended) = (board.clone(), backend.clone(), settings.topicspace, end.clone());
+        services.spawn(async move { reporter.publish(backend_of_status, topicspace, move || version.borrow().version, ended).await });
+        let following = Following::new(follower.handle(), settings.served.clone(), sender);
+        services.spawn(follower.run(end.clone()));
+        let loader = Arc::new(Loader::new(engine, settings.components));
+        let means = Means { backend, loader, config: receiver.clone(), dead_letters, stop: stop.clone() };
+        let mut work = JoinSet::new();
+        work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
+        tracing::info!(host = board.host, instances_count = count, "host started");
+        Ok(Host { board, config: receiver, stop, end, work, services })
+    }
+
+    /// What it tells of itself, as of now.
+    pub fn status(&self) -> HostStatus {
+        self.board.report(self.config.borrow().version)
+    }
+
+    /// Stops: no message is taken any more, those in hand are finished and settled. What is not finished within the grace time is
+    /// dropped, and comes again.
+    pub async fn stop(mut self, grace: Duration) -> Stopped {
+        self.stop.cancel();
+        let finished = timeout(grace, async { while self.work.join_next().await.is_some() {} }).await;
+        let held_up = if finished.is_ok() { Vec::new() } else { self.board.busy() };
+        for who in &held_up {
+            tracing::warn!(host = self.board.host, who, "grace time is up: messages in hand are dropped and come again");
+        }
+        self.work.shutdown().await;
+        self.end.cancel();
+        while self.services.join_next().await.is_some() {}
+        tracing::info!(host = self.board.host, "host stopped");
+        Stopped { held_up }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("id", &self.board.host).finish_non_exhaustive()
+    }
+}
+
+fn dead_letters(topicspace: &str) -> Result<Queue, NameError> {
+    let topic = Topic::new(Class::Flow, topicspace, DEAD_LETTERS_TOPIC_NAME)?;
+    Queue::new(topic, DEAD_LETTERS_SUBSCRIPTION.parse()?)
+}
+
+/// The registration with the follower: its handler only keeps the new state.
+struct Following {
+    handle: FollowerHandle,
+    sender: Arc<watch::Sender<Arc<ConfigState>>>,
+    registered: HandlerId,
+    types: Option<BTreeSet<String>>,
+}
+
+impl Following {
+    fn new(handle: FollowerHandle, served: Served, sender: watch::Sender<Arc<ConfigState>>) -> Self {
+        let sender = Arc::new(sender);
+        let types = types_to_follow(&served, &BTreeMap::new());
+        let registered = register(&handle, types.clone(), sender.clone());
+        Following { handle, sender, registered, types }
+    }
+
+    /// Follows other types from now on.
+    fn follow(&mut self, types: Option<BTreeSet<String>>) {
+        if self.types != types {
+            // In this order, so that the old handler cannot take away what the new one has brought.
+            self.handle.unregister(self.registered);
+            self.registered = register(&self.handle, types.clone(), self.sender.clone());
+            self.types = types;
+        }
+    }
+}
+
+fn register(handle: &FollowerHandle, types: Option<BTreeSet<String>>, sender: Arc<watch::Sender<Arc<ConfigState>>>) -> HandlerId {
+    let followed = types.clone();
+    let keep = move |change: Change| {
+        sender.send_modify(|state| *state = Arc::new(state.after(change, followed.clone())));
+        std::future::ready(Ok(()))
+    };
+    match types {
+        Some(types) => handle.register(types, keep),
+        None => handle.register_everything(keep),
+    }
+}
+
+/// Works towards what the configuration wants.
+struct Reconciler {
+    following: Following,
+    board: Arc<Board>,
+    means: Arc<Means>,
+    served: Served,
+    kept: BTreeMap<Key, watch::Sender<Option<Wanted>>>,
+    keepers: JoinSet<()>,
+    gone: (mpsc::Sender<Key>, mpsc::Receiver<Key>),
+    compiled: BTreeSet<Digest>,
+    to_compile: mpsc::Sender<Digest>,
+}
+
+impl Reconciler {
+    fn new(following: Following, board: Arc<Board>, means: Arc<Means>, served: Served) -> Self {
+        let (to_compile, digests) = mpsc::channel(1_024);
+        let mut keepers = JoinSet::new();
+        keepers.spawn(compile_ahead(means.clone(), digests));
+        let (kept, compiled) = (BTreeMap::new(), BTreeSet::new());
+        Reconciler { following, board, means, served, kept, keepers, gone: mpsc::channel(64), compiled, to_compile }
+    }
+
+    async fn run(mut self) {
+        let mut config = self.means.config.clone();
+        let stop = self.means.stop.clone();
+        loop {
+            let state = config.borrow_and_update().clone();
+            self.reconcile(&state);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = config.changed() => {}
+                gone = self.gone.1.recv() => self.forget(gone),
+                Some(ended) = self.keepers.join_next() => if let Err(error) = ended {
+                    tracing::error!(%error, "keeper of a processor broke off");
+                },
+            }
+        }
+        drop(self.kept);
+        // Those that end may still say that they are gone.
+        self.gone.1.close();
+        while self.keepers.join_next().await.is_some() {}
+    }
+
+    fn reconcile(&mut self, state: &ConfigState) {
+        let wanted = wanted(state, &self.served);
+        self.following.follow(types_to_follow(&self.served, &wanted));
+        self.compile_deployed(state);
+        for (key, sender) in &self.kept {
+            if !wanted.contains_key(key) {
+                sender.send_if_modified(|old| old.take().is_some());
+            }
+        }
+        for (key, wanted) in wanted {
+            match self.kept.get(&key) {
+                Some(sender) => {
+                    sender.send_if_modified(|old| {
+                        let is_new = old.as_ref() != Some(&wanted);
+                        if is_new {
+                            *old = Some(wanted);
+                        }
+                        is_new
+                    });
+                }
+                None => self.keep(key, wanted),
+            }
+        }
+    }
+
+    fn keep(&mut self, key: Key, wanted: Wanted) {
+        let (sender, receiver) = watch::channel(Some(wanted));
+        let keeper = Keeper {
+            key: key.clone(),
+            means: self.means.clone(),
+            status: self.board.variant(&key),
+            wanted: receiver,
+            gone: self.gone.0.clone(),
+            running: None,
+        };
+        self.keepers.spawn(keeper.run());
+        self.kept.insert(key, sender);
+    }
+
+    /// Lets a keeper go that has nothing to keep, unless it got something meanwhile.
+    fn forget(&mut self, gone: Option<Key>) {
+        let Some(key) = gone else { return };
+        if self.kept.get(&key).is_some_and(|sender| sender.borrow().is_none()) {
+            self.kept.remove(&key);
+            self.board.remove(&key);
+        }
+    }
+
+    /// Has deployed components compiled before anybody needs them.
+    fn compile_deployed(&mut self, state: &ConfigState) {
+        for (key, text) in state.content(COMPONENT_TYPE).into_iter().flatten() {
+            let name = key.rsplit_once('@').map_or(&**key, |(name, _)| name);
+            let is_served = match &self.served {
+                Served::All => true,
+                Served::Names(names) => names.contains(name),
+            };
+            let Some(record) = is_served.then(|| serde_json::from_str::<ComponentRecord>(text).ok()).flatten() else { continue };
+            if !self.compiled.contains(&record.digest) && self.to_compile.try_send(record.digest).is_ok() {
+                self.compiled.insert(record.digest);
+            }
+        }
+    }
+}
+
+async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<Digest>) {
+    let work = async {
+        while let Some(digest) = digests.recv().await {
+            if let Err(error) = means.loader.load(digest).await {
+                tracing::warn!(%digest, error = chain(&error), "deployed component cannot be loaded");
+            }
+        }
+    };
+    means.stop.run_until_cancelled(work).await;
+}
+

@@ -1,0 +1,54 @@
+//! `context`: where an instance runs and what it is working on.
+
+use tokio::time::Instant;
+
+use crate::bindings::weir::processor::context::Host;
+use crate::guest::{Guest, Phase};
+
+impl Host for Guest {
+    fn processor(&mut self) -> wasmtime::Result<String> {
+        Ok(self.program.processor.to_string())
+    }
+
+    fn flow(&mut self) -> wasmtime::Result<String> {
+        Ok(self.program.flow.to_string())
+    }
+
+    fn variant(&mut self) -> wasmtime::Result<String> {
+        Ok(self.program.variant.to_string())
+    }
+
+    fn deployment(&mut self) -> wasmtime::Result<String> {
+        Ok(self.program.deployment.to_string())
+    }
+
+    fn parameter(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        let parameters = &self.program.parameters;
+        Ok(parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
+    }
+
+    fn parameters(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
+        Ok(self.program.parameters.clone())
+    }
+
+    fn outputs(&mut self) -> wasmtime::Result<Vec<String>> {
+        let with_topics = self.program.outputs.iter().filter(|output| output.topic.is_some());
+        Ok(with_topics.map(|output| output.name.to_string()).collect())
+    }
+
+    fn message_id(&mut self) -> wasmtime::Result<String> {
+        Ok(if self.call.phase == Phase::Handle { self.call.id.to_string() } else { String::new() })
+    }
+
+    fn attempt(&mut self) -> wasmtime::Result<u32> {
+        Ok(self.call.attempt)
+    }
+
+    fn remaining_ms(&mut self) -> wasmtime::Result<u32> {
+        if self.call.phase == Phase::Idle || self.program.surroundings.stop.is_cancelled() {
+            return Ok(0);
+        }
+        let left = self.call.deadline.saturating_duration_since(Instant::now());
+        Ok(u32::try_from(left.as_millis()).unwrap_or(u32::MAX))
+    }
+}

@@ -1,0 +1,278 @@
+//! `messaging`: sending, answering and asking.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Properties, PubsubError, WEIR_PART};
+
+use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
+use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
+use crate::fit::names;
+use crate::guest::{Answer, Call, Guest, Phase, TRACE_PROPERTIES};
+use crate::program::Program;
+
+/// Properties of one message; more than anybody needs, and few enough to be looked through one by one.
+const MAX_PROPERTIES_COUNT: usize = 256;
+/// Requests under way in one call.
+const MAX_BEGUN_COUNT: usize = 64;
+
+type CallResult<T> = Result<T, CallError>;
+
+fn invalid<T>(reason: impl Into<String>) -> CallResult<T> {
+    Err(CallError { kind: ErrorKind::Invalid, reason: reason.into() })
+}
+
+fn unavailable(error: &PubsubError) -> CallError {
+    let kind = match error {
+        PubsubError::TimedOut { .. } => ErrorKind::Timeout,
+        PubsubError::TooLarge { .. } | PubsubError::WrongClass { .. } => ErrorKind::Invalid,
+        _ => ErrorKind::Unavailable,
+    };
+    CallError { kind, reason: error.to_string() }
+}
+
+/// Whether a property is the host's own: not shown to components and not settable by them.
+pub(crate) fn is_hosts_own(name: &str) -> bool {
+    name.starts_with("weir-") || name == CORRELATION_ID || TRACE_PROPERTIES.contains(&name)
+}
+
+impl Host for Guest {
+    async fn send(&mut self, to: String, message: GuestMessage) -> wasmtime::Result<CallResult<()>> {
+        let (output, message) = match self.take(&to, message) {
+            Ok(taken) => taken,
+            Err(error) => return Ok(Err(error)),
+        };
+        let route = &self.program.outputs[output];
+        let Some(topic) = &route.topic else {
+            self.call.dropped_count += 1;
+            return Ok(Ok(()));
+        };
+        if route.is_held {
+            self.call.outputs.push(Output { topic: topic.clone(), message, routing: route.routing() });
+            return Ok(Ok(()));
+        }
+        let program = self.program.clone();
+        Ok(self.publish(&program, output, message).await)
+    }
+
+    async fn reply(&mut self, message: GuestMessage, part: Part) -> wasmtime::Result<CallResult<()>> {
+        Ok(self.answer(message, part).await)
+    }
+
+    async fn request(&mut self, to: String, message: GuestMessage, timeout_ms: Option<u32>) -> wasmtime::Result<CallResult<Vec<GuestMessage>>> {
+        Ok(self.ask_for_all(&to, message, timeout_ms).await)
+    }
+
+    async fn begin_request(&mut self, to: String, message: GuestMessage, timeout_ms: Option<u32>) -> wasmtime::Result<CallResult<u32>> {
+        Ok(self.begin(&to, message, timeout_ms).await)
+    }
+
+    async fn next_reply(&mut self, call: u32) -> wasmtime::Result<CallResult<Option<GuestMessage>>> {
+        Ok(self.next_part(call).await)
+    }
+}
+
+impl Guest {
+    /// Takes a message for an output: all checks, and what the host adds.
+    fn take(&mut self, to: &str, message: GuestMessage) -> CallResult<(usize, Message)> {
+        let Some(output) = self.program.output(to) else {
+            let known = names(self.program.outputs.iter().map(|output| &*output.name));
+            let shown: String = to.chars().take(80).flat_map(char::escape_default).collect();
+            return invalid(format!("there is no output `{shown}`: the outputs are {known}"));
+        };
+        let message = self.prepare(output, message)?;
+        Ok((output, message))
+    }
+
+    fn prepare(&mut self, output: usize, message: GuestMessage) -> CallResult<Message> {
+        check_phase(&self.call)?;
+        check_properties(&message.properties)?;
+        let program = &*self.program;
+        let size_bytes = message.body.len() as u64 + message.properties.iter().map(|(n, v)| (n.len() + v.len()) as u64).sum::<u64>();
+        self.call.count_send(program, size_bytes)?;
+        let mut properties = self.call.trace.clone();
+        for (name, value) in message.properties {
+            properties.set(name, value);
+        }
+        let route = &program.outputs[output];
+        let index = self.call.sent_counts[output];
+        self.call.sent_counts[output] += 1;
+        let message = Message {
+            id: Some(self.call.id.of_output(&route.name, index)),
+            from: Some(self.call.from.clone()),
+            content_type: message.content_type.filter(|kind| kind != DEFAULT_CONTENT_TYPE).map(Arc::from),
+            properties,
+            body: message.body.into(),
+            expires_in: None,
+        };
+        match &route.topic {
+            Some(topic) => program.message_limits.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string())),
+            None => Ok(message),
+        }
+    }
+
+    async fn publish(&mut self, program: &Program, output: usize, message: Message) -> CallResult<()> {
+        match program.publish(output, message).await {
+            Ok(()) => {
+                self.call.left_count += 1;
+                Ok(())
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn answer(&mut self, message: GuestMessage, part: Part) -> CallResult<()> {
+        check_phase(&self.call)?;
+        let program = self.program.clone();
+        let output = match (self.call.answer, program.inputs[self.call.input].reply) {
+            (Answer::Open | Answer::Begun, Some(output)) => output,
+            (Answer::Ended, _) => return invalid("the request was answered in full: nothing may follow the part marked `last`"),
+            _ => return invalid("the message in hand is no request: only an input with `reply` in the descriptor can be answered"),
+        };
+        let mut message = self.prepare(output, message)?;
+        message.properties.set(CORRELATION_ID, self.call.correlation.clone().unwrap_or_default());
+        if part == Part::More {
+            message.properties.set(WEIR_PART, "more");
+        }
+        self.publish(&program, output, message).await?;
+        self.call.answer = if part == Part::More { Answer::Begun } else { Answer::Ended };
+        Ok(())
+    }
+
+    async fn ask_for_all(&mut self, to: &str, message: GuestMessage, timeout_ms: Option<u32>) -> CallResult<Vec<GuestMessage>> {
+        let number = self.begin(to, message, timeout_ms).await?;
+        let limit_bytes = self.program.message_limits.max_message_bytes;
+        let (mut parts, mut size_bytes) = (Vec::new(), 0);
+        loop {
+            match self.next_part(number).await {
+                Ok(Some(part)) => {
+                    size_bytes += part.body.len();
+                    if size_bytes > limit_bytes {
+                        self.call.begun[number as usize] = None;
+                        return invalid(format!("the answer has more than {limit_bytes} bytes: take its parts one by one"));
+                    }
+                    parts.push(part);
+                }
+                Ok(None) => return Ok(parts),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn begin(&mut self, to: &str, message: GuestMessage, timeout_ms: Option<u32>) -> CallResult<u32> {
+        check_phase(&self.call)?;
+        check_properties(&message.properties)?;
+        let program = self.program.clone();
+        let Some(request) = program.requests.iter().position(|request| *request.name == *to) else {
+            let known = names(program.requests.iter().map(|request| &*request.name));
+            let shown: String = to.chars().take(80).flat_map(char::escape_default).collect();
+            return invalid(format!("there is no request `{shown}`: the requests are {known}"));
+        };
+        if self.call.begun.iter().flatten().count() >= MAX_BEGUN_COUNT || self.call.begun.len() >= program.limits.sends_count as usize {
+            return invalid(format!("too many requests in one call: at most {MAX_BEGUN_COUNT} at a time"));
+        }
+        self.call.count_send(&program, message.body.len() as u64)?;
+        let message = self.outgoing_request(message);
+        let asked = timeout_ms.map_or(program.requests[request].timeout, |ms| Duration::from_millis(u64::from(ms)));
+        let left = self.call.deadline.saturating_duration_since(Instant::now());
+        let connected = program.requester(request).await.map_err(|error| unavailable(&error))?;
+        let replies = connected.begin(message, asked.min(left)).await.map_err(|error| unavailable(&error))?;
+        self.call.begun.push(Some(replies));
+        Ok((self.call.begun.len() - 1) as u32)
+    }
+
+    fn outgoing_request(&self, message: GuestMessage) -> Message {
+        let mut properties = self.call.trace.clone();
+        for (name, value) in message.properties {
+            properties.set(name, value);
+        }
+        Message {
+            id: Some(self.call.id.of_output("weir-request", self.call.begun.len() as u32)),
+            from: Some(self.call.from.clone()),
+            content_type: message.content_type.filter(|kind| kind != DEFAULT_CONTENT_TYPE).map(Arc::from),
+            properties,
+            body: message.body.into(),
+            expires_in: None,
+        }
+    }
+
+    async fn next_part(&mut self, number: u32) -> CallResult<Option<GuestMessage>> {
+        check_phase(&self.call)?;
+        let Some(slot) = self.call.begun.get_mut(number as usize) else {
+            return invalid(format!("there is no request {number}: numbers are valid until `handle` returns"));
+        };
+        let Some(replies) = slot else { return Ok(None) };
+        let next = replies.next().await;
+        match next {
+            Ok(Some(message)) => match error_of(&message) {
+                Some(error) => {
+                    *slot = None;
+                    Err(error)
+                }
+                None => Ok(Some(shown(message))),
+            },
+            Ok(None) => {
+                *slot = None;
+                Ok(None)
+            }
+            Err(error) => {
+                *slot = None;
+                Err(unavailable(&error))
+            }
+        }
+    }
+}
+
+impl Call {
+    /// Counts a send against the limits of the deployment.
+    fn count_send(&mut self, program: &Program, size_bytes: u64) -> CallResult<()> {
+        let limits = &program.limits;
+        if self.sends_count >= limits.sends_count {
+            return invalid(format!("one call may send {} messages (limits.sends-count)", limits.sends_count));
+        }
+        if self.sends_bytes + size_bytes > limits.sends_bytes {
+            return invalid(format!("one call may send {} bytes in all (limits.sends-bytes)", limits.sends_bytes));
+        }
+        self.sends_count += 1;
+        self.sends_bytes += size_bytes;
+        Ok(())
+    }
+}
+
+fn check_phase(call: &Call) -> CallResult<()> {
+    match call.phase {
+        Phase::Handle => Ok(()),
+        Phase::Setup | Phase::Idle => invalid("nothing can be sent outside of `handle`"),
+    }
+}
+
+fn check_properties(properties: &[(String, String)]) -> CallResult<()> {
+    if properties.len() > MAX_PROPERTIES_COUNT {
+        return invalid(format!("the message has {} properties, of at most {MAX_PROPERTIES_COUNT}", properties.len()));
+    }
+    match properties.iter().find(|(name, _)| is_hosts_own(name)) {
+        Some((name, _)) => {
+            let shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
+            invalid(format!("the property `{shown}` is the host's own and cannot be set"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the other side said went wrong, of an answer that is an error.
+fn error_of(message: &Message) -> Option<CallError> {
+    let kind = message.properties.get(weir_pubsub::WEIR_ERROR)?;
+    let said: Option<serde_json::Value> = serde_json::from_slice(&message.body).ok();
+    let said = said.as_ref().and_then(|body| body.pointer("/error/message")?.as_str()).unwrap_or(kind);
+    Some(CallError { kind: ErrorKind::Failed, reason: said.to_owned() })
+}
+
+fn shown(message: Message) -> GuestMessage {
+    let properties: &Properties = &message.properties;
+    GuestMessage {
+        properties: properties.iter().filter(|(name, _)| !is_hosts_own(name)).map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        content_type: message.content_type.as_deref().filter(|kind| *kind != DEFAULT_CONTENT_TYPE).map(str::to_owned),
+        body: message.body.into(),
+    }
+}

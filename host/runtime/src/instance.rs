@@ -1,0 +1,264 @@
+//! One instance of a component, and one call of `handle`.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use wasmtime::Store;
+use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
+
+use crate::bindings::Processor;
+use crate::bindings::setup::Configurable;
+use crate::bindings::weir::processor::delivery::{Failure, MessageParam, Verdict};
+use crate::config_state::ConfigState;
+use crate::engine::Slot;
+use crate::error::RuntimeError;
+use crate::failure::FaultKind;
+use crate::guest::{Answer, Guest, Phase};
+use crate::imports::is_hosts_own;
+use crate::program::Program;
+
+/// The longest reason of a component that is kept; dead letters keep 8 KiB of it.
+const MAX_REASON_BYTES: usize = 64 << 10;
+
+/// An instance of a program's component. It handles one message at a time.
+pub struct Instance {
+    program: Arc<Program>,
+    store: Store<Guest>,
+    processor: Processor,
+    setup: Option<Configurable>,
+    _slot: Slot,
+}
+
+/// What came of a call of `handle`.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The message was handled.
+    Done(Handled),
+    /// It was not; nothing that was held leaves.
+    Failed(Fault),
+}
+
+/// What a call of `handle` that succeeded leaves behind.
+#[derive(Debug, Default)]
+pub struct Handled {
+    /// What was sent to `flow` topics, to leave when the message is settled.
+    pub outputs: Vec<Output>,
+    /// Messages that have left already: to topics of other classes.
+    pub left_count: u32,
+    /// Messages that were dropped because their output has no topic.
+    pub dropped_count: u32,
+}
+
+/// Why a message could not be handled.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What kind of failure it is.
+    pub kind: FaultKind,
+    /// For people.
+    pub reason: String,
+    /// Whether a part of an answer has left, after which nothing is tried again.
+    pub is_answered: bool,
+}
+
+impl Instance {
+    /// Makes an instance and sets it up: waits for a place in the pool first.
+    ///
+    /// # Errors
+    /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
+    pub(crate) async fn start(program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
+        let slot = program.loaded.engine.slot().await;
+        let mut instance = Self::make(program, config, slot).await?;
+        let all = program.config_types.clone();
+        instance.configure(&all).await?;
+        Ok(instance)
+    }
+
+    async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
+        let loaded = &program.loaded;
+        let mut store = Store::new(loaded.engine.inner(), Guest::new(program.clone(), config));
+        store.limiter(|guest| &mut guest.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        let deadline = Instant::now() + Duration::from_millis(program.limits.time_ms);
+        let made = within(deadline, loaded.pre.instantiate_async(&mut store)).await;
+        let instance = match made {
+            Some(Ok(instance)) => instance,
+            Some(Err(error)) => return Err(not_made(program, &store, error)),
+            None => return Err(RuntimeError::SetupFailed { reason: "the time was up while it was made".to_owned() }),
+        };
+        let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest: loaded.digest, source: error.into() };
+        let processor = loaded.processor.load(&mut store, &instance).map_err(unfit)?;
+        let setup = match &loaded.setup {
+            Some(indices) => Some(indices.load(&mut store, &instance).map_err(unfit)?),
+            None => None,
+        };
+        Ok(Instance { program: program.clone(), store, processor, setup, _slot: slot })
+    }
+
+
+    /// Takes over a new state of the configuration, and tells the component if a type that it declares has changed.
+    ///
+    /// # Errors
+    /// `SetupRefused`: it goes on with what it had; `SetupFailed`: the instance is of no use any more.
+    pub(crate) async fn refresh(&mut self, config: &Arc<ConfigState>) -> Result<(), RuntimeError> {
+        let old = &self.store.data().config;
+        let changed: Vec<String> =
+            self.program.config_types.iter().filter(|name| old.version_of(name) != config.version_of(name)).cloned().collect();
+        self.store.data_mut().config = config.clone();
+        match changed.is_empty() {
+            true => Ok(()),
+            false => self.configure(&changed).await,
+        }
+    }
+
+    async fn configure(&mut self, changed: &[String]) -> Result<(), RuntimeError> {
+        let Some(setup) = &self.setup else { return Ok(()) };
+        let deadline = Instant::now() + Duration::from_millis(self.program.limits.time_ms);
+        let call = &mut self.store.data_mut().call;
+        (call.phase, call.deadline) = (Phase::Setup, deadline);
+        self.store.set_epoch_deadline(1);
+        let ended = within(deadline, setup.weir_processor_setup().call_configure(&mut self.store, changed)).await;
+        self.store.data_mut().call.phase = Phase::Idle;
+        match ended {
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(reason))) => Err(RuntimeError::SetupRefused { reason: cut(reason) }),
+            Some(Err(error)) => Err(RuntimeError::SetupFailed { reason: self.broken(&error) }),
+            None => Err(RuntimeError::SetupFailed { reason: format!("its time of {} ms was up", self.program.limits.time_ms) }),
+        }
+    }
+
+    /// Handles one message of an input, named by its place. After a fault that breaks it, the instance must be dropped.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the instance must be dropped too.
+    pub async fn handle(&mut self, input: usize, message: &Message, attempt: u32) -> Outcome {
+        let deadline = Instant::now() + Duration::from_millis(self.program.limits.time_ms);
+        let guest = self.store.data_mut();
+        guest.call.begin(&self.program, input, message, attempt, deadline, guest.config.version);
+        guest.speaker.set_message(guest.call.id, attempt);
+        self.store.set_epoch_deadline(1);
+        let properties = shown_properties(message);
+        let shown = MessageParam {
+            body: &message.body,
+            content_type: message.content_type.as_deref().filter(|kind| *kind != DEFAULT_CONTENT_TYPE),
+            properties: &properties,
+        };
+        let handler = self.processor.weir_processor_handler();
+        let ended = within(deadline, handler.call_handle(&mut self.store, &self.program.inputs[input].name, shown)).await;
+        let outcome = match ended {
+            Some(Ok(Ok(()))) => Outcome::Done(self.take_handled().await),
+            Some(Ok(Err(failure))) => Outcome::Failed(self.failed(failure)),
+            Some(Err(error)) => Outcome::Failed(self.fault(FaultKind::Trap, self.broken(&error))),
+            None => {
+                let reason = format!("the time of {} ms was up (limits.time-ms)", self.program.limits.time_ms);
+                let reason = self.with_stderr(reason);
+                Outcome::Failed(self.fault(FaultKind::TimeOut, reason))
+            }
+        };
+        self.store.data_mut().call.end();
+        outcome
+    }
+
+    /// Whether it should be replaced before the next message.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.store.data().memory.is_half_used()
+    }
+
+    async fn take_handled(&mut self) -> Handled {
+        let call = &mut self.store.data_mut().call;
+        if matches!(call.answer, Answer::Open | Answer::Begun) {
+            self.end_answer().await;
+        }
+        let call = &mut self.store.data_mut().call;
+        Handled { outputs: std::mem::take(&mut call.outputs), left_count: call.left_count, dropped_count: call.dropped_count }
+    }
+
+    /// Ends an answer whose last part was not marked, with an empty one.
+    async fn end_answer(&mut self) {
+        let call = &self.store.data().call;
+        let (input, correlation) = (&self.program.inputs[call.input], call.correlation.clone());
+        let (Some(output), Some(correlation)) = (input.reply, correlation) else { return };
+        let mut message = Message::default().with(weir_pubsub::CORRELATION_ID, correlation);
+        message.from = Some(call.from.clone());
+        if let Err(error) = self.program.publish(output, message).await {
+            tracing::warn!(processor = &*self.program.processor, %error, "answer could not be ended");
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> Fault {
+        let asked = failure.delay_ms.map(|ms| Duration::from_millis(u64::from(ms)));
+        let kind = match failure.verdict {
+            Verdict::Retry => FaultKind::Retry(asked),
+            Verdict::Busy => FaultKind::Busy(asked),
+            Verdict::Reject => FaultKind::Reject,
+        };
+        self.fault(kind, cut(failure.reason))
+    }
+
+    fn fault(&self, kind: FaultKind, reason: String) -> Fault {
+        let is_answered = matches!(self.store.data().call.answer, Answer::Begun | Answer::Ended);
+        Fault { kind, reason, is_answered }
+    }
+
+    /// What a trap or an exit was, for people.
+    fn broken(&self, error: &wasmtime::Error) -> String {
+        let what = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            Some(exit) => format!("the component ended itself with exit code {}", exit.0),
+            None => error.root_cause().to_string(),
+        };
+        tracing::debug!(processor = &*self.program.processor, error = format!("{error:?}"), "component broke off");
+        let what = match self.store.data().memory.refusal() {
+            Some(refusal) => format!("{what}; {refusal}"),
+            None => what,
+        };
+        self.with_stderr(what)
+    }
+
+    fn with_stderr(&self, reason: String) -> String {
+        let tail = self.store.data().stderr.take_tail();
+        if tail.is_empty() { reason } else { format!("{reason}; stderr: {tail}") }
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+fn not_made(program: &Program, store: &Store<Guest>, error: wasmtime::Error) -> RuntimeError {
+    match store.data().memory.refusal() {
+        Some(refusal) => RuntimeError::Entry { problem: format!("the component cannot even begin: {refusal}") },
+        None if error.is::<wasmtime::Trap>() => {
+            let reason = format!("{}: {}", program.deployment, error.root_cause());
+            RuntimeError::SetupFailed { reason }
+        }
+        None => RuntimeError::Instance(error.into()),
+    }
+}
+
+/// The properties that a component sees.
+fn shown_properties(message: &Message) -> Vec<(&str, &str)> {
+    if message.properties.is_empty() {
+        return Vec::new();
+    }
+    message.properties.iter().filter(|(name, _)| !is_hosts_own(name)).collect()
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_REASON_BYTES));
+    text
+}
+
+/// Waits for a call until the deadline. Most calls never wait: only one that does is given a timer.
+async fn within<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+        Poll::Ready(ended) => Some(ended),
+        Poll::Pending => timeout_at(deadline, call).await.ok(),
+    }
+}

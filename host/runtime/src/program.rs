@@ -1,0 +1,206 @@
+//! One variant of a processor, ready to run: a component with its topics, parameters and limits. All its instances share it.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use weir_config::records::{ComponentLimits, ComponentRecord, ComponentRef, Entry, RetryPolicy};
+use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Routing, Subscription, Topic};
+
+use crate::component::Loaded;
+use crate::console::LogQuota;
+use crate::error::RuntimeError;
+use crate::fit::{Fit, FitInput, FitOutput, FitRequest, fit};
+
+/// How many messages a consumer holds unsettled unless its deployment says otherwise.
+const WINDOW: u32 = 256;
+
+/// Where a program runs.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The broker.
+    pub backend: Arc<dyn Backend>,
+    /// Cancelled when the host wants to stop.
+    pub stop: CancellationToken,
+}
+
+/// A component with what one entry gives it.
+pub struct Program {
+    pub(crate) processor: Arc<str>,
+    pub(crate) variant: Arc<str>,
+    pub(crate) flow: Arc<str>,
+    /// `NAME@VERSION`.
+    pub(crate) deployment: Arc<str>,
+    pub(crate) component: ComponentRef,
+    /// The first digits of the digest, for `weir-from`.
+    pub(crate) short_digest: String,
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<OutputRoute>,
+    pub(crate) requests: Vec<RequestRoute>,
+    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) config_types: Vec<String>,
+    pub(crate) limits: ComponentLimits,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) window: NonZeroU32,
+    pub(crate) message_limits: Limits,
+    pub(crate) log_quota: Arc<LogQuota>,
+    pub(crate) surroundings: Surroundings,
+}
+
+/// One input.
+pub(crate) struct Input {
+    pub(crate) name: Arc<str>,
+    pub(crate) queue: Queue,
+    pub(crate) concurrency: u32,
+    /// The output that answers go to, by its place; only of inputs of requests.
+    pub(crate) reply: Option<usize>,
+}
+
+impl Input {
+    /// Whether somebody may wait for an answer.
+    pub(crate) fn is_request(&self) -> bool {
+        self.queue.topic().class() == Class::Request
+    }
+}
+
+/// One output.
+pub(crate) struct OutputRoute {
+    pub(crate) name: Arc<str>,
+    /// `None`: what is sent there is dropped and counted.
+    pub(crate) topic: Option<Topic>,
+    /// Whether sends are held until the message is settled.
+    pub(crate) is_held: bool,
+    is_consumed: AtomicBool,
+    producer: OnceCell<Box<dyn Producer>>,
+}
+
+impl OutputRoute {
+    fn new(fit: FitOutput) -> Self {
+        let is_held = fit.topic.as_ref().is_some_and(|topic| topic.class() == Class::Flow);
+        let is_consumed = AtomicBool::new(fit.consumed);
+        OutputRoute { name: fit.name.into(), topic: fit.topic, is_held, is_consumed, producer: OnceCell::new() }
+    }
+
+    pub(crate) fn routing(&self) -> Routing {
+        if self.is_consumed.load(Ordering::Relaxed) { Routing::Required } else { Routing::Optional }
+    }
+}
+
+/// One service that is asked.
+pub(crate) struct RequestRoute {
+    pub(crate) name: Arc<str>,
+    request: Topic,
+    response: Topic,
+    pub(crate) timeout: Duration,
+    requester: OnceCell<Requester>,
+}
+
+impl Program {
+    /// Fits a component to an entry.
+    ///
+    /// # Errors
+    /// `Entry`, with all that does not fit.
+    pub fn new(
+        names: (&str, &str),
+        entry: &Entry,
+        component: ComponentRef,
+        record: &ComponentRecord,
+        loaded: Arc<Loaded>,
+        surroundings: Surroundings,
+    ) -> Result<Self, RuntimeError> {
+        let (processor, variant) = names;
+        let Fit { inputs, outputs, requests, parameters } =
+            fit(processor, variant, entry, record).map_err(|problem| RuntimeError::Entry { problem })?;
+        let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
+        Ok(Program {
+            processor: processor.into(),
+            variant: variant.into(),
+            flow: entry.flow.as_deref().unwrap_or_default().into(),
+            deployment: component.key().into(),
+            short_digest: component.digest.short(),
+            component,
+            loaded,
+            inputs: inputs.into_iter().map(|input| Input::new(input, &outputs)).collect(),
+            outputs,
+            requests: requests.into_iter().map(RequestRoute::new).collect(),
+            parameters,
+            config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
+            limits: record.limits.clone(),
+            retry: record.retry.clone(),
+            window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
+            message_limits: surroundings.backend.limits().clone(),
+            log_quota: Arc::new(LogQuota::new(record.limits.log_bytes_per_minute)),
+            surroundings,
+        })
+    }
+
+    /// Takes over which outputs somebody consumes; nothing is restarted for it.
+    pub(crate) fn set_consumed(&self, consumed: &[String]) {
+        for output in &self.outputs {
+            output.is_consumed.store(consumed.iter().any(|name| **name == *output.name), Ordering::Relaxed);
+        }
+    }
+
+    /// The place of an output by its name.
+    pub(crate) fn output(&self, name: &str) -> Option<usize> {
+        self.outputs.iter().position(|output| *output.name == *name)
+    }
+
+    /// Publishes at once, on an output that is not held. Without a topic the message is dropped.
+    ///
+    /// # Errors
+    /// As [`Producer::publish`].
+    pub(crate) async fn publish(&self, output: usize, message: Message) -> Result<(), PubsubError> {
+        let route = &self.outputs[output];
+        let Some(topic) = &route.topic else { return Ok(()) };
+        let producer = route.producer.get_or_try_init(|| self.surroundings.backend.producer(topic)).await?;
+        producer.publish(message).await
+    }
+
+    /// The connection to a service that is asked, made when first needed.
+    ///
+    /// # Errors
+    /// As [`Requester::connect`].
+    pub(crate) async fn requester(&self, request: usize) -> Result<&Requester, PubsubError> {
+        let route = &self.requests[request];
+        let connect = || async {
+            let name = Subscription::of_processor(&self.processor, &self.variant, &route.name)
+                .map_err(|error| PubsubError::Unavailable { reason: error.to_string() })?;
+            Requester::connect(&*self.surroundings.backend, &route.request, &route.response, &name).await
+        };
+        route.requester.get_or_try_init(connect).await
+    }
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program")
+            .field("processor", &self.processor)
+            .field("variant", &self.variant)
+            .field("deployment", &self.deployment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Input {
+    fn new(fit: FitInput, outputs: &[OutputRoute]) -> Self {
+        let reply = fit.reply.and_then(|name| outputs.iter().position(|output| *output.name == *name));
+        Input { name: fit.name.into(), queue: fit.queue, concurrency: fit.concurrency, reply }
+    }
+}
+
+impl RequestRoute {
+    fn new(fit: FitRequest) -> Self {
+        RequestRoute {
+            name: fit.name.into(),
+            request: fit.request,
+            response: fit.response,
+            timeout: Duration::from_millis(u64::from(fit.timeout_ms)),
+            requester: OnceCell::new(),
+        }
+    }
+}

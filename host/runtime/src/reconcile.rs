@@ -1,0 +1,273 @@
+//! What a host should run, and what to do about the difference: pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::Content;
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, Entry, entry_type, processor_of_entry_type};
+
+use crate::config_state::ConfigState;
+use crate::status::Key;
+
+/// Which processors a host serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Every entry that names a component.
+    All,
+    /// These names; entries without a component get the newest deployment of the processor's name.
+    Names(BTreeSet<String>),
+}
+
+impl Served {
+    fn includes(&self, processor: &str) -> bool {
+        match self {
+            Served::All => true,
+            Served::Names(names) => names.contains(processor),
+        }
+    }
+}
+
+/// What one variant should do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Wanted {
+    /// It should run.
+    Run(Box<Work>),
+    /// It should be there and take no message.
+    Paused(Box<Work>),
+    /// It cannot run until somebody changes something.
+    Broken {
+        /// What is wrong, for people.
+        problem: String,
+    },
+}
+
+/// What a variant works with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Work {
+    pub(crate) entry: Entry,
+    pub(crate) component: ComponentRef,
+    pub(crate) record: ComponentRecord,
+}
+
+/// What to do about a variant.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step<'a> {
+    /// All is as it should be.
+    Keep,
+    /// Only what others consume has changed.
+    SetConsumed(&'a [String]),
+    /// Begin, or go over to another component, parameters or topics.
+    Run(&'a Work),
+    /// Take no further message.
+    Pause,
+    /// End, and say why.
+    Break(&'a str),
+    /// End.
+    Stop,
+}
+
+/// What to do, by what runs and what is wanted.
+pub(crate) fn step<'a>(running: Option<&Work>, wanted: Option<&'a Wanted>) -> Step<'a> {
+    match (running, wanted) {
+        (None, None) => Step::Keep,
+        (Some(_), None) => Step::Stop,
+        (_, Some(Wanted::Paused(_))) => Step::Pause,
+        (_, Some(Wanted::Broken { problem })) => Step::Break(problem),
+        (None, Some(Wanted::Run(work))) => Step::Run(work),
+        (Some(old), Some(Wanted::Run(new))) if *old == **new => Step::Keep,
+        (Some(old), Some(Wanted::Run(new))) if old.differs_in_consumed_only(new) => Step::SetConsumed(&new.entry.consumed),
+        (Some(_), Some(Wanted::Run(new))) => Step::Run(new),
+    }
+}
+
+impl Work {
+    fn differs_in_consumed_only(&self, other: &Work) -> bool {
+        let Entry { topics, parameters, flow, component: _, previous: _, consumed: _, paused: _ } = &self.entry;
+        let entry = &other.entry;
+        let is_same = (topics, parameters, flow) == (&entry.topics, &entry.parameters, &entry.flow);
+        is_same && self.component == other.component && self.record == other.record
+    }
+}
+
+/// All variants that a host should know of.
+pub(crate) fn wanted(state: &ConfigState, served: &Served) -> BTreeMap<Key, Wanted> {
+    let components = state.content(COMPONENT_TYPE);
+    let mut all = BTreeMap::new();
+    for (config_type, content) in state.types() {
+        let Some(processor) = processor_of_entry_type(config_type).filter(|name| served.includes(name)) else { continue };
+        for (variant, text) in content {
+            if let Some(wanted) = wanted_of_entry(processor, text, components, served) {
+                all.insert(Key { processor: processor.to_owned(), variant: variant.clone() }, wanted);
+            }
+        }
+    }
+    all
+}
+
+fn wanted_of_entry(processor: &str, text: &str, components: Option<&Content>, served: &Served) -> Option<Wanted> {
+    let mut entry: Entry = match serde_json::from_str(text) {
+        Ok(entry) => entry,
+        Err(error) => return Some(broken(format!("the entry is not readable: {error}; write it by starting a flow"))),
+    };
+    // Kept apart: which component it is may change without the entry, and is compared by itself.
+    let component = match (entry.component.take(), served) {
+        (Some(component), _) => component,
+        // Somebody else's program.
+        (None, Served::All) => return None,
+        (None, Served::Names(_)) => match newest(processor, components) {
+            Ok(component) => component,
+            Err(problem) => return Some(broken(problem)),
+        },
+    };
+    let work = match record(&component, components) {
+        Ok(record) => Box::new(Work { entry, component, record }),
+        Err(problem) => return Some(broken(problem)),
+    };
+    Some(if work.entry.paused { Wanted::Paused(work) } else { Wanted::Run(work) })
+}
+
+fn broken(problem: String) -> Wanted {
+    Wanted::Broken { problem }
+}
+
+/// The deployment that an entry names.
+fn record(component: &ComponentRef, components: Option<&Content>) -> Result<ComponentRecord, String> {
+    let key = component.key();
+    let Some(text) = components.and_then(|components| components.get(&key)) else {
+        return Err(format!("there is no deployment {key}: deploy it with `weir deploy {key} FILE.wasm`"));
+    };
+    let record: ComponentRecord =
+        serde_json::from_str(text).map_err(|error| format!("the deployment {key} is not readable: {error}; deploy it again"))?;
+    if record.digest != component.digest {
+        let (wanted, found) = (component.digest, record.digest);
+        return Err(format!("the deployment {key} is {found}, and the entry names {wanted}: start the flow again, or swap the component"));
+    }
+    Ok(record)
+}
+
+/// The deployment of a name with the highest version.
+fn newest(name: &str, components: Option<&Content>) -> Result<ComponentRef, String> {
+    let versions = components.into_iter().flatten().filter_map(|(key, text)| {
+        let (_, version) = key.rsplit_once('@').filter(|(known, _)| *known == name)?;
+        Some((semver::Version::parse(version).ok()?, text))
+    });
+    let (version, text) = versions
+        .max_by(|(a, _), (b, _)| a.cmp(b))
+        .ok_or_else(|| format!("the entry names no component and there is no deployment of `{name}`: deploy one"))?;
+    let record: ComponentRecord =
+        serde_json::from_str(text).map_err(|error| format!("the deployment {name}@{version} is not readable: {error}; deploy it again"))?;
+    Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest: record.digest })
+}
+
+/// The config types that a host must know for what it serves; `None` stands for all.
+pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -> Option<BTreeSet<String>> {
+    let Served::Names(names) = served else { return None };
+    let mut types: BTreeSet<String> = names.iter().map(|name| entry_type(name)).collect();
+    types.insert(COMPONENT_TYPE.to_owned());
+    for wanted in wanted.values() {
+        if let Wanted::Run(work) | Wanted::Paused(work) = wanted {
+            types.extend(work.record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()));
+        }
+    }
+    Some(types)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+    use weir_config::Change;
+
+    fn digest(byte: &str) -> String {
+        format!("sha256:{}", byte.repeat(32))
+    }
+
+    fn deployed(byte: &str) -> Value {
+        json!({"digest": digest(byte), "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1, "config-types": ["prompt"]}})
+    }
+
+    fn state(values: &[(&str, &str, Value)]) -> ConfigState {
+        let mut types: BTreeMap<String, Content> = BTreeMap::new();
+        for (config_type, key, value) in values {
+            types.entry((*config_type).to_owned()).or_default().insert((*key).to_owned(), value.to_string());
+        }
+        let types = types.into_iter().map(|(name, content)| (name, Arc::new(content))).collect();
+        ConfigState::default().after(Change { version: 1, types }, None)
+    }
+
+    fn entry(version: &str, byte: &str) -> Value {
+        json!({"topics": {"input": "flow:tg:x"}, "component": {"name": "p", "version": version, "digest": digest(byte)}})
+    }
+
+    fn names(names: &[&str]) -> Served {
+        Served::Names(names.iter().map(ToString::to_string).collect())
+    }
+
+    fn one(state: &ConfigState, served: &Served) -> Wanted {
+        let all = wanted(state, served);
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.into_values().next().unwrap()
+    }
+
+    #[test]
+    fn an_entry_runs_what_it_names() {
+        let state = state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry("1.0.0", "ab"))]);
+        assert!(matches!(one(&state, &Served::All), Wanted::Run(work) if work.component.key() == "p@1.0.0"));
+        assert!(wanted(&state, &names(&["other"])).is_empty());
+    }
+
+    #[test]
+    fn faults_of_an_entry_say_what_to_do() {
+        let check = |values: &[(&str, &str, Value)], word: &str| match one(&state(values), &Served::All) {
+            Wanted::Broken { problem } => assert!(problem.contains(word), "{problem}"),
+            other => panic!("{other:?}"),
+        };
+        check(&[("processor:p", "v", json!("text"))], "not readable");
+        check(&[("processor:p", "v", entry("1.0.0", "ab"))], "weir deploy p@1.0.0 FILE.wasm");
+        check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry names sha256:abab");
+        check(&[("component", "p@1.0.0", json!(1)), ("processor:p", "v", entry("1.0.0", "ab"))], "deploy it again");
+    }
+
+    #[test]
+    fn only_a_host_that_is_told_a_name_runs_entries_without_a_component() {
+        let without = json!({"topics": {"input": "flow:tg:x"}});
+        let deployments = [("component", "p@1.9.0", deployed("ab")), ("component", "p@1.10.0", deployed("cd"))];
+        let mut values = deployments.to_vec();
+        values.push(("processor:p", "v", without.clone()));
+        assert!(wanted(&state(&values), &Served::All).is_empty());
+        assert!(matches!(one(&state(&values), &names(&["p"])), Wanted::Run(work) if work.component.version == "1.10.0"));
+        let alone = state(&[("processor:p", "v", without)]);
+        assert!(matches!(one(&alone, &names(&["p"])), Wanted::Broken { .. }));
+    }
+
+    #[test]
+    fn what_to_do_about_each_difference() {
+        let wanted_of = |entry: Value| one(&state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry)]), &Served::All);
+        let wanted = wanted_of(entry("1.0.0", "ab"));
+        let Wanted::Run(running) = &wanted else { panic!() };
+        let mut consumed = entry("1.0.0", "ab");
+        consumed["consumed"] = json!(["output"]);
+        let mut other = entry("1.0.0", "ab");
+        other["parameters"] = json!({"size": "1"});
+        let mut paused = entry("1.0.0", "ab");
+        paused["paused"] = json!(true);
+        assert_eq!(step(None, None), Step::Keep);
+        assert_eq!(step(Some(running), None), Step::Stop);
+        assert_eq!(step(None, Some(&wanted)), Step::Run(running));
+        assert_eq!(step(Some(running), Some(&wanted)), Step::Keep);
+        assert_eq!(step(Some(running), Some(&wanted_of(consumed))), Step::SetConsumed(&["output".to_owned()]));
+        assert!(matches!(step(Some(running), Some(&wanted_of(other))), Step::Run(_)));
+        assert_eq!(step(Some(running), Some(&wanted_of(paused))), Step::Pause);
+        assert_eq!(step(Some(running), Some(&Wanted::Broken { problem: "x".into() })), Step::Break("x"));
+    }
+
+    #[test]
+    fn a_host_of_names_follows_only_what_they_need() {
+        let state = state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry("1.0.0", "ab"))]);
+        let served = names(&["p", "q"]);
+        let types = types_to_follow(&served, &wanted(&state, &served)).unwrap();
+        assert_eq!(types.into_iter().collect::<Vec<_>>(), ["component", "processor:p", "processor:q", "prompt"]);
+        assert_eq!(types_to_follow(&Served::All, &BTreeMap::new()), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Settles what workers have handled: in their order, many under way at a time, so that no worker waits for a disk.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_pubsub::{Backend, Backoff, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
+
+use crate::error::chain;
+use crate::status::{VariantStatus, count};
+
+/// Settles under way, at most.
+const MAX_PENDING_COUNT: usize = 256;
+/// How long a settle is repeated before its message is given back.
+const MAX_REPEATING: Duration = Duration::from_secs(600);
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A message that was handled or given up, to be acknowledged together with its outputs.
+pub(crate) struct Settlement {
+    pub(crate) receipt: Receipt,
+    pub(crate) outputs: Vec<Output>,
+    /// Messages that have left already.
+    pub(crate) left_count: u32,
+    /// Messages that were dropped already.
+    pub(crate) dropped_count: u32,
+    pub(crate) kind: SettlementKind,
+}
+
+/// Why a message is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SettlementKind {
+    /// It was handled.
+    Handled,
+    /// It was given up: the output is its dead letter.
+    DeadLetter,
+    /// It was given up: its requester was told so.
+    Answered,
+}
+
+/// Settles the messages of one input.
+pub(crate) struct Settler {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) status: Arc<VariantStatus>,
+    /// The queue of the dead letters, which is made if it is missing.
+    pub(crate) dead_letters: Queue,
+    /// Cancelled when the processor is to stop: what cannot be settled at once is given back then.
+    pub(crate) stop: CancellationToken,
+}
+
+struct Pending {
+    settlement: Settlement,
+    outcome: BoxFuture<'static, weir_pubsub::Result<Settled>>,
+}
+
+impl Settler {
+    /// Settles what comes in until all senders are gone and everything is done.
+    pub(crate) async fn run(self, mut incoming: mpsc::Receiver<Settlement>) {
+        let mut pending: VecDeque<Pending> = VecDeque::new();
+        let mut is_open = true;
+        while is_open || !pending.is_empty() {
+            tokio::select! {
+                biased;
+                outcome = oldest(&mut pending), if !pending.is_empty() => {
+                    let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
+                    self.finish(settlement, outcome).await;
+                }
+                next = incoming.recv(), if is_open && pending.len() < MAX_PENDING_COUNT => match next {
+                    Some(settlement) => pending.push_back(self.submit(settlement)),
+                    None => is_open = false,
+                },
+            }
+        }
+    }
+
+    fn submit(&self, settlement: Settlement) -> Pending {
+        let outcome = self.backend.settle(&settlement.receipt, settlement.outputs.clone());
+        Pending { settlement, outcome }
+    }
+
+    async fn finish(&self, settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
+        let outcome = match outcome {
+            Ok(settled) => Ok(settled),
+            Err(error) => self.repeat(&settlement, error).await,
+        };
+        let counters = &self.status.counters;
+        count(&counters.let_go);
+        match outcome {
+            Ok(Settled::Done { dropped_count }) => self.count(&settlement, dropped_count),
+            Ok(Settled::NoLongerHeld) => {
+                count(&counters.no_longer_held);
+                tracing::warn!(processor = self.status.key.processor, "message was settled by somebody else meanwhile");
+            }
+            Err(error) => {
+                self.status.note_error(&format!("a message was given back because it cannot be settled: {}", chain(&error)));
+                let _ = self.backend.give_back(&settlement.receipt).await;
+            }
+        }
+    }
+
+    fn count(&self, settlement: &Settlement, dropped_count: u32) {
+        let counters = &self.status.counters;
+        counters.dropped.fetch_add(u64::from(dropped_count + settlement.dropped_count), Ordering::Relaxed);
+        if settlement.kind == SettlementKind::Handled {
+            count(&counters.handled);
+            let sent_count = settlement.outputs.len() as u64 + u64::from(settlement.left_count);
+            counters.sent.fetch_add(sent_count.saturating_sub(u64::from(dropped_count)), Ordering::Relaxed);
+        } else {
+            count(&counters.dead);
+        }
+    }
+
+    /// Repeats a settle that failed until it succeeds, can never succeed, or was tried for long enough.
+    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> weir_pubsub::Result<Settled> {
+        let began = Instant::now();
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let is_passing = matches!(
+                error,
+                PubsubError::QueueNotFound { .. } | PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. } | PubsubError::QueueFull { .. }
+            );
+            if !is_passing || began.elapsed() > MAX_REPEATING {
+                return Err(error);
+            }
+            let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
+            if is_letter_lost && self.backend.create_queue(&QueueSpec::new(self.dead_letters.clone())).await.is_ok() {
+                tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
+            } else {
+                self.status.note_error(&format!("a message cannot be settled yet: {}", chain(&error)));
+                let wait = backoff.next_wait(&mut rand::rng());
+                if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                    return Err(error);
+                }
+            }
+            match self.backend.settle(&settlement.receipt, settlement.outputs.clone()).await {
+                Ok(settled) => return Ok(settled),
+                Err(next) => error = next,
+            }
+        }
+    }
+}
+
+async fn oldest(pending: &mut VecDeque<Pending>) -> weir_pubsub::Result<Settled> {
+    poll_fn(|context| match pending.front_mut() {
+        Some(first) => first.outcome.as_mut().poll(context),
+        None => Poll::Pending,
+    })
+    .await
+}
