@@ -40,3 +40,21 @@ where
         assert!(Instant::now() < end, "waited {} s in vain for {what}", deadline.as_secs());
     }
 }
+
+/// Lets a time pass, for a fault that is to strike at a random moment; never to wait for something.
+pub async fn pass(time: Duration) {
+    let mut ticks = tokio::time::interval(time.max(Duration::from_nanos(1)));
+    ticks.tick().await;
+    ticks.tick().await;
+}
+
+/// A seed for what a test does at random: `WEIR_SEED` if it is set, to repeat a run, else a new one. It is printed.
+///
+/// # Panics
+/// If `WEIR_SEED` is no number.
+#[must_use]
+pub fn seed() -> u64 {
+    let seed = std::env::var("WEIR_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap());
+    println!("WEIR_SEED={seed} repeats this run");
+    seed
+}

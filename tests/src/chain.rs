@@ -1,0 +1,146 @@
+//! A chain of queues on the embedded broker that is always under load: what crash tests kill and then count.
+//!
+//! Numbered messages are published to topic `a`; one consumer moves each to `b`, which two subscriptions read; from there they go to `c`
+//! and `d`. Every move is one settle. So at any moment each message lies at exactly one place of each of the ways `a left c` and `a right d`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, FuturesUnordered};
+use tokio::task::JoinSet;
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
+use weir_pubsub::{Backend, ConsumerOptions, Message, Output, Queue, QueueSpec, Routing, Settled, Topic};
+
+/// Publishes that are under way at the same time.
+const PUBLISHING_COUNT: usize = 24;
+/// Small, so that many segments come and go.
+const SEGMENT_BYTES: u64 = 128 << 10;
+/// Every message carries up to this much ballast.
+const BALLAST_BYTES: u64 = 3000;
+
+/// The chain on an open broker.
+pub struct Chain {
+    broker: Arc<EmbeddedBroker>,
+}
+
+/// Where a message can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Published, not moved yet.
+    A,
+    /// Moved once, on the way to `c`.
+    Left,
+    /// Moved once, on the way to `d`.
+    Right,
+    /// At the left end.
+    C,
+    /// At the right end.
+    D,
+}
+
+impl Place {
+    /// All places.
+    pub const ALL: [Place; 5] = [Place::A, Place::Left, Place::Right, Place::C, Place::D];
+
+    fn queue(self) -> Queue {
+        let (topic, subscription) = match self {
+            Place::A => ("flow:tg:a", "mover"),
+            Place::Left => ("flow:tg:b", "left"),
+            Place::Right => ("flow:tg:b", "right"),
+            Place::C => ("flow:tg:c", "end"),
+            Place::D => ("flow:tg:d", "end"),
+        };
+        Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap()
+    }
+}
+
+impl Chain {
+    /// Opens the broker and makes the queues that are missing.
+    pub async fn open(folder: &Path, sync: SyncMode) -> Self {
+        let options = EmbeddedOptions { sync, segment_bytes: SEGMENT_BYTES, ..EmbeddedOptions::default() };
+        let broker = EmbeddedBroker::open(folder, options).unwrap();
+        for place in Place::ALL {
+            broker.create_queue(&QueueSpec::new(place.queue())).await.unwrap();
+        }
+        Chain { broker }
+    }
+
+    /// Publishes numbers from `first` on and moves what there is, for ever; `stored` hears of each number that the broker has confirmed.
+    pub async fn run(&self, first: u64, stored: impl Fn(u64)) {
+        let mut movers = self.movers();
+        let producer = self.broker.producer(Place::A.queue().topic()).await.unwrap();
+        let publish = |number: u64| {
+            let producer = &producer;
+            async move { producer.publish(message(number)).await.map(|()| number).unwrap() }
+        };
+        let mut published = stream::iter(first..).map(publish).buffered(PUBLISHING_COUNT);
+        loop {
+            tokio::select! {
+                Some(number) = published.next() => stored(number),
+                Some(ended) = movers.join_next() => ended.unwrap(),
+            }
+        }
+    }
+
+    /// Moves everything to the ends.
+    pub async fn drain(&self) {
+        let _movers = self.movers();
+        crate::wait::eventually(crate::wait::DEADLINE, "everything to be at the ends", || async {
+            let mut left = 0;
+            for place in [Place::A, Place::Left, Place::Right] {
+                left += self.broker.stats(&place.queue()).await.unwrap().depth_count;
+            }
+            (left == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// The numbers at one place, in order.
+    pub async fn numbers(&self, place: Place) -> Vec<u64> {
+        let browsed = self.broker.browse(&place.queue(), 0, u32::MAX).await.unwrap();
+        browsed.iter().map(|b| number(&b.message)).collect()
+    }
+
+    /// Closes the broker.
+    pub async fn close(self) {
+        self.broker.close().await;
+    }
+
+    fn movers(&self) -> JoinSet<()> {
+        let mut movers = JoinSet::new();
+        for (from, to) in [(Place::A, Place::Left), (Place::Left, Place::C), (Place::Right, Place::D)] {
+            movers.spawn(move_all(self.broker.clone(), from.queue(), to.queue().topic().clone()));
+        }
+        movers
+    }
+}
+
+/// Settles in the order of arrival without waiting for each.
+async fn move_all(broker: Arc<EmbeddedBroker>, from: Queue, to: Topic) {
+    let consumer = broker.consumer(from.topic(), from.subscription(), ConsumerOptions::default()).await.unwrap();
+    let mut settles = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            delivery = consumer.receive() => {
+                let delivery = delivery.unwrap();
+                let message = Message { id: Some(delivery.message.id.unwrap().of_output("output", 0)), ..delivery.message };
+                let outputs = vec![Output { topic: to.clone(), message, routing: Routing::Required }];
+                settles.push(broker.settle(&delivery.receipt, outputs));
+            }
+            Some(settled) = settles.next() => assert_eq!(settled.unwrap(), Settled::Done { dropped_count: 0 }),
+        }
+    }
+}
+
+/// A numbered message; the ballast's size is fixed by the number.
+fn message(number: u64) -> Message {
+    let ballast = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % BALLAST_BYTES;
+    Message::new(vec![b'x'; ballast as usize]).with("number", number.to_string())
+}
+
+fn number(message: &Message) -> u64 {
+    let number = message.properties.get("number").unwrap().parse().unwrap();
+    assert_eq!(message.body, self::message(number).body, "the content of message {number}");
+    number
+}
