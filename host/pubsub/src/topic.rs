@@ -291,7 +291,42 @@ impl fmt::Display for Queue {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Any text, and texts that are nearly topics.
+    fn hostile() -> impl Strategy<Value = String> {
+        prop_oneof![".*", "(flow|request|response|notify|queue|):[a-z.*/\\PC]{0,4}:\\PC{0,12}", "[:*#\\x00-\\x1f\u{202e}a-z]{0,20}"]
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic_and_what_is_read_is_printed_as_it_was(text in hostile()) {
+            if let Ok(topic) = text.parse::<Topic>() {
+                prop_assert_eq!(topic.to_string(), text.as_str());
+                prop_assert_eq!(format!("{}:{}:{}", topic.class(), topic.topicspace(), topic.name()), text.as_str());
+                prop_assert_eq!(Topic::new(topic.class(), topic.topicspace(), topic.name()).unwrap(), topic);
+            }
+        }
+
+        #[test]
+        fn what_is_refused_is_refused_in_one_short_printable_line(text in hostile()) {
+            let errors = [text.parse::<Topic>().err(), text.parse::<Subscription>().err()];
+            for message in errors.into_iter().flatten().map(|error| error.to_string()) {
+                prop_assert!(!message.chars().any(char::is_control) && message.len() < 2000, "{message:?}");
+            }
+        }
+
+        #[test]
+        fn a_queue_has_a_name_that_brokers_take_or_none(topic in hostile(), subscription in hostile()) {
+            if let (Ok(topic), Ok(subscription)) = (topic.parse::<Topic>(), subscription.parse::<Subscription>())
+                && let Ok(queue) = Queue::new(topic, subscription)
+            {
+                prop_assert!(queue.wire_name().len() <= MAX_QUEUE_NAME_BYTES);
+            }
+        }
+    }
 
     #[test]
     fn topics_are_split_at_the_first_two_colons_only() {
