@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Condition, Key, Value};
 
-/// Entries of one request, at most: what the store works off in well under a second, so that one request cannot keep all others waiting.
+/// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
 
 /// What was read, with the version of the configuration that it was read of.

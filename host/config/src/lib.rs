@@ -1,4 +1,32 @@
 //! Versioned configuration: the service that keeps it, the client that asks, and the follower that never misses a change.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use tokio_util::sync::CancellationToken;
+//! use weir_config::{Batch, Change, ConfigClient, ConfigService, Follower, Store};
+//! use weir_pubsub::Backend;
+//!
+//! # async fn example(backend: Arc<dyn Backend>, folder: &std::path::Path) -> weir_config::Result<()> {
+//! let store = Store::open(&folder.join("config.sqlite")).await?;
+//! let service = ConfigService::start(backend.clone(), "tg", store).await?;
+//!
+//! let client = ConfigClient::connect(backend.clone(), "tg").await?;
+//! client.apply(Batch::new().put("prompt", "greeting", "\"hello\"").only_if("prompt", "greeting", None)).await?;
+//!
+//! let follower = Follower::new(backend, "tg", client)?.on(["prompt"], |change: Change| async move {
+//!     let greeting = change.get("prompt", "greeting").ok_or("there is no greeting")?;
+//!     println!("{greeting} as of version {}", change.version);
+//!     Ok(())
+//! });
+//! let token = CancellationToken::new();
+//! let following = tokio::spawn(follower.run(token.clone()));
+//! # token.cancel();
+//! # following.await.expect("no panic");
+//! service.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod batch;
 mod client;
