@@ -7,6 +7,8 @@ mod directions;
 mod draft;
 mod ownership;
 mod queues;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

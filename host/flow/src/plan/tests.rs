@@ -1,0 +1,358 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use weir_config::records::Digest;
+
+use super::*;
+use crate::blueprint::Blueprint;
+use crate::parameters::Resolved;
+
+const EXITS: Exits = Exits::Keep { limit_bytes: 1000 };
+
+fn draft(id: &str, blueprint: &Value, parameters: &[(&str, &str)]) -> Result<Draft> {
+    let values = parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let flow = FlowIdentity { id: id.to_owned(), blueprint: "text".to_owned(), description: "d".to_owned() };
+    Draft::new(flow, &Blueprint::parse(&blueprint.to_string())?, Resolved { values, notes: Vec::new() })
+}
+
+fn deploy(world: &mut World, key: &str, descriptor: &Value) {
+    let digest = Digest::from_sha256([u8::try_from(world.deployed.len()).unwrap(); 32]);
+    let record = json!({"digest": digest.to_string(), "size-bytes": 1, "world": "0.1.0", "descriptor": descriptor});
+    world.deployed.insert(key.to_owned());
+    world.components.insert(key.to_owned(), serde_json::from_value(record).unwrap());
+}
+
+/// Does what the plan says.
+fn carry_out(world: &mut World, id: &str, plan: &Plan) {
+    world.flows.insert(id.to_owned(), plan.record.clone());
+    for (key, entry) in plan.entries.iter().chain(&plan.rewritten) {
+        world.entries.insert(key.clone(), entry.clone());
+    }
+}
+
+fn start(world: &mut World, id: &str, blueprint: &Value, parameters: &[(&str, &str)]) -> Result<Plan> {
+    let plan = plan_start(&draft(id, blueprint, parameters)?, world, EXITS)?;
+    carry_out(world, id, &plan);
+    Ok(plan)
+}
+
+fn show(plan: &Plan) -> String {
+    let mut text = String::new();
+    for queue in &plan.queues {
+        let bound = queue.drop_oldest_above_bytes.map(|bytes| format!(" (bounded, {bytes})")).unwrap_or_default();
+        writeln!(text, "queue {} of {}{bound}", queue.subscription, queue.topic).unwrap();
+    }
+    for (verb, entries) in [("entry", &plan.entries), ("rewritten", &plan.rewritten)] {
+        for (key, entry) in entries {
+            writeln!(text, "{verb} {}:{} {}", key.processor, key.variant, serde_json::to_string(entry).unwrap()).unwrap();
+        }
+    }
+    plan.notes.iter().for_each(|note| writeln!(text, "note {note}").unwrap());
+    text
+}
+
+fn check(plan: &Plan, expected: &Expect) {
+    expected.assert_eq(&show(plan));
+}
+
+fn check_error(result: Result<Plan>, expected: &str) {
+    assert_eq!(result.unwrap_err().to_string(), expected);
+}
+
+fn splitting() -> Value {
+    json!({
+        "blueprint": {"counter:{blueprint}": {"topics": {"input": "flow:tg:counts:{blueprint}"}}},
+        "flow": {
+            "splitter:{id}": {
+                "topics": {"input": "flow:tg:text:{id}", "output": "flow:tg:chunks:{id}", "counts": "flow:tg:counts:{blueprint}"},
+                "parameters": {"size": "{size}"}
+            }
+        },
+        "interfaces": {"text": {"flow": "flow:tg:text:{id}"}, "chunks": {"flow": "flow:tg:chunks:{id}"}}
+    })
+}
+
+fn splitter_descriptor() -> Value {
+    json!({
+        "schema": 1, "consumers": ["input"], "producers": ["output", {"name": "counts", "optional": true}],
+        "parameters": [{"name": "size", "type": "integer", "required": true}, {"name": "unit", "enum": ["sentence", "paragraph"]}]
+    })
+}
+
+#[test]
+fn a_flow_gets_queues_for_what_it_consumes_and_exits_for_what_nobody_consumes() {
+    let mut world = World::default();
+    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
+    let plan = start(&mut world, "one", &splitting(), &[("size", "100")]).unwrap();
+    check(
+        &plan,
+        &expect![[r#"
+            queue counter--text--input of flow:tg:counts:text
+            queue splitter--one--input of flow:tg:text:one
+            queue gateway--one--chunks of flow:tg:chunks:one (bounded, 1000)
+            entry counter:text {"topics":{"input":"flow:tg:counts:text"},"parameters":{}}
+            entry splitter:one {"topics":{"counts":"flow:tg:counts:text","input":"flow:tg:text:one","output":"flow:tg:chunks:one"},"parameters":{"size":"100"},"flow":"one","component":{"name":"splitter","version":"1.0.0","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000"},"consumed":["counts","output"]}
+            note section `blueprint`, processor `counter:{blueprint}`: nothing is deployed or registered for it, so it is taken to be a program outside of Weir; by the names of its topics it consumes input and sends to nothing
+        "#]],
+    );
+    expect![[r#"{"description":"d","blueprint-name":"text","interfaces":{"chunks":{"flow":"flow:tg:chunks:one"},"text":{"flow":"flow:tg:text:one"}},"parameters":{"size":"100"},"plan":{"queues":[{"topic":"flow:tg:counts:text","subscription":"counter--text--input"},{"topic":"flow:tg:text:one","subscription":"splitter--one--input"},{"topic":"flow:tg:chunks:one","subscription":"gateway--one--chunks","drop-oldest-above-bytes":1000}],"entries":[{"processor":"counter","variant":"text"},{"processor":"splitter","variant":"one","outputs":{"counts":"flow:tg:counts:text","output":"flow:tg:chunks:one"}}]}}"#]]
+        .assert_eq(&serde_json::to_string(&plan.record).unwrap());
+}
+
+#[test]
+fn a_second_flow_shares_what_does_not_hold_its_id_and_the_last_one_takes_it_along() {
+    let mut world = World::default();
+    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
+    start(&mut world, "one", &splitting(), &[("size", "100")]).unwrap();
+    let second = start(&mut world, "two", &splitting(), &[("size", "200")]).unwrap();
+    assert_eq!(second.queues[0].topic, "flow:tg:counts:text");
+    let ends = |world: &World, id: &str| release(id, world.flows[id].plan.as_ref().unwrap(), world);
+    let first_end = ends(&world, "one");
+    let names: Vec<&str> = first_end.queues.iter().map(|queue| queue.topic.as_str()).collect();
+    assert_eq!(names, ["flow:tg:text:one", "flow:tg:chunks:one"]);
+    assert_eq!(first_end.entries.iter().map(|key| key.variant.as_str()).collect::<Vec<_>>(), ["one"]);
+    world.flows.get_mut("one").unwrap().status = Some(FlowStatus::Stopping);
+    let last_end = ends(&world, "two");
+    assert_eq!((last_end.queues.len(), last_end.entries.len()), (3, 2), "a stopping flow owns nothing any more");
+}
+
+#[test]
+fn entries_of_others_learn_what_is_consumed() {
+    let sender = json!({"blueprint": {}, "flow": {"sender:{id}": {"topics": {"output": "flow:tg:news"}}}});
+    let reader = json!({"blueprint": {}, "flow": {"reader:{id}": {"topics": {"input": "flow:tg:news"}}}});
+    let mut world = World::default();
+    assert!(start(&mut world, "s", &sender, &[]).unwrap().entries.values().all(|entry| entry.consumed.is_empty()));
+    let plan = start(&mut world, "r", &reader, &[]).unwrap();
+    let key = EntryKey { processor: "sender".to_owned(), variant: "s".to_owned() };
+    assert_eq!(plan.rewritten[&key].consumed, ["output"]);
+    assert_eq!(affected_entries("r", &world.flows, &BTreeSet::from(["flow:tg:news".to_owned()])), BTreeSet::from([key.clone()]));
+    let end = release("r", world.flows["r"].plan.as_ref().unwrap(), &world);
+    assert!(end.rewritten[&key].consumed.is_empty());
+    assert!(start(&mut world, "s2", &sender, &[]).unwrap().entries.values().all(|entry| entry.consumed == ["output"]));
+}
+
+#[test]
+fn a_shared_entry_keeps_its_component_and_cannot_be_changed() {
+    let shared = |size: &str| json!({"blueprint": {"splitter:all": {"topics": {"input": "flow:tg:in", "output": "flow:tg:out"}, "parameters": {"size": size}}}, "flow": {}});
+    let mut world = World::default();
+    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
+    start(&mut world, "one", &shared("1"), &[]).unwrap();
+    deploy(&mut world, "splitter@1.1.0", &splitter_descriptor());
+    let second = start(&mut world, "two", &shared("1"), &[]).unwrap();
+    assert_eq!(second.entries.values().next().unwrap().component.as_ref().unwrap().version, "1.0.0");
+    check_error(
+        start(&mut world, "three", &shared("2"), &[]),
+        "processor `splitter`, variant `all`, parameter `size`: other flows use this entry with `1`, and this flow would make it `2`: \
+         use the same value, or put {id} into the variant",
+    );
+}
+
+#[test]
+fn components_are_found_by_reference_and_else_by_newest_version() {
+    let with = |component: Option<&str>| {
+        let mut processor = json!({"topics": {"input": "flow:tg:in:{id}"}});
+        if let Some(component) = component {
+            processor["component"] = json!(component);
+        }
+        json!({"blueprint": {}, "flow": {"worker:{id}": processor}})
+    };
+    let mut world = World::default();
+    for key in ["worker@1.9.0", "worker@1.10.0", "worker@2.0.0-beta", "other@3.0.0", "worker-two@9.0.0", "worker@oops"] {
+        deploy(&mut world, key, &json!({"schema": 1, "consumers": ["input"]}));
+    }
+    let found = |component| {
+        let plan = plan_start(&draft("one", &with(component), &[])?, &world, EXITS)?;
+        Ok(plan.entries.into_values().next().unwrap().component.unwrap().key())
+    };
+    let found = |component| -> Result<String> { found(component) };
+    assert_eq!(found(None).unwrap(), "worker@2.0.0-beta");
+    assert_eq!(found(Some("worker@1.9.0")).unwrap(), "worker@1.9.0");
+    assert_eq!(found(Some("other")).unwrap(), "other@3.0.0");
+    assert_eq!(
+        found(Some("worker@5.0.0")).unwrap_err().to_string(),
+        "section `flow`, processor `worker:{id}`, field `component`: `worker@5.0.0` is not deployed (deployed: worker@1.10.0, worker@1.9.0, worker@2.0.0-beta): deploy it, or name another"
+    );
+    assert!(found(Some("nobody")).unwrap_err().to_string().contains("none of that name is"));
+}
+
+#[test]
+fn what_the_component_needs_is_checked() {
+    let mut world = World::default();
+    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
+    let mut check = |topics: Value, parameters: Value, expected: &str| {
+        let blueprint = json!({"blueprint": {}, "flow": {"splitter:{id}": {"topics": topics, "parameters": parameters}}});
+        check_error(start(&mut world, "one", &blueprint, &[]), &format!("section `flow`, processor `splitter:{{id}}`, {expected}"));
+    };
+    let topics = json!({"input": "flow:tg:a", "output": "flow:tg:b"});
+    check(
+        json!({"input": "flow:tg:a"}),
+        json!({"size": "1"}),
+        "topic `output`: is missing, and the processor sends to it: add it to the processor's `topics`",
+    );
+    check(
+        json!({"output": "flow:tg:a"}),
+        json!({"size": "1"}),
+        "topic `input`: is missing, and the processor consumes it: add it to the processor's `topics`",
+    );
+    check(topics.clone(), json!({}), "parameter `size`: the component requires it: give it in the processor's `parameters`");
+    check(topics.clone(), json!({"size": "{size}"}), "parameter `size`: `{size}` is not a whole number");
+    check(topics, json!({"size": "1", "unit": "page"}), "parameter `unit`: `page` is not one of sentence, paragraph");
+}
+
+#[test]
+fn unknown_variables_are_named_in_variants_and_topics_and_stay_elsewhere() {
+    let flow = |processor: &str, topic: &str| json!({"blueprint": {}, "flow": {processor: {"topics": {"input": topic}, "parameters": {"p": "{nothing}"}}}, "interfaces": {"x": {"flow": "flow:tg:{nothing}:y"}}});
+    let mut world = World::default();
+    check_error(
+        start(&mut world, "one", &flow("a:{nobody}", "flow:tg:x"), &[]),
+        "section `flow`, processor `a:{nobody}`: the variant `{nobody}` holds {nobody}, which stands for nothing: give a parameter of that name a value",
+    );
+    check_error(
+        start(&mut world, "one", &flow("a:{id}", "flow:tg:{nobody}"), &[]),
+        "section `flow`, processor `a:{id}`, topic `input`: the topic `flow:tg:{nobody}` holds {nobody}, which stands for nothing: give a parameter of that name a value",
+    );
+    let plan = start(&mut world, "one", &flow("a:{id}", "flow:tg:x"), &[]).unwrap();
+    assert_eq!(plan.entries.values().next().unwrap().parameters["p"], "{nothing}");
+    assert_eq!(plan.record.interfaces["x"], crate::protocol::Interface::Flow { flow: "flow:tg:{nothing}:y".to_owned() });
+}
+
+#[test]
+fn names_that_become_bad_or_equal_are_named() {
+    let mut world = World::default();
+    let flow = |keys: &[&str]| {
+        let processors: serde_json::Map<String, Value> =
+            keys.iter().map(|key| (key.to_string(), json!({"topics": {"input": "flow:tg:x"}}))).collect();
+        json!({"blueprint": {}, "flow": processors})
+    };
+    check_error(
+        start(&mut world, "one", &flow(&["a:{p}"]), &[("p", "x/y")]),
+        "section `flow`, processor `a:{p}`, variant `x/y`: the name holds '/': names hold no control characters and none of / * #",
+    );
+    check_error(
+        start(&mut world, "one", &flow(&["a:{id}", "a:{p}"]), &[("p", "one")]),
+        "section `flow`, processor `a:{p}`: becomes the same entry (variant `one`) as section `flow`, processor `a:{id}`: give one of them another variant",
+    );
+    check_error(
+        start(&mut world, "one", &flow(&["a:b--c", "a--b:c"]), &[]),
+        "section `flow`, processor `a:b--c`, topic `input`: would share the queue a--b--c--input of flow:tg:x with section `flow`, processor `a--b:c`, topic `input`: give one of them another topic or variant",
+    );
+    check_error(
+        start(
+            &mut world,
+            "one",
+            &json!({"blueprint": {}, "flow": {"a:{p}": {"topics": {"input": "flow:tg:{p}{p}"}}}}),
+            &[("p", &"x".repeat(100))],
+        ),
+        &format!(
+            "section `flow`, processor `a:{{p}}`, topic `input`: the queue name `tg.flow.{}...` has 319 bytes, of at most 255: shorten the topic, the processor's name or its variant",
+            "x".repeat(72)
+        ),
+    );
+}
+
+#[test]
+fn programs_outside_may_say_what_they_consume() {
+    let blueprint = json!({"blueprint": {}, "flow": {"program:{id}": {"topics": {"work": "flow:tg:work", "ask": "request:tg:ask", "input": "flow:tg:out", "answers": "response:tg:ask"}}}});
+    let mut world = World::default();
+    let by_name = plan_start(&draft("one", &blueprint, &[]).unwrap(), &world, EXITS).unwrap();
+    assert_eq!(by_name.queues.iter().map(|queue| queue.subscription.as_str()).collect::<Vec<_>>(), ["program--one--input"]);
+    let descriptor = json!({"schema": 1, "consumers": ["work", "ask", "answers"], "producers": ["input"]});
+    world.descriptors.insert("program".to_owned(), Descriptor::parse(descriptor.to_string().as_bytes()).unwrap());
+    check(
+        &plan_start(&draft("one", &blueprint, &[]).unwrap(), &world, Exits::Drop).unwrap(),
+        &expect![[r#"
+            queue program--one--ask of request:tg:ask
+            queue program--one--work of flow:tg:work
+            entry program:one {"topics":{"answers":"response:tg:ask","ask":"request:tg:ask","input":"flow:tg:out","work":"flow:tg:work"},"parameters":{},"flow":"one"}
+        "#]],
+    );
+}
+
+#[test]
+fn a_start_that_was_cut_off_is_finished_by_its_record() {
+    let mut world = World::default();
+    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
+    let plan = plan_start(&draft("one", &splitting(), &[("size", "1")]).unwrap(), &world, EXITS).unwrap();
+    let starting = plan.starting_record(&BTreeSet::from([1]));
+    assert!(starting.plan.as_ref().unwrap().queues[1].found);
+    let text = serde_json::to_string(&starting).unwrap();
+    let read: FlowRecord = serde_json::from_str(&text).unwrap();
+    world.flows.insert("one".to_owned(), read.clone());
+    let finished = plan_finish("one", &read, &world).unwrap();
+    assert_eq!(Plan { notes: Vec::new(), ..plan }, finished);
+}
+
+#[test]
+fn foreign_flows_are_planned_from_blueprint_or_entries() {
+    let plan = adopt(&draft("one", &splitting(), &[]).unwrap(), &BTreeMap::new(), EXITS).unwrap();
+    let names = |plan: &PlanRecord| plan.queues.iter().map(|queue| queue.subscription.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&plan), ["counter--text--input", "splitter--one--input", "gateway--one--chunks"]);
+    let entry: Entry = serde_json::from_value(json!({"topics": {"input": "flow:tg:a", "output": "nonsense"}})).unwrap();
+    let key = |variant: &str| EntryKey { processor: "p".to_owned(), variant: variant.to_owned() };
+    let plan = adopt_without_blueprint("one", &BTreeMap::from([(key("one"), entry.clone()), (key("two"), entry)]));
+    assert_eq!(names(&plan), ["p--one--input"]);
+    assert_eq!(plan.entries.len(), 1);
+}
+
+/// Blueprints whose flows share queues and entries in every way.
+fn sharing(at: usize) -> Value {
+    let private = json!({"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:shared:{blueprint}", "other-input": "flow:tg:literal"}});
+    let shared = json!({"topics": {"input": "flow:tg:shared:{blueprint}", "output": "flow:tg:literal"}});
+    let literal = json!({"topics": {"input": "flow:tg:literal", "request": "request:tg:ask", "output": "flow:tg:shared:text"}});
+    let all = [
+        json!({"blueprint": {"s:{blueprint}": shared}, "flow": {"p:{id}": private}}),
+        json!({"blueprint": {"l:everybody": literal}, "flow": {"p:{id}": private}}),
+        json!({"blueprint": {"s:{blueprint}": shared, "l:everybody": literal}, "flow": {}}),
+        json!({"blueprint": {}, "flow": {"p:{id}": private}, "interfaces": {"out": {"flow": "flow:tg:shared:{blueprint}"}}}),
+    ];
+    all[at % all.len()].clone()
+}
+
+type Names = BTreeSet<(String, String)>;
+
+fn queue_names(plan: &[QueueRecord]) -> Names {
+    plan.iter().map(|queue| (queue.topic.clone(), queue.subscription.clone())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However flows come and go, there are exactly the queues and entries that the running ones name, and every entry knows which of
+    /// its outputs have a queue.
+    #[test]
+    fn random_flows_never_take_from_each_other_nor_leave_anything(steps in prop::collection::vec((0..5_usize, 0..4_usize), 1..40)) {
+        let mut world = World::default();
+        let mut queues = Names::new();
+        for (flow, blueprint) in steps {
+            let id = format!("f{flow}");
+            if let Some(record) = world.flows.get_mut(&id) {
+                record.status = Some(FlowStatus::Stopping);
+                let end = release(&id, world.flows[&id].plan.as_ref().unwrap(), &world);
+                queue_names(&end.queues).iter().for_each(|queue| prop_assert_removed(queues.remove(queue)));
+                end.entries.iter().for_each(|key| prop_assert_removed(world.entries.remove(key).is_some()));
+                world.entries.extend(end.rewritten);
+                world.flows.remove(&id);
+            } else {
+                let plan = start(&mut world, &id, &sharing(blueprint), &[]).unwrap();
+                queues.extend(queue_names(&plan.queues));
+            }
+            let plans = || world.flows.values().filter_map(|flow| flow.plan.as_ref());
+            let named: Names = plans().flat_map(|plan| queue_names(&plan.queues)).collect();
+            prop_assert_eq!(&queues, &named);
+            let entries: BTreeSet<EntryKey> = plans().flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
+            prop_assert_eq!(world.entries.keys().cloned().collect::<BTreeSet<_>>(), entries);
+            for record in plans().flat_map(|plan| &plan.entries) {
+                let fed = |topic: &String| queues.iter().any(|(fed, _)| fed == topic);
+                let expected: Vec<&String> = record.outputs.iter().filter(|(_, topic)| fed(topic)).map(|(spec, _)| spec).collect();
+                prop_assert_eq!(world.entries[&EntryKey::of(record)].consumed.iter().collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+}
+
+fn prop_assert_removed(was_there: bool) {
+    assert!(was_there, "something was deleted that was not there");
+}
