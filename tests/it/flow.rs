@@ -1,1 +1,10 @@
-//! Placeholder.
+//! The flow service over the embedded broker and the real config service.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod errors;
+mod parameters;
+mod resume;
+mod start;
+mod stop;
+mod support;
+mod wire;

@@ -1,0 +1,123 @@
+//! Requests that cannot be done: each is answered with what is wrong, and nothing is changed.
+
+use serde_json::{Value, json};
+
+use super::support::{Bench, blueprint};
+
+/// Asks, and checks that the answer is this error and that nothing was changed.
+async fn check(bench: &Bench, request: Value, expected: &str) {
+    let before = (bench.config.version().await.unwrap(), bench.everything().await, bench.queues());
+    let (kind, message) = bench.raw().await.error(&request).await;
+    assert_eq!((kind.as_str(), message.as_str()), ("flow-error", expected), "{request}");
+    assert_eq!((bench.config.version().await.unwrap(), bench.everything().await, bench.queues()), before, "{request}");
+}
+
+fn start(more: &Value) -> Value {
+    let mut request =
+        json!({"operation": "start-flow", "blueprint_name": "text", "flow_id": "one", "description": "", "parameters": {"size": 1}});
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    request
+}
+
+#[tokio::test]
+async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
+    let (bench, _service) = Bench::ready().await;
+    bench.start("taken", json!({"size": 1})).await.unwrap();
+    let check = async |more: Value, expected: &str| check(&bench, start(&more), expected).await;
+    for nothing in [json!(null), json!("")] {
+        check(json!({"blueprint_name": nothing}), "field `blueprint_name` of the request: no blueprint name: give one").await;
+        check(json!({"flow_id": nothing}), "field `flow_id` of the request: no flow id: give one").await;
+    }
+    check(json!({"description": null}), "field `description` of the request: is null: give a text, which may be empty").await;
+    check(json!({"flow_id": "taken"}), "flow exists: there is a flow `taken` already; stop it first, or choose another id").await;
+    check(json!({"blueprint_name": "nothing"}), "blueprint `nothing` does not exist: put it first, or name one that list-blueprints tells")
+        .await;
+    check(json!({"parameters": {"size": "big"}}), "parameter `size`: `big` is not a whole number").await;
+    check(json!({"parameters": {"size": [1]}}), "parameter `size`: must be a text, a number or a boolean").await;
+    check(json!({"parameters": {}}), "section `flow`, processor `splitter:{id}`, parameter `size`: `{size}` is not a whole number").await;
+    check(
+        json!({"flow_id": "a/b"}),
+        "field `flow_id` of the request: `a/b`: the name holds '/': names hold no control characters and none of / * #",
+    )
+    .await;
+    check(
+        json!({"flow_id": "x".repeat(10_000)}),
+        &format!("field `flow_id` of the request: `{}...`: the name has 10000 bytes, of at most 128: shorten it", "x".repeat(80)),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_required_parameter_is_missed_even_if_its_controller_has_a_value() {
+    let (bench, _service) = Bench::ready().await;
+    bench.put("parameter-type", "need", &json!({"required": true})).await;
+    let mut blueprint = blueprint();
+    blueprint["parameters"]["p"] = json!({"type": "need", "controlled-by": "size"});
+    bench.flows.put_blueprint("needy", &blueprint.to_string()).await.unwrap();
+    check(&bench, start(&json!({"blueprint_name": "needy"})), "parameter `p`: is required and has no default: give it a value").await;
+}
+
+#[tokio::test]
+async fn a_start_on_a_faulty_blueprint_that_somebody_put_past_the_service_changes_nothing() {
+    let (bench, _service) = Bench::ready().await;
+    let cases = [
+        (json!({"flow": {}}), "section `blueprint`: is missing: add \"blueprint\": {}, even if it is empty"),
+        (
+            json!({"blueprint": {}, "flow": {"a:b": {}}, "interfaces": {"x": "flow:tg:x"}}),
+            "section `interfaces`, interface `x`: is a bare text: write {\"flow\": \"flow:tg:x\"}",
+        ),
+        (
+            json!({"blueprint": {}, "flow": {"a:b": {"parameters": {"n": 5}}}}),
+            "section `flow`, processor `a:b`, parameter `n`: is the number 5, and must be a text: write \"5\"",
+        ),
+        (
+            json!({"blueprint": {}, "flow": {"ab": {}}}),
+            "section `flow`, processor `ab`: the key has no variant: write it as PROCESSOR:VARIANT, for example \"chunker:{id}\"",
+        ),
+    ];
+    for (blueprint, expected) in cases {
+        bench.put("flow-blueprint", "faulty", &blueprint).await;
+        check(&bench, start(&json!({"blueprint_name": "faulty"})), expected).await;
+        let put = json!({"operation": "put-blueprint", "blueprint_name": "other", "blueprint_definition": blueprint.to_string()});
+        check(&bench, put, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_blueprint_is_refused_before_it_is_stored() {
+    let (bench, _service) = Bench::ready().await;
+    let put =
+        |name: Value, definition: Value| json!({"operation": "put-blueprint", "blueprint_name": name, "blueprint_definition": definition});
+    check(&bench, put(json!("b"), json!(null)), "field `blueprint_definition` of the request: no blueprint: give one").await;
+    check(&bench, put(json!(null), json!("{}")), "field `blueprint_name` of the request: no blueprint name: give one").await;
+    check(&bench, put(json!("b"), json!("{\n x")), "the blueprint is not JSON: key must be a string at line 2, column 2").await;
+    check(
+        &bench,
+        put(json!("b\u{1}"), json!("{}")),
+        "field `blueprint_name` of the request: `b\\u{1}`: the name holds '\\u{1}': names hold no control characters and none of / * #",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_names_what_is_wrong_with_it_and_changes_nothing() {
+    let (bench, _service) = Bench::ready().await;
+    for nothing in [json!(null), json!("")] {
+        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: no flow id: give one").await;
+    }
+    check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: list-flows tells those that do").await;
+    check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: list-flows tells those that do").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_and_never_blocks_the_service() {
+    let (bench, _service) = Bench::ready().await;
+    let raw = bench.raw().await;
+    for body in ["", "nonsense", "5", r#"{"operation": 5}"#, r#"{"operation": "start-flow", "parameters": []}"#] {
+        let answer = raw.text(body).await;
+        assert!(answer.contains(r#""error":{"type":"flow-error","message":"the request cannot be read"#), "{body} gave {answer}");
+    }
+    bench.send("request:tg:flow", r#"{"operation": "list-flows"}"#).await;
+    bench.send("request:tg:flow", "nonsense").await;
+    assert!(bench.flows.list_flows().await.unwrap().is_empty());
+}

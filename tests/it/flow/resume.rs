@@ -1,0 +1,172 @@
+//! What a new service makes of what an old one left.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weir_flow::{FlowService, FlowSettings};
+
+use super::support::{Bench, SHARED_QUEUE, blueprint, names, queues_of, quick, soon, spec, splitter_record, until};
+
+/// A bench without a service, whose config holds component and blueprint.
+async fn prepared() -> Bench {
+    let bench = Bench::new().await;
+    bench.put("component", "splitter@1.0.0", &splitter_record()).await;
+    bench.put("flow-blueprint", "text", &blueprint()).await;
+    bench
+}
+
+/// The record that a service leaves which is cut off right after the announcement of a start.
+fn starting_record() -> Value {
+    let input = json!({"topic": "flow:tg:in:one", "subscription": "worker--one--input"});
+    let entry = json!({"topics": {"input": "flow:tg:in:one", "output": "flow:tg:out:one"}, "parameters": {}, "flow": "one"});
+    json!({
+        "description": "", "blueprint-name": "gone", "interfaces": {}, "parameters": {}, "status": "starting",
+        "plan": {
+            "queues": [input],
+            "entries": [{"processor": "worker", "variant": "one", "outputs": {"output": "flow:tg:out:one"}, "entry": entry}]
+        }
+    })
+}
+
+#[tokio::test]
+async fn the_service_makes_its_own_queues_and_the_dead_letters() {
+    let bench = Bench::new().await;
+    let _service = bench.serve(quick()).await;
+    for queue in [spec("request:tg:flow", "flow-svc"), spec("flow:tg:weir-dead-letters", "weir")] {
+        assert!(bench.backend.queue_exists(&queue.queue).await.unwrap(), "{}", queue.queue);
+    }
+}
+
+#[tokio::test]
+async fn a_flow_left_in_starting_is_finished() {
+    let bench = prepared().await;
+    bench.put("flow", "one", &starting_record()).await;
+    let _service = bench.serve(quick()).await;
+    until(async || bench.get("flow", "one").await.is_some_and(|flow| flow.get("status").is_none())).await;
+    assert_eq!(bench.queues(), names(&["tg.flow.in:one.worker--one--input"]));
+    assert_eq!(bench.get("processor:worker", "one").await.unwrap()["topics"]["input"], "flow:tg:in:one");
+    assert_eq!(bench.get("flow", "one").await.unwrap()["plan"]["entries"][0].get("entry"), None, "a running plan holds names only");
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_be_finished_is_undone() {
+    let bench = prepared().await;
+    let odd = weir_pubsub::QueueSpec { drop_oldest_above_bytes: Some(5000), ..spec("flow:tg:in:one", "worker--one--input") };
+    bench.backend.create_queue(&odd).await.unwrap();
+    let mut record = starting_record();
+    record["plan"]["queues"][0]["found"] = json!(true);
+    bench.put("flow", "one", &record).await;
+    let _service = bench.serve(quick()).await;
+    until(async || bench.get("flow", "one").await.is_none()).await;
+    assert_eq!(bench.queues(), names(&["tg.flow.in:one.worker--one--input"]), "the queue that was there before stays");
+    assert_eq!(bench.get("processor:worker", "one").await, None);
+}
+
+#[tokio::test]
+async fn a_flow_left_in_stopping_is_finished() {
+    let bench = prepared().await;
+    let first = bench.serve(quick()).await;
+    bench.start("one", json!({"size": 1})).await.unwrap();
+    bench.start("two", json!({"size": 1})).await.unwrap();
+    first.stop().await;
+    let mut record = bench.get("flow", "one").await.unwrap();
+    record["status"] = json!("stopping");
+    bench.put("flow", "one", &record).await;
+    let _service = bench.serve(quick()).await;
+    until(async || bench.get("flow", "one").await.is_none()).await;
+    let [input, exit] = queues_of("two");
+    assert_eq!(bench.queues(), names(&[SHARED_QUEUE, &input, &exit]));
+    assert_eq!(bench.get("processor:splitter", "one").await, None);
+}
+
+#[tokio::test]
+async fn a_stop_that_a_shutdown_cut_off_goes_on_with_the_next_service() {
+    let bench = prepared().await;
+    let service = bench.serve(FlowSettings { stop_wait: Duration::from_secs(600), ..quick() }).await;
+    bench.start("one", json!({"size": 1})).await.unwrap();
+    let reader = bench.reader("flow:tg:text:one", "splitter--one--input").await;
+    let flows = bench.flows.clone();
+    let stop = tokio::spawn(async move { flows.stop_flow("one").await });
+    until(async || bench.get("flow", "one").await.is_some_and(|flow| flow["status"] == "stopping")).await;
+    soon(service.stop()).await;
+    let message = soon(stop).await.unwrap().unwrap_err().to_string();
+    assert_eq!(message, "the flow service is shutting down; the stop of flow `one` goes on when it is back");
+    drop(reader);
+    let _service = bench.serve(quick()).await;
+    until(async || bench.get("flow", "one").await.is_none()).await;
+    assert!(bench.queues().is_empty());
+}
+
+#[tokio::test]
+async fn missing_queues_of_running_flows_are_made_before_the_service_answers_and_again_later() {
+    let bench = prepared().await;
+    let first = bench.serve(quick()).await;
+    bench.start("one", json!({"size": 1})).await.unwrap();
+    first.stop().await;
+    let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
+    bench.backend.delete_queue(&queue).await.unwrap();
+    let before = bench.config.version().await.unwrap();
+    let _service = bench.serve(FlowSettings { resume_every: Duration::from_millis(20), ..quick() }).await;
+    assert!(bench.backend.queue_exists(&queue).await.unwrap());
+    bench.backend.delete_queue(&queue).await.unwrap();
+    until(async || bench.backend.queue_exists(&queue).await.unwrap()).await;
+    assert_eq!(bench.config.version().await.unwrap(), before, "nobody is told of it");
+}
+
+fn foreign(blueprint: &str, status: Option<&str>) -> Value {
+    let mut record = json!({"description": "theirs", "blueprint-name": blueprint, "interfaces": {}, "parameters": {"size": "7"}});
+    if let Some(status) = status {
+        record["status"] = json!(status);
+    }
+    record
+}
+
+#[tokio::test]
+async fn a_record_without_a_plan_is_planned_from_its_blueprint() {
+    let bench = prepared().await;
+    let entry = json!({"topics": {"input": "flow:tg:text:theirs"}, "parameters": {"size": "7"}});
+    bench.put("processor:splitter", "theirs", &entry).await;
+    bench.put("flow", "theirs", &foreign("text", None)).await;
+    let _service = bench.serve(quick()).await;
+    assert_eq!(bench.queues(), names(&[SHARED_QUEUE, &queues_of("theirs")[0], &queues_of("theirs")[1]]));
+    let record = bench.get("flow", "theirs").await.unwrap();
+    assert_eq!(record["description"], "theirs");
+    assert_eq!(record["plan"]["entries"][1]["variant"], "theirs");
+    assert_eq!(bench.get("processor:splitter", "theirs").await.unwrap(), entry, "their entries stay as they are");
+    bench.flows.stop_flow("theirs").await.unwrap();
+    assert!(bench.queues().is_empty());
+    assert_eq!(bench.get("processor:splitter", "theirs").await, None);
+}
+
+#[tokio::test]
+async fn a_foreign_flow_whose_blueprint_is_gone_is_known_by_its_entries_and_can_be_stopped() {
+    let bench = prepared().await;
+    bench.put("processor:theirs", "theirs", &json!({"topics": {"input": "flow:tg:a", "output": "flow:tg:b"}, "parameters": {}})).await;
+    bench.put("flow", "theirs", &foreign("gone", Some("stopping"))).await;
+    bench.put("flow", "broken", &json!({"blueprint-name": 5})).await;
+    let _service = bench.serve(quick()).await;
+    until(async || bench.get("flow", "theirs").await.is_none()).await;
+    assert_eq!(bench.get("processor:theirs", "theirs").await, None);
+    bench.flows.stop_flow("broken").await.unwrap();
+    assert!(bench.flows.list_flows().await.unwrap().is_empty());
+    assert!(bench.queues().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_service_is_told_that_there_is_one() {
+    let bench = Bench::new().await;
+    let first = bench.serve(quick()).await;
+    let second = FlowService::start(bench.backend.clone(), bench.config.clone(), "tg", quick()).await;
+    assert!(matches!(second.map(|_| ()).unwrap_err(), weir_flow::FlowError::Held { .. }));
+    first.stop().await;
+    bench.serve(quick()).await;
+}
+
+#[tokio::test]
+async fn a_service_that_lost_its_queue_makes_it_again() {
+    let (bench, service) = Bench::ready().await;
+    bench.backend.delete_queue(&spec("request:tg:flow", "flow-svc").queue).await.unwrap();
+    until(async || bench.backend.queue_exists(&spec("request:tg:flow", "flow-svc").queue).await.unwrap()).await;
+    assert_eq!(soon(bench.flows.list_blueprints()).await.unwrap(), ["text"]);
+    assert!(service.is_running());
+}
