@@ -1,1 +1,69 @@
-//! Placeholder.
+//! What authors hand over: the components that the SDK makes, and the guide that leads to one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use weir_config::records::Descriptor;
+use weir_flow::blueprint::Blueprint;
+use weir_tests::{guest, guest_names};
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
+}
+
+/// The descriptor that lies beside a component's source.
+fn written_descriptor(name: &str) -> Vec<u8> {
+    let guest = repository().join(format!("tests/guests/examples/{name}.json"));
+    let plugin = repository().join(format!("plugins/{name}/descriptor.json"));
+    fs::read(&guest).or_else(|_| fs::read(&plugin)).unwrap_or_else(|error| panic!("{} or {}: {error}", guest.display(), plugin.display()))
+}
+
+#[test]
+fn a_component_carries_the_descriptor_that_lies_beside_its_source() {
+    for name in guest_names() {
+        let inspected = weir_runtime::inspect(&guest(&name)).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        let written = Descriptor::parse(&written_descriptor(&name)).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        assert_eq!(inspected.descriptor, written, "{name}");
+        assert_eq!(inspected.descriptor.name, Some(name.replace('_', "-")), "a component is named after its source");
+        assert_eq!(inspected.world, "0.1.0", "{name}");
+    }
+}
+
+#[test]
+fn only_a_component_with_setup_exports_it() {
+    let with_setup: Vec<_> = guest_names()
+        .into_iter()
+        .filter(|name| weir_runtime::inspect(&guest(name)).is_ok_and(|inspected| inspected.exports.iter().any(|export| export == "setup")))
+        .collect();
+    assert_eq!(with_setup, ["setup_refused", "splitter"]);
+}
+
+#[test]
+fn every_example_of_the_guests_is_built() {
+    let examples = fs::read_dir(repository().join("tests/guests/examples")).expect("the folder is there");
+    let names: BTreeSet<_> = guest_names().into_iter().collect();
+    for path in examples.map(|file| file.expect("the folder can be read").path()).filter(|path| path.extension().is_some_and(|e| e == "rs"))
+    {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("names are ASCII");
+        assert!(names.contains(name), "{name} is no [[example]] in tests/guests/Cargo.toml");
+    }
+}
+
+#[test]
+fn the_descriptor_and_the_blueprint_of_the_guide_can_be_read() {
+    let guide = fs::read_to_string(repository().join("docs/writing-a-processor.md")).expect("the guide is there");
+    let blocks: Vec<&str> = guide.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [descriptor, blueprint] = blocks.as_slice() else { panic!("the guide has a descriptor and a blueprint, not {}", blocks.len()) };
+    let descriptor = Descriptor::parse(descriptor.as_bytes()).expect("the guide's descriptor is one");
+    let blueprint = Blueprint::parse(blueprint).expect("the guide's blueprint is one");
+    let processor = &blueprint.processors[0];
+    assert_eq!(Some(&processor.processor), descriptor.name.as_ref());
+    let declared: BTreeSet<_> = descriptor
+        .consumers
+        .iter()
+        .map(|consumer| &consumer.name)
+        .chain(descriptor.producers.iter().map(|producer| &producer.name))
+        .collect();
+    assert_eq!(processor.topics.keys().collect::<BTreeSet<_>>(), declared);
+}

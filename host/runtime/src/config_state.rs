@@ -28,11 +28,8 @@ impl ConfigState {
         let mut types = BTreeMap::new();
         for (name, old) in &self.types {
             let gone = !change.types.contains_key(name);
-            let state = if gone && !old.content.is_empty() {
-                TypeState { version: change.version, content: Arc::default() }
-            } else {
-                old.clone()
-            };
+            let state =
+                if gone && !old.content.is_empty() { TypeState { version: change.version, content: Arc::default() } } else { old.clone() };
             types.insert(name.clone(), state);
         }
         for (name, content) in change.types {

@@ -239,9 +239,17 @@ mod tests {
             "grants": [{"grant": "http"}]});
         let entry = json!({"topics": {"input": "queue:tg:in", "outptu": "flow:tg:out"}, "parameters": {"size": "big"}});
         let faults = try_fit(descriptor, entry).unwrap_err();
-        for word in
-            ["`input`", "`queue`", "`output`", "`outptu`", "`size`", "`big` is not a whole number", "`model` is required", "`ask-request`", "`http`"]
-        {
+        for word in [
+            "`input`",
+            "`queue`",
+            "`output`",
+            "`outptu`",
+            "`size`",
+            "`big` is not a whole number",
+            "`model` is required",
+            "`ask-request`",
+            "`http`",
+        ] {
             assert!(faults.contains(word), "{word} is missing in {faults}");
         }
     }

@@ -10,9 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{
-    COMPONENT_TYPE, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus,
-};
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus};
 use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, HandlerId};
 use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 
@@ -77,8 +75,8 @@ impl Host {
     /// `Engine`, `CodeCache`, and `Entry` for a topicspace that is none.
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, settings: HostSettings) -> Result<Host, RuntimeError> {
         let dead_letters = dead_letters(&settings.topicspace).map_err(|error| RuntimeError::Entry { problem: error.to_string() })?;
-        let follower = Follower::new(backend.clone(), &settings.topicspace, config)
-            .map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
+        let follower =
+            Follower::new(backend.clone(), &settings.topicspace, config).map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
         let (count, cache) = (settings.instances_count, settings.code_cache.clone());
         let engine = tokio::task::spawn_blocking(move || Engine::new(count, &cache)).await.expect("making an engine does not panic")?;
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
@@ -287,4 +285,3 @@ async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<Digest>) {
     };
     means.stop.run_until_cancelled(work).await;
 }
-

@@ -99,7 +99,6 @@ impl Instance {
         Ok(Instance { program: program.clone(), store, processor, setup, _slot: slot })
     }
 
-
     /// Takes over a new state of the configuration, and tells the component if a type that it declares has changed.
     ///
     /// # Errors

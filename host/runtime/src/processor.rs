@@ -62,9 +62,7 @@ impl Processor {
             a.name == b.name && a.queue == b.queue && a.concurrency == b.concurrency && a.reply.is_some() == b.reply.is_some()
         };
         let program = self.program.borrow();
-        program.inputs.len() == other.inputs.len()
-            && program.window == other.window
-            && program.inputs.iter().zip(&other.inputs).all(same)
+        program.inputs.len() == other.inputs.len() && program.window == other.window && program.inputs.iter().zip(&other.inputs).all(same)
     }
 
     /// Lets the workers go over to another program, each after the message that it has in hand.

@@ -124,7 +124,10 @@ impl Settler {
         loop {
             let is_passing = matches!(
                 error,
-                PubsubError::QueueNotFound { .. } | PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. } | PubsubError::QueueFull { .. }
+                PubsubError::QueueNotFound { .. }
+                    | PubsubError::Unavailable { .. }
+                    | PubsubError::OutcomeUnknown { .. }
+                    | PubsubError::QueueFull { .. }
             );
             if !is_passing || began.elapsed() > MAX_REPEATING {
                 return Err(error);

@@ -6,9 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{
-    Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic, WEIR_ERROR,
-};
+use weir_pubsub::{Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic, WEIR_ERROR};
 
 use crate::config_state::ConfigState;
 use crate::error::{RuntimeError, chain};

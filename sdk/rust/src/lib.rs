@@ -75,3 +75,13 @@ pub use params::Params;
 pub mod __private {
     pub use crate::handler::{check_handler, check_setup, handle, no_handler};
 }
+
+/// The code in the guides compiles and keeps its promises, too.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/writing-a-processor.md")]
+    struct WritingAProcessor;
+}

@@ -60,7 +60,12 @@ impl Host for Guest {
         Ok(self.answer(message, part).await)
     }
 
-    async fn request(&mut self, to: String, message: GuestMessage, timeout_ms: Option<u32>) -> wasmtime::Result<CallResult<Vec<GuestMessage>>> {
+    async fn request(
+        &mut self,
+        to: String,
+        message: GuestMessage,
+        timeout_ms: Option<u32>,
+    ) -> wasmtime::Result<CallResult<Vec<GuestMessage>>> {
         Ok(self.ask_for_all(&to, message, timeout_ms).await)
     }
 
