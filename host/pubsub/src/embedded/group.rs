@@ -140,7 +140,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    fn to_error(&self) -> PubsubError {
+    pub(super) fn to_error(&self) -> PubsubError {
         match self {
             Failure::DiskFull(disk) => disk.to_error(),
             Failure::Unavailable(reason) => PubsubError::Unavailable { reason: reason.clone() },

@@ -7,6 +7,7 @@
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
 mod apply;
+mod bare;
 mod broadcast;
 mod consumer;
 mod decide;
@@ -31,6 +32,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::{Semaphore, oneshot};
 
+pub use self::bare::BareLog;
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
