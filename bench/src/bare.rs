@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use wasmtime::Store;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -39,8 +38,8 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    pub(crate) async fn start(component: &[u8], cache: &Path) -> anyhow::Result<Self> {
-        let engine = Engine::new(4, cache)?;
+    pub(crate) async fn start(component: &[u8], cache: &Path) -> wasmtime::Result<Self> {
+        let engine = Engine::new(4, cache).map_err(wasmtime::Error::new)?;
         let engine = engine.inner();
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -54,13 +53,12 @@ impl Bare {
         Ok(Bare { store, processor })
     }
 
-    pub(crate) async fn handle(&mut self, body: &[u8]) -> anyhow::Result<()> {
+    pub(crate) async fn handle(&mut self, body: &[u8]) -> wasmtime::Result<()> {
         let message = MessageParam { body, content_type: None, properties: &[] };
         self.store.set_epoch_deadline(1);
         let handled = self.processor.weir_processor_handler().call_handle(&mut self.store, "input", message).await?;
-        handled.map_err(|failure| anyhow::anyhow!(failure.reason))?;
-        self.store.data_mut().sent.pop().context("the component sent nothing")?;
-        Ok(())
+        handled.map_err(|failure| wasmtime::Error::msg(failure.reason))?;
+        self.store.data_mut().sent.pop().map(drop).ok_or_else(|| wasmtime::Error::msg("the component sent nothing"))
     }
 }
 

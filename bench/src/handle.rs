@@ -14,7 +14,7 @@ const CALLS_COUNT: u32 = 50_000;
 
 pub(crate) async fn run(echo: &[u8], rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut bare = Bare::start(echo, &folder.path().join("bare")).await?;
+    let mut bare = Bare::start(echo, &folder.path().join("bare")).await.map_err(|error| anyhow::Error::from_boxed(error.into()))?;
     let broker = stage::broker(&folder.path().join("queues"))?;
     let engine = Engine::new(4, &folder.path().join("cache"))?;
     let loaded = Arc::new(Loaded::of_bytes(&engine, echo)?);
@@ -37,7 +37,7 @@ async fn bare_round(bare: &mut Bare) -> anyhow::Result<f64> {
     let body = body();
     let begin = Instant::now();
     for _ in 0..CALLS_COUNT {
-        bare.handle(&body).await?;
+        bare.handle(&body).await.map_err(|error| anyhow::Error::from_boxed(error.into()))?;
     }
     Ok(begin.elapsed().as_nanos() as f64 / f64::from(CALLS_COUNT))
 }

@@ -77,6 +77,14 @@ impl Instance {
         Ok(instance)
     }
 
+    /// As a worker would make one, without any configuration: for benches, which need an instance without a host.
+    ///
+    /// # Errors
+    /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
+    pub async fn start_alone(program: &Arc<Program>) -> Result<Self, RuntimeError> {
+        Self::start(program, Arc::default()).await
+    }
+
     async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
         let loaded = &program.loaded;
         let mut store = Store::new(loaded.engine.inner(), Guest::new(program.clone(), config));
