@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::ComponentRecord;
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
+use weir_flow::{FlowService, FlowSettings};
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 use weir_pubsub::Backend;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
-use weir_runtime::Inspected;
+use weir_runtime::{Host, HostSettings, Inspected, Served};
 
 use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
@@ -30,6 +31,8 @@ pub(crate) struct Roles {
     pub(crate) kept_count: u64,
     broker: Arc<EmbeddedBroker>,
     config: ConfigService,
+    flow: FlowService,
+    host: Host,
     gateway: JoinSet<Result<(), GatewayError>>,
     gateway_token: CancellationToken,
 }
@@ -46,7 +49,10 @@ impl Roles {
         let store = Store::open(&folder.config()).await.map_err(|error| unusable(folder, error))?;
         let config = ConfigService::start(backend.clone(), TOPICSPACE, store).await.context("the config service did not start")?;
         let client = ConfigClient::connect(backend.clone(), TOPICSPACE).await.context("the config service cannot be reached")?;
+        let flow = FlowService::start(backend.clone(), client.clone(), TOPICSPACE, FlowSettings::default());
+        let flow = flow.await.context("the flow service did not start")?;
         let components = ComponentFolder::new(folder.components());
+        let host = start_host(folder, backend.clone(), client.clone(), components.clone()).await?;
         let gateway_token = CancellationToken::new();
         let parts = GatewayParts {
             backend,
@@ -59,7 +65,7 @@ impl Roles {
         let mut gateway = JoinSet::new();
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
         let kept_count = broker.opening_report().messages_count;
-        Ok(Roles { address, kept_count, broker, config, gateway, gateway_token })
+        Ok(Roles { address, kept_count, broker, config, flow, host, gateway, gateway_token })
     }
 
     /// Waits until a role ends by itself, which none should.
@@ -80,7 +86,10 @@ impl Roles {
             tracing::warn!("requests under way are cut off");
         }
         self.gateway.shutdown().await;
+        // The host says itself whom the grace time did not suffice for.
+        let _ = self.host.stop(left()).await;
         let services = async {
+            self.flow.stop().await;
             self.config.stop().await;
         };
         // An operation of the flow service that is cut off here is finished or undone at the next start.
@@ -104,6 +113,29 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
             .because(error)
             .next("stop what uses this port, or take another: --listen 127.0.0.1:0 takes a free one")
     })
+}
+
+async fn start_host(
+    folder: &DataFolder,
+    backend: Arc<dyn Backend>,
+    config: ConfigClient,
+    components: ComponentFolder,
+) -> anyhow::Result<Host> {
+    let settings = HostSettings {
+        id: host_id(),
+        topicspace: TOPICSPACE.to_owned(),
+        components,
+        code_cache: folder.cache(),
+        served: Served::All,
+        instances_count: HostSettings::instances_for_this_machine(),
+    };
+    Host::start(backend, config, settings).await.context("the host of processors did not start")
+}
+
+/// Different for each process: its number, and when it started.
+fn host_id() -> String {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{:x}", std::process::id(), since_1970.as_millis())
 }
 
 /// What is recorded of a component that was checked.

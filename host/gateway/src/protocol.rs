@@ -194,7 +194,7 @@ pub struct DeadLetterSummary {
     /// What the error says.
     pub reason: String,
     /// How often it was tried.
-    pub attempts: String,
+    pub attempts_count: u32,
     /// The component that tried it.
     pub digest: String,
     /// The start of its body, as text.

@@ -36,5 +36,6 @@ fn print(answer: &Answer) -> std::io::Result<()> {
 fn title(letter: &DeadLetterSummary) -> String {
     let id = letter.id.as_deref().unwrap_or("without id");
     let component = if letter.digest.is_empty() { String::new() } else { format!(" by {}", output::cut(&letter.digest, 22)) };
-    format!("{id}  {} after {} attempts{component}", letter.error, letter.attempts)
+    let attempts = if letter.attempts_count == 1 { "1 attempt".to_owned() } else { format!("{} attempts", letter.attempts_count) };
+    format!("{id}  {} after {attempts}{component}", letter.error)
 }

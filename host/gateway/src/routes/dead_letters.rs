@@ -3,14 +3,13 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
+use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
 use weir_pubsub::{Browsed, PubsubError, Queue};
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{DeadLetterSummary, DeadLetters};
 
-/// Who keeps the dead letters.
-pub(crate) const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
 /// Letters of one answer, unless asked for others, and at most.
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
@@ -48,7 +47,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Query(extent): Query<Exte
 
 /// The topic of the dead letters.
 pub(crate) fn topic_name(gateway: &Gateway) -> String {
-    format!("flow:{}:weir-dead-letters", gateway.topicspace)
+    format!("flow:{}:{DEAD_LETTERS_TOPIC_NAME}", gateway.topicspace)
 }
 
 fn queue(gateway: &Gateway) -> Result<Queue> {
@@ -59,16 +58,16 @@ fn queue(gateway: &Gateway) -> Result<Queue> {
 
 fn summary(browsed: &Browsed) -> DeadLetterSummary {
     let message = &browsed.message;
-    let property = |name: &str| message.properties.get(name).unwrap_or_default().to_owned();
+    let DeadLetter { topic, subscription, error, reason, attempts_count, digest } = DeadLetter::of_message(message).unwrap_or_default();
     DeadLetterSummary {
         position: browsed.position,
         id: message.id.map(|id| id.to_string()),
-        topic: property("weir-dead-topic"),
-        subscription: property("weir-dead-subscription"),
-        error: property("weir-dead-error"),
-        reason: property("weir-dead-reason"),
-        attempts: property("weir-dead-attempts"),
-        digest: property("weir-dead-digest"),
+        topic,
+        subscription,
+        error,
+        reason,
+        attempts_count,
+        digest,
         body: String::from_utf8_lossy(&message.body[..message.body.len().min(SHOWN_BYTES)]).into_owned(),
         body_bytes: message.body.len() as u64,
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use weir_config::records::DEAD_LETTERS_SUBSCRIPTION;
 use weir_flow::protocol::FlowRecord;
 
-use super::dead_letters::{self, DEAD_LETTERS_SUBSCRIPTION};
+use super::dead_letters;
 use crate::error::Result;
 use crate::flows;
 use crate::gateway::{Gateway, Shared};

@@ -1,0 +1,140 @@
+//! A gateway with broker, config service and flow service behind it, on a free port and in a folder of its own.
+
+use std::sync::Arc;
+
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use weir_config::records::{ComponentRecord, Descriptor};
+use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
+use weir_flow::{FlowService, FlowSettings};
+use weir_gateway::{GatewayParts, GatewaySettings};
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_pubsub::{Backend, Message, Topic};
+use weir_tests::wait::{DEADLINE, within};
+
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
+/// The parts; dropping them ends the gateway.
+pub(super) struct Bed {
+    pub(super) backend: Arc<EmbeddedBroker>,
+    pub(super) config: ConfigClient,
+    pub(super) address: std::net::SocketAddr,
+    http: reqwest::Client,
+    _services: (ConfigService, FlowService),
+    _ends: DropGuard,
+    _folder: tempfile::TempDir,
+}
+
+impl Bed {
+    pub(super) async fn new() -> Bed {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = EmbeddedBroker::open(&folder.path().join("queues"), EmbeddedOptions::default()).unwrap();
+        let dynamic: Arc<dyn Backend> = backend.clone();
+        let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
+        let config_service = ConfigService::start(dynamic.clone(), "tg", store).await.unwrap();
+        let config = ConfigClient::connect(dynamic.clone(), "tg").await.unwrap();
+        let flow_service = FlowService::start(dynamic.clone(), config.clone(), "tg", FlowSettings::default()).await.unwrap();
+        let parts = GatewayParts {
+            backend: dynamic,
+            config: config.clone(),
+            components: ComponentFolder::new(folder.path().join("components")),
+            inspect: Arc::new(inspect),
+            topicspace: "tg".to_owned(),
+            settings: GatewaySettings { interface_time: std::time::Duration::from_secs(5), ..GatewaySettings::default() },
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let token = CancellationToken::new();
+        tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        let services = (config_service, flow_service);
+        Bed { backend, config, address, http, _services: services, _ends: token.drop_guard(), _folder: folder }
+    }
+
+    /// With flow `one`: `in` is consumed by a program outside of Weir, `out` is an exit, `ask` takes requests.
+    pub(super) async fn with_flow() -> Bed {
+        let bed = Bed::new().await;
+        let blueprint = json!({
+            "blueprint": {},
+            "flow": {"worker:{id}": {"topics": {"input": "flow:tg:in:{id}", "request": "request:tg:ask:{id}", "output": "flow:tg:out:{id}"}}},
+            "interfaces": {
+                "in": {"flow": "flow:tg:in:{id}"},
+                "out": {"flow": "flow:tg:out:{id}"},
+                "ask": {"request": "request:tg:ask:{id}", "response": "response:tg:ask:{id}"},
+            },
+        });
+        let put = json!({"operation": "put-blueprint", "blueprint-name": "b", "blueprint-definition": blueprint.to_string()});
+        let start = json!({"operation": "start-flow", "blueprint-name": "b", "flow-id": "one", "description": "first"});
+        for request in [put, start] {
+            let (_, answer) = bed.post("/api/v1/flow", &request).await;
+            assert!(answer.get("error").is_none(), "{answer}");
+        }
+        bed
+    }
+
+    pub(super) fn get_request(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("http://{}{path}", self.address))
+    }
+
+    pub(super) fn post_request(&self, path: &str, media_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.http.post(format!("http://{}{path}", self.address)).header("content-type", media_type).body(body)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
+        answer(self.get_request(path)).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        answer(self.post_request(path, "application/json", body.to_string())).await
+    }
+
+    /// Lines of a stream that ends by itself.
+    pub(super) async fn lines(&self, path: &str) -> Vec<Value> {
+        let response = self.get_request(path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], NDJSON);
+        response.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(super) async fn publish(&self, topic: &str, body: &str) {
+        let producer = self.backend.producer(&topic.parse::<Topic>().unwrap()).await.unwrap();
+        within("a publish", producer.publish(Message::new(body.to_owned()))).await.unwrap();
+    }
+
+    pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {
+        let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
+        self.backend.stats(&queue).await.unwrap().depth_count
+    }
+}
+
+pub(super) async fn answer(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} {text}")))
+}
+
+/// The message of an error, which must be of this type.
+pub(super) fn error_of(answer: &Value, kind: &str) -> String {
+    assert_eq!(answer["error"]["type"], kind, "{answer}");
+    answer["error"]["message"].as_str().unwrap().to_owned()
+}
+
+/// Takes every file for a component whose second half is its descriptor: what the real check does is tested where it is.
+fn inspect(bytes: &[u8]) -> Result<ComponentRecord, String> {
+    let text = bytes.strip_prefix(b"component ").ok_or("it is no component")?;
+    Ok(ComponentRecord {
+        digest: weir_runtime::digest_of(bytes),
+        size_bytes: bytes.len() as u64,
+        world: "0.1.0".to_owned(),
+        exports: Vec::new(),
+        descriptor: Descriptor::parse(text).map_err(|error| error.to_string())?,
+        grants: Vec::new(),
+        limits: Default::default(),
+        concurrency: None,
+        window: None,
+        retry: Default::default(),
+    })
+}

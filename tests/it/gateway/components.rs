@@ -1,0 +1,67 @@
+//! Deployments.
+
+use serde_json::{Value, json};
+
+use super::bed::{Bed, answer, error_of};
+
+const ECHO: &str = r#"component {"schema": 1, "name": "echo", "version": "1.0.0"}"#;
+const OTHER: &str = r#"component {"schema": 1, "name": "echo", "version": "1.0.0", "description": "other"}"#;
+const NAMELESS: &str = r#"component {"schema": 1}"#;
+
+async fn deploy(bed: &Bed, query: &str, file: &'static str) -> (u16, Value) {
+    answer(bed.post_request(&format!("/api/v1/weir/components{query}"), "application/wasm", file)).await
+}
+
+#[tokio::test]
+async fn a_component_is_stored_and_recorded_under_its_own_name_or_the_given_one() {
+    let bed = Bed::new().await;
+    let (status, own) = deploy(&bed, "", ECHO).await;
+    assert_eq!((status, &own["name"], &own["version"], &own["unchanged"]), (200, &json!("echo"), &json!("1.0.0"), &json!(false)));
+    let (_, given) = deploy(&bed, "?name=parrot&version=2.0.0", ECHO).await;
+    assert_eq!((&given["name"], &given["version"]), (&json!("parrot"), &json!("2.0.0")));
+    let digest = own["record"]["digest"].as_str().unwrap();
+    let bytes = bed.get_request(&format!("/api/v1/weir/components/{digest}")).send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(bytes, ECHO);
+    let recorded = bed.config.list("component").await.unwrap().value;
+    assert_eq!(recorded, ["echo@1.0.0", "parrot@2.0.0"]);
+}
+
+#[tokio::test]
+async fn a_version_belongs_to_the_first_file_that_took_it() {
+    let bed = Bed::new().await;
+    deploy(&bed, "", ECHO).await;
+    let (status, again) = deploy(&bed, "", ECHO).await;
+    assert_eq!((status, &again["unchanged"]), (200, &json!(true)));
+    let (status, body) = deploy(&bed, "", OTHER).await;
+    assert_eq!(status, 409);
+    let message = error_of(&body, "conflict");
+    assert!(message.starts_with("echo@1.0.0 is taken by another file (sha256:"), "{message}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_deployed_is_refused_by_field() {
+    let bed = Bed::new().await;
+    let check = async |query: &str, file, status: u16, kind: &str, words: &str| {
+        let (actual, body) = deploy(&bed, query, file).await;
+        let message = error_of(&body, kind);
+        assert_eq!(actual, status, "{body}");
+        assert!(message.contains(words), "{message}");
+    };
+    check("", "text", 422, "bad-component", "cannot be deployed: it is no component").await;
+    check("", NAMELESS, 400, "bad-request", "name: is in neither the request nor the component's descriptor").await;
+    check("?name=a", NAMELESS, 400, "bad-request", "version: is in neither").await;
+    check("?name=Big%20Name&version=1.0.0", NAMELESS, 400, "bad-request", "`Big Name` must be lower-case words").await;
+    check("?name=a&version=one", NAMELESS, 400, "bad-request", "`one` is no semantic version").await;
+    assert!(bed.config.list("component").await.unwrap().value.is_empty());
+    let (status, body) = bed.get("/api/v1/weir/components/abc").await;
+    assert_eq!((status, error_of(&body, "bad-request").contains("64 lower-case")), (400, true));
+    let (status, body) = bed.get(&format!("/api/v1/weir/components/{}", "0".repeat(64))).await;
+    assert_eq!((status, error_of(&body, "not-found").contains("there is no component")), (404, true));
+}
+
+#[tokio::test]
+async fn a_deployment_names_the_running_entries_that_it_does_not_reach() {
+    let bed = Bed::with_flow().await;
+    let (_, body) = deploy(&bed, "?name=worker&version=1.0.0", ECHO).await;
+    assert_eq!(body["not-reached"], json!([{"processor": "worker", "variant": "one", "flow": "one"}]));
+}

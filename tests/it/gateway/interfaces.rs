@@ -1,0 +1,116 @@
+//! The services and the interfaces of flows.
+
+use serde_json::{Value, json};
+use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message};
+
+use super::bed::{Bed, NDJSON, answer, error_of};
+
+#[tokio::test]
+async fn both_services_answer_with_the_names_of_the_gateway() {
+    let bed = Bed::with_flow().await;
+    let (_, names) = bed.post("/api/v1/flow", &json!({"operation": "list-blueprints"})).await;
+    assert_eq!(names["blueprint-names"], json!(["b"]));
+    assert!(names.get("error").is_none() && names.get("flow-ids").is_some(), "null is left out, what is empty stays: {names}");
+    let (_, flow) = bed.post("/api/v1/flow", &json!({"operation": "get-flow", "flow-id": "one"})).await;
+    assert_eq!(flow["description"], "first");
+    let put = json!({"operation": "put", "values": [{"type": "t_a", "key": "k_a", "value": "v"}]});
+    bed.post("/api/v1/config", &put).await;
+    let (_, got) = bed.post("/api/v1/config", &json!({"operation": "getvalues", "type": "t_a"})).await;
+    assert_eq!(got["values"], json!([{"type": "t_a", "key": "k_a", "value": "v"}]));
+}
+
+#[tokio::test]
+async fn an_error_of_a_service_is_an_answer() {
+    let bed = Bed::new().await;
+    for path in ["/api/v1/flow", "/api/v1/config"] {
+        let (status, body) = bed.post(path, &json!({"operation": "dance"})).await;
+        assert_eq!(status, 200);
+        error_of(&body, "bad-operation");
+    }
+    let (status, body) = answer(bed.post_request("/api/v1/flow", "application/json", "{\"operation\": ")).await;
+    assert_eq!(status, 200);
+    expect_test::expect![[r#"the body is not JSON: EOF while parsing a value at line 1 column 14"#]]
+        .assert_eq(&error_of(&body, "not-json"));
+}
+
+#[tokio::test]
+async fn a_message_is_durable_when_the_answer_comes() {
+    let bed = Bed::with_flow().await;
+    let (status, body) = bed.post("/api/v1/flow/one/service/in", &json!({"a": 1})).await;
+    assert_eq!((status, body), (200, json!({})));
+    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 1);
+    let (status, body) = answer(bed.post_request("/api/v1/flow/one/service/in", "application/json", "{\"a\": nope}")).await;
+    assert_eq!(status, 200);
+    expect_test::expect![[r#"the body is not JSON: expected ident at line 1 column 8"#]].assert_eq(&error_of(&body, "not-json"));
+    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 1);
+}
+
+#[tokio::test]
+async fn a_request_comes_back_answered() {
+    let bed = Bed::with_flow().await;
+    let subscription = "worker--one--request".parse().unwrap();
+    let requests = bed.backend.consumer(&"request:tg:ask:one".parse().unwrap(), &subscription, ConsumerOptions::default()).await.unwrap();
+    let backend = bed.backend.clone();
+    let worker = tokio::spawn(async move {
+        let request = requests.receive().await.unwrap();
+        let id = request.message.properties.get(CORRELATION_ID).unwrap().to_owned();
+        let question: Value = serde_json::from_slice(&request.message.body).unwrap();
+        let answers = backend.producer(&"response:tg:ask:one".parse().unwrap()).await.unwrap();
+        answers.publish(Message::new(json!({"you-said": question}).to_string()).with(CORRELATION_ID, id)).await.unwrap();
+        backend.settle(&request.receipt, Vec::new()).await.unwrap();
+    });
+    let (status, body) = bed.post("/api/v1/flow/one/service/ask", &json!("hello")).await;
+    assert_eq!((status, body), (200, json!({"you-said": "hello"})));
+    worker.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_answers_ends_in_time() {
+    let bed = Bed::with_flow().await;
+    let (status, body) = bed.post("/api/v1/flow/one/service/ask", &json!("hello")).await;
+    assert_eq!(status, 200);
+    let message = error_of(&body, "timed-out");
+    assert!(message.ends_with("no answer from request:tg:ask:one within 5000 ms"), "{message}");
+}
+
+#[tokio::test]
+async fn a_thousand_messages_are_imported_in_their_order() {
+    let bed = Bed::with_flow().await;
+    let lines: String = (0..1000).map(|at| format!("{{\"at\": {at}}}\n\n")).collect();
+    let path = "/api/v1/weir/flows/one/interfaces/in/messages";
+    let (status, body) = answer(bed.post_request(path, NDJSON, lines)).await;
+    assert_eq!((status, body), (200, json!({"count": 1000})));
+    let queue = weir_pubsub::Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
+    let browsed = bed.backend.browse(&queue, 0, 1000).await.unwrap();
+    let order: Vec<u64> =
+        browsed.iter().map(|found| serde_json::from_slice::<Value>(&found.message.body).unwrap()["at"].as_u64().unwrap()).collect();
+    assert_eq!(order, (0..1000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_list_is_imported_message_by_message() {
+    let bed = Bed::with_flow().await;
+    let path = "/api/v1/weir/flows/one/interfaces/in/messages";
+    assert_eq!(bed.post(path, &json!([1, {"two": 2}, [3]])).await, (200, json!({"count": 3})));
+    let (status, body) = bed.post(path, &json!({"one": 1})).await;
+    assert_eq!((status, body["count"].as_u64()), (400, Some(0)));
+    assert!(error_of(&body, "bad-request").starts_with("the body: must be a JSON list of messages"), "{body}");
+}
+
+#[tokio::test]
+async fn an_import_ends_at_the_first_bad_line_and_says_which() {
+    let bed = Bed::with_flow().await;
+    let path = "/api/v1/weir/flows/one/interfaces/in/messages";
+    let (status, body) = answer(bed.post_request(path, NDJSON, "1\n2\nthree\n4\n")).await;
+    assert_eq!((status, body["count"].as_u64()), (400, Some(2)));
+    expect_test::expect![[r#"line 3 is not JSON: expected ident at line 1 column 2"#]].assert_eq(&error_of(&body, "not-json"));
+    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 2);
+    let long = format!("1\n\"{}\"\n", "x".repeat(5 << 20));
+    let (_, body) = answer(bed.post_request(path, NDJSON, long)).await;
+    assert_eq!(body["count"], 1);
+    expect_test::expect![[r#"line 2: has more than 4194304 bytes, the most that a message may have"#]]
+        .assert_eq(&error_of(&body, "bad-request"));
+    let (status, body) = answer(bed.post_request("/api/v1/weir/flows/one/interfaces/ask/messages", NDJSON, "1\n")).await;
+    assert_eq!(status, 400);
+    assert!(error_of(&body, "wrong-interface").contains("takes requests and answers them"), "{body}");
+}

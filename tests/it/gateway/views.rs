@@ -1,0 +1,71 @@
+//! What people look at: status, queues, dead letters, health.
+
+use serde_json::json;
+use weir_config::records::HostStatus;
+use weir_pubsub::{Backend, Message, Queue};
+use weir_tests::wait::{DEADLINE, eventually};
+
+use super::bed::Bed;
+
+#[tokio::test]
+async fn status_joins_hosts_flows_and_queues() {
+    let bed = Bed::with_flow().await;
+    bed.publish("flow:tg:in:one", "1").await;
+    let host = HostStatus { host: "h".into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, processors: Vec::new() };
+    let report = serde_json::to_string(&host).unwrap();
+    let status = eventually(DEADLINE, "a host in the status", || async {
+        bed.publish("notify:tg:weir-status", &report).await;
+        let (_, status) = bed.get("/api/v1/weir/status").await;
+        status["hosts"].as_array().is_some_and(|hosts| !hosts.is_empty()).then_some(status)
+    })
+    .await;
+    assert_eq!(status["hosts"][0]["host"], "h");
+    let flow = &status["flows"][0];
+    assert_eq!((&flow["id"], &flow["blueprint"], &flow["status"]), (&json!("one"), &json!("b"), &json!("running")));
+    assert_eq!(flow["interfaces"], json!({"ask": "request", "in": "flow", "out": "flow"}));
+    assert_eq!(flow["processors"], json!([{"processor": "worker", "variant": "one"}]));
+    let (_, queues) = bed.get("/api/v1/weir/queues").await;
+    assert_eq!(queues["queues"], status["queues"]);
+    let depths: Vec<_> = queues["queues"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|queue| (queue["subscription"].as_str().unwrap(), queue["depth-count"].as_u64()))
+        .collect();
+    assert_eq!(
+        depths,
+        [("worker--one--input", Some(1)), ("gateway--one--out", Some(0)), ("worker--one--request", Some(0)), ("weir", Some(0))]
+    );
+}
+
+#[tokio::test]
+async fn dead_letters_are_shown_and_stay() {
+    let bed = Bed::new().await;
+    let queue = Queue::new("flow:tg:weir-dead-letters".parse().unwrap(), "weir".parse().unwrap()).unwrap();
+    for at in 0..3 {
+        let letter = Message::new(format!("{{\"at\": {at}}}"))
+            .with("weir-dead-topic", "flow:tg:in:one")
+            .with("weir-dead-subscription", "worker--one--input")
+            .with("weir-dead-error", "reject")
+            .with("weir-dead-reason", "no page")
+            .with("weir-dead-attempts", "1");
+        bed.backend.send_to(&queue, letter).await.unwrap();
+    }
+    let (_, answer) = bed.get("/api/v1/weir/dead-letters?limit=2").await;
+    assert_eq!((&answer["depth-count"], answer["letters"].as_array().unwrap().len()), (&json!(3), 2));
+    let letter = &answer["letters"][0];
+    assert_eq!((&letter["error"], &letter["reason"], &letter["body"]), (&json!("reject"), &json!("no page"), &json!("{\"at\": 0}")));
+    let after = answer["letters"][1]["position"].as_u64().unwrap();
+    let (_, rest) = bed.get(&format!("/api/v1/weir/dead-letters?after={after}")).await;
+    assert_eq!(rest["letters"][0]["body"], "{\"at\": 2}");
+    assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 3);
+    let (status, _) = bed.get("/api/v1/weir/dead-letters?limit=0").await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn health_and_readiness_are_told() {
+    let bed = Bed::new().await;
+    assert_eq!(bed.get("/healthz").await, (200, json!({"status": "ok"})));
+    assert_eq!(bed.get("/readyz").await, (200, json!({"status": "ready"})));
+}
