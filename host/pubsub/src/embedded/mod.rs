@@ -14,6 +14,7 @@ mod decide;
 mod group;
 mod inbox;
 mod log;
+mod numbers;
 mod options;
 mod producer;
 mod queue;

@@ -1,12 +1,13 @@
 //! One queue: what is in it, in which order, and who holds what. Pure; time comes in from outside.
 
 use std::collections::hash_map;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::log::Definition;
+use super::numbers::NumberMap;
 use crate::backend::QueueStats;
 use crate::message::Message;
 use crate::topic::Queue;
@@ -89,7 +90,7 @@ pub(super) struct QueueState {
     ready: VecDeque<Entry>,
     /// Given back: comes again first, in order of sequence.
     returned: BTreeMap<u64, Entry>,
-    held: HashMap<u64, Held>,
+    held: NumberMap<Held>,
     pub(super) consumers: Vec<u64>,
     pub(super) exclusive: bool,
     /// Consumers that went while settles of theirs may be on their way to the log: until that is known, nothing is handed out, so that
@@ -117,7 +118,7 @@ impl QueueState {
             next_sequence: 1,
             ready: VecDeque::new(),
             returned: BTreeMap::new(),
-            held: HashMap::new(),
+            held: NumberMap::default(),
             consumers: Vec::new(),
             exclusive: false,
             leaving_count: 0,

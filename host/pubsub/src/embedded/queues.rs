@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::broadcast::Mailbox;
 use super::log::{Definition, RecoveredQueue};
+use super::numbers::NumberMap;
 use super::options::EmbeddedOptions;
 use super::queue::{Counting, Entry, Place, QueueState, Stored};
 use super::seats::ConsumerState;
@@ -32,9 +33,9 @@ pub(super) struct Audience {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) options: EmbeddedOptions,
-    pub(super) queues: HashMap<u64, QueueState>,
+    pub(super) queues: NumberMap<QueueState>,
     pub(super) audiences: HashMap<Topic, Audience>,
-    pub(super) consumers: HashMap<u64, ConsumerState>,
+    pub(super) consumers: NumberMap<ConsumerState>,
     pub(super) last_consumer: u64,
     pub(super) next_durable: u64,
     next_ephemeral: u64,
@@ -74,9 +75,9 @@ impl State {
     pub(super) fn new(options: EmbeddedOptions) -> Self {
         State {
             options,
-            queues: HashMap::new(),
+            queues: NumberMap::default(),
             audiences: HashMap::new(),
-            consumers: HashMap::new(),
+            consumers: NumberMap::default(),
             last_consumer: 0,
             next_durable: 1,
             next_ephemeral: FIRST_EPHEMERAL,
