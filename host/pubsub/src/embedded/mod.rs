@@ -337,6 +337,9 @@ mod crash;
 mod model;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
+mod stress;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 /// Locks; a panic elsewhere does not make the content wrong, since every change is whole before anything can panic.

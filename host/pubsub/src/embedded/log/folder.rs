@@ -7,7 +7,7 @@ use crate::embedded::options::OpenError;
 
 /// Holds the folder for this process; the operating system frees it when the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct FolderLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(super) struct FolderLock(File);
 
 impl FolderLock {
     /// Makes the folder if it is missing, and locks it.
@@ -23,6 +23,15 @@ impl FolderLock {
             Ok(()) => Ok(FolderLock(file)),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: folder.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+        }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started shares the open file until it runs its own program.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "lock of the folder not released");
         }
     }
 }
