@@ -25,11 +25,6 @@ pub const DESCRIPTOR_TYPE: &str = "descriptor";
 /// The config type of queues that could not be deleted yet; the key is the queue's name on the wire.
 pub const LEFTOVER_TYPE: &str = "leftover";
 
-/// The name of the topic (class `flow`) that messages go to which cannot be handled.
-pub const DEAD_LETTERS_TOPIC_NAME: &str = "weir-dead-letters";
-/// The subscription of its queue.
-pub const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
-
 /// The error type of an operation that does not exist.
 pub const BAD_OPERATION: &str = "bad-operation";
 /// The error type of everything else that goes wrong.

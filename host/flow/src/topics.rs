@@ -1,9 +1,10 @@
 //! Where the flow service listens and answers.
 
+use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
 use weir_pubsub::{Class, NameError, Queue, Topic};
 
 use crate::error::{FlowError, Result};
-use crate::protocol::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME};
+use crate::protocol::{FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME};
 
 /// The topics and queues of one topicspace's flow service.
 #[derive(Clone, Debug)]

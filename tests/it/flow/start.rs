@@ -122,3 +122,16 @@ async fn a_start_looks_at_what_was_left_over_and_begins_with_an_empty_queue() {
     assert_eq!(bench.backend.stats(&old.queue).await.unwrap().depth_count, 0);
     assert_eq!(bench.get("leftover", &old.queue.wire_name()).await, None);
 }
+
+#[tokio::test]
+async fn a_flow_of_a_thousand_processors_starts_and_stops() {
+    let (bench, _service) = Bench::ready().await;
+    let processors: serde_json::Map<String, serde_json::Value> =
+        (0..1000).map(|at| (format!("p{at}:{{id}}"), json!({"topics": {"input": format!("flow:tg:t{at}:{{id}}")}}))).collect();
+    bench.flows.put_blueprint("wide", &json!({"blueprint": {}, "flow": processors}).to_string()).await.unwrap();
+    let notes = bench.start_on("wide", "w", json!({})).await.unwrap();
+    assert_eq!((notes.len(), notes.last().unwrap().as_str()), (51, "and 950 more"));
+    assert_eq!(bench.queues().len(), 1000);
+    bench.flows.stop_flow("w").await.unwrap();
+    assert!(bench.queues().is_empty());
+}

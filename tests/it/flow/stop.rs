@@ -42,6 +42,17 @@ async fn a_stop_works_after_its_blueprint_was_changed_or_deleted() {
 }
 
 #[tokio::test]
+async fn an_entry_that_somebody_broke_does_not_keep_a_flow_from_stopping() {
+    let (bench, _service) = Bench::ready().await;
+    bench.start("one", json!({"size": 1})).await.unwrap();
+    bench.put("processor:splitter", "one", &json!("broken")).await;
+    bench.put("descriptor", "counter", &json!("broken")).await;
+    bench.flows.stop_flow("one").await.unwrap();
+    assert_eq!(bench.get("processor:splitter", "one").await, None);
+    assert!(bench.queues().is_empty());
+}
+
+#[tokio::test]
 async fn what_another_flow_consumed_is_consumed_no_more() {
     let (bench, _service) = Bench::ready().await;
     let sender = json!({"blueprint": {}, "flow": {"sender:{id}": {"topics": {"output": "flow:tg:news"}}}});

@@ -48,7 +48,9 @@ impl Lifecycle {
 
     /// Takes back what a start has done. What cannot be taken back now is found again by its record.
     pub(super) async fn undo(&self, id: &str) {
-        if let Err(error) = self.stop_locked(id).await {
+        if let Err(error) = self.stop_locked(id).await
+            && !matches!(error, FlowError::UnknownFlow { .. })
+        {
             tracing::warn!(flow = id, error = %chain(&error), "start of a flow is not undone yet");
         }
     }
@@ -57,7 +59,9 @@ impl Lifecycle {
         let _writer = self.writer.lock().await;
         let id = start.flow.id.clone();
         let (plan, flows, entries) = self.plan(start).await.map_err(Failed::Before)?;
-        let starting = self.write_starting(&id, &plan, &flows).await.map_err(Failed::Before)?;
+        // A write that got no answer may have been done.
+        let failed = |error: FlowError| if error.is_passing() { Failed::Halfway(error) } else { Failed::Before(error) };
+        let starting = self.write_starting(&id, &plan, &flows).await.map_err(failed)?;
         self.make(&id, &plan, &entries, starting).await.map_err(Failed::Halfway)?;
         Ok(plan.notes)
     }
@@ -150,6 +154,6 @@ pub(super) fn keys_of_interest(id: &str, record: &FlowRecord, flows: &Flows) -> 
     let Some(plan) = &record.plan else { return BTreeSet::new() };
     let topics = plan.queues.iter().map(|queue| queue.topic.clone()).collect();
     let mut keys = affected_entries(id, &flows.records, &topics);
-    keys.extend(plan.entries.iter().map(|entry| EntryKey { processor: entry.processor.clone(), variant: entry.variant.clone() }));
+    keys.extend(plan.entries.iter().map(EntryKey::of));
     keys
 }

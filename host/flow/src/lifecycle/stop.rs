@@ -1,6 +1,9 @@
 //! Stopping a flow in two phases: its entries go first, so that its processors leave; then its queues; last its record.
 
+use std::collections::BTreeMap;
+
 use weir_config::Batch;
+use weir_config::records::Entry;
 
 use super::Lifecycle;
 use super::queues::name_of;
@@ -71,7 +74,9 @@ impl Lifecycle {
 
 /// Adds what becomes of the entries to the batch.
 fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRecord, entries: &Entries) -> Batch {
-    for key in release.entries.iter().filter(|key| is_ours(key, plan, entries)) {
+    let written: BTreeMap<EntryKey, &Entry> =
+        plan.entries.iter().filter_map(|record| Some((EntryKey::of(record), record.entry.as_ref()?))).collect();
+    for key in release.entries.iter().filter(|key| is_ours(key, written.get(key).copied(), entries)) {
         let at = key.config_key();
         batch = batch.delete(at.config_type, at.key);
     }
@@ -83,12 +88,11 @@ fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRecord, entri
     batch
 }
 
-/// Whether an entry is the flow's to delete. Of a flow that was only starting, what stands there may be older than the start.
-fn is_ours(key: &EntryKey, plan: &PlanRecord, entries: &Entries) -> bool {
-    let record = plan.entries.iter().find(|record| record.processor == key.processor && record.variant == key.variant);
-    match (record.and_then(|record| record.entry.as_ref()), entries.whole.get(key)) {
+/// Whether what stands under an entry's key is the flow's to delete. Of a flow that was only starting, it may be older than the start.
+fn is_ours(key: &EntryKey, written: Option<&Entry>, entries: &Entries) -> bool {
+    match (written, entries.whole.get(key)) {
         (Some(written), Some(there)) => written.topics == there.topics && written.parameters == there.parameters,
-        (_, None) => false,
-        (None, Some(_)) => true,
+        (Some(_), None) => false,
+        (None, _) => entries.texts.contains_key(key),
     }
 }

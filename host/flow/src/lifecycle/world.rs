@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::protocol::{Key, Value};
 use weir_config::records::{COMPONENT_TYPE, Descriptor, Entry, entry_type, processor_of_entry_type};
-use weir_config::{Batch, ConfigError};
+use weir_config::{Batch, ConfigError, MAX_REQUEST_ENTRIES_COUNT};
 
 use super::Lifecycle;
 use crate::blueprint::Blueprint;
@@ -19,7 +19,7 @@ pub(super) struct Flows {
     pub(super) texts: BTreeMap<String, String>,
 }
 
-/// Entries, and the texts that stand in config for conditions on them.
+/// Entries, and the texts that stand in config for conditions on them; a text that is no entry is only among the latter.
 #[derive(Default)]
 pub(super) struct Entries {
     pub(super) whole: BTreeMap<EntryKey, Entry>,
@@ -123,10 +123,13 @@ impl Lifecycle {
         let keys = keys.iter().map(EntryKey::config_key).collect();
         let mut entries = Entries::default();
         for (Key { config_type, key }, text) in self.load("reading the entries", keys).await? {
-            let entry = serde_json::from_str(&text).map_err(|error| unreadable(config_type.clone(), &key, &error))?;
             let processor = processor_of_entry_type(&config_type).unwrap_or_default().to_owned();
             let key = EntryKey { processor, variant: key };
-            entries.whole.insert(key.clone(), entry);
+            // What somebody has broken by hand must not keep a flow from stopping; a start puts it right.
+            match serde_json::from_str(&text) {
+                Ok(entry) => drop(entries.whole.insert(key.clone(), entry)),
+                Err(error) => tracing::warn!(processor = key.processor, variant = key.variant, %error, "entry is not readable"),
+            }
             entries.texts.insert(key, text);
         }
         Ok(entries)
@@ -154,14 +157,15 @@ impl Lifecycle {
         Ok((world, entries))
     }
 
-    /// The values of keys that are there.
+    /// The values of keys that are there, asked for in portions that fit into a request.
     async fn load(&self, action: &str, keys: Vec<Key>) -> Result<Vec<(Key, String)>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
+        let mut there = Vec::new();
+        for keys in keys.chunks(MAX_REQUEST_ENTRIES_COUNT) {
+            let values = self.config.get(keys).await.map_err(FlowError::config(action))?.value;
+            let pair = |Value { config_type, key, value }| value.map(|text| (Key { config_type, key }, text));
+            there.extend(values.into_iter().filter_map(pair));
         }
-        let values = self.config.get(&keys).await.map_err(FlowError::config(action))?.value;
-        let there = |Value { config_type, key, value }| value.map(|text| (Key { config_type, key }, text));
-        Ok(values.into_iter().filter_map(there).collect())
+        Ok(there)
     }
 }
 

@@ -31,7 +31,7 @@ pub struct EntryKey {
 }
 
 impl EntryKey {
-    fn of(record: &EntryRecord) -> Self {
+    pub(crate) fn of(record: &EntryRecord) -> Self {
         EntryKey { processor: record.processor.clone(), variant: record.variant.clone() }
     }
 }
