@@ -10,4 +10,5 @@ mod flow;
 mod gateway;
 mod sandbox;
 mod sdk;
+mod stage;
 mod tidy;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus};
 use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, HandlerId};
 use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
@@ -21,6 +22,9 @@ use crate::error::{RuntimeError, chain};
 use crate::keeper::{Keeper, Means};
 use crate::reconcile::{Served, Wanted, types_to_follow, wanted};
 use crate::status::{Board, Key};
+
+/// How long dropped work may take to be gone.
+const LONGEST_DROP: Duration = Duration::from_secs(5);
 
 /// What a host is started with.
 #[derive(Clone, Debug)]
@@ -58,6 +62,7 @@ pub struct Host {
     /// Cancelled after the work has ended.
     end: CancellationToken,
     work: JoinSet<()>,
+    tasks: TaskTracker,
     services: JoinSet<()>,
 }
 
@@ -89,11 +94,12 @@ impl Host {
         let following = Following::new(follower.handle(), settings.served.clone(), sender);
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components));
-        let means = Means { backend, loader, config: receiver.clone(), dead_letters, stop: stop.clone() };
+        let tasks = TaskTracker::new();
+        let means = Means { backend, loader, config: receiver.clone(), dead_letters, stop: stop.clone(), tasks: tasks.clone() };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
-        Ok(Host { board, config: receiver, stop, end, work, services })
+        Ok(Host { board, config: receiver, stop, end, work, tasks, services })
     }
 
     /// What it tells of itself, as of now.
@@ -111,6 +117,11 @@ impl Host {
             tracing::warn!(host = self.board.host, who, "grace time is up: messages in hand are dropped and come again");
         }
         self.work.shutdown().await;
+        // Tasks that were dropped are still there until they next wait; with them go the consumers and what those hold.
+        self.tasks.close();
+        if timeout(LONGEST_DROP, self.tasks.wait()).await.is_err() {
+            tracing::warn!(host = self.board.host, tasks_count = self.tasks.len(), "tasks did not end");
+        }
         self.end.cancel();
         while self.services.join_next().await.is_some() {}
         tracing::info!(host = self.board.host, "host stopped");

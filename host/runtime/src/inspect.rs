@@ -158,3 +158,86 @@ fn format_fault(error: &wasmparser::BinaryReaderError, bytes: &[u8]) -> Componen
     }
     ComponentFault::Invalid { offset: error.offset() as u64, problem: error.message().to_owned() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+    use wasm_encoder::{
+        Component, ComponentExportKind, ComponentExportSection, ComponentTypeSection, CustomSection, InstanceType, Module, ModuleSection,
+    };
+
+    /// A component that exports empty instances of these names, with these descriptors in it and, marked so, in a core module.
+    fn component(exports: &[&str], outer: &[&str], inner: &[&str]) -> Vec<u8> {
+        let mut component = Component::new();
+        let section = |text: &'static str, data: &str| CustomSection { name: Cow::Borrowed(text), data: Cow::Owned(data.as_bytes().to_vec()) };
+        let mut module = Module::new();
+        inner.iter().for_each(|text| {
+            module.section(&section(DESCRIPTOR_SECTION, text));
+        });
+        component.section(&ModuleSection(&module));
+        let mut types = ComponentTypeSection::new();
+        types.instance(&InstanceType::new());
+        component.section(&types);
+        let mut imports = wasm_encoder::ComponentImportSection::new();
+        imports.import("x:y/z", wasm_encoder::ComponentTypeRef::Instance(0));
+        component.section(&imports);
+        let mut section_of_exports = ComponentExportSection::new();
+        for name in exports {
+            section_of_exports.export(*name, ComponentExportKind::Instance, 0, None);
+        }
+        component.section(&section_of_exports);
+        outer.iter().for_each(|text| {
+            component.section(&section(DESCRIPTOR_SECTION, text));
+        });
+        component.finish()
+    }
+
+    const HANDLER_NAME: &str = "weir:processor/handler@0.1.0";
+    const DESCRIPTOR: &str = r#"{"schema": 1, "name": "a"}"#;
+
+    #[test]
+    fn a_component_says_what_it_is() {
+        let bytes = component(&[HANDLER_NAME, "weir:processor/setup@0.1.0", "other:thing/x"], &[], &[DESCRIPTOR]);
+        let found = inspect(&bytes).unwrap();
+        assert_eq!((found.world.as_str(), found.exports.as_slice()), ("0.1.0", &["setup".to_owned()][..]));
+        assert_eq!((found.descriptor.name.as_deref(), found.size_bytes), (Some("a"), bytes.len() as u64));
+        assert_eq!(found.digest, digest_of(&bytes));
+    }
+
+    #[test]
+    fn the_outermost_descriptor_counts() {
+        let found = inspect(&component(&[HANDLER_NAME], &[r#"{"schema": 1, "name": "outer"}"#], &[DESCRIPTOR])).unwrap();
+        assert_eq!(found.descriptor.name.as_deref(), Some("outer"));
+    }
+
+    #[test]
+    fn every_fault_says_what_was_found_and_what_to_do() {
+        let check = |bytes: &[u8], word: &str| {
+            let fault = inspect(bytes).unwrap_err();
+            let text = crate::error::chain(&fault);
+            assert!(text.contains(word), "{text}");
+        };
+        let whole = component(&[HANDLER_NAME], &[], &[DESCRIPTOR]);
+        check(b"", "begins with nothing");
+        check(b"\x7fELF....", "\"\\x7fELF\"");
+        check(b"\0as", "cut off");
+        check(b"\0asm\x0d\0\x01", "cut off");
+        check(&Module::new().finish(), "core WebAssembly module");
+        check(b"\0asm\x63\0\x01\0", "version 99");
+        for length in 8..whole.len() {
+            assert!(inspect(&whole[..length]).is_err(), "cut at {length}");
+        }
+        check(&whole[..whole.len() - 1], "cut off");
+        check(&component(&["other:thing/x"], &[], &[DESCRIPTOR]), "its exports: other:thing/x");
+        check(&component(&[], &[], &[]), "its exports: none");
+        check(&component(&["weir:processor/handler@0.2.0"], &[], &[DESCRIPTOR]), "weir:processor 0.2.0");
+        check(&component(&["weir:processor/handler"], &[], &[DESCRIPTOR]), "without a version");
+        check(&component(&[HANDLER_NAME], &[], &[]), "no section `weir:descriptor`");
+        check(&component(&[HANDLER_NAME], &[], &["{}"]), "schema");
+        check(&component(&[HANDLER_NAME], &[], &["not JSON"]), "weir:descriptor/1");
+        check(&component(&[HANDLER_NAME], &[], &[&" ".repeat(1 << 20)]), "of at most 65536");
+        check(&component(&[HANDLER_NAME], &[DESCRIPTOR, "{}"], &[]), "several sections");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use weir_config::records::ProcessorState;
 use weir_pubsub::{Backend, Backoff, Queue};
 
@@ -28,6 +29,8 @@ pub(crate) struct Means {
     pub(crate) dead_letters: Queue,
     /// Cancelled when the host stops.
     pub(crate) stop: CancellationToken,
+    /// Knows of all tasks that hold consumers.
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Keeps one variant.
@@ -155,6 +158,7 @@ impl Keeper {
             config: means.config.clone(),
             dead_letters: means.dead_letters.clone(),
             status: self.status.clone(),
+            alive: means.tasks.token(),
         }
     }
 

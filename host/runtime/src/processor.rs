@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
 
 use crate::config_state::ConfigState;
@@ -29,6 +30,8 @@ pub(crate) struct Place {
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
     pub(crate) dead_letters: Queue,
     pub(crate) status: Arc<VariantStatus>,
+    /// Goes with the task that holds it, after everything else of it.
+    pub(crate) alive: TaskTrackerToken,
 }
 
 /// A running variant. When it is dropped, all its work is dropped with it, and what it held goes back to the queues.
@@ -163,6 +166,7 @@ impl Intake {
                 dead_letters: self.place.dead_letters.topic().clone(),
                 stop: stop.clone(),
                 instance: self.first.take(),
+                _alive: self.place.alive.clone(),
             };
             workers.spawn(worker.run());
         }

@@ -125,10 +125,6 @@ impl VariantStatus {
         }
     }
 
-    pub(crate) fn state(&self) -> ProcessorState {
-        self.lock().state()
-    }
-
     fn report(&self) -> ProcessorStatus {
         let shown = self.lock();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -275,11 +271,11 @@ mod tests {
         let status = VariantStatus::new(key, Arc::default());
         status.set_input("a", Some(None));
         status.set_state(ProcessorState::Running);
-        assert_eq!(status.state(), ProcessorState::Starting);
+        assert_eq!(status.report().state, ProcessorState::Starting);
         status.set_input("a", Some(Some("no queue".to_owned())));
-        assert_eq!(status.state(), ProcessorState::Failing);
+        assert_eq!(status.report().state, ProcessorState::Failing);
         assert_eq!(status.report().last_error.as_deref(), Some("no queue"));
         status.set_input("a", None);
-        assert_eq!(status.state(), ProcessorState::Running);
+        assert_eq!(status.report().state, ProcessorState::Running);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_config::records::DeadLetter;
 use weir_pubsub::{Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic, WEIR_ERROR};
 
@@ -34,6 +35,8 @@ pub(crate) struct Worker {
     /// Cancelled when no further message is to be taken.
     pub(crate) stop: CancellationToken,
     pub(crate) instance: Option<Instance>,
+    /// Last, so that it goes after the consumer.
+    pub(crate) _alive: TaskTrackerToken,
 }
 
 /// Why a worker ended.

@@ -1,0 +1,222 @@
+//! A host with everything that it stands on, in process: broker, config service, components. What the flow service does, tests do by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use weir_config::records::{
+    COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Entry, ProcessorState, ProcessorStatus, entry_type,
+};
+use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, QueueStats, Settled, Topic};
+use weir_runtime::{Host, HostSettings, Served, Stopped, inspect};
+use weir_tests::guest;
+use weir_tests::wait::{DEADLINE, eventually, within};
+
+/// How long a host may take to stop in tests: longer than anything that it does for a message.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A host and its surroundings.
+pub(crate) struct Stage {
+    pub(crate) backend: Arc<EmbeddedBroker>,
+    pub(crate) config: ConfigClient,
+    folder: TempDir,
+    components: ComponentFolder,
+    service: ConfigService,
+    host: Option<Host>,
+}
+
+impl Stage {
+    /// Everything but the host.
+    pub(crate) async fn without_host() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
+        let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
+        let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
+        let service = ConfigService::start(backend.clone(), "tg", store).await.unwrap();
+        let config = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
+        let components = ComponentFolder::new(folder.path().join("components"));
+        let stage = Stage { backend, config, folder, components, service, host: None };
+        stage.create("flow:tg:weir-dead-letters", "weir").await;
+        stage
+    }
+
+    /// Everything, with a host that serves all.
+    pub(crate) async fn new() -> Self {
+        let mut stage = Self::without_host().await;
+        stage.start_host(Served::All).await;
+        stage
+    }
+
+    pub(crate) async fn start_host(&mut self, served: Served) {
+        let settings = HostSettings {
+            id: "host".to_owned(),
+            topicspace: "tg".to_owned(),
+            components: self.components.clone(),
+            code_cache: self.folder.path().join("cache"),
+            served,
+            instances_count: 16,
+        };
+        self.host = Some(Host::start(self.backend.clone(), self.config.clone(), settings).await.unwrap());
+    }
+
+    pub(crate) async fn stop_host(&mut self) -> Stopped {
+        self.stop_host_within(GRACE).await
+    }
+
+    pub(crate) async fn stop_host_within(&mut self, grace: Duration) -> Stopped {
+        within("the host to stop", self.host.take().unwrap().stop(grace)).await
+    }
+
+    /// Ends it all, in order.
+    pub(crate) async fn end(mut self) {
+        if self.host.is_some() {
+            assert_eq!(self.stop_host().await, Stopped::default());
+        }
+        self.service.stop().await;
+        self.backend.close().await;
+    }
+
+    /// Deploys a component of the tests; `change` sets limits and the like.
+    pub(crate) async fn deploy(&self, name: &str, change: impl FnOnce(&mut ComponentRecord)) -> ComponentRef {
+        self.deploy_as(name, "1.0.0", &guest(name), change).await
+    }
+
+    pub(crate) async fn deploy_as(
+        &self,
+        name: &str,
+        version: &str,
+        bytes: &[u8],
+        change: impl FnOnce(&mut ComponentRecord),
+    ) -> ComponentRef {
+        self.components.put(bytes).await.unwrap();
+        let found = inspect(bytes).unwrap();
+        let mut record = ComponentRecord {
+            digest: found.digest,
+            size_bytes: found.size_bytes,
+            world: found.world,
+            exports: found.exports,
+            descriptor: found.descriptor,
+            grants: Vec::new(),
+            limits: Default::default(),
+            concurrency: None,
+            window: None,
+            retry: Default::default(),
+        };
+        // Tests that are not about waiting do not wait long.
+        record.retry.first_wait_ms = 10;
+        change(&mut record);
+        let component = ComponentRef { name: name.replace('_', "-"), version: version.to_owned(), digest: found.digest };
+        self.put(COMPONENT_TYPE, &component.key(), &record).await;
+        component
+    }
+
+    pub(crate) async fn put(&self, config_type: &str, key: &str, value: &impl serde::Serialize) {
+        let text = serde_json::to_string(value).unwrap();
+        self.config.apply(Batch::new().put(config_type, key, text)).await.unwrap();
+    }
+
+    /// Makes a queue.
+    pub(crate) async fn create(&self, topic: &str, subscription: &str) {
+        self.backend.create_queue(&QueueSpec::new(queue(topic, subscription))).await.unwrap();
+    }
+
+    /// Deploys a component and runs it as a processor of the same name, variant `v`, from `flow:tg:in` to `flow:tg:out`, which subscription
+    /// `test` reads.
+    pub(crate) async fn run(&self, name: &str, parameters: &[(&str, &str)], change: impl FnOnce(&mut ComponentRecord)) {
+        let component = self.deploy(name, change).await;
+        self.create("flow:tg:in", &format!("{}--v--input", component.name)).await;
+        self.create("flow:tg:out", "test").await;
+        let entry = entry(&component, &[("input", "flow:tg:in"), ("output", "flow:tg:out")], parameters);
+        self.put(&entry_type(&component.name), "v", &entry).await;
+    }
+
+    pub(crate) async fn send(&self, topic: &str, message: Message) {
+        let producer = self.backend.producer(&topic.parse().unwrap()).await.unwrap();
+        producer.publish(message).await.unwrap();
+    }
+
+    pub(crate) async fn send_text(&self, body: &str) {
+        self.send("flow:tg:in", Message::new(body.to_owned())).await;
+    }
+
+    /// Reads a queue.
+    pub(crate) async fn reader(&self, topic: &str, subscription: &str) -> Reader {
+        let topic: Topic = topic.parse().unwrap();
+        let consumer = self.backend.consumer(&topic, &subscription.parse().unwrap(), ConsumerOptions::default()).await.unwrap();
+        Reader { backend: self.backend.clone(), consumer }
+    }
+
+    pub(crate) async fn outputs(&self) -> Reader {
+        self.reader("flow:tg:out", "test").await
+    }
+
+    /// The next dead letter, with the message that it carries.
+    pub(crate) async fn dead_letter(&self) -> (DeadLetter, Message) {
+        let message = self.reader("flow:tg:weir-dead-letters", "weir").await.next().await;
+        (DeadLetter::of_message(&message).unwrap(), message)
+    }
+
+    pub(crate) async fn stats(&self, topic: &str, subscription: &str) -> QueueStats {
+        self.backend.stats(&queue(topic, subscription)).await.unwrap()
+    }
+
+    /// The status of a variant, if the host knows it.
+    pub(crate) fn status(&self, processor: &str) -> Option<ProcessorStatus> {
+        let all = self.host.as_ref().unwrap().status().processors;
+        all.into_iter().find(|status| status.processor == processor)
+    }
+
+    /// Waits until the status of a variant is as wanted.
+    pub(crate) async fn until(&self, processor: &str, is_wanted: impl Fn(&ProcessorStatus) -> bool) -> ProcessorStatus {
+        let look = || std::future::ready(self.status(processor).filter(|status| is_wanted(status)));
+        eventually(DEADLINE, format!("the status of {processor}, which is {:?}", self.status(processor)), look).await
+    }
+
+    pub(crate) async fn until_state(&self, processor: &str, state: ProcessorState) -> ProcessorStatus {
+        self.until(processor, |status| status.state == state).await
+    }
+}
+
+/// Reads a queue and acknowledges what it reads.
+pub(crate) struct Reader {
+    backend: Arc<EmbeddedBroker>,
+    consumer: Box<dyn Consumer>,
+}
+
+impl Reader {
+    pub(crate) async fn next(&self) -> Message {
+        let delivery = within("a message", self.consumer.receive()).await.unwrap();
+        let settled = self.backend.settle(&delivery.receipt, Vec::new()).await.unwrap();
+        assert_eq!(settled, Settled::Done { dropped_count: 0 });
+        delivery.message
+    }
+
+    pub(crate) async fn next_text(&self) -> String {
+        String::from_utf8(self.next().await.body.to_vec()).unwrap()
+    }
+
+    /// The bodies of this many messages.
+    pub(crate) async fn texts(&self, count: usize) -> Vec<String> {
+        let mut texts = Vec::new();
+        for _ in 0..count {
+            texts.push(self.next_text().await);
+        }
+        texts
+    }
+}
+
+pub(crate) fn queue(topic: &str, subscription: &str) -> Queue {
+    Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap()
+}
+
+pub(crate) fn entry(component: &ComponentRef, topics: &[(&str, &str)], parameters: &[(&str, &str)]) -> Entry {
+    let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
+    Entry { topics: map(topics), parameters: map(parameters), component: Some(component.clone()), ..Entry::default() }
+}
+
+pub(crate) fn names(names: &[&str]) -> Served {
+    Served::Names(names.iter().map(ToString::to_string).collect::<BTreeSet<_>>())
+}
