@@ -22,8 +22,10 @@ weir::processor!(handle, descriptor = "examples/grow_memory.json");
 fn handle(Json(command): Json<Command>, message: Message) -> Result {
     weir::send("output", message)?;
     keep(command.grow_bytes);
-    while command.grow {
-        keep(1 << 20);
+    if command.grow {
+        loop {
+            keep(1 << 20);
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ weir::processor!(handle, descriptor = "examples/spin.json");
 
 fn handle(Json(command): Json<Command>, message: Message) -> Result {
     weir::send("output", message)?;
-    while command.spin {
+    while std::hint::black_box(command.spin) {
         std::hint::spin_loop();
     }
     Ok(())
