@@ -133,7 +133,8 @@ class Weir:
 
 
 def set_up(weir, components):
-    weir.run("deploy", "splitter", components / "weir_splitter.wasm")
+    # The largest of the licences makes thousands of chunks; the default is 1,000 sends a message.
+    weir.run("deploy", "splitter", components / "weir_splitter.wasm", "--limit", "sends-count=20000")
     types = json.loads((HERE / "parameter-types.json").read_text())
     values = [{"type": "parameter-type", "key": key, "value": json.dumps(value)} for key, value in types.items()]
     weir.post("/api/v1/config", {"operation": "put", "values": values})
@@ -199,7 +200,7 @@ def run(weir, documents, results):
         subprocess.Popen(weir.command("send", flow, "documents", lines, "--each-line"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for flow in FLOWS
     ]
-    watch(collectors, len(documents), begin)
+    watch(weir, collectors, len(documents), begin)
     seconds = time.monotonic() - begin
     for sender in senders:
         if sender.wait() != 0:
@@ -208,26 +209,33 @@ def run(weir, documents, results):
     return collectors, seconds
 
 
-def watch(collectors, documents_count, begin):
-    """Shows what arrives until all is there, or nothing has come for a minute."""
-    last_count, last_change, shown = -1, time.monotonic(), 0.0
+def watch(weir, collectors, documents_count, begin):
+    """Shows what arrives until all is there or in the dead letters, or nothing has come for a minute."""
+    last_count, last_change, shown, asked = -1, time.monotonic(), 0.0, time.monotonic()
     while any(collector.is_alive() for collector in collectors):
         for collector in collectors:
             collector.join(timeout=0.1)
         now, count = time.monotonic(), sum(collector.count() for collector in collectors)
         if count != last_count:
             last_count, last_change = count, now
-        elif now - last_change > STALL_S:
+        elif now - last_change > STALL_S or (now - last_change > 3 and now - asked > 3 and is_rest_dead(weir, collectors, documents_count)):
             for collector in collectors:
                 collector.process.terminate()
-            say(f"nothing has come for {STALL_S} s: giving up")
+            say(f"\nnothing has come for {now - last_change:.0f} s: giving up")
             return
+        if now - asked > 3:
+            asked = now
         if sys.stdout.isatty() or now - shown > 2:
             shown = now
             parts = [f"{c.flow} {c.complete}/{documents_count} documents, {c.count()} chunks" for c in collectors]
             say(f"{now - begin:5.1f} s  " + "   ".join(parts) + f"   {count / (now - begin):,.0f} chunks/s", "\r" if sys.stdout.isatty() else "\n")
     if sys.stdout.isatty():
         print()
+
+
+def is_rest_dead(weir, collectors, documents_count):
+    missing = sum(documents_count - collector.complete for collector in collectors)
+    return missing <= len(weir.json("dead-letters", "list", "--json"))
 
 
 def print_status(weir):

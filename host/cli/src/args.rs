@@ -76,6 +76,9 @@ pub(crate) struct Deploy {
     /// NAME@VERSION and the file. Name and version default to those in the component's descriptor
     #[arg(num_args = 1..=2, required = true, value_names = ["NAME[@VERSION]", "FILE.wasm"])]
     pub(crate) target_and_file: Vec<String>,
+    /// A limit that is not to be the default: memory-bytes, time-ms, sends-count, sends-bytes or log-bytes-per-minute. May be repeated
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
+    pub(crate) limits: Vec<(String, u64)>,
 }
 
 /// `weir blueprint ...`.
@@ -192,6 +195,11 @@ fn parse_parameter(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn parse_limit(text: &str) -> Result<(String, u64), String> {
+    let limit = text.split_once('=').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
+    limit.ok_or_else(|| "a limit is NAME=NUMBER, for example --limit sends-count=20000".to_owned())
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -222,6 +230,14 @@ mod tests {
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["", "10", "s", "-1s", "1h", "99999999999999999999s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_are_numbers() {
+        assert_eq!(parse_limit("sends-count=20"), Ok(("sends-count".to_owned(), 20)));
+        for wrong in ["sends-count", "sends-count=many", "sends-count=-1"] {
+            assert!(parse_limit(wrong).is_err(), "{wrong}");
         }
     }
 

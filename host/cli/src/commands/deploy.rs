@@ -18,7 +18,7 @@ pub(crate) async fn run(session: &Session, command: Deploy) -> Result<()> {
         [file] => (None, file),
         _ => return Err(usage("weir deploy takes a name and a file, or a file alone").into()),
     };
-    let query = query(target)?;
+    let query = query(target, &command.limits)?;
     let bytes = read_input(Path::new(file))?;
     let response = session.client.upload(&format!("/api/v1/weir/components{query}"), "application/wasm", bytes.into()).await?;
     let deployed: Deployed = session.client.read(response).await.map_err(|problem| match problem.exit {
@@ -36,15 +36,21 @@ fn usage(what: &str) -> Problem {
     Problem::new(Exit::Usage, what).next("weir deploy NAME@VERSION FILE.wasm, weir deploy NAME FILE.wasm, or weir deploy FILE.wasm")
 }
 
-fn query(target: Option<&str>) -> Result<String, Problem> {
-    let Some(target) = target else { return Ok(String::new()) };
-    match target.split_once('@') {
-        None if !target.is_empty() => Ok(format!("?name={}", escaped(target))),
-        Some((name, version)) if !name.is_empty() && !version.is_empty() => {
-            Ok(format!("?name={}&version={}", escaped(name), escaped(version)))
+fn query(target: Option<&str>, limits: &[(String, u64)]) -> Result<String, Problem> {
+    let mut fields = match target.map(|target| (target, target.split_once('@'))) {
+        None => Vec::new(),
+        Some((name, None)) if !name.is_empty() => vec![format!("name={}", escaped(name))],
+        Some((_, Some((name, version)))) if !name.is_empty() && !version.is_empty() => {
+            vec![format!("name={}", escaped(name)), format!("version={}", escaped(version))]
         }
-        _ => Err(usage(&format!("`{target}` is not of the form NAME@VERSION or NAME"))),
+        Some((target, _)) => return Err(usage(&format!("`{target}` is not of the form NAME@VERSION or NAME"))),
+    };
+    if !limits.is_empty() {
+        let limits: serde_json::Map<String, serde_json::Value> =
+            limits.iter().map(|(name, number)| (name.clone(), (*number).into())).collect();
+        fields.push(format!("limits={}", escaped(&serde_json::Value::from(limits).to_string())));
     }
+    Ok(if fields.is_empty() { String::new() } else { format!("?{}", fields.join("&")) })
 }
 
 fn print(deployed: &Deployed) -> std::io::Result<()> {
@@ -77,11 +83,16 @@ mod tests {
 
     #[test]
     fn a_target_is_a_name_with_or_without_a_version() {
-        assert_eq!(query(None).unwrap(), "");
-        assert_eq!(query(Some("splitter")).unwrap(), "?name=splitter");
-        assert_eq!(query(Some("splitter@1.0.0+b")).unwrap(), "?name=splitter&version=1.0.0%2Bb");
+        assert_eq!(query(None, &[]).unwrap(), "");
+        assert_eq!(query(Some("splitter"), &[]).unwrap(), "?name=splitter");
+        assert_eq!(query(Some("splitter@1.0.0+b"), &[]).unwrap(), "?name=splitter&version=1.0.0%2Bb");
         for wrong in ["", "@1", "a@"] {
-            assert_eq!(query(Some(wrong)).unwrap_err().exit, Exit::Usage, "{wrong}");
+            assert_eq!(query(Some(wrong), &[]).unwrap_err().exit, Exit::Usage, "{wrong}");
         }
+    }
+
+    #[test]
+    fn limits_are_sent_as_json() {
+        assert_eq!(query(None, &[("time-ms".to_owned(), 5)]).unwrap(), "?limits=%7B%22time-ms%22%3A5%7D");
     }
 }

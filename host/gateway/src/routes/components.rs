@@ -1,4 +1,4 @@
-//! `POST /api/v1/weir/components?name=&version=` and `GET /api/v1/weir/components/{digest}`: the store of components.
+//! `POST /api/v1/weir/components?name=&version=&limits=` and `GET /api/v1/weir/components/{digest}`: the store of components.
 
 use axum::Json;
 use axum::body::Body;
@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
-use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Digest, Entry, processor_of_entry_type};
+use weir_config::records::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, Descriptor, Digest, Entry, processor_of_entry_type};
 use weir_config::{Batch, ConfigError};
 
 use crate::body;
@@ -16,22 +16,25 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{Deployed, Unreached};
 
-/// Under which name and version; by default the descriptor's.
+/// Under which name and version, by default the descriptor's; and its limits, as a JSON object of those that are not the default.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Target {
     name: Option<String>,
     version: Option<String>,
+    limits: Option<String>,
 }
 
 /// Checks a component without running it, stores it, and records it as a deployment.
 pub(crate) async fn post(State(gateway): State<Shared>, Query(target): Query<Target>, request: Request) -> Result<Json<Deployed>> {
     body::expect_type(request.headers(), "application/wasm")?;
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
-    let record = inspect(&gateway, bytes.clone()).await?;
+    let limits = target.limits.as_deref().map(limits_of).transpose()?;
+    let mut record = inspect(&gateway, bytes.clone()).await?;
+    record.limits = limits.clone().unwrap_or_default();
     let (name, version) = name_of(target, &record.descriptor)?;
     gateway.components.put(&bytes).await.map_err(GatewayError::ComponentStore)?;
-    let (record, unchanged) = put_record(&gateway, &name, &version, record).await?;
+    let (record, unchanged) = put_record(&gateway, &format!("{name}@{version}"), record, limits).await?;
     let not_reached = unreached(&gateway, &name, record.digest).await?;
     tracing::info!(component = %format!("{name}@{version}"), digest = %record.digest, unchanged, "component deployed");
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }))
@@ -74,24 +77,51 @@ fn name_of(target: Target, descriptor: &Descriptor) -> Result<(String, String)> 
     }
 }
 
-/// Records a deployment unless it is there; the record that stands, and whether it stood before.
-async fn put_record(gateway: &Gateway, name: &str, version: &str, record: ComponentRecord) -> Result<(ComponentRecord, bool)> {
-    let key = format!("{name}@{version}");
-    let broken = |_| GatewayError::Broken { what: "writing the component's record" };
-    let text = serde_json::to_string(&record).map_err(broken)?;
-    let batch = Batch::new().put(COMPONENT_TYPE, key.as_str(), text).only_if(COMPONENT_TYPE, key.as_str(), None);
-    match gateway.config.apply(batch).await {
-        Ok(()) => return Ok((record, false)),
-        Err(ConfigError::Conflict { .. }) => {}
-        Err(error) => return Err(GatewayError::Config(error)),
+/// Records a deployment unless it is there; the record that stands, and whether it stood before. Of one that is there only the limits can
+/// change, and only if they were given.
+async fn put_record(
+    gateway: &Gateway,
+    key: &str,
+    record: ComponentRecord,
+    limits: Option<ComponentLimits>,
+) -> Result<(ComponentRecord, bool)> {
+    if write_record(gateway, key, &record, None).await? {
+        return Ok((record, false));
     }
-    let standing = gateway.config.get_one(COMPONENT_TYPE, &key).await.map_err(GatewayError::Config)?.unwrap_or_default();
-    let standing: ComponentRecord =
-        serde_json::from_str(&standing).map_err(|source| GatewayError::NotJson { what: format!("the record of {key}"), source })?;
+    let text = gateway.config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)?.unwrap_or_default();
+    let mut standing: ComponentRecord =
+        serde_json::from_str(&text).map_err(|source| GatewayError::NotJson { what: format!("the record of {key}"), source })?;
     if standing.digest != record.digest {
-        return Err(GatewayError::VersionTaken { key, taken: standing.digest, given: record.digest });
+        return Err(GatewayError::VersionTaken { key: key.to_owned(), taken: standing.digest, given: record.digest });
     }
-    Ok((standing, true))
+    let Some(limits) = limits.filter(|limits| *limits != standing.limits) else { return Ok((standing, true)) };
+    standing.limits = limits;
+    match write_record(gateway, key, &standing, Some(text)).await? {
+        true => Ok((standing, false)),
+        false => Err(GatewayError::Config(ConfigError::Conflict { message: format!("{key} was changed by somebody else at the same time") })),
+    }
+}
+
+/// Writes a record if the one before is this one; `false` if it is not.
+async fn write_record(gateway: &Gateway, key: &str, record: &ComponentRecord, before: Option<String>) -> Result<bool> {
+    let text = serde_json::to_string(record).map_err(|_| GatewayError::Broken { what: "writing the component's record" })?;
+    match gateway.config.apply(Batch::new().put(COMPONENT_TYPE, key, text).only_if(COMPONENT_TYPE, key, before)).await {
+        Ok(()) => Ok(true),
+        Err(ConfigError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(GatewayError::Config(error)),
+    }
+}
+
+/// Reads limits; those that are not named have their defaults. A name that is none is an error, since a limit that is not there protects nobody.
+fn limits_of(text: &str) -> Result<ComponentLimits> {
+    let wrong = |problem: String| GatewayError::BadField { field: "limits".to_owned(), problem };
+    let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    let known = serde_json::to_value(ComponentLimits::default()).map_err(|_| GatewayError::Broken { what: "reading limits" })?;
+    if let Some(name) = given.keys().find(|name| known.get(name.as_str()).is_none()) {
+        let names: Vec<&str> = known.as_object().into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
+        return Err(wrong(format!("there is no limit `{}`; the limits are {}", name.escape_default(), names.join(", "))));
+    }
+    serde_json::from_value(given.into()).map_err(|error| wrong(error.to_string()))
 }
 
 /// The running entries of this component's name that run another digest.
