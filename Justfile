@@ -13,7 +13,7 @@ demo *FOLDER: release
 
 # Build the binary and the plugins as they ship
 release:
-    cargo build --release --bins
+    cargo build --release --bin weir --bin weir-bench
     cargo build --profile guest --target wasm32-wasip2 -p weir-splitter
 
 # Build everything for development
@@ -32,13 +32,13 @@ lint:
 
 # Run all checks and all tests: what CI runs
 test: lint
-    cargo build --bins
+    cargo build --bin weir
     cargo test
     cargo test -p weir-splitter
 
 # Run one test or those whose names hold FILTER, without the lints
 test-only FILTER:
-    cargo build --bins
+    cargo build --bin weir
     cargo test {{ FILTER }}
 
 # Licences, sources and banned crates (needs cargo-deny)
@@ -47,5 +47,5 @@ deny:
 
 # Run the benches of bench/README.md
 bench *ARGS:
-    cargo build --release --bins
+    cargo build --release --bin weir --bin weir-bench
     "{{ target }}/release/weir-bench" {{ ARGS }}

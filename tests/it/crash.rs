@@ -107,6 +107,7 @@ async fn with_echo(data: &Path) -> Weir {
     weir.must(&["deploy", weir_tests::guest_path("echo").to_str().unwrap()]).await;
     let blueprint = json!({
         "description": "sends what comes in on as it is",
+        "blueprint": {},
         "flow": {"echo:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}}},
         "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
     });
