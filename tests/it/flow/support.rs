@@ -12,20 +12,17 @@ use weir_flow::protocol::Response;
 use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, Requester};
-
-/// What must happen at all; nothing here measures time.
-const DEADLINE: Duration = Duration::from_secs(30);
+use weir_tests::wait::{DEADLINE, eventually, within};
 
 pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, what).await.expect("it should have happened by now")
+    within("the flow service", what).await
 }
 
 /// Looks again and again until something is so.
 pub(super) async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
-    soon(async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    eventually(DEADLINE, "the flow service", || {
+        let look = is_so();
+        async { look.await.then_some(()) }
     })
     .await;
 }
