@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use weir_config::Batch;
 use weir_config::records::{Entry, ProcessorState, entry_type};
-use weir_pubsub::{Backend, Message, MessageId};
+use weir_pubsub::{Backend, Message, MessageId, Requester};
 use weir_tests::wait::{DEADLINE, eventually};
 
 use crate::stage::{Stage, entry, names};
@@ -202,7 +202,7 @@ async fn an_entry_that_vanishes_stops_and_one_that_comes_back_goes_on() {
     stage.config.apply(Batch::new().delete(entry_type("echo"), "v")).await.unwrap();
     eventually(DEADLINE, "the variant to be gone", || std::future::ready(stage.status("echo").is_none().then_some(()))).await;
     stage.send_text("kept").await;
-    assert_eq!(stage.stats("flow:tg:in", "echo--v--input").await.consumer_count, 0);
+    assert_eq!(stage.given_back("flow:tg:in", "echo--v--input").await, 1);
     let paused = Entry { paused: true, ..serde_json::from_str(&text).unwrap() };
     stage.put(&entry_type("echo"), "v", &paused).await;
     stage.until_state("echo", ProcessorState::Paused).await;
@@ -240,8 +240,8 @@ async fn a_host_that_starts_again_goes_on_where_the_last_one_stopped() {
         stage.send_text(&n.to_string()).await;
     }
     assert_eq!(stage.stop_host().await.held_up, Vec::<String>::new());
-    let (left, done) = (stage.stats("flow:tg:in", "echo--v--input").await, stage.stats("flow:tg:out", "test").await);
-    assert_eq!((left.depth_count + done.depth_count, left.unsettled_count, left.consumer_count), (200, 0, 0));
+    let left_count = stage.given_back("flow:tg:in", "echo--v--input").await;
+    assert_eq!(left_count + stage.stats("flow:tg:out", "test").await.depth_count, 200);
     stage.start_host(names(&["echo"])).await;
     let texts: BTreeSet<String> = stage.outputs().await.texts(200).await.into_iter().collect();
     assert_eq!(texts.len(), 200, "each once");
@@ -256,8 +256,7 @@ async fn a_host_stops_within_its_grace_and_says_who_held_it_up() {
     stage.until("spin", |status| status.in_hand_count == 1).await;
     let stopped = stage.stop_host_within(Duration::from_millis(200)).await;
     assert_eq!(stopped.held_up, ["spin v: 1 messages in hand"]);
-    let stats = stage.stats("flow:tg:in", "spin--v--input").await;
-    assert_eq!((stats.depth_count, stats.unsettled_count), (1, 0), "it comes again");
+    assert_eq!(stage.given_back("flow:tg:in", "spin--v--input").await, 1, "it comes again");
     stage.end().await;
 }
 
@@ -268,7 +267,7 @@ async fn a_message_in_backoff_goes_back_to_its_queue_when_the_host_stops() {
     stage.send_text("one").await;
     stage.until("retry", |status| status.failed_count == 1).await;
     assert_eq!(stage.stop_host().await.held_up, Vec::<String>::new());
-    assert_eq!(stage.stats("flow:tg:in", "retry--v--input").await.unsettled_count, 0);
+    assert_eq!(stage.given_back("flow:tg:in", "retry--v--input").await, 1);
     stage.end().await;
 }
 
@@ -367,5 +366,35 @@ async fn a_refused_setup_keeps_the_variant_from_taking_messages() {
     wanted.parameters.clear();
     stage.put(&entry_type("setup-refused"), "v", &wanted).await;
     assert_eq!(stage.outputs().await.next().await.properties.get("configured"), Some("settings"));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_answered_in_parts_and_a_failed_one_with_an_error() {
+    let stage = Stage::new().await;
+    let component = stage.deploy("parts", |record| record.retry.attempts_count = 1).await;
+    stage.create("request:tg:ask", "parts--v--request").await;
+    let topics = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
+    stage.put(&entry_type("parts"), "v", &entry(&component, &topics, &[])).await;
+    stage.until_state("parts", ProcessorState::Running).await;
+    let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
+    let requester = Requester::connect(&*stage.backend, &request, &response, &"test".parse().unwrap()).await.unwrap();
+    let ask = async |body: &'static str| {
+        let mut replies = requester.begin(Message::new(body), DEADLINE).await.unwrap();
+        let mut parts = Vec::new();
+        while let Some(part) = replies.next().await.unwrap() {
+            parts.push((String::from_utf8(part.body.to_vec()).unwrap(), part.properties.get("weir-error").map(str::to_owned)));
+        }
+        parts
+    };
+    let plain = |text: &str| (text.to_owned(), None);
+    assert_eq!(ask(r#"{"parts": 3}"#).await, [plain("0"), plain("1"), plain("2")]);
+    assert_eq!(ask(r#"{"parts": 1, "open": true}"#).await, [plain("0"), plain("")], "the host ends it");
+    let failed = ask(r#"{"parts": 0, "fail": "reject"}"#).await;
+    assert_eq!(failed[0].1.as_deref(), Some("reject"));
+    assert!(failed[0].0.contains("told to fail"), "{failed:?}");
+    let cut = ask(r#"{"parts": 2, "fail": "retry"}"#).await;
+    assert_eq!((cut.len(), cut[2].1.as_deref()), (3, Some("retry")), "no part is repeated");
+    assert_eq!(stage.stats("flow:tg:weir-dead-letters", "weir").await.depth_count, 0);
     stage.end().await;
 }

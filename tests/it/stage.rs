@@ -163,6 +163,15 @@ impl Stage {
         self.backend.stats(&queue(topic, subscription)).await.unwrap()
     }
 
+    /// Waits until nobody reads a queue or holds a message of it, and tells how many are in it.
+    pub(crate) async fn given_back(&self, topic: &str, subscription: &str) -> u64 {
+        let look = || async {
+            let stats = self.stats(topic, subscription).await;
+            (stats.unsettled_count == 0 && stats.consumer_count == 0).then_some(stats.depth_count)
+        };
+        eventually(DEADLINE, format!("{subscription} to be given back"), look).await
+    }
+
     /// The status of a variant, if the host knows it.
     pub(crate) fn status(&self, processor: &str) -> Option<ProcessorStatus> {
         let all = self.host.as_ref().unwrap().status().processors;

@@ -171,7 +171,8 @@ mod tests {
     /// A component that exports empty instances of these names, with these descriptors in it and, marked so, in a core module.
     fn component(exports: &[&str], outer: &[&str], inner: &[&str]) -> Vec<u8> {
         let mut component = Component::new();
-        let section = |text: &'static str, data: &str| CustomSection { name: Cow::Borrowed(text), data: Cow::Owned(data.as_bytes().to_vec()) };
+        let section =
+            |text: &'static str, data: &str| CustomSection { name: Cow::Borrowed(text), data: Cow::Owned(data.as_bytes().to_vec()) };
         let mut module = Module::new();
         inner.iter().for_each(|text| {
             module.section(&section(DESCRIPTOR_SECTION, text));

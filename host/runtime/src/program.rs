@@ -132,7 +132,7 @@ impl Program {
             limits: record.limits.clone(),
             retry: record.retry.clone(),
             window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
-            message_limits: surroundings.backend.limits().clone(),
+            message_limits: *surroundings.backend.limits(),
             log_quota: Arc::new(LogQuota::new(record.limits.log_bytes_per_minute)),
             surroundings,
         })
