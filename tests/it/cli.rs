@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The command line, as the real binary: the whole way, and what it says when something is wrong.
+
+mod files;
+mod refusals;
+mod rules;
+mod way;
+
+use std::path::Path;
+use std::process::Output;
+
+/// What a command said on standard error, with the folder's name taken out.
+fn said(output: &Output, folder: &Path) -> String {
+    String::from_utf8_lossy(&output.stderr).replace(&folder.display().to_string(), "DIR")
+}
+
+/// Checks the exit code and what was said.
+fn check(output: &Output, folder: &Path, exit: i32, expected: &expect_test::Expect) {
+    let text = said(output, folder);
+    assert_eq!(output.status.code(), Some(exit), "{text}{}", String::from_utf8_lossy(&output.stdout));
+    expected.assert_eq(&text);
+}
+
+/// A blueprint with one processor between `in` and `out`.
+fn blueprint(processor: &str, parameters: &serde_json::Value) -> serde_json::Value {
+    let given: serde_json::Map<_, _> =
+        parameters.as_object().unwrap().keys().map(|name| (name.clone(), format!("{{{name}}}").into())).collect();
+    serde_json::json!({
+        "blueprint": {},
+        "flow": {format!("{processor}:{{id}}"): {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "parameters": given}},
+        "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
+        "parameters": parameters,
+    })
+}

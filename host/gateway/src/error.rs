@@ -110,9 +110,7 @@ pub enum GatewayError {
         problem: String,
     },
     /// The version belongs to other bytes.
-    #[error(
-        "{key} is taken by another file ({taken}, yours is {given}): deploy yours under another version, for example {key}.1 or the next one"
-    )]
+    #[error("{key} is taken by another file ({taken}, yours is {given}): deploy yours under another version")]
     VersionTaken {
         /// `NAME@VERSION`.
         key: String,

@@ -12,6 +12,7 @@ mod hosts;
 mod interfaces;
 mod line;
 pub mod protocol;
+mod query;
 mod routes;
 mod serve;
 mod services;

@@ -67,6 +67,8 @@ async fn a_tap_shows_what_passes_and_takes_nothing() {
 #[tokio::test]
 async fn a_query_that_is_not_known_is_refused() {
     let bed = Bed::with_flow().await;
-    let response = bed.get_request("/api/v1/weir/flows/one/taps/in?counts=2").send().await.unwrap();
-    assert_eq!(response.status(), 400);
+    let (status, body) = bed.get("/api/v1/weir/flows/one/taps/in?counts=2").await;
+    assert_eq!(status, 400);
+    let message = error_of(&body, "bad-request");
+    assert!(message.starts_with("the query: ") && message.contains("counts"), "{message}");
 }

@@ -60,7 +60,11 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
     match session.format {
         Format::Json => output::json(&json!({"flow": flow, "discarded-count": count, "notes": notes}))?,
         Format::Text => {
-            let discarded = if count > 0 { format!("; {} messages were discarded", output::number(count)) } else { String::new() };
+            let discarded = match count {
+                0 => String::new(),
+                1 => "; 1 message was discarded".to_owned(),
+                count => format!("; {} messages were discarded", output::number(count)),
+            };
             output::line(&format!("flow {flow} is stopped{discarded}"))?;
             notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
         }
@@ -77,7 +81,8 @@ fn backlog_left(flow: &str, count: u64, backlog: &[&QueueSummary]) -> Problem {
         }
     };
     let places: Vec<String> = backlog.iter().map(describe).collect();
-    Problem::new(Exit::Failed, format!("flow `{flow}` still holds {} messages: {}", output::number(count), places.join(", "))).next(
+    let messages = if count == 1 { "message" } else { "messages" };
+    Problem::new(Exit::Failed, format!("flow `{flow}` still holds {} {messages}: {}", output::number(count), places.join(", "))).next(
         format!("wait, or read exits by `weir tail {flow} INTERFACE --from-exit`; to delete the messages: weir flow stop {flow} --discard"),
     )
 }

@@ -76,16 +76,17 @@ async fn many(session: &Session, command: &Send, files: Vec<PathBuf>) -> Result<
     let response = session.client.upload(&path, "application/x-ndjson", body).await?;
     let answer = read_import(session, response).await?;
     if let Some(error) = answer.error {
-        let stored = format!("{} messages before it are stored", output::number(answer.count));
+        let stored = format!("messages stored before it: {}", output::number(answer.count));
         return Err(Problem::new(of_answer(&error).exit, format!("not everything was sent; {stored}")).because(of_answer(&error)).into());
     }
     // The gateway has the end of the stream, so the reader is done.
     if let Err(Stopped::Input(problem)) = reader.await? {
-        let stored = format!("sending ended early; {} messages before it are stored", output::number(answer.count));
+        let stored = format!("sending ended early; messages stored before it: {}", output::number(answer.count));
         return Err(Problem::new(problem.exit, stored).because(problem).into());
     }
     match session.format {
         Format::Json => output::json(&json!({"count": answer.count}))?,
+        Format::Text if answer.count == 1 => output::line("sent 1 message")?,
         Format::Text => output::line(&format!("sent {} messages", output::number(answer.count)))?,
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
@@ -15,6 +15,7 @@ use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{Deployed, Unreached};
+use crate::query::Fields;
 
 /// Under which name and version, by default the descriptor's; and its limits, as a JSON object of those that are not the default.
 #[derive(Deserialize)]
@@ -26,7 +27,7 @@ pub(crate) struct Target {
 }
 
 /// Checks a component without running it, stores it, and records it as a deployment.
-pub(crate) async fn post(State(gateway): State<Shared>, Query(target): Query<Target>, request: Request) -> Result<Json<Deployed>> {
+pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Json<Deployed>> {
     body::expect_type(request.headers(), "application/wasm")?;
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
     let limits = target.limits.as_deref().map(limits_of).transpose()?;

@@ -1,7 +1,7 @@
 //! `GET /api/v1/weir/dead-letters`: looks at the messages that could not be handled, and takes none.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
 use weir_pubsub::{Browsed, PubsubError, Queue};
@@ -9,6 +9,7 @@ use weir_pubsub::{Browsed, PubsubError, Queue};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{DeadLetterSummary, DeadLetters};
+use crate::query::Fields;
 
 /// Letters of one answer, unless asked for others, and at most.
 const DEFAULT_LIMIT: u32 = 100;
@@ -25,7 +26,7 @@ pub(crate) struct Extent {
 }
 
 /// The oldest letters behind a position.
-pub(crate) async fn get(State(gateway): State<Shared>, Query(extent): Query<Extent>) -> Result<Json<DeadLetters>> {
+pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Extent>) -> Result<Json<DeadLetters>> {
     let limit = extent.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(GatewayError::BadField {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
@@ -21,6 +21,7 @@ use crate::gateway::{Gateway, Shared};
 use crate::interfaces::Found;
 use crate::line;
 use crate::protocol::ErrorAnswer;
+use crate::query::Fields;
 
 /// Lines that go out in one piece, at most.
 const BATCH_BYTES: usize = 64 << 10;
@@ -42,7 +43,7 @@ pub(crate) struct Extent {
 pub(crate) async fn get(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,
-    Query(extent): Query<Extent>,
+    Fields(extent): Fields<Extent>,
 ) -> Result<Response> {
     let found = Found::find(&gateway.config, &flow, &name).await?;
     let queue = found.exit_queue()?;

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
@@ -15,6 +15,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::interfaces::{Found, Interface};
 use crate::line;
+use crate::query::Fields;
 
 /// Messages that wait for a slow reader; then the oldest are dropped, and the gap is shown as `{"missed": COUNT}`.
 const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
@@ -23,7 +24,7 @@ const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
 pub(crate) async fn get(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,
-    Query(extent): Query<Extent>,
+    Fields(extent): Fields<Extent>,
 ) -> Result<Response> {
     let found = Found::find(&gateway.config, &flow, &name).await?;
     let (Interface::Flow(topic) | Interface::Request { request: topic, .. }) = &found.interface;

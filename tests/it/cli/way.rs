@@ -1,0 +1,152 @@
+//! From a component's file to its results, and what an operator sees on the way.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use weir_tests::wait::{DEADLINE, eventually};
+use weir_tests::weir::Weir;
+use weir_tests::{guest, guest_path};
+
+use super::{blueprint, said};
+
+#[tokio::test]
+async fn a_message_goes_the_whole_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    let deployed = weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
+    assert!(deployed.starts_with("echo@1.0.0 is deployed: "), "{deployed}");
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
+    assert_eq!(weir.must(&["blueprint", "list"]).await, "copy\n");
+    let shown: Value = serde_json::from_str(&weir.must(&["blueprint", "get", "copy"]).await).unwrap();
+    assert!(shown["flow"].is_object());
+    expect_test::expect![[r#"
+        flow one is started from blueprint copy
+          processor   echo (one), echo@1.0.0
+          interface   in (messages)
+          interface   out (messages)
+    "#]]
+    .assert_eq(&weir.must(&["flow", "start", "copy", "one", "--description", "the first"]).await);
+    assert_eq!(weir.must(&["send", "one", "in", "--text", "hello"]).await, "sent 1 message\n");
+    assert_eq!(weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
+    expect_test::expect![[r#"
+        flow  status   blueprint  interfaces  description
+        one   running  copy       in out      the first
+    "#]]
+    .assert_eq(&weir.must(&["flow", "list"]).await);
+    assert_eq!(weir.must(&["flow", "stop", "one"]).await, "flow one is stopped\n");
+    assert_eq!(weir.must(&["flow", "list", "--json"]).await, "[]\n");
+    weir.must(&["blueprint", "delete", "copy"]).await;
+    assert!(weir.end().await.success());
+    assert!(!folder.path().join("gateway.json").exists());
+}
+
+#[tokio::test]
+async fn status_shows_what_runs_and_fits_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "copy", "one"]).await;
+    weir.must(&["send", "one", "in", "--text", "hello"]).await;
+    let status = eventually(DEADLINE, "the host to report the message", || async {
+        let status = weir.must(&["status"]).await;
+        status.lines().any(|line| line.starts_with("echo ") && line.contains(" 1 ")).then_some(status)
+    })
+    .await;
+    for part in ["1 host, 1 flow, ", "\nFLOWS\n", "\nPROCESSORS\n", "echo@1.0.0  running", "\nQUEUES\n", "exit out"] {
+        assert!(status.contains(part), "`{part}` is not in\n{status}");
+    }
+    assert!(status.lines().all(|line| line.chars().count() <= 100), "{status}");
+    let status: Value = serde_json::from_str(&weir.must(&["status", "--json"]).await).unwrap();
+    assert_eq!(status["flows"][0]["id"], "one");
+}
+
+#[tokio::test]
+async fn what_a_processor_rejects_is_in_the_dead_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    weir.must(&["deploy", "reject@1.0.0", guest_path("reject").to_str().unwrap()]).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("reject", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "b", "one"]).await;
+    assert_eq!(weir.must(&["dead-letters", "list"]).await, "no dead letters\n");
+    let message = folder.path().join("message.json");
+    fs::write(&message, r#"{"reject": "it has no page"}"#).unwrap();
+    weir.must(&["send", "one", "in", message.to_str().unwrap()]).await;
+    let letters = eventually(DEADLINE, "the letter", || async {
+        let letters: Vec<Value> = serde_json::from_str(&weir.must(&["dead-letters", "list", "--json"]).await).unwrap();
+        (!letters.is_empty()).then_some(letters)
+    })
+    .await;
+    assert_eq!((&letters[0]["error"], &letters[0]["subscription"]), (&json!("reject"), &json!("reject--one--input")));
+    let text = weir.must(&["dead-letters", "list"]).await;
+    assert!(text.contains("reject after 1 attempt") && text.contains(r#"body    {"reject": "it has no page"}"#), "{text}");
+}
+
+#[tokio::test]
+async fn lines_and_files_are_sent_as_messages_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(&folder.path().join("data")).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("outside", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "b", "one"]).await;
+    let lines = folder.path().join("lines.ndjson");
+    fs::write(&lines, (0..1000).map(|at| format!("{at}\n")).collect::<String>()).unwrap();
+    assert_eq!(weir.must(&["send", "one", "out", lines.to_str().unwrap(), "--each-line"]).await, "sent 1,000 messages\n");
+    let read = weir.must(&["tail", "one", "out", "--from-exit", "--idle-ms", "200"]).await;
+    assert_eq!(read, fs::read_to_string(&lines).unwrap());
+    let texts = folder.path().join("texts");
+    fs::create_dir(&texts).unwrap();
+    fs::write(texts.join("a.txt"), "one\ntwo").unwrap();
+    fs::write(texts.join("b.txt"), "three").unwrap();
+    assert_eq!(weir.must(&["send", "one", "out", texts.to_str().unwrap(), "--as-text"]).await, "sent 2 messages\n");
+    let read = weir.must(&["tail", "one", "out", "--from-exit", "--count", "2", "--json"]).await;
+    let read: Vec<Value> = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (&read[0]["body"]["title"], &read[0]["body"]["text"], &read[1]["body"]["text"]),
+        (&json!("a.txt"), &json!("one\ntwo"), &json!("three"))
+    );
+}
+
+#[tokio::test]
+async fn a_stop_wants_a_word_before_it_deletes_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("outside", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "b", "one"]).await;
+    weir.must(&["send", "one", "in", "--text", "kept"]).await;
+    let refused = weir.run(&["flow", "stop", "one"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    expect_test::expect![[r#"
+        error: flow `one` still holds 1 message: 1 for outside--one--input
+          next: wait, or read exits by `weir tail one INTERFACE --from-exit`; to delete the messages: weir flow stop one --discard
+    "#]]
+    .assert_eq(&said(&refused, folder.path()));
+    assert_eq!(weir.must(&["flow", "stop", "one", "--discard"]).await, "flow one is stopped; 1 message was discarded\n");
+}
+
+#[tokio::test]
+async fn a_new_version_names_what_it_does_not_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "b", "one"]).await;
+    let mut other = guest("echo");
+    // A custom section more is another file of the same component.
+    other.extend_from_slice(&[0, 2, 1, b'x']);
+    let changed = folder.path().join("echo.wasm");
+    fs::write(&changed, other).unwrap();
+    let text = weir.must(&["deploy", "echo@1.1.0", changed.to_str().unwrap()]).await;
+    assert!(text.contains("These go on with what they run") && text.contains("echo       one      one   echo@1.0.0"), "{text}");
+}
