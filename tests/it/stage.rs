@@ -1,4 +1,5 @@
 //! A host with everything that it stands on, in process: broker, config service, components. What the flow service does, tests do by hand.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
