@@ -65,11 +65,8 @@ async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyhow::Result<R
     let components = ComponentFolder::new(folder.join("components"));
     components.put(echo).await?;
     let (reference, record) = stage::deployment(echo)?;
-    let value = protocol::Value {
-        config_type: COMPONENT_TYPE.to_owned(),
-        key: reference.key(),
-        value: Some(serde_json::to_string(&record)?),
-    };
+    let value =
+        protocol::Value { config_type: COMPONENT_TYPE.to_owned(), key: reference.key(), value: Some(serde_json::to_string(&record)?) };
     config.apply(Batch { put: vec![value], ..Batch::default() }).await?;
     let settings = FlowSettings { exit_limit_bytes: 8 << 30, ..FlowSettings::default() };
     let flow_service = FlowService::start(backend.clone(), config.clone(), "tg", settings).await?;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use weir_config::records::{
-    COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Entry, ProcessorState, ProcessorStatus, entry_type,
-};
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Entry, ProcessorState, ProcessorStatus, entry_type};
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, QueueStats, Settled, Topic};

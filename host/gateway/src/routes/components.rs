@@ -99,7 +99,9 @@ async fn put_record(
     standing.limits = limits;
     match write_record(gateway, key, &standing, Some(text)).await? {
         true => Ok((standing, false)),
-        false => Err(GatewayError::Config(ConfigError::Conflict { message: format!("{key} was changed by somebody else at the same time") })),
+        false => {
+            Err(GatewayError::Config(ConfigError::Conflict { message: format!("{key} was changed by somebody else at the same time") }))
+        }
     }
 }
 
