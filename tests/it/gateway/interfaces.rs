@@ -74,17 +74,18 @@ async fn a_request_that_nobody_answers_ends_in_time() {
 }
 
 #[tokio::test]
-async fn a_thousand_messages_are_imported_in_their_order() {
+async fn thousands_of_messages_are_imported_in_their_order() {
     let bed = Bed::with_flow().await;
-    let lines: String = (0..1000).map(|at| format!("{{\"at\": {at}}}\n\n")).collect();
+    let pieces = (0..10_000).map(|at| Ok::<_, std::io::Error>(format!("{{\"at\": {at}}}\n\n")));
+    let lines = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
     let path = "/api/v1/weir/flows/one/interfaces/in/messages";
     let (status, body) = answer(bed.post_request(path, NDJSON, lines)).await;
-    assert_eq!((status, body), (200, json!({"count": 1000})));
+    assert_eq!((status, body), (200, json!({"count": 10_000})));
     let queue = weir_pubsub::Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
-    let browsed = bed.backend.browse(&queue, 0, 1000).await.unwrap();
+    let browsed = bed.backend.browse(&queue, 0, 10_000).await.unwrap();
     let order: Vec<u64> =
         browsed.iter().map(|found| serde_json::from_slice::<Value>(&found.message.body).unwrap()["at"].as_u64().unwrap()).collect();
-    assert_eq!(order, (0..1000).collect::<Vec<_>>());
+    assert_eq!(order, (0..10_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]

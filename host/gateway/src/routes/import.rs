@@ -12,9 +12,9 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::time::Instant;
 use weir_pubsub::{Backoff, Message, MessageId, Producer, PubsubError};
@@ -138,10 +138,14 @@ impl Import {
         let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
         self.in_flight_bytes += message.body.len();
         let producer = self.producer.clone();
-        self.in_flight.push_back(Box::pin(async move {
+        // Begun here and now, and whatever the task has done before: tokio would put off some publishes of a busy task and let later ones
+        // pass them.
+        let mut publish: BoxFuture<'static, Outcome> = Box::pin(tokio::task::unconstrained(async move {
             let outcome = producer.publish(message.clone()).await;
             (message, outcome)
         }));
+        let begun = (&mut publish).now_or_never();
+        self.in_flight.push_back(begun.map_or(publish, |outcome| Box::pin(std::future::ready(outcome))));
         Ok(())
     }
 
