@@ -8,6 +8,7 @@ mod delivery;
 mod docs;
 mod flow;
 mod gateway;
+mod handlers;
 mod sandbox;
 mod sdk;
 mod stage;

@@ -160,6 +160,11 @@ impl Console {
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
 
+    /// Begins anew for the next message: what was written for others is no part of what it failed of.
+    pub(crate) fn forget_tail(&self) {
+        self.lock().tail.clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -147,6 +147,7 @@ impl Instance {
         let guest = self.store.data_mut();
         guest.call.begin(&self.program, input, message, attempt, deadline, guest.config.version);
         guest.speaker.set_message(guest.call.id, attempt);
+        guest.stderr.forget_tail();
         self.store.set_epoch_deadline(1);
         let properties = shown_properties(message);
         let shown = MessageParam {

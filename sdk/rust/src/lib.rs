@@ -72,16 +72,8 @@ pub use outcome::Outcome;
 pub use params::Params;
 
 #[doc(hidden)]
-pub mod __private {
-    pub use crate::handler::{check_handler, check_setup, handle, no_handler};
-}
+#[path = "private.rs"]
+pub mod __private;
 
-/// The code in the guides compiles and keeps its promises, too.
 #[cfg(doctest)]
-mod guides {
-    #[doc = include_str!("../README.md")]
-    struct Readme;
-
-    #[doc = include_str!("../../../docs/writing-a-processor.md")]
-    struct WritingAProcessor;
-}
+mod guides;

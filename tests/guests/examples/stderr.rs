@@ -1,5 +1,5 @@
 //! `{"stdout": TEXT, "stderr": TEXT, "log": TEXT}` writes the texts there; then the message is sent on, or fails with a retry where it says
-//! `"fail": true`.
+//! `"fail": true`, or panics where it says `"panic": true`.
 
 use serde::Deserialize;
 use weir::{Failure, Json, Message, Result, log};
@@ -11,6 +11,8 @@ struct Command {
     log: Option<String>,
     #[serde(default)]
     fail: bool,
+    #[serde(default)]
+    panic: bool,
 }
 
 weir::processor!(handle, descriptor = "examples/stderr.json");
@@ -25,5 +27,6 @@ fn handle(Json(command): Json<Command>, message: Message) -> Result {
     if let Some(text) = command.log {
         log::info(&text).with("bytes", message.body.len()).write();
     }
+    assert!(!command.panic, "told to panic");
     if command.fail { Err(Failure::retry("told to fail")) } else { weir::send("output", message) }
 }

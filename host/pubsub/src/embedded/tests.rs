@@ -288,8 +288,9 @@ async fn a_large_segment_without_messages_goes_when_nothing_is_asked() {
     broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     let first = folder.path().join("00000000000000000001.log");
     let gone = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
         while first.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks.tick().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the segment is still there");
