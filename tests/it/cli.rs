@@ -1,4 +1,5 @@
 //! The command line, as the real binary: the whole way, and what it says when something is wrong.
+#![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod files;
 mod refusals;
