@@ -45,7 +45,8 @@ test-only FILTER:
 deny:
     cargo deny check bans licenses sources
 
-# Run the benches of bench/README.md
+# Run a bench of bench/README.md: `./just bench handle`, `./just bench flow`
 bench *ARGS:
-    cargo build --release --bin weir --bin weir-bench
-    "{{ target }}/release/weir-bench" {{ ARGS }}
+    cargo build --release --bins
+    cargo build --profile guest --target wasm32-wasip2 -p weir-guests --example echo
+    "{{ target }}/release/weir-bench" --echo "{{ target }}/wasm32-wasip2/guest/examples/echo.wasm" {{ ARGS }}
