@@ -51,6 +51,7 @@ pub enum Sharing {
 }
 
 /// Names one delivery of one message to one consumer. It stays valid until the message was settled or given back or the consumer went.
+/// A later delivery of the same message to the same consumer may have the same receipt: who gives back forgets the receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     /// The consumer, unique in the life of the backend; 0 for what needs no settling, and settling it does nothing.
