@@ -81,7 +81,7 @@ async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyhow::Result<R
     };
     flows.start_flow(flow).await?;
     let input: Topic = stage::INPUT.parse()?;
-    preload(&*broker, &input, messages).await?;
+    preload(&broker, &input, messages).await?;
     let queue = Queue::new(input, Subscription::of_processor("echo", "bench", "input")?)?;
     let settings = HostSettings {
         id: "bench".to_owned(),
@@ -110,7 +110,7 @@ async fn broker_run(messages: u32, folder: &Path) -> anyhow::Result<Run> {
     let queue = Queue::new(input.clone(), subscription.clone())?;
     broker.create_queue(&weir_pubsub::QueueSpec::new(queue.clone())).await?;
     broker.create_queue(&weir_pubsub::QueueSpec::new(Queue::new(output.clone(), subscription.clone())?)).await?;
-    preload(&*broker, &input, messages).await?;
+    preload(&broker, &input, messages).await?;
     let consumer = broker.consumer(&input, &subscription, ConsumerOptions::default()).await?;
     let backend = broker.clone();
     let work = tokio::spawn(async move {
