@@ -126,12 +126,13 @@ async fn import(weir: &Weir, numbers: Range<u32>) {
     assert_eq!(answer, json!({"count": count}));
 }
 
-/// How often each number is in a queue of a folder that nobody uses.
+/// How often each number is in a queue of a folder that nobody uses. No two messages there have one id.
 async fn numbers_at_rest(data: &Path, topic: &str, subscription: &str) -> BTreeMap<u64, u32> {
     let broker = EmbeddedBroker::open(&data.join("queues"), EmbeddedOptions::default()).unwrap();
     let queue = Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
-    let mut counts = BTreeMap::new();
+    let (mut counts, mut ids) = (BTreeMap::new(), BTreeSet::new());
     for browsed in broker.browse(&queue, 0, u32::MAX).await.unwrap() {
+        assert!(ids.insert(browsed.message.id.unwrap()), "{} is there twice", browsed.message.id.unwrap());
         let body: Value = serde_json::from_slice(&browsed.message.body).unwrap();
         *counts.entry(body["number"].as_u64().unwrap()).or_default() += 1;
     }
