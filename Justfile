@@ -47,6 +47,6 @@ deny:
 
 # Run a bench of bench/README.md: `./just bench handle`, `./just bench flow`
 bench *ARGS:
-    cargo build --release --bins
+    cargo build --release --bin weir --bin weir-bench
     cargo build --profile guest --target wasm32-wasip2 -p weir-guests --example echo
     "{{ target }}/release/weir-bench" --echo "{{ target }}/wasm32-wasip2/guest/examples/echo.wasm" {{ ARGS }}
