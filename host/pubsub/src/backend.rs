@@ -131,7 +131,7 @@ pub struct Browsed {
 
 /// What can be published on one topic.
 ///
-/// Messages of one producer keep their order.
+/// Messages of one producer keep their order: that in which their publishes were first polled, however many are under way.
 #[async_trait]
 pub trait Producer: Send + Sync {
     /// Publishes a message and returns once the broker has it: for `flow` topics, once it is durable in every queue of the topic.

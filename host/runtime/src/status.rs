@@ -13,6 +13,8 @@ use weir_pubsub::{Backend, Class, Message, Topic};
 
 /// How often a host reports without being asked.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How long the first report takes: who starts together with the host hears of it soon.
+const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a change waits for others, to be reported with them.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 /// The longest error that is reported.
@@ -215,7 +217,7 @@ impl Board {
     /// Reports every 5 s, and soon after a change, until the token is cancelled; then once more.
     pub(crate) async fn publish(&self, backend: Arc<dyn Backend>, topicspace: String, version: impl Fn() -> u64, stop: CancellationToken) {
         let Ok(topic) = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME) else { return };
-        let mut next_tick = Instant::now() + INTERVAL;
+        let mut next_tick = Instant::now() + FIRST_INTERVAL;
         let mut last_tick = Instant::now();
         loop {
             let stopped = tokio::select! {

@@ -70,13 +70,21 @@ fn newest(name: &str, world: &World) -> Option<String> {
     versions(name, world).max().map(|(_, key)| key.to_owned())
 }
 
+/// A value that still is a variable most often means that nobody gave that parameter of the flow a value.
+fn with_hint(value: &str, problem: String) -> String {
+    match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        Some(name) => format!("{problem}: the flow's parameter `{}` has no value and no default; give it one", shown(name)),
+        None => problem,
+    }
+}
+
 /// Checks the parameters of an entry against what the component says that it reads.
 pub(super) fn check_parameters(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<()> {
     let Some(descriptor) = descriptor else { return Ok(()) };
     let place = |name: &str| format!("{}, parameter `{}`", processor.place, shown(name));
     for spec in &descriptor.parameters {
         match processor.parameters.get(&spec.name) {
-            Some(value) => spec.check_value(value).or_else(|problem| fault(place(&spec.name), problem))?,
+            Some(value) => spec.check_value(value).or_else(|problem| fault(place(&spec.name), with_hint(value, problem)))?,
             None if spec.required && spec.default.is_none() => {
                 return fault(place(&spec.name), "the component requires it: give it in the processor's `parameters`");
             }

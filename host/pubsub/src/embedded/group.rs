@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
 use super::queue::{Entry, Place, QueueState, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
+use super::room::Permit;
 use crate::backend::{QueueSpec, Receipt, Routing, Settled};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
@@ -24,8 +25,8 @@ pub(super) struct Outgoing {
 /// What is asked of the log.
 #[derive(Debug)]
 pub(super) enum Operation {
-    Publish { topic: Topic, stored: Arc<Stored>, permit: OwnedSemaphorePermit, done: Done<()> },
-    SendTo { queue: Queue, stored: Arc<Stored>, permit: OwnedSemaphorePermit, done: Done<()> },
+    Publish { topic: Topic, stored: Arc<Stored>, permit: Permit, done: Done<()> },
+    SendTo { queue: Queue, stored: Arc<Stored>, permit: Permit, done: Done<()> },
     Settle { receipt: Receipt, outputs: Vec<Outgoing>, done: Done<Settled> },
     Take { queue: Queue, position: u64, done: Done<bool> },
     Mark { queue: u64, sequences: Vec<u64> },
@@ -161,7 +162,7 @@ impl Failure {
 pub(super) struct Group {
     pub(super) steps: Vec<Step>,
     pub(super) answers: Vec<Answer>,
-    pub(super) permits: Vec<OwnedSemaphorePermit>,
+    pub(super) permits: Vec<Permit>,
     pub(super) operations_count: u64,
 }
 

@@ -19,6 +19,7 @@ mod options;
 mod producer;
 mod queue;
 mod queues;
+mod room;
 mod seats;
 mod writer;
 
@@ -31,7 +32,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
@@ -41,8 +42,9 @@ use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
 use self::log::{Chunk, Log, Opened, Reader};
-use self::producer::{PERMIT_BYTES, TopicProducer, WAITING_BYTES, lost};
+use self::producer::{TopicProducer, lost};
 use self::queues::{FIRST_EPHEMERAL, State};
+use self::room::Room;
 use self::seats::Seat;
 use self::writer::Writer;
 use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
@@ -68,7 +70,7 @@ struct Shared {
     /// Never held while waiting or reading files.
     state: Mutex<State>,
     inbox: Inbox,
-    permits: Arc<Semaphore>,
+    room: Room,
     reader: Arc<Reader>,
     /// Consumers (of queues with these numbers) that received messages since the last commit. A leaf: no other lock is taken under it.
     received: Mutex<Vec<(u64, Arc<Seat>)>>,
@@ -90,7 +92,7 @@ impl EmbeddedBroker {
             options,
             state: Mutex::new(state),
             inbox: Inbox::default(),
-            permits: Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES)),
+            room: Room::new(),
             reader: log.reader(),
             received: Mutex::default(),
             groups_count: AtomicU64::new(0),
@@ -146,7 +148,7 @@ impl EmbeddedBroker {
     /// Refuses everything from now on; the thread, if it is still to be waited for.
     fn stop(&self) -> Option<JoinHandle<()>> {
         self.shared.inbox.close();
-        self.shared.permits.close();
+        self.shared.room.close();
         lock(&self.shared.state).close();
         lock(&self.writer).take()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::group::{Operation, Outgoing};
@@ -15,11 +15,6 @@ use crate::backend::{Output, Producer};
 use crate::error::{PubsubError, Result};
 use crate::message::{Message, MessageId};
 use crate::topic::{Class, Queue, Topic};
-
-/// Bytes of publishes that may wait for the log together: beyond it, publishers wait.
-pub(super) const WAITING_BYTES: usize = 64 << 20;
-/// Bytes that one permit stands for.
-pub(super) const PERMIT_BYTES: usize = 1 << 10;
 
 /// Publishes on one topic.
 pub(super) struct TopicProducer {
@@ -34,7 +29,7 @@ impl Producer for TopicProducer {
         match self.topic.class() {
             Class::Flow => {
                 let stored = Stored::new(with_id(message));
-                let permit = self.shared.permit(&stored).await?;
+                let permit = self.shared.room.take(stored.size_bytes).await?;
                 let (done, outcome) = oneshot::channel();
                 self.shared.submit(Operation::Publish { topic: self.topic.clone(), stored, permit, done })?;
                 outcome.await.unwrap_or_else(|_| Err(lost()))
@@ -53,19 +48,13 @@ impl Shared {
         self.inbox.submit(operation).map_err(|_| closed())
     }
 
-    /// Waits for room on the way to the log.
-    async fn permit(&self, stored: &Stored) -> Result<OwnedSemaphorePermit> {
-        let count = (stored.size_bytes as usize).div_ceil(PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES);
-        self.permits.clone().acquire_many_owned(count as u32).await.map_err(|_| closed())
-    }
-
     pub(super) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
         self.options.limits.check(queue.topic(), &message)?;
         if !queue.topic().class().has_queues() {
             return Err(wrong_class(queue.topic()));
         }
         let stored = Stored::new(with_id(message));
-        let permit = self.permit(&stored).await?;
+        let permit = self.room.take(stored.size_bytes).await?;
         let (done, outcome) = oneshot::channel();
         self.submit(Operation::SendTo { queue: queue.clone(), stored, permit, done })?;
         outcome.await.unwrap_or_else(|_| Err(lost()))

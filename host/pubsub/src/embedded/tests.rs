@@ -386,3 +386,22 @@ async fn a_tap_copies_and_takes_nothing() {
     assert_eq!(next(&*tap).await.message.body.as_ref(), b"1");
     assert_eq!(broker.stats(&a).await.unwrap().depth_count, 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishes_of_one_task_keep_their_order_whatever_else_the_task_does() {
+    use futures_util::StreamExt;
+    const COUNT: u32 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
+    let broker = EmbeddedBroker::open(folder.path(), options).unwrap();
+    let a = create(&broker, "flow:tg:a").await;
+    let producer = broker.producer(a.topic()).await.unwrap();
+    let publish = |number: u32| producer.publish(Message::new(number.to_be_bytes().to_vec()));
+    let mut published = futures_util::stream::iter(0..COUNT).map(publish).buffered(200);
+    while let Some(done) = published.next().await {
+        done.unwrap();
+    }
+    let found = broker.browse(&a, 0, COUNT).await.unwrap();
+    let numbers: Vec<u32> = found.iter().map(|b| u32::from_be_bytes(b.message.body[..].try_into().unwrap())).collect();
+    assert!(numbers.into_iter().eq(0..COUNT));
+}

@@ -170,7 +170,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Also when the thread panics: nobody may wait for what never comes.
         self.shared.inbox.abandon();
-        self.shared.permits.close();
+        self.shared.room.close();
         lock(&self.shared.state).close();
     }
 }
