@@ -198,7 +198,12 @@ fn what_the_component_needs_is_checked() {
         "topic `input`: is missing, and the processor consumes it: add it to the processor's `topics`",
     );
     check(topics.clone(), json!({}), "parameter `size`: the component requires it: give it in the processor's `parameters`");
-    check(topics.clone(), json!({"size": "{size}"}), "parameter `size`: `{size}` is not a whole number");
+    check(topics.clone(), json!({"size": "big"}), "parameter `size`: `big` is not a whole number");
+    check(
+        topics.clone(),
+        json!({"size": "{size}"}),
+        "parameter `size`: `{size}` is not a whole number: the flow's parameter `size` has no value and no default; give it one",
+    );
     check(topics, json!({"size": "1", "unit": "page"}), "parameter `unit`: `page` is not one of sentence, paragraph");
 }
 
