@@ -34,7 +34,7 @@ async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
         .await;
     check(json!({"parameters": {"size": "big"}}), "parameter `size`: `big` is not a whole number").await;
     check(json!({"parameters": {"size": [1]}}), "parameter `size`: must be a text, a number or a boolean").await;
-    check(json!({"parameters": {}}), "section `flow`, processor `splitter:{id}`, parameter `size`: `{size}` is not a whole number").await;
+    check(json!({"parameters": {}}), "section `flow`, processor `splitter:{id}`, parameter `size`: `{size}` is not a whole number: the flow's parameter `size` has no value and no default; give it one").await;
     check(
         json!({"flow_id": "a/b"}),
         "field `flow_id` of the request: `a/b`: the name holds '/': names hold no control characters and none of / * #",
