@@ -22,18 +22,7 @@ pub(crate) fn broker(folder: &Path) -> anyhow::Result<Arc<EmbeddedBroker>> {
 pub(crate) fn deployment(bytes: &[u8]) -> anyhow::Result<(ComponentRef, ComponentRecord)> {
     let inspected = weir_runtime::inspect(bytes)?;
     let reference = ComponentRef { name: "echo".to_owned(), version: "1.0.0".to_owned(), digest: inspected.digest };
-    let record = ComponentRecord {
-        digest: inspected.digest,
-        size_bytes: inspected.size_bytes,
-        world: inspected.world,
-        exports: inspected.exports,
-        descriptor: inspected.descriptor,
-        grants: Vec::new(),
-        limits: Default::default(),
-        concurrency: None,
-        window: None,
-        retry: Default::default(),
-    };
+    let record = ComponentRecord::from(inspected);
     Ok((reference, record))
 }
 

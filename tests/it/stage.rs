@@ -91,23 +91,11 @@ impl Stage {
         change: impl FnOnce(&mut ComponentRecord),
     ) -> ComponentRef {
         self.components.put(bytes).await.unwrap();
-        let found = inspect(bytes).unwrap();
-        let mut record = ComponentRecord {
-            digest: found.digest,
-            size_bytes: found.size_bytes,
-            world: found.world,
-            exports: found.exports,
-            descriptor: found.descriptor,
-            grants: Vec::new(),
-            limits: Default::default(),
-            concurrency: None,
-            window: None,
-            retry: Default::default(),
-        };
+        let mut record = ComponentRecord::from(inspect(bytes).unwrap());
         // Tests that are not about waiting do not wait long.
         record.retry.first_wait_ms = 10;
         change(&mut record);
-        let component = ComponentRef { name: name.replace('_', "-"), version: version.to_owned(), digest: found.digest };
+        let component = ComponentRef { name: name.replace('_', "-"), version: version.to_owned(), digest: record.digest };
         self.put(COMPONENT_TYPE, &component.key(), &record).await;
         component
     }

@@ -15,7 +15,7 @@ use weir_flow::{FlowService, FlowSettings};
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 use weir_pubsub::Backend;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
-use weir_runtime::{Host, HostSettings, Inspected, Served};
+use weir_runtime::{Host, HostSettings, Served};
 
 use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
@@ -58,7 +58,7 @@ impl Roles {
             backend,
             config: client,
             components,
-            inspect: Arc::new(|bytes| weir_runtime::inspect(bytes).map(record).map_err(|fault| chain(&fault))),
+            inspect: Arc::new(|bytes| weir_runtime::inspect(bytes).map(ComponentRecord::from).map_err(|fault| chain(&fault))),
             topicspace: TOPICSPACE.to_owned(),
             settings: GatewaySettings::default(),
         };
@@ -136,22 +136,6 @@ async fn start_host(
 fn host_id() -> String {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}-{:x}", std::process::id(), since_1970.as_millis())
-}
-
-/// What is recorded of a component that was checked.
-fn record(inspected: Inspected) -> ComponentRecord {
-    ComponentRecord {
-        digest: inspected.digest,
-        size_bytes: inspected.size_bytes,
-        world: inspected.world,
-        exports: inspected.exports,
-        descriptor: inspected.descriptor,
-        grants: Vec::new(),
-        limits: Default::default(),
-        concurrency: None,
-        window: None,
-        retry: Default::default(),
-    }
 }
 
 fn unusable(folder: &DataFolder, error: impl std::error::Error + Send + Sync + 'static) -> Problem {

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Parser, Payload, Validator};
-use weir_config::records::{Descriptor, Digest};
+use weir_config::records::{ComponentLimits, ComponentRecord, Descriptor, Digest, RetryPolicy};
 
 use crate::error::ComponentFault;
 
@@ -24,6 +24,24 @@ pub struct Inspected {
     pub exports: Vec<String>,
     /// Its descriptor, checked.
     pub descriptor: Descriptor,
+}
+
+impl From<Inspected> for ComponentRecord {
+    /// The deployment of a component that grants nothing and leaves everything else at its defaults.
+    fn from(inspected: Inspected) -> Self {
+        ComponentRecord {
+            digest: inspected.digest,
+            size_bytes: inspected.size_bytes,
+            world: inspected.world,
+            exports: inspected.exports,
+            descriptor: inspected.descriptor,
+            grants: Vec::new(),
+            limits: ComponentLimits::default(),
+            concurrency: None,
+            window: None,
+            retry: RetryPolicy::default(),
+        }
+    }
 }
 
 /// The digest of a component's bytes.

@@ -80,18 +80,7 @@ async fn deploy(client: &ConfigClient, components: &ComponentFolder, parameters:
     let inspected = weir_runtime::inspect(&bytes).unwrap();
     let digest = components.put(&bytes).await.unwrap();
     let component = ComponentRef { name: "splitter".to_owned(), version: "0.1.0".to_owned(), digest };
-    let record = ComponentRecord {
-        digest,
-        size_bytes: inspected.size_bytes,
-        world: inspected.world,
-        exports: inspected.exports,
-        descriptor: inspected.descriptor,
-        grants: Vec::new(),
-        limits: Default::default(),
-        concurrency: None,
-        window: None,
-        retry: Default::default(),
-    };
+    let record = ComponentRecord::from(inspected);
     let topics = BTreeMap::from([("input".to_owned(), INPUT.to_owned()), ("output".to_owned(), OUTPUT.to_owned())]);
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let entry = Entry { topics, parameters, component: Some(component.clone()), ..Entry::default() };
