@@ -14,6 +14,7 @@ use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowService, FlowSettings};
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 use weir_pubsub::Backend;
+use weir_pubsub::chain;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_runtime::{Host, HostSettings, Served};
 
@@ -142,9 +143,4 @@ fn unusable(folder: &DataFolder, error: impl std::error::Error + Send + Sync + '
     Problem::new(Exit::NoFolder, format!("the data in {} cannot be opened", folder.path().display()))
         .because(error)
         .next("nothing was changed; see docs/operating.md, or start on another folder: weir up --data DIR")
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -90,8 +90,7 @@ pub(crate) fn check_count(entries: usize) -> Result<()> {
 
 /// A key as errors name it, cut, control characters escaped.
 pub(crate) fn shown(config_type: &str, key: &str) -> String {
-    let cut = |text: &str| text.chars().take(80).flat_map(char::escape_default).collect::<String>();
-    format!("`{}` of type `{}`", cut(key), cut(config_type))
+    format!("`{}` of type `{}`", weir_pubsub::shown(key), weir_pubsub::shown(config_type))
 }
 
 fn refused<T>(reason: String) -> Result<T> {

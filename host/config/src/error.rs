@@ -119,15 +119,3 @@ impl ConfigError {
         }
     }
 }
-
-/// An error with all its causes, for logs and for answers to people.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::Batch;
-use crate::error::{ConfigError, Result, chain};
+use crate::error::{ConfigError, Result};
 use crate::protocol::{Notify, Request, RequestFault, Response, ServiceError};
 use crate::store::{Applied, Store};
+use weir_pubsub::chain;
 
 /// Keys that a notify carries, at most; with more it names the types alone.
 const MAX_NOTIFIED_KEYS_COUNT: usize = 64;
@@ -49,7 +50,7 @@ pub(crate) fn refusal(kind: &str, message: String) -> Outcome {
 }
 
 fn unknown_operation(operation: &str) -> String {
-    let shown: String = operation.chars().take(80).flat_map(char::escape_default).collect();
+    let shown = weir_pubsub::shown(operation);
     format!("field `operation`: `{shown}` is unknown: it must be get, list, getvalues, put, delete or config")
 }
 

@@ -11,11 +11,12 @@ use weir_pubsub::{
     Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
 };
 
-use crate::error::{ConfigError, Result, chain};
+use crate::error::{ConfigError, Result};
 use crate::operations::{Outcome, perform, refusal};
 use crate::protocol::{Notify, Request, RequestFault};
 use crate::store::Store;
 use crate::topics::ConfigTopics;
+use weir_pubsub::chain;
 
 /// Waits between tries to get the queue back after it was lost.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

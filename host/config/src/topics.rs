@@ -17,10 +17,7 @@ pub(crate) struct ConfigTopics {
 
 impl ConfigTopics {
     pub(crate) fn of(topicspace: &str) -> Result<Self> {
-        Self::parse(topicspace).map_err(|source| ConfigError::Topicspace {
-            topicspace: topicspace.chars().take(80).flat_map(char::escape_default).collect(),
-            source,
-        })
+        Self::parse(topicspace).map_err(|source| ConfigError::Topicspace { topicspace: weir_pubsub::shown(topicspace), source })
     }
 
     fn parse(topicspace: &str) -> Result<Self, NameError> {

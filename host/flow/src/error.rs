@@ -184,15 +184,3 @@ impl FlowError {
 pub(crate) fn is_unanswered(error: &PubsubError) -> bool {
     matches!(error, PubsubError::Unavailable { .. } | PubsubError::TimedOut { .. } | PubsubError::OutcomeUnknown { .. })
 }
-
-/// An error with all its causes, for logs and for answers to people.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

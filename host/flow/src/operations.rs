@@ -3,10 +3,11 @@
 use weir_config::{Batch, ConfigClient};
 
 use crate::blueprint::{Blueprint, check_name, shown};
-use crate::error::{FlowError, Result, chain};
+use crate::error::{FlowError, Result};
 use crate::lifecycle::{Lifecycle, Start};
 use crate::plan::FlowIdentity;
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
+use weir_pubsub::chain;
 
 /// Notes in one answer, at most: what people read.
 const MAX_NOTES_COUNT: usize = 50;

@@ -12,12 +12,13 @@ use weir_pubsub::{
     Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
 };
 
-use crate::error::{FlowError, Result, chain};
+use crate::error::{FlowError, Result};
 use crate::lifecycle::Lifecycle;
 use crate::operations::perform;
 use crate::protocol::{FLOW_ERROR, Request, Response};
 use crate::settings::FlowSettings;
 use crate::topics::FlowTopics;
+use weir_pubsub::chain;
 
 /// Waits between tries to get the queue back after it was lost, or to reach the config service.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

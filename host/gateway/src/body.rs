@@ -34,7 +34,7 @@ pub(crate) fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result
 /// Says what is taken in place of what was said.
 pub(crate) fn wrong_type(headers: &HeaderMap, expected: &'static str) -> GatewayError {
     let actual = media_type(headers);
-    let actual = if actual.is_empty() { "of no type".to_owned() } else { actual.chars().take(80).flat_map(char::escape_default).collect() };
+    let actual = if actual.is_empty() { "of no type".to_owned() } else { weir_pubsub::shown(&actual) };
     GatewayError::WrongContentType { expected, actual }
 }
 
@@ -76,7 +76,7 @@ async fn collect(stream: &mut BodyDataStream, limit_bytes: usize, time: Duration
 }
 
 fn broken(error: &axum::Error) -> GatewayError {
-    GatewayError::BodyBroken { problem: crate::error::chain(error) }
+    GatewayError::BodyBroken { problem: weir_pubsub::chain(error) }
 }
 
 /// Reads and forgets what is left of a body, up to a bound.

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weir_config::ConfigError;
 use weir_config::records::Digest;
-use weir_pubsub::PubsubError;
+use weir_pubsub::{PubsubError, chain};
 
 use crate::protocol::{ErrorAnswer, ErrorBody};
 
@@ -218,18 +218,6 @@ fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
         PubsubError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl IntoResponse for GatewayError {

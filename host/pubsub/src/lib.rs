@@ -14,6 +14,7 @@ mod limits;
 mod message;
 mod request;
 mod retry;
+mod telling;
 mod topic;
 
 pub use backend::{
@@ -26,4 +27,5 @@ pub use message::{
 };
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
+pub use telling::{chain, shown};
 pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};

@@ -7,6 +7,8 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::telling::shown;
+
 /// Longest queue name on the wire ([`Queue::wire_name`]), in bytes: the limit of AMQP 0-9-1's short strings.
 pub const MAX_QUEUE_NAME_BYTES: usize = 255;
 
@@ -100,17 +102,12 @@ pub enum NameError {
     },
 }
 
-/// The beginning of an outside text, fit for an error message: at most 80 characters, control characters escaped.
-fn cut(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_default).collect()
-}
-
 fn check_characters(what: &'static str, text: &str, forbidden: &[char]) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty { what });
     }
     match text.chars().find(|c| c.is_control() || forbidden.contains(c)) {
-        Some(character) => Err(NameError::BadCharacter { what, text: cut(text), character }),
+        Some(character) => Err(NameError::BadCharacter { what, text: shown(text), character }),
         None => Ok(()),
     }
 }
@@ -161,10 +158,10 @@ impl FromStr for Topic {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let mut parts = text.splitn(3, ':');
         let (Some(class_text), Some(space), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NameError::NotATopic { text: cut(text) });
+            return Err(NameError::NotATopic { text: shown(text) });
         };
         let Some(class) = Class::ALL.into_iter().find(|c| c.as_str() == class_text) else {
-            return Err(NameError::UnknownClass { text: cut(text), class: cut(class_text) });
+            return Err(NameError::UnknownClass { text: shown(text), class: shown(class_text) });
         };
         check_characters("the topicspace of a topic", space, &['*', '#', '.', '/'])?;
         check_characters("the name of a topic", name, &['*', '#'])?;
@@ -260,7 +257,7 @@ impl Queue {
         let queue = Queue { topic, subscription };
         let name = queue.wire_name();
         if name.len() > MAX_QUEUE_NAME_BYTES {
-            return Err(NameError::TooLong { text: cut(&name), actual_bytes: name.len() });
+            return Err(NameError::TooLong { text: shown(&name), actual_bytes: name.len() });
         }
         Ok(queue)
     }

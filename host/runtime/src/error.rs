@@ -192,16 +192,3 @@ impl RuntimeError {
         matches!(self, RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } | RuntimeError::Entry { .. })
     }
 }
-
-/// An error with all its causes, as one line.
-#[allow(dead_code, reason = "used by the processors, which come next")]
-pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}

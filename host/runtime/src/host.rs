@@ -18,10 +18,11 @@ use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::engine::Engine;
-use crate::error::{RuntimeError, chain};
+use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
 use crate::reconcile::{Served, Wanted, types_to_follow, wanted};
 use crate::status::{Board, Key};
+use weir_pubsub::chain;
 
 /// How long dropped work may take to be gone.
 const LONGEST_DROP: Duration = Duration::from_secs(5);

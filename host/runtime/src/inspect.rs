@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Parser, Payload, Validator};
 use weir_config::records::{ComponentLimits, ComponentRecord, Descriptor, Digest, RetryPolicy};
+use weir_pubsub::shown;
 
 use crate::error::ComponentFault;
 
@@ -127,11 +128,6 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The beginning of a text of the component, fit for a message.
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_default).collect()
-}
-
 fn optional_exports(names: &[String]) -> Vec<String> {
     let mut exports: Vec<String> = names
         .iter()
@@ -235,7 +231,7 @@ mod tests {
     fn every_fault_says_what_was_found_and_what_to_do() {
         let check = |bytes: &[u8], word: &str| {
             let fault = inspect(bytes).unwrap_err();
-            let text = crate::error::chain(&fault);
+            let text = weir_pubsub::chain(&fault);
             assert!(text.contains(word), "{text}");
         };
         let whole = component(&[HANDLER_NAME], &[], &[DESCRIPTOR]);

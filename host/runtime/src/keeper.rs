@@ -11,12 +11,13 @@ use weir_pubsub::{Backend, Backoff, Queue};
 
 use crate::component::Loader;
 use crate::config_state::ConfigState;
-use crate::error::{RuntimeError, chain};
+use crate::error::RuntimeError;
 use crate::instance::Instance;
 use crate::processor::{Place, Processor};
 use crate::program::{Program, Surroundings};
 use crate::reconcile::{Step, Wanted, Work, step};
 use crate::status::{Key, VariantStatus};
+use weir_pubsub::chain;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);

@@ -11,12 +11,12 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
 
 use crate::config_state::ConfigState;
-use crate::error::chain;
 use crate::instance::Instance;
 use crate::program::{Input, Program};
 use crate::settler::Settler;
 use crate::status::VariantStatus;
 use crate::worker::{Ended, Worker};
+use weir_pubsub::chain;
 
 /// Messages that workers may be ahead of the settler.
 const HANDED_OVER_COUNT: usize = 256;

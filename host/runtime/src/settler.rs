@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::{Backend, Backoff, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
 
-use crate::error::chain;
 use crate::status::{VariantStatus, count};
+use weir_pubsub::chain;
 
 /// Settles under way, at most.
 const MAX_PENDING_COUNT: usize = 256;

@@ -10,12 +10,13 @@ use weir_config::records::DeadLetter;
 use weir_pubsub::{Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic, WEIR_ERROR};
 
 use crate::config_state::ConfigState;
-use crate::error::{RuntimeError, chain};
+use crate::error::RuntimeError;
 use crate::failure::{FaultKind, History, Next, is_delivered_in_vain};
 use crate::instance::{Fault, Instance, Outcome};
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
 use crate::status::{VariantStatus, count};
+use weir_pubsub::chain;
 
 /// How long a worker keeps an instance without a message.
 const IDLE: Duration = Duration::from_secs(60);

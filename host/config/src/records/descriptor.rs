@@ -276,7 +276,7 @@ impl ParameterSpec {
             ParameterKind::Boolean => (matches!(value, "true" | "false"), "true or false"),
             ParameterKind::Json => (serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok(), "a JSON text"),
         };
-        let shown: String = value.chars().take(80).flat_map(char::escape_default).collect();
+        let shown = weir_pubsub::shown(value);
         if !fits {
             return Err(format!("`{shown}` is not {wanted}"));
         }

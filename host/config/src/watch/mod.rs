@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, PubsubError, Subscription};
 
 use crate::client::ConfigClient;
-use crate::error::{Result, chain};
+use crate::error::Result;
 use crate::protocol::Notify;
 use crate::topics::ConfigTopics;
+use weir_pubsub::chain;
 
 use cache::Cache;
 use decide::{Concerned, Step, decide};

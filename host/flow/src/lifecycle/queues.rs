@@ -9,9 +9,10 @@ use weir_pubsub::{NameError, PubsubError, Queue, QueueSpec};
 
 use super::Lifecycle;
 use super::world::Flows;
-use crate::error::{FlowError, Result, chain, is_unanswered};
+use crate::error::{FlowError, Result, is_unanswered};
 use crate::plan::{Plan, owned_queues};
 use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QueueRecord};
+use weir_pubsub::chain;
 
 /// How many queues are asked for at the same time: enough that a broker can write them together.
 pub(super) const CONCURRENT_COUNT: usize = 32;

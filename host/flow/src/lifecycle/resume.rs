@@ -4,8 +4,9 @@ use futures_util::{StreamExt, stream};
 
 use super::Lifecycle;
 use super::queues::CONCURRENT_COUNT;
-use crate::error::{FlowError, Result, chain};
+use crate::error::{FlowError, Result};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
+use weir_pubsub::chain;
 
 impl Lifecycle {
     /// Ensures the queues of all running flows. Returns the ids of flows that are between two states.

@@ -7,10 +7,11 @@ use weir_config::{Batch, ConfigError};
 use super::Lifecycle;
 use super::queues::queue_of;
 use super::world::{Entries, Flows, json};
-use crate::error::{FlowError, Result, chain};
+use crate::error::{FlowError, Result};
 use crate::parameters::resolve;
 use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, World, affected_entries, owned_queues, plan_finish, plan_start};
 use crate::protocol::{FLOW_TYPE, FlowRecord, LEFTOVER_TYPE};
+use weir_pubsub::chain;
 
 /// What to start.
 pub(crate) struct Start {

@@ -8,10 +8,11 @@ use weir_config::{Batch, ConfigError, MAX_REQUEST_ENTRIES_COUNT};
 
 use super::Lifecycle;
 use crate::blueprint::Blueprint;
-use crate::error::{FlowError, Result, chain};
+use crate::error::{FlowError, Result};
 use crate::parameters::{ParameterType, Resolved};
 use crate::plan::{Draft, EntryKey, FlowIdentity, World, adopt, adopt_without_blueprint, affected_entries, wanted_components};
 use crate::protocol::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, FlowRecord, PARAMETER_TYPE, PlanRecord};
+use weir_pubsub::chain;
 
 /// All flows, and the texts that stand in config for conditions on them.
 pub(super) struct Flows {

@@ -98,7 +98,7 @@ impl Exit {
             Ok(lines) => lines,
             Err(error) => {
                 self.ended = true;
-                tracing::warn!(error = %crate::error::chain(&error), "exit stream ended");
+                tracing::warn!(error = %weir_pubsub::chain(&error), "exit stream ended");
                 Some(error_line(&error))
             }
         }

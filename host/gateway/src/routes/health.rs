@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::error::{GatewayError, chain};
+use crate::error::GatewayError;
 use crate::gateway::Shared;
+use weir_pubsub::chain;
 
 const READY_TIME: Duration = Duration::from_secs(2);
 

@@ -11,7 +11,7 @@ impl Guest {
         if declared.iter().any(|name| name == config_type) {
             return Ok(());
         }
-        let shown: String = config_type.chars().take(80).flat_map(char::escape_default).collect();
+        let shown = weir_pubsub::shown(config_type);
         let declared = names(declared.iter().map(String::as_str));
         Err(wasmtime::Error::msg(format!(
             "the config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})"

@@ -83,7 +83,7 @@ impl Guest {
     fn take(&mut self, to: &str, message: GuestMessage) -> CallResult<(usize, Message)> {
         let Some(output) = self.program.output(to) else {
             let known = names(self.program.outputs.iter().map(|output| &*output.name));
-            let shown: String = to.chars().take(80).flat_map(char::escape_default).collect();
+            let shown = weir_pubsub::shown(to);
             return invalid(format!("there is no output `{shown}`: the outputs are {known}"));
         };
         let message = self.prepare(output, message)?;
@@ -171,7 +171,7 @@ impl Guest {
         let program = self.program.clone();
         let Some(request) = program.requests.iter().position(|request| *request.name == *to) else {
             let known = names(program.requests.iter().map(|request| &*request.name));
-            let shown: String = to.chars().take(80).flat_map(char::escape_default).collect();
+            let shown = weir_pubsub::shown(to);
             return invalid(format!("there is no request `{shown}`: the requests are {known}"));
         };
         if self.call.begun.iter().flatten().count() >= MAX_BEGUN_COUNT || self.call.begun.len() >= program.limits.sends_count as usize {
@@ -258,7 +258,7 @@ fn check_properties(properties: &[(String, String)]) -> CallResult<()> {
     }
     match properties.iter().find(|(name, _)| is_hosts_own(name)) {
         Some((name, _)) => {
-            let shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
+            let shown = weir_pubsub::shown(name);
             invalid(format!("the property `{shown}` is the host's own and cannot be set"))
         }
         None => Ok(()),
