@@ -173,7 +173,8 @@ pub struct Message {
     pub properties: Properties,
     /// The content.
     pub body: Bytes,
-    /// For `request` topics: how long from the publish until nobody waits for an answer any more; then it is not delivered.
+    /// For `request` topics: how long from the publish until nobody waits for an answer any more; then it is not delivered. In a delivery
+    /// it is what is left of that, where the broker tells.
     pub expires_in: Option<Duration>,
 }
 

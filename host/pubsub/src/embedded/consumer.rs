@@ -54,8 +54,12 @@ impl QueueConsumer {
         if self.seat.gone.load(Ordering::Acquire) {
             return Err(self.end());
         }
-        if let Some(waiting) = self.pop() {
-            return self.deliver(waiting).map(Some);
+        while let Some(waiting) = self.pop() {
+            if !waiting.is_expired(Instant::now()) {
+                return self.deliver(waiting).map(Some);
+            }
+            // It lay here for too long: back in its queue it is forgotten.
+            self.give_back(&waiting);
         }
         let mut state = lock(&self.shared.state);
         if state.closed {
@@ -114,7 +118,7 @@ impl QueueConsumer {
 
     fn deliver(&self, waiting: Waiting) -> Result<Delivery> {
         let message = match &waiting.body {
-            Body::Memory(stored) => stored.message.clone(),
+            Body::Memory(stored) => stored.delivered(Instant::now()),
             Body::Log(place) => self.read(*place).inspect_err(|_| self.give_back(&waiting))?,
         };
         let receipt = Receipt { consumer: self.id, queue: self.number, sequence: waiting.sequence };

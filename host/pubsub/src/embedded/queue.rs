@@ -29,6 +29,17 @@ impl Stored {
         let size_bytes = size_of(&message);
         Arc::new(Stored { message, expires_at, size_bytes })
     }
+
+    /// Whether nobody waits for an answer any more.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// The message as a consumer gets it: with what is left of its time.
+    pub(super) fn delivered(&self, now: Instant) -> Message {
+        let expires_in = self.expires_at.map(|at| at.saturating_duration_since(now));
+        Message { expires_in, ..self.message.clone() }
+    }
 }
 
 /// What a message counts against bounds: body, properties, and what is kept beside them.

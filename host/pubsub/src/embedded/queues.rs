@@ -237,7 +237,7 @@ impl State {
         if fits(queue) {
             return Ok(());
         }
-        let is_over = |entry: &Entry| entry.stored.as_ref().is_some_and(|stored| stored.expires_at.is_some_and(|at| at <= now));
+        let is_over = |entry: &Entry| entry.stored.as_ref().is_some_and(|stored| stored.is_expired(now));
         while queue.first_ready().is_some_and(is_over) {
             if let Some(entry) = queue.pop_ready() {
                 queue.forget(&entry);

@@ -41,6 +41,13 @@ pub(super) struct Waiting {
     pub(super) body: Body,
 }
 
+impl Waiting {
+    /// Whether it lies here for longer than anybody waits for an answer.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        matches!(&self.body, Body::Memory(stored) if stored.is_expired(now))
+    }
+}
+
 /// The message itself, or where it is.
 #[derive(Clone, Debug)]
 pub(super) enum Body {
@@ -223,7 +230,7 @@ impl State {
                 _ => break,
             }
             let Some(entry) = queue.pop_ready() else { break };
-            if entry.stored.as_ref().is_some_and(|stored| stored.expires_at.is_some_and(|at| at <= now)) {
+            if entry.stored.as_ref().is_some_and(|stored| stored.is_expired(now)) {
                 queue.forget(&entry);
                 continue;
             }

@@ -190,6 +190,27 @@ async fn a_request_is_answered_in_parts_and_an_unanswered_one_times_out_and_expi
 }
 
 #[tokio::test]
+async fn a_request_that_expires_while_it_lies_at_hand_is_not_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    create(&broker, "request:tg:ask").await;
+    let (ask, answer) = (topic("request:tg:ask"), topic("response:tg:ask"));
+    let requester = Requester::connect(&*broker, &ask, &answer, &"me".parse().unwrap()).await.unwrap();
+    let _first = requester.begin(Message::new("first"), Duration::from_secs(30)).await.unwrap();
+    let mut second = requester.begin(Message::new("second"), Duration::from_millis(20)).await.unwrap();
+    let responder = consumer(&broker, "request:tg:ask").await;
+    // Both are taken out of the queue at once.
+    let delivery = next(&*responder).await;
+    let left = delivery.message.expires_in.unwrap();
+    assert!(left > Duration::ZERO && left <= Duration::from_secs(30), "{left:?} is left");
+    assert!(matches!(second.next().await, Err(PubsubError::TimedOut { .. })));
+    let _third = requester.begin(Message::new("third"), Duration::from_secs(30)).await.unwrap();
+    assert_eq!(next(&*responder).await.message.body.as_ref(), b"third");
+    let stats = broker.stats(&queue("request:tg:ask", "s")).await.unwrap();
+    assert_eq!((stats.depth_count, stats.unsettled_count), (2, 2), "the expired one is gone");
+}
+
+#[tokio::test]
 async fn a_closed_broker_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
