@@ -38,21 +38,31 @@ impl LogQuota {
         LogQuota { limit_bytes, minute: Mutex::new(Minute { began: Instant::now(), used_bytes: 0, dropped_count: 0 }) }
     }
 
-    /// Whether a line may be kept; and how many were dropped in the minute that just ended.
-    fn take(&self, bytes: usize) -> (bool, u64) {
+    /// Asks for room for a line.
+    fn take(&self, bytes: usize) -> Room {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dropped_count = 0;
         if minute.began.elapsed() >= MINUTE {
             dropped_count = minute.dropped_count;
             *minute = Minute { began: Instant::now(), used_bytes: 0, dropped_count: 0 };
         }
-        let kept = minute.used_bytes + bytes as u64 <= self.limit_bytes;
-        match kept {
+        let is_kept = minute.used_bytes + bytes as u64 <= self.limit_bytes;
+        match is_kept {
             true => minute.used_bytes += bytes as u64,
             false => minute.dropped_count += 1,
         }
-        (kept, dropped_count)
+        Room { is_kept, is_first_dropped: !is_kept && minute.dropped_count == 1, dropped_count }
     }
+}
+
+/// Whether there is room for a line.
+#[derive(Debug, PartialEq, Eq)]
+struct Room {
+    is_kept: bool,
+    /// It is the first of this minute that is dropped.
+    is_first_dropped: bool,
+    /// How many were dropped in the minute that just ended.
+    dropped_count: u64,
 }
 
 /// Who speaks, and about which message. Shared by an instance and its streams.
@@ -112,12 +122,16 @@ impl Speaker {
         }
         let line = &line[..line.floor_char_boundary(MAX_LINE_BYTES)];
         let bytes = line.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let (kept, dropped_count) = self.quota.take(bytes);
+        let Room { is_kept, is_first_dropped, dropped_count } = self.quota.take(bytes);
         let (processor, variant, flow, component) = (&*self.processor, &*self.variant, &*self.flow, &*self.component);
         if dropped_count > 0 {
             tracing::warn!(processor, variant, flow, component, dropped_count, "component log lines were dropped in the last minute");
         }
-        if !kept {
+        if is_first_dropped {
+            let limit_bytes = self.quota.limit_bytes;
+            tracing::warn!(processor, variant, flow, component, limit_bytes, "component logs too much: lines are dropped for this minute");
+        }
+        if !is_kept {
             return;
         }
         let attempt = self.attempt.load(Ordering::Relaxed);
@@ -275,8 +289,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn above_the_limit_lines_are_dropped_and_counted_until_the_next_minute() {
         let quota = LogQuota::new(10);
-        assert_eq!((quota.take(6), quota.take(6), quota.take(4)), ((true, 0), (false, 0), (true, 0)));
+        let room = |is_kept, is_first_dropped, dropped_count| Room { is_kept, is_first_dropped, dropped_count };
+        assert_eq!((quota.take(6), quota.take(6)), (room(true, false, 0), room(false, true, 0)));
+        assert_eq!((quota.take(6), quota.take(4)), (room(false, false, 0), room(true, false, 0)));
         tokio::time::advance(MINUTE).await;
-        assert_eq!(quota.take(6), (true, 1));
+        assert_eq!(quota.take(6), room(true, false, 2));
     }
 }

@@ -126,7 +126,8 @@ fn tick(engine: &wasmtime::Engine) -> io::Result<()> {
     Ok(())
 }
 
-/// Compiled code by digest: files `DIGEST-ENGINE.cwasm` in a folder that only this user can enter.
+/// Compiled code by digest: files `DIGEST-ENGINE.cwasm` in a folder that only this user can enter. Beside each lies its checksum in a file
+/// `DIGEST-ENGINE.crc`: the engine trusts the code as it trusts itself, so a damaged disk must not reach it.
 struct CodeCache {
     folder: PathBuf,
     /// Stands for the engine's version and settings: code of others is not even looked at.
@@ -143,18 +144,16 @@ impl CodeCache {
         Ok(CodeCache { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
     }
 
-    fn file(&self, digest: Digest) -> PathBuf {
-        self.folder.join(format!("{}-{}.cwasm", digest.to_hex(), self.engine))
+    fn file(&self, digest: Digest, extension: &str) -> PathBuf {
+        self.folder.join(format!("{}-{}.{extension}", digest.to_hex(), self.engine))
     }
 
     fn load(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {
-        let path = self.file(digest);
+        let path = self.file(digest, "cwasm");
         if !path.exists() {
             return None;
         }
-        #[allow(unsafe_code, reason = "a file that this host wrote whole, in a folder of mode 0700, for this digest, engine and settings")]
-        let loaded = unsafe { Component::deserialize_file(engine, &path) };
-        loaded
+        self.load_file(engine, digest, &path)
             .inspect_err(|error| {
                 tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code is not usable and is made again");
                 let _ = fs::remove_file(&path);
@@ -162,19 +161,41 @@ impl CodeCache {
             .ok()
     }
 
-    /// Written beside and renamed, so that nobody ever sees half a file.
+    fn load_file(&self, engine: &wasmtime::Engine, digest: Digest, path: &Path) -> wasmtime::Result<Component> {
+        let wanted = fs::read_to_string(self.file(digest, "crc"))?;
+        if checksum(&fs::read(path)?) != wanted {
+            return Err(wasmtime::Error::msg("the file is not what was written: its checksum differs"));
+        }
+        #[allow(unsafe_code, reason = "a file that this host wrote whole and just verified, in a folder of mode 0700, for this engine")]
+        unsafe {
+            Component::deserialize_file(engine, path)
+        }
+    }
+
+    /// Keeps code. A checksum and code that do not belong together, after a crash between the two, are no code.
     fn store(&self, digest: Digest, code: &[u8]) -> io::Result<()> {
-        let part = self.folder.join(format!("{}.{:016x}.part", digest.to_hex(), rand::random::<u64>()));
+        self.write(&self.file(digest, "crc"), checksum(code).as_bytes())?;
+        self.write(&self.file(digest, "cwasm"), code)
+    }
+
+    /// Written beside and renamed, so that nobody ever sees half a file.
+    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let part = self.folder.join(format!("{:016x}.part", rand::random::<u64>()));
         let written = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&part)
-            .and_then(|mut file| file.write_all(code).and_then(|()| file.sync_data()))
-            .and_then(|()| fs::rename(&part, self.file(digest)));
+            .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_data()))
+            .and_then(|()| fs::rename(&part, path));
         if written.is_err() {
             let _ = fs::remove_file(&part);
         }
         written
     }
+}
+
+/// Length and CRC-32C: against damage, not against people, whom the folder's mode keeps out.
+fn checksum(code: &[u8]) -> String {
+    format!("{} {:08x}", code.len(), crc32c::crc32c(code))
 }
