@@ -95,8 +95,18 @@ pub(crate) struct Call {
     /// What ties the answer to the request in hand.
     pub(crate) correlation: Option<String>,
     pub(crate) answer: Answer,
-    /// The requests under way, by their number.
-    pub(crate) begun: Vec<Option<Replies>>,
+    /// The requests of this call, by their number.
+    pub(crate) begun: Vec<Begun>,
+}
+
+/// A request that a component began.
+pub(crate) enum Begun {
+    /// Under way.
+    Open(Replies),
+    /// Its last part was taken.
+    Complete,
+    /// It ended with an error, and is no request any more.
+    Failed,
 }
 
 /// The properties of the trace context, which is passed on.

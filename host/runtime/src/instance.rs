@@ -60,8 +60,19 @@ pub struct Fault {
     pub kind: FaultKind,
     /// For people.
     pub reason: String,
-    /// Whether a part of an answer has left, after which nothing is tried again.
-    pub is_answered: bool,
+    /// How much of an answer has left, after which nothing is tried again.
+    pub answered: Answered,
+}
+
+/// How much of the answer to a request has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Nothing.
+    Not,
+    /// Some parts, of which none was the last.
+    InPart,
+    /// All of it.
+    InFull,
 }
 
 impl Instance {
@@ -115,11 +126,16 @@ impl Instance {
         let old = &self.store.data().config;
         let changed: Vec<String> =
             self.program.config_types.iter().filter(|name| old.version_of(name) != config.version_of(name)).cloned().collect();
-        self.store.data_mut().config = config.clone();
-        match changed.is_empty() {
-            true => Ok(()),
-            false => self.configure(&changed).await,
+        let old = std::mem::replace(&mut self.store.data_mut().config, config.clone());
+        if changed.is_empty() {
+            return Ok(());
         }
+        let configured = self.configure(&changed).await;
+        if matches!(configured, Err(RuntimeError::SetupRefused { .. })) {
+            // What it made of the old state and what it reads must not differ.
+            self.store.data_mut().config = old;
+        }
+        configured
     }
 
     async fn configure(&mut self, changed: &[String]) -> Result<(), RuntimeError> {
@@ -208,8 +224,12 @@ impl Instance {
     }
 
     fn fault(&self, kind: FaultKind, reason: String) -> Fault {
-        let is_answered = matches!(self.store.data().call.answer, Answer::Begun | Answer::Ended);
-        Fault { kind, reason, is_answered }
+        let answered = match self.store.data().call.answer {
+            Answer::None | Answer::Open => Answered::Not,
+            Answer::Begun => Answered::InPart,
+            Answer::Ended => Answered::InFull,
+        };
+        Fault { kind, reason, answered }
     }
 
     /// What a trap or an exit was, for people.

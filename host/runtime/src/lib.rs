@@ -31,6 +31,6 @@ pub use error::{Blame, Cause, ComponentFault, RuntimeError, WORLD_VERSION};
 pub use failure::FaultKind;
 pub use host::{Host, HostSettings, Stopped};
 pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
-pub use instance::{Fault, Handled, Instance, Outcome};
+pub use instance::{Answered, Fault, Handled, Instance, Outcome};
 pub use program::{Program, Surroundings};
 pub use reconcile::Served;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_config::records::DeadLetter;
@@ -11,8 +12,8 @@ use weir_pubsub::{Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, 
 
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
-use crate::failure::{FaultKind, History, Next, is_delivered_in_vain};
-use crate::instance::{Fault, Instance, Outcome};
+use crate::failure::{History, Next, is_delivered_in_vain};
+use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
 use crate::status::{VariantStatus, count};
@@ -49,6 +50,13 @@ pub(crate) enum Ended {
     Lost(PubsubError),
 }
 
+/// Why a message is given up.
+struct Lost<'a> {
+    error: &'static str,
+    reason: &'a str,
+    answered: Answered,
+}
+
 /// What is left when an attempt could not even be made.
 struct Stopped;
 
@@ -79,8 +87,11 @@ impl Worker {
     async fn work(&mut self, delivery: Delivery) {
         let Delivery { message, receipt, delivery_count } = delivery;
         let mut history = History::default();
+        // Nobody waits for the answer to a request any longer than this.
+        let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         if let Some((error, reason)) = self.unfit(&message, delivery_count) {
-            return self.give_up(receipt, &message, error, &reason, &history).await;
+            let lost = Lost { error, reason: &reason, answered: Answered::Not };
+            return self.give_up(receipt, &message, lost, &history).await;
         }
         loop {
             let Ok(outcome) = self.attempt(&message, history.attempts_count + 1).await else {
@@ -94,13 +105,17 @@ impl Worker {
                 }
                 Outcome::Failed(fault) => fault,
             };
+            let lost = Lost { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered };
             match self.next(&fault, &mut history) {
+                Next::Again { wait } if expires_at.is_some_and(|at| Instant::now() + wait >= at) => {
+                    return self.give_up(receipt, &message, lost, &history).await;
+                }
                 Next::Again { wait } => {
                     if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                         return self.give_back(receipt).await;
                     }
                 }
-                Next::DeadLetter => return self.give_up(receipt, &message, fault.kind.word(), &fault.reason, &history).await,
+                Next::DeadLetter => return self.give_up(receipt, &message, lost, &history).await,
                 Next::GiveBack => return self.give_back(receipt).await,
             }
         }
@@ -203,11 +218,12 @@ impl Worker {
             "message could not be handled"
         );
         // Once a part of an answer has left, another attempt would repeat it.
-        if fault.is_answered && !matches!(fault.kind, FaultKind::Busy(_)) { Next::DeadLetter } else { next }
+        if fault.answered == Answered::Not { next } else { Next::DeadLetter }
     }
 
     /// Gives a message up: a request is answered with the error, anything else becomes a dead letter.
-    async fn give_up(&mut self, receipt: Receipt, message: &Message, error: &'static str, reason: &str, history: &History) {
+    async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>, history: &History) {
+        let Lost { error, reason, answered } = lost;
         let program = self.program.borrow().clone();
         let input = &program.inputs[self.input];
         tracing::warn!(
@@ -222,7 +238,9 @@ impl Worker {
             "message given up"
         );
         if input.is_request() {
-            answer_with_error(&program, self.input, message, error, reason).await;
+            if answered != Answered::InFull {
+                answer_with_error(&program, self.input, message, error, reason).await;
+            }
             let kind = SettlementKind::Answered;
             return self.settle(Settlement { receipt, outputs: Vec::new(), left_count: 0, dropped_count: 0, kind }).await;
         }

@@ -9,7 +9,7 @@ use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Propert
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
 use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
 use crate::fit::names;
-use crate::guest::{Answer, Call, Guest, Phase, TRACE_PROPERTIES};
+use crate::guest::{Answer, Begun, Call, Guest, Phase, TRACE_PROPERTIES};
 use crate::program::Program;
 
 /// Properties of one message; more than anybody needs, and few enough to be looked through one by one.
@@ -154,7 +154,7 @@ impl Guest {
                 Ok(Some(part)) => {
                     size_bytes += part.body.len();
                     if size_bytes > limit_bytes {
-                        self.call.begun[number as usize] = None;
+                        self.call.begun[number as usize] = Begun::Failed;
                         return invalid(format!("the answer has more than {limit_bytes} bytes: take its parts one by one"));
                     }
                     parts.push(part);
@@ -174,8 +174,8 @@ impl Guest {
             let shown = weir_pubsub::shown(to);
             return invalid(format!("there is no request `{shown}`: the requests are {known}"));
         };
-        if self.call.begun.iter().flatten().count() >= MAX_BEGUN_COUNT || self.call.begun.len() >= program.limits.sends_count as usize {
-            return invalid(format!("too many requests in one call: at most {MAX_BEGUN_COUNT} at a time"));
+        if self.call.begun.iter().filter(|begun| matches!(begun, Begun::Open(_))).count() >= MAX_BEGUN_COUNT {
+            return invalid(format!("{MAX_BEGUN_COUNT} requests are under way, which is the most: take the answer of one first"));
         }
         self.call.count_send(&program, message.body.len() as u64)?;
         let message = self.outgoing_request(message);
@@ -183,7 +183,7 @@ impl Guest {
         let left = self.call.deadline.saturating_duration_since(Instant::now());
         let connected = program.requester(request).await.map_err(|error| unavailable(&error))?;
         let replies = connected.begin(message, asked.min(left)).await.map_err(|error| unavailable(&error))?;
-        self.call.begun.push(Some(replies));
+        self.call.begun.push(Begun::Open(replies));
         Ok((self.call.begun.len() - 1) as u32)
     }
 
@@ -207,25 +207,22 @@ impl Guest {
         let Some(slot) = self.call.begun.get_mut(number as usize) else {
             return invalid(format!("there is no request {number}: numbers are valid until `handle` returns"));
         };
-        let Some(replies) = slot else { return Ok(None) };
-        let next = replies.next().await;
-        match next {
-            Ok(Some(message)) => match error_of(&message) {
-                Some(error) => {
-                    *slot = None;
-                    Err(error)
-                }
-                None => Ok(Some(shown(message))),
-            },
-            Ok(None) => {
-                *slot = None;
-                Ok(None)
-            }
-            Err(error) => {
-                *slot = None;
-                Err(unavailable(&error))
-            }
+        let replies = match slot {
+            Begun::Open(replies) => replies,
+            Begun::Complete => return Ok(None),
+            Begun::Failed => return invalid(format!("request {number} has ended with an error, which was told already")),
+        };
+        let next = match replies.next().await {
+            Ok(Some(message)) => error_of(&message).map_or_else(|| Ok(Some(shown(message))), Err),
+            Ok(None) => Ok(None),
+            Err(error) => Err(unavailable(&error)),
+        };
+        match &next {
+            Ok(Some(_)) => {}
+            Ok(None) => *slot = Begun::Complete,
+            Err(_) => *slot = Begun::Failed,
         }
+        next
     }
 }
 
