@@ -1,5 +1,6 @@
 //! Builds the components that the tests run: the examples of `tests/guests` and every plugin, for wasm32-wasip2, as `NAME.wasm` in the
-//! folder whose path is in `WEIR_GUESTS`.
+//! folder whose path is in `WEIR_GUESTS`; and the list of the examples' names as constants, `guests.rs`, so that one without a test does not
+//! compile.
 //!
 //! A cargo inside of cargo, since a workspace is built for one target at a time. It has a target folder of its own beside the outer one's
 //! profiles: in the same one it would wait for the outer cargo's lock for ever.
@@ -29,13 +30,23 @@ fn main() {
     let built = target_folder.join(TARGET).join(PROFILE);
     let mut components: BTreeMap<String, PathBuf> =
         plugins.iter().map(|(name, package)| (name.clone(), built.join(format!("{}.wasm", package.replace('-', "_"))))).collect();
-    for name in stems(&workspace.join("tests/guests/examples"), "rs") {
+    let mut guests = stems(&workspace.join("tests/guests/examples"), "rs");
+    guests.sort();
+    list(&guests);
+    for name in guests {
         let path = built.join("examples").join(format!("{name}.wasm"));
         components.insert(name, path);
     }
     let folder = target_folder.join("components");
     collect(&components, &folder);
     println!("cargo:rustc-env=WEIR_GUESTS={}", folder.display());
+}
+
+/// Writes a constant for each guest. The tests include them where a constant without a use is an error.
+fn list(guests: &[String]) {
+    let constant = |name: &String| format!("pub(crate) const {}: &str = \"{name}\";\n", name.to_uppercase());
+    let path = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("guests.rs");
+    fs::write(path, guests.iter().map(constant).collect::<String>()).expect("the target folder is writable");
 }
 
 /// The package of every plugin, by the plugin's name, which is that of its folder.

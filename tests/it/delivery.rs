@@ -10,12 +10,13 @@ use weir_config::records::{Entry, ProcessorState, entry_type};
 use weir_pubsub::{Backend, Message, MessageId, Requester};
 use weir_tests::wait::{DEADLINE, eventually};
 
+use crate::guests;
 use crate::stage::{Stage, entry, names};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_in_goes_out_once_in_order_with_its_origin() {
     let stage = Stage::new().await;
-    stage.run("echo", &[], |_| {}).await;
+    stage.run(guests::ECHO, &[], |_| {}).await;
     for n in 0..300_u32 {
         let mut message = Message::new(n.to_string()).with("colour", "red").with("traceparent", "00-1-2-3");
         message.id = Some(MessageId(u128::from(n) + 1));
@@ -41,7 +42,7 @@ async fn what_comes_in_goes_out_once_in_order_with_its_origin() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_sends_only_what_the_last_attempt_sent() {
     let stage = Stage::new().await;
-    stage.run("retry", &[("until", "3"), ("delay", "1")], |_| {}).await;
+    stage.run(guests::RETRY, &[("until", "3"), ("delay", "1")], |_| {}).await;
     stage.send_text("one").await;
     let message = stage.outputs().await.next().await;
     assert!(message.from.unwrap().ends_with(" 3"), "of the third attempt");
@@ -54,7 +55,7 @@ async fn a_retry_sends_only_what_the_last_attempt_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fails_in_every_attempt_becomes_a_dead_letter() {
     let stage = Stage::new().await;
-    stage.run("retry", &[("until", "100"), ("delay", "1")], |_| {}).await;
+    stage.run(guests::RETRY, &[("until", "100"), ("delay", "1")], |_| {}).await;
     let mut message = Message::new("one").with("colour", "red");
     message.id = Some(MessageId(7));
     stage.send("flow:tg:in", message).await;
@@ -70,7 +71,7 @@ async fn what_fails_in_every_attempt_becomes_a_dead_letter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reject_is_given_up_at_once_and_holds_up_nothing() {
     let stage = Stage::new().await;
-    stage.run("reject", &[], |_| {}).await;
+    stage.run(guests::REJECT, &[], |_| {}).await;
     stage.send_text(r#"{"reject": "no text"}"#).await;
     stage.send_text(r#"{"n": 2}"#).await;
     stage.send_text("not JSON").await;
@@ -87,7 +88,7 @@ async fn a_reject_is_given_up_at_once_and_holds_up_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trap_is_tried_again_in_a_new_instance_and_tells_its_stderr() {
     let stage = Stage::new().await;
-    stage.run("trap", &[], |record| record.retry.attempts_count = 2).await;
+    stage.run(guests::TRAP, &[], |record| record.retry.attempts_count = 2).await;
     stage.send_text(r#"{"trap": true}"#).await;
     stage.send_text("{}").await;
     assert_eq!(stage.outputs().await.next_text().await, "{}");
@@ -102,7 +103,7 @@ async fn a_trap_is_tried_again_in_a_new_instance_and_tells_its_stderr() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exit_is_a_trap() {
     let stage = Stage::new().await;
-    stage.run("exit", &[], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::EXIT, &[], |record| record.retry.attempts_count = 1).await;
     stage.send_text(r#"{"exit": 3}"#).await;
     stage.send_text("{}").await;
     assert_eq!(stage.outputs().await.next_text().await, "{}");
@@ -114,7 +115,7 @@ async fn an_exit_is_a_trap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_is_neither_an_attempt_nor_an_error() {
     let stage = Stage::new().await;
-    stage.run("busy", &[("times", "3"), ("delay", "1")], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::BUSY, &[("times", "3"), ("delay", "1")], |record| record.retry.attempts_count = 1).await;
     stage.send_text("one").await;
     assert_eq!(stage.outputs().await.next_text().await, "one");
     let status = stage.until("busy", |status| status.handled_count == 1).await;
@@ -125,7 +126,7 @@ async fn busy_is_neither_an_attempt_nor_an_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_waits_for_its_queue() {
     let stage = Stage::new().await;
-    let component = stage.deploy("echo", |_| {}).await;
+    let component = stage.deploy(guests::ECHO, |_| {}).await;
     stage.put(&entry_type("echo"), "v", &entry(&component, &[("input", "flow:tg:in"), ("output", "flow:tg:out")], &[])).await;
     let status = stage.until_state("echo", ProcessorState::Failing).await;
     assert!(status.last_error.unwrap().contains("does not exist"));
@@ -140,7 +141,7 @@ async fn a_consumer_waits_for_its_queue() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_output_that_somebody_consumes_waits_for_its_queue_and_any_other_is_dropped() {
     let stage = Stage::new().await;
-    let component = stage.deploy("echo", |_| {}).await;
+    let component = stage.deploy(guests::ECHO, |_| {}).await;
     stage.create("flow:tg:in", "echo--v--input").await;
     let mut wanted = entry(&component, &[("input", "flow:tg:in"), ("output", "flow:tg:out")], &[]);
     stage.put(&entry_type("echo"), "v", &wanted).await;
@@ -163,10 +164,10 @@ async fn an_output_that_somebody_consumes_waits_for_its_queue_and_any_other_is_d
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_variant_that_cannot_run_says_why_and_blocks_no_other() {
     let stage = Stage::new().await;
-    let component = stage.deploy("retry", |_| {}).await;
+    let component = stage.deploy(guests::RETRY, |_| {}).await;
     let topics = [("input", "flow:tg:other"), ("output", "flow:tg:out")];
     stage.put(&entry_type("retry"), "v", &entry(&component, &topics, &[("until", "soon")])).await;
-    stage.run("echo", &[], |_| {}).await;
+    stage.run(guests::ECHO, &[], |_| {}).await;
     stage.send_text("one").await;
     assert_eq!(stage.outputs().await.next_text().await, "one");
     let status = stage.until_state("retry", ProcessorState::Broken).await;
@@ -182,13 +183,13 @@ async fn a_variant_that_cannot_run_says_why_and_blocks_no_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_of_a_deployment_that_is_missing_runs_once_it_is_there() {
     let stage = Stage::new().await;
-    let bytes = weir_tests::guest("echo");
+    let bytes = weir_tests::guest(guests::ECHO);
     let digest = weir_runtime::digest_of(&bytes);
     let component = weir_config::records::ComponentRef { name: "echo".to_owned(), version: "1.0.0".to_owned(), digest };
     stage.put(&entry_type("echo"), "v", &entry(&component, &[("input", "flow:tg:in"), ("output", "flow:tg:out")], &[])).await;
     let status = stage.until_state("echo", ProcessorState::Broken).await;
     assert!(status.last_error.unwrap().contains("weir deploy echo@1.0.0 FILE.wasm"));
-    stage.run("echo", &[], |_| {}).await;
+    stage.run(guests::ECHO, &[], |_| {}).await;
     stage.until_state("echo", ProcessorState::Running).await;
     stage.end().await;
 }
@@ -196,7 +197,7 @@ async fn an_entry_of_a_deployment_that_is_missing_runs_once_it_is_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_that_vanishes_stops_and_one_that_comes_back_goes_on() {
     let stage = Stage::new().await;
-    stage.run("echo", &[], |_| {}).await;
+    stage.run(guests::ECHO, &[], |_| {}).await;
     stage.until_state("echo", ProcessorState::Running).await;
     let text = stage.config.get_one(&entry_type("echo"), "v").await.unwrap().unwrap();
     stage.config.apply(Batch::new().delete(entry_type("echo"), "v")).await.unwrap();
@@ -215,7 +216,7 @@ async fn an_entry_that_vanishes_stops_and_one_that_comes_back_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parameters_that_change_are_taken_over_without_losing_a_message() {
     let stage = Stage::new().await;
-    stage.run("retry", &[("until", "1")], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::RETRY, &[("until", "1")], |record| record.retry.attempts_count = 1).await;
     stage.send_text("before").await;
     let outputs = stage.outputs().await;
     assert_eq!(outputs.next_text().await, "before");
@@ -235,7 +236,7 @@ async fn parameters_that_change_are_taken_over_without_losing_a_message() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_starts_again_goes_on_where_the_last_one_stopped() {
     let mut stage = Stage::new().await;
-    stage.run("echo", &[], |record| record.concurrency = Some(4)).await;
+    stage.run(guests::ECHO, &[], |record| record.concurrency = Some(4)).await;
     for n in 0..200 {
         stage.send_text(&n.to_string()).await;
     }
@@ -251,7 +252,7 @@ async fn a_host_that_starts_again_goes_on_where_the_last_one_stopped() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_stops_within_its_grace_and_says_who_held_it_up() {
     let mut stage = Stage::new().await;
-    stage.run("spin", &[], |_| {}).await;
+    stage.run(guests::SPIN, &[], |_| {}).await;
     stage.send_text(r#"{"spin": true}"#).await;
     stage.until("spin", |status| status.in_hand_count == 1).await;
     let stopped = stage.stop_host_within(Duration::from_millis(200)).await;
@@ -263,7 +264,7 @@ async fn a_host_stops_within_its_grace_and_says_who_held_it_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_in_backoff_goes_back_to_its_queue_when_the_host_stops() {
     let mut stage = Stage::new().await;
-    stage.run("retry", &[("until", "2"), ("delay", "60000")], |_| {}).await;
+    stage.run(guests::RETRY, &[("until", "2"), ("delay", "60000")], |_| {}).await;
     stage.send_text("one").await;
     stage.until("retry", |status| status.failed_count == 1).await;
     assert_eq!(stage.stop_host().await.held_up, Vec::<String>::new());
@@ -275,7 +276,7 @@ async fn a_message_in_backoff_goes_back_to_its_queue_when_the_host_stops() {
 async fn without_a_queue_for_dead_letters_the_host_makes_one() {
     let stage = Stage::new().await;
     stage.backend.delete_queue(&crate::stage::queue("flow:tg:weir-dead-letters", "weir")).await.unwrap();
-    stage.run("reject", &[], |_| {}).await;
+    stage.run(guests::REJECT, &[], |_| {}).await;
     stage.send_text(r#"{"reject": "x"}"#).await;
     stage.until("reject", |status| status.dead_count == 1).await;
     assert_eq!(stage.dead_letter().await.0.reason, "x");
@@ -285,7 +286,7 @@ async fn without_a_queue_for_dead_letters_the_host_makes_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sends_that_cannot_be_are_refused_with_a_reason() {
     let stage = Stage::new().await;
-    stage.run("bad_output", &[], |_| {}).await;
+    stage.run(guests::BAD_OUTPUT, &[], |_| {}).await;
     stage.send_text("{}").await;
     let report: serde_json::Value = serde_json::from_slice(&stage.outputs().await.next().await.body).unwrap();
     let check = |what: &str, word: &str| {
@@ -305,7 +306,7 @@ async fn sends_that_cannot_be_are_refused_with_a_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_knows_where_it_runs() {
     let stage = Stage::new().await;
-    let component = stage.deploy("inspect_context", |_| {}).await;
+    let component = stage.deploy(guests::INSPECT_CONTEXT, |_| {}).await;
     stage.create("flow:tg:in", "inspect-context--v--input").await;
     stage.create("flow:tg:out", "test").await;
     let topics = [("input", "flow:tg:in"), ("output", "flow:tg:out"), ("open", "flow:tg:open")];
@@ -330,7 +331,7 @@ async fn configuration_is_there_and_follows_its_changes() {
     let mut stage = Stage::without_host().await;
     stage.config.apply(Batch::new().put("settings", "a", "1").put("unrelated", "b", "2")).await.unwrap();
     stage.start_host(names(&["config-get"])).await;
-    stage.run("config_get", &[], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::CONFIG_GET, &[], |record| record.retry.attempts_count = 1).await;
     stage.send_text(r#"{"key": "a"}"#).await;
     let outputs = stage.outputs().await;
     let first: serde_json::Value = serde_json::from_str(&outputs.next_text().await).unwrap();
@@ -351,7 +352,7 @@ async fn configuration_is_there_and_follows_its_changes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_setup_keeps_the_variant_from_taking_messages() {
     let stage = Stage::new().await;
-    stage.run("setup_refused", &[("refuse", "no key")], |record| record.limits.time_ms = 300).await;
+    stage.run(guests::SETUP_REFUSED, &[("refuse", "no key")], |record| record.limits.time_ms = 300).await;
     stage.send_text("one").await;
     let status = stage.until_state("setup-refused", ProcessorState::Failing).await;
     assert!(status.last_error.unwrap().contains("no key"));
@@ -372,7 +373,7 @@ async fn a_refused_setup_keeps_the_variant_from_taking_messages() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_answered_in_parts_and_a_failed_one_with_an_error() {
     let stage = Stage::new().await;
-    let component = stage.deploy("parts", |record| record.retry.attempts_count = 1).await;
+    let component = stage.deploy(guests::PARTS, |record| record.retry.attempts_count = 1).await;
     stage.create("request:tg:ask", "parts--v--request").await;
     let topics = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
     stage.put(&entry_type("parts"), "v", &entry(&component, &topics, &[])).await;

@@ -8,12 +8,13 @@ use weir_tests::guest_path;
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
+use crate::guests;
 use crate::stage::{Stage, entry};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_input_reaches_its_own_handler() {
     let stage = Stage::new().await;
-    let component = stage.deploy("two_inputs", |_| {}).await;
+    let component = stage.deploy(guests::TWO_INPUTS, |_| {}).await;
     for input in ["input", "control"] {
         stage.create(&format!("flow:tg:{input}"), &format!("two-inputs--v--{input}")).await;
     }
@@ -31,7 +32,7 @@ async fn each_input_reaches_its_own_handler() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_output_has_its_own_topic_and_an_optional_one_may_have_none() {
     let stage = Stage::new().await;
-    let component = stage.deploy("two_outputs", |_| {}).await;
+    let component = stage.deploy(guests::TWO_OUTPUTS, |_| {}).await;
     stage.create("flow:tg:in", "two-outputs--v--input").await;
     stage.create("flow:tg:left", "test").await;
     stage.create("flow:tg:right", "test").await;
@@ -53,7 +54,7 @@ async fn each_output_has_its_own_topic_and_an_optional_one_may_have_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_has_what_its_own_message_wrote_to_stderr() {
     let stage = Stage::new().await;
-    stage.run("stderr", &[], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::STDERR, &[], |record| record.retry.attempts_count = 1).await;
     let outputs = stage.outputs().await;
     stage.send_text(r#"{"stderr": "about another message"}"#).await;
     outputs.next().await;
@@ -70,7 +71,7 @@ async fn a_dead_letter_has_what_its_own_message_wrote_to_stderr() {
 async fn what_a_component_prints_is_in_the_log_and_not_in_its_messages() {
     let data = tempfile::tempdir().unwrap();
     let weir = Weir::up(data.path()).await;
-    weir.must(&["deploy", guest_path("stderr").to_str().unwrap()]).await;
+    weir.must(&["deploy", guest_path(guests::STDERR).to_str().unwrap()]).await;
     let blueprint = json!({
         "blueprint": {},
         "flow": {"stderr:{id}": {"topics": {"input": "flow:tg:in", "output": "flow:tg:out"}}},

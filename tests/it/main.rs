@@ -4,11 +4,13 @@
 mod cli;
 mod config;
 mod conformance;
+mod contract;
 mod crash;
 mod delivery;
 mod docs;
 mod flow;
 mod gateway;
+mod guests;
 mod handlers;
 mod sandbox;
 mod sdk;

@@ -4,12 +4,13 @@
 use weir_config::records::ProcessorState;
 use weir_pubsub::Message;
 
+use crate::guests;
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_outside_can_be_reached() {
     let stage = Stage::new().await;
-    stage.run("escape", &[], |_| {}).await;
+    stage.run(guests::ESCAPE, &[], |_| {}).await;
     stage.send_text("{}").await;
     let report: serde_json::Value = serde_json::from_slice(&stage.outputs().await.next().await.body).unwrap();
     for (what, outcome) in report.as_object().unwrap() {
@@ -22,12 +23,12 @@ async fn nothing_outside_can_be_reached() {
 async fn a_component_that_never_returns_is_ended_and_holds_up_no_other() {
     let stage = Stage::new().await;
     stage
-        .run("spin", &[], |record| {
+        .run(guests::SPIN, &[], |record| {
             record.limits.time_ms = 500;
             record.retry.attempts_count = 2;
         })
         .await;
-    let echo = stage.deploy("echo", |_| {}).await;
+    let echo = stage.deploy(guests::ECHO, |_| {}).await;
     stage.create("flow:tg:in2", "echo--v--input").await;
     let entry = crate::stage::entry(&echo, &[("input", "flow:tg:in2"), ("output", "flow:tg:out")], &[]);
     stage.put("processor:echo", "v", &entry).await;
@@ -51,7 +52,7 @@ async fn a_component_that_never_returns_is_ended_and_holds_up_no_other() {
 async fn memory_is_limited_and_the_reason_told() {
     let stage = Stage::new().await;
     stage
-        .run("grow_memory", &[], |record| {
+        .run(guests::GROW_MEMORY, &[], |record| {
             record.limits.memory_bytes = 16 << 20;
             record.retry.attempts_count = 1;
         })
@@ -70,7 +71,7 @@ async fn memory_is_limited_and_the_reason_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_needs_more_memory_than_it_may_have_does_not_start() {
     let stage = Stage::new().await;
-    stage.run("echo", &[], |record| record.limits.memory_bytes = 64 << 10).await;
+    stage.run(guests::ECHO, &[], |record| record.limits.memory_bytes = 64 << 10).await;
     let status = stage.until_state("echo", ProcessorState::Broken).await;
     assert!(status.last_error.unwrap().contains("limits.memory-bytes"));
     stage.end().await;
@@ -80,7 +81,7 @@ async fn a_component_that_needs_more_memory_than_it_may_have_does_not_start() {
 async fn sends_are_limited_in_number_and_size() {
     let stage = Stage::new().await;
     stage
-        .run("big_output", &[], |record| {
+        .run(guests::BIG_OUTPUT, &[], |record| {
             record.limits.sends_count = 10;
             record.limits.sends_bytes = 6 << 20;
             record.retry.attempts_count = 1;

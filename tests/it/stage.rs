@@ -190,6 +190,11 @@ impl Reader {
         delivery.message
     }
 
+    /// The next message of a topic of which the consumer settles nothing.
+    pub(crate) async fn unsettled(&self) -> Message {
+        within("a message", self.consumer.receive()).await.unwrap().message
+    }
+
     pub(crate) async fn next_text(&self) -> String {
         String::from_utf8(self.next().await.body.to_vec()).unwrap()
     }

@@ -154,14 +154,6 @@ fn lib_files_hold_docs_modules_and_re_exports_only() {
 }
 
 #[test]
-fn every_guest_is_run_by_a_test() {
-    let files = files();
-    let tests: String = files.iter().filter(|(path, _)| path.starts_with("tests/it/")).map(|(_, text)| text.as_str()).collect();
-    let guests = files.keys().filter_map(|path| path.strip_prefix("tests/guests/examples/")?.strip_suffix(".rs"));
-    none(guests.filter(|name| !tests.contains(&format!("\"{name}\""))).map(str::to_owned).collect(), "a guest without a test in tests/it");
-}
-
-#[test]
 fn every_promise_of_a_broker_is_listed() {
     let files = files();
     let list = &files["tests/src/conformance/mod.rs"];

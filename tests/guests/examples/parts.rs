@@ -21,6 +21,8 @@ struct Question {
 enum Verdict {
     Retry,
     Reject,
+    Busy,
+    Trap,
 }
 
 fn one() -> u32 {
@@ -41,6 +43,8 @@ fn handle(Json(question): Json<Question>) -> Result {
     match question.fail {
         Some(Verdict::Retry) => Err(Failure::retry("told to fail")),
         Some(Verdict::Reject) => Err(Failure::reject("told to fail")),
+        Some(Verdict::Busy) => Err(Failure::busy("told to fail")),
+        Some(Verdict::Trap) => panic!("told to trap"),
         None => Ok(()),
     }
 }

@@ -1,0 +1,11 @@
+//! Answers a request in two parts: `"asking"` at once, and what `service` answers to the same body.
+
+use weir::{Json, Message, Result};
+
+weir::processor!(handle, descriptor = "examples/relay.json");
+
+fn handle(question: Message) -> Result {
+    weir::reply_part(Json("asking"))?;
+    let answer: Message = weir::request("service", Message { properties: Vec::new(), ..question })?;
+    weir::reply(Message { properties: Vec::new(), ..answer })
+}

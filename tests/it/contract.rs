@@ -1,0 +1,8 @@
+//! What `wit/processor.wit` promises to authors, seen from outside: a module per interface or rule, a guest per behaviour.
+
+mod config;
+mod log;
+mod patience;
+mod replies;
+mod requests;
+mod service;

@@ -1,0 +1,111 @@
+//! Time: waiting, being busy, keeping the order meanwhile, and what is left of a call.
+
+use serde_json::{Value, json};
+use weir_config::records::entry_type;
+use weir_pubsub::Message;
+use weir_tests::wait::within;
+
+use crate::guests;
+use crate::stage::{Stage, entry};
+
+/// Runs the guest that waits, with both of its inputs.
+async fn run_waiting(stage: &Stage, time_ms: u64) {
+    let component = stage.deploy(guests::SLEEP, |record| {
+        record.limits.time_ms = time_ms;
+        record.retry.attempts_count = 1;
+    });
+    let component = component.await;
+    for input in ["input", "quick"] {
+        stage.create(&format!("flow:tg:{input}"), &format!("sleep--v--{input}")).await;
+    }
+    stage.create("flow:tg:out", "test").await;
+    let topics = [("input", "flow:tg:input"), ("quick", "flow:tg:quick"), ("output", "flow:tg:out")];
+    stage.put(&entry_type("sleep"), "v", &entry(&component, &topics, &[])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sleeps_holds_up_no_other_input_and_is_ended_in_time() {
+    let stage = Stage::new().await;
+    run_waiting(&stage, 1_000).await;
+    let outputs = stage.outputs().await;
+    stage.send("flow:tg:input", Message::new(r#"{"sleep_ms": 600000}"#)).await;
+    stage.until("sleep", |status| status.in_hand_count == 1).await;
+    for _ in 0..20 {
+        stage.send("flow:tg:quick", Message::new(r#"{"sleep_ms": 1}"#)).await;
+        let seen: Value = serde_json::from_str(&outputs.next_text().await).unwrap();
+        let (before, after) = (seen["before"].as_u64().unwrap(), seen["after"].as_u64().unwrap());
+        assert!(before <= 1_000 && after < before, "{seen}");
+    }
+    let (letter, _) = stage.dead_letter().await;
+    assert!(letter.error == "timeout" && letter.reason.contains("1000 ms"), "{letter:?}");
+    stage.send("flow:tg:input", Message::new("{}")).await;
+    outputs.next().await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_time_is_left_when_the_host_wants_to_stop() {
+    let mut stage = Stage::new().await;
+    run_waiting(&stage, 60_000).await;
+    stage.send("flow:tg:input", Message::new(r#"{"until_stopped": true}"#)).await;
+    stage.until("sleep", |status| status.in_hand_count == 1).await;
+    assert_eq!(stage.stop_host().await.held_up, Vec::<String>::new());
+    let seen: Value = serde_json::from_str(&stage.outputs().await.next_text().await).unwrap();
+    assert_eq!(seen["after"], 0);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_for_too_long_is_given_back_and_never_dead_lettered_as_busy() {
+    let stage = Stage::new().await;
+    let policy = |record: &mut weir_config::records::ComponentRecord| (record.retry.attempts_count, record.retry.busy_ms) = (1, 0);
+    stage.run(guests::BUSY, &[("times", "1000"), ("delay", "1")], policy).await;
+    stage.send_text("one").await;
+    // Given back again and again, it looks in the end like a message that ends its hosts.
+    let (letter, _) = stage.dead_letter().await;
+    assert_eq!((letter.error.as_str(), letter.attempts_count), ("deliveries", 0));
+    assert_eq!(letter.reason, "delivered 12 times without being settled");
+    let status = stage.until("busy", |status| status.dead_count == 1).await;
+    assert_eq!((status.failed_count, status.handled_count), (0, 0));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_worker_keeps_the_order_over_retries_and_busy() {
+    let stage = Stage::new().await;
+    stage.run(guests::RETRY, &[("until", "2"), ("delay", "1")], |_| {}).await;
+    let busy = stage.deploy(guests::BUSY, |_| {}).await;
+    stage.create("flow:tg:out", "busy--v--input").await;
+    stage.create("flow:tg:end", "test").await;
+    let topics = [("input", "flow:tg:out"), ("output", "flow:tg:end")];
+    stage.put(&entry_type("busy"), "v", &entry(&busy, &topics, &[("times", "1"), ("delay", "0")])).await;
+    let wanted: Vec<String> = (0..12).map(|n| n.to_string()).collect();
+    for body in &wanted {
+        stage.send_text(body).await;
+    }
+    assert_eq!(stage.reader("flow:tg:end", "test").await.texts(12).await, wanted);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_request_is_cut_to_what_the_call_has_left() {
+    let stage = Stage::new().await;
+    let component = stage.deploy(guests::REQUEST, |record| {
+        record.limits.time_ms = 500;
+        record.retry.attempts_count = 1;
+    });
+    super::service::run_asking(&stage, &component.await).await;
+    let service = super::service::Service::open(&stage).await;
+    stage.send("flow:tg:in", Message::new("{}").with("timeout-ms", "600000")).await;
+    service.asked().await;
+    // Whichever of the two ends comes first, the message does not wait for ten minutes.
+    let end = within("the end of the call", async {
+        tokio::select! {
+            (letter, _) = stage.dead_letter() => json!(letter.error),
+            message = async { stage.outputs().await.next_text().await } => serde_json::from_str::<Value>(&message).unwrap()["error"].clone(),
+        }
+    });
+    let end = end.await;
+    assert!(end == "timeout" || end == "Some(ErrorKind::Timeout)", "{end}");
+    stage.end().await;
+}

@@ -1,0 +1,92 @@
+//! The test as the other side of a request: as who is asked, and as who asks.
+
+use std::time::Duration;
+
+use weir_config::records::{ComponentRef, entry_type};
+use weir_pubsub::{Backend, CORRELATION_ID, Message, Producer, Replies, Requester, WEIR_ERROR, WEIR_PART};
+
+use crate::stage::{Reader, Stage, entry};
+
+/// The topics of the service that components ask.
+pub(super) const SERVICE: [(&str, &str); 2] = [("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
+/// The topics of a component that is asked.
+pub(super) const ASKED: [(&str, &str); 2] = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
+
+/// Who is asked as `service`: takes the requests one by one and answers when it likes.
+pub(super) struct Service {
+    requests: Reader,
+    answers: Box<dyn Producer>,
+}
+
+impl Service {
+    pub(super) async fn open(stage: &Stage) -> Self {
+        stage.create("request:tg:service", "test").await;
+        let requests = stage.reader("request:tg:service", "test").await;
+        let answers = stage.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
+        Service { requests, answers }
+    }
+
+    /// The next request: its body, and what ties an answer to it.
+    pub(super) async fn asked(&self) -> (String, String) {
+        let request = self.requests.next().await;
+        let id = request.properties.get(CORRELATION_ID).unwrap().to_owned();
+        (String::from_utf8(request.body.to_vec()).unwrap(), id)
+    }
+
+    pub(super) async fn answer(&self, id: &str, body: impl Into<Vec<u8>>) {
+        self.publish(Message::new(body.into()), id).await;
+    }
+
+    pub(super) async fn answer_part(&self, id: &str, body: impl Into<Vec<u8>>) {
+        self.publish(Message::new(body.into()).with(WEIR_PART, "more"), id).await;
+    }
+
+    pub(super) async fn answer_error(&self, id: &str, message: &str) {
+        let body = serde_json::json!({"error": {"type": "sick", "message": message}}).to_string();
+        self.publish(Message::new(body).with(WEIR_ERROR, "sick"), id).await;
+    }
+
+    async fn publish(&self, message: Message, id: &str) {
+        self.answers.publish(message.with(CORRELATION_ID, id)).await.unwrap();
+    }
+}
+
+/// Runs a component that asks `service`, from `flow:tg:in` to `flow:tg:out`, variant `v`.
+pub(super) async fn run_asking(stage: &Stage, component: &ComponentRef) {
+    stage.create("flow:tg:in", &format!("{}--v--input", component.name)).await;
+    stage.create("flow:tg:out", "test").await;
+    let topics = [("input", "flow:tg:in"), ("output", "flow:tg:out"), SERVICE[0], SERVICE[1]];
+    stage.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
+}
+
+/// Runs a component that is asked, variant `v`; `more` are its further topics.
+pub(super) async fn run_asked(stage: &Stage, component: &ComponentRef, more: &[(&str, &str)]) {
+    stage.create("request:tg:ask", &format!("{}--v--request", component.name)).await;
+    let topics: Vec<_> = ASKED.iter().chain(more).copied().collect();
+    stage.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
+}
+
+/// Who asks a component.
+pub(super) async fn requester(stage: &Stage) -> Requester {
+    let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
+    Requester::connect(&*stage.backend, &request, &response, &"asker".parse().unwrap()).await.unwrap()
+}
+
+pub(super) async fn begin(requester: &Requester, body: &str, time: Duration) -> Replies {
+    requester.begin(Message::new(body.to_owned()), time).await.unwrap()
+}
+
+/// The next part: its text, and the error that it is, if it is one.
+pub(super) async fn part(replies: &mut Replies) -> Option<(String, Option<String>)> {
+    let part = replies.next().await.unwrap()?;
+    Some((String::from_utf8(part.body.to_vec()).unwrap(), part.properties.get(WEIR_ERROR).map(str::to_owned)))
+}
+
+/// All parts that are left.
+pub(super) async fn parts(mut replies: Replies) -> Vec<(String, Option<String>)> {
+    let mut all = Vec::new();
+    while let Some(part) = part(&mut replies).await {
+        all.push(part);
+    }
+    all
+}
