@@ -27,5 +27,5 @@ pub use message::{
 };
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
-pub use telling::{chain, shown};
+pub use telling::{chain, names, shown};
 pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};

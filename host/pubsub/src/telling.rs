@@ -10,6 +10,12 @@ pub fn shown(text: &str) -> String {
     text.chars().take(SHOWN_COUNT).flat_map(char::escape_default).collect()
 }
 
+/// A list of names, for people.
+pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let text = names.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
 /// An error with all its causes, as one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

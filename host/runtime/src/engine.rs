@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 use weir_config::records::Digest;
@@ -16,6 +15,7 @@ use weir_config::records::Digest;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::imports;
+use crate::slots::Slots;
 
 /// How long a component runs before it lets others go on: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
@@ -27,12 +27,9 @@ const MAX_MEMORY_BYTES: usize = 256 << 20;
 pub struct Engine {
     inner: wasmtime::Engine,
     linker: Arc<Linker<Guest>>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     cache: Arc<CodeCache>,
 }
-
-/// A place in the pool; given back when it is dropped.
-pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Engine {
     /// Makes an engine whose pool holds `instances_count` instances and which keeps compiled code in a folder of its own.
@@ -46,13 +43,12 @@ impl Engine {
         imports::add_to_linker(&mut linker).map_err(failed)?;
         let cache = CodeCache::open(code_cache, &inner)?;
         tick(&inner).map_err(|source| RuntimeError::Engine { instances_count, source: source.into() })?;
-        let slots = Arc::new(Semaphore::new(instances_count as usize));
-        Ok(Engine { inner, linker: Arc::new(linker), slots, cache: Arc::new(cache) })
+        Ok(Engine { inner, linker: Arc::new(linker), slots: Slots::new(instances_count), cache: Arc::new(cache) })
     }
 
-    /// Waits for a place in the pool.
-    pub(crate) async fn slot(&self) -> Slot {
-        self.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
+    /// The places in the pool.
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     /// The engine itself: for benches, which hold a bare call against the host's.
@@ -83,7 +79,7 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("free_slots", &self.slots.available_permits()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("free_slots_count", &self.slots.free_count()).finish_non_exhaustive()
     }
 }
 

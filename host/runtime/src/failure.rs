@@ -45,6 +45,11 @@ impl FaultKind {
         !matches!(self, FaultKind::Busy(_))
     }
 
+    /// Whether the component itself said how long to wait, or asked for patience.
+    pub(crate) fn asks_for_time(self) -> bool {
+        matches!(self, FaultKind::Retry(Some(_)) | FaultKind::Busy(_))
+    }
+
     /// Whether the instance is of no use any more.
     pub(crate) fn breaks_instance(self) -> bool {
         matches!(self, FaultKind::Trap | FaultKind::TimeOut)

@@ -14,13 +14,15 @@ use crate::bindings::Processor;
 use crate::bindings::setup::Configurable;
 use crate::bindings::weir::processor::delivery::{Failure, MessageParam, Verdict};
 use crate::config_state::ConfigState;
-use crate::engine::Slot;
 use crate::error::RuntimeError;
 use crate::failure::FaultKind;
 use crate::guest::{Answer, Guest, Phase};
 use crate::imports::is_hosts_own;
 use crate::program::Program;
+use crate::slots::Slot;
 
+/// How long an instance may keep its place in the pool while others wait for one.
+const TURN: Duration = Duration::from_secs(1);
 /// The longest reason of a component that is kept; dead letters keep 8 KiB of it.
 const MAX_REASON_BYTES: usize = 64 << 10;
 
@@ -30,6 +32,7 @@ pub struct Instance {
     store: Store<Guest>,
     processor: Processor,
     setup: Option<Configurable>,
+    began: Instant,
     _slot: Slot,
 }
 
@@ -76,12 +79,27 @@ pub enum Answered {
 }
 
 impl Instance {
-    /// Makes an instance and sets it up: waits for a place in the pool first.
+    /// Makes an instance for the messages of an input, named by its place, and sets it up: waits for a place in the pool first.
     ///
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
-    pub(crate) async fn start(program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
-        let slot = program.loaded.engine.slot().await;
+    pub(crate) async fn start(program: &Arc<Program>, input: usize, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
+        let slot = program.loaded.engine.slots().take(program.purpose(input)).await;
+        Self::start_in(slot, program, config).await
+    }
+
+    /// The same, if there is a place in the pool.
+    ///
+    /// # Errors
+    /// As [`Instance::start`].
+    pub(crate) async fn start_if_room(program: &Arc<Program>, input: usize, config: Arc<ConfigState>) -> Result<Option<Self>, RuntimeError> {
+        match program.loaded.engine.slots().try_take(program.purpose(input)) {
+            Some(slot) => Self::start_in(slot, program, config).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn start_in(slot: Slot, program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
         let mut instance = Self::make(program, config, slot).await?;
         let all = program.config_types.clone();
         instance.configure(&all).await?;
@@ -93,7 +111,7 @@ impl Instance {
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
     pub async fn start_alone(program: &Arc<Program>) -> Result<Self, RuntimeError> {
-        Self::start(program, Arc::default()).await
+        Self::start(program, 0, Arc::default()).await
     }
 
     async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
@@ -115,7 +133,7 @@ impl Instance {
             Some(indices) => Some(indices.load(&mut store, &instance).map_err(unfit)?),
             None => None,
         };
-        Ok(Instance { program: program.clone(), store, processor, setup, _slot: slot })
+        Ok(Instance { program: program.clone(), store, processor, setup, began: Instant::now(), _slot: slot })
     }
 
     /// Takes over a new state of the configuration, and tells the component if a type that it declares has changed.
@@ -190,6 +208,11 @@ impl Instance {
     /// Whether it should be replaced before the next message.
     pub(crate) fn is_worn(&self) -> bool {
         self.store.data().memory.is_half_used()
+    }
+
+    /// Whether it had its place in the pool for long enough, while others wait for one.
+    pub(crate) fn has_had_its_turn(&self) -> bool {
+        self.program.loaded.engine.slots().is_short() && self.began.elapsed() > TURN
     }
 
     async fn take_handled(&mut self) -> Handled {

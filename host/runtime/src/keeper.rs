@@ -6,17 +6,18 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_config::records::ProcessorState;
+use weir_config::records::{ComponentRef, ProcessorState, Refusal};
 use weir_pubsub::{Backend, Backoff, Queue};
 
 use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
+use crate::generation::Generation;
 use crate::instance::Instance;
 use crate::processor::{Place, Processor};
 use crate::program::{Program, Surroundings};
 use crate::reconcile::{Step, Wanted, Work, step};
-use crate::status::{Key, VariantStatus};
+use crate::status::{Key, VariantStatus, cut, now_ms};
 use weir_pubsub::chain;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -85,7 +86,7 @@ impl Keeper {
                 let _ = self.gone.send(self.key.clone()).await;
             }
             Step::Keep => {}
-            Step::SetConsumed(consumed) => self.set_consumed(consumed),
+            Step::Note(work) => self.note(work),
             Step::Run(work) => return self.go_to(work).await,
             Step::Pause => {
                 self.end().await;
@@ -103,10 +104,12 @@ impl Keeper {
         false
     }
 
-    fn set_consumed(&mut self, consumed: &[String]) {
+    /// Takes over what changes nothing about the work itself.
+    fn note(&mut self, new: &Work) {
         if let Some(Running { work, processor }) = &mut self.running {
-            processor.program().set_consumed(consumed);
-            work.entry.consumed = consumed.to_vec();
+            processor.program().set_consumed(&new.entry.consumed);
+            *work = new.clone();
+            self.status.forget_passing_refusal();
         }
     }
 
@@ -116,36 +119,42 @@ impl Keeper {
         if self.running.is_none() {
             self.status.set_state(ProcessorState::Starting);
         }
-        let means = self.means.clone();
-        let mut newer = self.wanted.clone();
-        let prepared = tokio::select! {
-            prepared = prepare(&means, &self.key, work) => prepared,
-            // A newer wish counts; the loop comes back at once.
-            _ = newer.changed() => return false,
-            () = means.stop.cancelled() => return false,
-        };
-        match prepared {
-            Ok((program, first)) => {
-                self.take_over(work, program, first).await;
+        match self.prepare(work).await {
+            Some(Ok(generation)) => {
+                let missing = work.missing.as_ref().map(|(component, problem)| refusal(component, problem, true));
+                self.take_over(work, generation, missing).await;
                 false
             }
-            Err(error) => self.refused(work, &error).await,
+            Some(Err(error)) => self.refused(work, &error).await,
+            None => false,
         }
     }
 
-    async fn take_over(&mut self, work: &Work, program: Arc<Program>, first: Instance) {
+    /// Makes work ready, while what runs goes on. `None`: there is a newer wish, or the host stops, and the loop comes back at once.
+    async fn prepare(&self, work: &Work) -> Option<Result<Generation, RuntimeError>> {
+        let mut newer = self.wanted.clone();
+        let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
+        tokio::select! {
+            prepared = prepare(&self.means, &self.key, work, &warm_counts) => Some(prepared),
+            _ = newer.changed() => None,
+            () = self.means.stop.cancelled() => None,
+        }
+    }
+
+    async fn take_over(&mut self, work: &Work, generation: Generation, refused: Option<Refusal>) {
         self.status.set_work(work.entry.flow.as_deref(), Some(&work.component));
-        let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, &*program.deployment);
+        self.status.set_refused(refused);
+        let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, work.component.key());
         match &mut self.running {
-            Some(running) if running.processor.can_go_over_to(&program) => {
+            Some(running) if running.processor.can_go_over_to(&generation.program) => {
                 tracing::info!(processor, variant, component, "processor goes over to other work");
-                running.processor.go_over_to(program.clone());
+                running.processor.go_over_to(generation);
                 running.work = work.clone();
             }
             _ => {
                 tracing::info!(processor, variant, component, "processor starts");
                 self.end().await;
-                let processor = Processor::start(program, first, &self.place(), self.means.stop.child_token());
+                let processor = Processor::start(generation, &self.place(), self.means.stop.child_token());
                 self.running = Some(Running { work: work.clone(), processor });
             }
         }
@@ -163,22 +172,44 @@ impl Keeper {
         }
     }
 
+    /// What a component that cannot be run leaves: the old work, the entry's previous component, or nothing. `true`: it may pass.
     async fn refused(&mut self, work: &Work, error: &RuntimeError) -> bool {
-        let may_go_on = self.running.as_ref().is_some_and(|running| {
-            let (old, new) = (&running.work.entry, &work.entry);
-            (&old.topics, &old.parameters) == (&new.topics, &new.parameters)
-        });
-        let text = chain(error);
+        let (text, is_passing) = (chain(error), !error.is_permanent());
+        let (Key { processor, variant }, component) = (self.key.clone(), work.component.key());
+        let refusal = refusal(&work.component, &text, !is_passing);
+        let may_go_on = self.running.as_ref().is_some_and(|running| running.work.reads_as(work));
         if may_go_on {
-            tracing::warn!(processor = self.key.processor, variant = self.key.variant, error = text, "new work is not taken up");
-            self.status.note_error(&format!("{} is not taken up: {text}", work.component.key()));
-        } else {
-            self.end().await;
-            self.status.set_work(work.entry.flow.as_deref(), Some(&work.component));
-            let state = if error.is_permanent() { ProcessorState::Broken } else { ProcessorState::Failing };
-            self.fail(&text, state);
+            tracing::warn!(processor, variant, component, error = text, "component is not taken up: the old one goes on");
+            self.status.note_error(&format!("{component} is not taken up: {text}"));
+            self.status.set_refused(Some(refusal));
+            return is_passing;
         }
-        !error.is_permanent()
+        self.end().await;
+        let Some(previous) = work.previous() else {
+            self.cannot_run(work, refusal, &text);
+            return is_passing;
+        };
+        match self.prepare(&previous).await {
+            Some(Ok(generation)) => {
+                tracing::warn!(processor, variant, component, error = text, "component cannot run: the previous one does");
+                self.status.note_error(&format!("{component} cannot run: {text}; {} runs instead", previous.component.key()));
+                self.take_over(&previous, generation, Some(refusal)).await;
+                is_passing
+            }
+            Some(Err(second)) => {
+                let both = format!("{text}; nor does the previous one, {}: {}", previous.component.key(), chain(&second));
+                self.cannot_run(work, refusal, &both);
+                is_passing || !second.is_permanent()
+            }
+            None => false,
+        }
+    }
+
+    fn cannot_run(&self, work: &Work, refusal: Refusal, problem: &str) {
+        self.status.set_work(work.entry.flow.as_deref(), Some(&work.component));
+        let state = if refusal.permanent { ProcessorState::Broken } else { ProcessorState::Failing };
+        self.status.set_refused(Some(refusal));
+        self.fail(problem, state);
     }
 
     fn fail(&self, problem: &str, state: ProcessorState) {
@@ -197,14 +228,30 @@ impl Keeper {
     }
 }
 
-/// Fetches, compiles, fits and sets up.
-async fn prepare(means: &Means, key: &Key, work: &Work) -> Result<(Arc<Program>, Instance), RuntimeError> {
+fn refusal(component: &ComponentRef, problem: &str, permanent: bool) -> Refusal {
+    Refusal { component: component.clone(), problem: cut(problem), permanent, time_ms: now_ms() }
+}
+
+/// Fetches, compiles, fits and sets up: an instance at the least, and as many as workers have now, so that none of them has to wait.
+async fn prepare(means: &Means, key: &Key, work: &Work, warm_counts: &[usize]) -> Result<Generation, RuntimeError> {
     let loaded = means.loader.load(work.component.digest).await?;
     let names = (&*key.processor, &*key.variant);
     let surroundings = Surroundings { backend: means.backend.clone(), stop: means.stop.child_token() };
     let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
     let mut config = means.config.clone();
     let known = config.wait_for(|state| state.covers(&program.config_types)).await.expect("the host outlives its keepers").clone();
-    let first = Instance::start(&program, known).await?;
-    Ok((program, first))
+    let mut ready: Vec<Vec<Instance>> = program.inputs.iter().map(|_| Vec::new()).collect();
+    let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.inputs[input].concurrency as usize);
+    let first = (0..ready.len()).find(|input| wanted_by(*input) > 0).unwrap_or(0);
+    let instance = Instance::start(&program, first, known.clone()).await?;
+    if let Some(ready) = ready.get_mut(first) {
+        ready.push(instance);
+    }
+    for (input, ready) in ready.iter_mut().enumerate() {
+        while ready.len() < wanted_by(input) {
+            let Some(instance) = Instance::start_if_room(&program, input, known.clone()).await? else { break };
+            ready.push(instance);
+        }
+    }
+    Ok(Generation::new(program, ready))
 }

@@ -11,7 +11,7 @@ mod console;
 mod engine;
 mod error;
 mod failure;
-mod fit;
+mod generation;
 mod guest;
 mod host;
 mod imports;
@@ -22,6 +22,7 @@ mod processor;
 mod program;
 mod reconcile;
 mod settler;
+mod slots;
 mod status;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! One variant at work: for each input its consumer, workers and settler.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
 
 use crate::config_state::ConfigState;
-use crate::instance::Instance;
+use crate::generation::{Generation, Warm};
 use crate::program::{Input, Program};
-use crate::settler::Settler;
+use crate::settler::{Settlement, Settler};
 use crate::status::VariantStatus;
 use crate::worker::{Ended, Worker};
 use weir_pubsub::chain;
@@ -36,47 +37,53 @@ pub(crate) struct Place {
 
 /// A running variant. When it is dropped, all its work is dropped with it, and what it held goes back to the queues.
 pub(crate) struct Processor {
-    program: watch::Sender<Arc<Program>>,
+    generation: watch::Sender<Arc<Generation>>,
+    warm: Warm,
     stop: CancellationToken,
     intakes: JoinSet<()>,
 }
 
 impl Processor {
-    /// Starts to take messages. `first` is an instance that has been set up already.
-    pub(crate) fn start(program: Arc<Program>, first: Instance, place: &Place, stop: CancellationToken) -> Self {
-        let (sender, _) = watch::channel(program.clone());
+    /// Starts to take messages.
+    pub(crate) fn start(generation: Generation, place: &Place, stop: CancellationToken) -> Self {
+        let program = generation.program.clone();
+        let warm = Warm::new(program.inputs.len());
+        let (sender, _) = watch::channel(Arc::new(generation));
         let mut intakes = JoinSet::new();
-        let mut first = Some(first);
         for index in 0..program.inputs.len() {
             place.status.set_input(&program.inputs[index].name, Some(None));
-            let intake = Intake { index, program: sender.subscribe(), place: place.clone(), stop: stop.clone(), first: first.take() };
+            let generation = sender.subscribe();
+            let intake = Intake { index, generation, warm: warm.clone(), place: place.clone(), stop: stop.clone() };
             intakes.spawn(intake.run());
         }
-        Processor { program: sender, stop, intakes }
+        Processor { generation: sender, warm, stop, intakes }
     }
 
     pub(crate) fn program(&self) -> Arc<Program> {
-        self.program.borrow().clone()
+        self.generation.borrow().program.clone()
     }
 
-    /// Whether another program reads the same queues in the same way, so that its workers can go over to it between two messages.
+    /// How many workers of each input have an instance now.
+    pub(crate) fn warm_counts(&self) -> Vec<usize> {
+        self.warm.counts()
+    }
+
+    /// Whether another program reads the same queues, so that its workers can go over to it between two messages.
     pub(crate) fn can_go_over_to(&self, other: &Program) -> bool {
-        let same = |(a, b): (&Input, &Input)| {
-            a.name == b.name && a.queue == b.queue && a.concurrency == b.concurrency && a.reply.is_some() == b.reply.is_some()
-        };
-        let program = self.program.borrow();
-        program.inputs.len() == other.inputs.len() && program.window == other.window && program.inputs.iter().zip(&other.inputs).all(same)
+        let same = |(a, b): (&Input, &Input)| a.name == b.name && a.queue == b.queue;
+        let program = self.program();
+        program.inputs.len() == other.inputs.len() && program.inputs.iter().zip(&other.inputs).all(same)
     }
 
     /// Lets the workers go over to another program, each after the message that it has in hand.
-    pub(crate) fn go_over_to(&self, program: Arc<Program>) {
-        self.program.send_replace(program);
+    pub(crate) fn go_over_to(&self, generation: Generation) {
+        self.generation.send_replace(Arc::new(generation));
     }
 
     /// Ends: takes no further message, finishes those in hand, settles them, and lets go of the queues.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        self.program.borrow().surroundings.stop.cancel();
+        self.program().surroundings.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "intake broke off");
@@ -88,10 +95,10 @@ impl Processor {
 /// One input: its consumer, got back when it is lost.
 struct Intake {
     index: usize,
-    program: watch::Receiver<Arc<Program>>,
+    generation: watch::Receiver<Arc<Generation>>,
+    warm: Warm,
     place: Place,
     stop: CancellationToken,
-    first: Option<Instance>,
 }
 
 impl Intake {
@@ -99,7 +106,7 @@ impl Intake {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let Some(consumer) = self.consumer(&mut backoff).await else { return };
-            let name = self.program.borrow().inputs[self.index].name.clone();
+            let name = self.program().inputs[self.index].name.clone();
             self.place.status.set_input(&name, None);
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
@@ -109,7 +116,11 @@ impl Intake {
         }
     }
 
-    /// Gets a consumer, as often as it takes; `None`: the processor stops.
+    fn program(&self) -> Arc<Program> {
+        self.generation.borrow().program.clone()
+    }
+
+    /// Gets the consumer, as often as it takes: the queue may not be there yet.
     async fn consumer(&mut self, backoff: &mut Backoff) -> Option<Box<dyn Consumer>> {
         loop {
             let (queue, options) = self.queue();
@@ -128,14 +139,16 @@ impl Intake {
     }
 
     fn queue(&self) -> (Queue, ConsumerOptions) {
-        let program = self.program.borrow();
-        let input = &program.inputs[self.index];
-        let window = program.window.max(NonZeroU32::new(input.concurrency).unwrap_or(NonZeroU32::MIN));
-        (input.queue.clone(), ConsumerOptions { window, sharing: Sharing::Competing })
+        let program = self.program();
+        (program.inputs[self.index].queue.clone(), ConsumerOptions { window: self.window(&program), sharing: Sharing::Competing })
+    }
+
+    fn window(&self, program: &Program) -> NonZeroU32 {
+        program.window.max(NonZeroU32::new(program.inputs[self.index].concurrency).unwrap_or(NonZeroU32::MIN))
     }
 
     fn missing(&self, error: &PubsubError) {
-        let name = self.program.borrow().inputs[self.index].name.clone();
+        let name = self.program().inputs[self.index].name.clone();
         self.place.status.set_input(&name, Some(Some(format!("input `{name}`: {}", chain(error)))));
     }
 
@@ -153,46 +166,76 @@ impl Intake {
         let settler = Settler { backend, status, dead_letters: place.dead_letters.clone(), stop: stop.clone() };
         let mut settling = JoinSet::new();
         settling.spawn(settler.run(receiver));
-        let mut workers = JoinSet::new();
-        let concurrency = self.program.borrow().inputs[self.index].concurrency;
-        for _ in 0..concurrency {
-            let worker = Worker {
-                program: self.program.clone(),
-                config: self.place.config.clone(),
-                input: self.index,
-                consumer: consumer.clone(),
-                settler: sender.clone(),
-                status: self.place.status.clone(),
-                dead_letters: self.place.dead_letters.topic().clone(),
-                stop: stop.clone(),
-                instance: self.first.take(),
-                _alive: self.place.alive.clone(),
-            };
-            workers.spawn(worker.run());
-        }
-        drop(sender);
-        let lost = ended(workers, &stop).await;
+        let lost = self.employ(&consumer, sender, &stop).await;
         settling.join_next().await;
         lost
     }
-}
 
-/// Waits for all workers; when one lost the consumer, the others are stopped too.
-async fn ended(mut workers: JoinSet<Ended>, stop: &CancellationToken) -> Option<PubsubError> {
-    let mut lost = None;
-    while let Some(ended) = workers.join_next().await {
-        match ended {
-            Ok(Ended::Stopped) => {}
-            Ok(Ended::Lost(error)) => {
-                stop.cancel();
-                lost = Some(error);
+    /// Keeps as many workers at work as the program of the time asks for; those above leave by themselves. Ends when all have ended: when
+    /// one lost the consumer, the others are stopped too.
+    async fn employ(
+        &mut self,
+        consumer: &Arc<dyn Consumer>,
+        settler: mpsc::Sender<Settlement>,
+        stop: &CancellationToken,
+    ) -> Option<PubsubError> {
+        let mut workers = JoinSet::new();
+        let mut employed = BTreeSet::new();
+        let mut lost = None;
+        loop {
+            if !stop.is_cancelled() {
+                let program = self.generation.borrow_and_update().program.clone();
+                consumer.set_window(self.window(&program));
+                for number in 0..program.inputs[self.index].concurrency {
+                    if employed.insert(number) {
+                        workers.spawn(self.worker(number, consumer.clone(), settler.clone(), stop.clone()).run());
+                    }
+                }
             }
-            Err(error) => {
-                tracing::error!(%error, "worker broke off");
-                stop.cancel();
-                lost = Some(PubsubError::Unavailable { reason: "a worker broke off".to_owned() });
+            let ended = tokio::select! {
+                ended = workers.join_next() => ended,
+                Ok(()) = self.generation.changed(), if !stop.is_cancelled() => continue,
+            };
+            match ended {
+                None => return lost,
+                Some(Ok((number, ended))) => {
+                    employed.remove(&number);
+                    match ended {
+                        Ended::Stopped => stop.cancel(),
+                        Ended::Spare => {}
+                        Ended::Lost(error) => {
+                            stop.cancel();
+                            lost = Some(error);
+                        }
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "worker broke off");
+                    stop.cancel();
+                    lost = Some(PubsubError::Unavailable { reason: "a worker broke off".to_owned() });
+                }
             }
         }
     }
-    lost
+
+    fn worker(&self, number: u32, consumer: Arc<dyn Consumer>, settler: mpsc::Sender<Settlement>, stop: CancellationToken) -> Worker {
+        let generation = self.generation.clone();
+        let slots = generation.borrow().program.loaded.engine.slots().clone();
+        Worker {
+            number,
+            is_spare: false,
+            generation,
+            warm: self.warm.clone(),
+            slots,
+            config: self.place.config.clone(),
+            input: self.index,
+            consumer,
+            settler,
+            status: self.place.status.clone(),
+            dead_letters: self.place.dead_letters.topic().clone(),
+            stop,
+            held: None,
+            _alive: self.place.alive.clone(),
+        }
+    }
 }

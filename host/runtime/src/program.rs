@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentLimits, ComponentRecord, ComponentRef, Entry, RetryPolicy};
+use weir_config::records::{
+    ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
+};
 use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Routing, Subscription, Topic};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
 use crate::error::RuntimeError;
-use crate::fit::{Fit, FitInput, FitOutput, FitRequest, fit};
+use crate::slots::Purpose;
 
 /// How many messages a consumer holds unsettled unless its deployment says otherwise.
 const WINDOW: u32 = 256;
@@ -143,6 +145,11 @@ impl Program {
         for output in &self.outputs {
             output.is_consumed.store(consumed.iter().any(|name| **name == *output.name), Ordering::Relaxed);
         }
+    }
+
+    /// What an instance that handles messages of an input is for.
+    pub(crate) fn purpose(&self, input: usize) -> Purpose {
+        if self.inputs.get(input).is_some_and(Input::is_request) { Purpose::Request } else { Purpose::Flow }
     }
 
     /// The place of an output by its name.

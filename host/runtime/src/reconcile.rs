@@ -46,6 +46,10 @@ pub(crate) struct Work {
     pub(crate) entry: Entry,
     pub(crate) component: ComponentRef,
     pub(crate) record: ComponentRecord,
+    /// The component before it, to run if it cannot be run.
+    pub(crate) previous: Option<(ComponentRef, ComponentRecord)>,
+    /// What the entry names in place of `component`, which is its previous one, and why it cannot even be tried.
+    pub(crate) missing: Option<(ComponentRef, String)>,
 }
 
 /// What to do about a variant.
@@ -53,8 +57,8 @@ pub(crate) struct Work {
 pub(crate) enum Step<'a> {
     /// All is as it should be.
     Keep,
-    /// Only what others consume has changed.
-    SetConsumed(&'a [String]),
+    /// Something has changed that changes nothing about the work: what others consume, or what the previous component is.
+    Note(&'a Work),
     /// Begin, or go over to another component, parameters or topics.
     Run(&'a Work),
     /// Take no further message.
@@ -74,17 +78,26 @@ pub(crate) fn step<'a>(running: Option<&Work>, wanted: Option<&'a Wanted>) -> St
         (_, Some(Wanted::Broken { problem })) => Step::Break(problem),
         (None, Some(Wanted::Run(work))) => Step::Run(work),
         (Some(old), Some(Wanted::Run(new))) if *old == **new => Step::Keep,
-        (Some(old), Some(Wanted::Run(new))) if old.differs_in_consumed_only(new) => Step::SetConsumed(&new.entry.consumed),
+        (Some(old), Some(Wanted::Run(new))) if old.works_as(new) => Step::Note(new),
         (Some(_), Some(Wanted::Run(new))) => Step::Run(new),
     }
 }
 
 impl Work {
-    fn differs_in_consumed_only(&self, other: &Work) -> bool {
+    /// Whether other work reads and sends the same, whatever component does it.
+    pub(crate) fn reads_as(&self, other: &Work) -> bool {
         let Entry { topics, parameters, flow, component: _, previous: _, consumed: _, paused: _ } = &self.entry;
-        let entry = &other.entry;
-        let is_same = (topics, parameters, flow) == (&entry.topics, &entry.parameters, &entry.flow);
-        is_same && self.component == other.component && self.record == other.record
+        (topics, parameters, flow) == (&other.entry.topics, &other.entry.parameters, &other.entry.flow)
+    }
+
+    fn works_as(&self, other: &Work) -> bool {
+        self.reads_as(other) && self.component == other.component && self.record == other.record
+    }
+
+    /// The same with the component before.
+    pub(crate) fn previous(&self) -> Option<Work> {
+        let (component, record) = self.previous.clone()?;
+        Some(Work { entry: self.entry.clone(), component, record, previous: None, missing: None })
     }
 }
 
@@ -118,9 +131,16 @@ fn wanted_of_entry(processor: &str, text: &str, components: Option<&Content>, se
             Err(problem) => return Some(broken(problem)),
         },
     };
-    let work = match record(&component, components) {
-        Ok(record) => Box::new(Work { entry, component, record }),
-        Err(problem) => return Some(broken(problem)),
+    let previous = entry.previous.clone().and_then(|previous| Some((record(&previous, components).ok()?, previous)));
+    let work = match (record(&component, components), previous) {
+        (Ok(record), previous) => {
+            let previous = previous.map(|(record, component)| (component, record));
+            Box::new(Work { entry, component, record, previous, missing: None })
+        }
+        (Err(problem), Some((record, previous))) => {
+            Box::new(Work { entry, component: previous, record, previous: None, missing: Some((component, problem)) })
+        }
+        (Err(problem), None) => return Some(broken(problem)),
     };
     Some(if work.entry.paused { Wanted::Paused(work) } else { Wanted::Run(work) })
 }
@@ -165,7 +185,8 @@ pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -
     types.insert(COMPONENT_TYPE.to_owned());
     for wanted in wanted.values() {
         if let Wanted::Run(work) | Wanted::Paused(work) = wanted {
-            types.extend(work.record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()));
+            let records = std::iter::once(&work.record).chain(work.previous.as_ref().map(|(_, record)| record));
+            types.extend(records.flat_map(|record| &record.descriptor.config_types).map(|config_type| config_type.name.clone()));
         }
     }
     Some(types)
@@ -230,6 +251,22 @@ mod tests {
     }
 
     #[test]
+    fn the_previous_component_is_kept_in_hand_and_runs_in_place_of_one_that_is_not_deployed() {
+        let mut swapped = entry("2.0.0", "cd");
+        swapped["previous"] = json!({"name": "p", "version": "1.0.0", "digest": digest("ab")});
+        let old = ("component", "p@1.0.0", deployed("ab"));
+        let both = state(&[old.clone(), ("component", "p@2.0.0", deployed("cd")), ("processor:p", "v", swapped.clone())]);
+        let Wanted::Run(work) = one(&both, &Served::All) else { panic!() };
+        assert_eq!((work.component.key(), work.missing.is_none()), ("p@2.0.0".to_owned(), true));
+        assert_eq!(work.previous().unwrap().component.key(), "p@1.0.0");
+        let Wanted::Run(work) = one(&state(&[old, ("processor:p", "v", swapped.clone())]), &Served::All) else { panic!() };
+        let (missing, problem) = work.missing.clone().unwrap();
+        assert_eq!((work.component.key(), missing.key()), ("p@1.0.0".to_owned(), "p@2.0.0".to_owned()));
+        assert!(problem.contains("weir deploy p@2.0.0"), "{problem}");
+        assert!(matches!(one(&state(&[("processor:p", "v", swapped)]), &Served::All), Wanted::Broken { .. }));
+    }
+
+    #[test]
     fn only_a_host_that_is_told_a_name_runs_entries_without_a_component() {
         let without = json!({"topics": {"input": "flow:tg:x"}});
         let deployments = [("component", "p@1.9.0", deployed("ab")), ("component", "p@1.10.0", deployed("cd"))];
@@ -256,7 +293,7 @@ mod tests {
         assert_eq!(step(Some(running), None), Step::Stop);
         assert_eq!(step(None, Some(&wanted)), Step::Run(running));
         assert_eq!(step(Some(running), Some(&wanted)), Step::Keep);
-        assert_eq!(step(Some(running), Some(&wanted_of(consumed))), Step::SetConsumed(&["output".to_owned()]));
+        assert!(matches!(step(Some(running), Some(&wanted_of(consumed))), Step::Note(work) if work.entry.consumed == ["output"]));
         assert!(matches!(step(Some(running), Some(&wanted_of(other))), Step::Run(_)));
         assert_eq!(step(Some(running), Some(&wanted_of(paused))), Step::Pause);
         assert_eq!(step(Some(running), Some(&Wanted::Broken { problem: "x".into() })), Step::Break("x"));

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, STATUS_TOPIC_NAME};
+use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
 use weir_pubsub::{Backend, Class, Message, Topic};
 
 /// How often a host reports without being asked.
@@ -66,6 +66,7 @@ struct Shown {
     state: ProcessorState,
     flow: Option<String>,
     component: Option<ComponentRef>,
+    refused: Option<Refusal>,
     /// Inputs that have no consumer, with the reason where one is known.
     waiting: BTreeMap<String, Option<String>>,
     last_error: Option<(String, u64)>,
@@ -79,6 +80,7 @@ impl VariantStatus {
             state: ProcessorState::Starting,
             flow: None,
             component: None,
+            refused: None,
             waiting: BTreeMap::new(),
             last_error: None,
             rate: (0, 0),
@@ -101,6 +103,23 @@ impl VariantStatus {
         self.changed.notify_one();
     }
 
+    /// Notes what the entry names and the host does not run.
+    pub(crate) fn set_refused(&self, refused: Option<Refusal>) {
+        let mut shown = self.lock();
+        if shown.refused != refused {
+            shown.refused = refused;
+            self.changed.notify_one();
+        }
+    }
+
+    /// The entry does not name any more what was refused; what can never work is still worth seeing.
+    pub(crate) fn forget_passing_refusal(&self) {
+        let mut shown = self.lock();
+        if shown.refused.take_if(|refused| !refused.permanent).is_some() {
+            self.changed.notify_one();
+        }
+    }
+
     /// Notes whether an input has a consumer: with an error why not.
     pub(crate) fn set_input(&self, input: &str, waits: Option<Option<String>>) {
         if let Some(Some(error)) = &waits {
@@ -118,7 +137,7 @@ impl VariantStatus {
 
     /// Keeps an error as the newest one.
     pub(crate) fn note_error(&self, error: &str) {
-        let error = error[..error.floor_char_boundary(MAX_ERROR_BYTES)].to_owned();
+        let error = cut(error);
         let mut shown = self.lock();
         let is_new = shown.last_error.as_ref().is_none_or(|(old, _)| *old != error);
         shown.last_error = Some((error, now_ms()));
@@ -136,6 +155,7 @@ impl VariantStatus {
             variant: self.key.variant.clone(),
             flow: shown.flow.clone(),
             component: shown.component.clone(),
+            refused: shown.refused.clone(),
             state: shown.state(),
             handled_count: read(&counters.handled),
             failed_count: read(&counters.failed),
@@ -257,6 +277,11 @@ async fn publish_once(backend: &dyn Backend, topic: &Topic, status: &HostStatus)
 fn busy_text(status: &VariantStatus) -> String {
     let Key { processor, variant } = &status.key;
     format!("{processor} {variant}: {} messages in hand", status.counters.in_hand())
+}
+
+/// An error as it is reported.
+pub(crate) fn cut(error: &str) -> String {
+    error[..error.floor_char_boundary(MAX_ERROR_BYTES)].to_owned()
 }
 
 pub(crate) fn now_ms() -> u64 {

@@ -13,9 +13,11 @@ use weir_pubsub::{Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, 
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
 use crate::failure::{History, Next, is_delivered_in_vain};
+use crate::generation::{Generation, Held, Warm};
 use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
+use crate::slots::Slots;
 use crate::status::{VariantStatus, count};
 use weir_pubsub::chain;
 
@@ -26,7 +28,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Takes the messages of one input, one at a time.
 pub(crate) struct Worker {
-    pub(crate) program: watch::Receiver<Arc<Program>>,
+    /// Its number among the workers of the input, from 0.
+    pub(crate) number: u32,
+    /// Whether there are fewer workers by now, so that it ends after its message.
+    pub(crate) is_spare: bool,
+    /// What it works with; it goes over to the next one between two messages.
+    pub(crate) generation: watch::Receiver<Arc<Generation>>,
+    /// Counts the instances of the workers.
+    pub(crate) warm: Warm,
+    pub(crate) slots: Slots,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
     /// The place of the input among the program's.
     pub(crate) input: usize,
@@ -36,7 +46,7 @@ pub(crate) struct Worker {
     pub(crate) dead_letters: Topic,
     /// Cancelled when no further message is to be taken.
     pub(crate) stop: CancellationToken,
-    pub(crate) instance: Option<Instance>,
+    pub(crate) held: Option<Held>,
     /// Last, so that it goes after the consumer.
     pub(crate) _alive: TaskTrackerToken,
 }
@@ -46,6 +56,8 @@ pub(crate) struct Worker {
 pub(crate) enum Ended {
     /// It was told to stop.
     Stopped,
+    /// There are fewer workers from now on.
+    Spare,
     /// The consumer is of no use any more.
     Lost(PubsubError),
 }
@@ -61,15 +73,28 @@ struct Lost<'a> {
 struct Stopped;
 
 impl Worker {
-    /// Works until it is told to stop or the consumer is lost. A message in hand is finished first, one in backoff is given back.
-    pub(crate) async fn run(mut self) -> Ended {
-        loop {
+    /// Works until it is told to stop or the consumer is lost, and tells its number and why it ended. A message in hand is finished first,
+    /// one in backoff is given back.
+    pub(crate) async fn run(mut self) -> (u32, Ended) {
+        self.take_ready();
+        let ended = loop {
             let received = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ended::Stopped,
+                () = self.stop.cancelled() => break Ended::Stopped,
                 received = self.consumer.receive() => received,
-                () = tokio::time::sleep(IDLE), if self.instance.is_some() => {
-                    self.instance = None;
+                Ok(()) = self.generation.changed() => {
+                    self.go_over();
+                    if self.is_spare {
+                        break Ended::Spare;
+                    }
+                    continue;
+                }
+                () = self.slots.run_short(), if self.held.is_some() => {
+                    self.held = None;
+                    continue;
+                }
+                () = tokio::time::sleep(IDLE), if self.held.is_some() => {
+                    self.held = None;
                     continue;
                 }
             };
@@ -77,10 +102,36 @@ impl Worker {
                 Ok(delivery) => {
                     count(&self.status.counters.received);
                     self.work(delivery).await;
+                    if self.is_spare {
+                        break Ended::Spare;
+                    }
                 }
                 Err(PubsubError::Lagged { .. }) => {}
-                Err(error) => return Ended::Lost(error),
+                Err(error) => break Ended::Lost(error),
             }
+        };
+        (self.number, ended)
+    }
+
+    fn program(&self) -> Arc<Program> {
+        self.generation.borrow().program.clone()
+    }
+
+    /// Takes over the newest generation: an instance of it, if it had one of the old.
+    fn go_over(&mut self) {
+        self.is_spare = self.number >= self.generation.borrow_and_update().program.inputs[self.input].concurrency;
+        if self.held.take().is_some() {
+            self.take_ready();
+        }
+    }
+
+    /// Takes an instance that was made ready, if there is one.
+    fn take_ready(&mut self) {
+        let ready = self.generation.borrow().take(self.input);
+        if let Some(instance) = ready {
+            self.held = Some(Held::new(instance, &self.warm, self.input));
+            // It was set up with the configuration of then.
+            self.config.mark_changed();
         }
     }
 
@@ -111,7 +162,7 @@ impl Worker {
                     return self.give_up(receipt, &message, lost, &history).await;
                 }
                 Next::Again { wait } => {
-                    if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                    if self.rest(wait, fault.kind.asks_for_time()).await.is_err() {
                         return self.give_back(receipt).await;
                     }
                 }
@@ -123,7 +174,8 @@ impl Worker {
 
     /// Why a message must not even be tried.
     fn unfit(&self, message: &Message, delivery_count: u32) -> Option<(&'static str, String)> {
-        let program = self.program.borrow();
+        let generation = self.generation.borrow();
+        let program = &generation.program;
         if is_delivered_in_vain(delivery_count, &program.retry) {
             return Some(("deliveries", format!("delivered {delivery_count} times without being settled")));
         }
@@ -131,42 +183,66 @@ impl Worker {
         (size > limit).then(|| ("too-large", format!("the body has {size} bytes, of at most {limit}")))
     }
 
+    /// Waits before the next attempt. Another component than the one that failed need not wait, unless the time was asked for.
+    async fn rest(&mut self, wait: Duration, is_asked_for: bool) -> Result<(), Stopped> {
+        let waited = tokio::time::sleep(wait);
+        tokio::pin!(waited);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Stopped),
+                () = &mut waited => return Ok(()),
+                Ok(()) = self.generation.changed() => {
+                    self.go_over();
+                    if !is_asked_for {
+                        return Ok(());
+                    }
+                }
+                () = self.slots.run_short(), if self.held.is_some() => self.held = None,
+            }
+        }
+    }
+
     async fn attempt(&mut self, message: &Message, attempt: u32) -> Result<Outcome, Stopped> {
         let input = self.input;
         let instance = self.ready_instance().await?;
         let outcome = instance.handle(input, message, attempt).await;
         let is_spent = match &outcome {
-            Outcome::Done(_) => instance.is_worn(),
+            Outcome::Done(_) => instance.is_worn() || instance.has_had_its_turn(),
             Outcome::Failed(fault) => fault.kind.breaks_instance() || instance.is_worn(),
         };
         if is_spent {
-            self.instance = None;
+            self.held = None;
         }
         Ok(outcome)
     }
 
     /// The instance, of the program and with the configuration of now.
     async fn ready_instance(&mut self) -> Result<&mut Instance, Stopped> {
-        if self.program.has_changed().unwrap_or(false) {
-            self.program.mark_unchanged();
-            self.instance = None;
+        if self.generation.has_changed().unwrap_or(false) {
+            self.go_over();
         }
-        if self.instance.is_some() && self.config.has_changed().unwrap_or(false) {
+        if self.held.is_none() {
+            self.take_ready();
+        }
+        if self.held.is_some() && self.config.has_changed().unwrap_or(false) {
             self.refresh().await;
         }
-        if self.instance.is_none() {
-            self.instance = Some(self.start_instance().await?);
+        if self.held.is_none() {
+            let instance = self.start_instance().await?;
+            self.held = Some(Held::new(instance, &self.warm, self.input));
         }
-        Ok(self.instance.as_mut().expect("it was just made"))
+        Ok(&mut self.held.as_mut().expect("it was just made").instance)
     }
 
     /// Makes an instance, as often as it takes.
     async fn start_instance(&mut self) -> Result<Instance, Stopped> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            let program = self.program.borrow_and_update().clone();
+            let program = self.generation.borrow_and_update().program.clone();
             let config = self.config.borrow_and_update().clone();
-            let Some(started) = self.stop.run_until_cancelled(Instance::start(&program, config)).await else { return Err(Stopped) };
+            let starting = Instance::start(&program, self.input, config);
+            let Some(started) = self.stop.run_until_cancelled(starting).await else { return Err(Stopped) };
             match started {
                 Ok(instance) => return Ok(instance),
                 Err(error) => self.note(&error),
@@ -180,10 +256,10 @@ impl Worker {
 
     async fn refresh(&mut self) {
         let config = self.config.borrow_and_update().clone();
-        let Some(instance) = &mut self.instance else { return };
-        if let Err(error) = instance.refresh(&config).await {
+        let Some(held) = &mut self.held else { return };
+        if let Err(error) = held.instance.refresh(&config).await {
             if !matches!(error, RuntimeError::SetupRefused { .. }) {
-                self.instance = None;
+                self.held = None;
             }
             self.note(&error);
         }
@@ -197,7 +273,7 @@ impl Worker {
 
     /// Counts a fault, tells of it and decides what comes next.
     fn next(&self, fault: &Fault, history: &mut History) -> Next {
-        let program = self.program.borrow();
+        let program = self.program();
         let counters = &self.status.counters;
         if fault.kind.counts() {
             count(&counters.failed);
@@ -224,7 +300,7 @@ impl Worker {
     /// Gives a message up: a request is answered with the error, anything else becomes a dead letter.
     async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>, history: &History) {
         let Lost { error, reason, answered } = lost;
-        let program = self.program.borrow().clone();
+        let program = self.program();
         let input = &program.inputs[self.input];
         tracing::warn!(
             processor = &*program.processor,
@@ -265,7 +341,7 @@ impl Worker {
 
     async fn give_back(&mut self, receipt: Receipt) {
         count(&self.status.counters.let_go);
-        let backend = self.program.borrow().surroundings.backend.clone();
+        let backend = self.program().surroundings.backend.clone();
         if let Err(error) = backend.give_back(&receipt).await {
             tracing::debug!(%error, "message could not be given back");
         }

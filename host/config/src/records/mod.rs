@@ -4,6 +4,7 @@ mod component;
 mod dead_letter;
 mod descriptor;
 mod entry;
+mod fit;
 mod status;
 
 pub use component::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, ComponentRef, Digest, NotADigest, RetryPolicy};
@@ -13,4 +14,5 @@ pub use descriptor::{
     RequestSpec,
 };
 pub use entry::{Entry, entry_type, processor_of_entry_type};
-pub use status::{HostStatus, ProcessorState, ProcessorStatus, STATUS_TOPIC_NAME};
+pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
+pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};

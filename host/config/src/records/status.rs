@@ -43,6 +43,20 @@ pub enum ProcessorState {
     Stopping,
 }
 
+/// Why a host does not run a component that an entry names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Refusal {
+    /// The component.
+    pub component: ComponentRef,
+    /// What is wrong and how to mend it, for people.
+    pub problem: String,
+    /// Whether trying again with nothing changed is of no use. The flow service puts the entry back then.
+    pub permanent: bool,
+    /// When it was found out, in milliseconds since 1970: the same as long as it is the same finding.
+    pub time_ms: u64,
+}
+
 /// One variant of one processor in one host. Counters count from the host's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +71,9 @@ pub struct ProcessorStatus {
     /// What runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<ComponentRef>,
+    /// The component that it was told to run and does not, in place of which `component` runs, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
     /// What it is doing.
     pub state: ProcessorState,
     /// Messages settled.

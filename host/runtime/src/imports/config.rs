@@ -1,7 +1,7 @@
 //! `config`: the types that the descriptor declares, in the one state that the call began with.
 
 use crate::bindings::weir::processor::config::Host;
-use crate::fit::names;
+use weir_pubsub::names;
 use crate::guest::Guest;
 
 impl Guest {

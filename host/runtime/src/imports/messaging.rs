@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Properties, PubsubError, WEIR_PART};
+use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Properties, PubsubError, WEIR_PART, names};
 
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
 use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
-use crate::fit::names;
 use crate::guest::{Answer, Begun, Call, Guest, Phase, TRACE_PROPERTIES};
 use crate::program::Program;
 

@@ -1,48 +1,67 @@
-//! How an entry fits the descriptor of its component: pure. All faults are told at once.
+//! How an entry fits the descriptor of its component: pure. All faults are told at once. Hosts go by it when they run an entry, and the
+//! flow service before it changes one.
 
-use weir_config::records::{ComponentRecord, ConsumerSpec, Descriptor, Entry};
-use weir_pubsub::{Queue, Subscription, Topic};
+use weir_pubsub::{Queue, Subscription, Topic, names};
+
+use super::component::ComponentRecord;
+use super::descriptor::{ConsumerSpec, Descriptor};
+use super::entry::Entry;
 
 /// What a variant works with, all checked.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Fit {
-    pub(crate) inputs: Vec<FitInput>,
-    pub(crate) outputs: Vec<FitOutput>,
-    pub(crate) requests: Vec<FitRequest>,
+pub struct Fit {
+    /// What it reads.
+    pub inputs: Vec<FitInput>,
+    /// Where it sends.
+    pub outputs: Vec<FitOutput>,
+    /// Whom it asks.
+    pub requests: Vec<FitRequest>,
     /// All parameters, those with defaults too, by name.
-    pub(crate) parameters: Vec<(String, String)>,
+    pub parameters: Vec<(String, String)>,
 }
 
+/// One input.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FitInput {
-    pub(crate) name: String,
-    pub(crate) queue: Queue,
-    pub(crate) concurrency: u32,
+pub struct FitInput {
+    /// Its name in the descriptor.
+    pub name: String,
+    /// What it reads.
+    pub queue: Queue,
+    /// Messages handled side by side.
+    pub concurrency: u32,
     /// The output that answers go to; only of inputs of requests.
-    pub(crate) reply: Option<String>,
+    pub reply: Option<String>,
 }
 
+/// One output.
 #[derive(Debug, PartialEq)]
-pub(crate) struct FitOutput {
-    pub(crate) name: String,
+pub struct FitOutput {
+    /// Its name in the descriptor, or in the entry where the descriptor leaves its outputs open.
+    pub name: String,
     /// `None`: what is sent there is dropped.
-    pub(crate) topic: Option<Topic>,
-    pub(crate) consumed: bool,
+    pub topic: Option<Topic>,
+    /// Whether somebody consumes it.
+    pub consumed: bool,
 }
 
+/// One service that is asked.
 #[derive(Debug, PartialEq)]
-pub(crate) struct FitRequest {
-    pub(crate) name: String,
-    pub(crate) request: Topic,
-    pub(crate) response: Topic,
-    pub(crate) timeout_ms: u32,
+pub struct FitRequest {
+    /// Its name in the descriptor.
+    pub name: String,
+    /// Where questions go.
+    pub request: Topic,
+    /// Where answers come from.
+    pub response: Topic,
+    /// How long an answer may take.
+    pub timeout_ms: u32,
 }
 
 /// Fits an entry to a component.
 ///
 /// # Errors
 /// What is wrong, with the names of topics and parameters, for people.
-pub(crate) fn fit(processor: &str, variant: &str, entry: &Entry, record: &ComponentRecord) -> Result<Fit, String> {
+pub fn fit(processor: &str, variant: &str, entry: &Entry, record: &ComponentRecord) -> Result<Fit, String> {
     let mut fitting = Fitting { processor, variant, entry, record, faults: Vec::new() };
     fitting.check_grants();
     let inputs = fitting.inputs();
@@ -184,12 +203,6 @@ impl<'a> Fitting<'a> {
         }
         parameters.into_iter().collect()
     }
-}
-
-/// A list of names, for people.
-pub(crate) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let text = names.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "none".to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -1,0 +1,61 @@
+//! What workers work with at a time: a program, and instances of it that were made ready before anybody went over to it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::instance::Instance;
+use crate::program::Program;
+
+/// A program with ready instances.
+pub(crate) struct Generation {
+    pub(crate) program: Arc<Program>,
+    /// By input.
+    ready: Vec<Mutex<Vec<Instance>>>,
+}
+
+impl Generation {
+    /// `ready` has the instances of each input.
+    pub(crate) fn new(program: Arc<Program>, ready: Vec<Vec<Instance>>) -> Self {
+        Generation { program, ready: ready.into_iter().map(Mutex::new).collect() }
+    }
+
+    /// An instance for a worker of this input, if one is ready.
+    pub(crate) fn take(&self, input: usize) -> Option<Instance> {
+        self.ready.get(input)?.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
+/// How many workers of each input have an instance: so many are made ready before a swap.
+#[derive(Clone, Debug)]
+pub(crate) struct Warm(Arc<[AtomicUsize]>);
+
+impl Warm {
+    pub(crate) fn new(inputs_count: usize) -> Self {
+        Warm((0..inputs_count).map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    /// By input.
+    pub(crate) fn counts(&self) -> Vec<usize> {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+}
+
+/// The instance of a worker, counted as long as it is there.
+pub(crate) struct Held {
+    pub(crate) instance: Instance,
+    warm: Warm,
+    input: usize,
+}
+
+impl Held {
+    pub(crate) fn new(instance: Instance, warm: &Warm, input: usize) -> Self {
+        warm.0[input].fetch_add(1, Ordering::Relaxed);
+        Held { instance, warm: warm.clone(), input }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.warm.0[self.input].fetch_sub(1, Ordering::Relaxed);
+    }
+}
