@@ -92,7 +92,11 @@ impl Instance {
     ///
     /// # Errors
     /// As [`Instance::start`].
-    pub(crate) async fn start_if_room(program: &Arc<Program>, input: usize, config: Arc<ConfigState>) -> Result<Option<Self>, RuntimeError> {
+    pub(crate) async fn start_if_room(
+        program: &Arc<Program>,
+        input: usize,
+        config: Arc<ConfigState>,
+    ) -> Result<Option<Self>, RuntimeError> {
         match program.loaded.engine.slots().try_take(program.purpose(input)) {
             Some(slot) => Self::start_in(slot, program, config).await.map(Some),
             None => Ok(None),

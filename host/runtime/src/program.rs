@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{
-    ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
-};
+use weir_config::records::{ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit};
 use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Routing, Subscription, Topic};
 
 use crate::component::Loaded;

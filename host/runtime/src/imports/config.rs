@@ -1,8 +1,8 @@
 //! `config`: the types that the descriptor declares, in the one state that the call began with.
 
 use crate::bindings::weir::processor::config::Host;
-use weir_pubsub::names;
 use crate::guest::Guest;
+use weir_pubsub::names;
 
 impl Guest {
     /// An undeclared type is a bug that the author must see.
