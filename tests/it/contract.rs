@@ -6,3 +6,4 @@ mod patience;
 mod replies;
 mod requests;
 mod service;
+mod versions;

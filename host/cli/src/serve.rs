@@ -16,7 +16,7 @@ use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 use weir_pubsub::Backend;
 use weir_pubsub::chain;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
-use weir_runtime::{Host, HostSettings, Served};
+use weir_runtime::{Host, HostSettings, Inspected, Served};
 
 use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
@@ -59,7 +59,9 @@ impl Roles {
             backend,
             config: client,
             components,
-            inspect: Arc::new(|bytes| weir_runtime::inspect(bytes).map(ComponentRecord::from).map_err(|fault| chain(&fault))),
+            inspect: Arc::new(|bytes| {
+                weir_runtime::inspect(bytes).and_then(Inspected::check).map(ComponentRecord::from).map_err(|fault| chain(&fault))
+            }),
             topicspace: TOPICSPACE.to_owned(),
             settings: GatewaySettings::default(),
         };

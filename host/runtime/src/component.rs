@@ -12,7 +12,7 @@ use crate::bindings::{ProcessorIndices, setup::ConfigurableIndices};
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
-use crate::inspect::inspect;
+use crate::inspect::{Inspected, inspect};
 
 const SETUP: &str = "weir:processor/setup@";
 
@@ -35,7 +35,7 @@ impl Loaded {
         match engine.load_compiled(digest) {
             Some(component) => Self::link(engine, digest, &component),
             None => {
-                inspect(bytes).map_err(|source| RuntimeError::Component { digest, source })?;
+                inspect(bytes).and_then(Inspected::check).map_err(|source| RuntimeError::Component { digest, source })?;
                 Self::link(engine, digest, &engine.compile(digest, bytes)?)
             }
         }

@@ -68,6 +68,18 @@ pub enum ComponentFault {
         /// The version that it exports.
         version: String,
     },
+    /// It needs what this host does not have.
+    #[error(
+        "the component needs {needs}, which this host does not have: it serves weir:processor {served}, and the component was built against {built_against}; build it against {served} without these, or update the host"
+    )]
+    Unserved {
+        /// Interfaces, functions, and functions of another type.
+        needs: String,
+        /// The version that it exports.
+        built_against: String,
+        /// The version that is served.
+        served: &'static str,
+    },
     /// It does not say what it is.
     #[error("the component has no section `weir:descriptor`: put a descriptor.json beside its manifest and build it with an SDK of Weir")]
     NoDescriptor,

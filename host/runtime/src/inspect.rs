@@ -5,7 +5,8 @@ use wasmparser::{Parser, Payload, Validator};
 use weir_config::records::{ComponentLimits, ComponentRecord, Descriptor, Digest, RetryPolicy};
 use weir_pubsub::shown;
 
-use crate::error::ComponentFault;
+use crate::contract::{Needs, needs};
+use crate::error::{ComponentFault, WORLD_VERSION};
 
 /// The custom section in which a component says what it is.
 pub const DESCRIPTOR_SECTION: &str = "weir:descriptor";
@@ -23,8 +24,25 @@ pub struct Inspected {
     pub world: String,
     /// The optional exports of `weir:processor` that it has, for example `setup`.
     pub exports: Vec<String>,
+    /// The interfaces that it calls functions of, by their full names.
+    pub imports: Vec<String>,
+    /// What it needs and this host does not serve, for people; nothing if it can run here.
+    pub unserved: Vec<String>,
     /// Its descriptor, checked.
     pub descriptor: Descriptor,
+}
+
+impl Inspected {
+    /// Whether this host serves all that the component needs.
+    ///
+    /// # Errors
+    /// [`ComponentFault::Unserved`].
+    pub fn check(self) -> Result<Self, ComponentFault> {
+        match self.unserved.is_empty() {
+            true => Ok(self),
+            false => Err(ComponentFault::Unserved { needs: self.unserved.join(", "), built_against: self.world, served: WORLD_VERSION }),
+        }
+    }
 }
 
 impl From<Inspected> for ComponentRecord {
@@ -50,7 +68,7 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_sha256(Sha256::digest(bytes).into())
 }
 
-/// Reads what a component is, without running or compiling anything of it.
+/// Reads what a component is, without running or compiling anything of it. Whether this host can run it, [`Inspected::check`] tells.
 ///
 /// # Errors
 /// [`ComponentFault`], which says what was found and what to do.
@@ -67,19 +85,27 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, ComponentFault> {
                     found.exports.push(export.map_err(|error| format_fault(&error, bytes))?.name.name.to_owned());
                 }
             }
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    found.imports.push(import.map_err(|error| format_fault(&error, bytes))?.name.name.to_owned());
+                }
+            }
             Payload::CustomSection(section) if section.name() == DESCRIPTOR_SECTION => found.add_descriptor(section.data(), depth)?,
             _ => {}
         }
     }
     let world = found.world()?;
-    Validator::new().validate_all(bytes).map_err(|error| format_fault(&error, bytes))?;
+    let types = Validator::new().validate_all(bytes).map_err(|error| format_fault(&error, bytes))?;
+    let Needs { mut imports, unserved } = needs(&types, &found.imports, &found.exports);
+    imports.sort();
     let descriptor = Descriptor::parse(found.descriptor.ok_or(ComponentFault::NoDescriptor)?.0).map_err(ComponentFault::Descriptor)?;
     let exports = optional_exports(&found.exports);
-    Ok(Inspected { digest: digest_of(bytes), size_bytes: bytes.len() as u64, world, exports, descriptor })
+    Ok(Inspected { digest: digest_of(bytes), size_bytes: bytes.len() as u64, world, exports, imports, unserved, descriptor })
 }
 
 #[derive(Default)]
 struct Found<'a> {
+    imports: Vec<String>,
     exports: Vec<String>,
     /// The bytes, and how deep they lie.
     descriptor: Option<(&'a [u8], u32)>,
