@@ -1,6 +1,7 @@
 //! What authors hand over: the components that the SDK makes, and the guide that leads to one.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod parity;
 mod splitter;
 
 use std::collections::BTreeSet;

@@ -17,7 +17,7 @@
 //! weir::processor!(slow);
 //! ```
 
-use crate::bindings::base::weir::processor::context;
+use crate::imports::context;
 use std::time::Duration;
 
 /// The processor's name in the flow.

@@ -1,6 +1,7 @@
 //! Why a message could not be handled.
 
 use crate::bindings::base::weir::processor::{delivery, messaging};
+use crate::messaging::whole_ms;
 use std::fmt;
 use std::time::Duration;
 
@@ -101,6 +102,13 @@ impl Failure {
         self.call
     }
 
+    /// What crossed the border of a component, as its host has it.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn returned(failure: delivery::Failure) -> Self {
+        let delay = failure.delay_ms.map(|ms| Duration::from_millis(ms.into()));
+        Self { delay, ..Self::new(failure.verdict, failure.reason) }
+    }
+
     fn new(verdict: Verdict, reason: String) -> Self {
         Self { verdict, reason, delay: None, call: None }
     }
@@ -133,13 +141,18 @@ impl fmt::Display for Failure {
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.verdict, self.reason)
+        let verdict = match self.verdict {
+            Verdict::Retry => "retry",
+            Verdict::Busy => "busy",
+            Verdict::Reject => "reject",
+        };
+        write!(f, "{verdict}: {}", self.reason)
     }
 }
 
 impl From<Failure> for delivery::Failure {
     fn from(failure: Failure) -> Self {
-        let delay_ms = failure.delay.map(|delay| u32::try_from(delay.as_millis()).unwrap_or(u32::MAX));
+        let delay_ms = failure.delay.map(whole_ms);
         Self { verdict: failure.verdict, reason: failure.reason, delay_ms }
     }
 }

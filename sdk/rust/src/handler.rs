@@ -8,7 +8,8 @@ use crate::{FromMessage, Incoming, Message, Outcome, Result};
     message = "this function cannot handle messages",
     note = "a handler's parameters (six at most) are `Json<T>`, `Text`, `Params<T>`, `Input`, `Message` or types that implement \
             `weir::FromMessage`",
-    note = "it returns `()`, `Json<T>`, `Text`, `Message`, an `Option` or `Vec` of these, or a `weir::Result` of any of them"
+    note = "it returns `()`, `Json<T>`, `Text`, `Message`, an `Option` or `Vec` of these, `Reply(..)`, `ReplyParts(..)`, or a \
+            `weir::Result` of any of them"
 )]
 pub trait Handler<Arguments> {
     /// Reads the parameters, calls the function and sends what it returned.
@@ -54,14 +55,6 @@ pub fn no_handler(input: &str, inputs: &[&str]) -> delivery::Failure {
     ))
     .into()
 }
-
-/// Makes a faulty handler an error where there is no component to build, too.
-#[doc(hidden)]
-pub fn check_handler<A>(_: impl Handler<A>) {}
-
-/// As [`check_handler`].
-#[doc(hidden)]
-pub fn check_setup<E: std::fmt::Display>(_: impl Fn(&[String]) -> std::result::Result<(), E>) {}
 
 #[cfg(test)]
 mod tests {

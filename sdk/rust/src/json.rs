@@ -5,17 +5,18 @@ use serde::de::DeserializeOwned;
 
 /// Reads a body, or rejects it with the field and the position of the fault.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| reject(body, &error))
+    serde_json::from_slice(body).map_err(|error| Failure::reject(fault("the body", body, &error)))
 }
 
-fn reject(body: &[u8], error: &serde_json::Error) -> Failure {
-    if body.is_empty() {
-        return Failure::reject("the body is empty where JSON is expected");
+/// What is wrong with a JSON text that could not be read, for people. `what` says whose text it is.
+pub(crate) fn fault(what: &str, json: &[u8], error: &serde_json::Error) -> String {
+    if json.is_empty() {
+        return format!("{what} is empty where JSON is expected");
     }
-    let field = path_at(body, offset(body, error.line(), error.column()));
+    let field = path_at(json, offset(json, error.line(), error.column()));
     let field = if field.is_empty() { String::new() } else { format!(", field `{field}`") };
-    let what = if error.is_data() { "the JSON in the body is not of the form expected" } else { "the body is not JSON" };
-    Failure::reject(format!("{what}{field}: {error}"))
+    let fault = if error.is_data() { "is not of the form expected" } else { "is not JSON" };
+    format!("{what} {fault}{field}: {error}")
 }
 
 /// The offset of a place that serde_json names: lines count from 1, columns are bytes since the line's beginning.

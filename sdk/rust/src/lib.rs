@@ -40,10 +40,14 @@
 //! | for | there is |
 //! |---|---|
 //! | parameters of a handler | [`Json`], [`Text`], [`Params`], [`Input`], [`Message`], your own [`FromMessage`] |
-//! | return values | `()`, [`Json`], [`Text`], [`Message`], `Option`, `Vec`, [`Result`] |
-//! | sending, asking, answering | [`send`], [`send_all`], [`request()`], [`reply`] |
+//! | return values | `()`, [`Json`], [`Text`], [`Message`], `Option`, `Vec`, [`Reply`], [`ReplyParts`], [`Result`] |
+//! | sending | [`send`], [`send_all`] |
+//! | asking | [`request()`], [`request_parts`]; several services at once by [`begin_request`] |
+//! | answering | [`Reply`], [`ReplyParts`]; step by step by [`reply`] and [`reply_part`] |
 //! | failing | [`Failure::retry`], [`Failure::busy`], [`Failure::reject`], `?` |
-//! | the rest | [`context`], [`config`], [`log`], `setup` in [`processor!`] |
+//! | configuration, parsed once | [`config::parsed`], [`config::parsed_all`] |
+//! | the rest | [`context`], [`log`], `setup` in [`processor!`] |
+//! | tests without a host | [`testing`] |
 //!
 //! Minimum Rust version: 1.95; a later one is never asked for in a patch release.
 
@@ -54,7 +58,9 @@ pub mod context;
 mod extract;
 mod failure;
 mod handler;
+mod imports;
 mod json;
+mod kept;
 pub mod log;
 mod message;
 mod messaging;
@@ -62,14 +68,20 @@ mod outcome;
 mod parameter;
 mod params;
 mod processor;
+mod replies;
+mod reply;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 
 pub use extract::{FromMessage, Incoming, Input, Json, Text};
 pub use failure::{ErrorKind, Failure, Result, Verdict};
 pub use handler::Handler;
 pub use message::{IntoMessage, Message};
-pub use messaging::{reply, reply_part, request, request_parts, send, send_all};
+pub use messaging::{request, request_parts, send, send_all};
 pub use outcome::Outcome;
 pub use params::Params;
+pub use replies::{Replies, begin_request};
+pub use reply::{IntoPart, Reply, ReplyParts, reply, reply_part};
 
 #[doc(hidden)]
 #[path = "private.rs"]

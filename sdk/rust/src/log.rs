@@ -13,10 +13,10 @@
 //! weir::processor!(count);
 //! ```
 
-use crate::bindings::base::weir::processor::log;
+use crate::imports::log;
 use std::fmt::Display;
 
-pub use log::Level;
+pub use crate::bindings::base::weir::processor::log::Level;
 
 /// A line in the making: nothing is logged before [`Line::write`], and nothing is formatted if lines of this level are not kept.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
-//! Sending, asking and answering. Topics are named as in the descriptor.
+//! Sending and asking. Topics are named as in the descriptor.
 
-use crate::bindings::base::weir::processor::messaging::{self, Part};
 use crate::failure::call_failed;
+use crate::imports::messaging;
 use crate::{Failure, FromMessage, Incoming, IntoMessage, Message, Result};
 use std::time::Duration;
 
@@ -74,12 +74,15 @@ pub fn send_all<M: IntoMessage>(to: &str, messages: impl IntoIterator<Item = M>)
 pub fn request<T: FromMessage>(to: &str, message: impl IntoMessage) -> Result<T> {
     let parts = request_parts(to, message, None)?;
     match <[Message; 1]>::try_from(parts) {
-        Ok([part]) => T::from_message(&mut Incoming::new(to, part)).map_err(|fault| {
-            // Not the fault of the message in hand, whatever the extractor thinks.
-            Failure::retry(format!("the answer of `{to}` cannot be read: {fault}"))
-        }),
+        Ok([part]) => read_part(to, part),
         Err(parts) => Err(Failure::retry(format!("`{to}` answered in {} parts instead of one: use `request_parts`", parts.len()))),
     }
+}
+
+/// Reads a part of an answer.
+pub(crate) fn read_part<T: FromMessage>(to: &str, part: Message) -> Result<T> {
+    // Not the fault of the message in hand, whatever the extractor thinks.
+    T::from_message(&mut Incoming::new(to, part)).map_err(|fault| Failure::retry(format!("the answer of `{to}` cannot be read: {fault}")))
 }
 
 /// Asks a service and waits for all parts of its answer, in their order. `timeout` counts from the call, in whole milliseconds, and is
@@ -87,34 +90,24 @@ pub fn request<T: FromMessage>(to: &str, message: impl IntoMessage) -> Result<T>
 ///
 /// # Errors
 /// As [`request`], but nothing is read.
-pub fn request_parts(to: &str, message: impl IntoMessage, timeout: Option<Duration>) -> Result<Vec<Message>> {
-    let timeout_ms = timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
-    messaging::request(to, &message.into_message()?, timeout_ms).map_err(call_failed)
-}
-
-/// Answers the request in hand, in full: on the output that the descriptor pairs with the input.
-///
-/// # Errors
-/// A reject if the message in hand is no request, or was answered already.
 ///
 /// ```
-/// use weir::{Json, Result};
+/// use std::time::Duration;
+/// use weir::{Json, Result, Text};
 ///
-/// fn answer(Json(question): Json<String>) -> Result {
-///     weir::reply(Json(question.len()))
+/// fn summary(Text(text): Text) -> Result<Text> {
+///     let parts = weir::request_parts("model", Text(text), Some(Duration::from_secs(20)))?;
+///     let texts = parts.iter().map(|part| part.text()).collect::<Result<Vec<_>>>()?;
+///     Ok(Text(texts.concat()))
 /// }
 ///
-/// weir::processor!(answer);
+/// weir::processor!(summary);
 /// ```
-pub fn reply(message: impl IntoMessage) -> Result {
-    messaging::reply(&message.into_message()?, Part::Last).map_err(call_failed)
+pub fn request_parts(to: &str, message: impl IntoMessage, timeout: Option<Duration>) -> Result<Vec<Message>> {
+    messaging::request(to, &message.into_message()?, timeout.map(whole_ms)).map_err(call_failed)
 }
 
-/// Answers the request in hand with a part that others follow; the last one goes by [`reply`]. It leaves at once, and from then on the
-/// request is not tried again.
-///
-/// # Errors
-/// As [`reply`].
-pub fn reply_part(message: impl IntoMessage) -> Result {
-    messaging::reply(&message.into_message()?, Part::More).map_err(call_failed)
+/// A time as the contract counts it; what is longer than it can say is cut.
+pub(crate) fn whole_ms(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

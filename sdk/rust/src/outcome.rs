@@ -6,7 +6,8 @@ use crate::{IntoMessage, Result, send, send_all};
 const OUTPUT: &str = "output";
 
 /// What a handler can return: `()`; a message (`Json<T>`, `Text`, `Message`), which goes to the output called `output`; an `Option` or a
-/// `Vec` of messages, for none or many; and a `Result` of any of these.
+/// `Vec` of messages, for none or many; the answer to a request, as a [`Reply`](crate::Reply) or in parts by
+/// [`ReplyParts`](crate::ReplyParts); and a `Result` of any of these.
 ///
 /// ```
 /// use weir::{Failure, Json, Result, Text};
@@ -22,7 +23,8 @@ const OUTPUT: &str = "output";
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    note = "it can return `()`, `Json<T>`, `Text`, `Message`, an `Option` or `Vec` of these, and a `weir::Result` of any of them"
+    note = "it can return `()`, `Json<T>`, `Text`, `Message`, an `Option` or `Vec` of these, `Reply(..)`, `ReplyParts(..)`, and a \
+            `weir::Result` of any of them"
 )]
 pub trait Outcome {
     /// Sends what is to be sent.

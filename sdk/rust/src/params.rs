@@ -1,11 +1,9 @@
 //! The parameters of the processor's variant, as a struct.
 
-use crate::bindings::base::weir::processor::context;
-use crate::{Failure, FromMessage, Incoming, Result, parameter};
+use crate::imports::context;
+use crate::{Failure, FromMessage, Incoming, Result, kept, parameter};
 use serde::de::DeserializeOwned;
-use std::any::{Any, TypeId};
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::any::TypeId;
 use std::rc::Rc;
 
 /// The parameters, read by serde: once in the life of an instance, since they never change in it.
@@ -36,23 +34,18 @@ use std::rc::Rc;
 #[derive(Clone, Debug)]
 pub struct Params<T>(pub Rc<T>);
 
-thread_local! {
-    /// By type: a handler may read the same parameters as several structs.
-    static READ: RefCell<HashMap<TypeId, Rc<dyn Any>>> = RefCell::default();
-}
-
 impl<T: DeserializeOwned + 'static> Params<T> {
     /// Reads them outside of a handler's parameters; for `setup`.
     ///
     /// # Errors
     /// A retry that names the parameter.
     pub fn get() -> Result<Self> {
-        let known = READ.with_borrow(|read| read.get(&TypeId::of::<T>()).cloned());
+        let known = kept::look(|kept| kept.parameters.get(&TypeId::of::<T>()).cloned());
         if let Some(known) = known.and_then(|known| known.downcast::<T>().ok()) {
             return Ok(Params(known));
         }
         let value: Rc<T> = parameter::read(context::parameters()).map(Rc::new).map_err(Failure::retry)?;
-        READ.with_borrow_mut(|read| read.insert(TypeId::of::<T>(), value.clone()));
+        kept::look(|kept| kept.parameters.insert(TypeId::of::<T>(), value.clone()));
         Ok(Params(value))
     }
 }

@@ -1,3 +1,5 @@
 //! What the macros expand to; no part of the interface.
 
-pub use crate::handler::{check_handler, check_setup, handle, no_handler};
+pub use crate::handler::{handle, no_handler};
+#[cfg(not(target_family = "wasm"))]
+pub use crate::testing::Processor;

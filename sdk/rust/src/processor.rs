@@ -47,32 +47,39 @@
 /// weir::processor!(handle, setup = check, descriptor = "examples/echo.json");
 /// ```
 ///
-/// Once in a crate; only for wasm there is anything to export, elsewhere the handlers are checked all the same, so that `cargo test` can
-/// test them as the functions that they are.
+/// Once in a crate, at its root. Elsewhere than in wasm there is nothing to export, but the handlers are checked all the same, and
+/// [`testing::kit!`](crate::testing::kit) tests the whole processor in a plain `cargo test`.
 #[macro_export]
 macro_rules! processor {
     ($handler:path $(, setup = $setup:path)? $(, descriptor = $descriptor:literal)? $(,)?) => {
-        $crate::__export!([$handler] [input message] [$crate::__private::handle($handler, &input, message)] $([$setup])?);
-        $crate::__embed!($($descriptor)?);
+        $crate::__processor! {
+            [input message] [$crate::__private::handle($handler, &input, message)] [$($setup)?] [$($descriptor)?]
+        }
     };
     ($($input:literal => $handler:path),+ $(, setup = $setup:path)? $(, descriptor = $descriptor:literal)? $(,)?) => {
-        $crate::__export!([$($handler),+] [input message] [match input.as_str() {
-            $($input => $crate::__private::handle($handler, &input, message),)+
-            _ => Err($crate::__private::no_handler(&input, &[$($input),+])),
-        }] $([$setup])?);
-        $crate::__embed!($($descriptor)?);
+        $crate::__processor! {
+            [input message] [match input.as_str() {
+                $($input => $crate::__private::handle($handler, &input, message),)+
+                _ => Err($crate::__private::no_handler(&input, &[$($input),+])),
+            }] [$($setup)?] [$($descriptor)?]
+        }
     };
 }
 
-/// The exports. Not outside of wasm: their names would upset a native linker.
+/// The exports and the descriptor, and outside of wasm, where the exports' names would upset a native linker, what the test kit runs.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __export {
-    ([$($handler:path),+] [$input:ident $message:ident] [$($handle:tt)+] $([$setup:path])?) => {
+macro_rules! __processor {
+    ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] []) => {
+        $crate::__processor! { [$($names)+] [$($handle)+] [$($setup)?] ["descriptor.json"] }
+    };
+    ([$input:ident $message:ident] [$($handle:tt)+] [$($setup:path)?] [$descriptor:literal]) => {
         #[cfg(not(target_family = "wasm"))]
-        const _: fn() = || {
-            $($crate::__private::check_handler($handler);)+
-            $($crate::__private::check_setup($setup);)?
+        #[doc(hidden)]
+        pub const __WEIR_PROCESSOR: $crate::__private::Processor = $crate::__private::Processor {
+            descriptor: concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor),
+            handle: |$input, $message| $($handle)+,
+            setup: &[$(|changed| $setup(changed).map_err(|error| error.to_string()))?],
         };
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -91,23 +98,13 @@ macro_rules! __export {
             }
             $crate::bindings::with_setup::export_setup!(Component with_types_in $crate::bindings::with_setup);)?
         };
-    };
-}
-
-/// The descriptor, in the custom section that hosts read it from. They look into the core module, too, which is where it lands.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __embed {
-    () => {
-        $crate::__embed!("descriptor.json");
-    };
-    ($file:literal) => {
+        // The custom section that hosts read the descriptor from. They look into the core module, too, which is where it lands.
         #[cfg(target_family = "wasm")]
         const _: () = {
-            const BYTES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $file));
+            const BYTES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor));
             #[used]
             #[unsafe(link_section = "weir:descriptor")]
-            static DESCRIPTOR: [u8; BYTES.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $file));
+            static DESCRIPTOR: [u8; BYTES.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor));
         };
     };
 }

@@ -1,0 +1,176 @@
+//! The instance that a kit stands for, with what a host keeps around it.
+
+use super::answer::Answer;
+use super::descriptor::Descriptor;
+use super::handled::{LogLine, Sent};
+use super::limits::Limits;
+use crate::Message;
+use crate::kept::Kept;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A service of the test.
+pub(super) type Service = Box<dyn FnMut(Message) -> Answer>;
+
+/// One instance.
+pub(super) struct Instance {
+    pub(super) descriptor: Descriptor,
+    pub(super) flow: String,
+    /// With the defaults, once the instance has begun.
+    pub(super) parameters: BTreeMap<String, String>,
+    /// The outputs of the flow, and whether each has a topic.
+    pub(super) outputs: Vec<(String, bool)>,
+    pub(super) config: Config,
+    pub(super) limits: Limits,
+    pub(super) time_left: Duration,
+    pub(super) services: BTreeMap<String, Service>,
+    pub(super) kept: Kept,
+    pub(super) call: Call,
+}
+
+impl Instance {
+    /// Checks the parameters, and adds the defaults; all faults are told at once.
+    pub(super) fn fit(&mut self) -> Result<(), String> {
+        let mut faults = Vec::new();
+        for parameter in &self.descriptor.parameters {
+            let name = &parameter.name;
+            match (self.parameters.get(name), &parameter.default) {
+                (Some(value), _) => {
+                    faults.extend(parameter.check_value(value).err().map(|problem| format!("parameter `{name}`: {problem}")));
+                }
+                (None, Some(default)) => drop(self.parameters.insert(name.clone(), default.clone())),
+                (None, None) if parameter.required => {
+                    faults.push(format!("parameter `{name}` is required and not set: set it in the processor's `parameters`"));
+                }
+                (None, None) => {}
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    }
+}
+
+/// What the instance is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Setup,
+    Handle,
+}
+
+/// How far the answer to a request has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The message in hand is no request.
+    #[default]
+    None,
+    /// The last part has not left.
+    Open,
+    /// The last part has left.
+    Ended,
+}
+
+/// The call in progress.
+#[derive(Default)]
+pub(super) struct Call {
+    pub(super) phase: Phase,
+    pub(super) message_id: String,
+    pub(super) attempt: u32,
+    pub(super) answer: Progress,
+    pub(super) sent: Vec<Sent>,
+    pub(super) replies: Vec<Message>,
+    pub(super) requests: Vec<Sent>,
+    pub(super) log: Vec<LogLine>,
+    pub(super) sends_count: u64,
+    pub(super) sends_bytes: u64,
+    /// The answers under way, by number; `None` after an error.
+    pub(super) begun: Vec<Option<Answer>>,
+    pub(super) open_count: usize,
+}
+
+/// The configuration, with the version in which each type last changed.
+#[derive(Default)]
+pub(super) struct Config {
+    version: u64,
+    types: BTreeMap<String, (u64, BTreeMap<String, String>)>,
+}
+
+impl Config {
+    pub(super) fn put(&mut self, config_type: &str, key: &str, value: String) {
+        if self.values(config_type).and_then(|values| values.get(key)) == Some(&value) {
+            return;
+        }
+        self.version += 1;
+        let of_type = self.types.entry(config_type.to_owned()).or_default();
+        of_type.0 = self.version;
+        of_type.1.insert(key.to_owned(), value);
+    }
+
+    pub(super) fn remove(&mut self, config_type: &str, key: &str) {
+        if let Some(of_type) = self.types.get_mut(config_type)
+            && of_type.1.remove(key).is_some()
+        {
+            self.version += 1;
+            of_type.0 = self.version;
+        }
+    }
+
+    pub(super) fn values(&self, config_type: &str) -> Option<&BTreeMap<String, String>> {
+        self.types.get(config_type).map(|(_, values)| values)
+    }
+
+    pub(super) fn version_of(&self, config_type: &str) -> u64 {
+        self.types.get(config_type).map_or(0, |(version, _)| *version)
+    }
+}
+
+thread_local! {
+    /// The instance that works on this thread.
+    static AT_WORK: RefCell<Option<Instance>> = const { RefCell::new(None) };
+}
+
+/// Lets an instance work: what `work` imports comes from it. One that panics is lost, as one that traps is in a host. An instance may be
+/// at work for another one, as the service that it asks.
+pub(super) fn at_work<R>(instance: &mut Option<Instance>, work: impl FnOnce() -> R) -> R {
+    /// Puts the instance before this one back, after a panic, too.
+    struct Before(Option<Instance>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            AT_WORK.set(self.0.take());
+        }
+    }
+    let before = Before(AT_WORK.replace(instance.take()));
+    let result = work();
+    *instance = AT_WORK.take();
+    drop(before);
+    result
+}
+
+/// Looks at the instance at work; `None` where there is none. `look` must call nothing of the author's.
+pub(super) fn with<R>(look: impl FnOnce(&mut Instance) -> R) -> Option<R> {
+    AT_WORK.with_borrow_mut(|instance| instance.as_mut().map(look))
+}
+
+/// As [`with`], for what makes no sense without an instance.
+#[track_caller]
+pub(super) fn here<R>(what: &str, look: impl FnOnce(&mut Instance) -> R) -> R {
+    with(look).unwrap_or_else(|| {
+        panic!("{what} is known in a host only: in a test, call the handler by `weir::testing::kit!().handle(\"input\", message)`")
+    })
+}
+
+/// What the SDK keeps for the instance at work.
+pub(crate) fn look<R>(look: impl FnOnce(&mut Kept) -> R) -> R {
+    here("what an instance keeps", |instance| look(&mut instance.kept))
+}
+
+/// A list of names, for people.
+pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let text = names.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+/// The beginning of a text that may be anything, fit for an error message.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_default).collect()
+}

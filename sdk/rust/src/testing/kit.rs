@@ -1,0 +1,335 @@
+//! The kit: one instance of a processor, and what a flow and a deployment give it.
+
+use super::answer::Answer;
+use super::descriptor::Descriptor;
+use super::handled::{Handled, LogLine};
+use super::imports::messaging::as_received;
+use super::instance::{Call, Config, Instance, Phase, Progress, at_work, names};
+use super::limits::{Limits, MAX_MESSAGE_BYTES, is_hosts_own};
+use super::processor::Processor;
+use crate::log::Level;
+use crate::{Failure, Handler, Incoming, IntoMessage, Message, Result};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+type Handle = Box<dyn Fn(String, Message) -> Result>;
+type Setup = Box<dyn Fn(&[String]) -> Result<(), String>>;
+
+/// A processor under test, as one instance of it, with what a flow and a deployment give it. Made by [`kit!`](crate::testing::kit), or of
+/// one handler by [`Kit::new`].
+///
+/// Everything can be set at any time but parameters, which never change in an instance.
+///
+/// ```
+/// use weir::testing::{Answer, Kit, json};
+/// use weir::{ErrorKind, Failure, Json, Result, Text, config, context};
+///
+/// const DESCRIPTOR: &str = r#"{
+///     "schema": 1,
+///     "consumers": ["input"],
+///     "producers": ["output"],
+///     "parameters": [{ "name": "least", "type": "number", "default": "0.5" }],
+///     "config-types": ["threshold"],
+///     "requests": [{ "name": "model", "request": "model-request", "response": "model-response" }]
+/// }"#;
+///
+/// fn rate(Text(text): Text) -> Result<Option<Json<f64>>> {
+///     let Json(score): Json<f64> = match weir::request("model", Json(&text)) {
+///         Err(failure) if failure.call_error() == Some(ErrorKind::Timeout) => return Err(Failure::busy("the model is asleep")),
+///         answer => answer?,
+///     };
+///     let least = match config::parsed::<f64>("threshold", "model")? {
+///         Some(threshold) => *threshold,
+///         None => context::parameter("least").unwrap_or_default().parse()?,
+///     };
+///     Ok((score >= least).then_some(Json(score)))
+/// }
+///
+/// let mut kit = Kit::new(DESCRIPTOR, rate);
+/// kit.parameter("least", "0.4").answer("model", |request| Json(if request.body.len() > 10 { 0.7 } else { 0.3 }));
+///
+/// let handled = kit.handle("input", Text("a good text"));
+/// assert_eq!(handled.json("output"), [json!(0.7)]);
+/// assert_eq!(handled.requests()[0].to, "model");
+///
+/// kit.config("threshold", "model", "0.8");
+/// assert_eq!(kit.handle("input", Text("a good text")).sent(), []);
+///
+/// kit.answer("model", |_| Answer::error(ErrorKind::Timeout, "no answer in 60 s")).attempt(2);
+/// let handled = kit.handle("input", Text("a good text"));
+/// assert_eq!(handled.failure().unwrap().reason(), "the model is asleep");
+/// ```
+pub struct Kit {
+    handle: Handle,
+    setup: Option<Setup>,
+    /// `None` after a panic.
+    instance: Option<Instance>,
+    attempt: u32,
+    messages_count: u32,
+    /// The versions of the declared config types that the instance was set up with; `None` before it began.
+    seen: Option<Vec<u64>>,
+}
+
+impl Kit {
+    /// A kit of a single handler, for every input of a descriptor.
+    ///
+    /// # Panics
+    /// If the text is no descriptor.
+    #[track_caller]
+    pub fn new<A>(descriptor: &str, handler: impl Handler<A> + 'static) -> Self {
+        Self::make(descriptor, Box::new(move |input, message| handler.call(Incoming::new(&input, message))), None)
+    }
+
+    /// What [`kit!`](crate::testing::kit) calls.
+    #[doc(hidden)]
+    #[track_caller]
+    #[must_use]
+    pub fn of(processor: Processor) -> Self {
+        let path = processor.descriptor;
+        let descriptor = std::fs::read_to_string(path)
+            .unwrap_or_else(|error| panic!("{path}: {error}: write the descriptor there, or name another file in `processor!`"));
+        let handle = move |input, message| (processor.handle)(input, message).map_err(Failure::returned);
+        let setup = processor.setup.first().map(|setup| -> Setup { Box::new(setup) });
+        Self::make(&descriptor, Box::new(handle), setup)
+    }
+
+    #[track_caller]
+    fn make(descriptor: &str, handle: Handle, setup: Option<Setup>) -> Self {
+        let descriptor = Descriptor::parse(descriptor).unwrap_or_else(|fault| panic!("{fault}"));
+        let outputs = descriptor.producers.iter().filter(|producer| producer.name != "*");
+        let outputs = outputs.map(|producer| (producer.name.clone(), true)).collect();
+        let instance = Instance {
+            descriptor,
+            flow: "test".to_owned(),
+            parameters: BTreeMap::new(),
+            outputs,
+            config: Config::default(),
+            limits: Limits::default(),
+            time_left: Duration::from_secs(60),
+            services: BTreeMap::new(),
+            kept: Default::default(),
+            call: Call::default(),
+        };
+        Kit { handle, setup, instance: Some(instance), attempt: 1, messages_count: 0, seen: None }
+    }
+
+    #[track_caller]
+    fn instance(&mut self) -> &mut Instance {
+        self.instance.as_mut().expect("the instance panicked, and a host would not use it again: make another kit")
+    }
+
+    /// Sets `setup`, of a kit that [`Kit::new`] made.
+    pub fn setup<E: std::fmt::Display>(&mut self, setup: impl Fn(&[String]) -> Result<(), E> + 'static) -> &mut Self {
+        self.setup = Some(Box::new(move |changed| setup(changed).map_err(|error| error.to_string())));
+        self
+    }
+
+    /// Sets a parameter, as the flow does; others have the descriptor's defaults.
+    ///
+    /// # Panics
+    /// After the first message: parameters never change in an instance.
+    #[track_caller]
+    pub fn parameter(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+        assert!(self.seen.is_none(), "parameter `{name}` cannot change in an instance that has begun: make another kit");
+        self.instance().parameters.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Sets a value of the configuration. Before the next message `setup` is told that the type has changed.
+    ///
+    /// # Panics
+    /// If the descriptor does not declare the type.
+    #[track_caller]
+    pub fn config(&mut self, config_type: &str, key: &str, value: impl Into<String>) -> &mut Self {
+        self.check_config_type(config_type);
+        self.instance().config.put(config_type, key, value.into());
+        self
+    }
+
+    /// Takes a value out of the configuration.
+    ///
+    /// # Panics
+    /// As [`config`](Self::config).
+    #[track_caller]
+    pub fn remove_config(&mut self, config_type: &str, key: &str) -> &mut Self {
+        self.check_config_type(config_type);
+        self.instance().config.remove(config_type, key);
+        self
+    }
+
+    #[track_caller]
+    fn check_config_type(&mut self, config_type: &str) {
+        let declared = &self.instance().descriptor.config_types;
+        let known = names(declared.iter().map(|declared| declared.name.as_str()));
+        assert!(
+            declared.iter().any(|declared| declared.name == config_type),
+            "the config type `{config_type}` is not declared: add it to `config-types` of the descriptor (declared: {known})"
+        );
+    }
+
+    /// Answers the requests to a service: `service` is called with each, and returns a message or an [`Answer`]. It may be another kit.
+    ///
+    /// # Panics
+    /// If the descriptor has no such request.
+    #[track_caller]
+    pub fn answer<A: Into<Answer>>(&mut self, request: &str, mut service: impl FnMut(Message) -> A + 'static) -> &mut Self {
+        let instance = self.instance();
+        let known = names(instance.descriptor.requests.iter().map(|request| request.name.as_str()));
+        let is_declared = instance.descriptor.requests.iter().any(|declared| declared.name == request);
+        assert!(is_declared, "there is no request `{request}`: the requests are {known}");
+        instance.services.insert(request.to_owned(), Box::new(move |request| service(request).into()));
+        self
+    }
+
+    /// Which attempt the next messages are in, from 1. An attempt above the first has the message id of the message before it.
+    pub fn attempt(&mut self, attempt: u32) -> &mut Self {
+        self.attempt = attempt.max(1);
+        self
+    }
+
+    /// What [`context::remaining`](crate::context::remaining) says: 60 s unless set. It stands still.
+    #[track_caller]
+    pub fn time_left(&mut self, time: Duration) -> &mut Self {
+        self.instance().time_left = time;
+        self
+    }
+
+    /// The id of the flow, which is the variant, too: `test` unless set.
+    #[track_caller]
+    pub fn flow(&mut self, id: &str) -> &mut Self {
+        id.clone_into(&mut self.instance().flow);
+        self
+    }
+
+    /// Gives an output a topic, where the descriptor leaves the outputs open by `*`.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn output(&mut self, name: &str) -> &mut Self {
+        let instance = self.instance();
+        assert!(instance.descriptor.has_open_outputs(), "output `{name}` cannot be added: the descriptor has no producer `*`");
+        instance.outputs.push((name.to_owned(), true));
+        self
+    }
+
+    /// Gives an optional output no topic: what is sent there is dropped.
+    ///
+    /// # Panics
+    /// If the descriptor has no such output, or not as `optional`.
+    #[track_caller]
+    pub fn without_output(&mut self, name: &str) -> &mut Self {
+        let instance = self.instance();
+        let is_optional = instance.descriptor.producers.iter().any(|producer| producer.name == name && producer.optional);
+        assert!(is_optional, "output `{name}` must have a topic in every flow: it is not among the producers as `\"optional\": true`");
+        instance.outputs.iter_mut().filter(|(output, _)| output == name).for_each(|(_, has_topic)| *has_topic = false);
+        self
+    }
+
+    /// Sets a limit of the deployment: `sends-count` or `sends-bytes`, both for each message handled.
+    ///
+    /// # Panics
+    /// If it is another one: the kit has neither memory limits nor time.
+    #[track_caller]
+    pub fn limit(&mut self, name: &str, value: u64) -> &mut Self {
+        let limits = &mut self.instance().limits;
+        match name {
+            "sends-count" => limits.sends_count = value,
+            "sends-bytes" => limits.sends_bytes = value,
+            other => panic!("there is no limit `{other}` in a test: the limits are sends-count, sends-bytes"),
+        }
+        self
+    }
+
+    /// Gets ready as a host does before the next message, which otherwise [`handle`](Self::handle) does: a new instance has its parameters
+    /// checked and is set up, one that has begun is set up again if its configuration has changed.
+    ///
+    /// # Errors
+    /// What the status of a host would say: a parameter is missing or wrong, or `setup` refused. A new instance has not begun then.
+    ///
+    /// # Panics
+    /// If `setup` does, or if the instance panicked before.
+    #[track_caller]
+    pub fn configure(&mut self) -> Result<(), String> {
+        let is_new = self.seen.is_none();
+        let instance = self.instance();
+        if is_new {
+            instance.fit()?;
+        }
+        let declared = instance.descriptor.config_types.iter().map(|declared| declared.name.clone());
+        let versions: Vec<(String, u64)> = declared.map(|name| (name.clone(), instance.config.version_of(&name))).collect();
+        let seen = self.seen.as_ref();
+        let changed = versions.iter().enumerate().filter(|(index, (_, version))| seen.is_none_or(|seen| seen[*index] != *version));
+        let changed: Vec<String> = changed.map(|(_, (name, _))| name.clone()).collect();
+        let is_due = is_new || !changed.is_empty();
+        let outcome = match &self.setup {
+            Some(setup) if is_due => at_work(&mut self.instance, || setup(&changed)),
+            _ => Ok(()),
+        };
+        if outcome.is_ok() || !is_new {
+            self.seen = Some(versions.into_iter().map(|(_, version)| version).collect());
+        }
+        outcome
+    }
+
+    /// Hands the processor a message of an input, and collects what comes of it. A message of an input that has `reply` in the descriptor
+    /// is a request. Properties that are the host's own are taken out, as a host does.
+    ///
+    /// If `setup` refuses a change of the configuration, the instance goes on as in a host, and the log of the message has the reason; see
+    /// [`configure`](Self::configure).
+    ///
+    /// # Panics
+    /// If the handler does; if the processor cannot begin; if the descriptor has no such input; if the message cannot be made, or is
+    /// larger than what reaches a handler.
+    #[track_caller]
+    pub fn handle(&mut self, input: &str, message: impl IntoMessage) -> Handled {
+        let message = incoming(message);
+        let index = self.instance().descriptor.input(input).unwrap_or_else(|fault| panic!("{fault}"));
+        let is_new = self.seen.is_none();
+        if let Err(reason) = self.configure() {
+            assert!(!is_new, "the processor cannot begin: {reason}");
+            let line = LogLine { level: Level::Warn, message: "component cannot be set up".to_owned(), fields: Vec::new() };
+            self.instance().call.log.push(LogLine { fields: vec![("error".to_owned(), reason)], ..line });
+        }
+        if self.attempt == 1 || self.messages_count == 0 {
+            self.messages_count += 1;
+        }
+        let message_id = format!("{:032x}", self.messages_count);
+        let attempt = self.attempt;
+        let instance = self.instance();
+        let is_request = instance.descriptor.consumers[index].reply.is_some();
+        let log = std::mem::take(&mut instance.call.log);
+        let answer = if is_request { Progress::Open } else { Progress::None };
+        instance.call = Call { phase: Phase::Handle, message_id, attempt, answer, log, ..Call::default() };
+        let handle = &self.handle;
+        let outcome = at_work(&mut self.instance, || handle(input.to_owned(), message));
+        let instance = self.instance();
+        let call = std::mem::take(&mut instance.call);
+        Handled {
+            sent: if outcome.is_ok() { call.sent } else { Vec::new() },
+            failure: outcome.err(),
+            outputs: instance.outputs.iter().map(|(name, _)| name.clone()).collect(),
+            replies: call.replies,
+            is_answered: call.answer == Progress::Ended,
+            requests: call.requests,
+            log: call.log,
+        }
+    }
+}
+
+/// A message of the test, as a host shows it to a component.
+#[track_caller]
+fn incoming(message: impl IntoMessage) -> Message {
+    let message = message.into_message().unwrap_or_else(|failure| panic!("the test's message cannot be made: {failure}"));
+    let (size, limit) = (message.body.len(), MAX_MESSAGE_BYTES);
+    assert!(size <= limit, "the body has {size} bytes, of at most {limit}: such a message never reaches a handler");
+    let mut message = as_received(&message);
+    message.properties.retain(|(name, _)| !is_hosts_own(name));
+    message
+}
+
+impl std::fmt::Debug for Kit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kit").field("attempt", &self.attempt).field("messages_count", &self.messages_count).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! What a host allows one call to send: its limits, in its words.
+
+use super::instance::shown;
+use crate::Message;
+
+/// Properties of one message.
+const MAX_PROPERTIES_COUNT: usize = 256;
+/// The body of a message.
+pub(super) const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// The body of an answer, which goes to a `response` topic.
+pub(super) const MAX_ANSWER_BYTES: usize = 64 << 20;
+const MAX_PROPERTY_NAME_BYTES: usize = 128;
+const MAX_PROPERTIES_BYTES: usize = 32 << 10;
+/// Requests of one call that have not ended.
+pub(super) const MAX_BEGUN_COUNT: usize = 64;
+
+/// The limits of a deployment that show in the kit.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) sends_count: u64,
+    pub(super) sends_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { sends_count: 1_000, sends_bytes: 16 << 20 }
+    }
+}
+
+/// Whether a property is the host's own: not shown to components and not settable by them.
+pub(super) fn is_hosts_own(name: &str) -> bool {
+    name.starts_with("weir-") || ["id", "traceparent", "tracestate"].contains(&name)
+}
+
+/// Checks the properties of a message that a component sends.
+pub(super) fn check_properties(message: &Message) -> Result<(), String> {
+    let properties = &message.properties;
+    if properties.len() > MAX_PROPERTIES_COUNT {
+        return Err(format!("the message has {} properties, of at most {MAX_PROPERTIES_COUNT}", properties.len()));
+    }
+    match properties.iter().find(|(name, _)| is_hosts_own(name)) {
+        Some((name, _)) => Err(format!("the property `{}` is the host's own and cannot be set", shown(name))),
+        None => Ok(()),
+    }
+}
+
+/// Checks the sizes of a message that a component sends; `body_limit` is that of the topic's class.
+pub(super) fn check_sizes(message: &Message, body_limit: usize) -> Result<(), String> {
+    at_most("the body of the message", message.body.len(), body_limit)?;
+    let mut total = message.content_type.as_ref().map_or(0, String::len);
+    for (name, value) in &message.properties {
+        if name.len() > MAX_PROPERTY_NAME_BYTES {
+            let start: String = name.chars().take(32).flat_map(char::escape_default).collect();
+            at_most(&format!("the property name `{start}...`"), name.len(), MAX_PROPERTY_NAME_BYTES)?;
+        }
+        total += name.len() + value.len();
+    }
+    at_most("the properties of the message", total, MAX_PROPERTIES_BYTES)
+}
+
+fn at_most(what: &str, actual: usize, limit: usize) -> Result<(), String> {
+    if actual <= limit { Ok(()) } else { Err(format!("{what} has {actual} bytes, of at most {limit}")) }
+}

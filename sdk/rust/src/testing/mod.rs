@@ -1,0 +1,67 @@
+//! The test kit: a processor in a plain `cargo test`, without a host. Not there in wasm.
+//!
+//! [`kit!`] makes a [`Kit`] of the processor that [`processor!`](crate::processor!) made, and [`Kit::handle`] hands it a message as a host
+//! would: by the name of the input, with the parameters, the configuration and the descriptor that lies beside Cargo.toml. What came of
+//! it is [`Handled`]: outputs, the parts of an answer, requests, log lines, the failure.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use weir::{Failure, Json, Params, Result};
+//!
+//! weir::processor!(shout, descriptor = "examples/shout.json");
+//!
+//! #[derive(Deserialize, Serialize)]
+//! struct Document {
+//!     text: String,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Settings {
+//!     prefix: String,
+//! }
+//!
+//! fn shout(Json(document): Json<Document>, Params(settings): Params<Settings>) -> Result<Json<Document>> {
+//!     if document.text.is_empty() {
+//!         return Err(Failure::reject("field `text` is empty"));
+//!     }
+//!     Ok(Json(Document { text: settings.prefix.clone() + &document.text.to_uppercase() }))
+//! }
+//!
+//! # fn main() {
+//! // In a `#[test]`:
+//! use weir::Verdict;
+//! use weir::testing::json;
+//!
+//! let mut kit = weir::testing::kit!();
+//! kit.parameter("prefix", "> ");
+//! let handled = kit.handle("input", Json(json!({ "text": "hello" })));
+//! assert_eq!(handled.json("output"), [json!({ "text": "> HELLO" })]);
+//!
+//! let handled = kit.handle("input", Json(json!({ "text": "" })));
+//! assert_eq!(handled.failure().map(|failure| failure.verdict()), Some(Verdict::Reject));
+//! # }
+//! ```
+//!
+//! The kit keeps the rules of the real host, and says the same words: what is not in the descriptor is refused, parameters have their
+//! defaults and are checked against their types, nothing leaves when the handler fails, messages and their number are limited. What it
+//! does not have: a sandbox, time (a clock that stands still: [`Kit::time_left`]), memory limits, topics of other classes than `flow` for
+//! outputs, and new instances: statics of your own stay as they are. A panic, which ends an attempt in a host, fails the test.
+
+mod answer;
+mod descriptor;
+mod handled;
+pub(crate) mod imports;
+mod instance;
+mod kit;
+mod limits;
+mod processor;
+
+pub use crate::__kit as kit;
+pub use answer::Answer;
+pub use handled::{Handled, LogLine, Sent};
+pub(crate) use instance::look;
+pub use kit::Kit;
+#[doc(hidden)]
+pub use processor::Processor;
+#[doc(no_inline)]
+pub use serde_json::json;

@@ -1,0 +1,139 @@
+//! What a handler may send, and what is refused.
+
+use weir::testing::{Handled, Kit, json};
+use weir::{ErrorKind, Failure, Json, Message, Result, Text, Verdict};
+
+const DESCRIPTOR: &str = r#"{
+    "schema": 1, "consumers": ["input"], "producers": ["output", { "name": "extra", "optional": true }]
+}"#;
+
+/// What came of sending one message.
+fn sent(make: impl Fn() -> Result + 'static) -> Handled {
+    Kit::new(DESCRIPTOR, make).handle("input", Json(1))
+}
+
+fn refusal(make: impl Fn() -> Result + 'static) -> String {
+    let handled = sent(make);
+    let failure = handled.failure().unwrap();
+    assert_eq!((failure.verdict(), failure.call_error()), (Verdict::Reject, Some(ErrorKind::Invalid)), "{failure}");
+    failure.reason().to_owned()
+}
+
+#[test]
+fn what_is_sent_keeps_its_order_and_is_seen_as_receivers_see_it() {
+    let handled = sent(|| {
+        weir::send("extra", Text("a"))?;
+        let mut twice = Message::new("[1]", "application/json");
+        twice.properties = vec![("colour".to_owned(), "red".to_owned()), ("colour".to_owned(), "blue".to_owned())];
+        weir::send_all("output", [twice, Message::json(&2)?])
+    });
+    let to: Vec<&str> = handled.sent().iter().map(|sent| sent.to.as_str()).collect();
+    assert_eq!(to, ["extra", "output", "output"]);
+    assert_eq!(handled.json("output"), [json!([1]), json!(2)]);
+    let first = &handled.outputs::<Message>("output")[0];
+    assert_eq!((first.content_type.as_deref(), first.properties.len(), first.property("colour")), (None, 1, Some("blue")));
+    let [Text(extra)] = handled.outputs::<Text>("extra").try_into().unwrap();
+    assert_eq!(extra, "a");
+}
+
+#[test]
+fn nothing_leaves_when_the_handler_fails() {
+    let handled = sent(|| {
+        weir::send("output", Json(1))?;
+        Err(Failure::busy("later").after(std::time::Duration::from_secs(2)))
+    });
+    assert_eq!(handled.sent(), []);
+    let failure = handled.failure().unwrap();
+    assert_eq!((failure.verdict(), failure.delay()), (Verdict::Busy, Some(std::time::Duration::from_secs(2))));
+}
+
+#[test]
+#[should_panic(expected = "nothing left for `output`, since the handler failed: reject: field `a` is empty")]
+fn who_looks_for_outputs_of_a_failure_is_told_of_it() {
+    let _ = sent(|| Err(Failure::reject("field `a` is empty"))).json("output");
+}
+
+#[test]
+#[should_panic(expected = "there is no output `outptu`: the outputs are output, extra")]
+fn who_looks_for_an_output_that_is_not_there_is_told_which_there_are() {
+    let _ = sent(|| Ok(())).json("outptu");
+}
+
+#[test]
+fn what_the_descriptor_does_not_have_is_refused() {
+    assert_eq!(refusal(|| weir::send("a\nb", Json(1))), "there is no output `a\\nb`: the outputs are output, extra");
+    assert_eq!(refusal(|| weir::send("input", Json(1))), "there is no output `input`: the outputs are output, extra");
+    assert_eq!(refusal(|| weir::request("a", Json(1)).map(|Text(_)| ())), "there is no request `a`: the requests are none");
+    assert!(refusal(|| weir::reply(Json(1))).starts_with("the message in hand is no request: only an input with `reply`"));
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let body = |bytes: usize| Message::new(vec![b'x'; bytes], "text/plain");
+    assert_eq!(sent(move || weir::send("output", body(4 << 20))).failure(), None);
+    assert_eq!(refusal(move || weir::send("output", body((4 << 20) + 1))), "the body of the message has 4194305 bytes, of at most 4194304");
+    assert_eq!(
+        refusal(move || (0..5).try_for_each(|_| weir::send("output", body(4 << 20)))),
+        "one call may send 16777216 bytes in all (limits.sends-bytes)"
+    );
+    assert_eq!(refusal(|| weir::send_all("output", (0..1001).map(Json))), "one call may send 1000 messages (limits.sends-count)");
+    let named = |name: String, value: String| move || weir::send("output", Message::json(&1)?.with_property(name.clone(), value.clone()));
+    assert!(refusal(named("n".repeat(129), String::new())).contains("has 129 bytes, of at most 128"));
+    assert!(
+        refusal(named("n".to_owned(), "v".repeat(32 << 10))).contains("the properties of the message has 32769 bytes, of at most 32768")
+    );
+    let many = || {
+        let mut message = Message::json(&1)?;
+        message.properties = (0..257).map(|number| (number.to_string(), String::new())).collect();
+        weir::send("output", message)
+    };
+    assert_eq!(refusal(many), "the message has 257 properties, of at most 256");
+}
+
+#[test]
+fn a_deployment_can_set_the_limits() {
+    let mut kit = Kit::new(DESCRIPTOR, || weir::send_all("output", [1, 2].map(Json)));
+    assert!(kit.limit("sends-count", 1).handle("input", Json(1)).failure().unwrap().reason().contains("1 messages"));
+    assert!(kit.limit("sends-count", 2).limit("sends-bytes", 1).handle("input", Json(1)).failure().unwrap().reason().contains("1 bytes"));
+    assert_eq!(kit.limit("sends-bytes", 2).handle("input", Json(1)).failure(), None);
+}
+
+#[test]
+fn the_properties_of_the_host_are_neither_set_nor_seen() {
+    for name in ["weir-from", "traceparent", "tracestate", "id"] {
+        let reason = refusal(move || weir::send("output", Message::json(&1)?.with_property(name, "x")));
+        assert_eq!(reason, format!("the property `{name}` is the host's own and cannot be set"));
+    }
+    let seen = Message::json(&1).unwrap().with_property("weir-id", "1").with_property("traceparent", "2").with_property("colour", "red");
+    let handled = Kit::new(DESCRIPTOR, |message: Message| Json(message.properties)).handle("input", seen);
+    assert_eq!(handled.json("output"), [json!([["colour", "red"]])]);
+}
+
+#[test]
+fn an_optional_output_may_have_no_topic() {
+    let mut kit = Kit::new(DESCRIPTOR, || weir::send("extra", Json(weir::context::outputs())));
+    assert_eq!(kit.handle("input", Json(1)).json("extra"), [json!(["output", "extra"])]);
+    let handled = kit.without_output("extra").handle("input", Json(1));
+    assert_eq!((handled.failure(), handled.sent()), (None, &[][..]));
+}
+
+#[test]
+fn open_outputs_are_those_that_the_flow_gives() {
+    let mut kit = Kit::new(r#"{"schema": 1, "consumers": ["input"], "producers": ["*"]}"#, |message: Message| weir::send("left", message));
+    assert!(kit.handle("input", Json(1)).failure().unwrap().reason().ends_with("the outputs are none"));
+    assert_eq!(kit.output("left").handle("input", Json(1)).json("left"), [json!(1)]);
+}
+
+#[test]
+fn outside_of_a_handler_nothing_can_be_sent() {
+    let failure = weir::send("output", Json(1)).unwrap_err();
+    assert_eq!(failure.call_error(), Some(ErrorKind::Invalid));
+    assert!(failure.reason().starts_with("nothing can be sent outside of `handle`: in a test, call the handler by"), "{failure}");
+    weir::log::info("dropped").with("a", 1).write();
+}
+
+#[test]
+#[should_panic(expected = "the body has 4194305 bytes, of at most 4194304: such a message never reaches a handler")]
+fn a_message_that_is_too_large_never_comes() {
+    let _ = Kit::new(DESCRIPTOR, || ()).handle("input", Message::new(vec![0; (4 << 20) + 1], "image/png"));
+}
