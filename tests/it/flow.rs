@@ -7,4 +7,5 @@ mod resume;
 mod start;
 mod stop;
 mod support;
+mod swap;
 mod wire;

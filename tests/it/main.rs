@@ -15,4 +15,5 @@ mod handlers;
 mod sandbox;
 mod sdk;
 mod stage;
+mod swap;
 mod tidy;

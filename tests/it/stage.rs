@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Entry, ProcessorState, ProcessorStatus, entry_type};
+use weir_config::records::{
+    COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Digest, Entry, ProcessorState, ProcessorStatus, entry_type,
+};
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, QueueStats, Settled, Topic};
@@ -50,13 +52,17 @@ impl Stage {
     }
 
     pub(crate) async fn start_host(&mut self, served: Served) {
+        self.start_host_with(served, 16).await;
+    }
+
+    pub(crate) async fn start_host_with(&mut self, served: Served, instances_count: u32) {
         let settings = HostSettings {
             id: "host".to_owned(),
             topicspace: "tg".to_owned(),
             components: self.components.clone(),
             code_cache: self.folder.path().join("cache"),
             served,
-            instances_count: 16,
+            instances_count,
         };
         self.host = Some(Host::start(self.backend.clone(), self.config.clone(), settings).await.unwrap());
     }
@@ -103,6 +109,11 @@ impl Stage {
     pub(crate) async fn put(&self, config_type: &str, key: &str, value: &impl serde::Serialize) {
         let text = serde_json::to_string(value).unwrap();
         self.config.apply(Batch::new().put(config_type, key, text)).await.unwrap();
+    }
+
+    /// The file of a component that was deployed.
+    pub(crate) fn component_file(&self, digest: Digest) -> std::path::PathBuf {
+        self.components.path(digest)
     }
 
     /// Makes a queue.

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     /// Running flows
     #[command(subcommand)]
     Flow(Flow),
+    /// Let a processor of a running flow go over to another component, while messages flow
+    Swap(Swap),
     /// Send messages into a flow, or one request to it
     Send(Send),
     /// Show the messages that pass an interface of a flow, or take those that left it
@@ -136,6 +138,29 @@ pub(crate) enum Flow {
         /// The flow's id
         flow: String,
     },
+}
+
+/// Arguments of `weir swap`.
+///
+/// The new component is fetched, compiled and set up beside the old one; then each worker finishes its message and goes on with the new
+/// one. No message is lost or handled twice for it. A component that cannot run never takes over.
+#[derive(Debug, Args)]
+pub(crate) struct Swap {
+    /// The flow's id
+    pub(crate) flow: String,
+    /// The processor: NAME, or NAME:VARIANT where the flow has several of that name
+    pub(crate) processor: String,
+    /// The deployment to go over to: NAME@VERSION, or NAME for its newest version
+    pub(crate) component: String,
+    /// Wait until all hosts that have the processor run it; an error tells why one does not
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, for example 10s, 500ms or 2m
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, requires = "wait")]
+    pub(crate) timeout: Duration,
+    /// Swap it for other flows too, where they share the processor's entry
+    #[arg(long)]
+    pub(crate) shared: bool,
 }
 
 /// Arguments of `weir send`.

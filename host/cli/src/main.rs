@@ -75,6 +75,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Flow(command) => commands::flow::run(&session, command).await?,
         Command::Send(command) => commands::send::run(&session, command).await?,
         Command::Tail(command) => commands::tail::run(&session, command).await?,
+        Command::Swap(command) => commands::swap::run(&session, command).await?,
         Command::Status => commands::status::run(&session).await?,
         Command::DeadLetters(command) => commands::dead_letters::run(&session, command).await?,
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use weir_pubsub::{Backend, Class, Message, Requester, Subscription, Topic};
 
 use crate::error::{FlowError, Result};
-use crate::protocol::{FLOW_TOPIC_NAME, Request, Response};
+use crate::plan::SwapOrder;
+use crate::protocol::{FLOW_ERROR, FLOW_TOPIC_NAME, Request, Response, Swapped};
 
 /// How long an operation may take: a stop waits for processors to leave, and for queues that resist.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -157,6 +158,23 @@ impl FlowClient {
             ..Request::new("start-flow")
         };
         Ok(self.ask_well(request).await?.notes)
+    }
+
+    /// Lets a processor of a running flow go over to another component. Hosts make it ready beside the old one first; this does not wait
+    /// for them: their status tells when they run it, or why they do not.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`]; a component that does not fit changes nothing.
+    pub async fn swap(&self, order: SwapOrder) -> Result<Swapped> {
+        let request = Request {
+            flow_id: Some(order.flow),
+            processor: Some(order.processor),
+            component: Some(order.component),
+            shared: order.shared,
+            ..Request::new("swap")
+        };
+        let swapped = self.ask_well(request).await?.swapped;
+        swapped.ok_or_else(|| FlowError::Answered { kind: FLOW_ERROR.to_owned(), message: "the answer to a swap says nothing".to_owned() })
     }
 
     /// Stops a flow and deletes its queues with all that is in them, but for what other flows use. Returns what could not be deleted yet,

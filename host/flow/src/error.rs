@@ -14,7 +14,7 @@ use crate::blueprint::BlueprintError;
 pub enum FlowError {
     /// The request names an operation that does not exist.
     #[error(
-        "there is no operation `{operation}`: ask for list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, start-flow or stop-flow"
+        "there is no operation `{operation}`: ask for list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, start-flow, stop-flow or swap"
     )]
     BadOperation {
         /// What was asked for.

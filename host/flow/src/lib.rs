@@ -11,6 +11,7 @@ mod operations;
 pub mod parameters;
 pub mod plan;
 pub mod protocol;
+mod refusals;
 mod service;
 mod settings;
 pub mod template;

@@ -8,6 +8,7 @@ mod queues;
 mod resume;
 mod start;
 mod stop;
+mod swap;
 mod world;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use weir_config::ConfigClient;
 use weir_pubsub::Backend;
 
 use crate::plan::Exits;
+use crate::refusals::Refusals;
 use crate::settings::FlowSettings;
 
 use locks::FlowLocks;
@@ -32,13 +34,15 @@ pub(crate) struct Lifecycle {
     /// One at a time reads the world, decides and writes.
     writer: Mutex<()>,
     flows: FlowLocks,
+    /// What hosts cannot run.
+    pub(crate) refusals: Refusals,
     /// Ends waits when the service shuts down.
     token: CancellationToken,
 }
 
 impl Lifecycle {
     pub(crate) fn new(backend: Arc<dyn Backend>, config: ConfigClient, settings: FlowSettings, token: CancellationToken) -> Self {
-        Lifecycle { backend, config, settings, writer: Mutex::default(), flows: FlowLocks::default(), token }
+        Lifecycle { backend, config, settings, writer: Mutex::default(), flows: FlowLocks::default(), refusals: Refusals::default(), token }
     }
 
     fn kept_exits(&self) -> Exits {

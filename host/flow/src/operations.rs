@@ -5,7 +5,7 @@ use weir_config::{Batch, ConfigClient};
 use crate::blueprint::{Blueprint, check_name, shown};
 use crate::error::{FlowError, Result};
 use crate::lifecycle::{Lifecycle, Start};
-use crate::plan::FlowIdentity;
+use crate::plan::{FlowIdentity, SwapOrder};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
 use weir_pubsub::chain;
 
@@ -31,6 +31,7 @@ async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, request: Request
         "get-flow" => get_flow(config, request).await,
         "start-flow" => start_flow(lifecycle, request).await,
         "stop-flow" => stop_flow(lifecycle, request).await,
+        "swap" => swap(lifecycle, request).await,
         other => Err(FlowError::BadOperation { operation: shown(other) }),
     }
 }
@@ -102,6 +103,16 @@ async fn start_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response>
 async fn stop_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
     let id = required("flow_id", "flow id", request.flow_id)?;
     Ok(Response { notes: cut(lifecycle.stop(&id).await?), ..Response::default() })
+}
+
+async fn swap(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
+    let order = SwapOrder {
+        flow: required("flow_id", "flow id", request.flow_id)?,
+        processor: required("processor", "processor", request.processor)?,
+        component: required("component", "component", request.component)?,
+        shared: request.shared,
+    };
+    Ok(Response { swapped: Some(lifecycle.swap(order).await?), ..Response::default() })
 }
 
 fn cut(mut notes: Vec<String>) -> Vec<String> {

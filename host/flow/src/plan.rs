@@ -7,6 +7,7 @@ mod directions;
 mod draft;
 mod ownership;
 mod queues;
+mod swap;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,9 @@ use crate::protocol::{EntryRecord, FlowRecord, FlowStatus, PlanRecord, QueueReco
 pub use adopt::{adopt, adopt_without_blueprint};
 pub use draft::{Draft, DraftProcessor, FlowIdentity};
 pub use ownership::{Release, owned_queues, release};
+pub use swap::{Swap, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
+
+use ownership::plans;
 
 /// Where an entry stands in config: type `processor:NAME`, key VARIANT.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use weir_config::protocol::ServiceError;
-use weir_config::records::Entry;
+use weir_config::records::{ComponentRef, Entry};
 
 /// The name of the service's topics: `request:TOPICSPACE:flow` and `response:TOPICSPACE:flow`.
 pub const FLOW_TOPIC_NAME: &str = "flow";
@@ -34,7 +34,8 @@ pub const FLOW_ERROR: &str = "flow-error";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Request {
-    /// `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow` or `stop-flow`.
+    /// `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`, `stop-flow` or
+    /// `swap` (Weir's own).
     pub operation: Option<String>,
     /// For the operations on blueprints and for `start-flow`.
     pub blueprint_name: Option<String>,
@@ -49,6 +50,15 @@ pub struct Request {
     /// For `start-flow`: keep no results where nobody reads them (Weir's own).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drop_exits: bool,
+    /// For `swap`: the processor, `NAME` or `NAME:VARIANT` (Weir's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
+    /// For `swap`: the deployment to go over to, `NAME@VERSION`, or `NAME` for the newest (Weir's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// For `swap`: other flows that share the processor's entry go over with it (Weir's own).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 impl Default for Request {
@@ -62,6 +72,9 @@ impl Default for Request {
             flow_id: empty(),
             parameters: Some(BTreeMap::new()),
             drop_exits: false,
+            processor: None,
+            component: None,
+            shared: false,
         }
     }
 }
@@ -94,6 +107,28 @@ pub struct Response {
     /// What was assumed or left undone, for people (Weir's own).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// For `swap`: what was done (Weir's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swapped: Option<Swapped>,
+}
+
+/// What a swap did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// The processor.
+    pub processor: String,
+    /// The key of its entry.
+    pub variant: String,
+    /// What the entry names from now on.
+    pub component: ComponentRef,
+    /// What it named before.
+    pub previous: ComponentRef,
+    /// It named that component already: nothing was written.
+    #[serde(default)]
+    pub unchanged: bool,
+    /// Other flows that share the entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sharers: Vec<String>,
 }
 
 impl Default for Response {
@@ -107,6 +142,7 @@ impl Default for Response {
             parameters: BTreeMap::new(),
             error: None,
             notes: Vec::new(),
+            swapped: None,
         }
     }
 }

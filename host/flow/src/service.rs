@@ -8,6 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
+use weir_config::records::HostStatus;
 use weir_pubsub::{
     Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
 };
@@ -99,6 +100,7 @@ struct Service {
 /// The service while its consumer lives.
 struct Session {
     requests: Box<dyn Consumer>,
+    reports: Box<dyn Consumer>,
     answers: Arc<dyn Producer>,
 }
 
@@ -114,7 +116,10 @@ impl Service {
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         let consumer = self.backend.consumer(requests.topic(), requests.subscription(), options).await.map_err(held)?;
         let answers = self.backend.producer(&self.topics.response).await.map_err(FlowError::broker("answering requests for flows"))?;
-        Ok(Session { requests: consumer, answers: answers.into() })
+        let status = &self.topics.status;
+        let reports = self.backend.consumer(status, requests.subscription(), ConsumerOptions::default()).await;
+        let reports = reports.map_err(FlowError::broker("listening to hosts"))?;
+        Ok(Session { requests: consumer, reports, answers: answers.into() })
     }
 
     /// Waits for the config service; other faults are for later rounds.
@@ -178,8 +183,26 @@ impl Service {
                     Ok(delivery) => self.take(delivery, &session.answers),
                     Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "requests for flows were missed"),
                     Err(error) => return Err(error),
-                }
+                },
+                reported = session.reports.receive() => match reported {
+                    Ok(delivery) => self.hear(&delivery.message.body),
+                    // Every report is whole, and the next one comes soon.
+                    Err(PubsubError::Lagged { .. }) => {}
+                    Err(error) => return Err(error),
+                },
             }
+        }
+    }
+
+    /// Puts back what a host can never run.
+    fn hear(&self, report: &[u8]) {
+        let status: HostStatus = match serde_json::from_slice(report) {
+            Ok(status) => status,
+            Err(error) => return tracing::debug!(%error, "unreadable host report ignored"),
+        };
+        for (key, refusal) in self.lifecycle.refusals.take(status) {
+            let lifecycle = self.lifecycle.clone();
+            self.spawn(async move { lifecycle.put_back(key, refusal).await });
         }
     }
 

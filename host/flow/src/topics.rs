@@ -1,6 +1,6 @@
 //! Where the flow service listens and answers.
 
-use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
+use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, STATUS_TOPIC_NAME};
 use weir_pubsub::{Class, NameError, Queue, Topic};
 
 use crate::error::{FlowError, Result};
@@ -15,6 +15,8 @@ pub(crate) struct FlowTopics {
     pub(crate) requests: Queue,
     /// The queue of messages that cannot be handled.
     pub(crate) dead_letters: Queue,
+    /// Where hosts report.
+    pub(crate) status: Topic,
 }
 
 impl FlowTopics {
@@ -25,6 +27,7 @@ impl FlowTopics {
     fn parse(topicspace: &str) -> Result<Self, NameError> {
         let dead_letters = Topic::new(Class::Flow, topicspace, DEAD_LETTERS_TOPIC_NAME)?;
         Ok(FlowTopics {
+            status: Topic::new(Class::Notify, topicspace, STATUS_TOPIC_NAME)?,
             response: Topic::new(Class::Response, topicspace, FLOW_TOPIC_NAME)?,
             requests: Queue::new(Topic::new(Class::Request, topicspace, FLOW_TOPIC_NAME)?, FLOW_SUBSCRIPTION.parse()?)?,
             dead_letters: Queue::new(dead_letters, DEAD_LETTERS_SUBSCRIPTION.parse()?)?,

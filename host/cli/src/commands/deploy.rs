@@ -68,7 +68,7 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     if deployed.not_reached.is_empty() {
         return Ok(());
     }
-    output::line("\nThese go on with what they run, until their flow is stopped and started again:")?;
+    output::line(&format!("\nThese go on with what they run; to change one: weir swap FLOW PROCESSOR {name}@{version} --wait"))?;
     let row = |entry: &weir_gateway::protocol::Unreached| {
         let runs = entry.runs.clone().unwrap_or_else(|| "a program outside of Weir".to_owned());
         vec![format!("  {}", entry.processor), entry.variant.clone(), entry.flow.clone().unwrap_or_else(|| "shared".to_owned()), runs]

@@ -6,6 +6,7 @@ pub(crate) mod deploy;
 pub(crate) mod flow;
 pub(crate) mod send;
 pub(crate) mod status;
+pub(crate) mod swap;
 pub(crate) mod tail;
 pub(crate) mod up;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::protocol::{Key, Value};
-use weir_config::records::{COMPONENT_TYPE, Descriptor, Entry, entry_type, processor_of_entry_type};
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Entry, entry_type, processor_of_entry_type};
 use weir_config::{Batch, ConfigError, MAX_REQUEST_ENTRIES_COUNT};
 
 use super::Lifecycle;
@@ -142,20 +142,28 @@ impl Lifecycle {
         let mut wanted = affected_entries(&draft.id, &flows.records, &topics);
         wanted.extend(draft.processors.iter().map(|processor| processor.key.clone()));
         let entries = self.load_entries(wanted).await?;
+        let mut world = self.load_deployed(flows, &entries).await?;
+        world.descriptors = self.load_descriptors(draft).await?;
+        world.components = self.load_components(&wanted_components(draft, &world)?).await?;
+        Ok((world, entries))
+    }
+
+    /// A world that knows which deployments there are, and nothing of them yet.
+    pub(super) async fn load_deployed(&self, flows: &Flows, entries: &Entries) -> Result<World> {
         let deployed = self.config.list(COMPONENT_TYPE).await.map_err(FlowError::config("reading the deployments"))?.value;
-        let mut world = World {
-            flows: flows.records.clone(),
-            deployed: deployed.into_iter().collect(),
-            components: BTreeMap::new(),
-            descriptors: self.load_descriptors(draft).await?,
-            entries: entries.whole.clone(),
-        };
-        let keys = wanted_components(draft, &world)?.iter().map(|name| key(COMPONENT_TYPE, name)).collect();
+        let (flows, entries) = (flows.records.clone(), entries.whole.clone());
+        Ok(World { flows, entries, deployed: deployed.into_iter().collect(), ..World::default() })
+    }
+
+    /// Deployments by their keys.
+    pub(super) async fn load_components(&self, keys: &BTreeSet<String>) -> Result<BTreeMap<String, ComponentRecord>> {
+        let keys = keys.iter().map(|name| key(COMPONENT_TYPE, name)).collect();
+        let mut components = BTreeMap::new();
         for (Key { config_type, key }, text) in self.load("reading the deployments", keys).await? {
             let record = serde_json::from_str(&text).map_err(|error| unreadable(config_type, &key, &error))?;
-            world.components.insert(key, record);
+            components.insert(key, record);
         }
-        Ok((world, entries))
+        Ok(components)
     }
 
     /// The values of keys that are there, asked for in portions that fit into a request.

@@ -37,24 +37,24 @@ pub(super) fn key_of(processor: &DraftProcessor, world: &World) -> Result<Option
     }
     match processor.component.as_deref() {
         None => Ok(newest(&processor.key.processor, world)),
-        Some(reference) if reference.contains('@') => {
-            if world.deployed.contains(reference) {
-                return Ok(Some(reference.to_owned()));
-            }
-            unknown(processor, reference, world)
+        Some(reference) => {
+            deployment(reference, world).map(Some).or_else(|problem| fault(format!("{}, field `component`", processor.place), problem))
         }
-        Some(name) => newest(name, world).map_or_else(|| unknown(processor, name, world), |key| Ok(Some(key))),
     }
 }
 
-fn unknown<T>(processor: &DraftProcessor, reference: &str, world: &World) -> Result<T> {
-    let name = reference.split('@').next().unwrap_or_default();
-    let versions: Vec<&str> = versions(name, world).map(|(_, key)| key).take(20).collect();
-    let known = if versions.is_empty() { "none of that name is".to_owned() } else { versions.join(", ") };
-    fault(
-        format!("{}, field `component`", processor.place),
-        format!("`{}` is not deployed (deployed: {known}): deploy it, or name another", shown(reference)),
-    )
+/// The key of the deployment that a reference names, `NAME@VERSION` or `NAME`; an error says what there is.
+pub(super) fn deployment(reference: &str, world: &World) -> Result<String, String> {
+    let found = match reference.contains('@') {
+        true => world.deployed.get(reference).cloned(),
+        false => newest(reference, world),
+    };
+    found.ok_or_else(|| {
+        let name = reference.split('@').next().unwrap_or_default();
+        let versions: Vec<&str> = versions(name, world).map(|(_, key)| key).take(20).collect();
+        let known = if versions.is_empty() { "none of that name is".to_owned() } else { versions.join(", ") };
+        format!("`{}` is not deployed (deployed: {known}): deploy it, or name another", shown(reference))
+    })
 }
 
 fn versions<'w>(name: &str, world: &'w World) -> impl Iterator<Item = (Version, &'w str)> {

@@ -25,7 +25,7 @@ pub struct Release {
 }
 
 /// The plans of all flows but one that own what they name: a flow that stops owns nothing any more.
-fn plans<'f>(flows: &'f BTreeMap<String, FlowRecord>, but: &str) -> impl Iterator<Item = &'f PlanRecord> {
+pub(super) fn plans<'f>(flows: &'f BTreeMap<String, FlowRecord>, but: &str) -> impl Iterator<Item = &'f PlanRecord> {
     flows
         .iter()
         .filter(move |(id, flow)| *id != but && flow.status != Some(FlowStatus::Stopping))

@@ -1,0 +1,183 @@
+//! `weir swap`: another component for a processor of a running flow, while messages flow.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+use weir_config::records::{ProcessorState, ProcessorStatus, Refusal};
+use weir_flow::protocol::Swapped;
+use weir_gateway::protocol::{HostReport, Status};
+
+use super::Session;
+use crate::args::Swap;
+use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
+
+/// How often hosts are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Deserialize)]
+struct Answer {
+    swapped: Swapped,
+}
+
+/// Runs the command.
+pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
+    let before: Status = session.client.get("/api/v1/weir/status").await?;
+    let request = json!({
+        "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
+    });
+    let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
+    let waited = match swap.wait {
+        true => Some(wait(session, &swapped, &before.hosts, swap.timeout).await?),
+        false => None,
+    };
+    let Swapped { processor, variant, component, previous, unchanged, sharers } = &swapped;
+    if session.format == Format::Json {
+        let hosts = waited.map(|hosts| hosts.into_iter().collect::<Vec<_>>());
+        return Ok(output::json(&json!({
+            "flow": swap.flow, "processor": processor, "variant": variant, "component": component, "previous": previous,
+            "unchanged": unchanged, "sharers": sharers, "hosts": hosts,
+        }))?);
+    }
+    let (new, old) = (component.key(), previous.key());
+    match unchanged {
+        true => output::line(&format!("{processor} ({variant}) has {new} already"))?,
+        false => output::line(&format!("{processor} ({variant}) is swapped from {old} to {new}"))?,
+    }
+    if !sharers.is_empty() {
+        output::line(&format!("  also in flows {}", sharers.join(", ")))?;
+    }
+    match waited {
+        Some(hosts) if hosts.len() == 1 => output::line("  it runs")?,
+        Some(hosts) => output::line(&format!("  it runs on {} hosts", hosts.len()))?,
+        None if *unchanged => {}
+        None => output::line("  hosts go over to it when they have it ready; --wait waits for that, `weir status` shows it")?,
+    }
+    Ok(())
+}
+
+/// Waits until all hosts that have the processor run the component, and tells their ids.
+async fn wait(session: &Session, swapped: &Swapped, before: &[HostReport], timeout: Duration) -> Result<BTreeSet<String>, Problem> {
+    let end = Instant::now() + timeout;
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        let Status { hosts, .. } = session.client.get("/api/v1/weir/status").await?;
+        match progress(swapped, before, &hosts) {
+            Progress::Done(hosts) => return Ok(hosts),
+            Progress::Refused { host, refusal } => return Err(refused(swapped, &host, &refusal)),
+            Progress::Waiting(_) if Instant::now() < end => {}
+            Progress::Waiting(why) => {
+                let what = format!("{} does not run yet after {} s: {why}", swapped.component.key(), timeout.as_secs());
+                return Err(Problem::new(Exit::Unavailable, what).next("the swap stands, and hosts go on trying; look at: weir status"));
+            }
+        }
+    }
+}
+
+fn refused(swapped: &Swapped, host: &str, refusal: &Refusal) -> Problem {
+    let (new, old) = (swapped.component.key(), swapped.previous.key());
+    let Swapped { processor, variant, .. } = swapped;
+    let problem = Problem::new(Exit::Failed, format!("{new} does not take over {processor} ({variant}) on host {host}: {old} goes on"));
+    let next = match refusal.permanent {
+        true => "the swap is taken back: mend the component or its deployment, deploy it, and swap again".to_owned(),
+        false => format!("the host goes on trying; to give up: weir swap FLOW {processor} {old}"),
+    };
+    problem.because(anyhow::Error::msg(refusal.problem.clone())).next(next)
+}
+
+/// How far a swap has come.
+#[derive(Debug, PartialEq)]
+enum Progress {
+    /// All of these hosts run it.
+    Done(BTreeSet<String>),
+    /// A host cannot run it.
+    Refused { host: String, refusal: Refusal },
+    /// Not yet, and why, for people.
+    Waiting(String),
+}
+
+/// Decides by what hosts said before the swap and what they say now: a refusal of before says nothing about this swap.
+fn progress(swapped: &Swapped, before: &[HostReport], now: &[HostReport]) -> Progress {
+    let mut run = BTreeSet::new();
+    let mut waiting = None;
+    for report in now {
+        let Some(status) = of_host(report, swapped) else { continue };
+        let host = &report.status.host;
+        if status.component.as_ref() == Some(&swapped.component) && status.state == ProcessorState::Running {
+            run.insert(host.clone());
+            continue;
+        }
+        let old =
+            before.iter().find(|old| old.status.host == *host).and_then(|old| of_host(old, swapped)).and_then(|old| old.refused.clone());
+        match &status.refused {
+            Some(refusal) if refusal.component == swapped.component && old.as_ref() != Some(refusal) => {
+                return Progress::Refused { host: host.clone(), refusal: refusal.clone() };
+            }
+            _ => waiting = Some(format!("host {host} still makes it ready")),
+        }
+    }
+    match waiting {
+        Some(why) => Progress::Waiting(why),
+        None if run.is_empty() => Progress::Waiting("no host has this processor".to_owned()),
+        None => Progress::Done(run),
+    }
+}
+
+fn of_host<'r>(report: &'r HostReport, swapped: &Swapped) -> Option<&'r ProcessorStatus> {
+    report.status.processors.iter().find(|status| status.processor == swapped.processor && status.variant == swapped.variant)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn component(version: &str) -> Value {
+        json!({"name": "p", "version": version, "digest": format!("sha256:{}", version.chars().next().unwrap().to_string().repeat(64))})
+    }
+
+    fn host(name: &str, runs: &str, refused: Value) -> HostReport {
+        let mut processor = json!({"processor": "p", "variant": "v", "state": "running", "component": component(runs)});
+        for counter in ["handled-count", "failed-count", "trapped-count", "dead-count", "sent-count", "dropped-count", "in-hand-count"] {
+            processor[counter] = json!(0);
+        }
+        processor["rate-per-1000-s"] = json!(0);
+        if !refused.is_null() {
+            processor["refused"] = refused;
+        }
+        let report = json!({
+            "age-ms": 0, "host": name, "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": [processor],
+        });
+        serde_json::from_value(report).unwrap()
+    }
+
+    fn refusal(time_ms: u64) -> Value {
+        json!({"component": component("2.0.0"), "problem": "no", "permanent": true, "time-ms": time_ms})
+    }
+
+    #[test]
+    fn a_swap_is_done_when_all_hosts_run_it_and_has_failed_when_one_newly_refuses() {
+        let swapped: Swapped = serde_json::from_value(
+            json!({"processor": "p", "variant": "v", "component": component("2.0.0"), "previous": component("1.0.0")}),
+        )
+        .unwrap();
+        let old = || host("a", "1.0.0", Value::Null);
+        let check = |before: &[HostReport], now: &[HostReport]| progress(&swapped, before, now);
+        assert!(matches!(check(&[], &[]), Progress::Waiting(why) if why.contains("no host")));
+        assert!(matches!(check(&[old()], &[old()]), Progress::Waiting(why) if why.contains("host a")));
+        let new = host("b", "2.0.0", Value::Null);
+        assert!(matches!(check(&[old()], &[old(), new.clone()]), Progress::Waiting(_)));
+        assert_eq!(check(&[old()], std::slice::from_ref(&new)), Progress::Done(BTreeSet::from(["b".to_owned()])));
+        let refused = host("a", "1.0.0", refusal(1));
+        assert!(matches!(check(&[old()], &[new, refused.clone()]), Progress::Refused { host, .. } if host == "a"));
+        let before = [refused.clone()];
+        assert!(matches!(check(&before, &[refused]), Progress::Waiting(_)), "it was refused before this swap");
+        assert!(matches!(check(&before, &[host("a", "1.0.0", refusal(2))]), Progress::Refused { .. }), "and is refused again");
+    }
+}

@@ -1,0 +1,76 @@
+//! Swapping the component of one processor, and putting back what hosts refuse.
+
+use std::collections::BTreeSet;
+
+use weir_config::records::{ComponentRef, Refusal};
+use weir_config::{Batch, ConfigError};
+
+use super::Lifecycle;
+use super::world::json;
+use crate::error::{FlowError, Result};
+use crate::plan::{EntryKey, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
+use crate::protocol::Swapped;
+use weir_pubsub::chain;
+
+impl Lifecycle {
+    /// Lets a processor of a flow go over to another component. Hosts do so when they have it ready; nothing waits for them here.
+    pub(crate) async fn swap(&self, order: SwapOrder) -> Result<Swapped> {
+        let _flow = self.flows.lock(&order.flow).await;
+        let _writer = self.writer.lock().await;
+        let flows = self.load_flows().await?;
+        let Some(flow) = flows.records.get(&order.flow) else {
+            return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(&order.flow) });
+        };
+        let key = swapped_entry(&order, flow)?;
+        let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
+        let mut world = self.load_deployed(&flows, &entries).await?;
+        let reference = swapped_component(&order, &world)?;
+        world.components = self.load_components(&BTreeSet::from([reference])).await?;
+        let swap = plan_swap(&order, &key, &world, &self.refusals.of(&key))?;
+        let component = swap.entry.component.clone().expect("a swap has a component");
+        let unchanged = component == swap.old;
+        if !unchanged {
+            let at = key.config_key();
+            let batch = Batch::new().put(at.config_type.clone(), at.key.clone(), json(&swap.entry)).only_if(
+                at.config_type,
+                at.key,
+                entries.texts.get(&key).cloned(),
+            );
+            self.config.apply(batch).await.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
+            let (from, to) = (swap.old.key(), component.key());
+            tracing::info!(flow = order.flow, processor = key.processor, variant = key.variant, from, to, "component swapped");
+        }
+        let EntryKey { processor, variant } = key;
+        Ok(Swapped { processor, variant, component, previous: swap.old, unchanged, sharers: swap.sharers.into_iter().collect() })
+    }
+
+    /// Puts an entry back to its previous component because a host can never run the one that it names.
+    pub(crate) async fn put_back(&self, key: EntryKey, refusal: Refusal) {
+        if let Err(error) = self.try_put_back(&key, &refusal).await {
+            // The next swap, or the next start of a host, finds it as it is: hosts run the previous component meanwhile.
+            tracing::warn!(processor = key.processor, variant = key.variant, error = chain(&error), "entry is not put back");
+        }
+    }
+
+    async fn try_put_back(&self, key: &EntryKey, refusal: &Refusal) -> Result<()> {
+        let _writer = self.writer.lock().await;
+        let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
+        let Some(entry) = entries.whole.get(key).and_then(|entry| put_back(entry, refusal)) else { return Ok(()) };
+        let at = key.config_key();
+        let batch = Batch::new().put(at.config_type.clone(), at.key.clone(), json(&entry)).only_if(
+            at.config_type,
+            at.key,
+            entries.texts.get(key).cloned(),
+        );
+        match self.config.apply(batch).await {
+            Ok(()) => {}
+            // It was swapped, or its flow stopped, meanwhile.
+            Err(ConfigError::Conflict { .. }) => return Ok(()),
+            Err(error) => return Err(FlowError::config("putting an entry back")(error)),
+        }
+        let (refused, back) = (refusal.component.key(), entry.component.as_ref().map(ComponentRef::key));
+        let (processor, variant, problem) = (&*key.processor, &*key.variant, &*refusal.problem);
+        tracing::error!(processor, variant, refused, back, problem, "swap is taken back: a host can never run the new component");
+        Ok(())
+    }
+}

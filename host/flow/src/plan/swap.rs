@@ -1,0 +1,155 @@
+//! What swapping the component of one processor changes, and what putting it back does.
+
+use std::collections::BTreeSet;
+
+use weir_config::records::{ComponentRef, Entry, Refusal, fit};
+use weir_pubsub::names;
+
+use super::draft::fault;
+use super::{EntryKey, World, components, plans};
+use crate::blueprint::shown;
+use crate::error::Result;
+use crate::protocol::{EntryRecord, FlowRecord, FlowStatus};
+
+/// What to swap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwapOrder {
+    /// The flow.
+    pub flow: String,
+    /// The processor: `NAME`, or `NAME:VARIANT` where the flow has several of the name.
+    pub processor: String,
+    /// The deployment: `NAME@VERSION`, or `NAME` for its newest version.
+    pub component: String,
+    /// Swap it for other flows too that share the entry.
+    pub shared: bool,
+}
+
+/// What a swap changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swap {
+    /// The entry's key.
+    pub key: EntryKey,
+    /// The entry as it is to be, whole; as it is if it runs that component already.
+    pub entry: Entry,
+    /// What the entry names now.
+    pub old: ComponentRef,
+    /// Other flows that share it.
+    pub sharers: BTreeSet<String>,
+}
+
+/// The entry that an order means.
+///
+/// # Errors
+/// [`crate::FlowError::Plan`]: no such processor, or several; a flow that does not run.
+pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
+    let place = || format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&order.processor));
+    match flow.status {
+        None => {}
+        Some(FlowStatus::Stopping) => return fault(place(), "the flow is stopping: there is nothing to swap any more"),
+        Some(_) => return fault(place(), "the flow is between two states: wait until it runs, then swap"),
+    }
+    let entries = flow.plan.iter().flat_map(|plan| &plan.entries);
+    let full_name = |entry: &EntryRecord| format!("{}:{}", entry.processor, entry.variant);
+    let meant: Vec<_> = entries.clone().filter(|entry| entry.processor == order.processor || full_name(entry) == order.processor).collect();
+    match meant.as_slice() {
+        [one] => Ok(EntryKey::of(one)),
+        [] => {
+            let there: BTreeSet<&str> = entries.map(|entry| entry.processor.as_str()).collect();
+            fault(place(), format!("the flow has no such processor; it has {}", names(there.into_iter())))
+        }
+        several => {
+            let there: Vec<String> = several.iter().map(|entry| full_name(entry)).collect();
+            fault(place(), format!("the flow has several: name one of {}", names(there.iter().map(String::as_str))))
+        }
+    }
+}
+
+/// The key of the deployment that an order means.
+///
+/// # Errors
+/// [`crate::FlowError::Plan`]: it is not deployed.
+pub fn swapped_component(order: &SwapOrder, world: &World) -> Result<String> {
+    components::deployment(&order.component, world)
+        .or_else(|problem| fault(format!("flow `{}`, component `{}`", shown(&order.flow), shown(&order.component)), problem))
+}
+
+/// Plans a swap. `bad` are the components that hosts lately could not run in place of this entry's: they are no good as previous ones.
+///
+/// # Errors
+/// [`crate::FlowError::Plan`], naming the topic, parameter or grant and the fix.
+pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[ComponentRef]) -> Result<Swap> {
+    let place = format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&key.processor));
+    let Some(entry) = world.entries.get(key) else {
+        return fault(place, format!("its entry (variant `{}`) is gone or not readable: start the flow anew", shown(&key.variant)));
+    };
+    let Some(old) = &entry.component else {
+        return fault(place, "it is done by a program outside of Weir: there is no component to swap");
+    };
+    let sharers = sharers(&order.flow, key, world);
+    if !sharers.is_empty() && !order.shared {
+        let flows = names(sharers.iter().map(String::as_str));
+        return fault(place, format!("its entry is shared with other flows ({flows}): say so with --shared to swap it for all of them"));
+    }
+    let reference = swapped_component(order, world)?;
+    let Some(record) = world.components.get(&reference) else {
+        return fault(place, format!("the component `{reference}` is not deployed any more: deploy it again"));
+    };
+    let (name, version) = reference.rsplit_once('@').unwrap_or((&reference, ""));
+    let component = ComponentRef { name: name.to_owned(), version: version.to_owned(), digest: record.digest };
+    let new = format!("{place}, component `{reference}`");
+    if !record.world.starts_with("0.1.") {
+        return fault(
+            new,
+            format!("it was built against weir:processor {}; hosts serve 0.1.x: build it against that", shown(&record.world)),
+        );
+    }
+    let fitting = fit(&key.processor, &key.variant, entry, record).or_else(|problem| fault(&new, problem))?;
+    let reads: BTreeSet<&str> = fitting.inputs.iter().map(|input| input.name.as_str()).collect();
+    for input in inputs(key, entry, world) {
+        if !reads.contains(input) {
+            let reads = names(reads.into_iter());
+            return fault(
+                new,
+                format!("it does not read the input `{input}`, which the flow feeds (it reads {reads}): swap to one that does"),
+            );
+        }
+    }
+    if let Some(input) = reads.iter().find(|name| !inputs(key, entry, world).contains(*name)) {
+        return fault(
+            new,
+            format!("it reads `{input}`, which is no input in this flow: swap to one that does not, or start a flow for it"),
+        );
+    }
+    let swapped = match &component == old {
+        true => entry.clone(),
+        false => {
+            let is_good = |candidate: &&ComponentRef| **candidate != component && !bad.contains(candidate);
+            let previous = [Some(old), entry.previous.as_ref()].into_iter().flatten().find(is_good).cloned();
+            Entry { component: Some(component), previous, ..entry.clone() }
+        }
+    };
+    Ok(Swap { key: key.clone(), entry: swapped, old: old.clone(), sharers })
+}
+
+/// The entry with its previous component in place of one that hosts refuse for good; `None` if it names another by now or has no previous
+/// one.
+pub fn put_back(entry: &Entry, refusal: &Refusal) -> Option<Entry> {
+    if !refusal.permanent || entry.component.as_ref() != Some(&refusal.component) {
+        return None;
+    }
+    let previous = entry.previous.clone()?;
+    Some(Entry { component: Some(previous), previous: None, ..entry.clone() })
+}
+
+/// What the flow feeds to an entry: its topics but for its outputs.
+fn inputs<'w>(key: &EntryKey, entry: &'w Entry, world: &'w World) -> BTreeSet<&'w str> {
+    let records = plans(&world.flows, "").flat_map(|plan| &plan.entries).filter(|record| EntryKey::of(record) == *key);
+    let outputs: BTreeSet<&str> = records.flat_map(|record| record.outputs.keys()).map(String::as_str).collect();
+    entry.topics.keys().map(String::as_str).filter(|spec| !outputs.contains(spec)).collect()
+}
+
+fn sharers(flow: &str, key: &EntryKey, world: &World) -> BTreeSet<String> {
+    let owns = |record: &FlowRecord| record.plan.iter().flat_map(|plan| &plan.entries).any(|entry| EntryKey::of(entry) == *key);
+    let others = world.flows.iter().filter(|(id, record)| *id != flow && record.status != Some(FlowStatus::Stopping) && owns(record));
+    others.map(|(id, _)| id.clone()).collect()
+}

@@ -1,0 +1,184 @@
+//! Swapping: what the service checks before it writes, what it writes, and what it puts back.
+
+use serde_json::{Value, json};
+use weir_flow::FlowService;
+use weir_flow::plan::SwapOrder;
+use weir_flow::protocol::Swapped;
+use weir_pubsub::{Backend, Message};
+
+use super::support::*;
+
+fn digest(byte: &str) -> String {
+    format!("sha256:{}", byte.repeat(32))
+}
+
+fn component(version: &str, byte: &str) -> Value {
+    json!({"name": "splitter", "version": version, "digest": digest(byte)})
+}
+
+/// The record of the blueprint's splitter with another digest; `change` makes it another component.
+fn record(byte: &str, change: impl FnOnce(&mut Value)) -> Value {
+    let mut record = splitter_record();
+    record["digest"] = json!(digest(byte));
+    change(&mut record);
+    record
+}
+
+fn order(component: &str) -> SwapOrder {
+    SwapOrder { flow: "one".to_owned(), processor: "splitter".to_owned(), component: component.to_owned(), shared: false }
+}
+
+/// A running flow `one`, and a second version of its splitter.
+async fn ready() -> (Bench, FlowService) {
+    let (bench, service) = Bench::ready().await;
+    bench.start("one", json!({"size": "10"})).await.unwrap();
+    bench.put("component", "splitter@2.0.0", &record("cd", |_| {})).await;
+    (bench, service)
+}
+
+async fn swap(bench: &Bench, order: SwapOrder) -> Swapped {
+    soon(bench.flows.swap(order)).await.unwrap()
+}
+
+async fn refusal(bench: &Bench, order: SwapOrder) -> String {
+    let before = bench.everything().await;
+    let error = soon(bench.flows.swap(order)).await.unwrap_err().to_string();
+    assert_eq!(bench.everything().await, before, "a refused swap changes nothing");
+    error
+}
+
+async fn entry(bench: &Bench) -> Value {
+    bench.get("processor:splitter", "one").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_swap_changes_the_component_of_one_flow_and_remembers_the_one_before() {
+    let (bench, _service) = ready().await;
+    bench.start("two", json!({"size": "20"})).await.unwrap();
+    let (before, other) = (entry(&bench).await, bench.get("processor:splitter", "two").await);
+    let mut notifies = bench.notifies().await;
+    let swapped = swap(&bench, order("splitter@1.0.0")).await;
+    assert!(swapped.unchanged && swapped.component == swapped.previous, "{swapped:?}");
+    // The newest of the name.
+    let swapped = swap(&bench, order("splitter")).await;
+    assert_eq!(
+        (swapped.component.key(), swapped.previous.key(), swapped.unchanged),
+        ("splitter@2.0.0".into(), "splitter@1.0.0".into(), false)
+    );
+    let mut wanted = before;
+    (wanted["component"], wanted["previous"]) = (component("2.0.0", "cd"), component("1.0.0", "ab"));
+    assert_eq!(entry(&bench).await, wanted);
+    assert_eq!(bench.get("processor:splitter", "two").await, other);
+    assert_eq!(notifies.next().await.types, ["processor:splitter"], "one write, and none for the swap to what it had");
+    // And back.
+    let back = swap(&bench, SwapOrder { processor: "splitter:one".to_owned(), ..order("splitter@1.0.0") }).await;
+    assert_eq!(back.component.key(), "splitter@1.0.0");
+    assert_eq!(entry(&bench).await["previous"], component("2.0.0", "cd"));
+    let _ = &mut notifies;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_with_the_name_and_the_fix() {
+    let (bench, _service) = ready().await;
+    let faults: [(&str, fn(&mut Value), &[&str]); 8] = [
+        ("3.0.0", |r| r["descriptor"]["consumers"] = json!(["texts"]), &["the input `texts`", "add it to"]),
+        (
+            "3.0.1",
+            |r| r["descriptor"] = json!({"schema": 1, "consumers": [], "producers": ["*"]}),
+            &["`input`, which the flow feeds", "it reads none"],
+        ),
+        ("3.0.2", |r| r["descriptor"]["consumers"] = json!(["input", "counts"]), &["reads `counts`, which is no input"]),
+        ("3.0.3", |r| r["descriptor"]["producers"] = json!(["counts", "texts"]), &["the output `texts`", "topic `output` is neither"]),
+        ("3.0.4", |r| r["descriptor"]["parameters"][0]["type"] = json!("boolean"), &["parameter `size`", "`10` is"]),
+        ("3.0.5", |r| r["descriptor"]["parameters"] = json!([{"name": "model", "required": true}]), &["parameter `model` is required"]),
+        ("3.0.6", |r| r["descriptor"]["grants"] = json!([{"grant": "http"}]), &["the grant `http`"]),
+        ("3.0.7", |r| r["world"] = json!("0.2.0"), &["weir:processor 0.2.0", "hosts serve 0.1.x"]),
+    ];
+    for (version, change, words) in faults {
+        bench.put("component", &format!("splitter@{version}"), &record("ef", change)).await;
+        let error = refusal(&bench, order(&format!("splitter@{version}"))).await;
+        for word in ["flow `one`, processor `splitter`"].iter().chain(words) {
+            assert!(error.contains(word), "{version}: `{word}` is missing in {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named_with_what_is() {
+    let (bench, _service) = ready().await;
+    let check = async |order: SwapOrder, words: &[&str]| {
+        let error = refusal(&bench, order).await;
+        assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
+    };
+    check(SwapOrder { flow: "three".to_owned(), ..order("splitter") }, &["flow `three` does not exist", "list-flows"]).await;
+    check(SwapOrder { processor: "chunker".to_owned(), ..order("splitter") }, &["no such processor", "counter, splitter"]).await;
+    check(order("splitter@9.0.0"), &["`splitter@9.0.0` is not deployed", "splitter@1.0.0, splitter@2.0.0"]).await;
+    check(order("nothing"), &["`nothing` is not deployed", "deploy it"]).await;
+    check(SwapOrder { processor: "counter".to_owned(), ..order("splitter") }, &["program outside of Weir"]).await;
+    let raw = bench.raw().await;
+    for (field, missing) in [("processor", json!({"component": "x"})), ("component", json!({"processor": "x"}))] {
+        let mut request = json!({"operation": "swap", "flow_id": "one"});
+        request.as_object_mut().unwrap().extend(missing.as_object().unwrap().clone());
+        let (kind, message) = raw.error(&request).await;
+        assert!(kind == "flow-error" && message.contains(&format!("field `{field}`")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_shared_entry_is_swapped_for_all_its_flows_or_for_none() {
+    let (bench, _service) = ready().await;
+    let mut shared = blueprint();
+    shared["blueprint"] = json!({"splitter:{blueprint}": {
+        "topics": {"input": "flow:tg:text:{blueprint}", "output": "flow:tg:chunks:{blueprint}"}, "parameters": {"size": "10"},
+        "component": "splitter@1.0.0",
+    }});
+    shared["flow"] = json!({});
+    shared["interfaces"] = json!({});
+    bench.flows.put_blueprint("shared", &shared.to_string()).await.unwrap();
+    for id in ["three", "four"] {
+        bench.start_on("shared", id, json!({})).await.unwrap();
+    }
+    let three = || SwapOrder { flow: "three".to_owned(), ..order("splitter@2.0.0") };
+    let error = refusal(&bench, three()).await;
+    assert!(error.contains("shared with other flows (four)") && error.contains("--shared"), "{error}");
+    let swapped = swap(&bench, SwapOrder { shared: true, ..three() }).await;
+    assert_eq!((swapped.variant.as_str(), swapped.sharers), ("shared", vec!["four".to_owned()]));
+    assert_eq!(bench.get("processor:splitter", "shared").await.unwrap()["component"], component("2.0.0", "cd"));
+}
+
+/// What a host says of the splitter in flow `one`: that it does not run this version.
+async fn say(bench: &Bench, version: &str, byte: &str, permanent: bool, time_ms: u64) {
+    let mut processor = json!({"processor": "splitter", "variant": "one", "state": "running", "rate-per-1000-s": 0});
+    for counter in ["handled-count", "failed-count", "trapped-count", "dead-count", "sent-count", "dropped-count", "in-hand-count"] {
+        processor[counter] = json!(0);
+    }
+    processor["refused"] =
+        json!({"component": component(version, byte), "problem": "does not fit", "permanent": permanent, "time-ms": time_ms});
+    let report = json!({"host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": [processor]});
+    let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
+    producer.publish(Message::new(report.to_string())).await.unwrap();
+}
+
+async fn until_component(bench: &Bench, version: &str) -> Value {
+    until(async || entry(bench).await["component"]["version"] == version).await;
+    entry(bench).await
+}
+
+#[tokio::test]
+async fn what_a_host_can_never_run_is_put_back() {
+    let (bench, _service) = ready().await;
+    swap(&bench, order("splitter@2.0.0")).await;
+    say(&bench, "2.0.0", "cd", false, 1).await;
+    say(&bench, "2.0.0", "ee", true, 2).await;
+    say(&bench, "2.0.0", "cd", true, 3).await;
+    let entry = until_component(&bench, "1.0.0").await;
+    assert_eq!(entry.get("previous"), None, "there is none before it that is known to work");
+    // What was said before the next swap does not count against it; what is said after it does.
+    swap(&bench, order("splitter@2.0.0")).await;
+    say(&bench, "2.0.0", "cd", true, 3).await;
+    bench.put("component", "splitter@3.0.0", &record("ee", |_| {})).await;
+    swap(&bench, order("splitter@3.0.0")).await;
+    assert_eq!(self::entry(&bench).await["previous"], component("1.0.0", "ab"), "a component that a host refuses is no way back");
+    say(&bench, "3.0.0", "ee", true, 4).await;
+    until_component(&bench, "1.0.0").await;
+}

@@ -1,0 +1,248 @@
+//! Swapping a component while messages flow, at a host: what goes over, when, and what never does.
+//! The operation of the flow service is tested in `flow/swap.rs`; all together, with a `kill -9`, in `swap/under_load.rs`.
+
+mod under_load;
+
+use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, entry_type};
+use weir_pubsub::{Backend, CORRELATION_ID, Message};
+use weir_runtime::Served;
+use weir_tests::guests::marked_guest;
+use weir_tests::wait::{DEADLINE, eventually};
+
+use crate::guests;
+use crate::stage::{Reader, Stage, entry};
+
+const WAY: [(&str, &str); 2] = [("input", "flow:tg:in"), ("output", "flow:tg:out")];
+
+/// A stage with the queues of a processor `p` and no entry yet.
+async fn stage() -> Stage {
+    let stage = Stage::without_host().await;
+    stage.create("flow:tg:in", "p--v--input").await;
+    stage.create("flow:tg:out", "test").await;
+    stage
+}
+
+async fn deploy(stage: &Stage, name: &str, mark: u8, change: impl FnOnce(&mut ComponentRecord)) -> ComponentRef {
+    stage.deploy_as(name, &format!("{mark}.0.0"), &marked_guest(name, mark), change).await
+}
+
+/// Has processor `p` run a component from now on.
+async fn name(stage: &Stage, component: &ComponentRef, previous: Option<&ComponentRef>) {
+    let mut entry = entry(component, &WAY, &[("until", "1000"), ("delay", "0")]);
+    entry.previous = previous.cloned();
+    entry.consumed = vec!["output".to_owned()];
+    stage.put(&entry_type("p"), "v", &entry).await;
+}
+
+async fn until_runs(stage: &Stage, component: &ComponentRef) {
+    stage.until("p", |status| status.component.as_ref() == Some(component) && status.state == ProcessorState::Running).await;
+}
+
+/// The next message's text and the digest of who sent it.
+async fn next(outputs: &Reader) -> (String, String) {
+    let message = outputs.next().await;
+    let from = message.from.as_deref().unwrap().split(' ').nth(1).unwrap().to_owned();
+    (String::from_utf8(message.body.to_vec()).unwrap(), from)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_message_is_the_new_components() {
+    let mut stage = stage().await;
+    let (one, two) = (deploy(&stage, guests::ECHO, 1, |_| {}).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
+    stage.start_host(Served::All).await;
+    name(&stage, &one, None).await;
+    let outputs = stage.outputs().await;
+    for (number, component, previous) in [(1, &one, None), (2, &two, Some(&one)), (3, &one, Some(&two))] {
+        name(&stage, component, previous).await;
+        until_runs(&stage, component).await;
+        stage.send_text(&number.to_string()).await;
+        assert_eq!(next(&outputs).await, (number.to_string(), component.digest.short()));
+    }
+    assert_eq!(stage.status("p").unwrap().refused, None);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_in_hand_is_finished_by_the_old_component_and_its_reader_stays() {
+    let mut stage = stage().await;
+    let (one, two) = (deploy(&stage, guests::SLEEP, 1, |_| {}).await, deploy(&stage, guests::SLEEP, 2, |_| {}).await);
+    stage.start_host(Served::All).await;
+    name(&stage, &one, None).await;
+    let outputs = stage.outputs().await;
+    stage.send_text(r#"{"sleep_ms": 300}"#).await;
+    stage.send_text("{}").await;
+    stage.until("p", |status| status.in_hand_count > 0).await;
+    name(&stage, &two, Some(&one)).await;
+    until_runs(&stage, &two).await;
+    assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
+    assert_eq!(next(&outputs).await.1, one.digest.short());
+    assert_eq!(next(&outputs).await.1, two.digest.short());
+    assert_eq!(stage.until("p", |status| status.handled_count == 2).await.failed_count, 0);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_in_backoff_is_tried_next_with_the_new_component() {
+    let mut stage = stage().await;
+    let slow = |record: &mut ComponentRecord| {
+        (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) = (u64::MAX / 4, u64::MAX / 4, u64::MAX);
+    };
+    let (one, two) = (deploy(&stage, guests::TRAP, 1, slow).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
+    stage.start_host(Served::All).await;
+    name(&stage, &one, None).await;
+    stage.send_text(r#"{"trap": true}"#).await;
+    stage.send_text("2").await;
+    stage.until("p", |status| status.failed_count == 1).await;
+    name(&stage, &two, Some(&one)).await;
+    let outputs = stage.outputs().await;
+    assert_eq!(next(&outputs).await, (r#"{"trap": true}"#.to_owned(), two.digest.short()));
+    assert_eq!(next(&outputs).await.0, "2", "the order is kept");
+    assert_eq!(stage.status("p").unwrap().dead_count, 0);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_refuses_its_setup_never_takes_over_and_does_once_it_agrees() {
+    let mut stage = stage().await;
+    let (one, two) = (deploy(&stage, guests::ECHO, 1, |_| {}).await, deploy(&stage, guests::SETUP_REFUSED, 2, |_| {}).await);
+    stage.start_host(Served::All).await;
+    let put = async |component: &ComponentRef, parameters: &[(&str, &str)]| {
+        stage.put(&entry_type("p"), "v", &entry(component, &WAY, parameters)).await;
+    };
+    put(&one, &[("refuse", "not today")]).await;
+    until_runs(&stage, &one).await;
+    put(&two, &[("refuse", "not today")]).await;
+    let status = stage.until("p", |status| status.refused.is_some()).await;
+    let refused = status.refused.unwrap();
+    assert!(!refused.permanent && refused.component == two && refused.problem.contains("not today"), "{refused:?}");
+    assert_eq!((status.state, status.component), (ProcessorState::Running, Some(one.clone())));
+    let outputs = stage.outputs().await;
+    stage.send_text("1").await;
+    assert_eq!(next(&outputs).await.1, one.digest.short());
+    put(&two, &[]).await;
+    until_runs(&stage, &two).await;
+    assert_eq!(stage.status("p").unwrap().refused, None);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_cannot_run_the_new_component_runs_the_previous_one_and_says_so() {
+    let mut stage = stage().await;
+    let one = deploy(&stage, guests::ECHO, 1, |_| {}).await;
+    let two = deploy(&stage, guests::TWO_INPUTS, 2, |_| {}).await;
+    name(&stage, &two, Some(&one)).await;
+    stage.start_host(Served::All).await;
+    let status = stage.until("p", |status| status.state == ProcessorState::Running).await;
+    assert_eq!(status.component, Some(one.clone()));
+    let refused = status.refused.unwrap();
+    assert!(refused.permanent && refused.component == two && refused.problem.contains("control"), "{refused:?}");
+    assert!(status.last_error.unwrap().contains("runs instead"));
+    let outputs = stage.outputs().await;
+    stage.send_text("1").await;
+    assert_eq!(next(&outputs).await.1, one.digest.short());
+    // Put back, as the flow service does: nothing changes but the entry.
+    name(&stage, &one, None).await;
+    stage.send_text("2").await;
+    assert_eq!(next(&outputs).await.1, one.digest.short());
+    assert!(stage.status("p").unwrap().refused.is_some(), "an operator can still see why");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_whose_file_is_damaged_never_takes_over_and_does_once_it_is_whole() {
+    let mut stage = stage().await;
+    let (one, two) = (deploy(&stage, guests::ECHO, 1, |_| {}).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
+    std::fs::write(stage.component_file(two.digest), b"no component").unwrap();
+    stage.start_host(Served::All).await;
+    name(&stage, &one, None).await;
+    until_runs(&stage, &one).await;
+    name(&stage, &two, Some(&one)).await;
+    let status = stage.until("p", |status| status.refused.is_some()).await;
+    let refused = status.refused.unwrap();
+    assert!(!refused.permanent && refused.problem.contains("damaged"), "{refused:?}");
+    assert_eq!(status.component, Some(one.clone()));
+    deploy(&stage, guests::ECHO, 2, |_| {}).await;
+    until_runs(&stage, &two).await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_come_and_go_with_the_new_components_concurrency() {
+    let mut stage = stage().await;
+    stage.start_host(Served::All).await;
+    stage.create("request:tg:service", "test").await;
+    let (questions, outputs) = (stage.reader("request:tg:service", "test").await, stage.outputs().await);
+    let answers = stage.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
+    let one = deploy(&stage, guests::REQUEST, 1, |record| (record.concurrency, record.window) = (Some(1), Some(1))).await;
+    let two = deploy(&stage, guests::REQUEST, 2, |record| record.concurrency = Some(4)).await;
+    let way = [WAY[0], WAY[1], ("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
+    for (component, at_once) in [(&one, 1), (&two, 4), (&one, 1), (&two, 4)] {
+        stage.put(&entry_type("p"), "v", &entry(component, &way, &[])).await;
+        until_runs(&stage, component).await;
+        for number in 0..4 {
+            stage.send_text(&number.to_string()).await;
+        }
+        for _ in 0..4 / at_once {
+            let mut ids = Vec::new();
+            for _ in 0..at_once {
+                ids.push(questions.next().await.properties.get(CORRELATION_ID).unwrap().to_owned());
+            }
+            // All of them are in work now: nobody has been answered.
+            assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
+            for id in ids {
+                answers.publish(Message::new("1").with(CORRELATION_ID, id)).await.unwrap();
+            }
+            for _ in 0..at_once {
+                assert_eq!(next(&outputs).await, (r#"{"parts":["1"]}"#.to_owned(), component.digest.short()));
+            }
+        }
+    }
+    stage.end().await;
+}
+
+/// Those who ask take all places of the pool but those that are kept for who answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_ask_do_not_starve_those_who_answer() {
+    let mut stage = stage().await;
+    stage.start_host_with(Served::All, 4).await;
+    let answers = stage.deploy(guests::PARTS, |_| {}).await;
+    stage.create("request:tg:ask", "parts--v--request").await;
+    let asked = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
+    stage.put(&entry_type("parts"), "v", &entry(&answers, &asked, &[])).await;
+    let asks = stage.deploy(guests::REQUEST, |record| record.concurrency = Some(8)).await;
+    let way = [WAY[0], WAY[1], ("service-request", "request:tg:ask"), ("service-response", "response:tg:ask")];
+    stage.until_state("parts", ProcessorState::Running).await;
+    stage.put(&entry_type("p"), "v", &entry(&asks, &way, &[])).await;
+    let outputs = stage.outputs().await;
+    for _ in 0..64 {
+        stage.send("flow:tg:in", Message::new(r#"{"parts": 2}"#).with("timeout-ms", "60000")).await;
+    }
+    for text in outputs.texts(64).await {
+        assert_eq!(text, r#"{"parts":["0","1"]}"#);
+    }
+    assert_eq!(stage.status("p").unwrap().failed_count, 0);
+    stage.end().await;
+}
+
+/// Whoever is idle, or had a place of the pool for a while, lets those have it who have none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_of_the_pool_go_round() {
+    let mut stage = stage().await;
+    stage.start_host_with(Served::All, 1).await;
+    let outputs = stage.outputs().await;
+    let component = deploy(&stage, guests::ECHO, 1, |_| {}).await;
+    for variant in ["v", "w", "x"] {
+        stage.create(&format!("flow:tg:in-{variant}"), &format!("p--{variant}--input")).await;
+        let input = format!("flow:tg:in-{variant}");
+        stage.put(&entry_type("p"), variant, &entry(&component, &[("input", &input), WAY[1]], &[])).await;
+    }
+    for round in 0..3 {
+        for variant in ["v", "w", "x"] {
+            stage.send(&format!("flow:tg:in-{variant}"), Message::new(round.to_string())).await;
+        }
+        outputs.texts(3).await;
+    }
+    let look = || std::future::ready(stage.status("p").filter(|status| status.failed_count == 0).map(|_| ()));
+    eventually(DEADLINE, "no failure", look).await;
+    stage.end().await;
+}
