@@ -4,9 +4,9 @@
 mod under_load;
 
 use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, entry_type};
-use weir_pubsub::{Backend, CORRELATION_ID, Message};
+use weir_pubsub::{Backend, CORRELATION_ID, Message, Producer};
 use weir_runtime::Served;
-use weir_tests::guests::marked_guest;
+use weir_tests::marked_guest;
 use weir_tests::wait::{DEADLINE, eventually};
 
 use crate::guests;
@@ -62,20 +62,51 @@ async fn the_next_message_is_the_new_components() {
     stage.end().await;
 }
 
+/// Runs as `p` a component that asks for each message, which is in work until it is answered.
+async fn name_asking(stage: &Stage, component: &ComponentRef) {
+    let way = [WAY[0], WAY[1], ("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
+    stage.put(&entry_type("p"), "v", &entry(component, &way, &[])).await;
+    until_runs(stage, component).await;
+}
+
+/// Who is asked.
+struct Service {
+    questions: Reader,
+    answers: Box<dyn Producer>,
+}
+
+impl Service {
+    async fn open(stage: &Stage) -> Self {
+        stage.create("request:tg:service", "test").await;
+        let questions = stage.reader("request:tg:service", "test").await;
+        let answers = stage.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
+        Service { questions, answers }
+    }
+
+    async fn asked(&self) -> String {
+        self.questions.next().await.properties.get(CORRELATION_ID).unwrap().to_owned()
+    }
+
+    async fn answer(&self, id: &str) {
+        self.answers.publish(Message::new("1").with(CORRELATION_ID, id)).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_in_hand_is_finished_by_the_old_component_and_its_reader_stays() {
     let mut stage = stage().await;
-    let (one, two) = (deploy(&stage, guests::SLEEP, 1, |_| {}).await, deploy(&stage, guests::SLEEP, 2, |_| {}).await);
+    let (one, two) = (deploy(&stage, guests::REQUEST, 1, |_| {}).await, deploy(&stage, guests::REQUEST, 2, |_| {}).await);
     stage.start_host(Served::All).await;
-    name(&stage, &one, None).await;
-    let outputs = stage.outputs().await;
-    stage.send_text(r#"{"sleep_ms": 300}"#).await;
-    stage.send_text("{}").await;
-    stage.until("p", |status| status.in_hand_count > 0).await;
-    name(&stage, &two, Some(&one)).await;
-    until_runs(&stage, &two).await;
+    let (service, outputs) = (Service::open(&stage).await, stage.outputs().await);
+    name_asking(&stage, &one).await;
+    stage.send_text("1").await;
+    stage.send_text("2").await;
+    let first = service.asked().await;
+    name_asking(&stage, &two).await;
     assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
+    service.answer(&first).await;
     assert_eq!(next(&outputs).await.1, one.digest.short());
+    service.answer(&service.asked().await).await;
     assert_eq!(next(&outputs).await.1, two.digest.short());
     assert_eq!(stage.until("p", |status| status.handled_count == 2).await.failed_count, 0);
     stage.end().await;
@@ -170,27 +201,23 @@ async fn a_component_whose_file_is_damaged_never_takes_over_and_does_once_it_is_
 async fn workers_come_and_go_with_the_new_components_concurrency() {
     let mut stage = stage().await;
     stage.start_host(Served::All).await;
-    stage.create("request:tg:service", "test").await;
-    let (questions, outputs) = (stage.reader("request:tg:service", "test").await, stage.outputs().await);
-    let answers = stage.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
+    let (service, outputs) = (Service::open(&stage).await, stage.outputs().await);
     let one = deploy(&stage, guests::REQUEST, 1, |record| (record.concurrency, record.window) = (Some(1), Some(1))).await;
     let two = deploy(&stage, guests::REQUEST, 2, |record| record.concurrency = Some(4)).await;
-    let way = [WAY[0], WAY[1], ("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
     for (component, at_once) in [(&one, 1), (&two, 4), (&one, 1), (&two, 4)] {
-        stage.put(&entry_type("p"), "v", &entry(component, &way, &[])).await;
-        until_runs(&stage, component).await;
+        name_asking(&stage, component).await;
         for number in 0..4 {
             stage.send_text(&number.to_string()).await;
         }
         for _ in 0..4 / at_once {
             let mut ids = Vec::new();
             for _ in 0..at_once {
-                ids.push(questions.next().await.properties.get(CORRELATION_ID).unwrap().to_owned());
+                ids.push(service.asked().await);
             }
             // All of them are in work now: nobody has been answered.
             assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
             for id in ids {
-                answers.publish(Message::new("1").with(CORRELATION_ID, id)).await.unwrap();
+                service.answer(&id).await;
             }
             for _ in 0..at_once {
                 assert_eq!(next(&outputs).await, (r#"{"parts":["1"]}"#.to_owned(), component.digest.short()));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use weir_flow::FlowService;
 use weir_flow::plan::SwapOrder;
 use weir_flow::protocol::Swapped;
-use weir_pubsub::{Backend, Message};
+use weir_pubsub::Message;
 
 use super::support::*;
 

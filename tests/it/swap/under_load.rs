@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_pubsub::{Backend, Queue};
-use weir_tests::guests::marked_guest;
+use weir_tests::marked_guest;
 use weir_tests::wait::{DEADLINE, eventually, pass, seed};
 use weir_tests::weir::Weir;
 
