@@ -24,6 +24,9 @@ fn record(byte: &str, change: impl FnOnce(&mut Value)) -> Value {
     record
 }
 
+/// A version, what makes its component unfit, and words of the error.
+type Fault = (&'static str, fn(&mut Value), &'static [&'static str]);
+
 fn order(component: &str) -> SwapOrder {
     SwapOrder { flow: "one".to_owned(), processor: "splitter".to_owned(), component: component.to_owned(), shared: false }
 }
@@ -80,7 +83,7 @@ async fn a_swap_changes_the_component_of_one_flow_and_remembers_the_one_before()
 #[tokio::test]
 async fn what_does_not_fit_is_refused_with_the_name_and_the_fix() {
     let (bench, _service) = ready().await;
-    let faults: [(&str, fn(&mut Value), &[&str]); 8] = [
+    let faults: [Fault; 8] = [
         ("3.0.0", |r| r["descriptor"]["consumers"] = json!(["texts"]), &["the input `texts`", "add it to"]),
         (
             "3.0.1",
