@@ -1,6 +1,7 @@
 //! What authors hand over: the components that the SDK makes, and the guide that leads to one.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod guide;
 mod parity;
 mod splitter;
 
@@ -9,7 +10,6 @@ use std::fs;
 use std::path::Path;
 
 use weir_config::records::Descriptor;
-use weir_flow::blueprint::Blueprint;
 use weir_tests::{guest, guest_names};
 
 fn repository() -> &'static Path {
@@ -52,22 +52,4 @@ fn every_example_of_the_guests_is_built() {
         let name = path.file_stem().and_then(|stem| stem.to_str()).expect("names are ASCII");
         assert!(names.contains(name), "{name} is no [[example]] in tests/guests/Cargo.toml");
     }
-}
-
-#[test]
-fn the_descriptor_and_the_blueprint_of_the_guide_can_be_read() {
-    let guide = fs::read_to_string(repository().join("docs/writing-a-processor.md")).expect("the guide is there");
-    let blocks: Vec<&str> = guide.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [descriptor, blueprint] = blocks.as_slice() else { panic!("the guide has a descriptor and a blueprint, not {}", blocks.len()) };
-    let descriptor = Descriptor::parse(descriptor.as_bytes()).expect("the guide's descriptor is one");
-    let blueprint = Blueprint::parse(blueprint).expect("the guide's blueprint is one");
-    let processor = &blueprint.processors[0];
-    assert_eq!(Some(&processor.processor), descriptor.name.as_ref());
-    let declared: BTreeSet<_> = descriptor
-        .consumers
-        .iter()
-        .map(|consumer| &consumer.name)
-        .chain(descriptor.producers.iter().map(|producer| &producer.name))
-        .collect();
-    assert_eq!(processor.topics.keys().collect::<BTreeSet<_>>(), declared);
 }
