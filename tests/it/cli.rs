@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod files;
+mod inspect;
 mod refusals;
+mod request;
 mod rules;
 mod way;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,13 +107,19 @@ impl Stage {
         component
     }
 
+    /// The files of compiled code of an ending.
+    pub(crate) fn compiled(&self, extension: &str) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(self.folder.path().join("cache")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+    }
+
     pub(crate) async fn put(&self, config_type: &str, key: &str, value: &impl serde::Serialize) {
         let text = serde_json::to_string(value).unwrap();
         self.config.apply(Batch::new().put(config_type, key, text)).await.unwrap();
     }
 
     /// The file of a component that was deployed.
-    pub(crate) fn component_file(&self, digest: Digest) -> std::path::PathBuf {
+    pub(crate) fn component_file(&self, digest: Digest) -> PathBuf {
         self.components.path(digest)
     }
 
@@ -218,6 +225,15 @@ impl Reader {
         }
         texts
     }
+}
+
+/// A component with another descriptor, in a section around that of its own.
+pub(crate) fn stamped(component: &[u8], descriptor: &[u8]) -> Vec<u8> {
+    use wasm_encoder::{ComponentSection, CustomSection};
+    let section = CustomSection { name: weir_runtime::DESCRIPTOR_SECTION.into(), data: descriptor.into() };
+    let mut stamped = component.to_vec();
+    section.append_to_component(&mut stamped);
+    stamped
 }
 
 pub(crate) fn queue(topic: &str, subscription: &str) -> Queue {

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Up(Up),
     /// Bring a component: check it, store it, and record it under a name and version
     Deploy(Deploy),
+    /// Tell what a component consumes, produces, asks for and needs, without running it and without a running Weir
+    Inspect(Inspect),
     /// Templates of flows
     #[command(subcommand)]
     Blueprint(Blueprint),
@@ -50,8 +52,10 @@ pub(crate) enum Command {
     Flow(Flow),
     /// Let a processor of a running flow go over to another component, while messages flow
     Swap(Swap),
-    /// Send messages into a flow, or one request to it
+    /// Send messages into a flow
     Send(Send),
+    /// Send a request to an interface of a flow and print its answer
+    Request(Request),
     /// Show the messages that pass an interface of a flow, or take those that left it
     Tail(Tail),
     /// Show hosts, processors, flows, queues and the last errors
@@ -81,6 +85,14 @@ pub(crate) struct Deploy {
     /// A limit that is not to be the default: memory-bytes, time-ms, sends-count, sends-bytes or log-bytes-per-minute. May be repeated
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
     pub(crate) limits: Vec<(String, u64)>,
+}
+
+/// Arguments of `weir inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The component; `-` for standard input
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
 }
 
 /// `weir blueprint ...`.
@@ -182,6 +194,20 @@ pub(crate) struct Send {
     /// The files are plain text: send each as {"id": PATH, "title": NAME, "text": CONTENT}
     #[arg(long, conflicts_with = "text")]
     pub(crate) as_text: bool,
+}
+
+/// Arguments of `weir request`.
+#[derive(Debug, Args)]
+pub(crate) struct Request {
+    /// The flow's id
+    pub(crate) flow: String,
+    /// The interface's name
+    pub(crate) interface: String,
+    /// The request, which is JSON; `-` for standard input, where it is read from if nothing is given
+    pub(crate) body: Option<String>,
+    /// How long to wait for the whole answer, for example 30s, 500ms or 2m; at most, and unless given, as long as the gateway waits
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Arguments of `weir tail`.

@@ -81,7 +81,16 @@ impl Client {
 
     /// Begins to read lines of JSON; no limit on their time.
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, Problem> {
-        let response = self.begin(self.request(Method::GET, path)).await?;
+        self.read_lines(self.request(Method::GET, path)).await
+    }
+
+    /// The same for what is answered to a JSON body.
+    pub(crate) async fn lines_of(&self, path: &str, body: Vec<u8>) -> Result<Lines, Problem> {
+        self.read_lines(self.request(Method::POST, path).header("content-type", "application/json").body(body)).await
+    }
+
+    async fn read_lines(&self, request: RequestBuilder) -> Result<Lines, Problem> {
+        let response = self.begin(request).await?;
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }

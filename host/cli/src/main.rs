@@ -65,15 +65,20 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
                 Ended::AtOnce => ExitCode::from(LEFT_AT_ONCE),
             });
         }
+        Command::Inspect(command) => {
+            commands::inspect::run(format, &command)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         command => command,
     };
     let session = Session { client: Client::find(gateway.as_deref(), &data)?, format };
     match command {
-        Command::Up(_) => {}
+        Command::Up(_) | Command::Inspect(_) => {}
         Command::Deploy(command) => commands::deploy::run(&session, command).await?,
         Command::Blueprint(command) => commands::blueprint::run(&session, command).await?,
         Command::Flow(command) => commands::flow::run(&session, command).await?,
         Command::Send(command) => commands::send::run(&session, command).await?,
+        Command::Request(command) => commands::request::run(&session, command).await?,
         Command::Tail(command) => commands::tail::run(&session, command).await?,
         Command::Swap(command) => commands::swap::run(&session, command).await?,
         Command::Status => commands::status::run(&session).await?,

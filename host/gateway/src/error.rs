@@ -103,6 +103,16 @@ pub enum GatewayError {
         /// Why not, and what to do instead.
         problem: String,
     },
+    /// The flow answered with an error.
+    #[error("flow `{flow}` answered with an error ({kind}): {said}")]
+    RequestFailed {
+        /// The flow.
+        flow: String,
+        /// The type of its error.
+        kind: String,
+        /// Its own words.
+        said: String,
+    },
     /// The file is no component that a host could run.
     #[error("the file cannot be deployed: {problem}")]
     BadComponent {
@@ -191,6 +201,7 @@ impl GatewayError {
             | GatewayError::UnknownInterface { .. }
             | GatewayError::UnknownComponent { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
+            GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),
             GatewayError::VersionTaken { .. } => (StatusCode::CONFLICT, "conflict"),
             GatewayError::Broker { source, .. } => kind_of_broker(source),

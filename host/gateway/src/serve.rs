@@ -41,6 +41,7 @@ fn router(gateway: Shared) -> Router {
         .route("/api/v1/weir/flows/{flow}/exits/{interface}", get(routes::exits::get))
         .route("/api/v1/weir/flows/{flow}/taps/{interface}", get(routes::taps::get))
         .route("/api/v1/weir/flows/{flow}/interfaces/{interface}/messages", post(routes::import::post))
+        .route("/api/v1/weir/flows/{flow}/interfaces/{interface}/requests", post(routes::requests::post))
         .route("/api/v1/weir/dead-letters", get(routes::dead_letters::get))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)

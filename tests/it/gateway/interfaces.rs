@@ -1,7 +1,8 @@
 //! The services and the interfaces of flows.
 
 use serde_json::{Value, json};
-use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message};
+use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, WEIR_ERROR, WEIR_PART};
+use weir_tests::wait::within;
 
 use super::bed::{Bed, NDJSON, answer, error_of};
 
@@ -62,6 +63,49 @@ async fn a_request_comes_back_answered() {
     let (status, body) = bed.post("/api/v1/flow/one/service/ask", &json!("hello")).await;
     assert_eq!((status, body), (200, json!({"you-said": "hello"})));
     worker.await.unwrap();
+}
+
+#[tokio::test]
+async fn parts_of_an_answer_are_with_the_caller_as_they_come() {
+    let bed = Bed::with_flow().await;
+    let subscription = "worker--one--request".parse().unwrap();
+    let requests = bed.backend.consumer(&"request:tg:ask:one".parse().unwrap(), &subscription, ConsumerOptions::default()).await.unwrap();
+    let answers = bed.backend.producer(&"response:tg:ask:one".parse().unwrap()).await.unwrap();
+    let path = "/api/v1/weir/flows/one/interfaces/ask/requests?timeout-ms=20000";
+    let asking = tokio::spawn(bed.post_request(path, "application/json", "1").send());
+    let id = requests.receive().await.unwrap().message.properties.get(CORRELATION_ID).unwrap().to_owned();
+    let part = |body: &'static str| Message::new(body).with(CORRELATION_ID, id.clone());
+    answers.publish(part("\"first\"").with(WEIR_PART, "more")).await.unwrap();
+    let mut response = within("the head of the answer", asking).await.unwrap().unwrap();
+    assert_eq!(response.status(), 200);
+    let mut line = async || {
+        let chunk = within("a part", response.chunk()).await.unwrap().unwrap();
+        serde_json::from_slice::<Value>(&chunk).unwrap()
+    };
+    assert_eq!(line().await["body"], "first");
+    answers.publish(part("\"second\"").with(WEIR_PART, "more")).await.unwrap();
+    assert_eq!(line().await["body"], "second");
+    let failed = json!({"error": {"type": "x", "message": "it broke"}}).to_string();
+    answers.publish(Message::new(failed).with(CORRELATION_ID, id.clone()).with(WEIR_ERROR, "reject")).await.unwrap();
+    assert_eq!(error_of(&line().await, "request-failed"), "flow `one` answered with an error (reject): it broke");
+    assert!(within("the end", response.chunk()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_request_has_a_time_of_its_own_within_the_gateways() {
+    let bed = Bed::with_flow().await;
+    let ask = async |timeout_ms: &str| {
+        let path = format!("/api/v1/weir/flows/one/interfaces/ask/requests?timeout-ms={timeout_ms}");
+        super::bed::answer(bed.post_request(&path, "application/json", "1")).await
+    };
+    for (asked, waited) in [("20", "20"), ("600000", "5000")] {
+        let (status, answer) = ask(asked).await;
+        assert_eq!(status, 504);
+        assert!(error_of(&answer, "timed-out").ends_with(&format!("within {waited} ms")), "{answer}");
+    }
+    let (status, answer) = ask("soon").await;
+    assert_eq!(status, 400);
+    error_of(&answer, "bad-request");
 }
 
 #[tokio::test]

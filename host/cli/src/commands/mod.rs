@@ -4,6 +4,8 @@ pub(crate) mod blueprint;
 pub(crate) mod dead_letters;
 pub(crate) mod deploy;
 pub(crate) mod flow;
+pub(crate) mod inspect;
+pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod swap;

@@ -25,7 +25,8 @@ pub(crate) async fn run(session: &Session, command: Tail) -> Result<()> {
     Ok(())
 }
 
-fn print(format: Format, line: &[u8]) -> Result<()> {
+/// Prints a line of a stream of messages: its body, or for programs the whole of it. One that is an error is returned as such.
+pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
     let text = String::from_utf8_lossy(line);
     let message: Value = serde_json::from_slice(line)?;
     if let Some(error) = message.get("error").filter(|_| message.get("id").is_none()) {

@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod interface;
 pub(crate) mod queues;
+pub(crate) mod requests;
 pub(crate) mod services;
 pub(crate) mod status;
 pub(crate) mod taps;

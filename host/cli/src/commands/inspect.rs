@@ -1,0 +1,216 @@
+//! `weir inspect`: what a component is and needs, read from its file alone.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+use weir_config::records::{ComponentLimits, ConsumerSpec, Descriptor, ParameterKind, ParameterSpec, ProducerSpec, RequestSpec};
+use weir_runtime::{Inspected, inspect};
+
+use super::read_input;
+use crate::args::Inspect;
+use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
+
+/// How wide the text is, and where it begins.
+const WIDTH: usize = 96;
+const INDENT: usize = 12;
+
+/// Runs the command. A component that this Weir cannot run is shown all the same, and is an error.
+pub(crate) fn run(format: Format, command: &Inspect) -> Result<()> {
+    let file = if command.file == Path::new("-") { "standard input".to_owned() } else { command.file.display().to_string() };
+    let bytes = read_input(&command.file)?;
+    let problem = |fault| Problem::new(Exit::BadInput, format!("{file} is no component that this Weir can run")).because(fault);
+    let inspected = inspect(&bytes).map_err(problem)?;
+    match format {
+        Format::Json => output::json(&as_json(&inspected))?,
+        Format::Text => print(&inspected)?,
+    }
+    let checked = inspected.check().map_err(problem)?;
+    if format == Format::Text {
+        let target = match (&checked.descriptor.name, &checked.descriptor.version) {
+            (Some(_), Some(_)) => String::new(),
+            (Some(name), None) => format!(" {name}@VERSION"),
+            (None, _) => " NAME@VERSION".to_owned(),
+        };
+        output::line(&format!("\nThis Weir can run it: weir deploy{target} {file}"))?;
+    }
+    Ok(())
+}
+
+fn as_json(inspected: &Inspected) -> serde_json::Value {
+    let Inspected { digest, size_bytes, world, exports, imports, unserved, descriptor } = inspected;
+    json!({
+        "digest": digest,
+        "size-bytes": size_bytes,
+        "world": world,
+        "exports": exports,
+        "imports": imports,
+        "unserved": unserved,
+        "descriptor": descriptor,
+        "limits": ComponentLimits::default(),
+    })
+}
+
+fn print(inspected: &Inspected) -> std::io::Result<()> {
+    let descriptor = &inspected.descriptor;
+    let version = descriptor.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+    output::heading(&format!("{}{version}", descriptor.name.as_deref().unwrap_or("a component without a name")))?;
+    if !descriptor.description.is_empty() {
+        output::line(&wrapped(&descriptor.description, 0))?;
+    }
+    output::line("")?;
+    facts(inspected)?;
+    if !descriptor.parameters.is_empty() {
+        output::line("")?;
+        output::heading("PARAMETERS")?;
+        let indent = descriptor.parameters.iter().map(|spec| spec.name.chars().count() + 2).max().unwrap_or(0).clamp(INDENT, 2 * INDENT);
+        for spec in &descriptor.parameters {
+            fact(&spec.name, indent, vec![parameter(spec)])?;
+        }
+    }
+    Ok(())
+}
+
+fn facts(inspected: &Inspected) -> std::io::Result<()> {
+    let Descriptor { consumers, producers, requests, config_types, grants, .. } = &inspected.descriptor;
+    let fact = |name, values| fact(name, INDENT, values);
+    fact("consumes", consumers.iter().map(|spec| consumer(spec, &inspected.descriptor)).collect())?;
+    fact("produces", producers.iter().map(producer).collect())?;
+    fact("asks", requests.iter().map(request).collect())?;
+    fact("config", config_types.iter().map(|spec| described(&spec.name, &spec.description)).collect())?;
+    let granted = |grant: &weir_config::records::GrantSpec| {
+        let what = if grant.what.is_empty() { String::new() } else { format!(" ({})", grant.what.join(", ")) };
+        let optional = if grant.optional { ", works without" } else { "" };
+        described(&format!("{}{what}{optional}", grant.grant), &grant.why)
+    };
+    fact("grants", grants.iter().map(granted).collect())?;
+    fact("calls", called(&inspected.imports))?;
+    if !inspected.unserved.is_empty() {
+        fact("missing", inspected.unserved.clone())?;
+    }
+    let exports = if inspected.exports.is_empty() { String::new() } else { format!(", with {}", inspected.exports.join(", ")) };
+    fact("built for", vec![format!("weir:processor {}{exports}", inspected.world)])?;
+    fact("limits", limits())?;
+    fact("file", vec![format!("{}, {}", output::size(inspected.size_bytes), inspected.digest)])
+}
+
+fn described(name: &str, description: &str) -> String {
+    if description.is_empty() { name.to_owned() } else { format!("{name}: {description}") }
+}
+
+fn consumer(spec: &ConsumerSpec, descriptor: &Descriptor) -> String {
+    let mut text = spec.name.clone();
+    if let Some(reply) = &spec.reply {
+        text.push_str(&format!(", requests, which it answers on {reply}"));
+    }
+    match descriptor.concurrency_of(spec) {
+        1 => {}
+        count => text.push_str(&format!(", {count} at a time")),
+    }
+    if let Some(key) = &spec.order_by {
+        text.push_str(&format!(", in the order of each {key}"));
+    }
+    described(&text, &spec.description)
+}
+
+fn producer(spec: &ProducerSpec) -> String {
+    let name = if spec.name == "*" { "every other topic that a flow gives it" } else { &spec.name };
+    described(&format!("{name}{}", if spec.optional { ", may be left out" } else { "" }), &spec.description)
+}
+
+fn request(spec: &RequestSpec) -> String {
+    let text =
+        format!("{} (topics {} and {}), within {} ms", spec.name, spec.request, spec.response, output::number(spec.timeout_ms.into()));
+    described(&text, &spec.description)
+}
+
+/// The interfaces that are called, a line for each package.
+fn called(imports: &[String]) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for name in imports {
+        let (path, version) = name.split_once('@').unwrap_or((name, ""));
+        let (package, interface) = path.split_once('/').unwrap_or((path, ""));
+        let package = format!("{package} {version}");
+        match lines.last_mut() {
+            Some((last, interfaces)) if *last == package => interfaces.push(interface),
+            _ => lines.push((package, vec![interface])),
+        }
+    }
+    lines.into_iter().map(|(package, interfaces)| format!("{}: {}", package.trim(), interfaces.join(", "))).collect()
+}
+
+fn limits() -> Vec<String> {
+    let limits = ComponentLimits::default();
+    vec![
+        format!("{} of memory, {} s for a message", output::size(limits.memory_bytes), limits.time_ms / 1000),
+        format!("for a message {} sends of {} in all", output::number(limits.sends_count.into()), output::size(limits.sends_bytes)),
+        format!("{} of log a minute; other limits by `weir deploy --limit`", output::size(limits.log_bytes_per_minute)),
+    ]
+}
+
+fn parameter(spec: &ParameterSpec) -> String {
+    let kind = match (spec.kind, spec.choices.is_empty()) {
+        (_, false) => spec.choices.join(" | "),
+        (ParameterKind::String, _) => "text".to_owned(),
+        (ParameterKind::Integer, _) => "whole number".to_owned(),
+        (ParameterKind::Number, _) => "number".to_owned(),
+        (ParameterKind::Boolean, _) => "true or false".to_owned(),
+        (ParameterKind::Json, _) => "JSON".to_owned(),
+    };
+    let unless_set = match (&spec.default, spec.required) {
+        (Some(default), _) => format!(", {default} unless set"),
+        (None, true) => ", must be set".to_owned(),
+        (None, false) => ", may be left out".to_owned(),
+    };
+    described(&format!("{kind}{unless_set}"), &spec.description)
+}
+
+/// A name and its values, each on lines of its own.
+fn fact(name: &str, indent: usize, values: Vec<String>) -> std::io::Result<()> {
+    let values = if values.is_empty() { vec!["nothing".to_owned()] } else { values };
+    for (at, value) in values.iter().enumerate() {
+        let name = if at == 0 { output::cut(name, indent - 2) } else { String::new() };
+        output::line(&format!("{name:<indent$}{}", wrapped(value, indent)))?;
+    }
+    Ok(())
+}
+
+/// A text in lines of at most [`WIDTH`], of which all but the first begin with spaces. It is somebody else's: without control characters.
+fn wrapped(text: &str, indent: usize) -> String {
+    let (mut lines, mut width) = (String::new(), indent);
+    for word in text.split_whitespace() {
+        let word: String = word.chars().filter(|c| !c.is_control()).collect();
+        let length = word.chars().count();
+        if width > indent && width + 1 + length > WIDTH {
+            lines.push_str(&format!("\n{:indent$}", ""));
+            width = indent;
+        } else if width > indent {
+            lines.push(' ');
+            width += 1;
+        }
+        lines.push_str(&word);
+        width += length;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_wrapped_and_clean() {
+        let long = "word ".repeat(30);
+        let text = wrapped(&long, 12);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("            word") && line.len() <= WIDTH), "{text}");
+        assert_eq!(wrapped("a\u{1b}[31m\n b", 0), "a[31m b");
+    }
+
+    #[test]
+    fn calls_are_told_by_package() {
+        let names = ["wasi:cli/exit@0.2.6", "wasi:io/error@0.2.6", "wasi:io/streams@0.2.6", "own:thing/x"].map(str::to_owned);
+        assert_eq!(called(&names), ["wasi:cli 0.2.6: exit", "wasi:io 0.2.6: error, streams", "own:thing: x"]);
+    }
+}

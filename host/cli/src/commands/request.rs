@@ -1,0 +1,38 @@
+//! `weir request`: asks an interface of a flow and prints its answer, part by part.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Session, check_json, read_input, tail};
+use crate::args::Request;
+use crate::client::escaped;
+use crate::problem::{Exit, Problem};
+
+/// Runs the command.
+pub(crate) async fn run(session: &Session, command: Request) -> Result<()> {
+    let body = body(command.body.as_deref())?;
+    let mut path = format!("/api/v1/weir/flows/{}/interfaces/{}/requests", escaped(&command.flow), escaped(&command.interface));
+    if let Some(timeout) = command.timeout {
+        path = format!("{path}?timeout-ms={}", timeout.as_millis());
+    }
+    let mut lines = session.client.lines_of(&path, body).await?;
+    while let Some(line) = lines.next().await? {
+        tail::print(session.format, &line)?;
+    }
+    Ok(())
+}
+
+/// The request: as given, or from standard input.
+fn body(given: Option<&str>) -> Result<Vec<u8>, Problem> {
+    const HINT: &str = "for example weir request FLOW INTERFACE \'{\"text\": \"hello\"}\'";
+    let (bytes, what) = match given {
+        Some("-") => (read_input(Path::new("-"))?, "standard input"),
+        None if std::io::stdin().is_terminal() => return Err(Problem::new(Exit::Usage, "there is nothing to ask").next(HINT)),
+        None => (read_input(Path::new("-"))?, "standard input"),
+        Some(text) => (text.as_bytes().to_vec(), "the request"),
+    };
+    check_json(&bytes, what).map_err(|problem| problem.next(HINT))?;
+    Ok(bytes)
+}
