@@ -1,6 +1,7 @@
 //! What `wit/processor.wit` promises to authors, seen from outside: a module per interface or rule, a guest per behaviour.
 
 mod config;
+mod faulty;
 mod log;
 mod patience;
 mod replies;

@@ -97,7 +97,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// A component's file does not have the digest that its name says: upload the component again.
-    #[error("the component in {} is damaged: its bytes do not have the digest of its name", path.display())]
+    #[error("the component in {} is damaged: its bytes do not have the digest of its name; deploy it again", path.display())]
     DamagedComponent {
         /// The file.
         path: PathBuf,

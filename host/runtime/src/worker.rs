@@ -141,6 +141,7 @@ impl Worker {
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         if let Some((error, reason)) = self.unfit(&message, delivery_count) {
+            self.status.note_error(&format!("{error}: {reason}"));
             let lost = Lost { error, reason: &reason, answered: Answered::Not };
             return self.give_up(receipt, &message, lost, &history).await;
         }

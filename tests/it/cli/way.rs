@@ -66,6 +66,26 @@ async fn status_shows_what_runs_and_fits_a_terminal() {
 }
 
 #[tokio::test]
+async fn status_tells_why_a_processor_does_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    weir.must(&["deploy", guest_path("echo").to_str().unwrap(), "--limit", "memory-bytes=65536"]).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
+    let started = weir.must(&["flow", "start", "copy", "one", "-p", "szie=3"]).await;
+    assert!(started.contains("note: parameter `szie`: the blueprint does not declare it (it declares none)"), "{started}");
+    let status = eventually(DEADLINE, "the host to report the fault", || async {
+        let status = weir.must(&["status"]).await;
+        status.contains("LAST ERRORS").then_some(status)
+    })
+    .await;
+    let row = status.lines().find(|line| line.starts_with("echo ") && line.contains("broken"));
+    assert!(row.is_some_and(|row| row.contains("echo@1.0.0")), "{status}");
+    assert!(status.contains("the component cannot even begin: it asked for") && status.contains("limits.memory-bytes"), "{status}");
+}
+
+#[tokio::test]
 async fn what_a_processor_rejects_is_in_the_dead_letters() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;

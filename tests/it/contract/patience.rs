@@ -67,6 +67,7 @@ async fn busy_for_too_long_is_given_back_and_never_dead_lettered_as_busy() {
     assert_eq!(letter.reason, "delivered 12 times without being settled");
     let status = stage.until("busy", |status| status.dead_count == 1).await;
     assert_eq!((status.failed_count, status.handled_count), (0, 0));
+    assert_eq!(status.last_error.as_deref(), Some("deliveries: delivered 12 times without being settled"));
     stage.end().await;
 }
 
