@@ -21,6 +21,7 @@ pub(super) struct Instance {
     pub(super) parameters: BTreeMap<String, String>,
     /// The outputs of the flow, and whether each has a topic.
     pub(super) outputs: Vec<(String, bool)>,
+    /// As the instance was set up with it.
     pub(super) config: Config,
     pub(super) limits: Limits,
     pub(super) time_left: Duration,
@@ -83,15 +84,24 @@ pub(super) struct Call {
     pub(super) log: Vec<LogLine>,
     pub(super) sends_count: u64,
     pub(super) sends_bytes: u64,
-    /// The answers under way, by number; `None` after an error.
-    pub(super) begun: Vec<Option<Answer>>,
-    pub(super) open_count: usize,
+    /// The requests of this call, by number.
+    pub(super) begun: Vec<Begun>,
+}
+
+/// A request that was begun.
+pub(super) enum Begun {
+    /// Parts may come.
+    Open(Answer),
+    /// The last part was taken.
+    Complete,
+    /// It ended with an error, and is no request any more.
+    Failed,
 }
 
 /// The configuration, with the version in which each type last changed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Config {
-    version: u64,
+    pub(super) version: u64,
     types: BTreeMap<String, (u64, BTreeMap<String, String>)>,
 }
 

@@ -66,8 +66,10 @@ pub struct Kit {
     instance: Option<Instance>,
     attempt: u32,
     messages_count: u32,
-    /// The versions of the declared config types that the instance was set up with; `None` before it began.
-    seen: Option<Vec<u64>>,
+    /// The configuration, which the instance takes over between two messages.
+    config: Config,
+    /// The version of the configuration that the instance was last set up with, or refused; `None` before it began.
+    seen: Option<u64>,
 }
 
 impl Kit {
@@ -110,7 +112,7 @@ impl Kit {
             kept: Default::default(),
             call: Call::default(),
         };
-        Kit { handle, setup, instance: Some(instance), attempt: 1, messages_count: 0, seen: None }
+        Kit { handle, setup, instance: Some(instance), attempt: 1, messages_count: 0, config: Config::default(), seen: None }
     }
 
     #[track_caller]
@@ -142,7 +144,7 @@ impl Kit {
     #[track_caller]
     pub fn config(&mut self, config_type: &str, key: &str, value: impl Into<String>) -> &mut Self {
         self.check_config_type(config_type);
-        self.instance().config.put(config_type, key, value.into());
+        self.config.put(config_type, key, value.into());
         self
     }
 
@@ -153,7 +155,7 @@ impl Kit {
     #[track_caller]
     pub fn remove_config(&mut self, config_type: &str, key: &str) -> &mut Self {
         self.check_config_type(config_type);
-        self.instance().config.remove(config_type, key);
+        self.config.remove(config_type, key);
         self
     }
 
@@ -251,23 +253,29 @@ impl Kit {
     /// If `setup` does, or if the instance panicked before.
     #[track_caller]
     pub fn configure(&mut self) -> Result<(), String> {
+        if self.seen == Some(self.config.version) {
+            return Ok(());
+        }
         let is_new = self.seen.is_none();
+        let wanted = self.config.clone();
         let instance = self.instance();
         if is_new {
             instance.fit()?;
         }
+        let old = std::mem::replace(&mut instance.config, wanted.clone());
+        let has_changed = |name: &String| is_new || old.version_of(name) != wanted.version_of(name);
         let declared = instance.descriptor.config_types.iter().map(|declared| declared.name.clone());
-        let versions: Vec<(String, u64)> = declared.map(|name| (name.clone(), instance.config.version_of(&name))).collect();
-        let seen = self.seen.as_ref();
-        let changed = versions.iter().enumerate().filter(|(index, (_, version))| seen.is_none_or(|seen| seen[*index] != *version));
-        let changed: Vec<String> = changed.map(|(_, (name, _))| name.clone()).collect();
-        let is_due = is_new || !changed.is_empty();
+        let changed: Vec<String> = declared.filter(has_changed).collect();
         let outcome = match &self.setup {
-            Some(setup) if is_due => at_work(&mut self.instance, || setup(&changed)),
+            Some(setup) if is_new || !changed.is_empty() => at_work(&mut self.instance, || setup(&changed)),
             _ => Ok(()),
         };
+        if outcome.is_err() {
+            // What the instance made of the old state and what it reads must not differ.
+            self.instance().config = old;
+        }
         if outcome.is_ok() || !is_new {
-            self.seen = Some(versions.into_iter().map(|(_, version)| version).collect());
+            self.seen = Some(wanted.version);
         }
         outcome
     }
@@ -275,8 +283,8 @@ impl Kit {
     /// Hands the processor a message of an input, and collects what comes of it. A message of an input that has `reply` in the descriptor
     /// is a request. Properties that are the host's own are taken out, as a host does.
     ///
-    /// If `setup` refuses a change of the configuration, the instance goes on as in a host, and the log of the message has the reason; see
-    /// [`configure`](Self::configure).
+    /// If `setup` refuses a change of the configuration, the instance goes on as in a host, with the configuration that it had, and the log
+    /// of the message has the reason; see [`configure`](Self::configure).
     ///
     /// # Panics
     /// If the handler does; if the processor cannot begin; if the descriptor has no such input; if the message cannot be made, or is

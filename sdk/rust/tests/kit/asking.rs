@@ -140,7 +140,7 @@ fn unread_answers_may_be_dropped_but_only_so_many() {
     assert_eq!(kit.handle("input", Json(0)).failure(), None);
     assert_eq!(kit.handle("input", Json(0)).failure(), None, "numbers begin anew with each message");
     let handled = Kit::new(DESCRIPTOR, begin(65)).answer("one", |request| request).handle("input", Json(0));
-    assert_eq!(handled.failure().unwrap().reason(), "too many requests in one call: at most 64 at a time");
+    assert_eq!(handled.failure().unwrap().reason(), "64 requests are under way, which is the most: take the answer of one first");
 }
 
 #[test]

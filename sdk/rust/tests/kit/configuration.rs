@@ -135,3 +135,21 @@ fn to_read_an_undeclared_type_is_a_trap() {
 fn an_undeclared_type_cannot_be_set() {
     Kit::new(DESCRIPTOR, || ()).config("prcie", "pen", "1");
 }
+
+#[test]
+fn a_change_that_setup_refuses_leaves_all_as_it_was() {
+    let check = |_: &[String]| match config::get("price", "pen").as_deref() {
+        Some("bad") => Err("the price of `pen` is bad"),
+        _ => Ok(()),
+    };
+    let mut kit = Kit::new(DESCRIPTOR, || Json((config::get("price", "pen"), config::version("price"))));
+    kit.setup(check).config("price", "pen", "1");
+    assert_eq!(kit.handle("input", Json(1)).json("output"), [json!(["1", 1])]);
+    kit.config("price", "pen", "bad");
+    assert_eq!(kit.configure(), Err("the price of `pen` is bad".to_owned()));
+    for _ in 0..2 {
+        assert_eq!(kit.handle("input", Json(1)).json("output"), [json!(["1", 1])]);
+    }
+    kit.config("price", "pen", "3");
+    assert_eq!(kit.handle("input", Json(1)).json("output"), [json!(["3", 3])]);
+}

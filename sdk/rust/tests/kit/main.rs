@@ -107,9 +107,14 @@ fn setup_that_refuses_keeps_a_new_instance_from_beginning_and_another_one_as_it_
     assert_eq!(kit.configure(), Ok(()));
     let handled = kit.config("rules", "refuse", "1").handle("input", Json("Ada"));
     assert_eq!(handled.json("output").len(), 2);
-    let told = handled.log().last().unwrap();
-    assert_eq!((told.message.as_str(), told.fields[0].1.as_str()), ("component cannot be set up", "told to refuse"));
-    assert_eq!(kit.configure(), Ok(()), "told once");
+    let line = handled.log().last().unwrap();
+    assert_eq!((line.message.as_str(), line.fields[0].1.as_str()), ("component cannot be set up", "told to refuse"));
+    let handled = kit.handle("input", Json("Ada"));
+    assert_eq!((handled.log().len(), kit.configure()), (0, Ok(())), "told once");
+    let told = kit.config("rules", "more", "1").configure();
+    assert_eq!(told, Err("told to refuse".to_owned()), "a further change is tried again");
+    let handled = kit.remove_config("rules", "refuse").handle("input", Json("Ada"));
+    assert_eq!(changed(&handled), ["rules", "rules"], "what was logged since the message before");
 }
 
 #[test]

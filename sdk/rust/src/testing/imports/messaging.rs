@@ -2,7 +2,7 @@
 
 use crate::bindings::base::weir::processor::messaging::{CallError, Part};
 use crate::testing::Sent;
-use crate::testing::instance::{Instance, Phase, Progress, names, shown, with};
+use crate::testing::instance::{Begun, Instance, Phase, Progress, names, shown, with};
 use crate::testing::limits::{MAX_ANSWER_BYTES, MAX_BEGUN_COUNT, MAX_MESSAGE_BYTES, check_properties, check_sizes};
 use crate::{ErrorKind, Message};
 
@@ -102,8 +102,8 @@ pub(crate) fn begin_request(to: &str, message: &Message, _: Option<u32>) -> Call
             let known = names(instance.descriptor.requests.iter().map(|request| request.name.as_str()));
             return Err(invalid(format!("there is no request `{}`: the requests are {known}", shown(to))));
         }
-        if instance.call.open_count >= MAX_BEGUN_COUNT || instance.call.begun.len() as u64 >= instance.limits.sends_count {
-            return Err(invalid(format!("too many requests in one call: at most {MAX_BEGUN_COUNT} at a time")));
+        if instance.call.begun.iter().filter(|begun| matches!(begun, Begun::Open(_))).count() >= MAX_BEGUN_COUNT {
+            return Err(invalid(format!("{MAX_BEGUN_COUNT} requests are under way, which is the most: take the answer of one first")));
         }
         count(instance, message.body.len())?;
         check_sizes(message, MAX_MESSAGE_BYTES).map_err(invalid)?;
@@ -117,8 +117,7 @@ pub(crate) fn begin_request(to: &str, message: &Message, _: Option<u32>) -> Call
     let answer = service(as_received(message));
     in_handle(|instance| {
         instance.services.insert(to.to_owned(), service);
-        instance.call.begun.push(Some(answer));
-        instance.call.open_count += 1;
+        instance.call.begun.push(Begun::Open(answer));
         Ok(u32::try_from(instance.call.begun.len() - 1).unwrap_or(u32::MAX))
     })
 }
@@ -128,14 +127,25 @@ pub(crate) fn next_reply(call: u32) -> CallResult<Option<Message>> {
         let Some(slot) = instance.call.begun.get_mut(call as usize) else {
             return Err(invalid(format!("there is no request {call}: numbers are valid until `handle` returns")));
         };
-        let Some(answer) = slot else { return Ok(None) };
-        if let Some(part) = answer.parts.pop_front() {
-            return Ok(Some(part));
+        let answer = match slot {
+            Begun::Open(answer) => answer,
+            Begun::Complete => return Ok(None),
+            Begun::Failed => return Err(invalid(format!("request {call} has ended with an error, which was told already"))),
+        };
+        match (answer.parts.pop_front(), answer.error.take()) {
+            (Some(part), error) => {
+                answer.error = error;
+                Ok(Some(part))
+            }
+            (None, None) => {
+                *slot = Begun::Complete;
+                Ok(None)
+            }
+            (None, Some(error)) => {
+                *slot = Begun::Failed;
+                Err(error)
+            }
         }
-        let error = answer.error.take();
-        *slot = None;
-        instance.call.open_count -= 1;
-        error.map_or(Ok(None), Err)
     })
 }
 
