@@ -45,8 +45,8 @@ test-only FILTER:
 deny:
     cargo deny check bans licenses sources
 
-# Run a bench of bench/README.md: `./just bench handle`, `./just bench flow`
+# Run a bench of bench/README.md: `./just bench handle`, `flow`, `swap`, `request` or `start`
 bench *ARGS:
     cargo build --release --bin weir --bin weir-bench
-    cargo build --profile guest --target wasm32-wasip2 -p weir-guests --example echo
-    "{{ target }}/release/weir-bench" --echo "{{ target }}/wasm32-wasip2/guest/examples/echo.wasm" {{ ARGS }}
+    cargo build --profile guest --target wasm32-wasip2 -p weir-guests --example echo --example parts
+    "{{ target }}/release/weir-bench" --guests "{{ target }}/wasm32-wasip2/guest/examples" {{ ARGS }}

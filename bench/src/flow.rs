@@ -1,27 +1,21 @@
 //! A flow of one echo component on the embedded broker, against the same log without broker and component.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use futures_util::future::try_join_all;
 use tokio::time::Instant;
-use weir_config::records::COMPONENT_TYPE;
-use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store, protocol};
-use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::embedded::{BareLog, EmbeddedBroker};
 use weir_pubsub::{Backend, ConsumerOptions, Message, MessageId, Output, Queue, Routing, Subscription, Topic};
-use weir_runtime::{Host, HostSettings, Served};
 
+use crate::stage::{PRELOAD_COUNT, Whole, preload};
 use crate::{body, stage};
 
-const BLUEPRINT: &str = r#"{
+pub(crate) const BLUEPRINT: &str = r#"{
     "blueprint": {},
-    "flow": {"echo:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "parameters": {}}},
+    "flow": {"echo:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "component": "echo@1.0.0"}},
     "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}}
 }"#;
-const PRELOAD_COUNT: usize = 1_000;
 
 /// What one run of a flow showed.
 struct Run {
@@ -56,49 +50,18 @@ pub(crate) async fn run(echo: &[u8], messages: u32, rounds: u32) -> anyhow::Resu
 
 /// Preloads, then starts the host, and times from the first settle to the last.
 async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyhow::Result<Run> {
-    std::fs::create_dir_all(folder)?;
-    let broker = stage::broker(&folder.join("queues"))?;
-    let backend: Arc<dyn Backend> = broker.clone();
-    let store = Store::open(&folder.join("config.sqlite")).await?;
-    let config_service = ConfigService::start(backend.clone(), "tg", store).await?;
-    let config = ConfigClient::connect(backend.clone(), "tg").await?;
-    let components = ComponentFolder::new(folder.join("components"));
-    components.put(echo).await?;
-    let (reference, record) = stage::deployment(echo)?;
-    let value =
-        protocol::Value { config_type: COMPONENT_TYPE.to_owned(), key: reference.key(), value: Some(serde_json::to_string(&record)?) };
-    config.apply(Batch { put: vec![value], ..Batch::default() }).await?;
-    let settings = FlowSettings { exit_limit_bytes: 8 << 30, ..FlowSettings::default() };
-    let flow_service = FlowService::start(backend.clone(), config.clone(), "tg", settings).await?;
-    let flows = FlowClient::connect(backend.clone(), "tg").await?;
-    flows.put_blueprint("echo", BLUEPRINT).await?;
-    let flow = StartFlow {
-        id: "bench".to_owned(),
-        blueprint: "echo".to_owned(),
-        description: String::new(),
-        parameters: Default::default(),
-        drop_exits: false,
-    };
-    flows.start_flow(flow).await?;
+    let whole = Whole::open(folder).await?;
+    whole.deploy("echo@1.0.0", echo, |_| {}).await?;
+    whole.start_flow(BLUEPRINT).await?;
     let input: Topic = stage::INPUT.parse()?;
-    preload(&broker, &input, messages).await?;
+    preload(&whole.broker, &input, messages).await?;
     let queue = Queue::new(input, Subscription::of_processor("echo", "bench", "input")?)?;
-    let settings = HostSettings {
-        id: "bench".to_owned(),
-        topicspace: "tg".to_owned(),
-        components,
-        code_cache: folder.join("cache"),
-        served: Served::All,
-        instances_count: 16,
-    };
-    let host = Host::start(backend.clone(), config, settings).await?;
-    let run = drain(&broker, &queue, messages).await?;
-    host.stop(Duration::from_secs(10)).await;
-    flow_service.stop().await;
-    config_service.stop().await;
-    let out = broker.queues().into_iter().find(|(queue, _)| queue.topic().as_str() == stage::OUTPUT).context("there is no exit")?;
-    ensure!(out.1.depth_count == u64::from(messages), "{} of {messages} messages came out", out.1.depth_count);
-    broker.close().await;
+    let host = whole.start_host().await?;
+    let run = drain(&whole.broker, &queue, messages).await?;
+    let out = whole.broker.queues().into_iter().find(|(queue, _)| queue.topic().as_str() == stage::OUTPUT);
+    let out = out.context("there is no exit")?.1;
+    ensure!(out.depth_count == u64::from(messages), "{} of {messages} messages came out", out.depth_count);
+    whole.close(host).await;
     Ok(run)
 }
 
@@ -133,17 +96,6 @@ async fn broker_run(messages: u32, folder: &Path) -> anyhow::Result<Run> {
     work.await??;
     broker.close().await;
     Ok(run)
-}
-
-async fn preload(broker: &EmbeddedBroker, topic: &Topic, messages: u32) -> anyhow::Result<()> {
-    let producer = broker.producer(topic).await?;
-    let mut left = messages as usize;
-    while left > 0 {
-        let count = left.min(PRELOAD_COUNT);
-        try_join_all((0..count).map(|_| producer.publish(Message::new(body())))).await?;
-        left -= count;
-    }
-    Ok(())
 }
 
 /// Watches a queue from its first settle to its last.

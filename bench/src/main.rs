@@ -3,18 +3,22 @@
 mod bare;
 mod flow;
 mod handle;
+mod request;
 mod stage;
+mod start;
+mod swap;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 /// Runs one of the benches of `bench/README.md` and prints its figures.
 #[derive(Parser)]
 struct Arguments {
-    /// The component that sends on what comes in.
+    /// The folder with the components of the tests.
     #[arg(long)]
-    echo: PathBuf,
+    guests: PathBuf,
     #[command(subcommand)]
     bench: Bench,
 }
@@ -36,15 +40,43 @@ enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
+    /// The longest gap between outputs after a swap under full load, beside seconds without one
+    Swap {
+        /// Swaps, each with a second before and a second after it.
+        #[arg(long, default_value_t = 50)]
+        swaps: u32,
+    },
+    /// Requests that a component answers, beside the same without one
+    Request {
+        /// Requests in each case.
+        #[arg(long, default_value_t = 64_000)]
+        requests: usize,
+    },
+    /// The start of `weir up` to the settle of a message that waits; `weir` must lie beside this binary
+    Start {
+        /// Starts.
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let echo = std::fs::read(&arguments.echo)?;
+    let guest = |name: &str| {
+        let path = arguments.guests.join(format!("{name}.wasm"));
+        std::fs::read(&path).with_context(|| path.display().to_string())
+    };
+    let echo = guest("echo")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.bench {
         Bench::Handle { rounds } => runtime.block_on(handle::run(&echo, rounds)),
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo, messages, rounds)),
+        Bench::Swap { swaps } => runtime.block_on(swap::run(&echo, swaps)),
+        Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
+        Bench::Start { rounds } => {
+            let weir = std::env::current_exe()?.with_file_name("weir");
+            runtime.block_on(start::run(&weir, &echo, rounds))
+        }
     }
 }
 

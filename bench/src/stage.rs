@@ -1,13 +1,23 @@
 //! What the benches are set up with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use weir_config::records::{ComponentRecord, ComponentRef, Entry};
+use futures_util::future::try_join_all;
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, Entry};
+use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
+use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_pubsub::{Backend, Message, Topic};
+use weir_runtime::{Host, HostSettings, Served};
+
+use crate::body;
 
 pub(crate) const INPUT: &str = "flow:tg:in:bench";
 pub(crate) const OUTPUT: &str = "flow:tg:out:bench";
+/// Messages that are published at a time.
+pub(crate) const PRELOAD_COUNT: usize = 1_000;
 
 /// Settings under which nothing is refused or dropped while a bench fills its queues.
 pub(crate) fn options() -> EmbeddedOptions {
@@ -16,6 +26,87 @@ pub(crate) fn options() -> EmbeddedOptions {
 
 pub(crate) fn broker(folder: &Path) -> anyhow::Result<Arc<EmbeddedBroker>> {
     Ok(EmbeddedBroker::open(folder, options())?)
+}
+
+/// Broker, config service and flow service in this process, as `weir up` has them.
+pub(crate) struct Whole {
+    pub(crate) broker: Arc<EmbeddedBroker>,
+    pub(crate) config: ConfigClient,
+    pub(crate) flows: FlowClient,
+    folder: PathBuf,
+    components: ComponentFolder,
+    config_service: ConfigService,
+    flow_service: FlowService,
+}
+
+impl Whole {
+    pub(crate) async fn open(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let broker = broker(&folder.join("queues"))?;
+        let backend: Arc<dyn Backend> = broker.clone();
+        let store = Store::open(&folder.join("config.sqlite")).await?;
+        let config_service = ConfigService::start(backend.clone(), "tg", store).await?;
+        let config = ConfigClient::connect(backend.clone(), "tg").await?;
+        let settings = FlowSettings { exit_limit_bytes: 8 << 30, ..FlowSettings::default() };
+        let flow_service = FlowService::start(backend.clone(), config.clone(), "tg", settings).await?;
+        let flows = FlowClient::connect(backend, "tg").await?;
+        let components = ComponentFolder::new(folder.join("components"));
+        Ok(Whole { broker, config, flows, folder: folder.to_owned(), components, config_service, flow_service })
+    }
+
+    /// Deploys a component as `weir deploy` does; `change` sets its limits.
+    pub(crate) async fn deploy(&self, key: &str, bytes: &[u8], change: impl FnOnce(&mut ComponentRecord)) -> anyhow::Result<()> {
+        self.components.put(bytes).await?;
+        let mut record = ComponentRecord::from(weir_runtime::inspect(bytes)?);
+        change(&mut record);
+        self.config.apply(Batch::new().put(COMPONENT_TYPE, key, serde_json::to_string(&record)?)).await?;
+        Ok(())
+    }
+
+    /// Starts a flow `bench` of a blueprint.
+    pub(crate) async fn start_flow(&self, blueprint: &str) -> anyhow::Result<()> {
+        self.flows.put_blueprint("bench", blueprint).await?;
+        let flow = StartFlow { id: "bench".to_owned(), blueprint: "bench".to_owned(), ..StartFlow::default() };
+        self.flows.start_flow(flow).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn start_host(&self) -> anyhow::Result<Host> {
+        let settings = HostSettings {
+            id: "bench".to_owned(),
+            topicspace: "tg".to_owned(),
+            components: self.components.clone(),
+            code_cache: self.folder.join("cache"),
+            served: Served::All,
+            instances_count: 64,
+        };
+        Ok(Host::start(self.broker.clone(), self.config.clone(), settings).await?)
+    }
+
+    /// Ends it all, the host first.
+    pub(crate) async fn close(self, host: Host) {
+        host.stop(Duration::from_secs(10)).await;
+        self.flow_service.stop().await;
+        self.config_service.stop().await;
+        self.broker.close().await;
+    }
+}
+
+/// Publishes messages of 1 KiB, durable when it returns.
+pub(crate) async fn preload(broker: &EmbeddedBroker, topic: &Topic, messages: u32) -> anyhow::Result<()> {
+    let producer = broker.producer(topic).await?;
+    let mut left = messages as usize;
+    while left > 0 {
+        let count = left.min(PRELOAD_COUNT);
+        try_join_all((0..count).map(|_| producer.publish(Message::new(body())))).await?;
+        left -= count;
+    }
+    Ok(())
+}
+
+/// A value below which this share of the sorted values lies.
+pub(crate) fn quantile<T: Copy>(sorted: &[T], share: f64) -> T {
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 
 /// A component as `weir deploy` would record it.

@@ -1,0 +1,113 @@
+//! The start of `weir up` with a cached component, a running flow and a message that waits, to the message's settle.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::time::Instant;
+use weir_pubsub::{Backend, Queue, Subscription};
+
+use crate::flow::BLUEPRINT;
+use crate::stage::{self, Whole, preload, quantile};
+
+const LONGEST_START: Duration = Duration::from_secs(20);
+
+/// What is seen from outside of one start.
+struct Start {
+    answers: Duration,
+    settled: Duration,
+}
+
+pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path();
+    // A start of its own first: it keeps the compiled code.
+    let whole = Whole::open(data).await?;
+    whole.deploy("echo@1.0.0", echo, |_| {}).await?;
+    whole.start_flow(BLUEPRINT).await?;
+    let host = whole.start_host().await?;
+    whole.close(host).await;
+    let mut starts = Vec::new();
+    for round in 0..=rounds {
+        let broker = stage::broker(&data.join("queues"))?;
+        preload(&broker, &stage::INPUT.parse()?, 1).await?;
+        broker.close().await;
+        let start = start(weir, data).await?;
+        // The first one compiles for `weir`, whose engine has settings of its own.
+        if round > 0 {
+            starts.push(start);
+        }
+    }
+    let out = {
+        let broker = stage::broker(&data.join("queues"))?;
+        let depth = broker.stats(&Queue::new(stage::OUTPUT.parse()?, "gateway--bench--out".parse()?)?).await?.depth_count;
+        broker.close().await;
+        depth
+    };
+    ensure!(out == u64::from(rounds) + 1, "{out} messages came out of {} starts", rounds + 1);
+    let ms = |of: fn(&Start) -> Duration, share: f64| {
+        let mut all: Vec<_> = starts.iter().map(of).collect();
+        all.sort();
+        quantile(&all, share).as_secs_f64() * 1_000.0
+    };
+    println!(
+        "start of weir up, {rounds} rounds: its gateway answers after {:.0} ms (median), the waiting message is settled after {:.0} ms (median), {:.0} ms (longest)",
+        ms(|start| start.answers, 0.5),
+        ms(|start| start.settled, 0.5),
+        ms(|start| start.settled, 1.0),
+    );
+    Ok(())
+}
+
+/// Starts `weir up`, looks until the message is gone from its queue, and ends it.
+async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
+    let note = data.join("gateway.json");
+    let _ = std::fs::remove_file(&note);
+    let began = Instant::now();
+    let mut command = Command::new(weir);
+    command
+        .arg("--data")
+        .arg(data)
+        .args(["up", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = Running(command.spawn().context("weir does not start")?);
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let (mut url, mut answers) = (None, None);
+    let queue = Queue::new(stage::INPUT.parse()?, Subscription::of_processor("echo", "bench", "input")?)?;
+    loop {
+        ensure!(began.elapsed() < LONGEST_START, "weir up does not settle the message");
+        if let Some(code) = child.0.try_wait()? {
+            anyhow::bail!("weir up ended: {code}");
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if url.is_none() {
+            let text = std::fs::read(&note).ok();
+            let read = text.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+            url = read.and_then(|note| note["url"].as_str().map(|url| format!("{url}/api/v1/weir/queues")));
+        }
+        let Some(url) = &url else { continue };
+        let Ok(answer) = http.get(url).send().await else { continue };
+        answers.get_or_insert_with(|| began.elapsed());
+        let queues: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)?;
+        let all = queues["queues"].as_array().context("the gateway tells no queues")?;
+        let found = all.iter().find(|found| found["topic"] == stage::INPUT && found["subscription"] == queue.subscription().as_str());
+        if found.is_some_and(|found| found["depth-count"] == 0) {
+            return Ok(Start { answers: answers.unwrap_or_default(), settled: began.elapsed() });
+        }
+    }
+}
+
+/// Asked to end, and waited for, when it is dropped: the folder is used again.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.0.wait();
+    }
+}
