@@ -61,10 +61,11 @@ fn plugins(workspace: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A folder that stays the same over rebuilds and belongs to the target folder of the outer build, which alone has a `CACHEDIR.TAG`.
+/// A folder that stays the same over rebuilds and belongs to the target folder of the outer build: this runs for the host, whose output is in
+/// `TARGET/PROFILE/build/PACKAGE/out`.
 fn target_folder() -> PathBuf {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
-    let outer = out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).unwrap_or(&out);
+    let outer = out.ancestors().nth(4).expect("cargo's folder has parents");
     outer.join("guests")
 }
 
