@@ -6,6 +6,7 @@ mod inspect;
 mod refusals;
 mod request;
 mod rules;
+mod swap;
 mod way;
 
 use std::path::Path;

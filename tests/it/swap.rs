@@ -3,7 +3,7 @@
 
 mod under_load;
 
-use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, entry_type};
+use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, ProcessorStatus, entry_type};
 use weir_pubsub::{Backend, CORRELATION_ID, Message, Producer};
 use weir_runtime::Served;
 use weir_tests::marked_guest;
@@ -135,21 +135,25 @@ async fn a_message_in_backoff_is_tried_next_with_the_new_component() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_refuses_its_setup_never_takes_over_and_does_once_it_agrees() {
     let mut stage = stage().await;
-    let (one, two) = (deploy(&stage, guests::ECHO, 1, |_| {}).await, deploy(&stage, guests::SETUP_REFUSED, 2, |_| {}).await);
+    let one = deploy(&stage, guests::ECHO, 1, |_| {}).await;
+    let two = deploy(&stage, guests::SETUP_REFUSED, 2, |record| record.limits.time_ms = 300).await;
     stage.start_host(Served::All).await;
     let put = async |component: &ComponentRef, parameters: &[(&str, &str)]| {
         stage.put(&entry_type("p"), "v", &entry(component, &WAY, parameters)).await;
     };
-    put(&one, &[("refuse", "not today")]).await;
-    until_runs(&stage, &one).await;
-    put(&two, &[("refuse", "not today")]).await;
-    let status = stage.until("p", |status| status.refused.is_some()).await;
-    let refused = status.refused.unwrap();
-    assert!(!refused.permanent && refused.component == two && refused.problem.contains("not today"), "{refused:?}");
-    assert_eq!((status.state, status.component), (ProcessorState::Running, Some(one.clone())));
     let outputs = stage.outputs().await;
-    stage.send_text("1").await;
-    assert_eq!(next(&outputs).await.1, one.digest.short());
+    for (refuse, word) in [("not today", "not today"), ("trap", "told to trap"), ("spin", "300 ms")] {
+        put(&one, &[("refuse", refuse)]).await;
+        until_runs(&stage, &one).await;
+        put(&two, &[("refuse", refuse)]).await;
+        let found = |status: &ProcessorStatus| status.refused.as_ref().is_some_and(|refused| refused.problem.contains(word));
+        let status = stage.until("p", found).await;
+        let refused = status.refused.unwrap();
+        assert!(!refused.permanent && refused.component == two, "{refused:?}");
+        assert_eq!((status.state, status.component), (ProcessorState::Running, Some(one.clone())));
+        stage.send_text(refuse).await;
+        assert_eq!(next(&outputs).await, (refuse.to_owned(), one.digest.short()));
+    }
     put(&two, &[]).await;
     until_runs(&stage, &two).await;
     assert_eq!(stage.status("p").unwrap().refused, None);

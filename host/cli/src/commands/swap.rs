@@ -32,7 +32,7 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
     });
     let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
     let waited = match swap.wait {
-        true => Some(wait(session, &swapped, &before.hosts, swap.timeout).await?),
+        true => Some(wait(session, &swap, &swapped, &before.hosts).await?),
         false => None,
     };
     let Swapped { processor, variant, component, previous, unchanged, sharers } = &swapped;
@@ -61,31 +61,31 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
 }
 
 /// Waits until all hosts that have the processor run the component, and tells their ids.
-async fn wait(session: &Session, swapped: &Swapped, before: &[HostReport], timeout: Duration) -> Result<BTreeSet<String>, Problem> {
-    let end = Instant::now() + timeout;
+async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostReport]) -> Result<BTreeSet<String>, Problem> {
+    let end = Instant::now() + swap.timeout;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
         let Status { hosts, .. } = session.client.get("/api/v1/weir/status").await?;
         match progress(swapped, before, &hosts) {
             Progress::Done(hosts) => return Ok(hosts),
-            Progress::Refused { host, refusal } => return Err(refused(swapped, &host, &refusal)),
+            Progress::Refused { host, refusal } => return Err(refused(&swap.flow, swapped, &host, &refusal)),
             Progress::Waiting(_) if Instant::now() < end => {}
             Progress::Waiting(why) => {
-                let what = format!("{} does not run yet after {} s: {why}", swapped.component.key(), timeout.as_secs());
+                let what = format!("{} does not run yet after {} s: {why}", swapped.component.key(), swap.timeout.as_secs());
                 return Err(Problem::new(Exit::Unavailable, what).next("the swap stands, and hosts go on trying; look at: weir status"));
             }
         }
     }
 }
 
-fn refused(swapped: &Swapped, host: &str, refusal: &Refusal) -> Problem {
+fn refused(flow: &str, swapped: &Swapped, host: &str, refusal: &Refusal) -> Problem {
     let (new, old) = (swapped.component.key(), swapped.previous.key());
     let Swapped { processor, variant, .. } = swapped;
     let problem = Problem::new(Exit::Failed, format!("{new} does not take over {processor} ({variant}) on host {host}: {old} goes on"));
     let next = match refusal.permanent {
         true => "the swap is taken back: mend the component or its deployment, deploy it, and swap again".to_owned(),
-        false => format!("the host goes on trying; to give up: weir swap FLOW {processor} {old}"),
+        false => format!("the host goes on trying; to give up: weir swap {flow} {processor} {old}"),
     };
     problem.because(anyhow::Error::msg(refusal.problem.clone())).next(next)
 }
