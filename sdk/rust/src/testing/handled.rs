@@ -104,17 +104,20 @@ impl Handled {
     /// The parts of the answer that left, in their order: those from before a failure, too, since a part leaves at once.
     ///
     /// # Panics
-    /// If one of them cannot be read as a `T`.
+    /// If the handler failed before a part left; if one of them cannot be read as a `T`.
     #[track_caller]
     #[must_use]
     pub fn replies<T: FromMessage>(&self) -> Vec<T> {
+        if let (Some(failure), []) = (&self.failure, &self.replies[..]) {
+            panic!("no part of an answer left, since the handler failed: {failure:?}");
+        }
         self.replies.iter().enumerate().map(|(index, part)| read(&format!("part {index} of the answer"), part)).collect()
     }
 
     /// As [`replies`](Self::replies), as JSON of any form.
     ///
     /// # Panics
-    /// If one of them is no JSON.
+    /// As [`replies`](Self::replies).
     #[track_caller]
     #[must_use]
     pub fn reply_json(&self) -> Vec<serde_json::Value> {
