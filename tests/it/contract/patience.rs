@@ -1,5 +1,7 @@
 //! Time: waiting, being busy, keeping the order meanwhile, and what is left of a call.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use weir_config::records::entry_type;
 use weir_pubsub::Message;
@@ -96,9 +98,11 @@ async fn the_time_of_a_request_is_cut_to_what_the_call_has_left() {
         record.retry.attempts_count = 1;
     });
     super::service::run_asking(&stage, &component.await).await;
-    let service = super::service::Service::open(&stage).await;
+    stage.create("request:tg:service", "test").await;
+    let asked = stage.reader("request:tg:service", "test").await;
     stage.send("flow:tg:in", Message::new("{}").with("timeout-ms", "600000")).await;
-    service.asked().await;
+    let left = asked.next().await.expires_in.unwrap();
+    assert!(left <= Duration::from_millis(500), "the request counts for {left:?}");
     // Whichever of the two ends comes first, the message does not wait for ten minutes.
     let end = within("the end of the call", async {
         tokio::select! {
