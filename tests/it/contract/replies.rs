@@ -26,6 +26,24 @@ async fn a_part_is_with_the_requester_before_the_handler_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_ends_an_answer_that_the_handler_left_open() {
+    let stage = Stage::new().await;
+    let component = stage.deploy(guests::PARTS, |_| {}).await;
+    run_asked(&stage, &component, &[]).await;
+    let requester = requester(&stage).await;
+    for (count, wanted) in [(0, &[""][..]), (2, &["0", "1", ""])] {
+        let question = json!({"parts": count, "open": true}).to_string();
+        let answer = parts(begin(&requester, &question, DEADLINE).await).await;
+        assert_eq!(
+            answer.iter().map(|(text, error)| (text.as_str(), error.is_none())).collect::<Vec<_>>(),
+            wanted.iter().map(|text| (*text, true)).collect::<Vec<_>>()
+        );
+    }
+    stage.until("parts", |status| status.handled_count == 2).await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_began_is_never_begun_again() {
     let stage = Stage::new().await;
     // Each failure but a reject would be tried again.
