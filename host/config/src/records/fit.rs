@@ -1,7 +1,7 @@
 //! How an entry fits the descriptor of its component: pure. All faults are told at once. Hosts go by it when they run an entry, and the
 //! flow service before it changes one.
 
-use weir_pubsub::{Queue, Subscription, Topic, names};
+use weir_pubsub::{Class, Queue, Subscription, Topic, names};
 
 use super::component::ComponentRecord;
 use super::descriptor::{ConsumerSpec, Descriptor};
@@ -154,6 +154,9 @@ impl<'a> Fitting<'a> {
         for spec in &self.descriptor().requests {
             let request = self.topic(&spec.request, "the request");
             let response = self.topic(&spec.response, "the response");
+            if let Some(topic) = response.as_ref().filter(|topic| topic.class() != Class::Response) {
+                self.faults.push(format!("topic `{}` is {topic}: answers come on a response topic", spec.response));
+            }
             if let (Some(request), Some(response)) = (request, response) {
                 requests.push(FitRequest { name: spec.name.clone(), request, response, timeout_ms: spec.timeout_ms });
             }
@@ -265,6 +268,14 @@ mod tests {
         ] {
             assert!(faults.contains(word), "{word} is missing in {faults}");
         }
+    }
+
+    #[test]
+    fn answers_come_on_response_topics_only() {
+        let descriptor = json!({"schema": 1, "requests": [{"name": "ask", "request": "q", "response": "a"}]});
+        let of = |topic: &str| try_fit(descriptor.clone(), json!({"topics": {"q": "request:tg:ask", "a": topic}}));
+        assert!(of("response:tg:ask").is_ok());
+        assert_eq!(of("flow:tg:ask").unwrap_err(), "topic `a` is flow:tg:ask: answers come on a response topic");
     }
 
     #[test]
