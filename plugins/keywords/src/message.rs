@@ -1,0 +1,61 @@
+//! What comes in, and what goes out.
+
+use crate::candidates::keywords;
+use crate::settings::{Settings, Text};
+use serde_json::value::{RawValue, to_raw_value};
+use std::collections::BTreeMap;
+
+const TEXT: &str = "text";
+const KEYWORDS: &str = "keywords";
+
+/// The longest text that is read, in bytes: a chunk, not a library.
+const MAX_TEXT_BYTES: usize = 512 << 10;
+
+/// A JSON object, of which only the text is looked into; the other fields stay as they were written.
+pub type Fields = BTreeMap<String, Box<RawValue>>;
+
+/// The same message with the keywords of its text, in place of the text unless that is kept.
+///
+/// # Errors
+/// A text that says what is wrong with the field `text`: missing, not text, or too long.
+pub fn keywords_of(mut fields: Fields, settings: &Settings) -> Result<Fields, String> {
+    let text = fields.get(TEXT).ok_or_else(|| format!("field `{TEXT}` is missing: send the text whose keywords are wanted"))?;
+    let text: String = serde_json::from_str(text.get()).map_err(|_| format!("field `{TEXT}` is not text"))?;
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(format!(
+            "field `{TEXT}` has {} bytes, of at most {MAX_TEXT_BYTES}: split the document before, for instance by the plugin splitter",
+            text.len()
+        ));
+    }
+    let ranked = to_raw_value(&keywords(&text, settings)).expect("texts and finite numbers can be written as JSON");
+    if settings.text == Text::Drop {
+        fields.remove(TEXT);
+    }
+    fields.insert(KEYWORDS.to_owned(), ranked);
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(message: &str) -> Result<String, String> {
+        let settings = Settings::new("en", 1, 2, "").unwrap();
+        keywords_of(serde_json::from_str(message).unwrap(), &settings).map(|fields| serde_json::to_string(&fields).unwrap())
+    }
+
+    #[test]
+    fn keywords_take_the_place_of_the_text() {
+        let written = run(r#"{"document": "a", "index": 0, "text": "A broker keeps messages."}"#).unwrap();
+        assert!(written.starts_with(r#"{"document":"a","index":0,"keywords":[{"term":""#), "{written}");
+        assert_eq!(run(r#"{"id": 7.0, "text": ""}"#).unwrap(), r#"{"id":7.0,"keywords":[]}"#);
+    }
+
+    #[test]
+    fn faults_name_the_field_and_the_way_out() {
+        assert!(run("{}").unwrap_err().contains("field `text` is missing"));
+        assert!(run(r#"{"text": ["a"]}"#).unwrap_err().contains("field `text` is not text"));
+        let fault = run(&format!(r#"{{"text": "{}"}}"#, "a ".repeat(300 << 10))).unwrap_err();
+        assert!(fault.contains("614400 bytes") && fault.contains("splitter"), "{fault}");
+    }
+}

@@ -1,0 +1,47 @@
+//! How alike two terms are.
+
+/// Terms that are more alike than this are one: "chunks" and "chunk s", not "chunk" and "chunks".
+const LIMIT: f64 = 0.9;
+
+/// Whether two terms differ in less than a tenth of their characters.
+pub(crate) fn is_alike(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let longer = one.len().max(other.len()) as f64;
+    // The difference of the lengths is the least that the distance can be.
+    let could_be = |distance: usize| 1.0 - distance as f64 / longer > LIMIT;
+    longer == 0.0 || (could_be(one.len().abs_diff(other.len())) && could_be(distance(&one, &other)))
+}
+
+/// The distance of Levenshtein: how many characters must be put in, taken out or changed.
+fn distance(one: &[char], other: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, c) in one.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (place, d) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(c != d);
+            diagonal = row[place + 1];
+            row[place + 1] = changed.min(row[place] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_is_counted_in_characters() {
+        for (one, other, expected) in [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("größe", "grosse", 3), ("ab", "ba", 2)] {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            assert_eq!(distance(&chars(one), &chars(other)), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn long_terms_that_differ_in_a_letter_are_alike() {
+        assert!(is_alike("message processor", "message processors"));
+        assert!(!is_alike("message", "messages"));
+        assert!(!is_alike("a", "message processor"));
+    }
+}

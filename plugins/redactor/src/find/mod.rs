@@ -1,0 +1,91 @@
+//! Where what is to be redacted lies in a text: one file for each kind.
+//!
+//! All of them go through the text once, and look only so far around each place as the longest thing that could lie there: time grows with
+//! the length of the text, whatever it holds.
+
+mod card;
+mod email;
+mod iban;
+#[cfg(feature = "ip")]
+mod ip;
+mod number;
+mod phone;
+mod private_key;
+mod secret;
+mod token;
+
+pub use phone::Region;
+
+use crate::kind::Kind;
+use crate::settings::Settings;
+use std::ops::Range;
+
+/// Something to redact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Find {
+    /// Which bytes of the text.
+    pub(crate) bytes: Range<usize>,
+    /// What they are.
+    pub(crate) kind: Kind,
+}
+
+/// All finds of the kinds asked for, in no order; they may overlap.
+pub(crate) fn all(text: &str, settings: &Settings) -> Vec<Find> {
+    let mut finds = Vec::new();
+    for kind in Kind::ALL.iter().copied().filter(|kind| settings.has(*kind)) {
+        let mut add = |bytes: Range<usize>| finds.push(Find { bytes, kind });
+        match kind {
+            Kind::PrivateKey => private_key::find(text, &mut add),
+            Kind::Token => token::find(text, &mut add),
+            Kind::Secret => secret::find(text, &mut add),
+            Kind::Iban => iban::find(text, &mut add),
+            Kind::Card => card::find(text, &mut add),
+            Kind::Email => email::find(text, &mut add),
+            Kind::Phone => phone::find(text, &settings.regions, &mut add),
+            #[cfg(feature = "ip")]
+            Kind::Ip => ip::find(text, &mut add),
+        }
+    }
+    finds
+}
+
+/// Whether a character can be part of a word or number, so that neither begins beside it.
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The character before a place.
+fn before(text: &str, at: usize) -> Option<char> {
+    text[..at].chars().next_back()
+}
+
+/// The character at a place.
+fn after(text: &str, at: usize) -> Option<char> {
+    text[at..].chars().next()
+}
+
+/// Where words begin, in bytes: at ASCII letters and digits that no part of a word lies before.
+fn word_starts(text: &str) -> impl Iterator<Item = usize> {
+    let mut inside = false;
+    text.char_indices().filter_map(move |(at, c)| {
+        let starts = !inside && c.is_ascii_alphanumeric();
+        inside = is_word(c);
+        starts.then_some(at)
+    })
+}
+
+/// For the tests of each kind: what of a text is found, in its order.
+#[cfg(test)]
+fn found<'a>(text: &'a str, find: impl Fn(&str, &mut dyn FnMut(Range<usize>))) -> Vec<&'a str> {
+    let mut bytes = Vec::new();
+    find(text, &mut |found| bytes.push(found));
+    bytes.into_iter().map(|bytes| &text[bytes]).collect()
+}
+
+/// Checks a table: each text with what is to be found in it.
+#[cfg(test)]
+fn check(find: impl Fn(&str, &mut dyn FnMut(Range<usize>)), table: &[(&str, &[&str])]) {
+    for (text, expected) in table {
+        assert_eq!(&found(text, &find), expected, "{text}");
+    }
+}

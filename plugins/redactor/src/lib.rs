@@ -1,0 +1,28 @@
+//! Removes personal data and secrets from texts, and says how much of what it found, never what.
+//!
+//! Everything is found by its form alone: see the README for what is, and what is not.
+
+mod find;
+mod kind;
+mod message;
+mod redact;
+mod settings;
+
+pub use find::Region;
+pub use kind::Kind;
+pub use message::{Fields, redact_message};
+pub use redact::{Counts, redact};
+pub use settings::{Replacement, Settings};
+
+use weir::{Failure, Json, Params, Result};
+
+weir::processor!(handle, setup = check);
+
+/// Shows wrong parameters before the first message does.
+fn check(_changed: &[String]) -> Result {
+    Params::<Settings>::get().map(drop)
+}
+
+fn handle(Params(settings): Params<Settings>, Json(fields): Json<Fields>) -> Result<Json<Fields>> {
+    redact_message(fields, &settings).map(Json).map_err(Failure::reject)
+}
