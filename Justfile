@@ -2,6 +2,8 @@
 
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+plugins := "-p weir-keywords -p weir-redactor -p weir-splitter"
+components := target / "wasm32-wasip2/guest"
 
 # List the recipes
 default:
@@ -9,12 +11,14 @@ default:
 
 # Start a Weir, split a folder of real documents in two flows, check and print the result (default: this repository and the system's licences)
 demo *FOLDER: release
-    python3 demo/demo.py --weir "{{ target }}/release/weir" --components "{{ target }}/wasm32-wasip2/guest" {{ FOLDER }}
+    python3 -B demo/demo.py --weir "{{ target }}/release/weir" --components "{{ components }}" {{ FOLDER }}
 
 # Build the binary and the plugins as they ship
 release:
     cargo build --release --bin weir --bin weir-bench
-    cargo build --profile guest --target wasm32-wasip2 -p weir-splitter
+    cargo build --profile guest --target wasm32-wasip2 -p weir-redactor --features ip
+    cp "{{ components }}/weir_redactor.wasm" "{{ components }}/weir_redactor_ip.wasm"
+    cargo build --profile guest --target wasm32-wasip2 {{ plugins }}
 
 # Build everything for development
 build:
@@ -28,13 +32,14 @@ fmt:
 lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --profile guest --target wasm32-wasip2 -p weir-guests -p weir-splitter --examples --lib -- -D warnings
+    cargo clippy --profile guest --target wasm32-wasip2 -p weir-guests {{ plugins }} --examples --lib -- -D warnings
 
 # Run all checks and all tests: what CI runs
 test: lint
     cargo build --bin weir
     cargo test
-    cargo test -p weir-splitter
+    cargo test {{ plugins }}
+    cargo test -p weir-redactor --features ip
 
 # Run one test or those whose names hold FILTER, without the lints
 test-only FILTER:
@@ -49,4 +54,4 @@ deny:
 bench *ARGS:
     cargo build --release --bin weir --bin weir-bench
     cargo build --profile guest --target wasm32-wasip2 -p weir-guests --example echo --example parts
-    "{{ target }}/release/weir-bench" --guests "{{ target }}/wasm32-wasip2/guest/examples" {{ ARGS }}
+    "{{ target }}/release/weir-bench" --guests "{{ components }}/examples" {{ ARGS }}

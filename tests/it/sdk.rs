@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod guide;
+mod keywords;
 mod parity;
+mod plugin;
+mod redactor;
 mod splitter;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,116 @@
+//! Plugins in a host: one, or several in a row, each between queues of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Entry, entry_type};
+use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, Subscription, Topic};
+use weir_runtime::{Host, HostSettings, Served};
+use weir_tests::guest;
+use weir_tests::wait::{DEADLINE, eventually, within};
+
+const DEAD_LETTERS: &str = "flow:tg:weir-dead-letters";
+
+/// A plugin's name and its parameters; those left out have the descriptor's defaults.
+pub(super) type Stage<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+
+/// A host that runs plugins in a row.
+pub(super) struct Plugins {
+    backend: Arc<dyn Backend>,
+    output: Box<dyn Consumer>,
+    dead_letters: Box<dyn Consumer>,
+    host: Host,
+    _config: ConfigService,
+    _folder: TempDir,
+}
+
+impl Plugins {
+    pub(super) async fn start(stages: &[Stage<'_>]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
+        let backend: Arc<dyn Backend> = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
+        let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
+        let config = ConfigService::start(backend.clone(), "tg", store).await.unwrap();
+        let client = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
+        let components = ComponentFolder::new(folder.path().join("components"));
+        for (at, stage) in stages.iter().enumerate() {
+            deploy(&client, &components, stage, at).await;
+            ensure(&backend, &topic(at), Subscription::of_processor(stage.0, "main", "input").unwrap()).await;
+        }
+        let output = consume(&backend, &topic(stages.len()), "test").await;
+        let dead_letters = consume(&backend, DEAD_LETTERS, "weir").await;
+        let settings = HostSettings {
+            id: "test".to_owned(),
+            topicspace: "tg".to_owned(),
+            components,
+            code_cache: folder.path().join("cache"),
+            served: Served::All,
+            instances_count: 4,
+        };
+        let host = Host::start(backend.clone(), client, settings).await.unwrap();
+        Plugins { backend, output, dead_letters, host, _config: config, _folder: folder }
+    }
+
+    pub(super) async fn send(&self, document: &Value) {
+        let producer = self.backend.producer(&topic(0).parse::<Topic>().unwrap()).await.unwrap();
+        producer.publish(Message::new(document.to_string())).await.unwrap();
+    }
+
+    /// What comes out next.
+    pub(super) async fn next(&self) -> Value {
+        let delivery = within("an output", self.output.receive()).await.unwrap();
+        serde_json::from_slice(&delivery.message.body).unwrap()
+    }
+
+    /// Why the next dead letter is one.
+    pub(super) async fn dead_letter(&self) -> String {
+        let delivery = within("a dead letter", self.dead_letters.receive()).await.unwrap();
+        DeadLetter::of_message(&delivery.message).unwrap().reason
+    }
+
+    /// Waits until the host's status says something.
+    pub(super) async fn status_says(&self, word: &str) {
+        let says = || async { serde_json::to_string(&self.host.status()).unwrap().contains(word).then_some(()) };
+        eventually(DEADLINE, word, says).await;
+    }
+}
+
+/// The queue before the stage of a number, which is behind the one before.
+fn topic(at: usize) -> String {
+    format!("flow:tg:stage-{at}")
+}
+
+async fn deploy(client: &ConfigClient, components: &ComponentFolder, (name, parameters): &Stage<'_>, at: usize) {
+    let bytes = guest(name);
+    let inspected = weir_runtime::inspect(&bytes).unwrap();
+    let digest = components.put(&bytes).await.unwrap();
+    let component = ComponentRef { name: (*name).to_owned(), version: "0.1.0".to_owned(), digest };
+    let record = ComponentRecord::from(inspected);
+    let topics = BTreeMap::from([("input".to_owned(), topic(at)), ("output".to_owned(), topic(at + 1))]);
+    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let entry = Entry { topics, parameters, component: Some(component.clone()), ..Entry::default() };
+    let batch = Batch::new().put(COMPONENT_TYPE, component.key(), serde_json::to_string(&record).unwrap()).put(
+        entry_type(name),
+        "main",
+        serde_json::to_string(&entry).unwrap(),
+    );
+    client.apply(batch).await.unwrap();
+}
+
+async fn ensure(backend: &Arc<dyn Backend>, topic: &str, subscription: Subscription) {
+    let queue = Queue::new(topic.parse().unwrap(), subscription).unwrap();
+    backend.ensure_queue(&QueueSpec::new(queue)).await.unwrap();
+}
+
+async fn consume(backend: &Arc<dyn Backend>, topic: &str, subscription: &str) -> Box<dyn Consumer> {
+    let subscription: Subscription = subscription.parse().unwrap();
+    ensure(backend, topic, subscription.clone()).await;
+    backend
+        .consumer(&topic.parse().unwrap(), &subscription, ConsumerOptions { window: 10_000.try_into().unwrap(), ..Default::default() })
+        .await
+        .unwrap()
+}
