@@ -3,6 +3,7 @@
 mod bare;
 mod flow;
 mod handle;
+mod plugin;
 mod request;
 mod stage;
 mod start;
@@ -58,6 +59,8 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// Any component over any texts: time for each KiB, and memory
+    Plugin(plugin::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -77,6 +80,7 @@ fn main() -> anyhow::Result<()> {
             let weir = std::env::current_exe()?.with_file_name("weir");
             runtime.block_on(start::run(&weir, &echo, rounds))
         }
+        Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }
 }
 

@@ -1,0 +1,171 @@
+//! Any component that handles texts: how long it takes for each KiB, and how much memory an instance of it needs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde_json::json;
+use tokio::time::Instant;
+use weir_config::records::ComponentRecord;
+use weir_pubsub::embedded::EmbeddedBroker;
+use weir_pubsub::{Message, MessageId};
+use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, Surroundings};
+
+use crate::stage;
+
+const PAGE_BYTES: u64 = 64 << 10;
+const MAX_MEMORY_PAGES: u64 = 1024;
+
+/// What to run over which texts.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The component, of which the first input is used.
+    component: PathBuf,
+    /// Files of text, or folders that hold some.
+    #[arg(required = true)]
+    texts: Vec<PathBuf>,
+    /// Bytes of text in a message, about; 0 sends each file as one.
+    #[arg(long, default_value_t = 2000)]
+    size: usize,
+    /// A parameter, as NAME=VALUE.
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
+    parameters: Vec<String>,
+    /// Rounds, of which the fastest counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+}
+
+/// A component that instances can be made of, with any limit on their memory.
+struct Subject {
+    bytes: Vec<u8>,
+    parameters: Vec<(String, String)>,
+    broker: Arc<EmbeddedBroker>,
+    loaded: Arc<Loaded>,
+}
+
+pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+    let (messages, kib) = messages(&options.texts, options.size)?;
+    ensure!(!messages.is_empty(), "no text in UTF-8 was found there");
+    let folder = tempfile::tempdir()?;
+    let subject = Subject::load(options, folder.path())?;
+    let mut instance = subject.instance(None).await?;
+    let first = subject.round(&mut instance, &messages[..1]).await?;
+    let (mut best_us, mut outputs) = (f64::MAX, 0);
+    for _ in 0..options.rounds {
+        let begin = Instant::now();
+        outputs = subject.round(&mut instance, &messages).await?;
+        best_us = best_us.min(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    drop(instance);
+    let memory = subject.memory_pages(&messages).await? * PAGE_BYTES;
+    println!(
+        "{}, {} messages, {kib:.0} KiB of text, {outputs} outputs ({first} of the first)",
+        options.component.display(),
+        messages.len()
+    );
+    println!("size            {:.0} KiB", subject.bytes.len() as f64 / 1024.0);
+    println!("start           {:.1} ms to an instance that is set up, its code at hand", subject.start_ms().await?);
+    println!(
+        "time            {:.1} us a KiB, {:.0} us a message; fastest of {} rounds",
+        best_us / kib,
+        best_us / messages.len() as f64,
+        options.rounds
+    );
+    println!("memory          {:.1} MiB, the least in which all of it works", memory as f64 / f64::from(1 << 20));
+    Ok(())
+}
+
+impl Subject {
+    fn load(options: &Options, folder: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(&options.component).with_context(|| options.component.display().to_string())?;
+        let pair = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let parameters = options.parameters.iter().map(|text| pair(text).with_context(|| format!("`{text}` is not NAME=VALUE")));
+        let engine = Engine::new(4, &folder.join("cache"))?;
+        let loaded = Arc::new(Loaded::of_bytes(&engine, &bytes)?);
+        Ok(Self { parameters: parameters.collect::<anyhow::Result<_>>()?, broker: stage::broker(&folder.join("queues"))?, loaded, bytes })
+    }
+
+    async fn instance(&self, memory_bytes: Option<u64>) -> anyhow::Result<Instance> {
+        let (component, mut record): (_, ComponentRecord) = stage::deployment(&self.bytes)?;
+        if let Some(bytes) = memory_bytes {
+            record.limits.memory_bytes = bytes;
+        }
+        // As many as the texts want.
+        record.limits.sends_count = 1 << 20;
+        let mut entry = stage::entry();
+        entry.parameters = self.parameters.iter().cloned().collect();
+        let surroundings = Surroundings { backend: self.broker.clone(), stop: Default::default() };
+        let program = Program::new(("subject", "bench"), &entry, component, &record, self.loaded.clone(), surroundings)?;
+        Ok(Instance::start_alone(&Arc::new(program)).await?)
+    }
+
+    async fn start_ms(&self) -> anyhow::Result<f64> {
+        let mut best = f64::MAX;
+        for _ in 0..5 {
+            let begin = Instant::now();
+            drop(self.instance(None).await?);
+            best = best.min(begin.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(best)
+    }
+
+    /// Handles all messages; returns how many outputs they made.
+    async fn round(&self, instance: &mut Instance, messages: &[Message]) -> anyhow::Result<usize> {
+        let mut outputs = 0;
+        for message in messages {
+            match instance.handle(0, message, 1).await {
+                Outcome::Done(handled) => outputs += handled.outputs.len(),
+                Outcome::Failed(fault) => bail!("a message was not handled: {}", fault.reason),
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// The fewest pages in which an instance starts and handles all messages.
+    async fn memory_pages(&self, messages: &[Message]) -> anyhow::Result<u64> {
+        let (mut too_few, mut enough) = (0, MAX_MEMORY_PAGES);
+        while too_few + 1 < enough {
+            let pages = u64::midpoint(too_few, enough);
+            let works = match self.instance(Some(pages * PAGE_BYTES)).await {
+                Ok(mut instance) => self.round(&mut instance, messages).await.is_ok(),
+                Err(_) => false,
+            };
+            *(if works { &mut enough } else { &mut too_few }) = pages;
+        }
+        Ok(enough)
+    }
+}
+
+/// The texts as messages of about a size, and how many KiB they have.
+fn messages(places: &[PathBuf], size: usize) -> anyhow::Result<(Vec<Message>, f64)> {
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    for file in files(places)? {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        bytes += text.len();
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let end = if size == 0 { rest.len() } else { rest.ceil_char_boundary(size) };
+            let (chunk, behind) = rest.split_at(end);
+            let id = MessageId(messages.len() as u128);
+            let body = json!({ "id": file.display().to_string(), "text": chunk }).to_string();
+            messages.push(Message { id: Some(id), ..Message::new(body) });
+            rest = behind;
+        }
+    }
+    Ok((messages, bytes as f64 / 1024.0))
+}
+
+fn files(places: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let (mut files, mut open) = (Vec::new(), places.to_vec());
+    while let Some(place) = open.pop() {
+        if place.is_dir() {
+            let entries = std::fs::read_dir(&place).with_context(|| place.display().to_string())?;
+            open.extend(entries.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path()));
+        } else {
+            files.push(place);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
