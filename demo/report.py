@@ -1,0 +1,143 @@
+"""Tells what came out, and whether it is right."""
+
+import json
+import pathlib
+from collections import Counter, defaultdict
+
+SAMPLES = ["README.md", "ARCHITECTURE.md", "GPL-3", "MPL-2.0", "Artistic"]
+NEXT_KIND = "ip"
+
+
+class Report:
+    def __init__(self, run, swapped, documents, planted, size_bytes, dead):
+        self.run, self.swapped, self.documents, self.planted, self.size_bytes, self.dead = run, swapped, documents, planted, size_bytes, dead
+        self.flows = list(run.collectors)
+        self.lost = sum(collector.lost() for collector in run.collectors.values())
+        self.doubled = sum(collector.doubled for collector in run.collectors.values())
+        self.leaks = self.find_leaks()
+        self.faults = self.find_faults()
+
+    def is_good(self):
+        return not (self.lost or self.doubled or self.dead or self.leaks or self.faults)
+
+    def print(self):
+        self.print_redacted()
+        self.print_letter()
+        self.print_terms()
+        self.print_swap()
+        self.print_sum()
+
+    def print_redacted(self):
+        """Counts by kind, of the flow that was swapped apart for both versions."""
+        print("WHAT WAS REDACTED, BY KIND")
+        rows = []
+        for flow in self.flows:
+            chunks = self.run.collectors[flow].all()
+            if flow != self.swapped:
+                rows.append((flow, "redactor@0.1.0", chunks))
+                continue
+            first = self.first_of_next(chunks)
+            rows.append((flow, "redactor@0.1.0", chunks[:first]))
+            rows.append((flow, "redactor@0.2.0", chunks[first:]))
+        kinds = ["email", "phone", "card", "iban", "token", "secret", "private-key", NEXT_KIND]
+        print(f"{'flow':8} {'by':15} {'chunks':>7}" + "".join(f"{kind:>{max(7, len(kind) + 1)}}" for kind in kinds))
+        for flow, version, chunks in rows:
+            counts = sum((Counter(chunk["redacted"]) for chunk in chunks), Counter())
+            print(f"{flow:8} {version:15} {len(chunks):>7}" + "".join(f"{counts[kind] or '-':>{max(7, len(kind) + 1)}}" for kind in kinds))
+        print()
+
+    def first_of_next(self, chunks):
+        """Where the chunks of the next version begin: at the first in which it found what only it finds."""
+        return next((at for at, chunk in enumerate(chunks) if NEXT_KIND in chunk["redacted"]), len(chunks))
+
+    def letters_of(self, flow):
+        """The chunks of made-up letters, by letter, in their order."""
+        chunks = self.run.collectors[flow].chunks
+        return {path: chunks.get(path, {}) for path in self.planted}
+
+    def find_leaks(self):
+        """What was planted and came out: nothing may, but for what only the next version finds."""
+        leaks = []
+        for flow, collector in self.run.collectors.items():
+            for path, planted in self.planted.items():
+                written = json.dumps(list(collector.chunks.get(path, {}).values()), ensure_ascii=False)
+                leaks += [f"flow {flow}: the {kind} of {pathlib.Path(path).name}" for kind, text in planted.items() if kind != NEXT_KIND and text in written]
+        return leaks
+
+    def shows_address(self, flow):
+        """Of each letter in its order, whether its IP address came out."""
+        texts = {path: " ".join(chunk["text"] for chunk in chunks.values()) for path, chunks in self.letters_of(flow).items()}
+        return [planted[NEXT_KIND] in texts[path] for path, planted in self.planted.items()]
+
+    def find_faults(self):
+        """The swap must show in the one flow, once and for good, and not in the other."""
+        faults = []
+        for flow in self.flows:
+            shown = self.shows_address(flow)
+            if flow != self.swapped and not all(shown):
+                faults.append(f"flow {flow} was not swapped, but redacts like the next version")
+            if flow == self.swapped and (all(shown) or sorted(shown, reverse=True) != shown):
+                faults.append(f"flow {flow} was swapped, but does not redact like the next version from some letter on")
+        return faults
+
+    def print_letter(self):
+        """The last letter, as it left both flows."""
+        path = list(self.planted)[-1]
+        print(f"{pathlib.Path(path).name.upper()}, A MADE-UP ONE")
+        print(f"  {'sent':7} {self.middle(self.documents[path])}")
+        for flow in self.flows:
+            chunks = self.letters_of(flow)[path]
+            print(f"  {flow:7} {self.middle(' '.join(chunks[index]['text'] for index in sorted(chunks)))}")
+        print()
+
+    def middle(self, text):
+        line = " ".join(text.split())
+        begin = max(line.find("to my account"), 0)
+        return "..." + line[begin : begin + 215] + "..."
+
+    def print_terms(self):
+        print("KEY TERMS")
+        for flow in self.flows:
+            by_document = self.run.collectors[flow].chunks
+            names = {pathlib.Path(path).name: path for path in reversed(by_document)}
+            chosen = [names[name] for name in SAMPLES if name in names] or sorted(by_document, key=lambda path: -len(by_document[path]))
+            for path in chosen[:3]:
+                print(f"  {flow:7} {pathlib.Path(path).name:16} " + ", ".join(self.terms(by_document[path].values())))
+        print()
+
+    def terms(self, chunks):
+        """The terms of most chunks; of two of as many, the one with the better score."""
+        counts, best = Counter(), defaultdict(lambda: float("inf"))
+        for chunk in chunks:
+            for keyword in chunk["keywords"]:
+                counts[keyword["term"]] += 1
+                best[keyword["term"]] = min(best[keyword["term"]], keyword["score"])
+        return sorted(counts, key=lambda term: (-counts[term], best[term]))[:6]
+
+    def print_swap(self):
+        run = self.run
+        print("THE SWAP")
+        for flow in self.flows:
+            shown = self.shows_address(flow)
+            print(f"  {flow:7} {sum(shown):2} of {len(shown)} letters kept their IP address, {len(shown) - sum(shown):2} lost it")
+        chunks = run.collectors[self.swapped]
+        # Not to the documents that are sent after the swap: until they come there is nothing to do.
+        end = min(run.swap_end + 1, chunks.last_arrival(run.most) - 1e-6)
+        before = chunks.longest_gap(run.swap_begin - (end - run.swap_begin), run.swap_begin)
+        gap = chunks.longest_gap(run.swap_begin, end)
+        if end <= run.swap_end or gap is None or before is None:
+            print(f"  all chunks of {self.swapped} had passed when the swap was done: no gap to measure\n")
+            return
+        print(f"  longest gap between two chunks of {self.swapped}: {gap * 1e3:.0f} ms from the swap to {end - run.swap_end:.1f} s after it, ", end="")
+        print(f"{before * 1e3:.0f} ms in as long a time before\n")
+
+    def print_sum(self):
+        seconds = self.run.end - self.run.begin
+        chunks = sum(self.run.collectors[flow].count() for flow in self.flows)
+        both = len(self.flows) * self.size_bytes / 1e6
+        print(f"{both:.1f} MB in, {chunks} chunks split, redacted and ranked in {seconds:.1f} s: {both / seconds:.1f} MB/s, {chunks / seconds:,.0f} chunks/s")
+        kinds = len(next(iter(self.planted.values()))) - 1
+        print(f"{len(self.planted) * kinds} pieces of personal data in made-up letters, {len(self.leaks)} of them in what came out")
+        for problem in (self.leaks + self.faults)[:10]:
+            print(f"  {problem}")
+        print(f"{self.lost} lost, {self.doubled} doubled" + (f", {len(self.dead)} in the dead letters" if self.dead else ""))
