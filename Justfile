@@ -9,7 +9,7 @@ components := target / "wasm32-wasip2/guest"
 default:
     @just --list --unsorted
 
-# Start a Weir, split a folder of real documents in two flows, check and print the result (default: this repository and the system's licences)
+# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor meanwhile, check and print the result (default: this repository and the system's licences)
 demo *FOLDER: release
     python3 -B demo/demo.py --weir "{{ target }}/release/weir" --components "{{ components }}" {{ FOLDER }}
 
@@ -50,7 +50,7 @@ test-only FILTER:
 deny:
     cargo deny check bans licenses sources
 
-# Run a bench of bench/README.md: `./just bench handle`, `flow`, `swap`, `request` or `start`
+# Run a bench of bench/README.md: `./just bench handle`, `flow`, `swap`, `request`, `start` or `plugin FILE.wasm TEXTS`
 bench *ARGS:
     cargo build --release --bin weir --bin weir-bench
     cargo build --profile guest --target wasm32-wasip2 -p weir-guests --example echo --example parts

@@ -22,6 +22,8 @@ from weir import Weir
 
 HERE = pathlib.Path(__file__).resolve().parent
 STALL_S = 60
+# How long the flow is watched after the swap before the rest is sent, which makes gaps of its own.
+AFTER_S = 1
 BLUEPRINT = "read-documents"
 FLOWS = {
     "fine": {"size": 400, "overlap": 50, "border": "sentence", "replacement": "label", "terms": 4, "words": 3},
@@ -91,28 +93,32 @@ class Run:
         self.weir, self.documents, self.results = weir, documents, results
         self.collectors = {flow: Collector(weir, flow, documents, results / f"chunks-{flow}.ndjson") for flow in FLOWS}
         self.begin = self.end = self.swap_begin = self.swap_end = 0.0
-        self.swap, self.senders = None, []
+        self.swap, self.senders, self.is_rest_sent = None, [], False
         names = list(documents)
         self.most, self.rest = names[: len(names) * 7 // 10], names[len(names) * 7 // 10 :]
+        self.files = {"most": self.write("most", self.most), "rest": self.write("rest", self.rest)}
 
     def go(self):
         self.begin = time.monotonic()
         for collector in self.collectors.values():
             collector.start()
-        self.send(self.most)
+        self.send("most")
         self.watch()
         self.end = time.monotonic()
         for sender in self.senders:
             if sender.wait() != 0:
                 sys.exit("demo: sending failed:\n" + sender.stderr.read())
 
-    def send(self, names):
-        lines = self.weir.data.parent / f"documents-{len(self.senders)}.ndjson"
+    def write(self, part, names):
+        lines = self.weir.data.parent / f"{part}.ndjson"
         with open(lines, "w", encoding="utf-8") as out:
             for name in names:
                 out.write(json.dumps({"id": name, "title": pathlib.Path(name).name, "text": self.documents[name]}) + "\n")
+        return lines
+
+    def send(self, part):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        self.senders += [self.weir.start("send", flow, "documents", lines, "--each-line", **quiet) for flow in FLOWS]
+        self.senders += [self.weir.start("send", flow, "documents", self.files[part], "--each-line", **quiet) for flow in FLOWS]
 
     def watch(self):
         """Shows what arrives until all is there or in the dead letters, or nothing has come for a minute."""
@@ -142,7 +148,7 @@ class Run:
         return f"{flow} {collector.complete}/{len(self.documents)} documents, {collector.count()} chunks"
 
     def swap_if_due(self):
-        """Swaps once half of what was sent is through; what is sent after the swap shows that it lasts."""
+        """Swaps once half of what was sent is through; what is sent a while after the swap shows that it lasts."""
         now = time.monotonic()
         if self.swap is None and self.collectors[SWAPPED].complete * 2 >= len(self.most):
             say(f"{now - self.begin:5.1f} s  weir swap {SWAPPED} redactor {NEXT} --wait")
@@ -154,7 +160,9 @@ class Run:
                 sys.exit(f"demo: the swap failed:\n{answer}")
             self.swap_end = now
             say(f"{now - self.begin:5.1f} s  " + ": ".join(line.strip() for line in answer.splitlines()))
-            self.send(self.rest)
+        elif self.swap_end and now - self.swap_end > AFTER_S and not self.is_rest_sent:
+            self.is_rest_sent = True
+            self.send("rest")
 
     def is_rest_dead(self):
         missing = sum(len(self.documents) - collector.complete for collector in self.collectors.values())

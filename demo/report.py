@@ -28,27 +28,22 @@ class Report:
         self.print_sum()
 
     def print_redacted(self):
-        """Counts by kind, of the flow that was swapped apart for both versions."""
+        """Counts by kind; of the flow that was swapped, apart for what came before the swap was done and after it."""
         print("WHAT WAS REDACTED, BY KIND")
         rows = []
         for flow in self.flows:
             chunks = self.run.collectors[flow].all()
             if flow != self.swapped:
-                rows.append((flow, "redactor@0.1.0", chunks))
+                rows.append((flow, "", chunks))
                 continue
-            first = self.first_of_next(chunks)
-            rows.append((flow, "redactor@0.1.0", chunks[:first]))
-            rows.append((flow, "redactor@0.2.0", chunks[first:]))
+            rows.append((flow, "before the swap", [chunk for chunk in chunks if chunk["arrived"] <= self.run.swap_end]))
+            rows.append((flow, "after it", [chunk for chunk in chunks if chunk["arrived"] > self.run.swap_end]))
         kinds = ["email", "phone", "card", "iban", "token", "secret", "private-key", NEXT_KIND]
-        print(f"{'flow':8} {'by':15} {'chunks':>7}" + "".join(f"{kind:>{max(7, len(kind) + 1)}}" for kind in kinds))
-        for flow, version, chunks in rows:
+        print(f"{'flow':8} {'':15} {'chunks':>7}" + "".join(f"{kind:>{max(7, len(kind) + 1)}}" for kind in kinds))
+        for flow, when, chunks in rows:
             counts = sum((Counter(chunk["redacted"]) for chunk in chunks), Counter())
-            print(f"{flow:8} {version:15} {len(chunks):>7}" + "".join(f"{counts[kind] or '-':>{max(7, len(kind) + 1)}}" for kind in kinds))
+            print(f"{flow:8} {when:15} {len(chunks):>7}" + "".join(f"{counts[kind] or '-':>{max(7, len(kind) + 1)}}" for kind in kinds))
         print()
-
-    def first_of_next(self, chunks):
-        """Where the chunks of the next version begin: at the first in which it found what only it finds."""
-        return next((at for at, chunk in enumerate(chunks) if NEXT_KIND in chunk["redacted"]), len(chunks))
 
     def letters_of(self, flow):
         """The chunks of made-up letters, by letter, in their order."""
@@ -121,7 +116,7 @@ class Report:
             shown = self.shows_address(flow)
             print(f"  {flow:7} {sum(shown):2} of {len(shown)} letters kept their IP address, {len(shown) - sum(shown):2} lost it")
         chunks = run.collectors[self.swapped]
-        # Not to the documents that are sent after the swap: until they come there is nothing to do.
+        # Not to the documents that are sent later: until they come there is nothing to do.
         end = min(run.swap_end + 1, chunks.last_arrival(run.most) - 1e-6)
         before = chunks.longest_gap(run.swap_begin - (end - run.swap_begin), run.swap_begin)
         gap = chunks.longest_gap(run.swap_begin, end)

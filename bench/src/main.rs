@@ -69,16 +69,16 @@ fn main() -> anyhow::Result<()> {
         let path = arguments.guests.join(format!("{name}.wasm"));
         std::fs::read(&path).with_context(|| path.display().to_string())
     };
-    let echo = guest("echo")?;
+    let echo = || guest("echo");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.bench {
-        Bench::Handle { rounds } => runtime.block_on(handle::run(&echo, rounds)),
-        Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo, messages, rounds)),
-        Bench::Swap { swaps } => runtime.block_on(swap::run(&echo, swaps)),
+        Bench::Handle { rounds } => runtime.block_on(handle::run(&echo()?, rounds)),
+        Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
+        Bench::Swap { swaps } => runtime.block_on(swap::run(&echo()?, swaps)),
         Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
         Bench::Start { rounds } => {
             let weir = std::env::current_exe()?.with_file_name("weir");
-            runtime.block_on(start::run(&weir, &echo, rounds))
+            runtime.block_on(start::run(&weir, &echo()?, rounds))
         }
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }

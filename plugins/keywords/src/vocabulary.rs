@@ -2,7 +2,7 @@
 
 use crate::settings::Settings;
 use crate::tokens::{Token, tokens};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// How a word is written at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +136,9 @@ impl Vocabulary {
 }
 
 fn form(word: &str, is_first: bool) -> Form {
-    let marks: HashSet<char> = word.chars().filter(|c| c.is_ascii_punctuation()).collect();
-    if marks.len() > 1 || word.chars().any(char::is_numeric) {
+    // A bit for each of the ASCII marks in it.
+    let marks = word.bytes().filter(u8::is_ascii_punctuation).fold(0_u128, |marks, mark| marks | 1 << mark);
+    if marks.count_ones() > 1 || word.chars().any(char::is_numeric) {
         return Form::Unfit;
     }
     let capitals = word.chars().filter(|c| c.is_uppercase()).count();
