@@ -17,6 +17,7 @@ struct Command {
 
 weir::processor!(handle, descriptor = "examples/sleep.json");
 
+#[allow(clippy::disallowed_methods, reason = "a component may wait; it is what this one is for")]
 fn handle(Json(command): Json<Command>) -> Json<Value> {
     let left_ms = || u64::try_from(context::remaining().as_millis()).unwrap_or(u64::MAX);
     let before = left_ms();
