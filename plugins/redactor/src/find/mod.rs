@@ -76,7 +76,7 @@ fn word_starts(text: &str) -> impl Iterator<Item = usize> {
 
 /// For the tests of each kind: what of a text is found, in its order.
 #[cfg(test)]
-fn found<'a>(text: &'a str, find: impl Fn(&str, &mut dyn FnMut(Range<usize>))) -> Vec<&'a str> {
+fn found(text: &str, find: impl Fn(&str, &mut dyn FnMut(Range<usize>))) -> Vec<&str> {
     let mut bytes = Vec::new();
     find(text, &mut |found| bytes.push(found));
     bytes.into_iter().map(|bytes| &text[bytes]).collect()
