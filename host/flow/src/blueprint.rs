@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use weir_pubsub::Topic;
 
 use crate::protocol::Interface;
-use crate::template::{BLUEPRINT, ID};
+use crate::template::{BLUEPRINT, ID, mentions};
 
 /// The largest blueprint, in bytes: what one message to the config service carries.
 pub const MAX_BLUEPRINT_BYTES: usize = 4 << 20;
@@ -116,6 +116,20 @@ fn fault<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, B
 }
 
 impl Blueprint {
+    /// Whether a variable stands anywhere in it.
+    pub fn mentions(&self, variable: &str) -> bool {
+        let of_processor = |processor: &ProcessorTemplate| {
+            let ProcessorTemplate { place: _, processor: _, variant, topics, parameters, component } = processor;
+            let maps = [topics, parameters].into_iter().flatten().flat_map(|(name, value)| [name, value]);
+            std::iter::once(variant).chain(component).chain(maps).any(|template| mentions(template, variable))
+        };
+        let of_interface = |interface: &Interface| match interface {
+            Interface::Flow { flow } => mentions(flow, variable),
+            Interface::Service { request, response } => mentions(request, variable) || mentions(response, variable),
+        };
+        self.processors.iter().any(of_processor) || self.interfaces.values().any(of_interface)
+    }
+
     /// Reads and checks a blueprint.
     ///
     /// # Errors

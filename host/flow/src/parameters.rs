@@ -107,10 +107,11 @@ pub fn resolve(blueprint: &Blueprint, given: &BTreeMap<String, Value>, types: &B
         let text = text_of(value).ok_or_else(|| fault("must be a text, a number or a boolean".to_owned()))?;
         resolved.values.insert(name.clone(), text);
     }
-    for name in given.keys().filter(|name| !blueprint.parameters.contains_key(*name)) {
+    // Most often a typing error; it is kept all the same, as others' flow services do.
+    for name in given.keys().filter(|name| !blueprint.parameters.contains_key(*name) && !blueprint.mentions(name)) {
         let declared = blueprint.parameters.keys().map(|name| shown(name)).collect::<Vec<_>>().join(", ");
         let known = if declared.is_empty() { "it declares none".to_owned() } else { format!("declared: {declared}") };
-        resolved.notes.push(format!("parameter `{}`: the blueprint does not declare it ({known})", shown(name)));
+        resolved.notes.push(format!("parameter `{}`: the blueprint neither declares nor uses it ({known})", shown(name)));
     }
     for (name, declared) in &blueprint.parameters {
         let kind = type_of(name, declared, types, &mut resolved.notes);

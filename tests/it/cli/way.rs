@@ -74,7 +74,7 @@ async fn status_tells_why_a_processor_does_not_run() {
     fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
     let started = weir.must(&["flow", "start", "copy", "one", "-p", "szie=3"]).await;
-    assert!(started.contains("note: parameter `szie`: the blueprint does not declare it (it declares none)"), "{started}");
+    assert!(started.contains("note: parameter `szie`: the blueprint neither declares nor uses it (it declares none)"), "{started}");
     let status = eventually(DEADLINE, "the host to report the fault", || async {
         let status = weir.must(&["status"]).await;
         status.contains("LAST ERRORS").then_some(status)
