@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -152,7 +152,13 @@ impl Speaker {
 
 /// Stdout or stderr of an instance: logged line by line.
 #[derive(Clone)]
-pub(crate) struct Console(Arc<Mutex<Lines>>);
+pub(crate) struct Console(Arc<Output>);
+
+struct Output {
+    /// Whether there is an end of what was written; asked for each message, which should not cost a lock.
+    has_tail: AtomicBool,
+    lines: Mutex<Lines>,
+}
 
 struct Lines {
     speaker: Arc<Speaker>,
@@ -163,7 +169,8 @@ struct Lines {
 
 impl Console {
     pub(crate) fn new(speaker: Arc<Speaker>, level: Level) -> Self {
-        Console(Arc::new(Mutex::new(Lines { speaker, level, line: Vec::new(), tail: VecDeque::new() })))
+        let lines = Mutex::new(Lines { speaker, level, line: Vec::new(), tail: VecDeque::new() });
+        Console(Arc::new(Output { has_tail: AtomicBool::new(false), lines }))
     }
 
     /// The end of what was written since this was last asked for; a line that was begun is logged as it is.
@@ -176,11 +183,18 @@ impl Console {
 
     /// Begins anew for the next message: what was written for others is no part of what it failed of.
     pub(crate) fn forget_tail(&self) {
-        self.lock().tail.clear();
+        if self.0.has_tail.swap(false, Ordering::Relaxed) {
+            self.lock().tail.clear();
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        self.0.has_tail.store(true, Ordering::Relaxed);
+        self.lock().write(bytes);
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -231,7 +245,7 @@ impl StdoutStream for Console {
 
 impl AsyncWrite for Console {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.lock().write(bytes);
+        self.write(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -246,7 +260,7 @@ impl AsyncWrite for Console {
 
 impl OutputStream for Console {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.lock().write(&bytes);
+        Console::write(self, &bytes);
         Ok(())
     }
 
@@ -277,11 +291,11 @@ mod tests {
     #[test]
     fn the_end_of_what_was_written_is_kept_once() {
         let console = console();
-        console.lock().write(b"panicked at");
-        console.lock().write(b" line 1\nnote: x");
+        console.write(b"panicked at");
+        console.write(b" line 1\nnote: x");
         assert_eq!(console.take_tail(), "panicked at line 1\nnote: x");
         assert_eq!(console.take_tail(), "");
-        console.lock().write(&vec![b'y'; 3 * MAX_LINE_BYTES]);
+        console.write(&vec![b'y'; 3 * MAX_LINE_BYTES]);
         assert_eq!(console.take_tail().len(), TAIL_BYTES);
         assert!(console.lock().line.is_empty());
     }

@@ -1,6 +1,7 @@
 //! What belongs to one instance: its call in progress, its memory, its streams.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Level;
@@ -79,7 +80,7 @@ pub(crate) struct Call {
     pub(crate) input: usize,
     pub(crate) id: MessageId,
     pub(crate) attempt: u32,
-    pub(crate) deadline: Instant,
+    pub(crate) time: TimeLeft,
     /// Where sent messages come from; made once for each attempt number and version of the configuration.
     pub(crate) from: Arc<str>,
     from_key: (u32, u64),
@@ -109,6 +110,25 @@ pub(crate) enum Begun {
     Failed,
 }
 
+/// The time of a call. It is counted from when somebody first asks for it: most calls are over before anybody reads a clock, and one that
+/// is not has yielded, and so asked, within a tick of the engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLeft {
+    limit: Duration,
+    end: Option<Instant>,
+}
+
+impl TimeLeft {
+    pub(crate) fn of(limit: Duration) -> Self {
+        TimeLeft { limit, end: None }
+    }
+
+    pub(crate) fn left(&mut self) -> Duration {
+        let now = Instant::now();
+        self.end.get_or_insert_with(|| now + self.limit).saturating_duration_since(now)
+    }
+}
+
 /// The properties of the trace context, which is passed on.
 pub(crate) const TRACE_PROPERTIES: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -119,7 +139,7 @@ impl Call {
             input: 0,
             id: MessageId(0),
             attempt: 0,
-            deadline: Instant::now(),
+            time: TimeLeft::of(Duration::ZERO),
             from: "".into(),
             from_key: (0, 0),
             trace: Properties::new(),
@@ -136,12 +156,12 @@ impl Call {
     }
 
     /// Begins to handle a message.
-    pub(crate) fn begin(&mut self, program: &Program, input: usize, message: &Message, attempt: u32, deadline: Instant, version: u64) {
+    pub(crate) fn begin(&mut self, program: &Program, input: usize, message: &Message, attempt: u32, version: u64) {
         self.phase = Phase::Handle;
         self.input = input;
         self.id = message.id.unwrap_or(MessageId(0));
         self.attempt = attempt;
-        self.deadline = deadline;
+        self.time = TimeLeft::of(Duration::from_millis(program.limits.time_ms));
         if self.from_key != (attempt, version) {
             self.from = format!("{} {} {version} {attempt}", program.processor, program.short_digest).into();
             self.from_key = (attempt, version);

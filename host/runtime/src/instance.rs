@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 use wasmtime::Store;
 use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
 
@@ -16,7 +16,7 @@ use crate::bindings::weir::processor::delivery::{Failure, MessageParam, Verdict}
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
 use crate::failure::FaultKind;
-use crate::guest::{Answer, Guest, Phase};
+use crate::guest::{Answer, Guest, Phase, TimeLeft};
 use crate::imports::is_hosts_own;
 use crate::program::Program;
 use crate::slots::Slot;
@@ -124,8 +124,8 @@ impl Instance {
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let deadline = Instant::now() + Duration::from_millis(program.limits.time_ms);
-        let made = within(deadline, loaded.pre.instantiate_async(&mut store)).await;
+        let limit = Duration::from_millis(program.limits.time_ms);
+        let made = within(limit, loaded.pre.instantiate_async(&mut store)).await;
         let instance = match made {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(not_made(program, &store, error)),
@@ -162,11 +162,11 @@ impl Instance {
 
     async fn configure(&mut self, changed: &[String]) -> Result<(), RuntimeError> {
         let Some(setup) = &self.setup else { return Ok(()) };
-        let deadline = Instant::now() + Duration::from_millis(self.program.limits.time_ms);
+        let limit = Duration::from_millis(self.program.limits.time_ms);
         let call = &mut self.store.data_mut().call;
-        (call.phase, call.deadline) = (Phase::Setup, deadline);
+        (call.phase, call.time) = (Phase::Setup, TimeLeft::of(limit));
         self.store.set_epoch_deadline(1);
-        let ended = within(deadline, setup.weir_processor_setup().call_configure(&mut self.store, changed)).await;
+        let ended = within(limit, setup.weir_processor_setup().call_configure(&mut self.store, changed)).await;
         self.store.data_mut().call.phase = Phase::Idle;
         match ended {
             Some(Ok(Ok(()))) => Ok(()),
@@ -181,9 +181,9 @@ impl Instance {
     /// # Cancel safety
     /// When the future is dropped the instance must be dropped too.
     pub async fn handle(&mut self, input: usize, message: &Message, attempt: u32) -> Outcome {
-        let deadline = Instant::now() + Duration::from_millis(self.program.limits.time_ms);
+        let limit = Duration::from_millis(self.program.limits.time_ms);
         let guest = self.store.data_mut();
-        guest.call.begin(&self.program, input, message, attempt, deadline, guest.config.version);
+        guest.call.begin(&self.program, input, message, attempt, guest.config.version);
         guest.speaker.set_message(guest.call.id, attempt);
         guest.stderr.forget_tail();
         self.store.set_epoch_deadline(1);
@@ -194,7 +194,7 @@ impl Instance {
             properties: &properties,
         };
         let handler = self.processor.weir_processor_handler();
-        let ended = within(deadline, handler.call_handle(&mut self.store, &self.program.inputs[input].name, shown)).await;
+        let ended = within(limit, handler.call_handle(&mut self.store, &self.program.inputs[input].name, shown)).await;
         let outcome = match ended {
             Some(Ok(Ok(()))) => Outcome::Done(self.take_handled().await),
             Some(Ok(Err(failure))) => Outcome::Failed(self.failed(failure)),
@@ -309,11 +309,11 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Waits for a call until the deadline. Most calls never wait: only one that does is given a timer.
-async fn within<T>(deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
+/// Waits for a call no longer than this. Most calls never wait: only one that does is given a timer, from then on.
+async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
         Poll::Ready(ended) => Some(ended),
-        Poll::Pending => timeout_at(deadline, call).await.ok(),
+        Poll::Pending => timeout(limit, call).await.ok(),
     }
 }

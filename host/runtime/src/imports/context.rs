@@ -1,7 +1,5 @@
 //! `context`: where an instance runs and what it is working on.
 
-use tokio::time::Instant;
-
 use crate::bindings::weir::processor::context::Host;
 use crate::guest::{Guest, Phase};
 
@@ -48,7 +46,7 @@ impl Host for Guest {
         if self.call.phase == Phase::Idle || self.program.surroundings.stop.is_cancelled() {
             return Ok(0);
         }
-        let left = self.call.deadline.saturating_duration_since(Instant::now());
+        let left = self.call.time.left();
         Ok(u32::try_from(left.as_millis()).unwrap_or(u32::MAX))
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Properties, PubsubError, WEIR_PART, names};
 
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
@@ -52,7 +51,8 @@ impl Host for Guest {
             return Ok(Ok(()));
         }
         let program = self.program.clone();
-        Ok(self.publish(&program, output, message).await)
+        // In a box of its own, so that what is held, which is nearly everything, has a small future to make and move.
+        Ok(Box::pin(self.publish(&program, output, message)).await)
     }
 
     async fn reply(&mut self, message: GuestMessage, part: Part) -> wasmtime::Result<CallResult<()>> {
@@ -179,7 +179,7 @@ impl Guest {
         self.call.count_send(&program, message.body.len() as u64)?;
         let message = self.outgoing_request(message);
         let asked = timeout_ms.map_or(program.requests[request].timeout, |ms| Duration::from_millis(u64::from(ms)));
-        let left = self.call.deadline.saturating_duration_since(Instant::now());
+        let left = self.call.time.left();
         let connected = program.requester(request).await.map_err(|error| unavailable(&error))?;
         let replies = connected.begin(message, asked.min(left)).await.map_err(|error| unavailable(&error))?;
         self.call.begun.push(Begun::Open(replies));
