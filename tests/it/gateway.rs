@@ -3,7 +3,9 @@
 
 mod bed;
 mod components;
+mod exposition;
 mod interfaces;
+mod metrics;
 mod refusals;
 mod streams;
 mod views;

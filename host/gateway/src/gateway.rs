@@ -9,6 +9,7 @@ use weir_pubsub::{Backend, Class, Consumer, ConsumerOptions, Subscription, Topic
 
 use crate::error::{GatewayError, Result};
 use crate::hosts::Hosts;
+use crate::metrics::requests::Requests;
 use crate::services::Services;
 use crate::settings::GatewaySettings;
 
@@ -41,6 +42,7 @@ pub(crate) struct Gateway {
     pub(crate) settings: GatewaySettings,
     pub(crate) services: Services,
     pub(crate) hosts: Hosts,
+    pub(crate) requests: Requests,
     /// What the gateway's own subscriptions are called.
     pub(crate) subscription: Subscription,
     /// Cancelled when the gateway ends: streams end then.
@@ -62,8 +64,19 @@ impl Gateway {
             .consumer(&topic, &subscription, ConsumerOptions::default())
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
-        let hosts = Hosts::default();
-        let gateway = Gateway { backend, config, components, inspect, topicspace, settings, services, hosts, subscription, stopping };
+        let gateway = Gateway {
+            backend,
+            config,
+            components,
+            inspect,
+            topicspace,
+            settings,
+            services,
+            hosts: Hosts::default(),
+            requests: Requests::default(),
+            subscription,
+            stopping,
+        };
         Ok((Arc::new(gateway), reports))
     }
 }

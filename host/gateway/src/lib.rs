@@ -11,6 +11,7 @@ mod guard;
 mod hosts;
 mod interfaces;
 mod line;
+mod metrics;
 pub mod protocol;
 mod query;
 mod routes;

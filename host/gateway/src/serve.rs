@@ -3,13 +3,14 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
+use crate::metrics::requests;
 use crate::{guard, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
@@ -31,6 +32,7 @@ fn router(gateway: Shared) -> Router {
     Router::new()
         .route("/healthz", get(routes::health::healthz))
         .route("/readyz", get(routes::health::readyz))
+        .route("/metrics", get(routes::metrics::get))
         .route("/api/v1/config", post(routes::services::config))
         .route("/api/v1/flow", post(routes::services::flow))
         .route("/api/v1/flow/{flow}/service/{interface}", post(routes::interface::post))
@@ -46,6 +48,8 @@ fn router(gateway: Shared) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
         .layer(from_fn(guard::local_only))
+        // Outermost: what the guard refuses is counted too.
+        .layer(from_fn_with_state(gateway.clone(), requests::count))
         .with_state(gateway)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod exits;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod interface;
+pub(crate) mod metrics;
 pub(crate) mod queues;
 pub(crate) mod requests;
 pub(crate) mod services;

@@ -1,0 +1,171 @@
+//! Figures of hosts, flows and queues as samples. No IO here.
+//!
+//! A processor's component is no label of its counters: they go on over a swap, and under a new label they would begin with all that was
+//! counted before. What runs is a family of its own, to be joined.
+
+use std::collections::BTreeMap;
+
+use weir_config::records::{ProcessorState, ProcessorStatus};
+use weir_flow::protocol::{FlowRecord, FlowStatus};
+
+use super::text::Text;
+use crate::protocol::{HostReport, QueueSummary};
+
+const STATES: [(ProcessorState, &str); 6] = [
+    (ProcessorState::Starting, "starting"),
+    (ProcessorState::Running, "running"),
+    (ProcessorState::Paused, "paused"),
+    (ProcessorState::Failing, "failing"),
+    (ProcessorState::Broken, "broken"),
+    (ProcessorState::Stopping, "stopping"),
+];
+
+/// A figure: its name, what it is, and where it is found.
+type Figure<T, V = u64> = (&'static str, &'static str, fn(&T) -> V);
+
+const HOST_GAUGES: [Figure<HostReport, f64>; 3] = [
+    ("weir_host_start_time_seconds", "When the host started, in seconds since 1970.", |host| seconds(host.status.started_ms)),
+    ("weir_host_report_age_seconds", "Age of the host's newest report, which its figures are from.", |host| seconds(host.age_ms)),
+    ("weir_host_config_version", "The version of the configuration that the host works by.", |host| host.status.config_version as f64),
+];
+
+const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 6] = [
+    ("weir_processor_settled_messages_total", "Messages settled.", |status| status.handled_count),
+    ("weir_processor_failed_attempts_total", "Attempts that failed by `retry`, a trap or the time limit.", |status| status.failed_count),
+    ("weir_processor_trapped_attempts_total", "Traps and time-outs among the failed attempts.", |status| status.trapped_count),
+    ("weir_processor_dead_messages_total", "Messages that went to the dead letters.", |status| status.dead_count),
+    ("weir_processor_sent_messages_total", "Messages sent.", |status| status.sent_count),
+    ("weir_processor_dropped_messages_total", "Messages dropped because nobody consumes the output.", |status| status.dropped_count),
+];
+
+const QUEUE_GAUGES: [Figure<QueueSummary>; 4] = [
+    ("weir_queue_messages", "Messages in the queue, those in work included.", |queue| queue.depth_count.unwrap_or_default()),
+    ("weir_queue_unsettled_messages", "Messages in work.", |queue| queue.unsettled_count),
+    ("weir_queue_size_bytes", "Bodies and properties of all messages in the queue.", |queue| queue.size_bytes),
+    ("weir_queue_consumers", "Readers of the queue.", |queue| queue.consumer_count),
+];
+
+/// This program.
+pub(crate) fn build(topicspace: &str, out: &mut Text) {
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("topicspace", topicspace)];
+    out.gauge("weir_build_info", "The gateway's version of Weir and its topicspace; always 1.").sample(&labels, 1);
+}
+
+/// Whether what the other figures come from could be asked.
+pub(crate) fn reachable(services: [(&str, bool); 2], out: &mut Text) {
+    let mut family = out.gauge("weir_service_reachable", "1 if the service answered just now; else its figures are left out.");
+    for (service, is_reachable) in services {
+        family.sample(&[("service", service)], u8::from(is_reachable));
+    }
+}
+
+/// The configuration.
+pub(crate) fn config(version: u64, records: &BTreeMap<String, FlowRecord>, out: &mut Text) {
+    out.gauge("weir_config_version", "The newest version of the configuration.").sample(&[], version);
+    let mut flows = out.gauge("weir_flows", "Flows by status.");
+    let statuses = [
+        (None, "running"),
+        (Some(FlowStatus::Starting), "starting"),
+        (Some(FlowStatus::Updating), "updating"),
+        (Some(FlowStatus::Stopping), "stopping"),
+    ];
+    for (status, name) in statuses {
+        flows.sample(&[("status", name)], records.values().filter(|record| record.status == status).count());
+    }
+}
+
+/// Hosts and their processors, as they last reported.
+pub(crate) fn hosts(hosts: &[HostReport], out: &mut Text) {
+    for (name, help, value) in HOST_GAUGES {
+        let mut family = out.gauge(name, help);
+        for host in hosts {
+            family.sample(&[("host", host.status.host.as_str())], value(host));
+        }
+    }
+    let mut info = out.gauge("weir_host_info", "The host's version of Weir; always 1.");
+    for host in hosts {
+        info.sample(&[("host", host.status.host.as_str()), ("version", host.status.version.as_str())], 1);
+    }
+    processors(hosts, out);
+}
+
+fn processors(hosts: &[HostReport], out: &mut Text) {
+    let all: Vec<_> =
+        hosts.iter().flat_map(|host| host.status.processors.iter().map(move |status| (labels(host, status), status))).collect();
+    for (name, help, value) in PROCESSOR_COUNTERS {
+        let mut family = out.counter(name, help);
+        for (labels, status) in &all {
+            family.sample(labels, value(status));
+        }
+    }
+    let mut in_hand = out.gauge("weir_processor_messages_in_hand", "Messages received and not settled.");
+    for (labels, status) in &all {
+        in_hand.sample(labels, status.in_hand_count);
+    }
+    let mut state = out.gauge("weir_processor_state", "1 for the state that the processor is in, 0 for all others.");
+    for ([host, processor, variant, flow], status) in &all {
+        for (of, name) in STATES {
+            state.sample(&[*host, *processor, *variant, *flow, ("state", name)], u8::from(status.state == of));
+        }
+    }
+    let mut refused = out.gauge("weir_processor_component_refused", "1 where the host does not run the component that it was told to run.");
+    for (labels, status) in &all {
+        refused.sample(labels, u8::from(status.refused.is_some()));
+    }
+    let mut runs = out.gauge("weir_processor_component_info", "The component that runs; always 1.");
+    for ([host, processor, variant, flow], status) in &all {
+        let Some(component) = &status.component else { continue };
+        let digest = component.digest.to_string();
+        let what = [("component", component.name.as_str()), ("version", component.version.as_str()), ("digest", digest.as_str())];
+        runs.sample(&[*host, *processor, *variant, *flow, what[0], what[1], what[2]], 1);
+    }
+    let mut newest = out.gauge("weir_processor_last_error_time_seconds", "When the newest error happened, in seconds since 1970.");
+    for (labels, status) in &all {
+        if let Some(ms) = status.last_error_ms {
+            newest.sample(labels, seconds(ms));
+        }
+    }
+}
+
+fn labels<'a>(host: &'a HostReport, status: &'a ProcessorStatus) -> [(&'a str, &'a str); 4] {
+    [
+        ("host", host.status.host.as_str()),
+        ("processor", status.processor.as_str()),
+        ("variant", status.variant.as_str()),
+        ("flow", status.flow.as_deref().unwrap_or_default()),
+    ]
+}
+
+/// Queues. Of one that is missing only that is told.
+pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
+    let mut exists = out.gauge("weir_queue_exists", "1 if the queue is there, 0 if a flow names it and it is missing.");
+    for queue in queues {
+        exists.sample(&names(queue), u8::from(queue.depth_count.is_some()));
+    }
+    let there: Vec<_> = queues.iter().filter(|queue| queue.depth_count.is_some()).collect();
+    for (name, help, value) in QUEUE_GAUGES {
+        let mut family = out.gauge(name, help);
+        for queue in &there {
+            family.sample(&names(queue), value(queue));
+        }
+    }
+    let mut dropped = out.counter("weir_queue_dropped_messages_total", "Messages dropped because of the queue's own bound.");
+    for queue in &there {
+        dropped.sample(&names(queue), queue.dropped_count);
+    }
+    let mut flows = out.gauge("weir_queue_flow_info", "A flow that uses the queue, and the interface whose exit it is, if any; always 1.");
+    for queue in queues {
+        for flow in &queue.flows {
+            let [topic, subscription] = names(queue);
+            flows.sample(&[topic, subscription, ("flow", flow.as_str()), ("exit", queue.exit.as_deref().unwrap_or_default())], 1);
+        }
+    }
+}
+
+fn names(queue: &QueueSummary) -> [(&str, &str); 2] {
+    [("topic", queue.topic.as_str()), ("subscription", queue.subscription.as_str())]
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}

@@ -1,0 +1,141 @@
+//! The gateway's own requests: how many, on which route, with which status, and how long until the answer began.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::Instant;
+
+use super::text::{Family, Text};
+use crate::gateway::Shared;
+
+/// Upper ends of the buckets, in seconds: those that OpenTelemetry recommends for requests over HTTP.
+const BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// What a caller makes up, and no route or method of ours is: all of it is counted as one.
+const OTHER: &str = "other";
+
+/// Counts of requests since the gateway's start.
+#[derive(Default)]
+pub(crate) struct Requests {
+    answered: Mutex<BTreeMap<Key, Durations>>,
+    waiting_count: AtomicU64,
+}
+
+/// What requests are counted by: there are as many as routes, their methods and the statuses of our errors.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Default)]
+struct Durations {
+    /// Those that fall into each bucket and into no smaller one.
+    counts: [u64; BUCKETS_S.len()],
+    count: u64,
+    sum: Duration,
+}
+
+/// Counts a request and its answer. The time ends when the answer begins: streams may go on for days.
+pub(crate) async fn count(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or(OTHER, MatchedPath::as_str).to_owned();
+    let method = known(request.method());
+    let waiting = Waiting::new(&gateway.requests.waiting_count);
+    let response = next.run(request).await;
+    drop(waiting);
+    gateway.requests.answered(Key { route, method, status: response.status().as_u16() }, begun.elapsed());
+    response
+}
+
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or(OTHER)
+}
+
+/// A request that waits for its answer, until this is dropped: its caller may go before.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Requests {
+    fn answered(&self, key: Key, time: Duration) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let durations = answered.entry(key).or_default();
+        durations.count += 1;
+        durations.sum += time;
+        if let Some(at) = BUCKETS_S.iter().position(|end| time.as_secs_f64() <= *end) {
+            durations.counts[at] += 1;
+        }
+    }
+
+    /// Writes what was counted.
+    pub(crate) fn write(&self, out: &mut Text) {
+        let waiting = self.waiting_count.load(Ordering::Relaxed);
+        out.gauge("weir_gateway_requests_waiting", "Requests whose answer has not begun.").sample(&[], waiting);
+        let help = "Time until the answer began, by route, method and status.";
+        let mut family = out.histogram("weir_gateway_request_duration_seconds", help);
+        for (key, durations) in &*self.answered.lock().unwrap_or_else(PoisonError::into_inner) {
+            let status = key.status.to_string();
+            let labels = [("route", key.route.as_str()), ("method", key.method), ("status", status.as_str())];
+            let bucket = |end: &str, count: u64, family: &mut Family<'_>| {
+                family.sample_of("_bucket", &[labels[0], labels[1], labels[2], ("le", end)], count);
+            };
+            let mut below = 0;
+            for (end, count) in BUCKETS_S.iter().zip(durations.counts) {
+                below += count;
+                bucket(&end.to_string(), below, &mut family);
+            }
+            bucket("+Inf", durations.count, &mut family);
+            family.sample_of("_sum", &labels, durations.sum.as_secs_f64());
+            family.sample_of("_count", &labels, durations.count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_counted_in_every_bucket_above_them() {
+        let requests = Requests::default();
+        let key = Key { route: "/a".to_owned(), method: "GET", status: 200 };
+        for ms in [5, 6, 20_000] {
+            requests.answered(key.clone(), Duration::from_millis(ms));
+        }
+        let mut text = Text::default();
+        requests.write(&mut text);
+        let text = text.finish();
+        let labels = "route=\"/a\",method=\"GET\",status=\"200\"";
+        for (end, count) in [("0.005", 1), ("0.01", 2), ("1", 2), ("10", 2), ("+Inf", 3)] {
+            let line = format!("weir_gateway_request_duration_seconds_bucket{{{labels},le=\"{end}\"}} {count}\n");
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+        assert!(text.contains(&format!("weir_gateway_request_duration_seconds_sum{{{labels}}} 20.011\n")), "{text}");
+        assert!(text.contains(&format!("weir_gateway_request_duration_seconds_count{{{labels}}} 3\n")), "{text}");
+    }
+
+    #[test]
+    fn methods_that_a_caller_makes_up_are_counted_as_one() {
+        assert_eq!(known(&Method::POST), "POST");
+        assert_eq!(known(&Method::from_bytes(b"DANCE").unwrap_or_default()), "other");
+    }
+}

@@ -1,0 +1,57 @@
+//! `GET /metrics`: all figures in the text format of Prometheus.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use weir_config::protocol::{CONFIG_SUBSCRIPTION, CONFIG_TOPIC_NAME};
+use weir_flow::protocol::{FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME, FlowRecord};
+
+use super::queues;
+use crate::error::{GatewayError, Result};
+use crate::flows;
+use crate::gateway::{Gateway, Shared};
+use crate::metrics::figures;
+use crate::metrics::text::{MEDIA_TYPE, Text};
+use crate::protocol::QueueSummary;
+
+/// How long the config service or the broker may take: both together less than the 10 s that a scrape commonly has.
+const ASKED_TIME: Duration = Duration::from_secs(4);
+
+/// Everything that can be told now. What cannot be asked is left out and said to be out of reach, so that the rest is still seen.
+pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
+    let mut out = Text::default();
+    figures::build(&gateway.topicspace, &mut out);
+    gateway.requests.write(&mut out);
+    figures::hosts(&gateway.hosts.current(), &mut out);
+    let config = in_time(flows::records(&gateway.config)).await;
+    let none = BTreeMap::new();
+    let queues = in_time(all_queues(&gateway, config.as_ref().map_or(&none, |(_, records)| records))).await;
+    figures::reachable([("config", config.is_some()), ("broker", queues.is_some())], &mut out);
+    if let Some((version, records)) = &config {
+        figures::config(*version, records, &mut out);
+    }
+    if let Some(queues) = &queues {
+        figures::queues(queues, &mut out);
+    }
+    ([(CONTENT_TYPE, MEDIA_TYPE)], out.finish()).into_response()
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Option<T> {
+    let limit = GatewayError::TimedOut { limit_s: ASKED_TIME.as_secs() };
+    let answer = tokio::time::timeout(ASKED_TIME, asked).await.unwrap_or(Err(limit));
+    answer.inspect_err(|error| tracing::warn!(error = %weir_pubsub::chain(error), "figures are left out of the metrics")).ok()
+}
+
+/// The queues of flows, the dead letters, and those in which requests wait for the services.
+async fn all_queues(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
+    let mut all = queues::with_depths(gateway, records).await?;
+    for (name, subscription) in [(CONFIG_TOPIC_NAME, CONFIG_SUBSCRIPTION), (FLOW_TOPIC_NAME, FLOW_SUBSCRIPTION)] {
+        let mut queue = QueueSummary::unknown(&format!("request:{}:{name}", gateway.topicspace), subscription);
+        queue.look(&*gateway.backend).await?;
+        all.push(queue);
+    }
+    Ok(all)
+}
