@@ -1,6 +1,7 @@
 //! The gateway in process, with the real services behind it: each path, each refusal.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
+mod answers;
 mod bed;
 mod components;
 mod exposition;

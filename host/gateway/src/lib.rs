@@ -9,6 +9,7 @@ mod flows;
 mod gateway;
 mod guard;
 mod hosts;
+mod import;
 mod interfaces;
 mod line;
 mod metrics;

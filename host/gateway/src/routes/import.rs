@@ -1,74 +1,80 @@
-//! `POST /api/v1/weir/flows/{flow}/interfaces/{interface}/messages`: many messages into a flow, each stored durably.
+//! `POST /api/v1/weir/flows/{flow}/interfaces/{interface}/messages?answers=`: many messages into a flow, each stored durably.
 //!
 //! The body is read no faster than the broker stores, so a sender of any number of messages needs no memory here and is held up by a
-//! full queue as by a slow line.
-
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
+//! full queue as by a slow line. With `answers=true` it is also read no faster than the answers are.
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesOrdered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::stream;
+use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::Instant;
-use weir_pubsub::{Backoff, Message, MessageId, Producer, PubsubError};
 
+use super::exits::ndjson;
 use super::interface::not_sent;
 use crate::body::{self, Lines, NDJSON};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
+use crate::import::{Ended, Import};
 use crate::interfaces::Found;
 use crate::line;
 use crate::protocol::Imported;
+use crate::query::Fields;
 
-/// Messages handed to the broker whose outcome is not known yet: enough to fill its groups of writes.
-const IN_FLIGHT_COUNT: usize = 256;
-/// Their bodies together.
-const IN_FLIGHT_BYTES: usize = 8 << 20;
+/// How to answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// A line for each message as soon as it is stored, not only the number of all at the end.
+    #[serde(default)]
+    answers: bool,
+}
 
 /// Takes NDJSON (any number of messages) or a JSON array, and answers how many are stored.
-pub(crate) async fn post(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, request: Request) -> Result<Response> {
+pub(crate) async fn post(
+    State(gateway): State<Shared>,
+    Path((flow, name)): Path<(String, String)>,
+    Fields(wanted): Fields<Wanted>,
+    request: Request,
+) -> Result<Response> {
     let found = Found::find(&gateway.config, &flow, &name).await?;
     let producer = gateway.backend.producer(found.flow_topic()?).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
-    let mut import = Import::new(Arc::from(producer), gateway.settings.full_time);
+    let mut import = Import::new(producer, gateway.settings.full_time);
+    if wanted.answers {
+        body::expect_type(request.headers(), NDJSON)?;
+        return Ok(answered(gateway, found, import.answering(), request.into_body()));
+    }
     let outcome = match body::media_type(request.headers()).as_str() {
         NDJSON => import_lines(&gateway, &mut import, request.into_body()).await,
         "application/json" => import_array(&gateway, &mut import, request).await,
         _ => Err(body::wrong_type(request.headers(), "application/json (a list of messages) or application/x-ndjson (one a line)").into()),
     };
-    Ok(answer(&found, import.stored, outcome))
+    Ok(match ended(&found, outcome) {
+        None => Json(Imported { count: import.stored_count(), error: None }).into_response(),
+        Some(error) => {
+            let answer = Imported { count: import.stored_count(), error: Some(error.to_body()) };
+            (error.kind().0, Json(answer)).into_response()
+        }
+    })
 }
 
-/// What ends an import early.
-enum Ended {
-    Gateway(GatewayError),
-    Broker(PubsubError),
-}
-
-impl From<GatewayError> for Ended {
-    fn from(error: GatewayError) -> Self {
-        Ended::Gateway(error)
+/// Why it ended early, if it did.
+fn ended(found: &Found, outcome: Result<(), Ended>) -> Option<GatewayError> {
+    match outcome {
+        Ok(()) => None,
+        Err(Ended::Gateway(error)) => Some(error),
+        Err(Ended::Broker(error)) => Some(not_sent(found, error)),
     }
 }
 
-fn answer(found: &Found, count: u64, outcome: Result<(), Ended>) -> Response {
-    let error = match outcome {
-        Ok(()) => return Json(Imported { count, error: None }).into_response(),
-        Err(Ended::Gateway(error)) => error,
-        Err(Ended::Broker(error)) => not_sent(found, error),
-    };
-    let status = error.kind().0;
-    (status, Json(Imported { count, error: Some(error.to_body()) })).into_response()
+fn lines_of(gateway: &Gateway, body: Body) -> Lines {
+    Lines::new(body, gateway.backend.limits().max_message_bytes)
 }
 
 async fn import_lines(gateway: &Gateway, import: &mut Import, body: Body) -> Result<(), Ended> {
-    let mut lines = Lines::new(body, gateway.backend.limits().max_message_bytes);
+    let mut lines = lines_of(gateway, body);
     let outcome = pump(gateway, import, &mut lines).await;
     let settled = import.finish().await;
     if outcome.is_err() || settled.is_err() {
@@ -78,17 +84,29 @@ async fn import_lines(gateway: &Gateway, import: &mut Import, body: Body) -> Res
 }
 
 async fn pump(gateway: &Gateway, import: &mut Import, lines: &mut Lines) -> Result<(), Ended> {
-    loop {
-        tokio::select! {
-            biased;
-            () = gateway.stopping.cancelled() => return Err(GatewayError::ShuttingDown.into()),
-            // What is stored meanwhile is counted, so that nothing waits for a sender that pauses.
-            Some(outcome) = import.in_flight.next() => import.take(outcome).await?,
-            next = lines.next() => {
-                let Some((number, text)) = next? else { return Ok(()) };
-                check(&text, || format!("line {number}"))?;
-                import.send(text).await?;
-            }
+    while step(gateway, import, lines).await? == Step::Done {}
+    Ok(())
+}
+
+/// Whether more may follow.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// One message more was taken, or told to be stored.
+    Done,
+    /// The body has ended.
+    End,
+}
+
+async fn step(gateway: &Gateway, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
+    tokio::select! {
+        biased;
+        () = gateway.stopping.cancelled() => Err(GatewayError::ShuttingDown.into()),
+        // What is stored meanwhile is counted, so that nothing waits for a sender that pauses.
+        Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
+        next = lines.next() => {
+            let Some((number, text)) = next? else { return Ok(Step::End) };
+            line::check_json(&text).map_err(|source| GatewayError::NotJson { what: format!("line {number}"), source })?;
+            import.send(number, text).await.map(|()| Step::Done)
         }
     }
 }
@@ -96,8 +114,8 @@ async fn pump(gateway: &Gateway, import: &mut Import, lines: &mut Lines) -> Resu
 async fn import_array(gateway: &Gateway, import: &mut Import, request: Request) -> Result<(), Ended> {
     let body = body::read(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
     let messages: Vec<Value> = serde_json::from_slice(&body).map_err(not_a_list)?;
-    for message in messages {
-        import.send(Bytes::from(message.to_string())).await?;
+    for (number, message) in (1..).zip(messages) {
+        import.send(number, Bytes::from(message.to_string())).await?;
     }
     import.finish().await
 }
@@ -109,95 +127,59 @@ fn not_a_list(source: serde_json::Error) -> GatewayError {
     GatewayError::NotJson { what: "the body".to_owned(), source }
 }
 
-fn check(text: &[u8], what: impl FnOnce() -> String) -> Result<()> {
-    line::check_json(text).map_err(|source| GatewayError::NotJson { what: what(), source })
-}
-
-type Outcome = (Message, Result<(), PubsubError>);
-
-/// Messages on their way into one topic.
-struct Import {
-    producer: Arc<dyn Producer>,
-    in_flight: FuturesOrdered<BoxFuture<'static, Outcome>>,
-    in_flight_bytes: usize,
-    stored: u64,
-    full_time: Duration,
-}
-
-impl Import {
-    fn new(producer: Arc<dyn Producer>, full_time: Duration) -> Self {
-        Import { producer, in_flight: FuturesOrdered::new(), in_flight_bytes: 0, stored: 0, full_time }
-    }
-
-    /// Hands one message to the broker, as soon as there is room among those that are under way.
-    async fn send(&mut self, body: Bytes) -> Result<(), Ended> {
-        while self.in_flight.len() >= IN_FLIGHT_COUNT || self.in_flight_bytes + body.len() > IN_FLIGHT_BYTES {
-            let Some(outcome) = self.in_flight.next().await else { break };
-            self.take(outcome).await?;
-        }
-        let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
-        self.in_flight_bytes += message.body.len();
-        let producer = self.producer.clone();
-        // Begun here and now, and whatever the task has done before: tokio would put off some publishes of a busy task and let later ones
-        // pass them.
-        let mut publish: BoxFuture<'static, Outcome> = Box::pin(tokio::task::unconstrained(async move {
-            let outcome = producer.publish(message.clone()).await;
-            (message, outcome)
-        }));
-        let begun = (&mut publish).now_or_never();
-        self.in_flight.push_back(begun.map_or(publish, |outcome| Box::pin(std::future::ready(outcome))));
-        Ok(())
-    }
-
-    /// Waits until everything is stored.
-    async fn finish(&mut self) -> Result<(), Ended> {
-        let mut first_error = Ok(());
-        while let Some(outcome) = self.in_flight.next().await {
-            let taken = self.take(outcome).await;
-            first_error = first_error.and(taken);
-        }
-        first_error
-    }
-
-    async fn take(&mut self, (message, outcome): Outcome) -> Result<(), Ended> {
-        self.in_flight_bytes -= message.body.len();
-        match outcome {
-            Ok(()) => self.stored += 1,
-            Err(PubsubError::QueueFull { .. }) => self.send_again(message).await?,
-            Err(error) => return Err(Ended::Broker(error)),
-        }
-        Ok(())
-    }
-
-    /// The queue is full: nothing more is sent until what was refused is stored, in its order.
-    async fn send_again(&mut self, first: Message) -> Result<(), Ended> {
-        let mut refused = VecDeque::from([first]);
-        while let Some((message, outcome)) = self.in_flight.next().await {
-            self.in_flight_bytes -= message.body.len();
-            match outcome {
-                Ok(()) => self.stored += 1,
-                Err(PubsubError::QueueFull { .. }) => refused.push_back(message),
-                Err(error) => return Err(Ended::Broker(error)),
+/// Streams a line for each stored message, and at the end what an import without answers says. The body is read when the connection asks
+/// for more lines: a caller who reads none is read from no more.
+fn answered(gateway: Shared, found: Found, import: Import, body: Body) -> Response {
+    let lines = lines_of(&gateway, body);
+    let answers = Answers { gateway, found, import, lines, told: false };
+    let lines = stream::unfold(Some(answers), |answers: Option<Answers>| async move {
+        let mut answers = answers?;
+        match answers.next().await {
+            Some(lines) => Some((Ok::<_, GatewayError>(lines), Some(answers))),
+            None => {
+                // The sender of a refused body gets to read why instead of a broken connection.
+                answers.lines.drain().await;
+                None
             }
         }
-        for message in refused {
-            wait_for_room(&*self.producer, &message, self.full_time).await?;
-            self.stored += 1;
-        }
-        Ok(())
-    }
+    });
+    ndjson(Body::from_stream(lines))
 }
 
-async fn wait_for_room(producer: &dyn Producer, message: &Message, time: Duration) -> Result<(), Ended> {
-    let deadline = Instant::now() + time;
-    let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
-    loop {
-        match producer.publish(message.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(PubsubError::QueueFull { .. }) if Instant::now() < deadline => {}
-            Err(error) => return Err(Ended::Broker(error)),
+struct Answers {
+    gateway: Shared,
+    found: Found,
+    import: Import,
+    lines: Lines,
+    /// Whether the last line was given.
+    told: bool,
+}
+
+impl Answers {
+    /// The next lines; `None` behind the last one.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.told {
+            return None;
         }
-        let wait = backoff.next_wait(&mut rand::rng());
-        tokio::time::sleep(wait).await;
+        loop {
+            let done = step(&self.gateway, &mut self.import, &mut self.lines).await;
+            if !matches!(done, Ok(Step::Done)) {
+                return Some(self.last(done.map(|_| ())).await);
+            }
+            let lines = self.import.take_answers();
+            if !lines.is_empty() {
+                return Some(Bytes::from(lines));
+            }
+        }
+    }
+
+    async fn last(&mut self, outcome: Result<(), Ended>) -> Bytes {
+        let settled = self.import.finish().await;
+        let mut lines = self.import.take_answers();
+        let error = ended(&self.found, settled.and(outcome)).map(|error| error.to_body());
+        self.told = true;
+        lines.extend(serde_json::to_vec(&Imported { count: self.import.stored_count(), error }).unwrap_or_default());
+        lines.push(b'\n');
+        Bytes::from(lines)
     }
 }
