@@ -135,6 +135,12 @@ pub enum GatewayError {
         /// Its digest.
         digest: Digest,
     },
+    /// There is no such dead letter.
+    #[error("there is no dead letter `{letter}`; `weir dead-letters list` shows those that are there")]
+    UnknownDeadLetter {
+        /// Its position or id.
+        letter: String,
+    },
     /// The store of components failed.
     #[error("the store of components failed")]
     ComponentStore(#[source] ConfigError),
@@ -199,7 +205,8 @@ impl GatewayError {
             GatewayError::UnknownPath { .. }
             | GatewayError::UnknownFlow { .. }
             | GatewayError::UnknownInterface { .. }
-            | GatewayError::UnknownComponent { .. } => (StatusCode::NOT_FOUND, "not-found"),
+            | GatewayError::UnknownComponent { .. }
+            | GatewayError::UnknownDeadLetter { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
             GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),

@@ -45,6 +45,7 @@ fn router(gateway: Shared) -> Router {
         .route("/api/v1/weir/flows/{flow}/interfaces/{interface}/messages", post(routes::import::post))
         .route("/api/v1/weir/flows/{flow}/interfaces/{interface}/requests", post(routes::requests::post))
         .route("/api/v1/weir/dead-letters", get(routes::dead_letters::get))
+        .route("/api/v1/weir/dead-letters/{letter}", get(routes::dead_letters::whole))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
         .layer(from_fn(guard::local_only))
