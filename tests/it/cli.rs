@@ -1,11 +1,15 @@
 //! The command line, as the real binary: the whole way, and what it says when something is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
+mod config;
 mod files;
+mod follow;
 mod inspect;
 mod refusals;
 mod request;
 mod rules;
+mod shell;
+mod show;
 mod swap;
 mod way;
 

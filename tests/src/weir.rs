@@ -170,6 +170,14 @@ impl Weir {
         run(&self.data, arguments).await
     }
 
+    /// A command of the command line against it that is not started yet, for one that does not end by itself.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        clean(&mut command).arg("--data").arg(&self.data).args(arguments).stdin(Stdio::null());
+        command
+    }
+
     /// As [`Weir::run`]; it must succeed. What it printed.
     ///
     /// # Panics

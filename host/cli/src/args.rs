@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
 ///
@@ -30,10 +30,17 @@ pub(crate) struct Arguments {
 pub(crate) const DEFAULT_DATA: &str = "./weir-data";
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 Weir refused or failed; 64 wrong usage; 65 wrong input (not JSON, not a component, too large);
-66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder cannot be used.
+Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a
+component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder
+cannot be used.
 
 NO_COLOR turns colours off. WEIR_LOG sets what `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug.";
+
+const COMPLETION_HELP: &str = "\
+Where it goes:
+  bash   weir completion bash > ~/.local/share/bash-completion/completions/weir
+  zsh    weir completion zsh > ~/.zfunc/_weir    (and `fpath+=~/.zfunc` before `compinit`)
+  fish   weir completion fish > ~/.config/fish/completions/weir.fish";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -59,10 +66,18 @@ pub(crate) enum Command {
     /// Show the messages that pass an interface of a flow, or take those that left it
     Tail(Tail),
     /// Show hosts, processors, flows, queues and the last errors
-    Status,
+    Status(Status),
+    /// Show what is in each queue
+    Queues(Queues),
+    /// The configuration: values by type and key
+    #[command(subcommand)]
+    Config(Config),
     /// Messages that could not be handled
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Print what a shell needs to complete the words of `weir`
+    #[command(after_help = COMPLETION_HELP)]
+    Completion(Completion),
 }
 
 /// Arguments of `weir up`.
@@ -145,8 +160,9 @@ pub(crate) enum Flow {
     },
     /// List all flows
     List,
-    /// Show one flow
-    Get {
+    /// Show one flow: its parameters and interfaces, what its processors run and do, its queues and the last errors
+    #[command(visible_alias = "get")]
+    Show {
         /// The flow's id
         flow: String,
     },
@@ -228,6 +244,87 @@ pub(crate) struct Tail {
     pub(crate) idle_ms: Option<u64>,
 }
 
+/// Arguments of `weir status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Show it again each second until Ctrl-C: in place on a terminal, else one behind the other, with --json one line each
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// Arguments of `weir queues`.
+#[derive(Debug, Args)]
+pub(crate) struct Queues {
+    /// Those of one flow only
+    pub(crate) flow: Option<String>,
+}
+
+/// `weir config ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print a value as it is stored
+    Get {
+        /// Its type, for example `parameter-type`
+        #[arg(value_name = "TYPE")]
+        config_type: String,
+        /// Its key
+        key: String,
+    },
+    /// Store a value, in place of an older one
+    Put {
+        /// Its type; new ones need no announcement
+        #[arg(value_name = "TYPE")]
+        config_type: String,
+        /// Its key
+        key: String,
+        /// The value, which is JSON; `-` for standard input
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+        /// Store VALUE as it is, whether it is JSON or not
+        #[arg(long)]
+        text: bool,
+    },
+    /// Delete a value
+    Delete {
+        /// Its type
+        #[arg(value_name = "TYPE")]
+        config_type: String,
+        /// Its key
+        key: String,
+    },
+    /// List the types, or what is stored of one type
+    List {
+        /// The type
+        #[arg(value_name = "TYPE")]
+        config_type: Option<String>,
+    },
+    /// Print a line for each key that changes from now on, until Ctrl-C. It looks once a second: of several changes of a key, the last
+    Watch {
+        /// One type only
+        #[arg(value_name = "TYPE")]
+        config_type: Option<String>,
+    },
+}
+
+/// Arguments of `weir completion`.
+#[derive(Debug, Args)]
+pub(crate) struct Completion {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// A shell that has completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// Fish.
+    Fish,
+}
+
 /// `weir dead-letters ...`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetters {
@@ -236,6 +333,12 @@ pub(crate) enum DeadLetters {
         /// How many at most
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
+    },
+    /// Show one with its whole body, its properties and the reason, without taking it
+    Show {
+        /// Its position in the list or the message's id; both are in `weir dead-letters list`
+        #[arg(value_name = "POSITION|ID")]
+        letter: String,
     },
 }
 

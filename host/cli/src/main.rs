@@ -4,8 +4,10 @@ mod args;
 mod client;
 mod commands;
 mod folder;
+mod nearest;
 mod output;
 mod problem;
+mod screen;
 mod serve;
 mod shutdown;
 
@@ -18,9 +20,9 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command};
 use client::Client;
-use commands::{Session, up::Ended};
+use commands::{Session, suggest::Names, up::Ended};
 use output::Format;
-use problem::Exit;
+use problem::{Exit, Problem};
 
 /// What is logged unless `WEIR_LOG` says otherwise: what changes in Weir, and what is amiss elsewhere.
 const LOGGED: &str = "warn,weir=info,weir_pubsub=info,weir_config=info,weir_flow=info,weir_runtime=info,weir_gateway=info";
@@ -69,22 +71,49 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             commands::inspect::run(format, &command)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Completion(command) => {
+            commands::completion::run(&command)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         command => command,
     };
     let session = Session { client: Client::find(gateway.as_deref(), &data)?, format };
-    match command {
-        Command::Up(_) | Command::Inspect(_) => {}
-        Command::Deploy(command) => commands::deploy::run(&session, command).await?,
-        Command::Blueprint(command) => commands::blueprint::run(&session, command).await?,
-        Command::Flow(command) => commands::flow::run(&session, command).await?,
-        Command::Send(command) => commands::send::run(&session, command).await?,
-        Command::Request(command) => commands::request::run(&session, command).await?,
-        Command::Tail(command) => commands::tail::run(&session, command).await?,
-        Command::Swap(command) => commands::swap::run(&session, command).await?,
-        Command::Status => commands::status::run(&session).await?,
-        Command::DeadLetters(command) => commands::dead_letters::run(&session, command).await?,
+    let names = Names::of(&command);
+    match ask(&session, command).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(advised(&session, &names, error).await),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command that speaks to a gateway.
+async fn ask(session: &Session, command: Command) -> Result<()> {
+    match command {
+        // They speak to none.
+        Command::Up(_) | Command::Inspect(_) | Command::Completion(_) => Ok(()),
+        Command::Deploy(command) => commands::deploy::run(session, command).await,
+        Command::Blueprint(command) => commands::blueprint::run(session, command).await,
+        Command::Flow(command) => commands::flow::run(session, command).await,
+        Command::Send(command) => commands::send::run(session, command).await,
+        Command::Request(command) => commands::request::run(session, command).await,
+        Command::Tail(command) => commands::tail::run(session, command).await,
+        Command::Swap(command) => commands::swap::run(session, command).await,
+        Command::Status(command) => commands::status::run(session, command).await,
+        Command::Queues(command) => commands::queues::run(session, command).await,
+        Command::Config(command) => commands::config::run(session, command).await,
+        Command::DeadLetters(command) => commands::dead_letters::run(session, command).await,
+    }
+}
+
+/// An error with what was probably meant, where Weir refused a name.
+async fn advised(session: &Session, names: &Names, error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Problem>() {
+        Ok(problem) if problem.exit == Exit::Failed => match names.advice(session).await {
+            Some(advice) => problem.advised(&advice).into(),
+            None => problem.into(),
+        },
+        Ok(problem) => problem.into(),
+        Err(error) => error,
+    }
 }
 
 /// Logs go to standard error, in colour where it is a terminal.

@@ -6,6 +6,10 @@ use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
+/// A text in a table, in columns: what is longer is cut before, and no column becomes narrower.
+const MAX_CELL: usize = 200;
+const MIN_CELL: usize = 6;
+
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -29,8 +33,80 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 
 /// Prints a heading.
 pub(crate) fn heading(text: &str) -> io::Result<()> {
+    line(&bold(text))
+}
+
+/// A text in bold; where colours are off, printing takes that out.
+pub(crate) fn bold(text: &str) -> String {
     let bold = Style::new().bold();
-    line(&format!("{bold}{text}{bold:#}"))
+    format!("{bold}{text}{bold:#}")
+}
+
+/// How many columns a table may have: those of the terminal, else 100.
+pub(crate) fn width() -> usize {
+    match terminal_size::terminal_size_of(io::stdout()) {
+        Some((terminal_size::Width(columns), _)) => columns.into(),
+        None => 100,
+    }
+}
+
+/// A table that is as wide as is given: texts that are too long for that lose their middle, as both ends tell more.
+pub(crate) fn fitted(headings: &[&str], numbers: &[usize], mut rows: Vec<Vec<String>>, width: usize) -> String {
+    for row in &mut rows {
+        row.iter_mut().for_each(|cell| *cell = cut(cell, MAX_CELL));
+    }
+    let length = |text: &str| text.chars().count();
+    let of_column = |at: usize| rows.iter().map(|row| length(&row[at])).chain([length(headings[at])]).max().unwrap_or(0);
+    let mut widths: Vec<usize> = (0..headings.len()).map(of_column).collect();
+    let room = width.saturating_sub(2 * headings.len().saturating_sub(1));
+    while widths.iter().sum::<usize>() > room {
+        let can_give = |at: &usize| !numbers.contains(at) && widths[*at] > length(headings[*at]).max(MIN_CELL);
+        let Some(widest) = (0..headings.len()).filter(can_give).max_by_key(|at| widths[*at]) else { break };
+        widths[widest] -= 1;
+    }
+    for row in &mut rows {
+        row.iter_mut().zip(&widths).for_each(|(cell, width)| *cell = cut_middle(cell, *width));
+    }
+    table(headings, numbers, rows)
+}
+
+fn cut_middle(text: &str, length: usize) -> String {
+    let count = text.chars().count();
+    if count <= length {
+        return text.to_owned();
+    }
+    let kept = length.saturating_sub(3);
+    let (head, tail) = (kept / 2, kept - kept / 2);
+    text.chars().take(head).chain("...".chars()).chain(text.chars().skip(count - tail)).collect()
+}
+
+/// A text of several lines behind a label, its lines below each other, without control characters.
+pub(crate) fn block(label: &str, text: &str) -> String {
+    let clean = |line: &str| line.replace('\t', "    ").chars().filter(|c| !c.is_control()).collect::<String>();
+    let lines: Vec<String> = text.trim_end().lines().map(clean).collect();
+    format!("{label}{}", lines.join(&format!("\n{}", " ".repeat(label.len()))))
+}
+
+/// One line of text as several that are not wider than is given, each behind an indent.
+pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let room = width.saturating_sub(indent.len()).max(MIN_CELL);
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        // What is wider than a line is broken.
+        let mut rest: Vec<char> = word.chars().collect();
+        while !rest.is_empty() {
+            let part: String = rest.drain(..rest.len().min(room)).collect();
+            match lines.last_mut() {
+                Some(line) if line.is_empty() => line.push_str(&part),
+                Some(line) if line.chars().count() + 1 + part.chars().count() <= room => {
+                    line.push(' ');
+                    line.push_str(&part);
+                }
+                _ => lines.push(part),
+            }
+        }
+    }
+    lines.iter().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// A table without frames, in which numbers stand to the right.
@@ -109,6 +185,22 @@ mod tests {
         assert_eq!((age(1_500), age(180_000), age(7_200_000)), ("1 s".into(), "3 min".into(), "2 h".into()));
         assert_eq!(cut("a\u{1b}[31m b\n c", 20), "a[31m b c");
         assert_eq!(cut("abcdefgh", 6), "abc...");
+    }
+
+    #[test]
+    fn texts_that_are_too_wide_lose_their_middle_and_numbers_nothing() {
+        let rows = vec![vec!["a-long-name@1.2.3".to_owned(), "1,000,000".to_owned()], vec!["b".to_owned(), "1".to_owned()]];
+        let expected = ["runs               count", "a-lon...1.2.3  1,000,000", "b                      1"].join("\n");
+        assert_eq!(fitted(&["runs", "count"], &[1], rows.clone(), 24), expected);
+        assert_eq!(fitted(&["runs", "count"], &[1], rows, 5).lines().nth(1), Some("a....3  1,000,000"));
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_at_words() {
+        assert_eq!(wrapped("one two three", "  ", 10), "  one two\n  three");
+        assert_eq!(wrapped("abcdefghijk l", "", 8), "abcdefgh\nijk l");
+        assert_eq!(wrapped("", "  ", 8), "  ");
+        assert_eq!(block("a: ", "b\n\tc\u{1b}[m\n"), "a: b\n       c[m");
     }
 
     #[test]

@@ -53,6 +53,13 @@ impl Problem {
         self.next = Some(next.into());
         self
     }
+
+    /// The same with advice before what to do next.
+    #[must_use]
+    pub(crate) fn advised(mut self, advice: &str) -> Self {
+        self.next = Some(self.next.map_or_else(|| advice.to_owned(), |next| format!("{advice} {next}")));
+        self
+    }
 }
 
 impl fmt::Display for Problem {

@@ -140,7 +140,7 @@ async fn a_bad_parameter_is_refused_by_name() {
     "#]],
     );
     check(
-        &weir.run(&["flow", "get", "one"]).await,
+        &weir.run(&["flow", "show", "one"]).await,
         folder.path(),
         1,
         &expect![[r#"
@@ -213,6 +213,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         1,
         &expect![[r#"
         error: flow `one` has no interface `inn`; interfaces: in, out
+          next: did you mean the interface `in`?
     "#]],
     );
     check(

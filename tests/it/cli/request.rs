@@ -99,6 +99,7 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
         "",
         &expect![[r#"
         error: flow `one` has no interface `aks`; interfaces: ask, in, nobody
+          next: did you mean the interface `ask`?
     "#]],
     )
     .await;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use weir_gateway::protocol::{FlowSummary, InterfaceKind, QueueSummary, Queues, Status};
+use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary, Queues, Status};
 
-use super::Session;
+use super::{Session, status};
 use crate::args::Flow;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -17,7 +17,7 @@ pub(crate) async fn run(session: &Session, command: Flow) -> Result<()> {
         Flow::Start { blueprint, flow, description, parameters } => start(session, &blueprint, &flow, &description, parameters).await,
         Flow::Stop { flow, discard } => stop(session, &flow, discard).await,
         Flow::List => list(session).await,
-        Flow::Get { flow } => get(session, &flow).await,
+        Flow::Show { flow } => show(session, &flow).await,
     }
 }
 
@@ -92,44 +92,54 @@ async fn list(session: &Session) -> Result<()> {
     match session.format {
         Format::Json => output::json(&flows)?,
         Format::Text if flows.is_empty() => output::line("no flows; start one: weir flow start BLUEPRINT FLOW")?,
-        Format::Text => output::line(&table(&flows))?,
+        Format::Text => output::line(&table(&flows, output::width()))?,
     }
     Ok(())
 }
 
 /// Flows as a table.
-pub(crate) fn table(flows: &[FlowSummary]) -> String {
+pub(crate) fn table(flows: &[FlowSummary], width: usize) -> String {
     let row = |flow: &FlowSummary| {
         let interfaces: Vec<&str> = flow.interfaces.keys().map(String::as_str).collect();
-        vec![
-            output::cut(&flow.id, 20),
-            flow.status.clone(),
-            output::cut(&flow.blueprint, 20),
-            output::cut(&interfaces.join(" "), 30),
-            output::cut(&flow.description, 30),
-        ]
+        vec![flow.id.clone(), flow.status.clone(), flow.blueprint.clone(), interfaces.join(" "), flow.description.clone()]
     };
-    output::table(&["flow", "status", "blueprint", "interfaces", "description"], &[], flows.iter().map(row).collect())
+    output::fitted(&["flow", "status", "blueprint", "interfaces", "description"], &[], flows.iter().map(row).collect(), width)
 }
 
-async fn get(session: &Session, flow: &str) -> Result<()> {
-    if session.format == Format::Json {
-        let answer = session.client.ask_flow(&json!({"operation": "get-flow", "flow-id": flow})).await?;
-        let record = answer.get("flow").and_then(Value::as_str).and_then(|text| serde_json::from_str::<Value>(text).ok());
-        return Ok(output::json(&record.unwrap_or(answer))?);
+async fn show(session: &Session, flow: &str) -> Result<()> {
+    let Status { flows, mut hosts, mut queues, .. } = session.client.get("/api/v1/weir/status").await?;
+    let found = among(flows, flow)?;
+    let has = |processor: &str, variant: &str| found.processors.iter().any(|it| it.processor == processor && it.variant == variant);
+    for host in &mut hosts {
+        host.status.processors.retain(|status| has(&status.processor, &status.variant));
     }
-    let found = find(session, flow).await?;
+    queues.retain(|queue| queue.flows.iter().any(|id| id == flow));
+    if session.format == Format::Json {
+        return Ok(output::json(&json!({"flow": found, "hosts": hosts, "queues": queues}))?);
+    }
     output::heading(&format!("flow {flow}, {}", found.status))?;
     if !found.description.is_empty() {
         output::line(&format!("  {}", output::cut(&found.description, 90)))?;
     }
     output::line(&format!("  blueprint   {}", found.blueprint))?;
     print_parts(&found)?;
+    let reported = |it: &FlowProcessor| {
+        hosts.iter().flat_map(|host| &host.status.processors).any(|at| at.processor == it.processor && at.variant == it.variant)
+    };
+    for processor in found.processors.iter().filter(|it| it.component.is_some() && !reported(it)) {
+        output::line(&format!("  no host has reported {} ({}) yet", processor.processor, processor.variant))?;
+    }
+    output::line(status::sections(&hosts, &queues, output::width()).trim_end())?;
     Ok(())
 }
 
-async fn find(session: &Session, flow: &str) -> Result<FlowSummary, Problem> {
+/// A flow that must be there.
+pub(crate) async fn find(session: &Session, flow: &str) -> Result<FlowSummary, Problem> {
     let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
+    among(flows, flow)
+}
+
+fn among(flows: Vec<FlowSummary>, flow: &str) -> Result<FlowSummary, Problem> {
     let known: Vec<String> = flows.iter().map(|found| found.id.clone()).collect();
     flows.into_iter().find(|found| found.id == flow).ok_or_else(|| {
         let known =

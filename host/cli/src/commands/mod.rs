@@ -1,18 +1,22 @@
 //! One file per group of commands.
 
 pub(crate) mod blueprint;
+pub(crate) mod completion;
+pub(crate) mod config;
 pub(crate) mod dead_letters;
 pub(crate) mod deploy;
 pub(crate) mod flow;
 pub(crate) mod inspect;
+pub(crate) mod queues;
 pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod status;
+pub(crate) mod suggest;
 pub(crate) mod swap;
 pub(crate) mod tail;
 pub(crate) mod up;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::client::Client;
@@ -44,4 +48,10 @@ pub(crate) fn check_json(bytes: &[u8], what: &str) -> Result<(), Problem> {
         Ok(_) => Ok(()),
         Err(error) => Err(Problem::new(Exit::BadInput, format!("{what} is not JSON")).because(error)),
     }
+}
+
+/// Says something to people beside the output, on standard error.
+pub(crate) fn tell(text: &str) {
+    // Where standard error is closed there is nobody to tell.
+    drop(writeln!(anstream::stderr().lock(), "{text}"));
 }

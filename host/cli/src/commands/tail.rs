@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::Session;
+use super::{Session, tell};
 use crate::args::Tail;
 use crate::client::{escaped, of_answer};
 use crate::output::{self, Format};
@@ -36,7 +36,7 @@ pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
         return Ok(output::line(&text)?);
     }
     if let Some(missed) = message.get("missed") {
-        eprint(&format!("{missed} messages passed too fast and are not shown"));
+        tell(&format!("{missed} messages passed too fast and are not shown"));
         return Ok(());
     }
     match (message.get("body"), message.get("text"), message.get("base64")) {
@@ -45,10 +45,4 @@ pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
         _ => output::line(&text)?,
     }
     Ok(())
-}
-
-fn eprint(text: &str) {
-    use std::io::Write;
-    // Where standard error is closed there is nobody to tell.
-    drop(writeln!(anstream::stderr().lock(), "{text}"));
 }

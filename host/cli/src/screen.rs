@@ -1,0 +1,66 @@
+//! What is shown again and again: in place on a terminal, one behind the other where output goes elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+
+use terminal_size::{Height, Width};
+
+/// The width where output goes to no terminal.
+const PLAIN_WIDTH: usize = 80;
+const TOP_LEFT: &str = "\u{1b}[H";
+const CLEAR: &str = "\u{1b}[2J";
+const CLEAR_LINE: &str = "\u{1b}[K";
+const CLEAR_BELOW: &str = "\u{1b}[J";
+
+/// Where it is shown.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    used: bool,
+}
+
+impl Screen {
+    /// Shows what `text` makes for a width.
+    pub(crate) fn show(&mut self, text: impl FnOnce(usize) -> String) -> io::Result<()> {
+        let first = !std::mem::replace(&mut self.used, true);
+        if !io::stdout().is_terminal() {
+            let gap = if first { "" } else { "\n" };
+            write!(anstream::stdout().lock(), "{gap}{}", text(PLAIN_WIDTH))?;
+            return io::stdout().flush();
+        }
+        let (Width(width), Height(height)) = terminal_size::terminal_size().unwrap_or((Width(80), Height(24)));
+        let lines = fitting(&text(width.into()), height.into());
+        // Orders to the terminal go around what takes colours out of the text.
+        io::stdout().write_all(if first { CLEAR } else { "" }.as_bytes())?;
+        io::stdout().write_all(TOP_LEFT.as_bytes())?;
+        for line in lines {
+            write!(anstream::stdout().lock(), "{line}")?;
+            io::stdout().write_all(CLEAR_LINE.as_bytes())?;
+            io::stdout().write_all(b"\n")?;
+        }
+        io::stdout().write_all(CLEAR_BELOW.as_bytes())?;
+        io::stdout().flush()
+    }
+}
+
+/// The lines that fit above the cursor's own.
+fn fitting(text: &str, height: usize) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let room = height.saturating_sub(1).max(1);
+    if lines.len() > room {
+        let more_count = lines.len() - (room - 1);
+        lines.truncate(room - 1);
+        lines.push(format!("... {more_count} more lines: a higher window shows them"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        assert_eq!(fitting("a\nb", 3), ["a", "b"]);
+        assert_eq!(fitting("a\nb\nc\nd", 4), ["a", "b", "... 2 more lines: a higher window shows them"]);
+        assert_eq!(fitting("a\nb", 0), ["... 2 more lines: a higher window shows them"]);
+    }
+}
