@@ -2,7 +2,7 @@
 
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
-plugins := "-p weir-keywords -p weir-redactor -p weir-splitter"
+plugins := "-p weir-keywords -p weir-language -p weir-redactor -p weir-router -p weir-splitter"
 components := target / "wasm32-wasip2/guest"
 
 # List the recipes

@@ -3,9 +3,11 @@
 
 mod guide;
 mod keywords;
+mod language;
 mod parity;
 mod plugin;
 mod redactor;
+mod router;
 mod splitter;
 
 use std::collections::BTreeSet;

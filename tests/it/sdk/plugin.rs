@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::select_all;
 use serde_json::Value;
 use tempfile::TempDir;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Entry, entry_type};
@@ -21,7 +22,10 @@ pub(super) type Stage<'a> = (&'a str, &'a [(&'a str, &'a str)]);
 /// A host that runs plugins in a row.
 pub(super) struct Plugins {
     backend: Arc<dyn Backend>,
+    client: ConfigClient,
     output: Box<dyn Consumer>,
+    /// The further outputs of the last one, by name.
+    outputs: BTreeMap<String, Box<dyn Consumer>>,
     dead_letters: Box<dyn Consumer>,
     host: Host,
     _config: ConfigService,
@@ -30,6 +34,11 @@ pub(super) struct Plugins {
 
 impl Plugins {
     pub(super) async fn start(stages: &[Stage<'_>]) -> Self {
+        Self::start_with(stages, &[], Batch::new()).await
+    }
+
+    /// As `start`; the last plugin has further outputs, and some configuration is there before it.
+    pub(super) async fn start_with(stages: &[Stage<'_>], outputs: &[&str], configuration: Batch) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let backend: Arc<dyn Backend> = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
@@ -37,11 +46,19 @@ impl Plugins {
         let config = ConfigService::start(backend.clone(), "tg", store).await.unwrap();
         let client = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
         let components = ComponentFolder::new(folder.path().join("components"));
+        if !configuration.is_empty() {
+            client.apply(configuration).await.unwrap();
+        }
         for (at, stage) in stages.iter().enumerate() {
-            deploy(&client, &components, stage, at).await;
+            let further = if at + 1 == stages.len() { outputs } else { &[] };
+            deploy(&client, &components, stage, at, further).await;
             ensure(&backend, &topic(at), Subscription::of_processor(stage.0, "main", "input").unwrap()).await;
         }
         let output = consume(&backend, &topic(stages.len()), "test").await;
+        let mut further = BTreeMap::new();
+        for output in outputs {
+            further.insert((*output).to_owned(), consume(&backend, &topic_of(output), "test").await);
+        }
         let dead_letters = consume(&backend, DEAD_LETTERS, "weir").await;
         let settings = HostSettings {
             id: "test".to_owned(),
@@ -51,8 +68,8 @@ impl Plugins {
             served: Served::All,
             instances_count: 4,
         };
-        let host = Host::start(backend.clone(), client, settings).await.unwrap();
-        Plugins { backend, output, dead_letters, host, _config: config, _folder: folder }
+        let host = Host::start(backend.clone(), client.clone(), settings).await.unwrap();
+        Plugins { backend, client, output, outputs: further, dead_letters, host, _config: config, _folder: folder }
     }
 
     pub(super) async fn send(&self, document: &Value) {
@@ -60,10 +77,25 @@ impl Plugins {
         producer.publish(Message::new(document.to_string())).await.unwrap();
     }
 
+    /// Changes the configuration.
+    pub(super) async fn apply(&self, batch: Batch) {
+        self.client.apply(batch).await.unwrap();
+    }
+
     /// What comes out next.
     pub(super) async fn next(&self) -> Value {
-        let delivery = within("an output", self.output.receive()).await.unwrap();
-        serde_json::from_slice(&delivery.message.body).unwrap()
+        received(&*self.output).await
+    }
+
+    /// What comes out next of a further output.
+    pub(super) async fn next_of(&self, output: &str) -> Value {
+        received(&*self.outputs[output]).await
+    }
+
+    /// What comes out next of any further output, and which.
+    pub(super) async fn next_of_any(&self) -> (&str, Value) {
+        let each = self.outputs.iter().map(|(name, consumer)| Box::pin(async move { (name.as_str(), received(&**consumer).await) }));
+        select_all(each).await.0
     }
 
     /// Why the next dead letter is one.
@@ -74,8 +106,12 @@ impl Plugins {
 
     /// Waits until the host's status says something.
     pub(super) async fn status_says(&self, word: &str) {
-        let says = || async { serde_json::to_string(&self.host.status()).unwrap().contains(word).then_some(()) };
-        eventually(DEADLINE, word, says).await;
+        eventually(DEADLINE, word, || async { self.says(word).then_some(()) }).await;
+    }
+
+    /// Whether the host's status says something.
+    pub(super) fn says(&self, word: &str) -> bool {
+        serde_json::to_string(&self.host.status()).unwrap().contains(word)
     }
 }
 
@@ -84,13 +120,23 @@ fn topic(at: usize) -> String {
     format!("flow:tg:stage-{at}")
 }
 
-async fn deploy(client: &ConfigClient, components: &ComponentFolder, (name, parameters): &Stage<'_>, at: usize) {
+fn topic_of(output: &str) -> String {
+    format!("flow:tg:{output}")
+}
+
+async fn received(consumer: &dyn Consumer) -> Value {
+    let delivery = within("an output", consumer.receive()).await.unwrap();
+    serde_json::from_slice(&delivery.message.body).unwrap()
+}
+
+async fn deploy(client: &ConfigClient, components: &ComponentFolder, (name, parameters): &Stage<'_>, at: usize, further: &[&str]) {
     let bytes = guest(name);
     let inspected = weir_runtime::inspect(&bytes).unwrap();
     let digest = components.put(&bytes).await.unwrap();
     let component = ComponentRef { name: (*name).to_owned(), version: "0.1.0".to_owned(), digest };
     let record = ComponentRecord::from(inspected);
-    let topics = BTreeMap::from([("input".to_owned(), topic(at)), ("output".to_owned(), topic(at + 1))]);
+    let mut topics = BTreeMap::from([("input".to_owned(), topic(at)), ("output".to_owned(), topic(at + 1))]);
+    topics.extend(further.iter().map(|output| ((*output).to_owned(), topic_of(output))));
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let entry = Entry { topics, parameters, component: Some(component.clone()), ..Entry::default() };
     let batch = Batch::new().put(COMPONENT_TYPE, component.key(), serde_json::to_string(&record).unwrap()).put(

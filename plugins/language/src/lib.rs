@@ -1,0 +1,30 @@
+//! Tells which language a text is in: as a service that answers, and within a flow. `und` where it is not sure.
+
+mod code;
+mod detect;
+mod message;
+mod settings;
+
+pub use detect::{Told, tell};
+pub use message::{Answer, Fields, answer, labelled};
+pub use settings::Settings;
+
+use weir::{Failure, Json, Params, Reply, Result};
+
+weir::processor! { "request" => asked, "input" => passing, setup = check }
+
+/// Shows wrong parameters before the first message does.
+fn check(_changed: &[String]) -> Result {
+    Params::<Settings>::get().map(drop)
+}
+
+fn asked(Params(settings): Params<Settings>, Json(question): Json<Fields>) -> Result<Reply<Json<Answer>>> {
+    answer(&question, &settings).map(|answer| Reply(Json(answer))).map_err(Failure::reject)
+}
+
+fn passing(Params(settings): Params<Settings>, Json(fields): Json<Fields>) -> Result<Json<Fields>> {
+    labelled(fields, &settings).map(Json).map_err(Failure::reject)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! One rule: as it is written, and whether a message matches it.
+
+use crate::fields::{Fields, tokens};
+use regex::{Regex, RegexBuilder};
+use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+use weir::Message;
+
+const FIELDS: [&str; 7] = ["to", "path", "property", "equals", "one-of", "matches", "exists"];
+
+/// What the compiled form of a pattern may take, so that a list of them fits an instance's memory.
+const MAX_PATTERN_BYTES: usize = 256 << 10;
+
+/// A rule that was checked.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// The output.
+    pub(crate) to: String,
+    subject: Subject,
+    test: Test,
+}
+
+/// What a rule looks at.
+#[derive(Debug)]
+enum Subject {
+    /// The field of a number.
+    Field(usize),
+    /// The property of a name.
+    Property(String),
+    /// The body as text.
+    Body,
+}
+
+/// What is asked of it.
+#[derive(Debug)]
+enum Test {
+    Always,
+    IsOneOf(Vec<Scalar>),
+    Matches(Regex),
+    Exists(bool),
+}
+
+/// A value without parts. Numbers are compared by their value: `1` is `1.0`.
+#[derive(Debug, PartialEq)]
+enum Scalar {
+    Null,
+    Bool(bool),
+    Whole(i128),
+    Number(f64),
+    Text(String),
+}
+
+/// A message, and where its fields are.
+pub(crate) struct Seen<'a> {
+    message: &'a Message,
+    text: Option<&'a str>,
+    found: Vec<Option<&'a str>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Looks into a message once, for all rules.
+    pub(crate) fn new(message: &'a Message, fields: &Fields) -> Self {
+        let text = message.text().ok();
+        Self { message, text, found: fields.find(text.unwrap_or_default()) }
+    }
+}
+
+impl Rule {
+    /// Reads a rule, and adds the field that it looks at to the others.
+    ///
+    /// # Errors
+    /// The field that is wrong, and what it may be.
+    pub(crate) fn read(written: Value, fields: &mut Fields) -> Result<Self, String> {
+        let Value::Object(mut written) = written else {
+            return Err(r#"is not an object such as {"to": "invoices", "path": "/kind", "equals": "invoice"}"#.to_owned());
+        };
+        if let Some(unknown) = written.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+            return Err(format!("field `{}` is not known: the fields are {}", shown(unknown), FIELDS.join(", ")));
+        }
+        let to = text(&mut written, "to")?.ok_or("field `to` is missing: name the output that messages go to")?;
+        let subject = match (text(&mut written, "path")?, text(&mut written, "property")?) {
+            (Some(_), Some(_)) => return Err("has both `path` and `property`: make two rules of it".to_owned()),
+            (Some(path), None) => {
+                Some(Subject::Field(fields.add(tokens(&path).map_err(|fault| format!("field `path`: `{}` {fault}", shown(&path)))?)))
+            }
+            (None, Some(name)) => Some(Subject::Property(name)),
+            (None, None) => None,
+        };
+        let test = test(written, subject.is_some())?;
+        Ok(Self { to, subject: subject.unwrap_or(Subject::Body), test })
+    }
+
+    pub(crate) fn matches(&self, seen: &Seen<'_>) -> bool {
+        let value = || match &self.subject {
+            Subject::Field(number) => seen.found[*number].map(Cow::Borrowed),
+            Subject::Property(name) => seen.message.property(name).map(|value| Cow::Owned(Value::from(value).to_string())),
+            Subject::Body => None,
+        };
+        match &self.test {
+            Test::Always => true,
+            Test::Exists(wanted) => value().is_some() == *wanted,
+            Test::IsOneOf(wanted) => value().and_then(|json| Scalar::read(&json)).is_some_and(|found| wanted.contains(&found)),
+            Test::Matches(pattern) => match self.subject {
+                Subject::Body => seen.text.is_some_and(|text| pattern.is_match(text)),
+                _ => value().and_then(|json| as_text(&json).map(|text| pattern.is_match(&text))).unwrap_or(false),
+            },
+        }
+    }
+}
+
+/// Takes a field that is a text.
+fn text(written: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+    match written.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(format!("field `{name}` is {}, where a text is expected", shown(&other.to_string()))),
+    }
+}
+
+/// Reads what is asked, of what is left of a rule.
+fn test(written: Map<String, Value>, has_subject: bool) -> Result<Test, String> {
+    let mut tests = written.into_iter();
+    let Some((name, value)) = tests.next() else {
+        return if has_subject { Err("asks nothing: add one of equals, one-of, matches, exists".to_owned()) } else { Ok(Test::Always) };
+    };
+    if let Some((other, _)) = tests.next() {
+        return Err(format!("has both `{name}` and `{other}`: make two rules of it"));
+    }
+    if !has_subject && name != "matches" {
+        return Err(format!("has `{name}` without saying of what: add `path` for a field of the message, or `property`"));
+    }
+    match (name.as_str(), value) {
+        ("equals", value) => Ok(Test::IsOneOf(vec![scalar("equals", value)?])),
+        ("one-of", Value::Array(values)) => {
+            values.into_iter().map(|value| scalar("one-of", value)).collect::<Result<_, _>>().map(Test::IsOneOf)
+        }
+        ("one-of", value) => Err(format!("field `one-of` is {}, where a list is expected", shown(&value.to_string()))),
+        ("exists", Value::Bool(wanted)) => Ok(Test::Exists(wanted)),
+        ("exists", value) => Err(format!("field `exists` is {}, where true or false is expected", shown(&value.to_string()))),
+        (_, Value::String(pattern)) => compile(&pattern).map(Test::Matches),
+        (_, value) => Err(format!("field `matches` is {}, where a pattern is expected, as a text", shown(&value.to_string()))),
+    }
+}
+
+fn compile(pattern: &str) -> Result<Regex, String> {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+    builder.build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("field `matches`: the pattern takes more than {} KiB: make its repetitions and classes smaller", limit >> 10)
+        }
+        // It draws the pattern over several lines; the last one says what is wrong.
+        error => {
+            let fault = error.to_string();
+            let fault = fault.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+            format!("field `matches`: `{}` is no pattern: {fault}", shown(pattern))
+        }
+    })
+}
+
+fn scalar(field: &str, value: Value) -> Result<Scalar, String> {
+    Scalar::of(value).ok_or_else(|| format!("field `{field}` holds an object or a list: compare a field inside of it, by `path`"))
+}
+
+impl Scalar {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(Self::Null),
+            Value::Bool(value) => Some(Self::Bool(value)),
+            Value::Number(number) => Some(Self::of_number(&number)),
+            Value::String(text) => Some(Self::Text(text)),
+            Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    fn of_number(number: &Number) -> Self {
+        let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+        match (whole, number.as_f64().unwrap_or(f64::NAN)) {
+            (Some(whole), _) => Self::Whole(whole),
+            // Up to here every whole number has a float of its own.
+            (None, float) if float.fract() == 0.0 && float.abs() < 9e15 => Self::Whole(float as i128),
+            (None, float) => Self::Number(float),
+        }
+    }
+
+    /// Reads one from JSON; `None` of objects and lists, which may be large and are not looked into.
+    fn read(json: &str) -> Option<Self> {
+        if json.starts_with(['{', '[']) { None } else { serde_json::from_str(json).ok().and_then(Self::of) }
+    }
+}
+
+/// What a pattern sees of a value: a text as it is, numbers, `true`, `false` and `null` as JSON writes them, nothing of objects and lists.
+fn as_text(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().first()? {
+        b'{' | b'[' => None,
+        b'"' => serde_json::from_str(json).ok().map(Cow::Owned),
+        _ => Some(Cow::Borrowed(json)),
+    }
+}
+
+/// The beginning of a text that may be anything, fit for an error message.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}

@@ -1,0 +1,49 @@
+//! The parameters, and the rules that they name.
+
+use crate::rules::Rules;
+use serde::Deserialize;
+use std::rc::Rc;
+use weir::{Failure, Result, config, context};
+
+/// The config type that rules are kept in.
+const CONFIG_TYPE: &str = "router-rules";
+
+/// Which of the rules that match count.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Take {
+    /// The first one.
+    First,
+    /// Each of them.
+    All,
+}
+
+/// The parameters.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    /// The key of the rules; empty stands for the variant.
+    #[serde(rename = "rules")]
+    key: String,
+    /// Which rules count.
+    pub(crate) take: Take,
+}
+
+impl Settings {
+    fn key(&self) -> String {
+        if self.key.is_empty() { context::variant() } else { self.key.clone() }
+    }
+
+    /// Where the rules are, for people.
+    pub(crate) fn place(&self) -> String {
+        format!("config type `{CONFIG_TYPE}`, key `{}`", self.key())
+    }
+
+    /// The rules of the configuration, parsed once for each version of it.
+    ///
+    /// # Errors
+    /// A retry: there are none, or they cannot be read.
+    pub(crate) fn rules(&self) -> Result<Rc<Rules>> {
+        config::parsed(CONFIG_TYPE, &self.key())?
+            .ok_or_else(|| Failure::retry(format!("{} has no value: put a list of rules there, if only an empty one", self.place())))
+    }
+}
