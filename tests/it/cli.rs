@@ -16,6 +16,9 @@ mod way;
 use std::path::Path;
 use std::process::Output;
 
+use weir_tests::guest_path;
+use weir_tests::weir::Weir;
+
 /// What a command said on standard error, with the folder's name taken out.
 fn said(output: &Output, folder: &Path) -> String {
     String::from_utf8_lossy(&output.stderr).replace(&folder.display().to_string(), "DIR")
@@ -38,4 +41,13 @@ fn blueprint(processor: &str, parameters: &serde_json::Value) -> serde_json::Val
         "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
         "parameters": parameters,
     })
+}
+
+/// Deploys echo and starts a flow of a blueprint with it between `in` and `out`.
+async fn start_echo(weir: &Weir, name: &str, flow: &str) {
+    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
+    let file = weir.data().join("blueprint.json");
+    std::fs::write(&file, blueprint("echo", &serde_json::json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", name, file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", name, flow]).await;
 }

@@ -6,5 +6,5 @@ mod log;
 mod patience;
 mod replies;
 mod requests;
-mod service;
+pub(crate) mod service;
 mod versions;

@@ -4,11 +4,12 @@
 mod under_load;
 
 use weir_config::records::{ComponentRecord, ComponentRef, ProcessorState, ProcessorStatus, entry_type};
-use weir_pubsub::{Backend, CORRELATION_ID, Message, Producer};
+use weir_pubsub::Message;
 use weir_runtime::Served;
 use weir_tests::marked_guest;
 use weir_tests::wait::{DEADLINE, eventually};
 
+use crate::contract::service::{SERVICE, Service};
 use crate::guests;
 use crate::stage::{Reader, Stage, entry};
 
@@ -64,32 +65,9 @@ async fn the_next_message_is_the_new_components() {
 
 /// Runs as `p` a component that asks for each message, which is in work until it is answered.
 async fn name_asking(stage: &Stage, component: &ComponentRef) {
-    let way = [WAY[0], WAY[1], ("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
+    let way = [WAY[0], WAY[1], SERVICE[0], SERVICE[1]];
     stage.put(&entry_type("p"), "v", &entry(component, &way, &[])).await;
     until_runs(stage, component).await;
-}
-
-/// Who is asked.
-struct Service {
-    questions: Reader,
-    answers: Box<dyn Producer>,
-}
-
-impl Service {
-    async fn open(stage: &Stage) -> Self {
-        stage.create("request:tg:service", "test").await;
-        let questions = stage.reader("request:tg:service", "test").await;
-        let answers = stage.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
-        Service { questions, answers }
-    }
-
-    async fn asked(&self) -> String {
-        self.questions.next().await.properties.get(CORRELATION_ID).unwrap().to_owned()
-    }
-
-    async fn answer(&self, id: &str) {
-        self.answers.publish(Message::new("1").with(CORRELATION_ID, id)).await.unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,12 +79,13 @@ async fn a_message_in_hand_is_finished_by_the_old_component_and_its_reader_stays
     name_asking(&stage, &one).await;
     stage.send_text("1").await;
     stage.send_text("2").await;
-    let first = service.asked().await;
+    let (_, first) = service.asked().await;
     name_asking(&stage, &two).await;
     assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
-    service.answer(&first).await;
+    service.answer(&first, "1").await;
     assert_eq!(next(&outputs).await.1, one.digest.short());
-    service.answer(&service.asked().await).await;
+    let (_, second) = service.asked().await;
+    service.answer(&second, "1").await;
     assert_eq!(next(&outputs).await.1, two.digest.short());
     assert_eq!(stage.until("p", |status| status.handled_count == 2).await.failed_count, 0);
     stage.end().await;
@@ -216,12 +195,12 @@ async fn workers_come_and_go_with_the_new_components_concurrency() {
         for _ in 0..4 / at_once {
             let mut ids = Vec::new();
             for _ in 0..at_once {
-                ids.push(service.asked().await);
+                ids.push(service.asked().await.1);
             }
             // All of them are in work now: nobody has been answered.
             assert_eq!(stage.stats("flow:tg:in", "p--v--input").await.consumer_count, 1);
             for id in ids {
-                service.answer(&id).await;
+                service.answer(&id, "1").await;
             }
             for _ in 0..at_once {
                 assert_eq!(next(&outputs).await, (r#"{"parts":["1"]}"#.to_owned(), component.digest.short()));

@@ -4,10 +4,9 @@ use std::fs;
 
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
-use weir_tests::guest_path;
 use weir_tests::weir::Weir;
 
-use super::{blueprint, check};
+use super::{blueprint, check, start_echo};
 
 #[tokio::test]
 async fn a_bad_blueprint_is_refused_by_field() {
@@ -153,11 +152,7 @@ async fn a_bad_parameter_is_refused_by_name() {
 async fn a_bad_message_is_refused_and_the_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
-    let file = folder.path().join("blueprint.json");
-    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
-    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "b", "one"]).await;
+    start_echo(&weir, "b", "one").await;
     let sent = async |content: &str, arguments: &[&str], exit: i32, expected: &Expect| {
         let file = folder.path().join("message");
         fs::write(&file, content).unwrap();

@@ -4,11 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use expect_test::expect;
-use serde_json::json;
-use weir_tests::guest_path;
 use weir_tests::weir::{Weir, run};
 
-use super::{blueprint, check, said};
+use super::{check, said, start_echo};
 
 #[tokio::test]
 async fn bash_completes_commands_by_the_printed_script() {
@@ -46,11 +44,7 @@ async fn zsh_and_fish_have_scripts_of_their_own() {
 async fn a_name_that_is_nearly_right_is_answered_with_the_right_one() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
-    let file = folder.path().join("blueprint.json");
-    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
-    weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "copy", "first"]).await;
+    start_echo(&weir, "copy", "first").await;
     for (arguments, advice) in [
         (&["flow", "show", "frist"][..], "did you mean the flow `first`?"),
         (&["flow", "stop", "firs"], "did you mean the flow `first`?"),

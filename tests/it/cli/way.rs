@@ -7,7 +7,7 @@ use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 use weir_tests::{guest, guest_path};
 
-use super::{blueprint, said};
+use super::{blueprint, said, start_echo};
 
 #[tokio::test]
 async fn a_message_goes_the_whole_way() {
@@ -46,11 +46,7 @@ async fn a_message_goes_the_whole_way() {
 async fn status_shows_what_runs_and_fits_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
-    let file = folder.path().join("blueprint.json");
-    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
-    weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "copy", "one"]).await;
+    start_echo(&weir, "copy", "one").await;
     weir.must(&["send", "one", "in", "--text", "hello"]).await;
     let status = eventually(DEADLINE, "the host to report the message", || async {
         let status = weir.must(&["status"]).await;
@@ -157,11 +153,7 @@ async fn a_stop_wants_a_word_before_it_deletes_messages() {
 async fn a_new_version_names_what_it_does_not_reach() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
-    let file = folder.path().join("blueprint.json");
-    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
-    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "b", "one"]).await;
+    start_echo(&weir, "b", "one").await;
     let mut other = guest("echo");
     // A custom section more is another file of the same component.
     other.extend_from_slice(&[0, 2, 1, b'x']);

@@ -8,18 +8,18 @@ use weir_pubsub::{Backend, CORRELATION_ID, Message, Producer, Replies, Requester
 use crate::stage::{Reader, Stage, entry};
 
 /// The topics of the service that components ask.
-pub(super) const SERVICE: [(&str, &str); 2] = [("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
+pub(crate) const SERVICE: [(&str, &str); 2] = [("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
 /// The topics of a component that is asked.
 pub(super) const ASKED: [(&str, &str); 2] = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
 
 /// Who is asked as `service`: takes the requests one by one and answers when it likes.
-pub(super) struct Service {
+pub(crate) struct Service {
     requests: Reader,
     answers: Box<dyn Producer>,
 }
 
 impl Service {
-    pub(super) async fn open(stage: &Stage) -> Self {
+    pub(crate) async fn open(stage: &Stage) -> Self {
         stage.create("request:tg:service", "test").await;
         let requests = stage.reader("request:tg:service", "test").await;
         let answers = stage.backend.producer(&"response:tg:service".parse().unwrap()).await.unwrap();
@@ -27,13 +27,13 @@ impl Service {
     }
 
     /// The next request: its body, and what ties an answer to it.
-    pub(super) async fn asked(&self) -> (String, String) {
+    pub(crate) async fn asked(&self) -> (String, String) {
         let request = self.requests.next().await;
         let id = request.properties.get(CORRELATION_ID).unwrap().to_owned();
         (String::from_utf8(request.body.to_vec()).unwrap(), id)
     }
 
-    pub(super) async fn answer(&self, id: &str, body: impl Into<Vec<u8>>) {
+    pub(crate) async fn answer(&self, id: &str, body: impl Into<Vec<u8>>) {
         self.publish(Message::new(body.into()), id).await;
     }
 

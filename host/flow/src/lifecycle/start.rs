@@ -141,7 +141,7 @@ impl Lifecycle {
 }
 
 /// Adds an entry to a batch, unless it stands there already, on condition that what stands there is still what was read.
-fn put_entry(batch: Batch, key: &EntryKey, text: &str, entries: &Entries) -> Batch {
+pub(super) fn put_entry(batch: Batch, key: &EntryKey, text: &str, entries: &Entries) -> Batch {
     let at = key.config_key();
     match entries.texts.get(key) {
         Some(there) if there == text => batch.only_if(at.config_type, at.key, Some(there.clone())),

@@ -7,7 +7,7 @@ use weir_config::records::Entry;
 
 use super::Lifecycle;
 use super::queues::name_of;
-use super::start::keys_of_interest;
+use super::start::{keys_of_interest, put_entry};
 use super::world::{Entries, json};
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, Release, World, release};
@@ -81,9 +81,7 @@ fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRecord, entri
         batch = batch.delete(at.config_type, at.key);
     }
     for (key, entry) in &release.rewritten {
-        let at = key.config_key();
-        let before = entries.texts.get(key).cloned();
-        batch = batch.put(at.config_type.clone(), at.key.clone(), json(entry)).only_if(at.config_type, at.key, before);
+        batch = put_entry(batch, key, &json(entry), entries);
     }
     batch
 }

@@ -6,6 +6,7 @@ use weir_config::records::{ComponentRef, Refusal};
 use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
+use super::start::put_entry;
 use super::world::json;
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
@@ -30,12 +31,7 @@ impl Lifecycle {
         let component = swap.entry.component.clone().expect("a swap has a component");
         let unchanged = component == swap.old;
         if !unchanged {
-            let at = key.config_key();
-            let batch = Batch::new().put(at.config_type.clone(), at.key.clone(), json(&swap.entry)).only_if(
-                at.config_type,
-                at.key,
-                entries.texts.get(&key).cloned(),
-            );
+            let batch = put_entry(Batch::new(), &key, &json(&swap.entry), &entries);
             self.config.apply(batch).await.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
             let (from, to) = (swap.old.key(), component.key());
             tracing::info!(flow = order.flow, processor = key.processor, variant = key.variant, from, to, "component swapped");
@@ -56,13 +52,7 @@ impl Lifecycle {
         let _writer = self.writer.lock().await;
         let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
         let Some(entry) = entries.whole.get(key).and_then(|entry| put_back(entry, refusal)) else { return Ok(()) };
-        let at = key.config_key();
-        let batch = Batch::new().put(at.config_type.clone(), at.key.clone(), json(&entry)).only_if(
-            at.config_type,
-            at.key,
-            entries.texts.get(key).cloned(),
-        );
-        match self.config.apply(batch).await {
+        match self.config.apply(put_entry(Batch::new(), key, &json(&entry), &entries)).await {
             Ok(()) => {}
             // It was swapped, or its flow stopped, meanwhile.
             Err(ConfigError::Conflict { .. }) => return Ok(()),

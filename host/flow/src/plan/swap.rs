@@ -105,7 +105,8 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
     }
     let fitting = fit(&key.processor, &key.variant, entry, record).or_else(|problem| fault(&new, problem))?;
     let reads: BTreeSet<&str> = fitting.inputs.iter().map(|input| input.name.as_str()).collect();
-    for input in inputs(key, entry, world) {
+    let fed = inputs(key, entry, world);
+    for input in &fed {
         if !reads.contains(input) {
             let reads = names(reads.into_iter());
             return fault(
@@ -114,7 +115,7 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
             );
         }
     }
-    if let Some(input) = reads.iter().find(|name| !inputs(key, entry, world).contains(*name)) {
+    if let Some(input) = reads.difference(&fed).next() {
         return fault(
             new,
             format!("it reads `{input}`, which is no input in this flow: swap to one that does not, or start a flow for it"),
