@@ -1,13 +1,13 @@
 //! The store: SQLite through `sqlx`. The only file that names either.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
 
 use crate::batch::{Batch, Versioned, check_count, shown};
 use crate::error::{ConfigError, Result};
@@ -18,6 +18,8 @@ pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 
 /// How long a write waits for another process that looks into the file, for example a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Keys that one statement looks for: each is two of its parameters, of which it may have some 32,000.
+const KEYS_PER_STATEMENT_COUNT: usize = 1_000;
 
 /// Keeps the configuration in one file. What a write returned for is on the disk.
 ///
@@ -98,14 +100,16 @@ impl Store {
         check_count(keys.len())?;
         let mut tx = self.begin_read().await?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
+        let wanted: Vec<&Key> = keys.iter().collect::<HashSet<_>>().into_iter().collect();
+        let mut found = HashMap::new();
         let mut budget = Budget::of(limit_bytes);
-        let mut found: HashMap<&Key, Option<String>> = HashMap::new();
+        for some in wanted.chunks(KEYS_PER_STATEMENT_COUNT) {
+            look_up(&mut tx, some, &mut budget, &mut found).await?;
+        }
+        let mut budget = Budget::of(limit_bytes);
         let mut values = Vec::with_capacity(keys.len());
         for key in keys {
-            if !found.contains_key(key) {
-                found.insert(key, value_of(&mut tx, &key.config_type, &key.key).await.map_err(failed("reading values"))?);
-            }
-            let value = found.get(key).cloned().flatten();
+            let value = found.get(key).cloned();
             budget.spend(&[&key.config_type, &key.key, value.as_deref().unwrap_or_default()])?;
             values.push(Value { config_type: key.config_type.clone(), key: key.key.clone(), value });
         }
@@ -221,6 +225,26 @@ async fn value_of(tx: &mut Transaction<'_, Sqlite>, config_type: &str, key: &str
         .bind(key)
         .fetch_optional(&mut **tx)
         .await
+}
+
+/// Finds values by one statement: one for each key is what makes reading many slow.
+async fn look_up(tx: &mut Transaction<'_, Sqlite>, keys: &[&Key], budget: &mut Budget, found: &mut HashMap<Key, String>) -> Result<()> {
+    let wanted: Vec<String> = (0..keys.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2)).collect();
+    let sql = format!(
+        "SELECT type, key, value FROM (VALUES {}) AS wanted JOIN config_value ON type = wanted.column1 AND key = wanted.column2",
+        wanted.join(", ")
+    );
+    // Of placeholders and numbers alone.
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(keys.len() == 1);
+    let query = keys.iter().fold(query, |query, key| query.bind(&key.config_type).bind(&key.key));
+    let mut rows = query.fetch(&mut **tx);
+    while let Some(row) = rows.try_next().await.map_err(failed("reading values"))? {
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let (config_type, key, value): (String, String, String) = read().map_err(failed("reading values"))?;
+        budget.spend(&[&value])?;
+        found.insert(Key { config_type, key }, value);
+    }
+    Ok(())
 }
 
 async fn check_condition(tx: &mut Transaction<'_, Sqlite>, condition: &Condition) -> Result<()> {

@@ -1,9 +1,10 @@
 //! What the configuration says about flows: who takes part in them, and which queues they use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weir_config::ConfigClient;
+use weir_config::protocol::{Key, Value};
 use weir_config::records::{Entry, entry_type};
+use weir_config::{ConfigClient, MAX_REQUEST_ENTRIES_COUNT};
 use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, Interface};
 use weir_pubsub::{Backend, PubsubError, Queue};
 
@@ -23,18 +24,21 @@ pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<Stri
     Ok((values.version, values.value.into_iter().filter_map(read).collect()))
 }
 
-/// Flows as people want to see them.
+/// Flows as people want to see them. All their entries are read at once: a request for each would be most of the time.
 pub(crate) async fn summaries(config: &ConfigClient, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<FlowSummary>> {
-    let mut entries = BTreeMap::new();
     let named = records.values().filter_map(|record| record.plan.as_ref()).flat_map(|plan| &plan.entries);
-    let mut processors: Vec<&str> = named.map(|entry| entry.processor.as_str()).collect();
-    processors.sort_unstable();
-    processors.dedup();
-    for processor in processors {
-        let values = config.values(&entry_type(processor)).await.map_err(GatewayError::Config)?.value;
-        let read = |(variant, text): (String, String)| Some(((processor.to_owned(), variant), serde_json::from_str::<Entry>(&text).ok()?));
-        entries.extend(values.into_iter().filter_map(read));
+    let named: BTreeSet<(&str, &str)> = named.map(|entry| (entry.processor.as_str(), entry.variant.as_str())).collect();
+    let key = |(processor, variant): &(&str, &str)| Key { config_type: entry_type(processor), key: (*variant).to_owned() };
+    let keys: Vec<Key> = named.iter().map(key).collect();
+    let mut values = Vec::with_capacity(keys.len());
+    for some in keys.chunks(MAX_REQUEST_ENTRIES_COUNT) {
+        values.extend(config.get(some).await.map_err(GatewayError::Config)?.value);
     }
+    let read = |((processor, variant), value): (&(&str, &str), Value)| {
+        let entry = serde_json::from_str::<Entry>(&value.value?).ok()?;
+        Some((((*processor).to_owned(), (*variant).to_owned()), entry))
+    };
+    let entries = named.iter().zip(values).filter_map(read).collect();
     Ok(records.iter().map(|(id, record)| summary(id, record, &entries)).collect())
 }
 

@@ -147,3 +147,25 @@ async fn a_file_that_is_no_store_is_named() {
     assert!(matches!(error, ConfigError::StoreNotOpened { .. }));
     assert!(error.to_string().contains("config.sqlite"), "{error}");
 }
+
+#[tokio::test]
+async fn any_number_of_keys_is_read_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_at(folder.path(), 10).await;
+    let batch = (0..2_500).fold(Batch::new(), |batch, at| batch.put(format!("t{}", at % 7), at.to_string(), format!("value {at}")));
+    step(&store, batch).await;
+    // Every one backwards, the first one twice, and one that is not there.
+    let mut keys: Vec<Key> = (0..2_500).rev().map(|at| key(&format!("t{}", at % 7), &at.to_string())).collect();
+    keys.extend([key("t0", "0"), key("t0", "1")]);
+    let read = store.get(&keys, NO_LIMIT).await.unwrap().value;
+    let values: Vec<_> = read.iter().map(|value| value.value.clone()).collect();
+    let mut expected: Vec<_> = (0..2_500).rev().map(|at| Some(format!("value {at}"))).collect();
+    expected.extend([Some("value 0".to_owned()), None]);
+    assert_eq!(values, expected);
+    let named: Vec<Key> = read.into_iter().map(|Value { config_type, key, .. }| Key { config_type, key }).collect();
+    assert_eq!(named, keys);
+    let sizes = |keys: &[Key]| keys.iter().map(|key| key.config_type.len() + key.key.len()).sum::<usize>();
+    let whole = sizes(&keys) + expected.iter().flatten().map(String::len).sum::<usize>();
+    assert!(store.get(&keys, whole).await.is_ok());
+    assert!(matches!(store.get(&keys, whole - 1).await, Err(ConfigError::AnswerTooLarge { .. })));
+}
