@@ -5,8 +5,10 @@ mod flow;
 mod handle;
 mod plugin;
 mod request;
+mod running;
 mod stage;
 mod start;
+mod status;
 mod swap;
 
 use std::path::PathBuf;
@@ -59,6 +61,15 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// The command `weir status` of a Weir with many flows of three processors; `weir` must lie beside this binary
+    Status {
+        /// Flows.
+        #[arg(long, default_value_t = 200)]
+        flows: u32,
+        /// Calls.
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+    },
     /// Any component over any texts: time for each KiB, and memory
     Plugin(plugin::Options),
 }
@@ -70,16 +81,15 @@ fn main() -> anyhow::Result<()> {
         std::fs::read(&path).with_context(|| path.display().to_string())
     };
     let echo = || guest("echo");
+    let weir = || std::env::current_exe().map(|bench| bench.with_file_name("weir"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.bench {
         Bench::Handle { rounds } => runtime.block_on(handle::run(&echo()?, rounds)),
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
         Bench::Swap { swaps } => runtime.block_on(swap::run(&echo()?, swaps)),
         Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
-        Bench::Start { rounds } => {
-            let weir = std::env::current_exe()?.with_file_name("weir");
-            runtime.block_on(start::run(&weir, &echo()?, rounds))
-        }
+        Bench::Start { rounds } => runtime.block_on(start::run(&weir()?, &echo()?, rounds)),
+        Bench::Status { flows, rounds } => runtime.block_on(status::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }
 }

@@ -1,7 +1,6 @@
 //! The start of `weir up` with a cached component, a running flow and a message that waits, to the message's settle.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 use weir_pubsub::{Backend, Queue, Subscription};
 
 use crate::flow::BLUEPRINT;
+use crate::running::Running;
 use crate::stage::{self, Whole, preload, quantile};
 
 const LONGEST_START: Duration = Duration::from_secs(20);
@@ -62,31 +62,16 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result
 
 /// Starts `weir up`, looks until the message is gone from its queue, and ends it.
 async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
-    let note = data.join("gateway.json");
-    let _ = std::fs::remove_file(&note);
     let began = Instant::now();
-    let mut command = Command::new(weir);
-    command
-        .arg("--data")
-        .arg(data)
-        .args(["up", "--listen", "127.0.0.1:0"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut child = Running(command.spawn().context("weir does not start")?);
+    let mut running = Running::start(weir, data)?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let (mut url, mut answers) = (None, None);
     let queue = Queue::new(stage::INPUT.parse()?, Subscription::of_processor("echo", "bench", "input")?)?;
     loop {
         ensure!(began.elapsed() < LONGEST_START, "weir up does not settle the message");
-        if let Some(code) = child.0.try_wait()? {
-            anyhow::bail!("weir up ended: {code}");
-        }
         tokio::time::sleep(Duration::from_millis(1)).await;
         if url.is_none() {
-            let text = std::fs::read(&note).ok();
-            let read = text.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-            url = read.and_then(|note| note["url"].as_str().map(|url| format!("{url}/api/v1/weir/queues")));
+            url = running.url()?.map(|url| format!("{url}/api/v1/weir/queues"));
         }
         let Some(url) = &url else { continue };
         let Ok(answer) = http.get(url).send().await else { continue };
@@ -97,17 +82,5 @@ async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
         if found.is_some_and(|found| found["depth-count"] == 0) {
             return Ok(Start { answers: answers.unwrap_or_default(), settled: began.elapsed() });
         }
-    }
-}
-
-/// Asked to end, and waited for, when it is dropped: the folder is used again.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.0.wait();
     }
 }
