@@ -174,5 +174,6 @@ def say(text, end="\n"):
 
 
 if __name__ == "__main__":
-    os.environ.pop("WEIR_GATEWAY", None)
+    for name in ("WEIR_GATEWAY", "WEIR_TOKEN"):
+        os.environ.pop(name, None)
     main()

@@ -11,6 +11,7 @@ mod rules;
 mod shell;
 mod show;
 mod swap;
+mod token;
 mod way;
 
 use std::path::Path;

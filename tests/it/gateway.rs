@@ -9,4 +9,5 @@ mod interfaces;
 mod metrics;
 mod refusals;
 mod streams;
+mod token;
 mod views;

@@ -62,8 +62,17 @@ impl Weir {
     /// # Panics
     /// As [`Weir::up`].
     pub async fn up_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::up_in(data, arguments, &[]).await
+    }
+
+    /// As [`Weir::up_with`] with variables of the environment, for example `WEIR_LOG`.
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_in(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary());
-        command.arg("--data").arg(data).args(["up", "--listen", "127.0.0.1:0"]).args(arguments);
+        clean(&mut command).arg("--data").arg(data).args(["up", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.envs(environment.iter().copied());
         Self::start(data, command).await
     }
 
@@ -74,7 +83,7 @@ impl Weir {
         let _ = fs::remove_file(data.join("gateway.json"));
         let log = data.join("test.log");
         let output = File::options().create(true).append(true).open(&log).unwrap();
-        clean(&mut command).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
         let mut weir = Weir { data: data.to_owned(), log, child, url: String::new(), http };
@@ -239,7 +248,7 @@ pub async fn run(data: &Path, arguments: &[&str]) -> Output {
 
 /// Leaves out what the environment of whoever runs the tests would change.
 fn clean(command: &mut Command) -> &mut Command {
-    for name in ["WEIR_DATA", "WEIR_GATEWAY", "WEIR_LISTEN", "WEIR_GRACE", "WEIR_LOG"] {
+    for name in ["WEIR_DATA", "WEIR_GATEWAY", "WEIR_LISTEN", "WEIR_GRACE", "WEIR_LOG", "WEIR_TOKEN"] {
         command.env_remove(name);
     }
     command.env("NO_COLOR", "1")

@@ -32,9 +32,9 @@ pub(crate) const DEFAULT_DATA: &str = "./weir-data";
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a
 component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder
-cannot be used.
+cannot be used; 77 the gateway wants a token that was not given.
 
-NO_COLOR turns colours off. WEIR_LOG sets what `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug.";
+WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. NO_COLOR turns colours off. WEIR_LOG sets what `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug.";
 
 const COMPLETION_HELP: &str = "\
 Where it goes:
@@ -86,6 +86,10 @@ pub(crate) struct Up {
     /// The address of the gateway; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS:PORT", env = "WEIR_LISTEN", default_value = "127.0.0.1:8088")]
     pub(crate) listen: SocketAddr,
+    /// A file with the token that all who speak to the gateway must show; else that of the environment variable WEIR_TOKEN, else none.
+    /// Commands on the same data folder find it there by themselves
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How long to finish messages in work when it is told to stop, for example 10s, 500ms or 2m
     #[arg(long, value_name = "TIME", env = "WEIR_GRACE", default_value = "10s", value_parser = parse_duration)]
     pub(crate) grace: Duration,

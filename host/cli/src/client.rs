@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Body, Method, RequestBuilder, Response};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use weir_gateway::protocol::{ErrorAnswer, ErrorBody};
 
-use crate::folder::read_note;
+use crate::folder::{read_note, read_token};
 use crate::problem::{Exit, Problem};
+use crate::token::Secret;
 
 /// Longer than the gateway waits for its services, so that its own error arrives.
 const ANSWER_TIME: Duration = Duration::from_secs(330);
@@ -24,14 +25,18 @@ pub(crate) struct Client {
     from: String,
     /// How `weir up` is started on the same folder, for errors.
     up: String,
+    /// What the gateway may want to see.
+    token: Option<Secret>,
 }
 
 impl Client {
-    /// Finds the gateway's address: as given, else as noted in the data folder.
+    /// Finds the gateway's address: as given, else as noted in the data folder; and its token: as given, else that of the folder, which
+    /// is shown to the address that is noted in the same folder and to no other.
     pub(crate) fn find(gateway: Option<&str>, data: &Path) -> Result<Self, Problem> {
         let up = format!("weir up{}", data_option(data));
-        let (url, from) = match gateway {
-            Some(url) => (url.trim_end_matches('/').to_owned(), "--gateway or WEIR_GATEWAY".to_owned()),
+        let given = Secret::of_environment()?;
+        let (url, from, token) = match gateway {
+            Some(url) => (url.trim_end_matches('/').to_owned(), "--gateway or WEIR_GATEWAY".to_owned(), given),
             None => {
                 let place = data.join("gateway.json");
                 let note = read_note(data)
@@ -40,9 +45,12 @@ impl Client {
                     Problem::new(Exit::Unavailable, format!("no Weir is running on the data folder {}", data.display()))
                         .next(format!("start one: {up}; or name a running one: --data DIR or --gateway URL"))
                 })?;
-                (note.url, place.display().to_string())
+                let token = given.map_or_else(|| read_token(data), |given| Ok(Some(given)))?;
+                (note.url, place.display().to_string(), token)
             }
         };
+        // What no header takes would look like a broken connection.
+        token.as_ref().map(Secret::to_token).transpose()?;
         if !url.starts_with("http://") {
             return Err(Problem::new(Exit::Usage, format!("the gateway's address `{url}` is not of the form http://ADDRESS:PORT"))
                 .next("for example --gateway http://127.0.0.1:8088"));
@@ -50,7 +58,7 @@ impl Client {
         // A proxy of the environment has no business between two processes of one machine.
         let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIME).build();
         let http = http.map_err(|error| Problem::new(Exit::Failed, "the HTTP client could not be made").because(error))?;
-        Ok(Client { http, url, from, up })
+        Ok(Client { http, url, from, up, token })
     }
 
     /// The gateway's address.
@@ -101,6 +109,9 @@ impl Client {
     pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Problem> {
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(self.unauthorized());
+        }
         if let Ok(ErrorAnswer { error }) = serde_json::from_slice(&body) {
             return Err(of_answer(&error));
         }
@@ -111,7 +122,11 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url))
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.text()),
+            None => request,
+        }
     }
 
     async fn begin(&self, request: RequestBuilder) -> Result<Response, Problem> {
@@ -133,6 +148,15 @@ impl Client {
     fn no_gateway(&self, why: &str) -> Problem {
         Problem::new(Exit::Unavailable, format!("what answers at {} (from {}) is no gateway of this Weir: {why}", self.url, self.from))
             .next("check the address, and that `weir` and the running Weir are of the same version")
+    }
+
+    fn unauthorized(&self) -> Problem {
+        let what = match &self.token {
+            Some(token) => format!("Weir at {} does not take the token of {}", self.url, token.from()),
+            None => format!("Weir at {} wants a token, and none was given", self.url),
+        };
+        Problem::new(Exit::NoPermission, what)
+            .next("set WEIR_TOKEN to the token that its `weir up` was started with, or name its data folder, which has it: --data DIR")
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Problem {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Exit, Problem};
+use crate::token::Secret;
 
 /// A data folder that this process alone uses, until it is dropped or the process ends.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl DataFolder {
         lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(unusable)?;
         let folder = DataFolder { path: path.to_owned(), _lock: lock };
         // What a killed process left would lead the other commands astray while this one starts.
-        folder.remove_note().map_err(unusable)?;
+        folder.remove_notes().map_err(unusable)?;
         Ok(folder)
     }
 
@@ -81,13 +82,31 @@ impl DataFolder {
         fs::rename(part, note_path(&self.path))
     }
 
-    /// Removes the note.
-    pub(crate) fn remove_note(&self) -> std::io::Result<()> {
-        match fs::remove_file(note_path(&self.path)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    /// Keeps the gateway's token for the other commands, in a file that only its owner can read, whoever may enter the folder.
+    pub(crate) fn write_token(&self, token: &Secret) -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(token_path(&self.path))?.write_all(token.text().as_bytes())
     }
+
+    /// Removes the note and the token.
+    pub(crate) fn remove_notes(&self) -> std::io::Result<()> {
+        for path in [note_path(&self.path), token_path(&self.path)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The token of the Weir that runs on a data folder, if it has one.
+pub(crate) fn read_token(folder: &Path) -> Result<Option<Secret>, Problem> {
+    let path = token_path(folder);
+    if path.exists() { Secret::of_file(&path).map(Some) } else { Ok(None) }
 }
 
 /// The note in a data folder, if there is one.
@@ -101,6 +120,10 @@ pub(crate) fn read_note(folder: &Path) -> std::io::Result<Option<GatewayNote>> {
 
 fn note_path(folder: &Path) -> PathBuf {
     folder.join("gateway.json")
+}
+
+fn token_path(folder: &Path) -> PathBuf {
+    folder.join("gateway.token")
 }
 
 fn in_use(path: &Path, lock: &mut File) -> Problem {

@@ -10,6 +10,7 @@ mod problem;
 mod screen;
 mod serve;
 mod shutdown;
+mod token;
 
 use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;

@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     Unavailable = 69,
     /// The data folder cannot be used.
     NoFolder = 73,
+    /// The gateway wants a token, and it was not given or is another one.
+    NoPermission = 77,
 }
 
 /// An error with its exit code and, where there is one, the next step.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_config::records::ComponentRecord;
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowService, FlowSettings};
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Token};
 use weir_pubsub::Backend;
 use weir_pubsub::chain;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
@@ -40,7 +40,7 @@ pub(crate) struct Roles {
 
 impl Roles {
     /// Starts everything; what is returned answers requests.
-    pub(crate) async fn start(folder: &DataFolder, listen: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn start(folder: &DataFolder, listen: SocketAddr, token: Option<Token>) -> anyhow::Result<Self> {
         let listener = bind(listen).await?;
         let address = listener.local_addr().context("the gateway's address is not known")?;
         let queues = folder.queues();
@@ -63,7 +63,7 @@ impl Roles {
                 weir_runtime::inspect(bytes).and_then(Inspected::check).map(ComponentRecord::from).map_err(|fault| chain(&fault))
             }),
             topicspace: TOPICSPACE.to_owned(),
-            settings: GatewaySettings::default(),
+            settings: GatewaySettings { token, ..GatewaySettings::default() },
         };
         let mut gateway = JoinSet::new();
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
@@ -107,9 +107,11 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     if !listen.ip().is_loopback() {
         return Err(Problem::new(
             Exit::Usage,
-            format!("the gateway cannot listen on {listen}: it has no tokens and no TLS yet, so it serves this machine only"),
+            format!(
+                "the gateway cannot listen on {listen}: it has no TLS yet, so that others could read the token and all else on the way"
+            ),
         )
-        .next("listen on loopback, for example --listen 127.0.0.1:8088"));
+        .next("listen on loopback, for example --listen 127.0.0.1:8088; let others in by what brings TLS, such as an SSH tunnel"));
     }
     TcpListener::bind(listen).await.map_err(|error| {
         Problem::new(Exit::Unavailable, format!("the gateway cannot listen on {listen}"))

@@ -80,7 +80,7 @@ fn broken(error: &axum::Error) -> GatewayError {
 }
 
 /// Reads and forgets what is left of a body, up to a bound.
-async fn drain(stream: &mut BodyDataStream) {
+pub(crate) async fn drain(stream: &mut BodyDataStream) {
     let all = async {
         let mut left = DRAINED_BYTES;
         while let Some(Ok(chunk)) = stream.next().await {

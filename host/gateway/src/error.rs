@@ -1,7 +1,8 @@
 //! What can go wrong between a caller and Weir, and the one place where it becomes a status and a JSON text.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use weir_config::ConfigError;
 use weir_config::records::Digest;
@@ -16,8 +17,16 @@ pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
+    /// It shows no token, and this gateway has one.
+    #[error("this gateway wants a token, and the request shows none: send the header `Authorization: Bearer TOKEN`; {}", TOKEN_ADVICE)]
+    MissingToken,
+    /// It shows another token.
+    #[error("the token is not that of this gateway; {}", TOKEN_ADVICE)]
+    WrongToken,
     /// A web page sent it.
-    #[error("refused: the request carries `Origin: {origin}`, so a web page sent it; the gateway has no token that would allow it")]
+    #[error(
+        "refused: the request carries `Origin: {origin}`, so a web page sent it, and it shows no token; a page needs that of the gateway"
+    )]
     ForeignOrigin {
         /// The header's value.
         origin: String,
@@ -173,6 +182,10 @@ pub enum GatewayError {
     },
 }
 
+/// Where it is from, for whoever has none or a wrong one.
+const TOKEN_ADVICE: &str = "it is the one that `weir up` was started with. A WebSocket may end its address with `?token=TOKEN`, the \
+                            command line takes WEIR_TOKEN, TrustGraph's tools take TRUSTGRAPH_TOKEN";
+
 fn size(actual_bytes: Option<u64>) -> String {
     actual_bytes.map_or_else(|| "more".to_owned(), |bytes| format!("{bytes} bytes"))
 }
@@ -196,6 +209,7 @@ impl GatewayError {
     /// The HTTP status and the error's type for programs.
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
+            GatewayError::MissingToken | GatewayError::WrongToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
             GatewayError::ForeignOrigin { .. } | GatewayError::ForeignHost { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             GatewayError::WrongContentType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-content-type"),
             GatewayError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
@@ -216,6 +230,15 @@ impl GatewayError {
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
             GatewayError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             GatewayError::ComponentStore(_) | GatewayError::Broken { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// The header `WWW-Authenticate`, where a token is missing or wrong.
+    fn wanted(&self) -> Option<&'static str> {
+        match self {
+            GatewayError::MissingToken => Some("Bearer"),
+            GatewayError::WrongToken => Some("Bearer error=\"invalid_token\""),
+            _ => None,
         }
     }
 
@@ -244,7 +267,11 @@ impl IntoResponse for GatewayError {
         if status.is_server_error() {
             tracing::warn!(error = %chain(&self), status = status.as_u16(), "request failed");
         }
-        (status, Json(ErrorAnswer { error: self.to_body() })).into_response()
+        let mut response = (status, Json(ErrorAnswer { error: self.to_body() })).into_response();
+        if let Some(wanted) = self.wanted() {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
+        }
+        response
     }
 }
 

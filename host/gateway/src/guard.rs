@@ -1,24 +1,80 @@
-//! Who may speak to a gateway without a token: programs of this machine, and no web page.
+//! Who may speak to a gateway.
 //!
-//! A page of any site can make a browser send requests to `localhost`. Browsers then say so by `Origin`; and a page whose own name was
-//! pointed at this machine (DNS rebinding) shows in `Host`. So both are looked at before anything else, on every path.
+//! With a token: whoever shows it, from anywhere, a web page too, since a page has it only if somebody gave it to it. Whoever does not may
+//! ask only for what [is open](is_open).
+//!
+//! Without a token: programs of this machine, and no web page. A page of any site can make a browser send requests to `localhost`. Browsers
+//! then say so by `Origin`; and a page whose own name was pointed at this machine (DNS rebinding) shows in `Host`. So both are looked at
+//! before anything else, on every path; on the open paths of a gateway with a token too.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
+use crate::body;
 use crate::error::{GatewayError, Result};
+use crate::gateway::Shared;
+use crate::token::Token;
 
-/// Refuses requests of web pages and requests to other machines.
-pub(crate) async fn local_only(request: Request, next: Next) -> Result<Response> {
-    check(request.headers(), request.uri().authority())?;
-    Ok(next.run(request).await)
+/// Refuses whoever may not speak to this gateway.
+pub(crate) async fn allowed(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match check(gateway.settings.token.as_ref(), &parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => {
+            // The sender of a large body gets to read why instead of a broken connection.
+            body::drain(&mut body.into_data_stream()).await;
+            error.into_response()
+        }
+    }
 }
 
-fn check(headers: &HeaderMap, target: Option<&Authority>) -> Result<()> {
+fn check(token: Option<&Token>, request: &Parts) -> Result<()> {
+    let Some(token) = token else { return local_only(&request.headers, request.uri.authority()) };
+    match shown_token(request) {
+        Some(shown) if token.is(&shown) => Ok(()),
+        _ if is_open(request.uri.path()) => local_only(&request.headers, request.uri.authority()),
+        Some(_) => Err(GatewayError::WrongToken),
+        None => Err(GatewayError::MissingToken),
+    }
+}
+
+/// What needs no token: whether Weir runs and is ready, which supervisors and load balancers ask that have no secret, and are told no
+/// name and no figure. `/metrics` tells both.
+fn is_open(path: &str) -> bool {
+    ["/healthz", "/readyz"].contains(&path)
+}
+
+/// The token of a request: `Authorization: Bearer TOKEN`. The query is looked at for WebSockets only, where browsers can set no header:
+/// addresses are logged and kept in histories.
+fn shown_token(request: &Parts) -> Option<Vec<u8>> {
+    if let Some(header) = request.headers.get(AUTHORIZATION) {
+        let (scheme, token) = header.as_bytes().split_at_checked("Bearer ".len())?;
+        return scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii().to_vec());
+    }
+    let is_socket = request.headers.get(UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let query = request.uri.query().filter(|_| is_socket)?;
+    query.split('&').find_map(|field| field.strip_prefix("token=")).map(unescaped)
+}
+
+/// Reads `%2B` and the like. A `+` stays one: no token holds a space, and clients send it both ways.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    bytes
+}
+
+fn local_only(headers: &HeaderMap, target: Option<&Authority>) -> Result<()> {
     if let Some(origin) = headers.get(ORIGIN) {
         return Err(GatewayError::ForeignOrigin { origin: shown(origin.as_bytes()) });
     }
@@ -54,6 +110,8 @@ fn shown(text: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    const TOKEN: &str = "a+token/of-some~length.==";
+
     #[test]
     fn only_this_machine_is_local() {
         for host in ["localhost", "LOCALHOST:8088", "127.0.0.1", "127.1.2.3:1", "[::1]", "[::1]:8088"] {
@@ -66,21 +124,56 @@ mod tests {
         }
     }
 
+    fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut builder = axum::http::Request::builder().uri(uri);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
     #[test]
-    fn an_origin_or_a_foreign_or_doubled_host_is_refused() {
-        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.append(*name, value.parse().unwrap());
-            }
-            headers
-        };
-        let refused = |pairs: &[(&'static str, &str)]| check(&headers(pairs), None).map_err(|error| error.to_string());
-        assert_eq!(refused(&[("host", "localhost:8088")]), Ok(()));
-        assert!(refused(&[("host", "localhost"), ("origin", "http://localhost")]).unwrap_err().contains("web page"));
-        assert!(refused(&[("host", "evil.example")]).unwrap_err().contains("evil.example"));
-        assert!(refused(&[]).is_err());
-        assert!(refused(&[("host", "localhost"), ("host", "evil.example")]).is_err());
-        assert!(check(&headers(&[("host", "localhost")]), Some(&"evil.example".parse().unwrap())).is_err());
+    fn without_a_token_an_origin_or_a_foreign_or_doubled_host_is_refused() {
+        let refused = |uri: &str, pairs: &[(&str, &str)]| check(None, &request(uri, pairs)).map_err(|error| error.to_string());
+        assert_eq!(refused("/", &[("host", "localhost:8088")]), Ok(()));
+        assert!(refused("/", &[("host", "localhost"), ("origin", "http://localhost")]).unwrap_err().contains("web page"));
+        assert!(refused("/", &[("host", "evil.example")]).unwrap_err().contains("evil.example"));
+        assert!(refused("/", &[]).is_err());
+        assert!(refused("/", &[("host", "localhost"), ("host", "evil.example")]).is_err());
+        assert!(refused("http://evil.example/", &[("host", "localhost")]).is_err());
+    }
+
+    #[test]
+    fn the_right_token_opens_every_path_from_anywhere() {
+        let token = Token::new(TOKEN).unwrap();
+        let bearer = format!("Bearer {TOKEN}");
+        let allowed = |uri: &str, pairs: &[(&str, &str)]| check(Some(&token), &request(uri, pairs)).is_ok();
+        assert!(allowed("/metrics", &[("authorization", &bearer), ("host", "weir.example"), ("origin", "https://page.example")]));
+        assert!(allowed("/metrics", &[("authorization", &bearer.replace("Bearer", "bearer"))]));
+        assert!(!allowed("/metrics", &[("authorization", &bearer.replace("Bearer", "Basic")), ("host", "localhost")]));
+        assert!(!allowed("/metrics", &[("authorization", "Bearer"), ("host", "localhost")]));
+        assert!(!allowed("/metrics", &[("authorization", &format!("{bearer}x")), ("host", "localhost")]));
+        assert!(!allowed("/metrics", &[("host", "localhost")]));
+        assert!(allowed("/healthz", &[("host", "localhost")]) && allowed("/readyz", &[("host", "localhost")]));
+        assert!(!allowed("/healthz", &[("host", "localhost"), ("origin", "http://localhost")]));
+    }
+
+    #[test]
+    fn only_sockets_show_the_token_in_the_address() {
+        let token = Token::new(TOKEN).unwrap();
+        let allowed = |uri: &str, pairs: &[(&str, &str)]| check(Some(&token), &request(uri, pairs)).is_ok();
+        let escaped = "a%2Btoken%2fof-some~length.%3D%3d";
+        for text in [TOKEN, escaped] {
+            assert!(allowed(&format!("/s?a=1&token={text}"), &[("upgrade", "WebSocket")]), "{text}");
+            assert!(!allowed(&format!("/s?token={text}"), &[("host", "localhost")]), "{text}");
+        }
+        assert!(!allowed("/s?token=", &[("upgrade", "websocket")]));
+        assert!(!allowed(&format!("/s?token={TOKEN}&token=x"), &[("authorization", "Bearer x"), ("upgrade", "websocket")]));
+    }
+
+    #[test]
+    fn what_is_no_escape_stays_as_it_is() {
+        assert_eq!(unescaped("%41%4"), b"A%4");
+        assert_eq!(unescaped("%zz%"), b"%zz%");
     }
 }

@@ -1,7 +1,7 @@
 //! The HTTP gateway: the way into a running Weir for people, programs and the command line.
 //!
-//! It reaches the config and flow services through their queues only, and serves this machine only: there are no tokens yet, so what
-//! comes from a web page or names another host is refused.
+//! It reaches the config and flow services through their queues only. Whoever shows its [`Token`] may use it; where none is set, programs
+//! of this machine may, and what comes from a web page or names another host is refused.
 
 mod body;
 mod error;
@@ -13,15 +13,18 @@ mod import;
 mod interfaces;
 mod line;
 mod metrics;
+mod pages;
 pub mod protocol;
 mod query;
 mod routes;
 mod serve;
 mod services;
 mod settings;
+mod token;
 mod translate;
 
 pub use error::GatewayError;
 pub use gateway::{GatewayParts, Inspect};
 pub use serve::serve;
 pub use settings::GatewaySettings;
+pub use token::{BadToken, Token};

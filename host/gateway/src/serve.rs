@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
 use crate::metrics::requests;
-use crate::{guard, routes};
+use crate::{guard, pages, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
@@ -48,7 +48,8 @@ fn router(gateway: Shared) -> Router {
         .route("/api/v1/weir/dead-letters/{letter}", get(routes::dead_letters::whole))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
-        .layer(from_fn(guard::local_only))
+        .layer(from_fn_with_state(gateway.clone(), guard::allowed))
+        .layer(from_fn_with_state(gateway.clone(), pages::readable))
         // Outermost: what the guard refuses is counted too.
         .layer(from_fn_with_state(gateway.clone(), requests::count))
         .with_state(gateway)

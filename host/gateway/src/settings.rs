@@ -1,10 +1,14 @@
-//! The gateway's bounds, each with its reason.
+//! What may be set: who may speak to the gateway, and its bounds, each with its reason.
 
 use std::time::Duration;
 
-/// Bounds on what callers may send and how long they may wait.
+use crate::token::Token;
+
+/// Who may speak to the gateway; bounds on what callers may send and how long they may wait.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
+    /// What callers must show. Without one, programs of this machine may do everything, and web pages nothing.
+    pub token: Option<Token>,
     /// A JSON body, or a list of messages in one body. Above a message's own limit (4 MiB), so that a list of messages fits.
     pub max_body_bytes: usize,
     /// An uploaded component. Those of languages that bring their interpreter have 20 to 40 MiB.
@@ -22,6 +26,7 @@ pub struct GatewaySettings {
 impl Default for GatewaySettings {
     fn default() -> Self {
         GatewaySettings {
+            token: None,
             max_body_bytes: 16 << 20,
             max_component_bytes: 64 << 20,
             body_time: Duration::from_secs(60),

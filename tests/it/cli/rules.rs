@@ -46,8 +46,8 @@ async fn an_address_that_is_not_of_this_machine_alone_is_refused() {
         folder.path(),
         64,
         &expect![[r#"
-        error: the gateway cannot listen on 0.0.0.0:0: it has no tokens and no TLS yet, so it serves this machine only
-          next: listen on loopback, for example --listen 127.0.0.1:8088
+        error: the gateway cannot listen on 0.0.0.0:0: it has no TLS yet, so that others could read the token and all else on the way
+          next: listen on loopback, for example --listen 127.0.0.1:8088; let others in by what brings TLS, such as an SSH tunnel
     "#]],
     );
 }

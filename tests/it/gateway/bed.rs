@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -29,6 +29,10 @@ pub(super) struct Bed {
 
 impl Bed {
     pub(super) async fn new() -> Bed {
+        Bed::with(GatewaySettings { interface_time: std::time::Duration::from_secs(5), ..GatewaySettings::default() }).await
+    }
+
+    pub(super) async fn with(settings: GatewaySettings) -> Bed {
         let folder = tempfile::tempdir().unwrap();
         let backend = EmbeddedBroker::open(&folder.path().join("queues"), EmbeddedOptions::default()).unwrap();
         let dynamic: Arc<dyn Backend> = backend.clone();
@@ -42,7 +46,7 @@ impl Bed {
             components: ComponentFolder::new(folder.path().join("components")),
             inspect: Arc::new(inspect),
             topicspace: "tg".to_owned(),
-            settings: GatewaySettings { interface_time: std::time::Duration::from_secs(5), ..GatewaySettings::default() },
+            settings,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -74,12 +78,16 @@ impl Bed {
         bed
     }
 
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address))
+    }
+
     pub(super) fn get_request(&self, path: &str) -> RequestBuilder {
-        self.http.get(format!("http://{}{path}", self.address))
+        self.request(Method::GET, path)
     }
 
     pub(super) fn post_request(&self, path: &str, media_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
-        self.http.post(format!("http://{}{path}", self.address)).header("content-type", media_type).body(body)
+        self.request(Method::POST, path).header("content-type", media_type).body(body)
     }
 
     pub(super) async fn get(&self, path: &str) -> (u16, Value) {

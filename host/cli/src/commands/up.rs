@@ -11,6 +11,7 @@ use crate::folder::DataFolder;
 use crate::output::{self, Format};
 use crate::serve::Roles;
 use crate::shutdown::Signals;
+use crate::token::Secret;
 
 /// How `weir up` ended.
 pub(crate) enum Ended {
@@ -23,15 +24,20 @@ pub(crate) enum Ended {
 /// Runs until a signal comes or a role fails.
 pub(crate) async fn run(data: &Path, format: Format, command: Up) -> Result<Ended> {
     let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let secret = Secret::of_up(command.token_file.as_deref())?;
+    let token = secret.as_ref().map(Secret::to_token).transpose()?;
     let folder = DataFolder::lock(data)?;
     let started = tokio::select! {
-        started = Roles::start(&folder, command.listen) => started,
+        started = Roles::start(&folder, command.listen, token) => started,
         _ = signals.next() => return Ok(Ended::AtOnce),
     };
     let mut roles = started?;
     let url = format!("http://{}", roles.address);
+    if let Some(secret) = &secret {
+        folder.write_token(secret).context("the gateway's token cannot be kept in the data folder")?;
+    }
     folder.write_note(&url).context("the gateway's address cannot be noted in the data folder")?;
-    banner(data, format, &url, roles.kept_count)?;
+    banner(data, format, &url, &roles, secret.as_ref())?;
     tracing::info!(url, folder = %data.display(), "weir is up");
     let failed = tokio::select! {
         error = roles.failed() => Some(error),
@@ -41,7 +47,7 @@ pub(crate) async fn run(data: &Path, format: Format, command: Up) -> Result<Ende
         }
     };
     // The other commands shall not find a Weir that takes nothing more.
-    folder.remove_note().context("the note of the gateway's address cannot be removed")?;
+    folder.remove_notes().context("the note of the gateway's address cannot be removed")?;
     tokio::select! {
         () = roles.stop(command.grace) => {}
         signal = signals.next() => {
@@ -53,15 +59,18 @@ pub(crate) async fn run(data: &Path, format: Format, command: Up) -> Result<Ende
     failed.map_or(Ok(Ended::Gracefully), Err)
 }
 
-fn banner(data: &Path, format: Format, url: &str, kept_count: u64) -> std::io::Result<()> {
+fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<&Secret>) -> std::io::Result<()> {
     if format == Format::Json {
         return output::line(&json!({"url": url, "pid": std::process::id(), "data": data}).to_string());
     }
     let weir = format!("weir{}", data_option(data));
     output::heading(&format!("Weir {} is up at {url}", env!("CARGO_PKG_VERSION")))?;
     output::line(&format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()))?;
-    if kept_count > 0 {
-        output::line(&format!("  {} messages were kept from before", output::number(kept_count)))?;
+    if let Some(secret) = secret {
+        output::line(&format!("  only who shows the token of {} may use it; commands on this data folder find it there", secret.from()))?;
+    }
+    if roles.kept_count > 0 {
+        output::line(&format!("  {} messages were kept from before", output::number(roles.kept_count)))?;
     }
     output::line("\nNext, in another terminal:")?;
     for (arguments, what) in [

@@ -1,0 +1,90 @@
+//! The gateway's one token: whoever shows it may do everything. Scopes come later.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// Shorter ones could be found by trying.
+const MIN_LENGTH: usize = 16;
+/// Longer ones do not get through every proxy's limit on headers.
+const MAX_LENGTH: usize = 1024;
+
+/// What callers must show. Only its digest is kept, so that neither a log nor a dump of the memory tells it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    digest: [u8; 32],
+}
+
+/// Why a text cannot be a token. The text itself is never told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadToken {
+    /// Too short or too long.
+    #[error("a token has {MIN_LENGTH} to {MAX_LENGTH} characters, and this has {count}; `openssl rand -hex 32` makes a good one")]
+    Length {
+        /// Its characters.
+        count: usize,
+    },
+    /// A character that headers or addresses do not take as it is.
+    #[error("a token has letters, digits and the characters - . _ ~ + / = only; character {position} of this is another one")]
+    Character {
+        /// Its place, from 1.
+        position: usize,
+    },
+}
+
+impl Token {
+    /// Takes a token's text.
+    ///
+    /// # Errors
+    /// [`BadToken`] where it is too short to keep anybody out, or holds what a header does not take.
+    pub fn new(text: &str) -> Result<Self, BadToken> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        if let Some(at) = text.chars().position(|c| !allowed(c)) {
+            return Err(BadToken::Character { position: at + 1 });
+        }
+        if !(MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) {
+            return Err(BadToken::Length { count: text.len() });
+        }
+        Ok(Token { digest: digest(text.as_bytes()) })
+    }
+
+    /// Whether a caller showed it. The time that this takes tells nothing of the token: all bytes of the digests are compared.
+    pub(crate) fn is(&self, shown: &[u8]) -> bool {
+        let different = self.digest.iter().zip(digest(shown)).fold(0, |different, (ours, theirs)| different | (ours ^ theirs));
+        std::hint::black_box(different) == 0
+    }
+}
+
+fn digest(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(not shown)")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_is_the_token() {
+        let token = Token::new("0123456789abcdef").unwrap();
+        assert!(token.is(b"0123456789abcdef"));
+        for wrong in ["", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", " 0123456789abcdef"] {
+            assert!(!token.is(wrong.as_bytes()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        assert_eq!(format!("{:?}", Token::new("a-very-secret-token").unwrap()), "Token(not shown)");
+        assert!(!Token::new("secret").unwrap_err().to_string().contains("secret"));
+        assert_eq!(Token::new("a very secret token"), Err(BadToken::Character { position: 2 }));
+        assert_eq!(Token::new(""), Err(BadToken::Length { count: 0 }));
+    }
+}

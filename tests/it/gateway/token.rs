@@ -1,0 +1,109 @@
+//! A gateway with a token: who gets in, who does not, and what they are told.
+
+use reqwest::header::WWW_AUTHENTICATE;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use weir_gateway::{GatewaySettings, Token};
+use weir_tests::wait::within;
+
+use super::bed::{Bed, answer, error_of};
+
+const TOKEN: &str = "a-token/of+32~characters.in-all=";
+
+async fn bed() -> Bed {
+    Bed::with(GatewaySettings { token: Some(Token::new(TOKEN).unwrap()), ..GatewaySettings::default() }).await
+}
+
+/// Status, `WWW-Authenticate`, and the answer.
+async fn refused(request: RequestBuilder) -> (u16, String, Value) {
+    let response = request.send().await.unwrap();
+    let wanted = response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());
+    (response.status().as_u16(), wanted.unwrap_or_default(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn every_path_but_health_wants_the_token() {
+    let bed = bed().await;
+    for path in ["/metrics", "/api/v1/weir/status", "/nothing", "/api/v1/socket"] {
+        let (status, wanted, body) = refused(bed.get_request(path)).await;
+        assert_eq!((status, wanted.as_str()), (401, "Bearer"), "{path}");
+        expect_test::expect![[r#"this gateway wants a token, and the request shows none: send the header `Authorization: Bearer TOKEN`; it is the one that `weir up` was started with. A WebSocket may end its address with `?token=TOKEN`, the command line takes WEIR_TOKEN, TrustGraph's tools take TRUSTGRAPH_TOKEN"#]]
+            .assert_eq(&error_of(&body, "unauthorized"));
+    }
+    let (status, wanted, body) = refused(bed.get_request("/api/v1/weir/status").bearer_auth("another-token-of-somebody")).await;
+    assert_eq!((status, wanted.as_str()), (401, "Bearer error=\"invalid_token\""));
+    assert!(error_of(&body, "unauthorized").starts_with("the token is not that of this gateway; it is the one that"), "{body}");
+    // Shared with others: even there a missing token is no answer of status 200.
+    let list = r#"{"operation": "list-flows"}"#;
+    assert_eq!(answer(bed.post_request("/api/v1/flow", "application/json", list)).await.0, 401);
+    assert_eq!(bed.get("/healthz").await.0, 200);
+    assert_ne!(bed.get("/readyz").await.0, 401);
+}
+
+#[tokio::test]
+async fn the_token_opens_everything_from_anywhere() {
+    let bed = bed().await;
+    let list = bed.post_request("/api/v1/flow", "application/json", r#"{"operation": "list-flows"}"#).bearer_auth(TOKEN);
+    assert_eq!(answer(list).await.1["flow-ids"], json!([]));
+    let status = bed.get_request("/api/v1/weir/status").header("host", "weir.example").header("origin", "https://page.example");
+    assert_eq!(answer(status.bearer_auth(TOKEN)).await.0, 200);
+    // What a page could send unseen is refused all the same: the type of a body is part of what is asked.
+    let plain = bed.post_request("/api/v1/flow", "text/plain", "{}").bearer_auth(TOKEN);
+    error_of(&answer(plain).await.1, "wrong-content-type");
+}
+
+#[tokio::test]
+async fn a_web_page_is_let_in_by_its_browser_only_where_there_is_a_token() {
+    let bed = bed().await;
+    let asked = |bed: &Bed| {
+        let request = bed.request(Method::OPTIONS, "/api/v1/weir/status").header("origin", "https://page.example");
+        request.header("access-control-request-method", "GET").header("access-control-request-headers", "authorization").send()
+    };
+    let response = asked(&bed).await.unwrap();
+    let header = |name: &str| response.headers()[name].to_str().unwrap();
+    assert_eq!((response.status().as_u16(), header("access-control-allow-origin")), (204, "*"));
+    assert_eq!(header("access-control-allow-headers"), "authorization, content-type");
+    let page = bed.get_request("/api/v1/weir/status").header("origin", "https://page.example");
+    let answered = page.try_clone().unwrap().bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!((answered.status().as_u16(), &answered.headers()["access-control-allow-origin"]), (200, &"*".parse().unwrap()));
+    let answered = page.send().await.unwrap();
+    assert_eq!((answered.status().as_u16(), &answered.headers()["access-control-allow-origin"]), (401, &"*".parse().unwrap()));
+
+    let (status, body) = answer(bed.get_request("/healthz").header("origin", "https://page.example")).await;
+    assert_eq!(status, 403);
+    assert!(error_of(&body, "forbidden").contains("a web page sent it"), "{body}");
+    let open = Bed::new().await;
+    let response = asked(&open).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.headers().get("access-control-allow-origin")), (403, None));
+}
+
+#[tokio::test]
+async fn a_socket_may_show_the_token_in_its_address() {
+    let bed = bed().await;
+    let status = async |query: &str| {
+        let mut connection = TcpStream::connect(bed.address).await.unwrap();
+        let upgrade =
+            "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+        let request = format!("GET /nothing{query} HTTP/1.1\r\nhost: weir.example\r\n{upgrade}\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut text = [0; 12];
+        within("an answer", connection.read_exact(&mut text)).await.unwrap();
+        String::from_utf8(text.to_vec()).unwrap()
+    };
+    // Past the guard there is no such path.
+    assert_eq!(status(&format!("?token={TOKEN}")).await, "HTTP/1.1 404");
+    assert_eq!(status(&format!("?token={}", TOKEN.replace('+', "%2B").replace('=', "%3D"))).await, "HTTP/1.1 404");
+    assert_eq!(status("?token=another-token-of-somebody").await, "HTTP/1.1 401");
+    assert_eq!(status("").await, "HTTP/1.1 401");
+    let (status, _) = answer(bed.get_request(&format!("/api/v1/weir/status?token={TOKEN}"))).await;
+    assert_eq!(status, 401, "addresses are logged, so a plain request cannot show the token there");
+}
+
+#[tokio::test]
+async fn the_sender_of_a_large_body_without_a_token_can_read_why() {
+    let bed = bed().await;
+    let (status, body) = answer(bed.post_request("/api/v1/weir/components", "application/wasm", vec![0; 20 << 20])).await;
+    assert_eq!((status, error_of(&body, "unauthorized").is_empty()), (401, false));
+}
