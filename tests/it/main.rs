@@ -12,6 +12,7 @@ mod flow;
 mod gateway;
 mod guests;
 mod handlers;
+mod interop;
 mod sandbox;
 mod sdk;
 mod stage;
