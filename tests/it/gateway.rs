@@ -7,6 +7,7 @@ mod components;
 mod exposition;
 mod interfaces;
 mod metrics;
+mod openapi;
 mod refusals;
 mod streams;
 mod token;

@@ -22,6 +22,7 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("wasmtime-wasi", &["host/runtime", "bench"]),
     ("sqlx", &["host/config"]),
     ("axum", &["host/gateway"]),
+    ("utoipa-axum", &["host/gateway"]),
     ("clap", &["host/cli", "bench"]),
 ];
 
@@ -164,6 +165,13 @@ fn every_promise_of_a_broker_is_listed() {
         findings.extend(promises.filter(unlisted).map(|name| format!("{path}: {name}")));
     }
     none(findings, "a promise that no broker is tried on: add it to a list in tests/src/conformance/mod.rs");
+}
+
+#[test]
+fn every_path_of_the_gateway_is_described() {
+    let routed = |(path, text): &(String, String)| path.starts_with("host/gateway/src/") && text.contains(".route(");
+    let findings = rust_files().filter(routed).map(|(path, _)| path).collect();
+    none(findings, "paths that the OpenAPI document does not have: add them by `.routes(routes!(...))` in host/gateway/src/serve.rs");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The name of the service's topics: `request:TOPICSPACE:config` and so on.
 pub const CONFIG_TOPIC_NAME: &str = "config";
@@ -11,7 +12,8 @@ pub const CONFIG_TOPIC_NAME: &str = "config";
 pub const CONFIG_SUBSCRIPTION: &str = "config-svc";
 
 /// One request. A missing field is its default; `null` stays `None` and is refused by the operations that use the field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ConfigRequest)]
 pub struct Request {
     /// `get`, `list`, `getvalues`, `put`, `delete` or `config`.
     pub operation: Option<String>,
@@ -21,6 +23,7 @@ pub struct Request {
     #[serde(rename = "type")]
     pub config_type: Option<String>,
     /// For `put`.
+    #[schema(value_type = Option<Vec<ConfigValue>>)]
     pub values: Option<Vec<Value>>,
     /// With `put` and `delete`: what must be true of the store, else nothing changes (Weir's own).
     #[serde(rename = "if", skip_serializing_if = "Vec::is_empty")]
@@ -95,7 +98,8 @@ fn field<T: serde::de::DeserializeOwned>(
 }
 
 /// The address of a value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConfigKey)]
 pub struct Key {
     /// The type.
     #[serde(rename = "type", default)]
@@ -106,7 +110,8 @@ pub struct Key {
 }
 
 /// A value with its address.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConfigValue)]
 pub struct Value {
     /// The type.
     #[serde(rename = "type", default)]
@@ -123,8 +128,12 @@ fn empty_text() -> Option<String> {
     Some(String::new())
 }
 
+/// What descriptions call it: to them a `Value` is any JSON.
+type ConfigValue = Value;
+
 /// What must be true for a batch to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConfigCondition)]
 pub struct Condition {
     /// The type.
     #[serde(rename = "type")]
@@ -136,12 +145,14 @@ pub struct Condition {
 }
 
 /// The answer to a request, with every field present.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = ConfigAnswer)]
 pub struct Response {
     /// The version of what was read; 0 in answers to writes.
     pub version: u64,
     /// For `get` and `getvalues`.
+    #[schema(value_type = Vec<ConfigValue>)]
     pub values: Vec<Value>,
     /// For `list`.
     pub directory: Vec<String>,
@@ -152,7 +163,7 @@ pub struct Response {
 }
 
 /// An error as services tell it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceError {
     /// For programs: `bad-operation`, `config-error`, `conflict`, `flow-error`.
     #[serde(rename = "type")]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use weir_config::protocol::ServiceError;
 use weir_config::records::{ComponentRef, Entry};
 
@@ -31,8 +32,10 @@ pub const BAD_OPERATION: &str = "bad-operation";
 pub const FLOW_ERROR: &str = "flow-error";
 
 /// One request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+// The document describes what the gateway takes and gives: the names of the outermost level in kebab-case.
+#[schema(as = FlowRequest, rename_all = "kebab-case")]
 pub struct Request {
     /// `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`, `stop-flow` or
     /// `swap` (Weir's own).
@@ -87,8 +90,9 @@ impl Request {
 }
 
 /// The answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = FlowAnswer, rename_all = "kebab-case")]
 pub struct Response {
     /// For `list-blueprints`.
     pub blueprint_names: Vec<String>,
@@ -113,7 +117,7 @@ pub struct Response {
 }
 
 /// What a swap did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Swapped {
     /// The processor.
     pub processor: String,

@@ -44,9 +44,10 @@ fn check(token: Option<&Token>, request: &Parts) -> Result<()> {
 }
 
 /// What needs no token: whether Weir runs and is ready, which supervisors and load balancers ask that have no secret, and are told no
-/// name and no figure. `/metrics` tells both.
-fn is_open(path: &str) -> bool {
-    ["/healthz", "/readyz"].contains(&path)
+/// name and no figure (`/metrics` tells both); and what the gateway's paths are, which is the same everywhere and for browsers, which
+/// cannot show a token for a page.
+pub(crate) fn is_open(path: &str) -> bool {
+    ["/healthz", "/readyz", "/api/v1/weir/openapi.json", "/api/v1/weir/docs"].contains(&path)
 }
 
 /// The token of a request: `Authorization: Bearer TOKEN`. The query is looked at for WebSockets only, where browsers can set no header:

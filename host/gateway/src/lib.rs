@@ -13,6 +13,8 @@ mod import;
 mod interfaces;
 mod line;
 mod metrics;
+mod openapi;
+mod page;
 mod pages;
 pub mod protocol;
 mod query;

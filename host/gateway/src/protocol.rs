@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 use weir_config::records::{ComponentRecord, ComponentRef, HostStatus};
 
 /// An answer that is an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorAnswer {
     /// What went wrong.
     pub error: ErrorBody,
 }
 
 /// An error as callers get it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// For programs.
     #[serde(rename = "type")]
@@ -22,8 +24,45 @@ pub struct ErrorBody {
     pub message: String,
 }
 
+/// A message as one line of an answer. One of `body`, `text` and `base64` is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MessageLine {
+    /// 32 hexadecimal digits.
+    pub id: Option<String>,
+    /// What came with it.
+    pub properties: BTreeMap<String, String>,
+    /// Its body, where that is JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// Its body, where that is another text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Its body, where that is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+/// A dead letter with the whole message, as one line of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetterLine {
+    /// Why it is there.
+    pub letter: DeadLetterSummary,
+    /// What could not be handled.
+    pub message: MessageLine,
+}
+
+/// The answer to `GET /healthz` and `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`, `ready` or `not ready`.
+    pub status: String,
+    /// What is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// The answer to `POST components`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Deployed {
     /// The deployment's name.
@@ -39,7 +78,7 @@ pub struct Deployed {
 }
 
 /// A running entry that a deployment does not reach.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Unreached {
     /// The processor.
     pub processor: String,
@@ -54,7 +93,7 @@ pub struct Unreached {
 }
 
 /// The answer to an import.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// Messages that are stored durably. With an error: those before it, and perhaps some right behind it.
     pub count: u64,
@@ -64,7 +103,7 @@ pub struct Imported {
 }
 
 /// The answer to `GET status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// The gateway's version of Weir.
@@ -82,7 +121,7 @@ pub struct Status {
 }
 
 /// The newest report of one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostReport {
     /// How long ago it came, in milliseconds.
@@ -93,7 +132,7 @@ pub struct HostReport {
 }
 
 /// One flow.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct FlowSummary {
     /// Its id.
@@ -113,7 +152,7 @@ pub struct FlowSummary {
 }
 
 /// What an interface takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum InterfaceKind {
     /// Messages, one way.
@@ -123,7 +162,7 @@ pub enum InterfaceKind {
 }
 
 /// One processor of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowProcessor {
     /// Its name.
     pub processor: String,
@@ -135,7 +174,7 @@ pub struct FlowProcessor {
 }
 
 /// One queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct QueueSummary {
     /// The topic.
@@ -160,14 +199,14 @@ pub struct QueueSummary {
 }
 
 /// The answer to `GET queues`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Queues {
     /// The queues, by topic and subscription.
     pub queues: Vec<QueueSummary>,
 }
 
 /// The answer to `GET dead-letters`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLetters {
     /// All that are there.
@@ -177,7 +216,7 @@ pub struct DeadLetters {
 }
 
 /// One dead letter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLetterSummary {
     /// Its place in the queue, to go on behind.

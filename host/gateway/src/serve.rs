@@ -4,14 +4,15 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
 use crate::metrics::requests;
-use crate::{guard, pages, routes};
+use crate::{guard, openapi, pages, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
@@ -28,24 +29,31 @@ pub async fn serve(listener: TcpListener, parts: GatewayParts, token: Cancellati
     served.map_err(|_| GatewayError::Broken { what: "the server" })
 }
 
+/// Every path, with what the OpenAPI document says of it: a path that is not described cannot be added here.
+pub(crate) fn paths() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(openapi::outline())
+        .routes(routes!(routes::health::healthz))
+        .routes(routes!(routes::health::readyz))
+        .routes(routes!(routes::metrics::get))
+        .routes(routes!(routes::services::config))
+        .routes(routes!(routes::services::flow))
+        .routes(routes!(routes::interface::post))
+        .routes(routes!(routes::components::post))
+        .routes(routes!(routes::components::get))
+        .routes(routes!(routes::status::get))
+        .routes(routes!(routes::queues::get))
+        .routes(routes!(routes::exits::get))
+        .routes(routes!(routes::taps::get))
+        .routes(routes!(routes::import::post))
+        .routes(routes!(routes::requests::post))
+        .routes(routes!(routes::dead_letters::get))
+        .routes(routes!(routes::dead_letters::whole))
+        .routes(routes!(routes::documents::openapi))
+        .routes(routes!(routes::documents::docs))
+}
+
 fn router(gateway: Shared) -> Router {
-    Router::new()
-        .route("/healthz", get(routes::health::healthz))
-        .route("/readyz", get(routes::health::readyz))
-        .route("/metrics", get(routes::metrics::get))
-        .route("/api/v1/config", post(routes::services::config))
-        .route("/api/v1/flow", post(routes::services::flow))
-        .route("/api/v1/flow/{flow}/service/{interface}", post(routes::interface::post))
-        .route("/api/v1/weir/components", post(routes::components::post))
-        .route("/api/v1/weir/components/{digest}", get(routes::components::get))
-        .route("/api/v1/weir/status", get(routes::status::get))
-        .route("/api/v1/weir/queues", get(routes::queues::get))
-        .route("/api/v1/weir/flows/{flow}/exits/{interface}", get(routes::exits::get))
-        .route("/api/v1/weir/flows/{flow}/taps/{interface}", get(routes::taps::get))
-        .route("/api/v1/weir/flows/{flow}/interfaces/{interface}/messages", post(routes::import::post))
-        .route("/api/v1/weir/flows/{flow}/interfaces/{interface}/requests", post(routes::requests::post))
-        .route("/api/v1/weir/dead-letters", get(routes::dead_letters::get))
-        .route("/api/v1/weir/dead-letters/{letter}", get(routes::dead_letters::whole))
+    Router::from(paths())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
         .layer(from_fn_with_state(gateway.clone(), guard::allowed))

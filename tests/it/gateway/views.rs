@@ -11,10 +11,8 @@ use super::bed::Bed;
 async fn status_joins_hosts_flows_and_queues() {
     let bed = Bed::with_flow().await;
     bed.publish("flow:tg:in:one", "1").await;
-    let host = HostStatus { host: "h".into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, processors: Vec::new() };
-    let report = serde_json::to_string(&host).unwrap();
     let status = eventually(DEADLINE, "a host in the status", || async {
-        bed.publish("notify:tg:weir-status", &report).await;
+        bed.publish("notify:tg:weir-status", &report()).await;
         let (_, status) = bed.get("/api/v1/weir/status").await;
         status["hosts"].as_array().is_some_and(|hosts| !hosts.is_empty()).then_some(status)
     })
@@ -63,9 +61,24 @@ async fn dead_letters_are_shown_and_stay() {
     assert_eq!(status, 400);
 }
 
+/// What a host reports.
+fn report() -> String {
+    let host = HostStatus { host: "h".into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, processors: Vec::new() };
+    serde_json::to_string(&host).unwrap()
+}
+
 #[tokio::test]
-async fn health_and_readiness_are_told() {
+async fn it_is_ready_when_nothing_is_missing() {
     let bed = Bed::new().await;
     assert_eq!(bed.get("/healthz").await, (200, json!({"status": "ok"})));
-    assert_eq!(bed.get("/readyz").await, (200, json!({"status": "ready"})));
+    let (status, answer) = bed.get("/readyz").await;
+    assert_eq!((status, &answer["status"]), (503, &json!("not ready")));
+    expect_test::expect![[r#"no host of processors reports, as each does every 5 s"#]].assert_eq(answer["reason"].as_str().unwrap());
+    let ready = eventually(DEADLINE, "the gateway to be ready", || async {
+        bed.publish("notify:tg:weir-status", &report()).await;
+        let (status, answer) = bed.get("/readyz").await;
+        (status == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(ready, json!({"status": "ready"}));
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::descriptor::Descriptor;
 
@@ -11,7 +12,8 @@ use super::descriptor::Descriptor;
 pub const COMPONENT_TYPE: &str = "component";
 
 /// The SHA-256 of a component's bytes; as text `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, pattern = "^sha256:[0-9a-f]{64}$")]
 pub struct Digest([u8; 32]);
 
 /// A text that is no [`Digest`].
@@ -86,7 +88,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Which component: as entries name it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct ComponentRef {
     /// The deployment's name.
     pub name: String,
@@ -104,7 +106,7 @@ impl ComponentRef {
 }
 
 /// A component under a name and version, with its grants and limits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ComponentRecord {
     /// The digest of its bytes.
@@ -136,7 +138,7 @@ pub struct ComponentRecord {
 }
 
 /// Bounds of one instance and of one call of `handle`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ComponentLimits {
     /// Linear memory of an instance.
@@ -165,7 +167,7 @@ impl Default for ComponentLimits {
 }
 
 /// How failed messages are tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct RetryPolicy {
     /// Attempts in all; then the message goes to the dead letters.

@@ -1,6 +1,7 @@
 //! What a component says of itself, as `wit/descriptor.schema.json` defines it.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 /// The largest descriptor that is read, in bytes.
 pub const MAX_DESCRIPTOR_BYTES: usize = 64 << 10;
@@ -35,7 +36,7 @@ pub enum DescriptorError {
 }
 
 /// What a component says of itself: its inputs, outputs, requests, parameters and config types.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Descriptor {
     /// The version of the schema; 1.
@@ -73,7 +74,7 @@ pub struct Descriptor {
 }
 
 /// Something with a name and nothing else of note.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Named {
     /// The name.
     pub name: String,
@@ -83,7 +84,7 @@ pub struct Named {
 }
 
 /// One input.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ConsumerSpec {
     /// The spec name of its topic.
@@ -103,7 +104,7 @@ pub struct ConsumerSpec {
 }
 
 /// One output.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProducerSpec {
     /// The spec name of its topic, or `*`.
     pub name: String,
@@ -116,7 +117,7 @@ pub struct ProducerSpec {
 }
 
 /// One service that it asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RequestSpec {
     /// What `messaging.request` calls it.
@@ -134,7 +135,7 @@ pub struct RequestSpec {
 }
 
 /// What a parameter's text must be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterKind {
     /// Any text.
@@ -151,7 +152,7 @@ pub enum ParameterKind {
 }
 
 /// One parameter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ParameterSpec {
     /// Its name.
     pub name: String,
@@ -173,7 +174,7 @@ pub struct ParameterSpec {
 }
 
 /// Something outside of the queues that the component asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GrantSpec {
     /// Which kind: `http`, `keyvalue`, `config`, `env`, `secrets` or `fs`.
     pub grant: String,

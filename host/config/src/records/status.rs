@@ -1,6 +1,7 @@
 //! What a host tells of itself, every 5 s on `notify:TOPICSPACE:weir-status`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::component::ComponentRef;
 
@@ -8,7 +9,7 @@ use super::component::ComponentRef;
 pub const STATUS_TOPIC_NAME: &str = "weir-status";
 
 /// The summary of one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostStatus {
     /// The host's id: different for each process.
@@ -26,7 +27,7 @@ pub struct HostStatus {
 }
 
 /// What a variant of a processor is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProcessorState {
     /// Being fetched, compiled and configured.
@@ -44,7 +45,7 @@ pub enum ProcessorState {
 }
 
 /// Why a host does not run a component that an entry names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Refusal {
     /// The component.
@@ -58,7 +59,7 @@ pub struct Refusal {
 }
 
 /// One variant of one processor in one host. Counters count from the host's start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ProcessorStatus {
     /// The processor's name.

@@ -8,25 +8,48 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 use weir_config::records::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, Descriptor, Digest, Entry, processor_of_entry_type};
 use weir_config::{Batch, ConfigError};
 
 use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
-use crate::protocol::{Deployed, Unreached};
+use crate::protocol::{Deployed, ErrorAnswer, Unreached};
 use crate::query::Fields;
 
 /// Under which name and version, by default the descriptor's; and its limits, as a JSON object of those that are not the default.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Target {
+    /// The deployment's name; by default the descriptor's.
     name: Option<String>,
+    /// Its version; by default the descriptor's.
     version: Option<String>,
+    /// A JSON object of the limits that are not to be the default, for example `{"time-ms": 5000}`.
     limits: Option<String>,
 }
 
-/// Checks a component without running it, stores it, and records it as a deployment.
+/// A body as the document describes it: not a list of numbers.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")] Vec<u8>);
+
+/// Brings a component: it is checked without running it, stored, and recorded under a name and version.
+#[utoipa::path(
+    post,
+    path = "/api/v1/weir/components",
+    operation_id = "deploy",
+    tag = "components",
+    params(Target),
+    request_body(content = inline(ComponentBytes), content_type = "application/wasm", description = "The bytes of the component"),
+    responses(
+        (status = 200, description = "It is stored", body = Deployed),
+        (status = 409, description = "The version belongs to another file", body = ErrorAnswer),
+        (status = 422, description = "No host could run it; the message says why", body = ErrorAnswer),
+    )
+)]
 pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Json<Deployed>> {
     body::expect_type(request.headers(), "application/wasm")?;
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
@@ -42,6 +65,14 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
 }
 
 /// The bytes of a component.
+#[utoipa::path(
+    get,
+    path = "/api/v1/weir/components/{digest}",
+    operation_id = "component",
+    tag = "components",
+    params(("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits")),
+    responses((status = 200, description = "The bytes", body = inline(ComponentBytes), content_type = "application/wasm"))
+)]
 pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String>) -> Result<Response> {
     let digest: Digest = digest.parse().map_err(|error: weir_config::records::NotADigest| GatewayError::BadField {
         field: "the digest in the path".to_owned(),

@@ -5,14 +5,16 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
 use weir_pubsub::{Browsed, PubsubError, Queue};
 
 use super::exits::ndjson;
+use crate::body::NDJSON;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::line;
-use crate::protocol::{DeadLetterSummary, DeadLetters};
+use crate::protocol::{DeadLetterLine, DeadLetterSummary, DeadLetters};
 use crate::query::Fields;
 
 /// Letters of one answer, unless asked for others, and at most.
@@ -26,14 +28,25 @@ const LOOK_COUNT: u32 = 16;
 const WHOLE_COUNT: usize = 16;
 
 /// Which letters.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Extent {
+    /// So many at most: 1 to 1,000, else 100.
     limit: Option<u32>,
+    /// Those behind this position.
     after: Option<u64>,
 }
 
-/// The oldest letters behind a position.
+/// The oldest messages that could not be handled. Nothing is taken.
+#[utoipa::path(
+    get,
+    path = "/api/v1/weir/dead-letters",
+    operation_id = "dead-letters",
+    tag = "views",
+    params(Extent),
+    responses((status = 200, description = "The oldest first", body = DeadLetters))
+)]
 pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Extent>) -> Result<Json<DeadLetters>> {
     let limit = extent.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
@@ -54,7 +67,15 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Ex
     Ok(Json(DeadLetters { depth_count: depth, letters: browsed.iter().map(summary).collect() }))
 }
 
-/// The letter at a position, or all that have an id, each whole: `{"letter", "message"}` on a line of its own.
+/// One dead letter whole, by its position; or all of an id.
+#[utoipa::path(
+    get,
+    path = "/api/v1/weir/dead-letters/{letter}",
+    operation_id = "dead-letter",
+    tag = "views",
+    params(("letter" = String, Path, description = "A position, or an id of 32 hexadecimal digits")),
+    responses((status = 200, description = "A line for each queue that gave the message up, at most 16", body = DeadLetterLine, content_type = NDJSON))
+)]
 pub(crate) async fn whole(State(gateway): State<Shared>, Path(letter): Path<String>) -> Result<Response> {
     let found = match read_wanted(&letter)? {
         Wanted::Position(position) => browse(&gateway, position - 1, 1).await?.into_iter().filter(|it| it.position == position).collect(),

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, stream};
 use serde::Deserialize;
 use tokio::time::Instant;
+use utoipa::IntoParams;
 use weir_pubsub::{Consumer, ConsumerOptions, Delivery, PubsubError, Receipt, Settled};
 
 use crate::body::NDJSON;
@@ -20,7 +21,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::interfaces::Found;
 use crate::line;
-use crate::protocol::ErrorAnswer;
+use crate::protocol::{ErrorAnswer, MessageLine};
 use crate::query::Fields;
 
 /// Lines that go out in one piece, at most.
@@ -29,17 +30,32 @@ const BATCH_BYTES: usize = 64 << 10;
 const SETTLING_COUNT: usize = 1024;
 
 /// How much to read.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Extent {
     /// End after so many messages.
     pub(crate) count: Option<u64>,
-    /// End when no message came for so long.
+    /// End when no message came for so many milliseconds.
     pub(crate) wait_ms: Option<u64>,
 }
 
+/// Takes the messages that left a flow out of the queue that keeps them.
+///
 /// Streams lines until the count or the waiting time is reached, the caller goes, or Weir stops. A message is settled after its line was
 /// handed to the connection; what was not is given back.
+#[utoipa::path(
+    get,
+    path = "/api/v1/weir/flows/{flow}/exits/{interface}",
+    operation_id = "exit",
+    tag = "flows",
+    params(
+        ("flow" = String, Path, description = "The flow's id"),
+        ("interface" = String, Path, description = "The interface's name"),
+        Extent,
+    ),
+    responses((status = 200, description = "A line for each message; an error in the middle is the last line", body = MessageLine, content_type = NDJSON))
+)]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,

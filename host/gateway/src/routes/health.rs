@@ -1,34 +1,54 @@
-//! `/healthz`: the process answers. `/readyz`: the services behind it answer too.
+//! `/healthz`: the process answers. `/readyz`: what it needs to do its work is there too.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
-
-use crate::error::GatewayError;
-use crate::gateway::Shared;
+use bytes::Bytes;
 use weir_pubsub::chain;
 
+use crate::error::{GatewayError, Result};
+use crate::gateway::Shared;
+use crate::protocol::{ErrorAnswer, Health};
+
+/// How long a service may take: less than whoever asks commonly waits.
 const READY_TIME: Duration = Duration::from_secs(2);
 
 /// The process answers.
-pub(crate) async fn healthz() -> Json<serde_json::Value> {
-    Json(json!({"status": "ok"}))
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "health", responses((status = 200, description = "It runs", body = Health)))]
+pub(crate) async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok".to_owned(), reason: None })
 }
 
-/// The config and flow services answer.
-pub(crate) async fn readyz(State(gateway): State<Shared>) -> Response {
-    let config = gateway.services.ask_config(br#"{"operation": "list", "type": "flow"}"#);
-    let flow = gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#);
-    let both = async { tokio::try_join!(config, flow) };
-    let outcome = tokio::time::timeout(READY_TIME, both).await;
-    let problem = match outcome {
-        Ok(Ok(_)) => return Json(json!({"status": "ready"})).into_response(),
-        Ok(Err(error)) => chain(&error),
-        Err(_) => chain(&GatewayError::TimedOut { limit_s: READY_TIME.as_secs() }),
+/// What the gateway needs is there: both services answer, and a host of processors reports.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "It is ready", body = Health),
+        (status = 503, description = "It is not; the reason names all that is missing", body = Health),
+    )
+)]
+pub(crate) async fn readyz(State(gateway): State<Shared>) -> (StatusCode, Json<Health>) {
+    let (config, flow) = tokio::join!(
+        silent("the config service", gateway.services.ask_config(br#"{"operation": "list", "type": "flow"}"#)),
+        silent("the flow service", gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
+    );
+    let host = gateway.hosts.current().is_empty().then(|| "no host of processors reports, as each does every 5 s".to_owned());
+    let missing: Vec<String> = [config, flow, host].into_iter().flatten().collect();
+    let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))
+}
+
+/// Why a service is not there, if it is not.
+async fn silent(name: &str, asked: impl Future<Output = Result<Bytes>>) -> Option<String> {
+    let limit = GatewayError::TimedOut { limit_s: READY_TIME.as_secs() };
+    let problem = match tokio::time::timeout(READY_TIME, asked).await.unwrap_or(Err(limit)) {
+        Ok(answer) => serde_json::from_slice::<ErrorAnswer>(&answer).ok()?.error.message,
+        Err(error) => chain(&error),
     };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "not ready", "reason": problem}))).into_response()
+    Some(format!("{name} does not answer: {problem}"))
 }

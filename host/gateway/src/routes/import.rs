@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::IntoParams;
 
 use super::exits::ndjson;
 use super::interface::not_sent;
@@ -24,15 +25,40 @@ use crate::protocol::Imported;
 use crate::query::Fields;
 
 /// How to answer.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// A line for each message as soon as it is stored, not only the number of all at the end.
     #[serde(default)]
     answers: bool,
 }
 
-/// Takes NDJSON (any number of messages) or a JSON array, and answers how many are stored.
+/// Many messages into a flow, each stored durably.
+///
+/// The body is read no faster than it is stored, so that it may have any number of lines. With `answers=true` it must be NDJSON, the answer
+/// is a line `{"line", "id"}` for each message as soon as it is stored, with what is answered else as the last line, and the body is also
+/// read no faster than the answers.
+#[utoipa::path(
+    post,
+    path = "/api/v1/weir/flows/{flow}/interfaces/{interface}/messages",
+    operation_id = "import",
+    tag = "flows",
+    params(
+        ("flow" = String, Path, description = "The flow's id"),
+        ("interface" = String, Path, description = "The interface's name"),
+        Wanted,
+    ),
+    request_body(
+        description = "One message a line, or a list of them",
+        content((serde_json::Value = "application/x-ndjson"), (Vec<serde_json::Value> = "application/json"))
+    ),
+    responses(
+        (status = 200, description = "All are stored", body = Imported),
+        (status = "4XX", description = "It ended early: `count` messages are stored, and perhaps some right behind them", body = Imported),
+        (status = "5XX", description = "The same", body = Imported),
+    )
+)]
 pub(crate) async fn post(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,

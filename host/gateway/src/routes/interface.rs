@@ -11,7 +11,19 @@ use crate::gateway::{Gateway, Shared};
 use crate::interfaces::{Found, Interface};
 use crate::{body, line};
 
-/// Sends the body; answers `{}` once it is durable, or the answer to the request.
+/// One message into a flow, or one request and its answer.
+///
+/// A `flow` interface: the body is sent, and `{}` answers once it is durable. A `request` interface: the body goes out, and the last part
+/// of the answer comes back as it is.
+#[utoipa::path(
+    post,
+    path = "/api/v1/flow/{flow}/service/{interface}",
+    operation_id = "interface",
+    tag = "services",
+    params(("flow" = String, Path, description = "The flow's id"), ("interface" = String, Path, description = "The interface's name")),
+    request_body(content = serde_json::Value, description = "The message, or the request: any JSON"),
+    responses((status = 200, description = "`{}`, the answer, or `{\"error\": {\"type\", \"message\"}}`", body = serde_json::Value))
+)]
 pub(crate) async fn post(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,

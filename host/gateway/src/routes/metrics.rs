@@ -20,7 +20,16 @@ use crate::protocol::QueueSummary;
 /// How long the config service or the broker may take: both together less than the 10 s that a scrape commonly has.
 const ASKED_TIME: Duration = Duration::from_secs(4);
 
-/// Everything that can be told now. What cannot be asked is left out and said to be out of reach, so that the rest is still seen.
+/// All figures in the text format of Prometheus.
+///
+/// What cannot be asked is left out and said to be out of reach, so that the rest is still seen.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "health",
+    responses((status = 200, description = "The figures that docs/operating.md lists", body = String, content_type = "text/plain"))
+)]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     let mut out = Text::default();
     figures::build(&gateway.topicspace, &mut out);

@@ -1,7 +1,8 @@
-//! One file per resource. A path is added by a function here and a line in [`crate::router`].
+//! One file per resource. A path is added by a function here, with what the document says of it, and a line in [`crate::serve`].
 
 pub(crate) mod components;
 pub(crate) mod dead_letters;
+pub(crate) mod documents;
 pub(crate) mod exits;
 pub(crate) mod health;
 pub(crate) mod import;

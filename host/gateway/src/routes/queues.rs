@@ -13,7 +13,8 @@ use crate::flows;
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{QueueSummary, Queues};
 
-/// All queues.
+/// The queues of all flows and the dead letters, with what is in them.
+#[utoipa::path(get, path = "/api/v1/weir/queues", operation_id = "queues", tag = "views", responses((status = 200, description = "All queues", body = Queues)))]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Queues>> {
     let (_, records) = flows::records(&gateway.config).await?;
     Ok(Json(Queues { queues: with_depths(&gateway, &records).await? }))

@@ -8,26 +8,45 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use weir_pubsub::{Message, PubsubError, Replies, Requester, WEIR_ERROR};
 
 use super::exits::{error_line, ndjson};
 use super::interface::not_sent;
+use crate::body::NDJSON;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::interfaces::{Found, Interface};
+use crate::protocol::MessageLine;
 use crate::query::Fields;
 use crate::{body, line};
 
 /// How long to wait.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Patience {
-    /// For the whole answer; the gateway's own time unless it is shorter.
+    /// For the whole answer, in milliseconds; the gateway's own time unless it is shorter.
     timeout_ms: Option<u64>,
 }
 
-/// Asks, and streams a line for each part as it comes. What goes wrong before the first part is an error of the whole request; later, it is
-/// the last line.
+/// One request, and its answer part by part.
+///
+/// Streams a line for each part as it comes. What goes wrong before the first part is an error of the whole request; later, it is the last
+/// line.
+#[utoipa::path(
+    post,
+    path = "/api/v1/weir/flows/{flow}/interfaces/{interface}/requests",
+    operation_id = "request",
+    tag = "flows",
+    params(
+        ("flow" = String, Path, description = "The flow's id"),
+        ("interface" = String, Path, description = "The interface's name"),
+        Patience,
+    ),
+    request_body(content = serde_json::Value, description = "The request: any JSON"),
+    responses((status = 200, description = "A line for each part", body = MessageLine, content_type = NDJSON))
+)]
 pub(crate) async fn post(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,

@@ -10,13 +10,34 @@ use crate::body;
 use crate::error::SharedPathError;
 use crate::gateway::Shared;
 
-/// One request to the config service.
+/// The config service: values by type and key.
+///
+/// `operation` is `get` (`keys`), `list` or `getvalues` (`type`), `put` (`values`), `delete` (`keys`) or `config` (everything).
+#[utoipa::path(
+    post,
+    path = "/api/v1/config",
+    operation_id = "config",
+    tag = "services",
+    request_body(content = weir_config::protocol::Request, description = "One request"),
+    responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_config::protocol::Response))
+)]
 pub(crate) async fn config(State(gateway): State<Shared>, request: Request) -> Result<Response, SharedPathError> {
     let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
     Ok(json(gateway.services.ask_config(&body).await?))
 }
 
-/// One request to the flow service.
+/// The flow service: blueprints, and the flows that are started from them.
+///
+/// `operation` is `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`,
+/// `stop-flow` or Weir's own `swap`. A stop deletes what is in the flow's queues.
+#[utoipa::path(
+    post,
+    path = "/api/v1/flow",
+    operation_id = "flow",
+    tag = "services",
+    request_body(content = weir_flow::protocol::Request, description = "One request"),
+    responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_flow::protocol::Response))
+)]
 pub(crate) async fn flow(State(gateway): State<Shared>, request: Request) -> Result<Response, SharedPathError> {
     let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
     Ok(json(gateway.services.ask_flow(&body).await?))

@@ -11,16 +11,33 @@ use futures_util::stream;
 use weir_pubsub::{Consumer, PubsubError};
 
 use super::exits::{Extent, error_line, ndjson, receive};
+use crate::body::NDJSON;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::interfaces::{Found, Interface};
 use crate::line;
+use crate::protocol::MessageLine;
 use crate::query::Fields;
 
 /// Messages that wait for a slow reader; then the oldest are dropped, and the gap is shown as `{"missed": COUNT}`.
 const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
 
-/// Streams lines until the count or the waiting time is reached, the caller goes, or Weir stops.
+/// Shows what passes an interface of a flow, and takes nothing.
+///
+/// Streams lines until the count or the waiting time is reached, the caller goes, or Weir stops. A reader that is too slow gets a line
+/// `{"missed": COUNT}` for what it did not see.
+#[utoipa::path(
+    get,
+    path = "/api/v1/weir/flows/{flow}/taps/{interface}",
+    operation_id = "tap",
+    tag = "flows",
+    params(
+        ("flow" = String, Path, description = "The flow's id"),
+        ("interface" = String, Path, description = "The interface's name"),
+        Extent,
+    ),
+    responses((status = 200, description = "A line for each message", body = MessageLine, content_type = NDJSON))
+)]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
     Path((flow, name)): Path<(String, String)>,

@@ -1,0 +1,101 @@
+//! What the gateway takes and answers, as a document for programs (OpenAPI 3.1). Paths, bodies and shapes come from the code that serves
+//! them; here is what holds for all of them.
+
+use std::sync::LazyLock;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Response, ResponseBuilder, Schema, Tag,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::guard;
+use crate::protocol::ErrorAnswer;
+use crate::serve;
+
+/// How the token is called among the security schemes.
+const TOKEN: &str = "token";
+const UNAUTHORIZED: &str = "Unauthorized";
+const FORBIDDEN: &str = "Forbidden";
+const FAILED: &str = "Failed";
+
+const ABOUT: &str = "The way into a running Weir for people, programs and the command line. Names are in kebab-case at the outermost level; \
+                     below it they belong to the user. docs/wire.md has the same in prose, with the types of errors.";
+const ABOUT_TOKEN: &str = "The gateway's token, where `weir up` was started with one: every path wants it that does not say otherwise. A WebSocket may end its \
+     address with `?token=TOKEN`.";
+/// What each group of paths is.
+const GROUPS: [(&str, &str); 5] = [
+    ("services", "Shared with TrustGraph 2.3: here every error but 401 and 403 is an answer of status 200 with `error`."),
+    ("flows", "Messages into flows and out of them."),
+    ("components", "What processors run."),
+    ("views", "How everything is. Nothing is taken or changed."),
+    ("health", "For whoever watches over the process."),
+];
+
+/// The document. It is the same for the whole life of a process.
+pub(crate) fn document() -> &'static OpenApi {
+    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| whole(serve::paths().into_openapi()));
+    &DOCUMENT
+}
+
+/// The document without paths.
+pub(crate) fn outline() -> OpenApi {
+    let mut licence = License::new("Apache License 2.0");
+    licence.identifier = Some("Apache-2.0".to_owned());
+    let info =
+        InfoBuilder::new().title("Weir gateway").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT)).license(Some(licence)).build();
+    let tag = |(name, about): (&str, &str)| -> Tag { TagBuilder::new().name(name).description(Some(about)).build() };
+    // A gateway may have a token or none.
+    let security = [SecurityRequirement::default(), SecurityRequirement::new(TOKEN, Vec::<String>::new())];
+    OpenApiBuilder::new().info(info).tags(Some(GROUPS.map(tag))).security(Some(security)).build()
+}
+
+/// Adds to each operation what the guard and the one place for errors answer on every path.
+fn whole(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(ABOUT_TOKEN)).build();
+    components.security_schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));
+    components.schemas.insert(ErrorAnswer::name().into_owned(), ErrorAnswer::schema());
+    let mut shapes: Vec<(String, RefOr<Schema>)> = Vec::new();
+    ErrorAnswer::schemas(&mut shapes);
+    components.schemas.extend(shapes);
+    for (name, about) in [
+        (UNAUTHORIZED, "The gateway has a token, and the request shows none or another one"),
+        (FORBIDDEN, "No token was shown, and a web page sent the request or it names another host"),
+        (FAILED, "Refused or failed: `type` is for programs, `message` says what, where, why and what to do"),
+    ] {
+        components.responses.insert(name.to_owned(), RefOr::T(error(about)));
+    }
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            add_refusals(path, operation);
+        }
+    }
+    document
+}
+
+fn error(about: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ErrorAnswer::name()))).build();
+    ResponseBuilder::new().description(about).content("application/json", content).build()
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+fn add_refusals(path: &str, operation: &mut Operation) {
+    let mut add = |status: &str, name: &str| {
+        operation.responses.responses.insert(status.to_owned(), RefOr::Ref(Ref::from_response_name(name)));
+    };
+    add("403", FORBIDDEN);
+    if guard::is_open(path) {
+        operation.security = Some(vec![SecurityRequirement::default()]);
+        return;
+    }
+    add("401", UNAUTHORIZED);
+    if path.starts_with("/api/v1/weir/") {
+        add("default", FAILED);
+    }
+}

@@ -1,0 +1,41 @@
+//! Texts of the document as HTML.
+
+use serde_json::Value;
+
+/// A text of the document; an empty one where there is none.
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The fields of an object; none of anything else.
+pub(super) fn fields(value: &Value) -> impl Iterator<Item = (&str, &Value)> + Clone {
+    value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+/// A text that stands for itself.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A text in which what stands between backticks is code.
+pub(super) fn inline(text: &str) -> String {
+    let part = |(at, part): (usize, &str)| if at % 2 == 1 { format!("<code>{}</code>", escaped(part)) } else { escaped(part) };
+    text.split('`').enumerate().map(part).collect()
+}
+
+/// Paragraphs.
+pub(super) fn prose(text: &str) -> String {
+    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
+    paragraphs.map(|paragraph| format!("<p>{}</p>", inline(paragraph))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stand_for_themselves_but_for_code_and_paragraphs() {
+        assert_eq!(prose("a <b> & `\"c\"`\n\nd\ne"), "<p>a &lt;b&gt; &amp; <code>&quot;c&quot;</code></p><p>d\ne</p>");
+        assert_eq!(prose(""), "");
+    }
+}

@@ -1,0 +1,43 @@
+//! `GET /api/v1/weir/openapi.json`: what the gateway takes and answers, for programs. `GET /api/v1/weir/docs`: the same for people.
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+
+use super::services::json;
+use crate::error::{GatewayError, Result};
+use crate::openapi;
+use crate::page;
+
+/// The page is one file: it may load and run nothing.
+const NOTHING_ELSE: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/api/v1/weir/openapi.json",
+    operation_id = "openapi",
+    tag = "health",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value))
+)]
+pub(crate) async fn openapi() -> Result<Response> {
+    static TEXT: LazyLock<Option<Bytes>> = LazyLock::new(|| openapi::document().to_pretty_json().ok().map(|text| Bytes::from(text + "\n")));
+    TEXT.clone().map(json).ok_or(GatewayError::Broken { what: "writing the OpenAPI document" })
+}
+
+/// This document as a page to read, which needs nothing from elsewhere.
+#[utoipa::path(
+    get,
+    path = "/api/v1/weir/docs",
+    operation_id = "docs",
+    tag = "health",
+    responses((status = 200, description = "The page", body = String, content_type = "text/html"))
+)]
+pub(crate) async fn docs() -> Result<Response> {
+    static PAGE: LazyLock<Option<Bytes>> =
+        LazyLock::new(|| serde_json::to_value(openapi::document()).ok().map(|document| Bytes::from(page::of(&document))));
+    let page = PAGE.clone().ok_or(GatewayError::Broken { what: "writing the page" })?;
+    Ok(([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, NOTHING_ELSE)], page).into_response())
+}

@@ -1,0 +1,81 @@
+//! The OpenAPI document and the page that shows it.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect_file;
+use serde_json::Value;
+use weir_gateway::{GatewaySettings, Token};
+
+use super::bed::Bed;
+
+async fn text(bed: &Bed, path: &str) -> String {
+    let response = bed.get_request(path).send().await.unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    response.text().await.unwrap()
+}
+
+/// Everything that a document refers to within itself.
+fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get("$ref").and_then(Value::as_str));
+            fields.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_the_one_in_the_repository() {
+    let bed = Bed::new().await;
+    let document = text(&bed, "/api/v1/weir/openapi.json").await;
+    // UPDATE_EXPECT=1 writes it anew.
+    expect_file!["../../../host/gateway/openapi.json"].assert_eq(&document);
+}
+
+#[tokio::test]
+async fn the_document_is_whole() {
+    let bed = Bed::new().await;
+    let document: Value = serde_json::from_str(&text(&bed, "/api/v1/weir/openapi.json").await).unwrap();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    let missing: Vec<_> = found.iter().filter(|name| document.pointer(name.trim_start_matches('#')).is_none()).collect();
+    assert!(missing.is_empty(), "shapes that are named and not there: {missing:?}");
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let what = format!("{method} {path}");
+            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{what}: its name is taken");
+            assert!(operation["summary"].as_str().is_some_and(|summary| summary.ends_with('.')), "{what}: {}", operation["summary"]);
+            let variables = path.matches('{').count();
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let (of_path, others): (Vec<_>, Vec<_>) = parameters.partition(|parameter| parameter["in"] == "path");
+            assert_eq!(of_path.len(), variables, "{what}");
+            assert!([of_path, others].iter().flatten().all(|parameter| parameter["description"].is_string()), "{what}");
+            assert_eq!(operation["security"].is_array(), operation["responses"].get("401").is_none(), "{what}: open, or 401");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_has_every_path_and_shape_and_needs_nothing_from_elsewhere() {
+    let token = Token::new("the-token-of-this-gateway").unwrap();
+    let bed = Bed::with(GatewaySettings { token: Some(token), ..GatewaySettings::default() }).await;
+    // Browsers cannot show a token for a page.
+    let page = text(&bed, "/api/v1/weir/docs").await;
+    let document: Value = serde_json::from_str(&text(&bed, "/api/v1/weir/openapi.json").await).unwrap();
+    let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let ids = operations.map(|operation| operation["operationId"].as_str().unwrap().to_owned());
+    let shapes = document["components"]["schemas"].as_object().unwrap().keys().map(|name| format!("shape-{name}"));
+    for id in ids.chain(shapes) {
+        assert!(page.contains(&format!("id=\"{id}\"")) && page.contains(&format!("href=\"#{id}\"")), "{id}");
+    }
+    let links = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    for link in links.filter(|link| *link != "openapi.json") {
+        assert!(page.contains(&format!("id=\"{}\"", &link[1..])), "{link}");
+    }
+    for foreign in ["<script", " src=", "url(", "@import", "://"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
