@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod config;
+mod doctor;
 mod files;
 mod follow;
 mod inspect;
 mod refusals;
 mod request;
 mod rules;
+mod settings;
 mod shell;
 mod show;
 mod swap;

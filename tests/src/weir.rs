@@ -182,9 +182,7 @@ impl Weir {
     /// A command of the command line against it that is not started yet, for one that does not end by itself.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        clean(&mut command).arg("--data").arg(&self.data).args(arguments).stdin(Stdio::null());
-        command
+        command(&self.data, arguments)
     }
 
     /// As [`Weir::run`]; it must succeed. What it printed.
@@ -240,15 +238,22 @@ impl Drop for Weir {
 /// # Panics
 /// When it has not ended by the deadline.
 pub async fn run(data: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
-    clean(&mut command).arg("--data").arg(data).args(arguments).stdin(Stdio::null());
+    let mut command = command(data, arguments);
     let what = format!("weir {}", arguments.join(" "));
     within(what, tokio::task::spawn_blocking(move || command.output().unwrap())).await.unwrap()
 }
 
+/// A command of the command line on a data folder that is not started yet, with nothing on its standard input.
+#[must_use]
+pub fn command(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    clean(&mut command).arg("--data").arg(data).args(arguments).stdin(Stdio::null());
+    command
+}
+
 /// Leaves out what the environment of whoever runs the tests would change.
 fn clean(command: &mut Command) -> &mut Command {
-    for name in ["WEIR_DATA", "WEIR_GATEWAY", "WEIR_LISTEN", "WEIR_GRACE", "WEIR_LOG", "WEIR_TOKEN"] {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WEIR_")) {
         command.env_remove(name);
     }
     command.env("NO_COLOR", "1")

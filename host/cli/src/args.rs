@@ -1,10 +1,11 @@
 //! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::settings::units::parse_time;
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
 ///
@@ -32,9 +33,16 @@ pub(crate) const DEFAULT_DATA: &str = "./weir-data";
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a
 component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder
-cannot be used; 77 the gateway wants a token that was not given.
+cannot be used; 77 the gateway wants a token that was not given; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up`
+left at once, after a second signal.
 
-WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. NO_COLOR turns colours off. WEIR_LOG sets what `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug.";
+WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. Colours: NO_COLOR turns them off,
+CLICOLOR_FORCE on where the output is no terminal. WEIR_LOG sets what `weir up` logs, for example WEIR_LOG=debug or
+WEIR_LOG=warn,weir_runtime=debug. Settings: weir help settings.";
+
+const SETTINGS_HELP: &str = "\
+Sources, each wins over those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the environment,
+flags of `weir up`. `weir init` writes a file that explains every setting.";
 
 const COMPLETION_HELP: &str = "\
 Where it goes:
@@ -45,8 +53,13 @@ Where it goes:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make the data folder, with a settings file that explains every setting
+    Init,
     /// Start Weir on this machine: broker, services, host and gateway in one process
     Up(Up),
+    /// What `weir up` goes by
+    #[command(subcommand, after_help = SETTINGS_HELP)]
+    Settings(Settings),
     /// Bring a component: check it, store it, and record it under a name and version
     Deploy(Deploy),
     /// Tell what a component consumes, produces, asks for and needs, without running it and without a running Weir
@@ -75,6 +88,9 @@ pub(crate) enum Command {
     /// Messages that could not be handled
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Look at the data folder, the disk, the settings and a running Weir, and tell what is amiss and what to do. Exit code 1 if a check
+    /// fails
+    Doctor(Doctor),
     /// Print what a shell needs to complete the words of `weir`
     #[command(after_help = COMPLETION_HELP)]
     Completion(Completion),
@@ -83,16 +99,69 @@ pub(crate) enum Command {
 /// Arguments of `weir up`.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// The address of the gateway; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS:PORT", env = "WEIR_LISTEN", default_value = "127.0.0.1:8088")]
-    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) flags: SettingFlags,
+}
+
+/// Settings that are given on the command line. They are read with all others, so that everything that is wrong is told at once.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SettingFlags {
+    /// The settings file, in place of settings.toml in the data folder
+    #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
+    pub(crate) settings: Option<PathBuf>,
+    /// The address of the gateway; port 0 takes any free one [env: WEIR_LISTEN] [default: 127.0.0.1:8088]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
     /// A file with the token that all who speak to the gateway must show; else that of the environment variable WEIR_TOKEN, else none.
-    /// Commands on the same data folder find it there by themselves
+    /// Commands on the same data folder find it there by themselves [env: WEIR_GATEWAY_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// How long to finish messages in work when it is told to stop, for example 10s, 500ms or 2m
-    #[arg(long, value_name = "TIME", env = "WEIR_GRACE", default_value = "10s", value_parser = parse_duration)]
-    pub(crate) grace: Duration,
+    pub(crate) token_file: Option<String>,
+    /// How long to finish messages in work when told to stop, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) grace: Option<String>,
+    /// How log lines are written: text or json [env: WEIR_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// Any setting, for example --set broker.queue-limit=2GiB; weir settings show lists them. May be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl SettingFlags {
+    /// What was given: the flag, the setting's name, and the value.
+    pub(crate) fn given(&self) -> Vec<(String, &str, &str)> {
+        let own = [
+            ("--listen", "listen", &self.listen),
+            ("--grace", "grace", &self.grace),
+            ("--log-format", "log.format", &self.log_format),
+            ("--token-file", "gateway.token-file", &self.token_file),
+        ];
+        let own = own.into_iter().filter_map(|(flag, name, value)| Some((flag.to_owned(), name, value.as_deref()?)));
+        let any = self.set.iter().map(|text| {
+            let (name, value) = text.split_once('=').unwrap_or((text, ""));
+            ("--set".to_owned(), name, value)
+        });
+        // `--set` comes last, so it has the last word.
+        own.chain(any).collect()
+    }
+}
+
+/// Arguments of `weir doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) flags: SettingFlags,
+}
+
+/// `weir settings ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Settings {
+    /// Show every setting that `weir up` would go by if it were started now, and where it is from. A running Weir is not asked
+    #[command(after_help = SETTINGS_HELP)]
+    Show {
+        #[command(flatten)]
+        flags: SettingFlags,
+    },
 }
 
 /// Arguments of `weir deploy`.
@@ -188,7 +257,7 @@ pub(crate) struct Swap {
     #[arg(long)]
     pub(crate) wait: bool,
     /// How long to wait, for example 10s, 500ms or 2m
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, requires = "wait")]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time, requires = "wait")]
     pub(crate) timeout: Duration,
     /// Swap it for other flows too, where they share the processor's entry
     #[arg(long)]
@@ -226,7 +295,7 @@ pub(crate) struct Request {
     /// The request, which is JSON; `-` for standard input, where it is read from if nothing is given
     pub(crate) body: Option<String>,
     /// How long to wait for the whole answer, for example 30s, 500ms or 2m; at most, and unless given, as long as the gateway waits
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -358,19 +427,6 @@ fn parse_limit(text: &str) -> Result<(String, u64), String> {
     limit.ok_or_else(|| "a limit is NAME=NUMBER, for example --limit sends-count=20000".to_owned())
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => return Err("a time is a number with ms, s or m, for example 10s".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| "a time is a number with ms, s or m, for example 10s".to_owned())?;
-    Ok(Duration::from_millis(number.saturating_mul(unit_ms)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,16 +435,6 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "10", "s", "-1s", "1h", "99999999999999999999s"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -71,6 +71,17 @@ impl Client {
         self.answer(self.request(Method::GET, path).timeout(ANSWER_TIME)).await
     }
 
+    /// Whether the gateway and the services behind it answer: `None`, or why they do not.
+    pub(crate) async fn unready(&self) -> Result<Option<String>, Problem> {
+        let response = self.begin(self.request(Method::GET, "/readyz").timeout(ANSWER_TIME)).await?;
+        if response.status().is_success() {
+            return Ok(None);
+        }
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap_or_default();
+        Ok(Some(answer["reason"].as_str().map_or_else(|| format!("it answered with status {status}"), str::to_owned)))
+    }
+
     /// Asks the config service, the flow service, or an interface of a flow.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: impl Into<Body>) -> Result<T, Problem> {
         let request = self.request(Method::POST, path).timeout(ANSWER_TIME).header("content-type", "application/json");

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Exit, Problem};
@@ -15,6 +16,20 @@ pub(crate) struct DataFolder {
     path: PathBuf,
     /// The lock goes with the file, also when the process is killed.
     _lock: File,
+}
+
+/// The format of the whole folder: which files are in it and what they mean. A version that cannot go on with what an older one wrote raises it;
+/// the log and the configuration have format versions of their own besides.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The format of a data folder, as it is noted in it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct VersionNote {
+    /// See [`FORMAT`].
+    pub(crate) data_format: u32,
+    /// The version of Weir that used it last.
+    pub(crate) weir: String,
 }
 
 /// The address of a running Weir, as it is noted in its data folder.
@@ -43,6 +58,7 @@ impl DataFolder {
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(unusable)?;
+        note_version(path)?;
         let folder = DataFolder { path: path.to_owned(), _lock: lock };
         // What a killed process left would lead the other commands astray while this one starts.
         folder.remove_notes().map_err(unusable)?;
@@ -76,10 +92,7 @@ impl DataFolder {
 
     /// Notes the gateway's address for the other commands: the whole note or none.
     pub(crate) fn write_note(&self, url: &str) -> std::io::Result<()> {
-        let note = GatewayNote { url: url.to_owned(), pid: std::process::id() };
-        let part = self.path.join("gateway.json.part");
-        fs::write(&part, serde_json::to_vec(&note).map_err(std::io::Error::other)?)?;
-        fs::rename(part, note_path(&self.path))
+        write_whole(&note_path(&self.path), &GatewayNote { url: url.to_owned(), pid: std::process::id() })
     }
 
     /// Keeps the gateway's token for the other commands, in a file that only its owner can read, whoever may enter the folder.
@@ -111,7 +124,50 @@ pub(crate) fn read_token(folder: &Path) -> Result<Option<Secret>, Problem> {
 
 /// The note in a data folder, if there is one.
 pub(crate) fn read_note(folder: &Path) -> std::io::Result<Option<GatewayNote>> {
-    match fs::read(note_path(folder)) {
+    read_whole(&note_path(folder))
+}
+
+/// The format of a data folder; none where no Weir has run on it.
+pub(crate) fn read_version(folder: &Path) -> std::io::Result<Option<VersionNote>> {
+    read_whole(&version_path(folder))
+}
+
+/// Refuses a folder of a newer format, and notes ours in any other.
+fn note_version(folder: &Path) -> Result<(), Problem> {
+    let path = version_path(folder);
+    let unusable = |error: std::io::Error| {
+        Problem::new(Exit::NoFolder, format!("{} cannot be used", path.display()))
+            .because(error)
+            .next("put back a backup of the data folder, or start on another one: weir up --data DIR")
+    };
+    let ours = VersionNote { data_format: FORMAT, weir: env!("CARGO_PKG_VERSION").to_owned() };
+    match read_version(folder).map_err(unusable)? {
+        Some(found) if found.data_format > FORMAT => {
+            let what = format!(
+                "the data folder {} has format {}, written by Weir {}; this is Weir {}, which knows formats up to {FORMAT}",
+                folder.display(),
+                found.data_format,
+                found.weir,
+                ours.weir
+            );
+            let next =
+                format!("nothing was changed: use Weir {} or a newer one, or start on another folder: weir up --data DIR", found.weir);
+            Err(Problem::new(Exit::NoFolder, what).next(next))
+        }
+        Some(found) if found.data_format == ours.data_format && found.weir == ours.weir => Ok(()),
+        _ => write_whole(&path, &ours).map_err(unusable),
+    }
+}
+
+/// Writes JSON to a file: the whole of it or nothing.
+fn write_whole(path: &Path, value: &impl Serialize) -> std::io::Result<()> {
+    let part = path.with_extension("json.part");
+    fs::write(&part, serde_json::to_vec(value).map_err(std::io::Error::other)?)?;
+    fs::rename(part, path)
+}
+
+fn read_whole<T: DeserializeOwned>(path: &Path) -> std::io::Result<Option<T>> {
+    match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(std::io::Error::other),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -126,6 +182,10 @@ fn token_path(folder: &Path) -> PathBuf {
     folder.join("gateway.token")
 }
 
+fn version_path(folder: &Path) -> PathBuf {
+    folder.join("version.json")
+}
+
 fn in_use(path: &Path, lock: &mut File) -> Problem {
     let mut pid = String::new();
     let known = lock.read_to_string(&mut pid).is_ok() && !pid.is_empty() && pid.bytes().all(|digit| digit.is_ascii_digit());
@@ -135,7 +195,7 @@ fn in_use(path: &Path, lock: &mut File) -> Problem {
 }
 
 /// Makes a folder that only its owner can enter: messages are in it.
-fn make_private(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -160,6 +220,20 @@ mod tests {
         assert_eq!(error.to_string(), format!("the data folder {} is in use by process {}", path.display(), std::process::id()));
         drop(held);
         DataFolder::lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_a_newer_format_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        DataFolder::lock(temp.path()).unwrap();
+        assert_eq!(read_version(temp.path()).unwrap().unwrap().data_format, FORMAT);
+        let newer = r#"{"data-format": 2, "weir": "9.0.0", "more": true}"#;
+        fs::write(version_path(temp.path()), newer).unwrap();
+        let problem = DataFolder::lock(temp.path()).unwrap_err();
+        assert!(problem.to_string().contains("has format 2, written by Weir 9.0.0"), "{problem}");
+        assert_eq!(fs::read_to_string(version_path(temp.path())).unwrap(), newer);
+        fs::write(version_path(temp.path()), "x").unwrap();
+        assert_eq!(DataFolder::lock(temp.path()).unwrap_err().exit, Exit::NoFolder);
     }
 
     #[test]

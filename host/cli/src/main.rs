@@ -4,20 +4,22 @@ mod args;
 mod client;
 mod commands;
 mod folder;
+mod logging;
 mod nearest;
 mod output;
 mod problem;
 mod screen;
 mod serve;
+mod settings;
 mod shutdown;
 mod token;
 
-use std::io::{ErrorKind, IsTerminal};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command};
 use client::Client;
@@ -25,8 +27,6 @@ use commands::{Session, suggest::Names, up::Ended};
 use output::Format;
 use problem::{Exit, Problem};
 
-/// What is logged unless `WEIR_LOG` says otherwise: what changes in Weir, and what is amiss elsewhere.
-const LOGGED: &str = "warn,weir=info,weir_pubsub=info,weir_config=info,weir_flow=info,weir_runtime=info,weir_gateway=info";
 /// What a second signal ends `weir up` with: 128 and the number of SIGINT, as shells have it.
 const LEFT_AT_ONCE: u8 = 130;
 
@@ -49,7 +49,6 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> Result<ExitCode> {
-    log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
     let outcome = runtime.block_on(run(arguments));
     // A thread that waits for standard input must not keep the process.
@@ -61,21 +60,16 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { data, gateway, json, command } = arguments;
     let format = if json { Format::Json } else { Format::Text };
     let command = match command {
-        Command::Up(up) => {
-            let ended = commands::up::run(&data, format, up).await?;
-            return Ok(match ended {
-                Ended::Gracefully => ExitCode::SUCCESS,
-                Ended::AtOnce => ExitCode::from(LEFT_AT_ONCE),
-            });
-        }
-        Command::Inspect(command) => {
-            commands::inspect::run(format, &command)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Command::Completion(command) => {
-            commands::completion::run(&command)?;
-            return Ok(ExitCode::SUCCESS);
-        }
+        Command::Up(up) => return up_and_ended(&data, format, &up).await,
+        command => command,
+    };
+    logging::start_for_commands();
+    let command = match command {
+        Command::Init => return commands::init::run(&data, format).map(|()| ExitCode::SUCCESS),
+        Command::Settings(command) => return commands::settings::run(&data, format, &command).map(|()| ExitCode::SUCCESS),
+        Command::Inspect(command) => return commands::inspect::run(format, &command).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(command) => return commands::doctor::run(&data, gateway.as_deref(), format, &command).await,
+        Command::Completion(command) => return commands::completion::run(&command).map(|()| ExitCode::SUCCESS),
         command => command,
     };
     let session = Session { client: Client::find(gateway.as_deref(), &data)?, format };
@@ -86,11 +80,21 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     }
 }
 
+async fn up_and_ended(data: &Path, format: Format, up: &args::Up) -> Result<ExitCode> {
+    let loaded = settings::load(data, &up.flags)?;
+    logging::start(&loaded.settings);
+    loaded.notes.iter().for_each(|note| tracing::warn!(note, "setting is perhaps misspelt"));
+    match commands::up::run(data, format, loaded.settings).await? {
+        Ended::Gracefully => Ok(ExitCode::SUCCESS),
+        Ended::AtOnce => Ok(ExitCode::from(LEFT_AT_ONCE)),
+    }
+}
+
 /// Runs a command that speaks to a gateway.
 async fn ask(session: &Session, command: Command) -> Result<()> {
     match command {
-        // They speak to none.
-        Command::Up(_) | Command::Inspect(_) | Command::Completion(_) => Ok(()),
+        // They speak to none, or to none alone.
+        Command::Up(_) | Command::Init | Command::Settings(_) | Command::Doctor(_) | Command::Inspect(_) | Command::Completion(_) => Ok(()),
         Command::Deploy(command) => commands::deploy::run(session, command).await,
         Command::Blueprint(command) => commands::blueprint::run(session, command).await,
         Command::Flow(command) => commands::flow::run(session, command).await,
@@ -115,13 +119,6 @@ async fn advised(session: &Session, names: &Names, error: anyhow::Error) -> anyh
         Ok(problem) => problem.into(),
         Err(error) => error,
     }
-}
-
-/// Logs go to standard error, in colour where it is a terminal.
-fn log() {
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 }
 
 /// Whether whoever read our output has gone, which is no failure: `weir tail ... | head`.

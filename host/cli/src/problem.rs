@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     NoFolder = 73,
     /// The gateway wants a token, and it was not given or is another one.
     NoPermission = 77,
+    /// The settings are wrong.
+    Settings = 78,
 }
 
 /// An error with its exit code and, where there is one, the next step.
@@ -31,6 +33,8 @@ pub(crate) struct Problem {
     pub(crate) exit: Exit,
     /// What went wrong, and where.
     what: String,
+    /// What is wrong in particular, for people and for programs.
+    details: Vec<(String, serde_json::Value)>,
     /// What to do.
     next: Option<String>,
     source: Option<anyhow::Error>,
@@ -39,7 +43,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem without cause or next step.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Problem { exit, what: what.into(), next: None, source: None }
+        Problem { exit, what: what.into(), details: Vec::new(), next: None, source: None }
     }
 
     /// The same with its cause.
@@ -47,6 +51,18 @@ impl Problem {
     pub(crate) fn because(mut self, source: impl Into<anyhow::Error>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same with what is wrong in particular, each for people and for programs.
+    #[must_use]
+    pub(crate) fn with_details(mut self, details: Vec<(String, serde_json::Value)>) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// What is wrong in particular, for people.
+    pub(crate) fn details(&self) -> impl Iterator<Item = &str> {
+        self.details.iter().map(|(detail, _)| detail.as_str())
     }
 
     /// The same with what to do next.
@@ -81,18 +97,24 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> u8 {
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
     let exit = problem.map_or(Exit::Failed, |problem| problem.exit);
     let next = problem.and_then(|problem| problem.next.as_deref());
-    let shown = if json { print_json(error, next, exit) } else { print_text(error, next) };
+    let details = problem.map_or(&[][..], |problem| &problem.details);
+    let shown = if json { print_json(error, details, next, exit) } else { print_text(error, details, next) };
     // Where standard error is closed there is nobody to tell.
     drop(shown);
     exit as u8
 }
 
-fn print_text(error: &anyhow::Error, next: Option<&str>) -> std::io::Result<()> {
+type Details = [(String, serde_json::Value)];
+
+fn print_text(error: &anyhow::Error, details: &Details, next: Option<&str>) -> std::io::Result<()> {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     let dim = Style::new().dimmed();
     let green = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
     let mut out = anstream::stderr().lock();
     writeln!(out, "{red}error:{red:#} {error}")?;
+    for (detail, _) in details {
+        writeln!(out, "  {red}-{red:#} {detail}")?;
+    }
     for cause in error.chain().skip(1) {
         writeln!(out, "  {dim}because:{dim:#} {cause}")?;
     }
@@ -102,8 +124,11 @@ fn print_text(error: &anyhow::Error, next: Option<&str>) -> std::io::Result<()> 
     Ok(())
 }
 
-fn print_json(error: &anyhow::Error, next: Option<&str>, exit: Exit) -> std::io::Result<()> {
+fn print_json(error: &anyhow::Error, details: &Details, next: Option<&str>, exit: Exit) -> std::io::Result<()> {
     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-    let text = serde_json::json!({"error": {"message": error.to_string(), "causes": causes, "next": next, "exit": exit as u8}});
+    let mut text = serde_json::json!({"error": {"message": error.to_string(), "causes": causes, "next": next, "exit": exit as u8}});
+    if !details.is_empty() {
+        text["error"]["details"] = details.iter().map(|(_, detail)| detail.clone()).collect();
+    }
     writeln!(anstream::stderr().lock(), "{text}")
 }

@@ -11,15 +11,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::ComponentRecord;
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
-use weir_flow::{FlowService, FlowSettings};
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Token};
+use weir_flow::FlowService;
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token};
 use weir_pubsub::Backend;
 use weir_pubsub::chain;
-use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_pubsub::embedded::EmbeddedBroker;
 use weir_runtime::{Host, HostSettings, Inspected, Served};
 
 use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
+use crate::settings::Settings;
 
 /// The topicspace of everything here: that of the wire's other side, so that its programs find us.
 const TOPICSPACE: &str = "tg";
@@ -40,30 +41,28 @@ pub(crate) struct Roles {
 
 impl Roles {
     /// Starts everything; what is returned answers requests.
-    pub(crate) async fn start(folder: &DataFolder, listen: SocketAddr, token: Option<Token>) -> anyhow::Result<Self> {
-        let listener = bind(listen).await?;
+    pub(crate) async fn start(folder: &DataFolder, settings: &Settings, token: Option<Token>) -> anyhow::Result<Self> {
+        let listener = bind(settings.listen).await?;
         let address = listener.local_addr().context("the gateway's address is not known")?;
-        let queues = folder.queues();
-        let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&queues, EmbeddedOptions::default())).await?;
+        let (queues, options) = (folder.queues(), settings.broker.clone());
+        let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&queues, options)).await?;
         let broker = opened.map_err(|error| unusable(folder, error))?;
         let backend: Arc<dyn Backend> = broker.clone();
         let store = Store::open(&folder.config()).await.map_err(|error| unusable(folder, error))?;
         let config = ConfigService::start(backend.clone(), TOPICSPACE, store).await.context("the config service did not start")?;
         let client = ConfigClient::connect(backend.clone(), TOPICSPACE).await.context("the config service cannot be reached")?;
-        let flow = FlowService::start(backend.clone(), client.clone(), TOPICSPACE, FlowSettings::default());
+        let flow = FlowService::start(backend.clone(), client.clone(), TOPICSPACE, settings.flow.clone());
         let flow = flow.await.context("the flow service did not start")?;
         let components = ComponentFolder::new(folder.components());
-        let host = start_host(folder, backend.clone(), client.clone(), components.clone()).await?;
+        let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings.instances_count).await?;
         let gateway_token = CancellationToken::new();
         let parts = GatewayParts {
             backend,
             config: client,
             components,
-            inspect: Arc::new(|bytes| {
-                weir_runtime::inspect(bytes).and_then(Inspected::check).map(ComponentRecord::from).map_err(|fault| chain(&fault))
-            }),
+            inspect: inspect_with(settings),
             topicspace: TOPICSPACE.to_owned(),
-            settings: GatewaySettings { token, ..GatewaySettings::default() },
+            settings: GatewaySettings { token, ..settings.gateway.clone() },
         };
         let mut gateway = JoinSet::new();
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
@@ -104,19 +103,19 @@ impl Roles {
 }
 
 async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
-    if !listen.ip().is_loopback() {
-        return Err(Problem::new(
-            Exit::Usage,
-            format!(
-                "the gateway cannot listen on {listen}: it has no TLS yet, so that others could read the token and all else on the way"
-            ),
-        )
-        .next("listen on loopback, for example --listen 127.0.0.1:8088; let others in by what brings TLS, such as an SSH tunnel"));
-    }
     TcpListener::bind(listen).await.map_err(|error| {
         Problem::new(Exit::Unavailable, format!("the gateway cannot listen on {listen}"))
             .because(error)
             .next("stop what uses this port, or take another: --listen 127.0.0.1:0 takes a free one")
+    })
+}
+
+/// Checks components, and gives their records the limits that are set.
+fn inspect_with(settings: &Settings) -> Inspect {
+    let (limits, retry) = (settings.limits.clone(), settings.retry.clone());
+    Arc::new(move |bytes| {
+        let checked = weir_runtime::inspect(bytes).and_then(Inspected::check).map_err(|fault| chain(&fault))?;
+        Ok(ComponentRecord { limits: limits.clone(), retry: retry.clone(), ..ComponentRecord::from(checked) })
     })
 }
 
@@ -125,6 +124,7 @@ async fn start_host(
     backend: Arc<dyn Backend>,
     config: ConfigClient,
     components: ComponentFolder,
+    instances_count: u32,
 ) -> anyhow::Result<Host> {
     let settings = HostSettings {
         id: host_id(),
@@ -132,7 +132,7 @@ async fn start_host(
         components,
         code_cache: folder.cache(),
         served: Served::All,
-        instances_count: HostSettings::instances_for_this_machine(),
+        instances_count: if instances_count == 0 { HostSettings::instances_for_this_machine() } else { instances_count },
     };
     Host::start(backend, config, settings).await.context("the host of processors did not start")
 }

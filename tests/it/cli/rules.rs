@@ -46,9 +46,10 @@ async fn an_address_that_is_not_of_this_machine_alone_is_refused() {
         folder.path(),
         64,
         &expect![[r#"
-        error: the gateway cannot listen on 0.0.0.0:0: it has no TLS yet, so that others could read the token and all else on the way
-          next: listen on loopback, for example --listen 127.0.0.1:8088; let others in by what brings TLS, such as an SSH tunnel
-    "#]],
+            error: a setting is wrong
+              - command line, --listen: listen: 0.0.0.0:0 can be reached from other machines; allowed: an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one
+              next: mend them all, and look: weir settings show; docs/operating.md has every setting
+        "#]],
     );
 }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::args::Up;
 use crate::client::data_option;
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
 use crate::serve::Roles;
+use crate::settings::Settings;
 use crate::shutdown::Signals;
 use crate::token::Secret;
 
@@ -22,13 +22,13 @@ pub(crate) enum Ended {
 }
 
 /// Runs until a signal comes or a role fails.
-pub(crate) async fn run(data: &Path, format: Format, command: Up) -> Result<Ended> {
+pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Result<Ended> {
     let mut signals = Signals::catch().context("signals cannot be caught")?;
-    let secret = Secret::of_up(command.token_file.as_deref())?;
+    let secret = Secret::of_up(settings.token_file.as_deref())?;
     let token = secret.as_ref().map(Secret::to_token).transpose()?;
     let folder = DataFolder::lock(data)?;
     let started = tokio::select! {
-        started = Roles::start(&folder, command.listen, token) => started,
+        started = Roles::start(&folder, &settings, token) => started,
         _ = signals.next() => return Ok(Ended::AtOnce),
     };
     let mut roles = started?;
@@ -49,7 +49,7 @@ pub(crate) async fn run(data: &Path, format: Format, command: Up) -> Result<Ende
     // The other commands shall not find a Weir that takes nothing more.
     folder.remove_notes().context("the note of the gateway's address cannot be removed")?;
     tokio::select! {
-        () = roles.stop(command.grace) => {}
+        () = roles.stop(settings.grace) => {}
         signal = signals.next() => {
             tracing::warn!(signal, "weir leaves at once");
             return Ok(Ended::AtOnce);

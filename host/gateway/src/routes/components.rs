@@ -53,9 +53,11 @@ struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")
 pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Json<Deployed>> {
     body::expect_type(request.headers(), "application/wasm")?;
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
-    let limits = target.limits.as_deref().map(limits_of).transpose()?;
     let mut record = inspect(&gateway, bytes.clone()).await?;
-    record.limits = limits.clone().unwrap_or_default();
+    let limits = target.limits.as_deref().map(|text| limits_of(text, &record.limits)).transpose()?;
+    if let Some(limits) = &limits {
+        record.limits = limits.clone();
+    }
     let (name, version) = name_of(target, &record.descriptor)?;
     gateway.components.put(&bytes).await.map_err(GatewayError::ComponentStore)?;
     let (record, unchanged) = put_record(&gateway, &format!("{name}@{version}"), record, limits).await?;
@@ -147,15 +149,16 @@ async fn write_record(gateway: &Gateway, key: &str, record: &ComponentRecord, be
 }
 
 /// Reads limits; those that are not named have their defaults. A name that is none is an error, since a limit that is not there protects nobody.
-fn limits_of(text: &str) -> Result<ComponentLimits> {
+fn limits_of(text: &str, defaults: &ComponentLimits) -> Result<ComponentLimits> {
     let wrong = |problem: String| GatewayError::BadField { field: "limits".to_owned(), problem };
     let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-    let known = serde_json::to_value(ComponentLimits::default()).map_err(|_| GatewayError::Broken { what: "reading limits" })?;
+    let mut known = serde_json::to_value(defaults).map_err(|_| GatewayError::Broken { what: "reading limits" })?;
     if let Some(name) = given.keys().find(|name| known.get(name.as_str()).is_none()) {
         let names: Vec<&str> = known.as_object().into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
         return Err(wrong(format!("there is no limit `{}`; the limits are {}", name.escape_default(), names.join(", "))));
     }
-    serde_json::from_value(given.into()).map_err(|error| wrong(error.to_string()))
+    given.into_iter().for_each(|(name, value)| known[name] = value);
+    serde_json::from_value(known).map_err(|error| wrong(error.to_string()))
 }
 
 /// The running entries of this component's name that run another digest.

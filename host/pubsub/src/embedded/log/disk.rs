@@ -48,14 +48,42 @@ impl DiskWatch {
     }
 
     fn measure(&self) -> Option<DiskFull> {
-        let found = rustix::fs::statvfs(&self.folder).ok()?;
-        let total_bytes = found.f_blocks.saturating_mul(found.f_frsize);
-        let free_bytes = found.f_bavail.saturating_mul(found.f_frsize);
-        let reserve_bytes = total_bytes / 100 * self.reserve_percent.min(100);
+        let disk = DiskUse::of(&self.folder).ok()?;
         Some(DiskFull {
             disk: format!("the disk of {}", self.folder.display()),
-            used_bytes: total_bytes.saturating_sub(free_bytes),
-            limit_bytes: total_bytes - reserve_bytes,
+            used_bytes: disk.used_bytes(),
+            limit_bytes: disk.limit_bytes(self.reserve_percent),
         })
+    }
+}
+
+/// How much of a disk is used, as the broker sees it: what is kept for the system's administrator counts as used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskUse {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What may still be written.
+    pub free_bytes: u64,
+}
+
+impl DiskUse {
+    /// The disk of a folder.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn of(folder: &Path) -> io::Result<Self> {
+        let found = rustix::fs::statvfs(folder)?;
+        let (total_bytes, free_bytes) = (found.f_blocks.saturating_mul(found.f_frsize), found.f_bavail.saturating_mul(found.f_frsize));
+        Ok(DiskUse { total_bytes, free_bytes })
+    }
+
+    /// What is used.
+    pub fn used_bytes(&self) -> u64 {
+        self.total_bytes.saturating_sub(self.free_bytes)
+    }
+
+    /// The use above which a broker with this reserve refuses publishers.
+    pub fn limit_bytes(&self, reserve_percent: u64) -> u64 {
+        self.total_bytes - self.total_bytes / 100 * reserve_percent.min(100)
     }
 }

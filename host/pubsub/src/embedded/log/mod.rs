@@ -67,6 +67,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::disk::DiskUse;
 pub(super) use self::frame::{Definition, MAX_SETTLE_BYTES};
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;

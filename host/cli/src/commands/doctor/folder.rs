@@ -1,0 +1,158 @@
+//! The data folder, without a running Weir.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::{Finding, fail, ok, warn};
+use crate::client::data_option;
+use crate::folder::{FORMAT, read_note, read_version};
+
+/// The oldest time that a clock can show: when this was written.
+const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
+/// How far behind a file's time the clock may be: two disks need not agree to the second.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// Who uses the folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nobody, or there is none.
+    Free,
+    /// A process, if its number is known.
+    Used(Option<u32>),
+}
+
+/// Whether it is there, private, writable, in use, and of a format that is known.
+pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
+    const CHECK: &str = "data folder";
+    match fs::metadata(data) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => {
+            let what = format!("{} is no folder", data.display());
+            return (State::Free, vec![fail(CHECK, what, "name another: --data DIR")]);
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let what = format!("{} is not there yet", data.display());
+            let next = format!("weir init{0} makes it with a settings file, weir up{0} without", data_option(data));
+            return (State::Free, vec![warn(CHECK, what, next)]);
+        }
+        Err(error) => {
+            let what = format!("{} cannot be looked at: {error}", data.display());
+            return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
+        }
+    }
+    let mut findings = vec![private(data), writable(data), version(data)];
+    let (state, of_lock) = lock(data);
+    findings.push(of_lock);
+    (state, findings)
+}
+
+fn private(data: &Path) -> Finding {
+    const CHECK: &str = "data folder";
+    let mode = fs::metadata(data).map(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777).unwrap_or_default();
+    if mode & 0o077 == 0 {
+        return ok(CHECK, format!("{}, open to its owner alone", data.display()));
+    }
+    let what = format!("{} is open to other users (mode {mode:o}): messages are in it", data.display());
+    warn(CHECK, what, format!("chmod 700 {}", data.display()))
+}
+
+fn writable(data: &Path) -> Finding {
+    const CHECK: &str = "writing";
+    let probe = data.join(format!("doctor-{}.part", std::process::id()));
+    let written = fs::write(&probe, "probe");
+    // It is not there where it could not be written.
+    let _ = fs::remove_file(&probe);
+    match written {
+        Ok(()) => ok(CHECK, "files can be written"),
+        Err(error) => {
+            fail(CHECK, format!("no file can be written there: {error}"), "give the user that Weir runs as the right to, or free the disk")
+        }
+    }
+}
+
+fn version(data: &Path) -> Finding {
+    const CHECK: &str = "format";
+    match read_version(data) {
+        Ok(None) => ok(CHECK, "none noted yet: Weir has not run on it"),
+        Ok(Some(note)) if note.data_format > FORMAT => fail(
+            CHECK,
+            format!(
+                "it has format {}, written by Weir {}; this is Weir {}, which knows formats up to {FORMAT}",
+                note.data_format,
+                note.weir,
+                env!("CARGO_PKG_VERSION")
+            ),
+            format!("use Weir {} or a newer one, or start on another folder: weir up --data DIR", note.weir),
+        ),
+        Ok(Some(note)) => ok(CHECK, format!("{}, last used by Weir {}", note.data_format, note.weir)),
+        Err(error) => fail(CHECK, format!("version.json cannot be read: {error}"), "put back a backup of the folder"),
+    }
+}
+
+fn lock(data: &Path) -> (State, Finding) {
+    const CHECK: &str = "lock";
+    let mut file = match File::options().read(true).write(true).open(data.join("LOCK")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (State::Free, ok(CHECK, "no Weir runs on it")),
+        Err(error) => {
+            return (State::Free, fail(CHECK, format!("LOCK cannot be opened: {error}"), "run this as the user that Weir runs as"));
+        }
+    };
+    match file.try_lock() {
+        Ok(()) => match read_note(data) {
+            Ok(None) => (State::Free, ok(CHECK, "no Weir runs on it")),
+            // It does not hold anybody up.
+            _ => (State::Free, ok(CHECK, "no Weir runs on it; the last one ended without a stop, and the next start puts that right")),
+        },
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let pid = file.read_to_string(&mut pid).ok().and_then(|_| pid.trim().parse().ok());
+            let by = pid.map_or_else(|| "a process".to_owned(), |pid: u32| format!("process {pid}"));
+            (State::Used(pid), ok(CHECK, format!("held by {by}")))
+        }
+        Err(TryLockError::Error(error)) => {
+            (State::Free, fail(CHECK, format!("it cannot be locked: {error}"), "put the data folder on a disk of this machine"))
+        }
+    }
+}
+
+/// Whether the clock is plausible, and not behind what was written before.
+pub(super) fn check_clock(data: &Path) -> Finding {
+    let newest = ["config.sqlite", "config.sqlite-wal", "queues", "version.json"]
+        .iter()
+        .filter_map(|name| fs::metadata(data.join(name)).and_then(|found| found.modified()).ok())
+        .max();
+    judge_clock(SystemTime::now(), newest)
+}
+
+fn judge_clock(now: SystemTime, newest: Option<SystemTime>) -> Finding {
+    const CHECK: &str = "clock";
+    let next = "set the clock, and keep it set by a time service";
+    if now < SystemTime::UNIX_EPOCH + WRITTEN {
+        return fail(CHECK, "it shows a time before this version of Weir was made", next);
+    }
+    match newest.and_then(|newest| newest.duration_since(now).ok()) {
+        Some(behind) if behind > CLOCK_SLACK => {
+            let what = format!("it is {} behind what was written in the data folder", crate::output::age(behind.as_millis() as u64));
+            warn(CHECK, what, next)
+        }
+        _ => ok(CHECK, "plausible"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Grade;
+    use super::*;
+
+    #[test]
+    fn a_clock_is_held_against_what_it_cannot_be() {
+        let now = SystemTime::UNIX_EPOCH + WRITTEN + Duration::from_secs(1_000);
+        assert_eq!(judge_clock(SystemTime::UNIX_EPOCH, None).grade, Grade::Fail);
+        assert_eq!(judge_clock(now, None).grade, Grade::Ok);
+        assert_eq!(judge_clock(now, Some(now + Duration::from_secs(59))).grade, Grade::Ok);
+        assert_eq!(judge_clock(now, Some(now + Duration::from_secs(3_600))).grade, Grade::Warn);
+    }
+}

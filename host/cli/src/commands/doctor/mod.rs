@@ -1,0 +1,160 @@
+//! `weir doctor`: looks at everything that is amiss again and again, each with what to do. It works with and without a running Weir, and
+//! changes nothing.
+
+mod disk;
+mod folder;
+mod running;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::client::data_option;
+use crate::output::{self, Format};
+use crate::settings::{self, Loaded};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grade {
+    /// As it should be.
+    Ok,
+    /// It works, but somebody should look.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Grade {
+    fn word(self) -> &'static str {
+        match self {
+            Grade::Ok => "ok",
+            Grade::Warn => "warn",
+            Grade::Fail => "fail",
+        }
+    }
+
+    fn shown(self) -> String {
+        let colour = match self {
+            Grade::Ok => AnsiColor::Green,
+            Grade::Warn => AnsiColor::Yellow,
+            Grade::Fail => AnsiColor::Red,
+        };
+        let style = Style::new().bold().fg_color(Some(colour.into()));
+        format!("{style}{:<4}{style:#}", self.word())
+    }
+}
+
+/// What one check found.
+#[derive(Debug)]
+pub(super) struct Finding {
+    check: &'static str,
+    pub(super) grade: Grade,
+    what: String,
+    next: Option<String>,
+}
+
+/// As it should be.
+pub(super) fn ok(check: &'static str, what: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Ok, what: what.into(), next: None }
+}
+
+/// It works, but somebody should look.
+pub(super) fn warn(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Warn, what: what.into(), next: Some(next.into()) }
+}
+
+/// It does not work.
+pub(super) fn fail(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Fail, what: what.into(), next: Some(next.into()) }
+}
+
+/// Runs all checks, and fails if one does.
+pub(crate) async fn run(data: &Path, gateway: Option<&str>, format: Format, command: &args::Doctor) -> Result<ExitCode> {
+    let mut findings = Vec::new();
+    let (loaded, of_settings) = check_settings(data, &command.flags);
+    let (state, of_folder) = folder::check(data);
+    findings.extend(of_folder);
+    findings.push(disk::check(data, &loaded.settings));
+    findings.push(of_settings);
+    findings.push(folder::check_clock(data));
+    findings.extend(running::check(data, gateway, &state, &loaded.settings).await);
+    match format {
+        Format::Json => output::json(&to_json(&findings))?,
+        Format::Text => output::line(text(&findings, output::width()).trim_end())?,
+    }
+    Ok(if findings.iter().any(|finding| finding.grade == Grade::Fail) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The settings, or the defaults where they are wrong.
+fn check_settings(data: &Path, flags: &args::SettingFlags) -> (Loaded, Finding) {
+    match settings::load(data, flags) {
+        Ok(loaded) => {
+            let set_count = settings::all().filter(|definition| loaded.place(definition).is_some()).count();
+            let from = loaded.file.as_ref().map_or_else(|| "no settings file".to_owned(), |file| file.display().to_string());
+            let what = format!("{set_count} of {} are set; {from}", settings::all().count());
+            let finding = match loaded.notes.as_slice() {
+                [] => ok("settings", what),
+                notes => warn("settings", notes.join("; "), "mend the variable's name, or take it away"),
+            };
+            (loaded, finding)
+        }
+        Err(problem) => {
+            let causes = weir_pubsub::chain(&problem);
+            let details: String = problem.details().map(|detail| format!("\n- {detail}")).collect();
+            let next = format!("mend them all, and look: weir settings show{}", data_option(data));
+            (Loaded::default(), fail("settings", format!("{causes}{details}"), next))
+        }
+    }
+}
+
+fn text(findings: &[Finding], width: usize) -> String {
+    let label = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { check, grade, what, next } in findings {
+        let indent = " ".repeat(label + 8);
+        let mut lines: Vec<String> = what.lines().map(|line| output::wrapped(line, &indent, width)).collect();
+        lines.extend(next.as_ref().map(|next| output::wrapped(&format!("next: {next}"), &indent, width)));
+        let lines = lines.join("\n");
+        let _ = writeln!(text, "{}  {check:<label$}  {}", grade.shown(), lines.trim_start());
+    }
+    let count = |grade| findings.iter().filter(|finding| finding.grade == grade).count();
+    let summary = match (count(Grade::Fail), count(Grade::Warn)) {
+        (0, 0) => "all is well".to_owned(),
+        (failed, warned) => format!("{failed} failed, {warned} to look at"),
+    };
+    let _ = writeln!(text, "\n{summary}");
+    text
+}
+
+fn to_json(findings: &[Finding]) -> Value {
+    let one = |Finding { check, grade, what, next }: &Finding| json!({"check": check, "grade": grade.word(), "what": what, "next": next});
+    let failed_count = findings.iter().filter(|finding| finding.grade == Grade::Fail).count();
+    json!({"failed-count": failed_count, "checks": findings.iter().map(one).collect::<Vec<_>>()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_stand_below_each_other_and_fit() {
+        let findings = [ok("disk", "half is free"), fail("data folder", "it is of a newer version\n- and more", "take that version")];
+        let text = anstream::adapter::strip_str(&text(&findings, 40)).to_string();
+        let expected = "\
+ok    disk         half is free
+fail  data folder  it is of a newer
+                   version
+                   - and more
+                   next: take that
+                   version
+
+1 failed, 0 to look at
+";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,232 @@
+//! What a running Weir says of itself; where none runs, whether one could be started.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use weir_config::records::{ProcessorState, ProcessorStatus};
+use weir_gateway::protocol::{DeadLetters, FlowSummary, HostReport, QueueSummary, Status};
+use weir_pubsub::chain;
+
+use super::folder::State;
+use super::{Finding, fail, ok, warn};
+use crate::client::{Client, data_option};
+use crate::output::{age, cut, number, size};
+use crate::settings::Settings;
+
+/// A host reports every 5 s; after three in a row that did not come, something is amiss.
+const SILENT_MS: u64 = 15_000;
+/// A queue above this share of its limit is nearly full.
+const NEARLY_FULL_PERCENT: u64 = 80;
+/// How many of a kind are named; the rest is counted.
+const NAMED_COUNT: usize = 5;
+
+/// All checks that a gateway is needed for.
+pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, settings: &Settings) -> Vec<Finding> {
+    let client = match Client::find(gateway, data) {
+        Ok(client) => client,
+        Err(problem) => {
+            return match state {
+                State::Free => vec![port(data, settings)],
+                State::Used(_) => vec![fail(
+                    "gateway",
+                    chain(&problem),
+                    "it may just be starting or stopping: wait a moment, else look at what `weir up` says",
+                )],
+            };
+        }
+    };
+    let ready = match client.unready().await {
+        Ok(None) => ok("gateway", format!("{} answers, and the services behind it", client.url())),
+        Ok(Some(reason)) => fail("gateway", format!("{} is not ready: {reason}", client.url()), "look at what `weir up` says"),
+        Err(problem) => {
+            let up = format!("start it: weir up{}", data_option(data));
+            let next = if *state == State::Free { up } else { "look at what `weir up` says".to_owned() };
+            return vec![fail("gateway", chain(&problem), next)];
+        }
+    };
+    let mut findings = vec![ready];
+    match client.get::<Status>("/api/v1/weir/status").await {
+        Ok(status) => findings.extend(of_status(&status, settings)),
+        Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
+    }
+    findings.push(match client.get::<DeadLetters>("/api/v1/weir/dead-letters?limit=1").await {
+        Ok(DeadLetters { depth_count: 0, .. }) => ok("dead letters", "none"),
+        Ok(DeadLetters { depth_count, .. }) => warn(
+            "dead letters",
+            format!("{} wait to be looked at", number(depth_count)),
+            "weir dead-letters list shows why they were given up",
+        ),
+        Err(problem) => fail("dead letters", chain(&problem), "look at what `weir up` says"),
+    });
+    findings
+}
+
+/// Whether the gateway's address is free.
+fn port(data: &Path, settings: &Settings) -> Finding {
+    const CHECK: &str = "port";
+    match TcpListener::bind(settings.listen) {
+        Ok(_) => ok(CHECK, format!("{} is free; no Weir runs here: weir up{}", settings.listen, data_option(data))),
+        Err(error) => fail(
+            CHECK,
+            format!("the gateway could not listen on {}: {error}", settings.listen),
+            "stop what uses it (a Weir on another data folder?), or set another: --listen 127.0.0.1:0 takes a free one",
+        ),
+    }
+}
+
+fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if status.version != env!("CARGO_PKG_VERSION") {
+        let what = format!("Weir {} runs, and this is {}", status.version, env!("CARGO_PKG_VERSION"));
+        findings.push(warn("version", what, "restart the older one, or use the command line of the same version"));
+    }
+    findings.extend([hosts(&status.hosts), flows(&status.flows, &status.hosts), processors(&status.hosts)]);
+    findings.push(queues(&status.queues, settings.broker.queue_high_bytes));
+    findings
+}
+
+fn hosts(hosts: &[HostReport]) -> Finding {
+    const CHECK: &str = "hosts";
+    let next = "look at what `weir up` says; it starts one host";
+    let Some(last) = hosts.iter().map(|host| host.age_ms).max() else {
+        return fail(CHECK, "none has reported: no message is handled", next);
+    };
+    if last > SILENT_MS {
+        return warn(CHECK, format!("one has been silent for {}", age(last)), next);
+    }
+    let count = if hosts.len() == 1 { "1 reports".to_owned() } else { format!("{} report", hosts.len()) };
+    ok(CHECK, format!("{count}, the last time {} ago", age(last)))
+}
+
+fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
+    const CHECK: &str = "flows";
+    let served = |processor: &str, variant: &str| {
+        hosts.iter().flat_map(|host| &host.status.processors).any(|at| at.processor == processor && at.variant == variant)
+    };
+    let mut amiss = Vec::new();
+    for flow in flows {
+        if flow.status != "running" {
+            amiss.push(format!("flow {} is {}", flow.id, flow.status));
+        }
+        let unserved = flow.processors.iter().filter(|it| it.component.is_some() && !served(&it.processor, &it.variant));
+        amiss.extend(unserved.map(|it| format!("no host has {} of flow {}", it.processor, flow.id)));
+    }
+    match (amiss.is_empty(), flows.len()) {
+        (true, 0) => ok(CHECK, "none is started"),
+        (true, 1) => ok(CHECK, "1 runs, and each of its processors has a host"),
+        (true, count) => ok(CHECK, format!("{count} run, and each of their processors has a host")),
+        (false, _) => fail(CHECK, some(&amiss), "wait a moment if they were just started; else weir flow show FLOW"),
+    }
+}
+
+fn processors(hosts: &[HostReport]) -> Finding {
+    const CHECK: &str = "processors";
+    let all = || hosts.iter().flat_map(|host| &host.status.processors);
+    let is_bad =
+        |status: &&ProcessorStatus| matches!(status.state, ProcessorState::Failing | ProcessorState::Broken) || status.refused.is_some();
+    let tell = |status: &ProcessorStatus| {
+        let why = status.refused.as_ref().map(|refusal| refusal.problem.as_str()).or(status.last_error.as_deref()).unwrap_or("no reason");
+        let state = match status.state {
+            ProcessorState::Broken => "is broken",
+            ProcessorState::Failing => "is failing",
+            _ => "does not go over to its new component",
+        };
+        format!("{} ({}) {state}: {}", status.processor, status.variant, cut(why, 200))
+    };
+    let bad: Vec<String> = all().filter(is_bad).map(tell).collect();
+    if !bad.is_empty() {
+        return fail(CHECK, some(&bad), "mend and deploy the component, then weir swap FLOW PROCESSOR NAME@VERSION");
+    }
+    match all().count() {
+        0 => ok(CHECK, "none"),
+        1 => ok(CHECK, "1, and it works"),
+        count => ok(CHECK, format!("{count}, and all work")),
+    }
+}
+
+fn queues(queues: &[QueueSummary], limit_bytes: u64) -> Finding {
+    const CHECK: &str = "queues";
+    let missing: Vec<String> = queues.iter().filter(|it| it.depth_count.is_none()).map(|it| format!("{} is missing", it.topic)).collect();
+    if !missing.is_empty() {
+        return fail(CHECK, some(&missing), "they are made again within half a minute; if not, stop the flow and start it");
+    }
+    // The exit of a flow has a limit of its own, above which it drops its oldest.
+    let full = |percent: u64| {
+        let near = move |it: &&QueueSummary| it.exit.is_none() && it.size_bytes.saturating_mul(100) >= limit_bytes.saturating_mul(percent);
+        queues
+            .iter()
+            .filter(near)
+            .map(|it| format!("{} holds {} of {}", it.topic, size(it.size_bytes), size(limit_bytes)))
+            .collect::<Vec<_>>()
+    };
+    let next = "weir status shows whether its processor keeps up; raise its concurrency or broker.queue-limit, or send less";
+    match (full(100), full(NEARLY_FULL_PERCENT)) {
+        (over, _) if !over.is_empty() => fail(CHECK, format!("{}: nothing more is taken", some(&over)), next),
+        (_, near) if !near.is_empty() => warn(CHECK, some(&near), next),
+        _ => dropping(queues),
+    }
+}
+
+fn dropping(queues: &[QueueSummary]) -> Finding {
+    const CHECK: &str = "queues";
+    let dropped: u64 = queues.iter().map(|it| it.dropped_count).sum();
+    if dropped > 0 {
+        let what = format!("{} messages were dropped at exits that nobody reads", number(dropped));
+        return warn(CHECK, what, "read them (weir tail FLOW INTERFACE --from-exit), or raise flow.exit-limit");
+    }
+    let waiting: u64 = queues.iter().filter_map(|it| it.depth_count).sum();
+    ok(CHECK, format!("{} with {} messages, none nearly full", queues.len(), number(waiting)))
+}
+
+/// The first few, and how many more there are.
+fn some(all: &[String]) -> String {
+    let named = all.iter().take(NAMED_COUNT).cloned().collect::<Vec<_>>().join("\n");
+    match all.len().saturating_sub(NAMED_COUNT) {
+        0 => named,
+        more => format!("{named}\nand {more} more"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::Grade;
+    use super::*;
+    use serde_json::json;
+
+    fn queue(size_bytes: u64) -> QueueSummary {
+        serde_json::from_value(json!({
+            "topic": "flow:tg:in:a", "subscription": "s", "flows": ["a"], "depth-count": 1, "unsettled-count": 0, "size-bytes": size_bytes,
+            "consumer-count": 1, "dropped-count": 0,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn queues_are_judged_by_their_limit() {
+        let judged = |size_bytes: u64| queues(&[queue(size_bytes)], 100 << 20).grade;
+        assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
+        let missing = QueueSummary { depth_count: None, ..queue(0) };
+        assert_eq!(queues(&[missing], 1 << 20).grade, Grade::Fail);
+        let dropped = QueueSummary { dropped_count: 3, ..queue(0) };
+        assert_eq!(queues(&[dropped], 1 << 20).grade, Grade::Warn);
+    }
+
+    #[test]
+    fn silent_hosts_are_told_from_none() {
+        let report = |age_ms: u64| {
+            let report = json!({
+                "age-ms": age_ms, "host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": [],
+            });
+            vec![serde_json::from_value::<HostReport>(report).unwrap()]
+        };
+        assert_eq!((hosts(&[]).grade, hosts(&report(1)).grade, hosts(&report(16_000)).grade), (Grade::Fail, Grade::Ok, Grade::Warn));
+    }
+
+    #[test]
+    fn many_of_a_kind_are_counted() {
+        let all: Vec<String> = (0..7).map(|at| at.to_string()).collect();
+        assert_eq!(some(&all), "0\n1\n2\n3\n4\nand 2 more");
+        assert_eq!(some(&all[..2]), "0\n1");
+    }
+}

@@ -1,0 +1,198 @@
+//! What a setting may be: how its text is read, and what is told of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::units::{parse_size, parse_time, shown_size, shown_time};
+use crate::nearest::nearest;
+
+/// A setting's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// A text.
+    Text(String),
+    /// A number.
+    Count(u64),
+    /// Bytes.
+    Size(u64),
+    /// A time.
+    Time(Duration),
+}
+
+impl Value {
+    /// The text; of anything else nothing.
+    pub(super) fn text(&self) -> &str {
+        if let Value::Text(text) = self { text } else { "" }
+    }
+
+    /// The number, of bytes too; of a time its milliseconds.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Value::Text(_) => 0,
+            Value::Count(number) | Value::Size(number) => *number,
+            Value::Time(time) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The time; of anything else none.
+    pub(super) fn time(&self) -> Duration {
+        if let Value::Time(time) = self { *time } else { Duration::ZERO }
+    }
+
+    /// As it stands in a settings file.
+    pub(crate) fn to_toml(&self) -> String {
+        match self {
+            Value::Count(number) => number.to_string(),
+            other => format!("{:?}", other.to_string()),
+        }
+    }
+
+    /// As JSON: a number, or the text that a settings file would have.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Value::Count(number) => (*number).into(),
+            other => other.to_string().into(),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => f.write_str(text),
+            Value::Count(number) => write!(f, "{number}"),
+            Value::Size(bytes) => f.write_str(&shown_size(*bytes)),
+            Value::Time(time) => f.write_str(&shown_time(*time)),
+        }
+    }
+}
+
+/// What a value may be, with its bounds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// An address with a port, on this machine.
+    Loopback,
+    /// What is logged.
+    Filter,
+    /// A file; nothing for none.
+    Path,
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// A number, from and to.
+    Count(u64, u64),
+    /// Bytes, from and to.
+    Size(u64, u64),
+    /// A time, from and to.
+    Time(Duration, Duration),
+}
+
+impl Kind {
+    /// Reads a text: of the environment, of a flag, or within quotes in a file. What is wrong does not repeat what is allowed.
+    pub(super) fn read(&self, text: &str) -> Result<Value, String> {
+        match self {
+            Kind::Loopback => match text.parse::<SocketAddr>() {
+                Ok(address) if address.ip().is_loopback() => Ok(Value::Text(address.to_string())),
+                Ok(_) => Err(format!("{text} can be reached from other machines, and the gateway has no TLS: they could read all on the way")),
+                Err(_) => Err(format!("{text:?} is no address with a port")),
+            },
+            Kind::Filter => match EnvFilter::try_new(text) {
+                Ok(_) if !text.trim().is_empty() => Ok(Value::Text(text.to_owned())),
+                _ => Err(format!("{text:?} says nothing that can be logged by")),
+            },
+            Kind::Path => Ok(Value::Text(text.to_owned())),
+            Kind::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
+            Kind::Word(words) => Err(match nearest(text, words.iter().copied()) {
+                Some(word) => format!("{text:?} is none of the words; did you mean {word:?}?"),
+                None => format!("{text:?} is none of the words"),
+            }),
+            Kind::Count(..) => self.count(text.parse().map_err(|_| format!("{text:?} is no number"))?),
+            Kind::Size(from, to) => {
+                let bytes = parse_size(text).map_err(|_| format!("{text:?} is no size"))?;
+                if bytes < *from {
+                    Err(too(text, "small"))
+                } else if bytes > *to {
+                    Err(too(text, "large"))
+                } else {
+                    Ok(Value::Size(bytes))
+                }
+            }
+            Kind::Time(from, to) => {
+                let time = parse_time(text).map_err(|_| format!("{text:?} is no time"))?;
+                if time < *from {
+                    Err(too(text, "short"))
+                } else if time > *to {
+                    Err(too(text, "long"))
+                } else {
+                    Ok(Value::Time(time))
+                }
+            }
+        }
+    }
+
+    /// Takes a number that stands without quotes.
+    pub(super) fn read_number(&self, number: u64) -> Result<Value, String> {
+        match self {
+            Kind::Count(..) => self.count(number),
+            Kind::Size(..) => Err(format!("{number} has no unit")),
+            Kind::Time(..) => Err(format!("{number} has no unit")),
+            Kind::Loopback | Kind::Filter | Kind::Path | Kind::Word(_) => Err(format!("{number} is no text within quotes")),
+        }
+    }
+
+    fn count(&self, number: u64) -> Result<Value, String> {
+        match self {
+            Kind::Count(from, _) if number < *from => Err(too(&number.to_string(), "small")),
+            Kind::Count(_, to) if number > *to => Err(too(&number.to_string(), "large")),
+            _ => Ok(Value::Count(number)),
+        }
+    }
+
+    /// What is allowed, for people.
+    pub(crate) fn allowed(&self) -> String {
+        match self {
+            Kind::Loopback => "an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one".to_owned(),
+            Kind::Filter => "a level (error, warn, info, debug, trace) or TARGET=LEVEL, several joined by commas".to_owned(),
+            Kind::Path => "a file's path, or nothing".to_owned(),
+            Kind::Word(words) => words.join(" or "),
+            Kind::Count(from, to) => format!("a number from {from} to {to}"),
+            Kind::Size(from, to) => format!("a size from {} to {}", shown_size(*from), shown_size(*to)),
+            Kind::Time(from, to) => format!("a time from {} to {}", shown_time(*from), shown_time(*to)),
+        }
+    }
+}
+
+fn too(given: &str, how: &str) -> String {
+    format!("{given} is too {how}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_bounds_is_told_from_what_is_none() {
+        let check = |kind: Kind, text: &str| kind.read(text).map(|value| value.to_string());
+        let size = Kind::Size(1 << 10, 1 << 20);
+        assert_eq!(check(size, "1024KiB"), Ok("1MiB".to_owned()));
+        assert_eq!(check(size, "1GiB"), Err("1GiB is too large".to_owned()));
+        assert_eq!(check(size, "1MB"), Err("\"1MB\" is no size".to_owned()));
+        assert_eq!(size.read_number(5), Err("5 has no unit".to_owned()));
+        let time = Kind::Time(Duration::from_secs(1), Duration::from_secs(60));
+        assert_eq!((check(time, "60s"), check(time, "10ms")), (Ok("1m".to_owned()), Err("10ms is too short".to_owned())));
+        assert_eq!(check(Kind::Count(1, 9), "10"), Err("10 is too large".to_owned()));
+        assert_eq!(check(Kind::Count(1, 9), "-1"), Err("\"-1\" is no number".to_owned()));
+        assert_eq!(check(Kind::Word(&["text", "json"]), "jsn"), Err("\"jsn\" is none of the words; did you mean \"json\"?".to_owned()));
+        assert!(check(Kind::Loopback, "[::1]:0").is_ok() && check(Kind::Loopback, "0.0.0.0:1").is_err());
+        assert!(
+            check(Kind::Filter, "warn,weir=debug").is_ok() && check(Kind::Filter, "weir=loud").is_err() && check(Kind::Filter, "").is_err()
+        );
+    }
+
+    #[test]
+    fn values_stand_in_files_as_they_are_read() {
+        assert_eq!((Value::Count(5).to_toml(), Value::Size(1 << 20).to_toml()), ("5".to_owned(), "\"1MiB\"".to_owned()));
+    }
+}

@@ -1,0 +1,88 @@
+//! Bounds of the queues and of flows.
+
+use std::time::Duration;
+
+use super::super::definition::Definition;
+use super::super::kind::{Kind, Value};
+
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+
+pub(super) const LIST: &[Definition] = &[
+    Definition::new(
+        "broker.queue-limit",
+        Kind::Size(MIB, TIB),
+        (
+            "The size of one queue above which nothing more is taken from outside; what processors send still goes in",
+            "one queue that nobody reads must not take the disk of the others",
+        ),
+        |s| Value::Size(s.broker.queue_high_bytes),
+        |s, value| s.broker.queue_high_bytes = value.number(),
+    ),
+    Definition::new(
+        "broker.disk-reserve-percent",
+        Kind::Count(0, 99),
+        (
+            "The share of the disk that is kept free: with less, nothing more is taken from outside",
+            "settling what is there needs some disk, and so does the rest of the machine",
+        ),
+        |s| Value::Count(s.broker.disk_reserve_percent),
+        |s, value| s.broker.disk_reserve_percent = value.number(),
+    ),
+    Definition::new(
+        "broker.max-message",
+        // With less, Weir could not tell itself of a large blueprint.
+        Kind::Size(4 * MIB, 64 * MIB),
+        ("The largest body of a message", "what a component of 64 MiB can carry while it works on JSON"),
+        |s| Value::Size(s.broker.limits.max_message_bytes as u64),
+        |s, value| s.broker.limits.max_message_bytes = usize::try_from(value.number()).unwrap_or(usize::MAX),
+    ),
+    Definition::new(
+        "broker.cache",
+        Kind::Size(MIB, TIB),
+        ("Messages kept in memory, all queues together; the rest is read from disk", "readers that keep up are served from it"),
+        |s| Value::Size(s.broker.cached_bytes),
+        |s, value| s.broker.cached_bytes = value.number(),
+    ),
+    Definition::new(
+        "broker.segment",
+        Kind::Size(MIB, 1 << 30),
+        ("The size of one file of the log", "disk comes back in pieces of this size"),
+        |s| Value::Size(s.broker.segment_bytes),
+        |s, value| s.broker.segment_bytes = value.number(),
+    ),
+    Definition::new(
+        "broker.request-queue-limit",
+        Kind::Size(MIB, TIB),
+        ("The size of one queue of requests, which is in memory", "requests that wait longer than their askers are of no use"),
+        |s| Value::Size(s.broker.request_queue_bytes),
+        |s, value| s.broker.request_queue_bytes = value.number(),
+    ),
+    Definition::new(
+        "broker.request-queue-count",
+        Kind::Count(1, 100_000_000),
+        ("How many requests may wait in one queue", "as for their size"),
+        |s| Value::Count(s.broker.request_queue_count),
+        |s, value| s.broker.request_queue_count = value.number(),
+    ),
+    Definition::new(
+        "flow.exit-limit",
+        Kind::Size(64 << 10, TIB),
+        (
+            "The size of the exit of a flow above which its oldest messages are dropped and counted, for flows started from now on",
+            "some minutes of a busy flow, so that a forgotten exit costs no disk",
+        ),
+        |s| Value::Size(s.flow.exit_limit_bytes),
+        |s, value| s.flow.exit_limit_bytes = value.number(),
+    ),
+    Definition::new(
+        "flow.stop-wait",
+        Kind::Time(Duration::from_secs(1), Duration::from_secs(3_600)),
+        (
+            "How long the stop of a flow waits for its processors to leave their queues",
+            "well over the time that a host takes to see a change",
+        ),
+        |s| Value::Time(s.flow.stop_wait),
+        |s, value| s.flow.stop_wait = value.time(),
+    ),
+];

@@ -1,0 +1,85 @@
+//! What a component may use, and how failed messages are tried again, unless its deployment says otherwise.
+
+use std::time::Duration;
+
+use super::super::definition::Definition;
+use super::super::kind::{Kind, Value};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(super) const LIST: &[Definition] = &[
+    Definition::new(
+        "component.memory",
+        Kind::Size(MIB, 256 * MIB),
+        ("Memory of one instance", "it carries JSON work on a message of 4 MiB"),
+        |s| Value::Size(s.limits.memory_bytes),
+        |s, value| s.limits.memory_bytes = value.number(),
+    ),
+    Definition::new(
+        "component.time",
+        Kind::Time(Duration::from_millis(1), HOUR),
+        ("One attempt at a message, waiting for replies included", "a model's answer takes tens of seconds; what takes longer hangs"),
+        |s| Value::Time(Duration::from_millis(s.limits.time_ms)),
+        |s, value| s.limits.time_ms = value.number(),
+    ),
+    Definition::new(
+        "component.sends",
+        Kind::Count(1, 1_000_000),
+        ("Messages sent while one is handled", "a document has some hundred chunks"),
+        |s| Value::Count(s.limits.sends_count.into()),
+        |s, value| s.limits.sends_count = u32::try_from(value.number()).unwrap_or(u32::MAX),
+    ),
+    Definition::new(
+        "component.send-size",
+        Kind::Size(KIB, GIB),
+        ("Their bodies and properties together", "four times the largest message"),
+        |s| Value::Size(s.limits.sends_bytes),
+        |s, value| s.limits.sends_bytes = value.number(),
+    ),
+    Definition::new(
+        "component.log-per-minute",
+        Kind::Size(0, GIB),
+        ("What a component may log in a minute", "a line each 10 ms; more hides what others log"),
+        |s| Value::Size(s.limits.log_bytes_per_minute),
+        |s, value| s.limits.log_bytes_per_minute = value.number(),
+    ),
+    Definition::new(
+        "retry.attempts",
+        Kind::Count(1, 1_000),
+        ("Attempts at a message in all; then it goes to the dead letters", "what failed five times over 15 s will fail again"),
+        |s| Value::Count(s.retry.attempts_count.into()),
+        |s, value| s.retry.attempts_count = u32::try_from(value.number()).unwrap_or(u32::MAX),
+    ),
+    Definition::new(
+        "retry.first-wait",
+        Kind::Time(Duration::ZERO, HOUR),
+        ("The wait after the first failure; it doubles with each", "a service that hiccups is back by then"),
+        |s| Value::Time(Duration::from_millis(s.retry.first_wait_ms)),
+        |s, value| s.retry.first_wait_ms = value.number(),
+    ),
+    Definition::new(
+        "retry.longest-wait",
+        Kind::Time(Duration::ZERO, HOUR),
+        ("The longest wait between two attempts", "a message that waits holds up those behind it"),
+        |s| Value::Time(Duration::from_millis(s.retry.longest_wait_ms)),
+        |s, value| s.retry.longest_wait_ms = value.number(),
+    ),
+    Definition::new(
+        "retry.waiting",
+        Kind::Time(Duration::ZERO, DAY),
+        ("All waits of one message together", "a message that waits holds up those behind it"),
+        |s| Value::Time(Duration::from_millis(s.retry.waiting_ms)),
+        |s, value| s.retry.waiting_ms = value.number(),
+    ),
+    Definition::new(
+        "retry.busy",
+        Kind::Time(Duration::ZERO, DAY),
+        ("How long a message may be answered with `busy` before it goes back to its queue", "another host may have room"),
+        |s| Value::Time(Duration::from_millis(s.retry.busy_ms)),
+        |s, value| s.retry.busy_ms = value.number(),
+    ),
+];

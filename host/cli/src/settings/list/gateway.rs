@@ -1,0 +1,76 @@
+//! Bounds of the gateway.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::definition::Definition;
+use super::super::kind::{Kind, Value};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+pub(super) const LIST: &[Definition] = &[
+    Definition::new(
+        "gateway.token-file",
+        Kind::Path,
+        (
+            "A file with the token that all who speak to the gateway must show; without one, that of WEIR_TOKEN, if it is there",
+            "the gateway listens on this machine alone; with a token other users of it are kept out too",
+        ),
+        |s| Value::Text(s.token_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        |s, value| s.token_file = Some(value.text().into()).filter(|path: &PathBuf| !path.as_os_str().is_empty()),
+    )
+    .flag("--token-file"),
+    Definition::new(
+        "gateway.max-body",
+        Kind::Size(64 << 10, 1 << 30),
+        ("The largest JSON body, or list of messages in one body", "above a message's own limit, so that a list of messages fits"),
+        |s| Value::Size(s.gateway.max_body_bytes as u64),
+        |s, value| s.gateway.max_body_bytes = bytes(value),
+    ),
+    Definition::new(
+        "gateway.max-component",
+        Kind::Size(64 << 10, 1 << 30),
+        ("The largest component that can be deployed", "those of languages that bring their interpreter have 20 to 40 MiB"),
+        |s| Value::Size(s.gateway.max_component_bytes as u64),
+        |s, value| s.gateway.max_component_bytes = bytes(value),
+    ),
+    Definition::new(
+        "gateway.body-time",
+        Kind::Time(SECOND, HOUR),
+        ("How long a body may take to arrive", "long enough for an upload over a slow line, not for a connection that does nothing"),
+        |s| Value::Time(s.gateway.body_time),
+        |s, value| s.gateway.body_time = value.time(),
+    ),
+    Definition::new(
+        "gateway.service-time",
+        Kind::Time(SECOND, HOUR),
+        (
+            "How long the config and flow services may take to answer",
+            "a flow's stop tries for 10 s to delete a queue, and may wait its turn",
+        ),
+        |s| Value::Time(s.gateway.service_time),
+        |s, value| s.gateway.service_time = value.time(),
+    ),
+    Definition::new(
+        "gateway.interface-time",
+        Kind::Time(SECOND, HOUR),
+        ("How long the answer of a request interface may take", "a processor may take 60 s, and several may stand in a row"),
+        |s| Value::Time(s.gateway.interface_time),
+        |s, value| s.gateway.interface_time = value.time(),
+    ),
+    Definition::new(
+        "gateway.full-time",
+        Kind::Time(Duration::ZERO, HOUR),
+        (
+            "How long an import waits for room in a full queue before it gives up",
+            "a burst is worked off in this time; what takes longer is no burst",
+        ),
+        |s| Value::Time(s.gateway.full_time),
+        |s, value| s.gateway.full_time = value.time(),
+    ),
+];
+
+fn bytes(value: &Value) -> usize {
+    usize::try_from(value.number()).unwrap_or(usize::MAX)
+}

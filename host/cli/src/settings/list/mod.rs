@@ -1,0 +1,81 @@
+//! All settings, by section.
+
+mod broker;
+mod components;
+mod gateway;
+mod process;
+
+use super::definition::Definition;
+
+/// All settings, in the order in which they are shown; those without a section come first, as a settings file demands.
+pub(crate) fn all() -> impl Iterator<Item = &'static Definition> + Clone {
+    [process::LIST, gateway::LIST, broker::LIST, components::LIST].into_iter().flatten()
+}
+
+/// The setting of a name.
+pub(super) fn find(name: &str) -> Option<&'static Definition> {
+    all().find(|definition| definition.name == name)
+}
+
+/// What a section holds, for the file that `weir init` writes.
+pub(crate) fn about(section: &str) -> &'static str {
+    match section {
+        "log" => "What `weir up` says on standard error.",
+        "host" => "The host of processors.",
+        "gateway" => "The gateway: what callers may send, and how long they may wait.",
+        "broker" => "The queues.",
+        "flow" => "Flows.",
+        "component" => "Limits of components that are deployed from now on, unless `weir deploy --limit` sets others.",
+        "retry" => "How messages that failed are tried again, by components that are deployed from now on.",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Settings;
+    use super::*;
+
+    #[test]
+    fn every_setting_is_told_in_full_and_has_a_default_that_it_allows() {
+        for definition in all() {
+            let Definition { name, doc, why, .. } = definition;
+            assert!(!doc.is_empty() && !why.is_empty() && !doc.ends_with('.') && !why.ends_with('.'), "{name}");
+            assert!(definition.section().is_none_or(|section| !about(section).is_empty()), "{name}");
+            let default = definition.default();
+            assert_eq!(definition.kind.read(&default.to_string()), Ok(default), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_and_variables_are_of_one_setting_each() {
+        let names: BTreeSet<&str> = all().map(|definition| definition.name).collect();
+        let variables: BTreeSet<String> = all().map(Definition::variable).collect();
+        assert_eq!((names.len(), variables.len()), (all().count(), all().count()));
+        let with_section = all().skip_while(|definition| definition.section().is_none());
+        assert!(with_section.clone().all(|definition| definition.section().is_some()), "a file has those without a section first");
+    }
+
+    #[test]
+    fn what_is_set_is_what_is_got() {
+        for definition in all() {
+            let mut settings = Settings::default();
+            let other = match definition.kind {
+                super::super::kind::Kind::Loopback => "127.0.0.1:1".to_owned(),
+                super::super::kind::Kind::Filter => "error".to_owned(),
+                super::super::kind::Kind::Path => "x".to_owned(),
+                super::super::kind::Kind::Word(words) => (*words.last().unwrap()).to_owned(),
+                super::super::kind::Kind::Count(_, to) => to.to_string(),
+                super::super::kind::Kind::Size(_, to) => format!("{to}B"),
+                super::super::kind::Kind::Time(_, to) => format!("{}ms", to.as_millis()),
+            };
+            let value = definition.kind.read(&other).unwrap();
+            assert_ne!(definition.default(), value, "{}", definition.name);
+            (definition.set)(&mut settings, &value);
+            assert_eq!((definition.get)(&settings), value, "{}", definition.name);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The process itself: its address, its end, its log, its host.
+
+use std::time::Duration;
+
+use super::super::LogFormat;
+use super::super::definition::Definition;
+use super::super::kind::{Kind, Value};
+
+pub(super) const LIST: &[Definition] = &[
+    Definition::new(
+        "listen",
+        Kind::Loopback,
+        ("The address of the gateway", "loopback, since the gateway has no TLS; one port that the other commands and scripts can know"),
+        |s| Value::Text(s.listen.to_string()),
+        |s, value| s.listen = value.text().parse().expect("its kind has read it as an address"),
+    )
+    .flag("--listen"),
+    Definition::new(
+        "grace",
+        Kind::Time(Duration::ZERO, Duration::from_secs(3_600)),
+        (
+            "How long to finish messages in work when told to stop; what is not done by then comes again at the next start",
+            "most messages take less, and service managers wait longer before they kill",
+        ),
+        |s| Value::Time(s.grace),
+        |s, value| s.grace = value.time(),
+    )
+    .flag("--grace"),
+    Definition::new(
+        "log.filter",
+        Kind::Filter,
+        ("What is logged", "what changes in Weir, and what is amiss elsewhere; never a line for each message"),
+        |s| Value::Text(s.log_filter.clone()),
+        |s, value| s.log_filter = value.text().to_owned(),
+    ),
+    Definition::new(
+        "log.format",
+        Kind::Word(&["text", "json"]),
+        ("Lines for people, or a JSON object a line for programs", "people look first"),
+        |s| Value::Text(s.log_format.word().to_owned()),
+        |s, value| s.log_format = if value.text() == "json" { LogFormat::Json } else { LogFormat::Text },
+    )
+    .flag("--log-format"),
+    Definition::new(
+        "host.instances",
+        Kind::Count(0, 4_000),
+        (
+            "How many instances of components there may be at a time; 0: as many as the machine's memory carries at 16 MiB each, from 64 on",
+            "above 4000 the kernel's count of memory maps ends it all",
+        ),
+        |s| Value::Count(s.instances_count.into()),
+        |s, value| s.instances_count = u32::try_from(value.number()).unwrap_or(u32::MAX),
+    ),
+];

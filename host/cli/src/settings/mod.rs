@@ -1,0 +1,232 @@
+//! What an operator sets: defaults, then the settings file, then the environment, then flags; each wins over those before it.
+
+mod definition;
+mod fault;
+mod file;
+mod kind;
+mod list;
+mod template;
+pub(crate) mod units;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use weir_config::records::{ComponentLimits, RetryPolicy};
+use weir_flow::FlowSettings;
+use weir_gateway::GatewaySettings;
+use weir_pubsub::embedded::EmbeddedOptions;
+
+pub(crate) use self::definition::Definition;
+use self::fault::Fault;
+pub(crate) use self::fault::Place;
+use self::kind::Value;
+pub(crate) use self::list::all;
+pub(crate) use self::template::template;
+use crate::args::SettingFlags;
+use crate::nearest::nearest;
+use crate::problem::{Exit, Problem};
+
+/// The settings file in a data folder.
+pub(crate) const FILE_NAME: &str = "settings.toml";
+/// What a component's manifest is called, which is no settings file.
+const MANIFEST_NAME: &str = "weir.toml";
+/// What is logged unless somebody says otherwise: what changes in Weir, and what is amiss elsewhere.
+pub(crate) const LOGGED: &str = "warn,weir=info,weir_pubsub=info,weir_config=info,weir_flow=info,weir_runtime=info,weir_gateway=info";
+/// The largest settings file: more than all settings with a page of comment each.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Variables that are no settings: those of all commands.
+const OTHER_VARIABLES: [&str; 4] = ["WEIR_DATA", "WEIR_GATEWAY", "WEIR_SETTINGS", "WEIR_TOKEN"];
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl LogFormat {
+    fn word(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+/// All settings of `weir up`. The defaults are those of the parts that they are for.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The gateway's address.
+    pub(crate) listen: SocketAddr,
+    /// How long messages in work may take at the end.
+    pub(crate) grace: Duration,
+    /// What is logged.
+    pub(crate) log_filter: String,
+    /// How it is logged.
+    pub(crate) log_format: LogFormat,
+    /// Instances of components at a time; 0: by the machine's memory.
+    pub(crate) instances_count: u32,
+    /// Where the gateway's token is, which itself is never a setting: settings are shown.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The gateway's bounds.
+    pub(crate) gateway: GatewaySettings,
+    /// The flow service's bounds.
+    pub(crate) flow: FlowSettings,
+    /// The queues.
+    pub(crate) broker: EmbeddedOptions,
+    /// Limits of components that are deployed from now on.
+    pub(crate) limits: ComponentLimits,
+    /// How their failed messages are tried again.
+    pub(crate) retry: RetryPolicy,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8088)),
+            grace: Duration::from_secs(10),
+            log_filter: LOGGED.to_owned(),
+            log_format: LogFormat::default(),
+            instances_count: 0,
+            token_file: None,
+            gateway: GatewaySettings::default(),
+            flow: FlowSettings::default(),
+            broker: EmbeddedOptions::default(),
+            limits: ComponentLimits::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// Settings, and where each was given.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// The settings.
+    pub(crate) settings: Settings,
+    /// The file that was read, if there is one.
+    pub(crate) file: Option<PathBuf>,
+    /// What may be a mistake, for people.
+    pub(crate) notes: Vec<String>,
+    places: BTreeMap<&'static str, Place>,
+}
+
+impl Loaded {
+    /// A setting's value.
+    pub(crate) fn value(&self, definition: &Definition) -> Value {
+        (definition.get)(&self.settings)
+    }
+
+    /// Where it was given; none: it is the default.
+    pub(crate) fn place(&self, definition: &Definition) -> Option<&Place> {
+        self.places.get(definition.name)
+    }
+
+    fn take(&mut self, definition: &'static Definition, value: &Value, place: Place) {
+        (definition.set)(&mut self.settings, value);
+        self.places.insert(definition.name, place);
+    }
+}
+
+/// Reads the settings for a data folder. All that is wrong is told at once.
+pub(crate) fn load(data: &Path, flags: &SettingFlags) -> Result<Loaded, Problem> {
+    load_from(read_file(data, flags.settings.as_deref())?, std::env::vars_os(), flags)
+}
+
+/// The same from what was read already.
+fn load_from(
+    file: Option<(PathBuf, String)>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    flags: &SettingFlags,
+) -> Result<Loaded, Problem> {
+    let mut loaded = Loaded::default();
+    let mut faults = Vec::new();
+    if let Some((path, text)) = file {
+        let found = file::read(&path, &text);
+        found.values.into_iter().for_each(|(definition, value, place)| loaded.take(definition, &value, place));
+        faults.extend(found.faults);
+        loaded.file = Some(path);
+    }
+    read_environment(environment, &mut loaded, &mut faults);
+    read_flags(flags, &mut loaded, &mut faults);
+    if faults.is_empty() { Ok(loaded) } else { Err(fault::problem(&faults)) }
+}
+
+fn read_environment(environment: impl Iterator<Item = (OsString, OsString)>, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
+    let known: Vec<(String, &'static Definition)> = all().map(|definition| (definition.variable(), definition)).collect();
+    let mut given: Vec<(String, OsString)> = environment
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with("WEIR_"))
+        .collect();
+    given.sort();
+    for (name, value) in given {
+        let Some((_, definition)) = known.iter().find(|(known, _)| *known == name) else {
+            let names = known.iter().map(|(known, _)| known.as_str());
+            let meant = nearest(&name, names).filter(|_| !OTHER_VARIABLES.contains(&name.as_str()));
+            // It may be another program's, so it is no fault.
+            loaded.notes.extend(meant.map(|meant| format!("the environment has {name}, which is no setting; did you mean {meant}?")));
+            continue;
+        };
+        let place = Place::Environment(name);
+        let text = value.into_string().map_err(|value| format!("{value:?} is not UTF-8"));
+        match text.and_then(|text| definition.kind.read(&text)) {
+            Ok(value) => loaded.take(definition, &value, place),
+            Err(problem) => faults.push(wrong(definition, place, problem)),
+        }
+    }
+}
+
+fn read_flags(flags: &SettingFlags, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
+    for (flag, name, text) in flags.given() {
+        let place = Place::Flag(flag);
+        match list::find(name) {
+            None => faults.push(Fault { place, field: Some(name.to_owned()), problem: file::unknown(name), allowed: None }),
+            Some(definition) => match definition.kind.read(text) {
+                Ok(value) => loaded.take(definition, &value, place),
+                Err(problem) => faults.push(wrong(definition, place, problem)),
+            },
+        }
+    }
+}
+
+fn wrong(definition: &Definition, place: Place, problem: String) -> Fault {
+    Fault { place, field: Some(definition.name.to_owned()), problem, allowed: Some(definition.kind.allowed()) }
+}
+
+/// The settings file's text: of the one that was named, which must be there, else of the one in the data folder, if it is there.
+fn read_file(data: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, String)>, Problem> {
+    if let Some(path) = named.filter(|path| path.file_name().is_some_and(|name| name == MANIFEST_NAME)) {
+        let what = format!("{} is a component's manifest by its name, not a settings file", path.display());
+        return Err(Problem::new(Exit::Usage, what).next(format!("name a file such as {FILE_NAME}; weir init writes one")));
+    }
+    let path = named.map_or_else(|| data.join(FILE_NAME), Path::to_owned);
+    let unreadable =
+        |error: std::io::Error| Problem::new(Exit::NoInput, format!("the settings file {} cannot be read", path.display())).because(error);
+    let size_bytes = match fs::metadata(&path) {
+        Ok(found) => found.len(),
+        // A data folder need not have one, nor be one yet.
+        Err(error) if named.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(unreadable(error).next("weir init writes one that explains every setting")),
+    };
+    if size_bytes > MAX_FILE_BYTES {
+        let what = format!("the settings file {} has {size_bytes} bytes, of at most {MAX_FILE_BYTES}", path.display());
+        return Err(Problem::new(Exit::Settings, what));
+    }
+    let bytes = fs::read(&path).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Problem::new(Exit::Settings, format!("the settings file {} is not UTF-8 in line {line}", path.display())).next("save it as UTF-8")
+    })?;
+    Ok(Some((path, text)))
+}
+
+#[cfg(test)]
+mod tests;

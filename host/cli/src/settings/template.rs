@@ -1,0 +1,41 @@
+//! The settings file that `weir init` writes: every setting with its default, commented out and explained.
+
+use std::fmt::Write as _;
+
+use super::definition::Definition;
+use super::list;
+
+const HEAD: &str = "\
+# Settings of `weir up`. Every line that begins with `# name =` shows a default: take the `# ` away and change the value.
+# WEIR_... of the environment wins over what is said here, and flags of `weir up` win over that.
+# Times are written like \"500ms\", \"30s\", \"2m\" or \"1h\", sizes like \"64KiB\", \"16MiB\" or \"1GiB\".
+# `weir settings show` tells every value and where it is from. Changes count from the next start on.
+";
+/// As wide as the documents of the project are.
+const WIDTH: usize = 100;
+
+/// Its text.
+pub(crate) fn template() -> String {
+    let mut text = HEAD.to_owned();
+    let mut section = None;
+    for definition in list::all() {
+        if definition.section() != section {
+            section = definition.section();
+            let name = section.unwrap_or_default();
+            let _ = write!(text, "\n# {}\n[{name}]\n", list::about(name));
+        }
+        let _ = write!(text, "\n{}", explained(definition));
+    }
+    text
+}
+
+fn explained(definition: &Definition) -> String {
+    let Definition { doc, why, kind, .. } = definition;
+    let others = match definition.flag {
+        Some(flag) => format!("{} or {flag}", definition.variable()),
+        None => definition.variable(),
+    };
+    let more = format!("Allowed: {}. Why this default: {why}. Also by {others}.", kind.allowed());
+    let [doc, more] = [format!("{doc}."), more].map(|words| crate::output::wrapped(&words, "## ", WIDTH));
+    format!("{doc}\n{more}\n# {} = {}\n", definition.key(), definition.default().to_toml())
+}

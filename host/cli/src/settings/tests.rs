@@ -1,0 +1,56 @@
+//! Which source wins over which, and that all faults are told.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn load_with(file: &str, environment: &[(&str, &str)], flags: &SettingFlags) -> Result<Loaded, Problem> {
+    let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    load_from(Some(("f".into(), file.to_owned())), environment.collect::<Vec<_>>().into_iter(), flags)
+}
+
+#[test]
+fn flags_win_over_the_environment_which_wins_over_the_file() {
+    let flags = SettingFlags { grace: Some("3s".to_owned()), set: vec!["retry.attempts=9".to_owned()], ..SettingFlags::default() };
+    let file = "grace = \"1s\"\n[retry]\nattempts = 7\nbusy = \"1h\"\n[gateway]\nfull-time = \"5s\"";
+    let environment = [("WEIR_GRACE", "2s"), ("WEIR_GATEWAY_FULL_TIME", "6s"), ("WEIR_LOG", "debug"), ("WEIR_DATA", "x"), ("OTHER", "y")];
+    let loaded = load_with(file, &environment, &flags).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!((settings.grace, settings.gateway.full_time), (Duration::from_secs(3), Duration::from_secs(6)));
+    assert_eq!((settings.retry.attempts_count, settings.retry.busy_ms, settings.log_filter.as_str()), (9, 3_600_000, "debug"));
+    let place = |name: &str| loaded.place(list::find(name).unwrap()).map(ToString::to_string);
+    assert_eq!(place("grace").unwrap(), "command line, --grace");
+    assert_eq!(place("retry.attempts").unwrap(), "command line, --set");
+    assert_eq!(place("gateway.full-time").unwrap(), "environment, WEIR_GATEWAY_FULL_TIME");
+    assert_eq!(place("retry.busy").unwrap(), "f, line 4, column 8");
+    assert_eq!((place("listen"), loaded.notes.len()), (None, 0));
+}
+
+#[test]
+fn all_faults_of_all_sources_are_told_at_once() {
+    let flags = SettingFlags {
+        listen: Some("here".to_owned()),
+        set: vec!["retry.atempts=9".to_owned(), "grace".to_owned()],
+        ..SettingFlags::default()
+    };
+    let problem = load_with("grace = 1", &[("WEIR_LOG_FORMAT", "jsn")], &flags).unwrap_err();
+    assert_eq!((problem.exit, problem.to_string().as_str()), (Exit::Settings, "5 settings are wrong"));
+    let of_flags = load_with("", &[], &flags).unwrap_err();
+    assert_eq!((of_flags.exit, of_flags.to_string().as_str()), (Exit::Usage, "3 settings are wrong"));
+}
+
+#[test]
+fn a_variable_that_is_nearly_a_setting_is_noted() {
+    let loaded = load_with("", &[("WEIR_GRACEE", "1s"), ("WEIR_SEED", "1"), ("WEIR_GATEWAY", "x")], &SettingFlags::default()).unwrap();
+    assert_eq!(loaded.notes, ["the environment has WEIR_GRACEE, which is no setting; did you mean WEIR_GRACE?"]);
+}
+
+#[test]
+fn what_init_writes_says_nothing_and_says_everything() {
+    let text = template();
+    let quiet = load_with(&text, &[], &SettingFlags::default()).unwrap();
+    assert!(all().all(|definition| quiet.place(definition).is_none()));
+    // With every default uncommented it says just the defaults.
+    let spoken: Vec<&str> = text.lines().map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line)).collect();
+    let spoken = load_with(&spoken.join("\n"), &[], &SettingFlags::default()).unwrap();
+    assert!(all().all(|definition| spoken.place(definition).is_some() && spoken.value(definition) == definition.default()));
+}
