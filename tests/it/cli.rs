@@ -6,6 +6,7 @@ mod doctor;
 mod files;
 mod follow;
 mod inspect;
+mod log;
 mod refusals;
 mod request;
 mod rules;

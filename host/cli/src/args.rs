@@ -280,6 +280,9 @@ pub(crate) struct Send {
     /// Every line is a message, not every file
     #[arg(long, conflicts_with_all = ["text", "as_text"])]
     pub(crate) each_line: bool,
+    /// Print the id of each message once it is stored, one a line: an id leads through the log and to the dead letters
+    #[arg(long)]
+    pub(crate) ids: bool,
     /// The files are plain text: send each as {"id": PATH, "title": NAME, "text": CONTENT}
     #[arg(long, conflicts_with = "text")]
     pub(crate) as_text: bool,

@@ -108,6 +108,11 @@ impl Client {
         self.read_lines(self.request(Method::POST, path).header("content-type", "application/json").body(body)).await
     }
 
+    /// The same for what is answered to a body of any size and media type, while that is still read.
+    pub(crate) async fn lines_of_stream(&self, path: &str, media_type: &str, body: Body) -> Result<Lines, Problem> {
+        self.read_lines(self.request(Method::POST, path).header("content-type", media_type).body(body)).await
+    }
+
     async fn read_lines(&self, request: RequestBuilder) -> Result<Lines, Problem> {
         let response = self.begin(request).await?;
         if !response.status().is_success() {

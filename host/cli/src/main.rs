@@ -8,6 +8,7 @@ mod logging;
 mod nearest;
 mod output;
 mod problem;
+mod progress;
 mod screen;
 mod serve;
 mod settings;

@@ -235,8 +235,10 @@ impl Instance {
         let (Some(output), Some(correlation)) = (input.reply, correlation) else { return };
         let mut message = Message::default().with(weir_pubsub::CORRELATION_ID, correlation);
         message.from = Some(call.from.clone());
+        let message_id = call.id;
         if let Err(error) = self.program.publish(output, message).await {
-            tracing::warn!(processor = &*self.program.processor, %error, "answer could not be ended");
+            let processor = &*self.program.processor;
+            tracing::warn!(processor, %message_id, error = %weir_pubsub::chain(&error), "answer could not be ended");
         }
     }
 
@@ -265,7 +267,8 @@ impl Instance {
             Some(exit) => format!("the component ended itself with exit code {}", exit.0),
             None => error.root_cause().to_string(),
         };
-        tracing::debug!(processor = &*self.program.processor, error = format!("{error:?}"), "component broke off");
+        let (processor, message_id) = (&*self.program.processor, self.store.data().call.id);
+        tracing::debug!(processor, %message_id, error = format!("{error:?}"), "component broke off");
         let what = match self.store.data().memory.refusal() {
             Some(refusal) => format!("{what}; {refusal}"),
             None => what,

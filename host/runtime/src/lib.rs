@@ -12,6 +12,7 @@ mod contract;
 mod engine;
 mod error;
 mod failure;
+mod following;
 mod generation;
 mod guest;
 mod host;

@@ -11,9 +11,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
+use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
 
-use crate::status::{VariantStatus, count};
+use crate::following;
+use crate::status::{Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -26,6 +27,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A message that was handled or given up, to be acknowledged together with its outputs.
 pub(crate) struct Settlement {
     pub(crate) receipt: Receipt,
+    pub(crate) message_id: Option<MessageId>,
     pub(crate) outputs: Vec<Output>,
     /// Messages that have left already.
     pub(crate) left_count: u32,
@@ -93,12 +95,18 @@ impl Settler {
         let counters = &self.status.counters;
         count(&counters.let_go);
         match outcome {
-            Ok(Settled::Done { dropped_count }) => self.count(&settlement, dropped_count),
+            Ok(Settled::Done { dropped_count }) => {
+                following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
+                self.count(&settlement, dropped_count);
+            }
             Ok(Settled::NoLongerHeld) => {
                 count(&counters.no_longer_held);
-                tracing::warn!(processor = self.status.key.processor, "message was settled by somebody else meanwhile");
+                let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
+                tracing::warn!(processor, variant, message_id, "message was settled by somebody else meanwhile");
             }
             Err(error) => {
+                let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
+                tracing::warn!(processor, variant, message_id, error = %chain(&error), "message cannot be settled and is given back");
                 self.status.note_error(&format!("a message was given back because it cannot be settled: {}", chain(&error)));
                 let _ = self.backend.give_back(&settlement.receipt).await;
             }

@@ -13,6 +13,7 @@ use weir_pubsub::{Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, 
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
 use crate::failure::{History, Next, is_delivered_in_vain};
+use crate::following;
 use crate::generation::{Generation, Held, Warm};
 use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
@@ -138,6 +139,9 @@ impl Worker {
     async fn work(&mut self, delivery: Delivery) {
         let Delivery { message, receipt, delivery_count } = delivery;
         let mut history = History::default();
+        if following::is_on() {
+            following::received(&self.program(), self.input, &message, delivery_count);
+        }
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         if let Some((error, reason)) = self.unfit(&message, delivery_count) {
@@ -146,29 +150,34 @@ impl Worker {
             return self.give_up(receipt, &message, lost, &history).await;
         }
         loop {
-            let Ok(outcome) = self.attempt(&message, history.attempts_count + 1).await else {
-                return self.give_back(receipt).await;
+            let (attempt, began) = (history.attempts_count + 1, following::now());
+            let Ok(outcome) = self.attempt(&message, attempt).await else {
+                return self.give_back(receipt, &message).await;
             };
             let fault = match outcome {
                 Outcome::Done(handled) => {
+                    if let Some(began) = began {
+                        following::handled(&self.program(), &message, attempt, began, &handled);
+                    }
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
-                    return self.settle(Settlement { receipt, outputs: handled.outputs, left_count, dropped_count, kind }).await;
+                    let (message_id, outputs) = (message.id, handled.outputs);
+                    return self.settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind }).await;
                 }
                 Outcome::Failed(fault) => fault,
             };
             let lost = Lost { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered };
-            match self.next(&fault, &mut history) {
+            match self.next(&fault, &message, &mut history) {
                 Next::Again { wait } if expires_at.is_some_and(|at| Instant::now() + wait >= at) => {
                     return self.give_up(receipt, &message, lost, &history).await;
                 }
                 Next::Again { wait } => {
                     if self.rest(wait, fault.kind.asks_for_time()).await.is_err() {
-                        return self.give_back(receipt).await;
+                        return self.give_back(receipt, &message).await;
                     }
                 }
                 Next::DeadLetter => return self.give_up(receipt, &message, lost, &history).await,
-                Next::GiveBack => return self.give_back(receipt).await,
+                Next::GiveBack => return self.give_back(receipt, &message).await,
             }
         }
     }
@@ -273,7 +282,7 @@ impl Worker {
     }
 
     /// Counts a fault, tells of it and decides what comes next.
-    fn next(&self, fault: &Fault, history: &mut History) -> Next {
+    fn next(&self, fault: &Fault, message: &Message, history: &mut History) -> Next {
         let program = self.program();
         let counters = &self.status.counters;
         if fault.kind.counts() {
@@ -284,18 +293,10 @@ impl Worker {
             count(&counters.trapped);
         }
         let next = history.next(fault.kind, &program.retry, &mut rand::rng());
-        tracing::debug!(
-            processor = &*program.processor,
-            variant = &*program.variant,
-            component = &*program.deployment,
-            verdict = fault.kind.word(),
-            reason = fault.reason,
-            attempt = history.attempts_count,
-            next = ?next,
-            "message could not be handled"
-        );
         // Once a part of an answer has left, another attempt would repeat it.
-        if fault.answered == Answered::Not { next } else { Next::DeadLetter }
+        let next = if fault.answered == Answered::Not { next } else { Next::DeadLetter };
+        following::failed(&program, message, history.attempts_count, fault, next);
+        next
     }
 
     /// Gives a message up: a request is answered with the error, anything else becomes a dead letter.
@@ -304,14 +305,17 @@ impl Worker {
         let program = self.program();
         let input = &program.inputs[self.input];
         tracing::warn!(
+            topic = %input.queue.topic(),
+            subscription = %input.queue.subscription(),
             processor = &*program.processor,
             variant = &*program.variant,
             flow = &*program.flow,
             component = &*program.deployment,
+            digest = %program.component.digest,
             message_id = message.id.map(tracing::field::display),
             attempt = history.attempts_count,
-            error,
-            reason,
+            verdict = error,
+            error = reason,
             "message given up"
         );
         if input.is_request() {
@@ -319,8 +323,10 @@ impl Worker {
                 answer_with_error(&program, self.input, message, error, reason).await;
             }
             let kind = SettlementKind::Answered;
-            return self.settle(Settlement { receipt, outputs: Vec::new(), left_count: 0, dropped_count: 0, kind }).await;
+            let message_id = message.id;
+            return self.settle(Settlement { receipt, message_id, outputs: Vec::new(), left_count: 0, dropped_count: 0, kind }).await;
         }
+        let message_id = message.id;
         let letter = DeadLetter {
             topic: input.queue.topic().to_string(),
             subscription: input.queue.subscription().to_string(),
@@ -332,7 +338,7 @@ impl Worker {
         let message = letter.to_message(message, &program.message_limits);
         let outputs = vec![Output { topic: self.dead_letters.clone(), message, routing: Routing::Required }];
         let kind = SettlementKind::DeadLetter;
-        self.settle(Settlement { receipt, outputs, left_count: 0, dropped_count: 0, kind }).await;
+        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind }).await;
     }
 
     async fn settle(&mut self, settlement: Settlement) {
@@ -340,11 +346,13 @@ impl Worker {
         let _ = self.settler.send(settlement).await;
     }
 
-    async fn give_back(&mut self, receipt: Receipt) {
+    async fn give_back(&mut self, receipt: Receipt, message: &Message) {
         count(&self.status.counters.let_go);
-        let backend = self.program().surroundings.backend.clone();
-        if let Err(error) = backend.give_back(&receipt).await {
-            tracing::debug!(%error, "message could not be given back");
+        let program = self.program();
+        following::given_back(&program, message);
+        if let Err(error) = program.surroundings.backend.give_back(&receipt).await {
+            let message_id = message.id.map(tracing::field::display);
+            tracing::debug!(processor = &*program.processor, message_id, error = %chain(&error), "message could not be given back");
         }
     }
 }
@@ -354,6 +362,7 @@ async fn answer_with_error(program: &Program, input: usize, request: &Message, e
     let body = serde_json::json!({"error": {"type": error, "message": reason}}).to_string();
     let answer = Message::new(body).with(CORRELATION_ID, id).with(WEIR_ERROR, error);
     if let Err(error) = program.publish(output, answer).await {
-        tracing::warn!(processor = &*program.processor, %error, "requester could not be told of the error");
+        let message_id = request.id.map(tracing::field::display);
+        tracing::warn!(processor = &*program.processor, message_id, error = %chain(&error), "requester could not be told of the error");
     }
 }

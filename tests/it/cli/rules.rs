@@ -47,7 +47,7 @@ async fn an_address_that_is_not_of_this_machine_alone_is_refused() {
         64,
         &expect![[r#"
             error: a setting is wrong
-              - command line, --listen: listen: 0.0.0.0:0 can be reached from other machines; allowed: an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one
+              - command line, --listen: listen: 0.0.0.0:0 can be reached from other machines, and the gateway has no TLS: they could read all on the way; allowed: an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one
               next: mend them all, and look: weir settings show; docs/operating.md has every setting
         "#]],
     );

@@ -47,7 +47,7 @@ async fn faults_of_flags_are_told_together_too() {
         64,
         &expect![[r#"
             error: 4 settings are wrong
-              - command line, --listen: listen: 0.0.0.0:0 can be reached from other machines; allowed: an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one
+              - command line, --listen: listen: 0.0.0.0:0 can be reached from other machines, and the gateway has no TLS: they could read all on the way; allowed: an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one
               - command line, --grace: grace: "soon" is no time; allowed: a time from 0s to 1h
               - command line, --log-format: log.format: "jason" is none of the words; did you mean "json"?; allowed: text or json
               - command line, --set: retry.atempts: there is no such setting; did you mean retry.attempts?

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::Body;
 use weir_gateway::protocol::Deployed;
 
 use super::{Session, read_input};
@@ -10,6 +13,9 @@ use crate::args::Deploy;
 use crate::client::escaped;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
+use crate::progress::{Counter, during};
+
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Runs the command.
 pub(crate) async fn run(session: &Session, command: Deploy) -> Result<()> {
@@ -20,16 +26,34 @@ pub(crate) async fn run(session: &Session, command: Deploy) -> Result<()> {
     };
     let query = query(target, &command.limits)?;
     let bytes = read_input(Path::new(file))?;
-    let response = session.client.upload(&format!("/api/v1/weir/components{query}"), "application/wasm", bytes.into()).await?;
-    let deployed: Deployed = session.client.read(response).await.map_err(|problem| match problem.exit {
-        Exit::BadInput => Problem::new(Exit::BadInput, format!("{file} was not deployed")).because(problem),
-        _ => problem,
-    })?;
+    let sent = Counter::of_total(bytes.len() as u64);
+    let path = format!("/api/v1/weir/components{query}");
+    let upload = async {
+        let response = session.client.upload(&path, "application/wasm", in_pieces(bytes.into(), sent.clone())).await?;
+        session.client.read(response).await
+    };
+    let deployed: Deployed =
+        during(session.format, &format!("deploying {file}"), &sent, upload).await.map_err(|problem| match problem.exit {
+            Exit::BadInput => Problem::new(Exit::BadInput, format!("{file} was not deployed")).because(problem),
+            _ => problem,
+        })?;
     match session.format {
         Format::Json => output::json(&deployed)?,
         Format::Text => print(&deployed)?,
     }
     Ok(())
+}
+
+/// A body that counts what has left.
+fn in_pieces(bytes: Bytes, sent: Counter) -> Body {
+    Body::wrap_stream(stream::unfold((bytes, sent), |(mut rest, sent)| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        sent.add(piece.len() as u64);
+        Some((Ok::<_, std::io::Error>(piece), (rest, sent)))
+    }))
 }
 
 fn usage(what: &str) -> Problem {

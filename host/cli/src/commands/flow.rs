@@ -10,6 +10,7 @@ use super::{Session, status};
 use crate::args::Flow;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
+use crate::progress::{Counter, during};
 
 /// Runs one of the commands.
 pub(crate) async fn run(session: &Session, command: Flow) -> Result<()> {
@@ -26,7 +27,7 @@ async fn start(session: &Session, blueprint: &str, flow: &str, description: &str
     let request = json!({
         "operation": "start-flow", "blueprint-name": blueprint, "flow-id": flow, "description": description, "parameters": parameters,
     });
-    let answer = session.client.ask_flow(&request).await?;
+    let answer = during(session.format, &format!("starting flow {flow}"), &Counter::default(), session.client.ask_flow(&request)).await?;
     let notes: Vec<&str> = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     if session.format == Format::Json {
         return Ok(output::json(&json!({"flow": flow, "notes": notes}))?);
@@ -55,7 +56,8 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
     if count > 0 && !discard {
         return Err(backlog_left(flow, count, &backlog).into());
     }
-    let answer = session.client.ask_flow(&json!({"operation": "stop-flow", "flow-id": flow})).await?;
+    let request = json!({"operation": "stop-flow", "flow-id": flow});
+    let answer = during(session.format, &format!("stopping flow {flow}"), &Counter::default(), session.client.ask_flow(&request)).await?;
     let notes: Vec<&str> = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     match session.format {
         Format::Json => output::json(&json!({"flow": flow, "discarded-count": count, "notes": notes}))?,

@@ -9,6 +9,7 @@ use super::{Session, check_json, read_input, tail};
 use crate::args::Request;
 use crate::client::escaped;
 use crate::problem::{Exit, Problem};
+use crate::progress::{Counter, during};
 
 /// Runs the command.
 pub(crate) async fn run(session: &Session, command: Request) -> Result<()> {
@@ -17,8 +18,10 @@ pub(crate) async fn run(session: &Session, command: Request) -> Result<()> {
     if let Some(timeout) = command.timeout {
         path = format!("{path}?timeout-ms={}", timeout.as_millis());
     }
-    let mut lines = session.client.lines_of(&path, body).await?;
-    while let Some(line) = lines.next().await? {
+    let what = format!("waiting for {} of flow {}", command.interface, command.flow);
+    let mut lines = during(session.format, &what, &Counter::default(), session.client.lines_of(&path, body)).await?;
+    // The line is gone before a part of the answer is printed in its place.
+    while let Some(line) = during(session.format, &what, &Counter::default(), lines.next()).await? {
         tail::print(session.format, &line)?;
     }
     Ok(())

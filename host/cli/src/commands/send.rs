@@ -16,10 +16,12 @@ use crate::args::Send;
 use crate::client::{escaped, of_answer};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
+use crate::progress::{Counter, during};
 
 /// Pieces that are read ahead of the gateway.
 const READ_AHEAD_COUNT: usize = 64;
 const PIECE_BYTES: usize = 64 << 10;
+const NDJSON: &str = "application/x-ndjson";
 
 /// Runs the command.
 pub(crate) async fn run(session: &Session, command: Send) -> Result<()> {
@@ -32,7 +34,10 @@ pub(crate) async fn run(session: &Session, command: Send) -> Result<()> {
                 .map_err(|problem| problem.next("--each-line if every line is a message; --as-text or --text if it is plain text"))?;
             one(session, &command, bytes).await
         }
-        _ => many(session, &command, files).await,
+        _ => {
+            let mode = Mode::of(&command);
+            many(session, &command, move |pieces| files.iter().try_for_each(|file| feed(file, mode, pieces))).await
+        }
     }
 }
 
@@ -52,8 +57,13 @@ fn shown(file: &Path) -> String {
 
 /// One message or one request.
 async fn one(session: &Session, command: &Send, body: Vec<u8>) -> Result<()> {
+    if command.ids {
+        let line = Bytes::from(on_one_line(body));
+        return many(session, command, move |pieces| pieces.blocking_send(line).map_err(|_| Stopped::Gateway)).await;
+    }
     let path = format!("/api/v1/flow/{}/service/{}", escaped(&command.flow), escaped(&command.interface));
-    let answer: Value = session.client.post(&path, body).await?;
+    let what = format!("sending to {} of flow {}", command.interface, command.flow);
+    let answer: Value = during(session.format, &what, &Counter::default(), session.client.post(&path, body)).await?;
     // A `flow` interface answers `{}`; the answer of a request is shown as it is.
     match session.format {
         Format::Text if answer == json!({}) => output::line("sent 1 message")?,
@@ -63,18 +73,30 @@ async fn one(session: &Session, command: &Send, body: Vec<u8>) -> Result<()> {
 }
 
 /// Any number of messages, read no faster than they are stored.
-async fn many(session: &Session, command: &Send, files: Vec<PathBuf>) -> Result<()> {
+async fn many<F>(session: &Session, command: &Send, feed: F) -> Result<()>
+where
+    F: FnOnce(&mpsc::Sender<Bytes>) -> Result<(), Stopped> + std::marker::Send + 'static,
+{
     let (pieces, read) = mpsc::channel::<Bytes>(READ_AHEAD_COUNT);
-    let mode = Mode::of(command);
-    let reader = tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| feed(file, mode, &pieces)));
-    let body =
-        Body::wrap_stream(stream::unfold(
-            read,
-            |mut read| async move { read.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), read)) },
-        ));
-    let path = format!("/api/v1/weir/flows/{}/interfaces/{}/messages", escaped(&command.flow), escaped(&command.interface));
-    let response = session.client.upload(&path, "application/x-ndjson", body).await?;
-    let answer = read_import(session, response).await?;
+    let reader = tokio::task::spawn_blocking(move || feed(&pieces));
+    let sent = Counter::default();
+    let body = Body::wrap_stream(stream::unfold((read, sent.clone()), |(mut read, sent)| async move {
+        let piece = read.recv().await?;
+        sent.add(piece.len() as u64);
+        Some((Ok::<_, std::io::Error>(piece), (read, sent)))
+    }));
+    let answers = if command.ids { "?answers=true" } else { "" };
+    let path = format!("/api/v1/weir/flows/{}/interfaces/{}/messages{answers}", escaped(&command.flow), escaped(&command.interface));
+    let what = format!("sending to {} of flow {}", command.interface, command.flow);
+    let answer = if command.ids {
+        tell_ids(session, &path, body).await?
+    } else {
+        let import = async {
+            let response = session.client.upload(&path, NDJSON, body).await?;
+            read_import(session, response).await
+        };
+        during(session.format, &what, &sent, import).await?
+    };
     if let Some(error) = answer.error {
         let stored = format!("messages stored before it: {}", output::number(answer.count));
         return Err(Problem::new(of_answer(&error).exit, format!("not everything was sent; {stored}")).because(of_answer(&error)).into());
@@ -85,11 +107,28 @@ async fn many(session: &Session, command: &Send, files: Vec<PathBuf>) -> Result<
         return Err(Problem::new(problem.exit, stored).because(problem).into());
     }
     match session.format {
+        // The ids are what was asked for.
+        _ if command.ids => {}
         Format::Json => output::json(&json!({"count": answer.count}))?,
         Format::Text if answer.count == 1 => output::line("sent 1 message")?,
         Format::Text => output::line(&format!("sent {} messages", output::number(answer.count)))?,
     }
     Ok(())
+}
+
+/// Prints the id of each message as soon as it is stored, and returns what the last line of the answer says.
+async fn tell_ids(session: &Session, path: &str, body: Body) -> Result<Imported> {
+    let mut lines = session.client.lines_of_stream(path, NDJSON, body).await?;
+    let mut last = Imported::default();
+    while let Some(line) = lines.next().await? {
+        let answer: Value = serde_json::from_slice(&line)?;
+        match (answer["id"].as_str(), session.format) {
+            (None, _) => last = serde_json::from_value(answer)?,
+            (Some(_), Format::Json) => output::line(&String::from_utf8_lossy(&line))?,
+            (Some(id), Format::Text) => output::line(id)?,
+        }
+    }
+    Ok(last)
 }
 
 async fn read_import(session: &Session, response: reqwest::Response) -> Result<Imported, Problem> {
@@ -175,12 +214,16 @@ fn feed_lines(input: impl Read, pieces: &mpsc::Sender<Bytes>) -> std::io::Result
     }
 }
 
-fn as_line(file: &Path, mut bytes: Vec<u8>) -> Result<Bytes, Problem> {
+fn as_line(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {
     check_json(&bytes, &shown(file)).map_err(|problem| problem.next("--as-text if the files are plain text"))?;
-    // A line end in a JSON text can only be white space between its parts.
+    Ok(Bytes::from(on_one_line(bytes)))
+}
+
+/// A JSON text as one line: a line end in it can only be white space between its parts.
+fn on_one_line(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     bytes.push(b'\n');
-    Ok(Bytes::from(bytes))
+    bytes
 }
 
 fn as_text(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {

@@ -17,9 +17,9 @@ pub(crate) fn run(data: &Path, format: Format, command: &args::Settings) -> Resu
     loaded.notes.iter().for_each(|note| tell(note));
     let token = token_from(&loaded);
     match format {
-        Format::Json => {
-            output::json(&json!({"file": loaded.file, "token-from": token, "settings": settings::all().map(|it| whole(it, &loaded)).collect::<Vec<_>>()}))?
-        }
+        Format::Json => output::json(
+            &json!({"file": loaded.file, "token-from": token, "settings": settings::all().map(|it| whole(it, &loaded)).collect::<Vec<_>>()}),
+        )?,
         Format::Text => print(&loaded, token.as_deref())?,
     }
     Ok(())

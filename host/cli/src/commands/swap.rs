@@ -15,6 +15,7 @@ use super::Session;
 use crate::args::Swap;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
+use crate::progress::{Counter, during};
 
 /// How often hosts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -32,7 +33,10 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
     });
     let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
     let waited = match swap.wait {
-        true => Some(wait(session, &swap, &swapped, &before.hosts).await?),
+        true => {
+            let what = format!("waiting for {} to run as {}", swapped.component.key(), swap.processor);
+            Some(during(session.format, &what, &Counter::default(), wait(session, &swap, &swapped, &before.hosts)).await?)
+        }
         false => None,
     };
     let Swapped { processor, variant, component, previous, unchanged, sharers } = &swapped;

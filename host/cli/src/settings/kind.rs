@@ -95,7 +95,9 @@ impl Kind {
         match self {
             Kind::Loopback => match text.parse::<SocketAddr>() {
                 Ok(address) if address.ip().is_loopback() => Ok(Value::Text(address.to_string())),
-                Ok(_) => Err(format!("{text} can be reached from other machines, and the gateway has no TLS: they could read all on the way")),
+                Ok(_) => {
+                    Err(format!("{text} can be reached from other machines, and the gateway has no TLS: they could read all on the way"))
+                }
                 Err(_) => Err(format!("{text:?} is no address with a port")),
             },
             Kind::Filter => match EnvFilter::try_new(text) {

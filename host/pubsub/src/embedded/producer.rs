@@ -28,18 +28,32 @@ impl Producer for TopicProducer {
         self.shared.options.limits.check(&self.topic, &message)?;
         match self.topic.class() {
             Class::Flow => {
-                let stored = Stored::new(with_id(message));
+                message = with_id(message);
+                let id = message.id;
+                let stored = Stored::new(message);
                 let permit = self.shared.room.take(stored.size_bytes).await?;
                 let (done, outcome) = oneshot::channel();
                 self.shared.submit(Operation::Publish { topic: self.topic.clone(), stored, permit, done })?;
-                outcome.await.unwrap_or_else(|_| Err(lost()))
+                outcome.await.unwrap_or_else(|_| Err(lost()))?;
+                self.tell(id);
+                Ok(())
             }
             Class::Request => {
                 message = with_id(message);
-                self.shared.publish_request(&self.topic, &Stored::new(message))
+                let id = message.id;
+                self.shared.publish_request(&self.topic, &Stored::new(message))?;
+                self.tell(id);
+                Ok(())
             }
             Class::Response | Class::Notify => self.shared.broadcast(&self.topic, &Stored::new(message)),
         }
+    }
+}
+
+impl TopicProducer {
+    /// Tells whoever follows messages by their ids that this one is in its queues.
+    fn tell(&self, id: Option<MessageId>) {
+        tracing::debug!(target: "weir::message", topic = %self.topic, message_id = id.map(tracing::field::display), "message published");
     }
 }
 

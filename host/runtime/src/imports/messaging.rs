@@ -7,6 +7,7 @@ use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Propert
 
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
 use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
+use crate::following;
 use crate::guest::{Answer, Begun, Call, Guest, Phase, TRACE_PROPERTIES};
 use crate::program::Program;
 
@@ -117,8 +118,12 @@ impl Guest {
     }
 
     async fn publish(&mut self, program: &Program, output: usize, message: Message) -> CallResult<()> {
+        let id = message.id;
         match program.publish(output, message).await {
             Ok(()) => {
+                if let Some(topic) = &program.outputs[output].topic {
+                    following::sent(program, topic, id, Some(self.call.id));
+                }
                 self.call.left_count += 1;
                 Ok(())
             }

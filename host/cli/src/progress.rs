@@ -1,0 +1,113 @@
+//! What takes longer than a second says so: one line on the terminal that changes in place, and is gone when the work is done.
+
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::output::{self, Format};
+
+/// What is done by then says nothing.
+const SILENT: Duration = Duration::from_secs(1);
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// Back to the line's beginning, and clear it.
+const AGAIN: &str = "\r\u{1b}[K";
+
+/// How far something is. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    done_bytes: AtomicU64,
+    /// 0: not known.
+    total_bytes: AtomicU64,
+}
+
+impl Counter {
+    /// One that knows where the end is.
+    pub(crate) fn of_total(total_bytes: u64) -> Self {
+        let counter = Counter::default();
+        counter.0.total_bytes.store(total_bytes, Ordering::Relaxed);
+        counter
+    }
+
+    /// Counts what was done.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Does something, and tells people of it meanwhile where they watch: on a terminal, and not where programs read.
+pub(crate) async fn during<T>(format: Format, what: &str, counter: &Counter, work: impl Future<Output = T>) -> T {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    if format == Format::Json || is_dumb || !io::stderr().is_terminal() {
+        return work.await;
+    }
+    let began = Instant::now();
+    let mut ticks = interval_at(began + SILENT, DRAW_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut work = pin!(work);
+    let mut is_drawn = false;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => {
+                if is_drawn {
+                    draw(AGAIN);
+                }
+                return done;
+            }
+            _ = ticks.tick() => {
+                let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+                draw(&format!("{AGAIN}{}", output::cut(&line(what, began.elapsed(), counter), width.saturating_sub(1))));
+                is_drawn = true;
+            }
+        }
+    }
+}
+
+/// Where standard error is closed there is nobody to tell.
+fn draw(text: &str) {
+    let mut out = io::stderr().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+fn line(what: &str, elapsed: Duration, Counter(counts): &Counter) -> String {
+    let (done, total) = (counts.done_bytes.load(Ordering::Relaxed), counts.total_bytes.load(Ordering::Relaxed));
+    let seconds = elapsed.as_secs();
+    if done == 0 {
+        return format!("{what} ... {seconds} s");
+    }
+    let rate = output::size((done as f64 / elapsed.as_secs_f64()) as u64);
+    let amount = match total {
+        0 => output::size(done),
+        // All of it has left, and the answer is awaited.
+        total if done >= total => return format!("{what}: {} sent, waiting for the answer ... {seconds} s", output::size(total)),
+        total => format!("{} of {}", output::size(done), output::size(total)),
+    };
+    format!("{what}: {amount}, {rate}/s, {seconds} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_told() {
+        let check = |counter: &Counter| line("sending", Duration::from_secs(4), counter);
+        let open = Counter::default();
+        assert_eq!(check(&open), "sending ... 4 s");
+        open.add(8 << 20);
+        assert_eq!(check(&open), "sending: 8.0 MiB, 2.0 MiB/s, 4 s");
+        let closed = Counter::of_total(16 << 20);
+        closed.add(8 << 20);
+        assert_eq!(check(&closed), "sending: 8.0 MiB of 16.0 MiB, 2.0 MiB/s, 4 s");
+        closed.add(8 << 20);
+        assert_eq!(check(&closed), "sending: 16.0 MiB sent, waiting for the answer ... 4 s");
+    }
+}

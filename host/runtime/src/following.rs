@@ -1,0 +1,125 @@
+//! The steps of each message in the log, for whoever follows one by its id: target `weir::message`, level `debug`. Where nobody does, a step
+//! costs one load. The words and fields are in docs/operating.md.
+
+use tokio::time::Instant;
+use tracing::Level;
+use tracing::field::display;
+use weir_pubsub::{Message, MessageId, Output, Topic};
+
+use crate::failure::{FaultKind, Next};
+use crate::instance::{Fault, Handled};
+use crate::program::Program;
+
+const TARGET: &str = "weir::message";
+
+/// Whether somebody follows messages.
+pub(crate) fn is_on() -> bool {
+    tracing::enabled!(target: TARGET, Level::DEBUG)
+}
+
+/// The time, if somebody follows messages.
+pub(crate) fn now() -> Option<Instant> {
+    is_on().then(Instant::now)
+}
+
+/// A worker has a message in hand.
+pub(crate) fn received(program: &Program, input: usize, message: &Message, delivery_count: u32) {
+    let Program { processor, variant, flow, deployment, .. } = program;
+    let (queue, message_id, from) = (&program.inputs[input].queue, message.id.map(display), message.from.as_deref());
+    tracing::debug!(
+        target: TARGET,
+        topic = %queue.topic(),
+        subscription = %queue.subscription(),
+        processor = &**processor,
+        variant = &**variant,
+        flow = &**flow,
+        component = &**deployment,
+        message_id,
+        from,
+        delivery_count,
+        "message received"
+    );
+}
+
+/// A component has handled it; what it sent is told output by output.
+pub(crate) fn handled(program: &Program, message: &Message, attempt: u32, began: Instant, handled: &Handled) {
+    let Program { processor, variant, flow, deployment, .. } = program;
+    let (message_id, elapsed_ms) = (message.id.map(display), began.elapsed().as_millis() as u64);
+    let outputs_count = handled.outputs.len() as u64 + u64::from(handled.left_count);
+    tracing::debug!(
+        target: TARGET,
+        processor = &**processor,
+        variant = &**variant,
+        flow = &**flow,
+        component = &**deployment,
+        message_id,
+        attempt,
+        elapsed_ms,
+        outputs_count,
+        "message handled"
+    );
+    for Output { topic, message: output, .. } in &handled.outputs {
+        sent(program, topic, output.id, message.id);
+    }
+}
+
+/// A message comes of another one.
+pub(crate) fn sent(program: &Program, topic: &Topic, id: Option<MessageId>, parent: Option<MessageId>) {
+    let Program { processor, variant, flow, deployment, .. } = program;
+    let (message_id, parent_id) = (id.map(display), parent.map(display));
+    tracing::debug!(
+        target: TARGET,
+        %topic,
+        processor = &**processor,
+        variant = &**variant,
+        flow = &**flow,
+        component = &**deployment,
+        message_id,
+        parent_id,
+        "message sent"
+    );
+}
+
+/// An attempt failed. What breaks an instance is told to everybody; that a component asks for another attempt, to who follows it.
+pub(crate) fn failed(program: &Program, message: &Message, attempt: u32, fault: &Fault, next: Next) {
+    let Program { processor, variant, flow, deployment, .. } = program;
+    let (message_id, verdict, error) = (message.id.map(display), fault.kind.word(), &*fault.reason);
+    let (next, wait_ms) = match next {
+        Next::Again { wait } => ("again", Some(wait.as_millis() as u64)),
+        Next::DeadLetter => ("given up", None),
+        Next::GiveBack => ("given back", None),
+    };
+    let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
+    if matches!(fault.kind, FaultKind::Trap | FaultKind::TimeOut) {
+        tracing::warn!(
+            processor,
+            variant,
+            flow,
+            component,
+            message_id,
+            attempt,
+            verdict,
+            error,
+            next,
+            wait_ms,
+            "attempt at a message broke off"
+        );
+    } else {
+        tracing::debug!(
+            target: TARGET, processor, variant, flow, component, message_id, attempt, verdict, error, next, wait_ms,
+            "attempt at a message failed"
+        );
+    }
+}
+
+/// It went back to its queue unsettled.
+pub(crate) fn given_back(program: &Program, message: &Message) {
+    let Program { processor, variant, flow, deployment, .. } = program;
+    let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
+    tracing::debug!(target: TARGET, processor, variant, flow, component, message_id = message.id.map(display), "message given back");
+}
+
+/// It is acknowledged, together with what came of it.
+pub(crate) fn settled(processor: &str, variant: &str, id: Option<MessageId>) {
+    tracing::debug!(target: TARGET, processor, variant, message_id = id.map(display), "message settled");
+}
