@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod client;
-pub(crate) mod fake;
+mod fake;
 mod faulty;
 mod follower;
 mod follower_faults;

@@ -4,7 +4,6 @@
 mod answers;
 mod bed;
 mod components;
-mod dispatch;
 mod exposition;
 mod interfaces;
 mod metrics;
