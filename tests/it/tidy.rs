@@ -229,24 +229,6 @@ fn what_the_documents_name_is_there() {
 }
 
 #[test]
-fn tests_that_the_documents_name_are_there() {
-    let files = files();
-    let is_a_test =
-        |span: &&str| span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && span.matches('_').count() > 2;
-    let mut findings = Vec::new();
-    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".md")) {
-        for name in text.split('`').skip(1).step_by(2).filter(is_a_test) {
-            let defined = format!("fn {name}(");
-            // Figures of the gateway are named alike.
-            if !name.starts_with("weir_") && !files.iter().any(|(path, text)| path.ends_with(".rs") && text.contains(&defined)) {
-                findings.push(format!("{path}: {name}"));
-            }
-        }
-    }
-    none(findings, "documents that name a test that is not there");
-}
-
-#[test]
 fn no_path_of_a_machine_is_committed() {
     let paths = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
     let mut findings = Vec::new();
@@ -254,6 +236,53 @@ fn no_path_of_a_machine_is_committed() {
         findings.extend(paths.iter().filter(|word| text.contains(*word)).map(|word| format!("{path}: {word}")));
     }
     none(findings, "paths that exist on one machine only");
+}
+
+/// The texts of all log messages of a source, and the fields of each.
+fn log_calls(text: &str) -> Vec<&str> {
+    let calls = ["error!(", "warn!(", "info!(", "debug!("].into_iter().flat_map(|call| {
+        let call = format!("tracing::{call}");
+        text.match_indices(&call).map(|(at, call)| at + call.len()).collect::<Vec<_>>()
+    });
+    calls.filter_map(|from| text[from..].find("\n").map(|_| &text[from..])).map(|rest| &rest[..end_of_call(rest)]).collect()
+}
+
+/// Where a call that was opened ends, texts within quotes aside.
+fn end_of_call(text: &str) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (1, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+#[test]
+fn log_messages_are_constant_and_errors_are_told_with_their_causes() {
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/")) {
+        for call in log_calls(&text) {
+            let shown = call.split_whitespace().collect::<Vec<_>>().join(" ");
+            let message = call.rsplit_once('"').and_then(|(before, _)| before.rsplit_once('"')).map_or("", |(_, message)| message);
+            let is_good = message.starts_with(|c: char| c.is_lowercase()) && !message.ends_with('.') && !message.contains('{');
+            if !is_good {
+                findings.push(format!("{path}: the message of `{shown}`"));
+            }
+            if shown.contains("%error,") && !shown.contains("error = %error,") && !path.starts_with("host/pubsub/src/embedded/log/") {
+                findings.push(format!("{path}: the error of `{shown}` lacks its causes: error = %chain(&error)"));
+            }
+        }
+    }
+    none(findings, "log messages are constant, lower case and without a period; data goes into fields, and errors have their causes");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl ConfigService {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
         if let Err(error) = task.await {
-            tracing::error!(%error, "config service failed");
+            tracing::error!(error = %chain(&error), "config service failed");
         }
     }
 
@@ -132,7 +132,7 @@ impl Session {
     async fn handle(&self, delivery: Delivery) -> Result<(), PubsubError> {
         match delivery.message.properties.get(CORRELATION_ID) {
             Some(id) => self.answer(id, &delivery.message.body).await?,
-            None => tracing::warn!(message_id = ?delivery.message.id, "config request without id dropped"),
+            None => tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "config request without id dropped"),
         }
         self.backend.settle(&delivery.receipt, Vec::new()).await?;
         Ok(())

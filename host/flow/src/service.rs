@@ -66,7 +66,7 @@ impl FlowService {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
         if let Err(error) = task.await {
-            tracing::error!(%error, "flow service failed");
+            tracing::error!(error = %chain(&error), "flow service failed");
         }
     }
 
@@ -198,7 +198,7 @@ impl Service {
     fn hear(&self, report: &[u8]) {
         let status: HostStatus = match serde_json::from_slice(report) {
             Ok(status) => status,
-            Err(error) => return tracing::debug!(%error, "unreadable host report ignored"),
+            Err(error) => return tracing::debug!(error = %chain(&error), "unreadable host report ignored"),
         };
         for (key, refusal) in self.lifecycle.refusals.take(status) {
             let lifecycle = self.lifecycle.clone();
@@ -224,7 +224,9 @@ impl Service {
                     };
                     answer(&*answers, id, &response).await;
                 }
-                None => tracing::warn!(message_id = ?delivery.message.id, "request for flows without id dropped"),
+                None => {
+                    tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "request for flows without id dropped")
+                }
             }
             if let Err(error) = backend.settle(&delivery.receipt, Vec::new()).await {
                 tracing::warn!(error = %chain(&error), "request for flows is not settled");

@@ -17,7 +17,7 @@ pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<Stri
     let read = |(id, text): (String, String)| match serde_json::from_str(&text) {
         Ok(record) => Some((id, record)),
         Err(error) => {
-            tracing::warn!(flow = %id, %error, "unreadable flow record left out");
+            tracing::warn!(flow = %id, error = %weir_pubsub::chain(&error), "unreadable flow record left out");
             None
         }
     };

@@ -46,7 +46,7 @@ impl Hosts {
                 Ok(delivery) => self.take(&delivery.message.body),
                 Err(PubsubError::Lagged { .. }) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "listening to hosts ended");
+                    tracing::debug!(error = %weir_pubsub::chain(&error), "listening to hosts ended");
                     return;
                 }
             }
@@ -57,7 +57,7 @@ impl Hosts {
         let status: HostStatus = match serde_json::from_slice(body) {
             Ok(status) => status,
             Err(error) => {
-                tracing::debug!(%error, "unreadable host report ignored");
+                tracing::debug!(error = %weir_pubsub::chain(&error), "unreadable host report ignored");
                 return;
             }
         };

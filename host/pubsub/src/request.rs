@@ -1,6 +1,7 @@
 //! Requests and their answers over any backend: bind first, then ask; answers are found by the property `id`.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +16,17 @@ use crate::topic::{Subscription, Topic};
 
 /// Parts of one answer that may wait for their reader; a reader further behind loses the answer.
 const BUFFERED_PARTS: usize = 1024;
+/// Their bodies together, or one part of any size: a component's answer has at most 4 MiB, and many readers may stand still at once.
+const BUFFERED_BYTES: usize = 16 << 20;
 
-type Waiting = Arc<Mutex<HashMap<String, mpsc::Sender<Message>>>>;
+type Waiting = Arc<Mutex<HashMap<String, Asker>>>;
+
+/// Whoever waits for an answer.
+struct Asker {
+    parts: mpsc::Sender<Message>,
+    /// Bodies of the parts that were not read yet.
+    unread_bytes: Arc<AtomicUsize>,
+}
 
 /// Sends requests to one topic and takes the answers from another.
 ///
@@ -60,14 +70,19 @@ impl Requester {
     /// Asks and returns at once; the answer's parts are read from what is returned. The request expires with its time.
     ///
     /// # Errors
-    /// As [`Producer::publish`].
+    /// As [`Producer::publish`]; `Unavailable` also when the subscription was lost: connect anew then.
     pub async fn begin(&self, mut message: Message, timeout: Duration) -> Result<Replies> {
+        if self.reader.is_finished() {
+            return Err(lost());
+        }
         let id = MessageId::random(&mut rand::rng()).to_string();
         let (sender, parts) = mpsc::channel(BUFFERED_PARTS);
-        lock(&self.waiting).insert(id.clone(), sender);
+        let unread_bytes = Arc::<AtomicUsize>::default();
+        lock(&self.waiting).insert(id.clone(), Asker { parts: sender, unread_bytes: unread_bytes.clone() });
         let replies = Replies {
             id: id.clone(),
             parts,
+            unread_bytes,
             waiting: self.waiting.clone(),
             deadline: Instant::now() + timeout,
             timeout,
@@ -98,6 +113,7 @@ enum State {
 pub struct Replies {
     id: String,
     parts: mpsc::Receiver<Message>,
+    unread_bytes: Arc<AtomicUsize>,
     waiting: Waiting,
     deadline: Instant,
     timeout: Duration,
@@ -109,7 +125,8 @@ impl Replies {
     /// The next part; `None` after the last one.
     ///
     /// # Errors
-    /// `TimedOut` when the time of the request is up; `Unavailable` when the subscription was lost. Both end the answer.
+    /// `TimedOut` when the time of the request is up; `Unavailable` when the subscription was lost, or the parts came faster than they were
+    /// read. Both end the answer.
     ///
     /// # Cancel safety
     /// No part is lost.
@@ -120,6 +137,7 @@ impl Replies {
         let part = tokio::time::timeout_at(self.deadline, self.parts.recv()).await;
         match part {
             Ok(Some(message)) => {
+                self.unread_bytes.fetch_sub(message.body.len(), Ordering::Relaxed);
                 if message.properties.get(WEIR_PART) != Some("more") {
                     self.state = State::Ended;
                 }
@@ -127,7 +145,7 @@ impl Replies {
             }
             Ok(None) => {
                 self.state = State::Ended;
-                Err(PubsubError::Unavailable { reason: "the subscription to the answers was lost".to_owned() })
+                Err(lost())
             }
             Err(_) => {
                 self.state = State::Ended;
@@ -151,7 +169,7 @@ async fn read_answers(answers: Box<dyn Consumer>, waiting: Waiting) {
                 tracing::warn!(missed_count, "answers were missed");
             }
             Err(error) => {
-                tracing::debug!(%error, "subscription to answers ended");
+                tracing::debug!(error = %crate::chain(&error), "subscription to answers ended");
                 lock(&waiting).clear();
                 return;
             }
@@ -162,11 +180,17 @@ async fn read_answers(answers: Box<dyn Consumer>, waiting: Waiting) {
 fn hand_over(message: Message, waiting: &Waiting) {
     let Some(id) = message.properties.get(CORRELATION_ID) else { return };
     let mut waiting = lock(waiting);
-    let Some(requester) = waiting.get(id) else { return };
-    if requester.try_send(message.clone()).is_err() {
+    let Some(asker) = waiting.get(id) else { return };
+    let before_bytes = asker.unread_bytes.fetch_add(message.body.len(), Ordering::Relaxed);
+    let too_much = before_bytes > 0 && before_bytes + message.body.len() > BUFFERED_BYTES;
+    if too_much || asker.parts.try_send(message.clone()).is_err() {
         let id = id.to_owned();
         waiting.remove(&id);
     }
+}
+
+fn lost() -> PubsubError {
+    PubsubError::Unavailable { reason: "the subscription to the answers was lost, or they came faster than they were read".to_owned() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,7 @@
 //! What components say: log lines, stdout and stderr, within the deployment's limit on volume.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,6 +91,18 @@ macro_rules! log_at {
     };
 }
 
+/// Fields of a component, which names them as it likes: one text, in which they cannot be taken for Weir's own.
+struct Fields<'f>(&'f [(String, String)]);
+
+impl fmt::Display for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{name}={value:?}", if at > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
 impl Speaker {
     pub(crate) fn new(names: [Arc<str>; 4], quota: Arc<LogQuota>) -> Self {
         let [processor, variant, flow, component] = names;
@@ -139,7 +152,7 @@ impl Speaker {
         if fields.is_empty() {
             log_at!(level, processor, variant, flow, component, message_id, attempt, line, "component log");
         } else {
-            let fields = tracing::field::debug(fields);
+            let fields = tracing::field::display(Fields(fields));
             log_at!(level, processor, variant, flow, component, message_id, attempt, line, fields, "component log");
         }
     }

@@ -71,7 +71,7 @@ impl Engine {
         let component = Component::new(&self.inner, bytes).map_err(unfit)?;
         if let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| self.cache.store(digest, &code)) {
             // Without the cache the next start takes longer, and nothing else.
-            tracing::warn!(%digest, %error, "compiled code cannot be kept");
+            tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code cannot be kept");
         }
         Ok(component)
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use wasmtime::Store;
-use weir_config::Change;
 use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
 
 use crate::bindings::Processor;
@@ -111,12 +110,12 @@ impl Instance {
         Ok(instance)
     }
 
-    /// As a worker would make one, with this configuration: for benches, which need an instance without a host.
+    /// As a worker would make one, without any configuration: for benches, which need an instance without a host.
     ///
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
-    pub async fn start_alone(program: &Arc<Program>, config: Change) -> Result<Self, RuntimeError> {
-        Self::start(program, 0, Arc::new(ConfigState::default().after(config, None))).await
+    pub async fn start_alone(program: &Arc<Program>) -> Result<Self, RuntimeError> {
+        Self::start(program, 0, Arc::default()).await
     }
 
     async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
@@ -269,7 +268,7 @@ impl Instance {
             None => error.root_cause().to_string(),
         };
         let (processor, message_id) = (&*self.program.processor, self.store.data().call.id);
-        tracing::debug!(processor, %message_id, error = format!("{error:?}"), "component broke off");
+        tracing::debug!(processor, %message_id, error = %format!("{error:?}"), "component broke off");
         let what = match self.store.data().memory.refusal() {
             Some(refusal) => format!("{what}; {refusal}"),
             None => what,

@@ -179,7 +179,7 @@ impl Keeper {
         let refusal = refusal(&work.component, &text, !is_passing);
         let may_go_on = self.running.as_ref().is_some_and(|running| running.work.reads_as(work));
         if may_go_on {
-            tracing::warn!(processor, variant, component, error = text, "component is not taken up: the old one goes on");
+            tracing::warn!(processor, variant, component, error = %text, "component is not taken up: the old one goes on");
             self.status.note_error(&format!("{component} is not taken up: {text}"));
             self.status.set_refused(Some(refusal));
             return is_passing;
@@ -191,7 +191,7 @@ impl Keeper {
         };
         match self.prepare(&previous).await {
             Some(Ok(generation)) => {
-                tracing::warn!(processor, variant, component, error = text, "component cannot run: the previous one does");
+                tracing::warn!(processor, variant, component, error = %text, "component cannot run: the previous one does");
                 self.status.note_error(&format!("{component} cannot run: {text}; {} runs instead", previous.component.key()));
                 self.take_over(&previous, generation, Some(refusal)).await;
                 is_passing

@@ -86,7 +86,7 @@ impl Processor {
         self.program().surroundings.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "intake broke off");
+                tracing::error!(error = %chain(&error), "intake broke off");
             }
         }
     }
@@ -210,7 +210,7 @@ impl Intake {
                     }
                 }
                 Some(Err(error)) => {
-                    tracing::error!(%error, "worker broke off");
+                    tracing::error!(error = %chain(&error), "worker broke off");
                     stop.cancel();
                     lost = Some(PubsubError::Unavailable { reason: "a worker broke off".to_owned() });
                 }

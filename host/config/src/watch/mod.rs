@@ -235,7 +235,7 @@ impl Following {
         let notify: Notify = match serde_json::from_slice(&delivery.message.body) {
             Ok(notify) => notify,
             Err(error) => {
-                tracing::warn!(%error, "config notify cannot be read: fetching everything");
+                tracing::warn!(error = %chain(&error), "config notify cannot be read: fetching everything");
                 self.todo = Some(Todo::All);
                 return;
             }

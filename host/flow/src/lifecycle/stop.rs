@@ -39,7 +39,7 @@ impl Lifecycle {
         let mut notes = Vec::new();
         for (queue, reason) in &leftover {
             let name = name_of(queue);
-            tracing::error!(flow = id, queue = name, reason, "queue of a stopped flow is left over");
+            tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow is left over");
             notes.push(format!("queue {name} is still there and is deleted later: {reason}"));
             batch = batch.put(LEFTOVER_TYPE, name, json(queue));
         }

@@ -44,7 +44,7 @@ impl Lifecycle {
                 Ok(record) if record.plan.is_some() => record,
                 Ok(record) => self.adopt(&id, record, &mut flows).await?,
                 Err(error) => {
-                    tracing::warn!(flow = id, %error, "record of a flow is not readable");
+                    tracing::warn!(flow = id, error = %chain(&error), "record of a flow is not readable");
                     FlowRecord { plan: Some(self.adopt_by_entries(&id).await?), ..FlowRecord::default() }
                 }
             };
@@ -129,7 +129,9 @@ impl Lifecycle {
             // What somebody has broken by hand must not keep a flow from stopping; a start puts it right.
             match serde_json::from_str(&text) {
                 Ok(entry) => drop(entries.whole.insert(key.clone(), entry)),
-                Err(error) => tracing::warn!(processor = key.processor, variant = key.variant, %error, "entry is not readable"),
+                Err(error) => {
+                    tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry is not readable")
+                }
             }
             entries.texts.insert(key, text);
         }

@@ -31,7 +31,7 @@ impl Drop for FolderLock {
     fn drop(&mut self) {
         // Closing is not enough: a child process that is just being started shares the open file until it runs its own program.
         if let Err(error) = self.0.unlock() {
-            tracing::warn!(%error, "lock of the folder not released");
+            tracing::warn!(error = %crate::chain(&error), "lock of the folder not released");
         }
     }
 }

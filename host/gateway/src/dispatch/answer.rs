@@ -1,0 +1,102 @@
+//! Messages into a flow, and requests with their answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir_pubsub::{Message, PubsubError, Replies, WEIR_ERROR};
+
+use super::flow::{Interface, SharedRequester};
+use crate::error::{GatewayError, Result};
+use crate::gateway::Gateway;
+
+/// Sends one message to a `flow` interface; it is durable when this returns.
+pub(crate) async fn send(gateway: &Gateway, interface: &Interface, body: Bytes) -> Result<()> {
+    let producer = interface.producer(gateway).await?;
+    match producer.publish(Message::new(body)).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(not_sent(gateway, interface, error).await),
+    }
+}
+
+/// Asks a `request` interface, and gives the body of the answer, of its last part where it has several. An error of whoever answered is
+/// an answer too.
+pub(crate) async fn ask(gateway: &Gateway, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Bytes> {
+    let mut answer = Answer::begin(gateway, interface, body, time).await?;
+    let mut last = Bytes::new();
+    while let Some(part) = answer.next_part().await? {
+        last = part.body;
+    }
+    Ok(last)
+}
+
+/// An answer that is under way.
+pub(crate) struct Answer {
+    interface: Arc<Interface>,
+    replies: Replies,
+    /// Takes the parts in for as long as it lives.
+    requester: SharedRequester,
+}
+
+impl Answer {
+    /// Asks; the parts are read from what is returned.
+    pub(crate) async fn begin(gateway: &Gateway, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Self> {
+        let requester = interface.requester(gateway).await?;
+        match requester.begin(Message::new(body), time).await {
+            Ok(replies) => Ok(Answer { interface: interface.clone(), replies, requester }),
+            Err(error) => {
+                if matches!(error, PubsubError::Unavailable { .. }) {
+                    interface.forget(&requester);
+                }
+                Err(not_sent(gateway, interface, error).await)
+            }
+        }
+    }
+
+    /// The next part; `None` after the last. That whoever answers failed is an error here.
+    pub(crate) async fn next(&mut self) -> Result<Option<Message>> {
+        let part = self.next_part().await?;
+        match part.as_ref().and_then(|part| Some((part, part.properties.get(WEIR_ERROR)?))) {
+            Some((part, kind)) => {
+                let flow = self.interface.flow.clone();
+                Err(GatewayError::RequestFailed { flow, kind: kind.to_owned(), said: said(part, kind) })
+            }
+            None => Ok(part),
+        }
+    }
+
+    async fn next_part(&mut self) -> Result<Option<Message>> {
+        let next = tokio::select! {
+            biased;
+            next = self.replies.next() => next,
+            () = self.interface.stopped.cancelled() => return Err(self.interface.gone()),
+        };
+        next.map_err(|error| {
+            if matches!(error, PubsubError::Unavailable { .. }) {
+                self.interface.forget(&self.requester);
+            }
+            let what = format!("interface `{}` of flow `{}` did not answer", self.interface.name, self.interface.flow);
+            GatewayError::Broker { what, source: error }
+        })
+    }
+}
+
+/// What an error answer says, in its own words.
+fn said(part: &Message, kind: &str) -> String {
+    let body: Option<serde_json::Value> = serde_json::from_slice(&part.body).ok();
+    let text = body.as_ref().and_then(|body| body.pointer("/error/message")?.as_str());
+    text.unwrap_or(kind).to_owned()
+}
+
+/// Why a message did not go into a flow.
+pub(crate) async fn not_sent(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
+    let what = format!("the message was not sent to interface `{}` of flow `{}`", interface.name, interface.flow);
+    match error {
+        PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
+        PubsubError::QueueNotFound { .. } => {
+            interface.wrong("has no queue: nothing in the flow consumes it (it is an output, read by `weir tail --from-exit`)".to_owned())
+        }
+        PubsubError::OutcomeUnknown { .. } => GatewayError::Broker { what: what.replace("was not", "may not have been"), source: error },
+        error => GatewayError::Broker { what, source: error },
+    }
+}

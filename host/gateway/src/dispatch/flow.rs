@@ -1,0 +1,189 @@
+//! A running flow: what it offers to the outside, and the ways there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use weir_flow::protocol::{FlowRecord, Interface as Offered};
+use weir_pubsub::{Producer, Queue, Requester, Subscription, Topic};
+
+use super::slot::{Dispatcher, Slot};
+use crate::error::{GatewayError, Result};
+use crate::gateway::Gateway;
+use crate::metrics::open::What;
+
+/// Sends to an interface.
+pub(crate) type SharedProducer = Arc<Dispatcher<Box<dyn Producer>>>;
+/// Asks an interface.
+pub(crate) type SharedRequester = Arc<Dispatcher<Requester>>;
+
+/// One running flow.
+pub(crate) struct Flow {
+    id: String,
+    offered: BTreeMap<String, Offered>,
+    /// What cannot be used has the reason in its place.
+    interfaces: BTreeMap<String, Result<Arc<Interface>, String>>,
+    stopped: CancellationToken,
+}
+
+impl Flow {
+    pub(crate) fn new(id: &str, record: FlowRecord) -> Self {
+        let stopped = CancellationToken::new();
+        let interface = |(name, offered): (&String, &Offered)| {
+            let line = Line::of(offered)?;
+            Ok(Arc::new(Interface { flow: id.to_owned(), name: name.clone(), line, stopped: stopped.clone() }))
+        };
+        let interfaces = record.interfaces.iter().map(|pair| (pair.0.clone(), interface(pair))).collect();
+        Flow { id: id.to_owned(), offered: record.interfaces, interfaces, stopped }
+    }
+
+    /// Whether it offers the same as the record says, so that what uses it may go on.
+    pub(crate) fn offers(&self, record: &FlowRecord) -> bool {
+        self.offered == record.interfaces
+    }
+
+    /// One of its interfaces; the errors name what there is.
+    pub(crate) fn interface(&self, name: &str) -> Result<Arc<Interface>> {
+        match self.interfaces.get(name) {
+            Some(Ok(interface)) => Ok(interface.clone()),
+            Some(Err(problem)) => Err(wrong(&self.id, name, problem.clone())),
+            None => {
+                let known = self.interfaces.keys().cloned().collect();
+                Err(GatewayError::UnknownInterface { flow: self.id.clone(), interface: name.to_owned(), known })
+            }
+        }
+    }
+
+    /// Ends what uses it.
+    pub(crate) fn stop(&self) {
+        self.stopped.cancel();
+    }
+}
+
+/// One interface of a running flow.
+pub(crate) struct Interface {
+    /// The flow's id.
+    pub(crate) flow: String,
+    /// The interface's name.
+    pub(crate) name: String,
+    /// What goes through it.
+    pub(crate) line: Line,
+    /// Cancelled when the flow is stopped.
+    pub(crate) stopped: CancellationToken,
+}
+
+/// What goes through an interface, with the way there.
+pub(crate) enum Line {
+    /// Messages go in, or come out.
+    Flow { topic: Topic, producer: Slot<Box<dyn Producer>> },
+    /// Requests go in and their answers come back.
+    Request { request: Topic, response: Topic, requester: Slot<Requester> },
+}
+
+impl Line {
+    fn of(offered: &Offered) -> Result<Line, String> {
+        let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has a topic that is none: {error}"));
+        Ok(match offered {
+            Offered::Flow { flow } => Line::Flow { topic: topic(flow)?, producer: Slot::empty() },
+            Offered::Service { request, response } => {
+                Line::Request { request: topic(request)?, response: topic(response)?, requester: Slot::empty() }
+            }
+        })
+    }
+}
+
+impl Interface {
+    /// Where the interface's messages, or its requests, go.
+    pub(crate) fn topic_in(&self) -> &Topic {
+        let (Line::Flow { topic, .. } | Line::Request { request: topic, .. }) = &self.line;
+        topic
+    }
+
+    /// The way into a `flow` interface.
+    pub(crate) async fn producer(&self, gateway: &Gateway) -> Result<SharedProducer> {
+        let Line::Flow { topic, producer } = &self.line else { return Err(self.takes_requests()) };
+        let make = async {
+            let made = gateway.backend.producer(topic).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
+            Ok(Dispatcher::new(made, gateway.open.begin(What::Producer)))
+        };
+        producer.get(make).await
+    }
+
+    /// The way to whoever answers a `request` interface.
+    pub(crate) async fn requester(&self, gateway: &Gateway) -> Result<SharedRequester> {
+        let Line::Request { request, response, requester } = &self.line else {
+            return Err(self.wrong("takes messages and answers none: send it one by `weir send`".to_owned()));
+        };
+        let make = async {
+            let made = Requester::connect(&*gateway.backend, request, response, &gateway.subscription).await;
+            let made = made.map_err(GatewayError::broker("the broker cannot be reached"))?;
+            Ok(Dispatcher::new(made, gateway.open.begin(What::Requester)))
+        };
+        requester.get(make).await
+    }
+
+    /// The next request makes a way anew: this one failed.
+    pub(crate) fn forget(&self, failed: &SharedRequester) {
+        if let Line::Request { requester, .. } = &self.line {
+            requester.forget(failed);
+        }
+    }
+
+    /// The queue that keeps what leaves by this interface until somebody reads it.
+    pub(crate) fn exit_queue(&self) -> Result<Queue> {
+        let Line::Flow { topic, .. } = &self.line else { return Err(self.takes_requests()) };
+        let subscription: Option<Subscription> = format!("gateway--{}--{}", self.flow, self.name).parse().ok();
+        let subscription =
+            subscription.ok_or_else(|| self.wrong("cannot have an exit: its name and the flow's are too long for a queue".to_owned()))?;
+        Queue::new(topic.clone(), subscription).map_err(|error| self.wrong(format!("cannot have an exit: {error}")))
+    }
+
+    /// An error about this interface.
+    pub(crate) fn wrong(&self, problem: String) -> GatewayError {
+        wrong(&self.flow, &self.name, problem)
+    }
+
+    /// Why what used it has ended.
+    pub(crate) fn gone(&self) -> GatewayError {
+        GatewayError::FlowStopped { flow: self.flow.clone() }
+    }
+
+    fn takes_requests(&self) -> GatewayError {
+        self.wrong(format!(
+            "takes requests and answers them: POST /api/v1/flow/{}/service/{} with the request as its body",
+            self.flow, self.name
+        ))
+    }
+}
+
+fn wrong(flow: &str, interface: &str, problem: String) -> GatewayError {
+    GatewayError::WrongInterface { flow: flow.to_owned(), interface: interface.to_owned(), problem }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"blueprint-name": "b", "interfaces": {
+        "in": {"flow": "flow:tg:in"},
+        "ask": {"request": "request:tg:a", "response": "response:tg:a"},
+        "odd": {"flow": "floe:tg:in"}}}"#;
+
+    fn flow() -> Flow {
+        Flow::new("f", serde_json::from_str(RECORD).unwrap())
+    }
+
+    #[test]
+    fn interfaces_are_read_from_the_record() {
+        assert!(matches!(&flow().interface("in").unwrap().line, Line::Flow { topic, .. } if topic.to_string() == "flow:tg:in"));
+        assert!(matches!(flow().interface("ask").unwrap().line, Line::Request { .. }));
+    }
+
+    #[test]
+    fn errors_name_what_there_is() {
+        let error = |name| flow().interface(name).err().unwrap().to_string();
+        assert_eq!(error("out"), "flow `f` has no interface `out`; interfaces: ask, in, odd");
+        assert!(error("odd").starts_with("interface `odd` of flow `f` has a topic that is none"), "{}", error("odd"));
+    }
+}
