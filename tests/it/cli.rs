@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod files;
 mod follow;
+mod inputs;
 mod inspect;
 mod log;
 mod refusals;

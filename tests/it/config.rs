@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod client;
-mod fake;
+pub(crate) mod fake;
 mod faulty;
 mod follower;
 mod follower_faults;

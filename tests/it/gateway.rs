@@ -4,6 +4,7 @@
 mod answers;
 mod bed;
 mod components;
+mod dispatch;
 mod exposition;
 mod interfaces;
 mod metrics;

@@ -7,7 +7,6 @@ mod conformance;
 mod contract;
 mod crash;
 mod delivery;
-mod demo;
 mod docs;
 mod flow;
 mod gateway;

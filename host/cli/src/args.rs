@@ -31,18 +31,18 @@ pub(crate) struct Arguments {
 pub(crate) const DEFAULT_DATA: &str = "./weir-data";
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a
-component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder
-cannot be used; 77 the gateway wants a token that was not given; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up`
+Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a \
+component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder \
+cannot be used; 77 the gateway wants a token that was not given; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up` \
 left at once, after a second signal.
 
-WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. Colours: NO_COLOR turns them off,
-CLICOLOR_FORCE on where the output is no terminal. WEIR_LOG sets what `weir up` logs, for example WEIR_LOG=debug or
-WEIR_LOG=warn,weir_runtime=debug. Settings: weir help settings.";
+Environment: WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. WEIR_LOG sets what \
+`weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE on where \
+the output is no terminal. Every setting has a variable: weir help settings.";
 
 const SETTINGS_HELP: &str = "\
-Sources, each wins over those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the environment,
-flags of `weir up`. `weir init` writes a file that explains every setting.";
+Sources, each wins over those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the \
+environment, flags of `weir up`. `weir init` writes a file that explains every setting.";
 
 const COMPLETION_HELP: &str = "\
 Where it goes:
@@ -326,6 +326,9 @@ pub(crate) struct Status {
     /// Show it again each second until Ctrl-C: in place on a terminal, else one behind the other, with --json one line each
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Show all flows, processors and queues; else of many those that need a look, and how many more there are. --json has all
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Arguments of `weir queues`.
@@ -347,7 +350,19 @@ pub(crate) enum Config {
         key: String,
     },
     /// Store a value, in place of an older one
-    Put(ConfigPut),
+    Put {
+        /// Its type; new ones need no announcement
+        #[arg(value_name = "TYPE")]
+        config_type: String,
+        /// Its key
+        key: String,
+        /// The value, which is JSON; `-` for standard input
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+        /// Store VALUE as it is, whether it is JSON or not
+        #[arg(long)]
+        text: bool,
+    },
     /// Delete a value
     Delete {
         /// Its type
@@ -368,28 +383,6 @@ pub(crate) enum Config {
         #[arg(value_name = "TYPE")]
         config_type: Option<String>,
     },
-}
-
-/// Arguments of `weir config put`.
-#[derive(Debug, Args)]
-pub(crate) struct ConfigPut {
-    /// Its type; new ones need no announcement
-    #[arg(value_name = "TYPE")]
-    pub(crate) config_type: String,
-    /// Its key
-    pub(crate) key: String,
-    /// The value, which is JSON; `-` for standard input
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) value: String,
-    /// Store VALUE as it is, whether it is JSON or not
-    #[arg(long)]
-    pub(crate) text: bool,
-    /// Wait until every host works by it
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// How long to wait, for example 10s, 500ms or 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, requires = "wait")]
-    pub(crate) timeout: Duration,
 }
 
 /// Arguments of `weir completion`.

@@ -38,6 +38,10 @@ impl Client {
         let (url, from, token) = match gateway {
             Some(url) => (url.trim_end_matches('/').to_owned(), "--gateway or WEIR_GATEWAY".to_owned(), given),
             None => {
+                if data.exists() && !data.is_dir() {
+                    let what = format!("the data folder {} is no folder", data.display());
+                    return Err(Problem::new(Exit::NoFolder, what).next("name another: --data DIR"));
+                }
                 let place = data.join("gateway.json");
                 let note = read_note(data)
                     .map_err(|error| Problem::new(Exit::Unavailable, format!("{} cannot be read", place.display())).because(error))?;
@@ -51,7 +55,7 @@ impl Client {
         };
         // What no header takes would look like a broken connection.
         token.as_ref().map(Secret::to_token).transpose()?;
-        if !url.starts_with("http://") {
+        if !url.starts_with("http://") || reqwest::Url::parse(&url).is_err() {
             return Err(Problem::new(Exit::Usage, format!("the gateway's address `{url}` is not of the form http://ADDRESS:PORT"))
                 .next("for example --gateway http://127.0.0.1:8088"));
         }
@@ -79,7 +83,11 @@ impl Client {
         }
         let status = response.status();
         let answer: Value = response.json().await.unwrap_or_default();
-        Ok(Some(answer["reason"].as_str().map_or_else(|| format!("it answered with status {status}"), str::to_owned)))
+        match answer["reason"].as_str() {
+            Some(reason) => Ok(Some(reason.to_owned())),
+            None if status == StatusCode::UNAUTHORIZED => Err(self.unauthorized()),
+            None => Err(self.no_gateway(&format!("it answered with status {status}"))),
+        }
     }
 
     /// Asks the config service, the flow service, or an interface of a flow.
@@ -215,7 +223,9 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
     };
     let problem = Problem::new(exit, error.message.clone());
     match error.kind.as_str() {
-        "queue-full" => problem.next("wait until the flow has worked some of it off (weir status shows its queues), then send it again"),
+        "queue-full" => {
+            problem.next("wait until some of it is worked off, or free the disk if it is that (weir doctor tells), then send it again")
+        }
         "outcome-unknown" => problem.next("look with `weir status` whether it arrived before sending it again"),
         _ => problem,
     }

@@ -45,6 +45,11 @@ fn main() -> ExitCode {
     match start(arguments) {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        // Only our own writing fails with an error that has nothing around it.
+        Err(error) if error.is::<std::io::Error>() => {
+            let problem = Problem::new(Exit::Failed, "the output cannot be written").because(error);
+            ExitCode::from(problem::report(&problem.into(), json))
+        }
         Err(error) => ExitCode::from(problem::report(&error, json)),
     }
 }
@@ -124,6 +129,5 @@ async fn advised(session: &Session, names: &Names, error: anyhow::Error) -> anyh
 
 /// Whether whoever read our output has gone, which is no failure: `weir tail ... | head`.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    // Only our own writing fails with an error that has nothing around it.
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

@@ -72,6 +72,12 @@ impl Problem {
         self
     }
 
+    /// The same with what to do next, unless that is known better.
+    #[must_use]
+    pub(crate) fn or_next(self, next: impl Into<String>) -> Self {
+        if self.next.is_some() { self } else { self.next(next) }
+    }
+
     /// The same with advice before what to do next.
     #[must_use]
     pub(crate) fn advised(mut self, advice: &str) -> Self {
@@ -96,7 +102,8 @@ impl std::error::Error for Problem {
 pub(crate) fn report(error: &anyhow::Error, json: bool) -> u8 {
     let problem = error.chain().find_map(|cause| cause.downcast_ref::<Problem>());
     let exit = problem.map_or(Exit::Failed, |problem| problem.exit);
-    let next = problem.and_then(|problem| problem.next.as_deref());
+    // What went wrong first may know best what to do.
+    let next = error.chain().filter_map(|cause| cause.downcast_ref::<Problem>()).find_map(|problem| problem.next.as_deref());
     let details = problem.map_or(&[][..], |problem| &problem.details);
     let shown = if json { print_json(error, details, next, exit) } else { print_text(error, details, next) };
     // Where standard error is closed there is nobody to tell.

@@ -18,16 +18,17 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Shows what `text` makes for a width.
-    pub(crate) fn show(&mut self, text: impl FnOnce(usize) -> String) -> io::Result<()> {
+    /// Shows what `text` makes for a width, and for a height where there is one.
+    pub(crate) fn show(&mut self, text: impl FnOnce(usize, Option<usize>) -> String) -> io::Result<()> {
         let first = !std::mem::replace(&mut self.used, true);
-        if !io::stdout().is_terminal() {
+        // A dumb one cannot go back to its top.
+        if !io::stdout().is_terminal() || std::env::var_os("TERM").is_none_or(|term| term == "dumb") {
             let gap = if first { "" } else { "\n" };
-            write!(anstream::stdout().lock(), "{gap}{}", text(PLAIN_WIDTH))?;
+            write!(anstream::stdout().lock(), "{gap}{}", text(PLAIN_WIDTH, None))?;
             return io::stdout().flush();
         }
         let (Width(width), Height(height)) = terminal_size::terminal_size().unwrap_or((Width(80), Height(24)));
-        let lines = fitting(&text(width.into()), height.into());
+        let lines = fitting(&text(width.into(), Some(height.into())), height.into());
         // Orders to the terminal go around what takes colours out of the text.
         io::stdout().write_all(if first { CLEAR } else { "" }.as_bytes())?;
         io::stdout().write_all(TOP_LEFT.as_bytes())?;

@@ -92,6 +92,26 @@ pub enum GatewayError {
         /// Those that are there.
         known: Vec<String>,
     },
+    /// The flow is no more, or is about to be.
+    #[error("flow `{flow}` was stopped; `weir flow start` starts it again")]
+    FlowStopped {
+        /// Its id.
+        flow: String,
+    },
+    /// The flow is not there yet.
+    #[error("flow `{flow}` is being started: try again in a moment; `weir flow show {flow}` tells how it is")]
+    FlowStarting {
+        /// Its id.
+        flow: String,
+    },
+    /// The gateway's follower cannot fetch.
+    #[error(
+        "the gateway has not read version {version} of the configuration yet: try again in a moment; `GET /readyz` tells what is wrong"
+    )]
+    Behind {
+        /// The version that is needed.
+        version: u64,
+    },
     /// The flow has no such interface.
     #[error("flow `{flow}` has no interface `{interface}`; {}", listed("interfaces", .known))]
     UnknownInterface {
@@ -221,6 +241,8 @@ impl GatewayError {
             | GatewayError::UnknownInterface { .. }
             | GatewayError::UnknownComponent { .. }
             | GatewayError::UnknownDeadLetter { .. } => (StatusCode::NOT_FOUND, "not-found"),
+            GatewayError::FlowStopped { .. } => (StatusCode::GONE, "flow-stopped"),
+            GatewayError::FlowStarting { .. } | GatewayError::Behind { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
             GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use weir_config::records::{ComponentRecord, STATUS_TOPIC_NAME};
-use weir_config::{ComponentFolder, ConfigClient};
+use weir_config::{ComponentFolder, ConfigClient, Follower};
+use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, Class, Consumer, ConsumerOptions, Subscription, Topic};
 
+use crate::dispatch::Dispatch;
 use crate::error::{GatewayError, Result};
 use crate::hosts::Hosts;
+use crate::metrics::open::Open;
 use crate::metrics::requests::Requests;
 use crate::services::Services;
 use crate::settings::GatewaySettings;
@@ -41,20 +44,30 @@ pub(crate) struct Gateway {
     pub(crate) topicspace: String,
     pub(crate) settings: GatewaySettings,
     pub(crate) services: Services,
+    pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hosts: Hosts,
     pub(crate) requests: Requests,
+    pub(crate) open: Arc<Open>,
     /// What the gateway's own subscriptions are called.
     pub(crate) subscription: Subscription,
     /// Cancelled when the gateway ends: streams end then.
     pub(crate) stopping: CancellationToken,
 }
 
+/// What a gateway listens to besides its callers, until it ends.
+pub(crate) struct Heard {
+    /// The hosts' reports.
+    pub(crate) reports: Box<dyn Consumer>,
+    /// The flows.
+    pub(crate) follower: Follower,
+}
+
 /// The state as handlers get it.
 pub(crate) type Shared = Arc<Gateway>;
 
 impl Gateway {
-    /// Connects to the services and binds to the hosts' reports.
-    pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Box<dyn Consumer>)> {
+    /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
+    pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
         let GatewayParts { backend, config, components, inspect, topicspace, settings } = parts;
         let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
@@ -64,9 +77,19 @@ impl Gateway {
             .consumer(&topic, &subscription, ConsumerOptions::default())
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
+        let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;
+        let dispatch = Arc::new(Dispatch::new(config.clone(), follower.version()));
+        let follower = follower.on([FLOW_TYPE], {
+            let dispatch = dispatch.clone();
+            move |change| {
+                dispatch.apply(&change);
+                std::future::ready(Ok(()))
+            }
+        });
         let gateway = Gateway {
             backend,
             config,
+            dispatch,
             components,
             inspect,
             topicspace,
@@ -74,9 +97,10 @@ impl Gateway {
             services,
             hosts: Hosts::default(),
             requests: Requests::default(),
+            open: Arc::default(),
             subscription,
             stopping,
         };
-        Ok((Arc::new(gateway), reports))
+        Ok((Arc::new(gateway), Heard { reports, follower }))
     }
 }

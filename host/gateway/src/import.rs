@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use weir_pubsub::{Backoff, Message, MessageId, Producer, PubsubError};
 
+use crate::dispatch::SharedProducer;
 use crate::error::GatewayError;
 
 /// Messages handed to the broker whose outcome is not known yet: enough to fill its groups of writes.
@@ -38,7 +38,7 @@ type Outcome = (u64, Message, Result<(), PubsubError>);
 
 /// An import that is under way.
 pub(crate) struct Import {
-    producer: Arc<dyn Producer>,
+    producer: SharedProducer,
     in_flight: FuturesOrdered<BoxFuture<'static, Outcome>>,
     in_flight_bytes: usize,
     stored_count: u64,
@@ -49,8 +49,7 @@ pub(crate) struct Import {
 
 impl Import {
     /// Begins one; a full queue is waited for as long as is said.
-    pub(crate) fn new(producer: Box<dyn Producer>, full_time: Duration) -> Self {
-        let producer = Arc::from(producer);
+    pub(crate) fn new(producer: SharedProducer, full_time: Duration) -> Self {
         Import { producer, in_flight: FuturesOrdered::new(), in_flight_bytes: 0, stored_count: 0, answers: None, full_time }
     }
 
@@ -117,6 +116,7 @@ impl Import {
         }
         first_error
     }
+
     async fn take(&mut self, (number, message, outcome): Outcome) -> Result<(), Ended> {
         self.in_flight_bytes -= message.body.len();
         match outcome {
@@ -139,7 +139,7 @@ impl Import {
             }
         }
         for (number, message) in refused {
-            wait_for_room(&*self.producer, &message, self.full_time).await?;
+            wait_for_room(&***self.producer, &message, self.full_time).await?;
             self.note(number, &message);
         }
         Ok(())

@@ -4,13 +4,13 @@
 //! of this machine may, and what comes from a web page or names another host is refused.
 
 mod body;
+mod dispatch;
 mod error;
 mod flows;
 mod gateway;
 mod guard;
 mod hosts;
 mod import;
-mod interfaces;
 mod line;
 mod metrics;
 mod openapi;
@@ -22,6 +22,7 @@ mod routes;
 mod serve;
 mod services;
 mod settings;
+mod settling;
 mod token;
 mod translate;
 

@@ -6,7 +6,11 @@ use weir_pubsub::Message;
 
 /// Whether bytes are one JSON text.
 pub(crate) fn check_json(bytes: &[u8]) -> Result<(), serde_json::Error> {
-    serde_json::from_slice::<IgnoredAny>(bytes).map(|_| ())
+    // What stands within quotes would not be looked at below.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str::<IgnoredAny>(text).map(|_| ()),
+        Err(error) => Err(serde::de::Error::custom(format!("it is not UTF-8 from byte {} on", error.valid_up_to()))),
+    }
 }
 
 /// Writes a message with its line end.

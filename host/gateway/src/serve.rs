@@ -17,15 +17,17 @@ use crate::{guard, openapi, pages, routes};
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
 /// # Errors
-/// When the broker cannot be reached at the start, or the topicspace is no part of a topic.
+/// When the broker cannot be reached at the start, or the topicspace is no part of a topic. The services need not be there: until they are,
+/// requests are told so, and the flows are read as soon as the config service answers.
 ///
 /// # Cancel safety
 /// Dropping the future ends the server at once; what it had accepted of an import is stored or not.
 pub async fn serve(listener: TcpListener, parts: GatewayParts, token: CancellationToken) -> Result<()> {
-    let (gateway, reports) = Gateway::connect(parts, token.clone()).await?;
-    let hosts = gateway.hosts.listen(reports, token.clone());
+    let (gateway, heard) = Gateway::connect(parts, token.clone()).await?;
+    let hosts = gateway.hosts.listen(heard.reports, token.clone());
+    let flows = heard.follower.run(token.clone());
     let server = axum::serve(listener, router(gateway.clone())).with_graceful_shutdown(token.clone().cancelled_owned());
-    let (served, ()) = tokio::join!(server, hosts);
+    let (served, (), ()) = tokio::join!(server, hosts, flows);
     served.map_err(|_| GatewayError::Broken { what: "the server" })
 }
 

@@ -30,9 +30,9 @@ pub enum PubsubError {
         queue: Queue,
     },
     /// The queue is above its high mark, or the disk is nearly full: nothing was sent; try again later.
-    #[error("queue {queue} is full: {used_bytes} bytes of {limit_bytes}")]
+    #[error("{queue} is full: {used_bytes} bytes of {limit_bytes}")]
     QueueFull {
-        /// The queue, or the disk, as people read it.
+        /// `queue NAME`, or the disk, as people read it.
         queue: String,
         /// How much is in use.
         used_bytes: u64,

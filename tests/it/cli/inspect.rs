@@ -124,8 +124,9 @@ async fn a_faulty_file_is_told_by_its_fault() {
         folder.path(),
         66,
         &expect![[r#"
-        error: no-such-file.wasm cannot be read
-          because: No such file or directory (os error 2)
-    "#]],
+            error: no-such-file.wasm cannot be read
+              because: No such file or directory (os error 2)
+              next: look whether the path is right, seen from here
+        "#]],
     );
 }

@@ -56,9 +56,9 @@ async fn a_bad_blueprint_is_refused_by_field() {
         folder.path(),
         1,
         &expect![[r#"
-        error: there is no blueprint `b`
-          next: weir blueprint list shows those that are there
-    "#]],
+            error: there is no blueprint `b`
+              next: weir blueprint list shows those that are there weir blueprint list shows those that are there
+        "#]],
     );
 }
 
@@ -127,24 +127,27 @@ async fn a_bad_parameter_is_refused_by_name() {
         folder.path(),
         1,
         &expect![[r#"
-        error: blueprint `c` does not exist: put it first, or name one that list-blueprints tells
-    "#]],
+            error: blueprint `c` does not exist: put it first, or name one that list-blueprints tells
+              next: weir blueprint list shows those that are there
+        "#]],
     );
     check(
         &weir.run(&["flow", "stop", "one"]).await,
         folder.path(),
         1,
         &expect![[r#"
-        error: flow `one` does not exist: list-flows tells those that do
-    "#]],
+            error: flow `one` does not exist: list-flows tells those that do
+              next: weir flow list shows those that are there
+        "#]],
     );
     check(
         &weir.run(&["flow", "show", "one"]).await,
         folder.path(),
         1,
         &expect![[r#"
-        error: there is no flow `one`; there are no flows
-    "#]],
+            error: there is no flow `one`; there are no flows
+              next: weir flow list shows those that are there
+        "#]],
     );
 }
 
@@ -216,8 +219,9 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         folder.path(),
         1,
         &expect![[r#"
-        error: there is no flow `two`; flows: one
-    "#]],
+            error: there is no flow `two`; flows: one
+              next: weir flow list shows those that are there
+        "#]],
     );
     check(
         &weir.run(&["tail", "one", "in", "--from-exit"]).await,
@@ -232,8 +236,9 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         folder.path(),
         66,
         &expect![[r#"
-        error: nowhere.json cannot be read
-          because: No such file or directory (os error 2)
-    "#]],
+            error: nowhere.json cannot be read
+              because: No such file or directory (os error 2)
+              next: look whether the path is right, seen from here
+        "#]],
     );
 }

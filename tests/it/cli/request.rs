@@ -108,8 +108,9 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
         1,
         "",
         &expect![[r#"
-        error: there is no flow `two`; flows: one
-    "#]],
+            error: there is no flow `two`; flows: one
+              next: weir flow list shows those that are there
+        "#]],
     )
     .await;
     assert_eq!(weir.end().await.code(), Some(0));

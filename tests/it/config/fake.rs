@@ -8,7 +8,7 @@ use weir_config::protocol::{Notify, Request, Response, ServiceError, Value};
 use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, Producer, Queue, QueueSpec};
 
 /// What the service does with one request instead of answering it.
-pub(super) enum Instead {
+pub(crate) enum Instead {
     /// Answers with an error.
     Fail,
     /// Does not answer.
@@ -33,7 +33,7 @@ struct State {
 }
 
 /// The service; it ends when it is dropped.
-pub(super) struct Fake {
+pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     notifies: Box<dyn Producer>,
     task: JoinHandle<()>,
@@ -41,7 +41,7 @@ pub(super) struct Fake {
 
 impl Fake {
     /// Starts with these values in this version.
-    pub(super) async fn start(backend: &Arc<dyn Backend>, version: u64, values: &[(&str, &str, &str)]) -> Self {
+    pub(crate) async fn start(backend: &Arc<dyn Backend>, version: u64, values: &[(&str, &str, &str)]) -> Self {
         let topic = |class: &str| format!("{class}:tg:config").parse().unwrap();
         let queue = Queue::new(topic("request"), "config-svc".parse().unwrap()).unwrap();
         backend.ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
@@ -73,37 +73,37 @@ impl Fake {
     }
 
     /// Changes a value without telling anybody.
-    pub(super) fn set(&self, version: u64, config_type: &str, key: &str, value: &str) {
+    pub(crate) fn set(&self, version: u64, config_type: &str, key: &str, value: &str) {
         self.state.lock().unwrap().set(version, (config_type, key, value));
     }
 
     /// Deletes a value without telling anybody.
-    pub(super) fn unset(&self, version: u64, config_type: &str, key: &str) {
+    pub(crate) fn unset(&self, version: u64, config_type: &str, key: &str) {
         let mut state = self.state.lock().unwrap();
         state.version = version;
         state.config.entry(config_type.to_owned()).or_default().remove(key);
     }
 
     /// Moves the version without changing anything.
-    pub(super) fn move_to(&self, version: u64) {
+    pub(crate) fn move_to(&self, version: u64) {
         self.state.lock().unwrap().version = version;
     }
 
     /// Does this with the next request that has no instead yet.
-    pub(super) fn instead(&self, instead: Instead) {
+    pub(crate) fn instead(&self, instead: Instead) {
         self.state.lock().unwrap().script.push_back(instead);
     }
 
-    pub(super) async fn notify(&self, notify: Notify) {
+    pub(crate) async fn notify(&self, notify: Notify) {
         self.notify_raw(&serde_json::to_string(&notify).unwrap()).await;
     }
 
-    pub(super) async fn notify_raw(&self, body: &str) {
+    pub(crate) async fn notify_raw(&self, body: &str) {
         self.notifies.publish(Message::new(body.to_owned())).await.unwrap();
     }
 
     /// The requests since it was last asked.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
 }
@@ -175,11 +175,11 @@ fn line(request: &Request) -> String {
     format!("{operation} {}{}", request.config_type.as_deref().unwrap_or_default(), keys.join(" ")).trim_end().to_owned()
 }
 
-pub(super) fn notify(version: u64, types: &[&str]) -> Notify {
+pub(crate) fn notify(version: u64, types: &[&str]) -> Notify {
     Notify { version, types: types.iter().map(ToString::to_string).collect(), keys: None }
 }
 
-pub(super) fn notify_keys(version: u64, keys: &[(&str, &[&str])]) -> Notify {
+pub(crate) fn notify_keys(version: u64, keys: &[(&str, &[&str])]) -> Notify {
     let types = keys.iter().map(|(config_type, _)| (*config_type).to_owned()).collect();
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     Notify { version, types, keys: Some(keys.iter().map(|(config_type, keys)| ((*config_type).to_owned(), names(keys))).collect()) }

@@ -12,7 +12,9 @@ use weir_flow::{FlowService, FlowSettings};
 use weir_gateway::{GatewayParts, GatewaySettings};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_pubsub::{Backend, Message, Topic};
-use weir_tests::wait::{DEADLINE, within};
+use weir_tests::wait::{DEADLINE, eventually, within};
+
+use super::exposition::Exposition;
 
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
@@ -22,24 +24,34 @@ pub(super) struct Bed {
     pub(super) config: ConfigClient,
     pub(super) address: std::net::SocketAddr,
     http: reqwest::Client,
-    _services: (ConfigService, FlowService),
-    _ends: DropGuard,
-    _folder: tempfile::TempDir,
+    services: Option<(ConfigService, FlowService)>,
+    _ends: Option<DropGuard>,
+    folder: tempfile::TempDir,
+}
+
+/// Bounds under which a test sees a request time out.
+pub(super) fn settings() -> GatewaySettings {
+    GatewaySettings { interface_time: std::time::Duration::from_secs(5), ..GatewaySettings::default() }
 }
 
 impl Bed {
     pub(super) async fn new() -> Bed {
-        Bed::with(GatewaySettings { interface_time: std::time::Duration::from_secs(5), ..GatewaySettings::default() }).await
+        Bed::with(settings()).await
     }
 
+    /// With other bounds.
     pub(super) async fn with(settings: GatewaySettings) -> Bed {
+        let mut bed = Bed::without_services(settings, EmbeddedOptions::default()).await;
+        bed.start_services().await;
+        bed
+    }
+
+    /// A gateway that finds neither config nor flow service.
+    pub(super) async fn without_services(settings: GatewaySettings, options: EmbeddedOptions) -> Bed {
         let folder = tempfile::tempdir().unwrap();
-        let backend = EmbeddedBroker::open(&folder.path().join("queues"), EmbeddedOptions::default()).unwrap();
+        let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
         let dynamic: Arc<dyn Backend> = backend.clone();
-        let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
-        let config_service = ConfigService::start(dynamic.clone(), "tg", store).await.unwrap();
         let config = ConfigClient::connect(dynamic.clone(), "tg").await.unwrap();
-        let flow_service = FlowService::start(dynamic.clone(), config.clone(), "tg", FlowSettings::default()).await.unwrap();
         let parts = GatewayParts {
             backend: dynamic,
             config: config.clone(),
@@ -53,13 +65,26 @@ impl Bed {
         let token = CancellationToken::new();
         tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-        let services = (config_service, flow_service);
-        Bed { backend, config, address, http, _services: services, _ends: token.drop_guard(), _folder: folder }
+        Bed { backend, config, address, http, services: None, _ends: Some(token.drop_guard()), folder }
+    }
+
+    pub(super) async fn start_services(&mut self) {
+        let dynamic: Arc<dyn Backend> = self.backend.clone();
+        let store = Store::open(&self.folder.path().join("config.sqlite")).await.unwrap();
+        let config_service = ConfigService::start(dynamic.clone(), "tg", store).await.unwrap();
+        let flow_service = FlowService::start(dynamic, self.config.clone(), "tg", FlowSettings::default()).await.unwrap();
+        self.services = Some((config_service, flow_service));
     }
 
     /// With flow `one`: `in` is consumed by a program outside of Weir, `out` is an exit, `ask` takes requests.
     pub(super) async fn with_flow() -> Bed {
         let bed = Bed::new().await;
+        bed.start_flow("one").await;
+        bed
+    }
+
+    /// Starts a flow as [`Bed::with_flow`] has it.
+    pub(super) async fn start_flow(&self, id: &str) {
         let blueprint = json!({
             "blueprint": {},
             "flow": {"worker:{id}": {"topics": {"input": "flow:tg:in:{id}", "request": "request:tg:ask:{id}", "output": "flow:tg:out:{id}"}}},
@@ -70,12 +95,19 @@ impl Bed {
             },
         });
         let put = json!({"operation": "put-blueprint", "blueprint-name": "b", "blueprint-definition": blueprint.to_string()});
-        let start = json!({"operation": "start-flow", "blueprint-name": "b", "flow-id": "one", "description": "first"});
+        let start = json!({"operation": "start-flow", "blueprint-name": "b", "flow-id": id, "description": "first"});
         for request in [put, start] {
-            let (_, answer) = bed.post("/api/v1/flow", &request).await;
-            assert!(answer.get("error").is_none(), "{answer}");
+            self.ask_flow(&request).await;
         }
-        bed
+    }
+
+    pub(super) async fn stop_flow(&self, id: &str) {
+        self.ask_flow(&json!({"operation": "stop-flow", "flow-id": id})).await;
+    }
+
+    async fn ask_flow(&self, request: &Value) {
+        let (_, answer) = self.post("/api/v1/flow", request).await;
+        assert!(answer.get("error").is_none(), "{answer}");
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -109,6 +141,18 @@ impl Bed {
     pub(super) async fn publish(&self, topic: &str, body: &str) {
         let producer = self.backend.producer(&topic.parse::<Topic>().unwrap()).await.unwrap();
         within("a publish", producer.publish(Message::new(body.to_owned()))).await.unwrap();
+    }
+
+    /// A figure of `/metrics`.
+    pub(super) async fn figure(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let text = self.get_request("/metrics").send().await.unwrap().text().await.unwrap();
+        Exposition::parse(&text).value(name, labels).unwrap_or_else(|| panic!("there is no {name} {labels:?}"))
+    }
+
+    /// Waits until a figure of `/metrics` is this.
+    pub(super) async fn figure_becomes(&self, name: &str, kind: &str, expected: f64) {
+        let look = || async { (self.figure(name, &[("kind", kind)]).await == expected).then_some(()) };
+        eventually(DEADLINE, format!("{name} {kind} to be {expected}"), look).await;
     }
 
     pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {

@@ -31,10 +31,10 @@ async fn an_exit_ends_with_an_error_line_when_its_flow_is_stopped() {
     bed.publish(OUT, "1").await;
     let line = within("the first line", stream.chunk()).await.unwrap().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&line).unwrap()["body"], 1);
-    let (_, stopped) = bed.post("/api/v1/flow", &json!({"operation": "stop-flow", "flow-id": "one"})).await;
-    assert!(stopped.get("error").is_none(), "{stopped}");
+    bed.stop_flow("one").await;
     let line = within("the last line", stream.chunk()).await.unwrap().unwrap();
-    error_of(&serde_json::from_slice(&line).unwrap(), "queue-not-found");
+    expect_test::expect![[r#"flow `one` was stopped; `weir flow start` starts it again"#]]
+        .assert_eq(&error_of(&serde_json::from_slice(&line).unwrap(), "flow-stopped"));
     assert!(within("the end", stream.chunk()).await.unwrap().is_none());
 }
 

@@ -34,14 +34,17 @@ async fn put(session: &Session, name: &str, file: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn get(session: &Session, name: &str) -> Result<()> {
+/// The text of a blueprint, which must be there.
+async fn find(session: &Session, name: &str) -> Result<String, Problem> {
     let answer = session.client.ask_flow(&json!({"operation": "get-blueprint", "blueprint-name": name})).await?;
-    let Some(text) = answer.get("blueprint-definition").and_then(Value::as_str) else {
-        return Err(Problem::new(Exit::Failed, format!("there is no blueprint `{name}`"))
-            .next("weir blueprint list shows those that are there")
-            .into());
-    };
-    match serde_json::from_str::<Value>(text) {
+    answer.get("blueprint-definition").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
+        Problem::new(Exit::Failed, format!("there is no blueprint `{name}`")).next("weir blueprint list shows those that are there")
+    })
+}
+
+async fn get(session: &Session, name: &str) -> Result<()> {
+    let text = find(session, name).await?;
+    match serde_json::from_str::<Value>(&text) {
         Ok(_) => output::line(text.trim_end())?,
         // Another program stored it; it is shown as it is.
         Err(_) => output::json(&text)?,
@@ -66,6 +69,8 @@ async fn list(session: &Session) -> Result<()> {
 }
 
 async fn delete(session: &Session, name: &str) -> Result<()> {
+    // The service does not mind, but who misspelt the name would think that it is gone.
+    find(session, name).await?;
     session.client.ask_flow(&json!({"operation": "delete-blueprint", "blueprint-name": name})).await?;
     match session.format {
         Format::Json => output::json(&json!({"blueprint": name}))?,

@@ -131,7 +131,7 @@ async fn show(session: &Session, flow: &str) -> Result<()> {
     for processor in found.processors.iter().filter(|it| it.component.is_some() && !reported(it)) {
         output::line(&format!("  no host has reported {} ({}) yet", processor.processor, processor.variant))?;
     }
-    output::line(status::sections(&hosts, &queues, output::width()).trim_end())?;
+    output::line(status::sections(&hosts, &queues, output::width(), usize::MAX).trim_end())?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub(crate) mod swap;
 pub(crate) mod tail;
 pub(crate) mod up;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::client::Client;
@@ -42,15 +42,24 @@ pub(crate) fn read_input(file: &Path) -> Result<Vec<u8>, Problem> {
     } else {
         (std::fs::read(file).map(|content| bytes = content), file.display().to_string())
     };
-    read.map(|()| bytes).map_err(|error| Problem::new(Exit::NoInput, format!("{name} cannot be read")).because(error))
+    read.map(|()| bytes).map_err(|error| {
+        let next = match error.kind() {
+            ErrorKind::IsADirectory => Some("it is a folder: name a file in it"),
+            ErrorKind::PermissionDenied => Some("run this as a user who may read it"),
+            ErrorKind::NotFound => Some("look whether the path is right, seen from here"),
+            _ => None,
+        };
+        let problem = Problem::new(Exit::NoInput, format!("{name} cannot be read")).because(error);
+        if let Some(next) = next { problem.next(next) } else { problem }
+    })
 }
 
 /// Checks that bytes are one JSON text before they are sent anywhere.
 pub(crate) fn check_json(bytes: &[u8], what: &str) -> Result<(), Problem> {
-    match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Problem::new(Exit::BadInput, format!("{what} is not JSON")).because(error)),
-    }
+    let wrong = |error: anyhow::Error| Problem::new(Exit::BadInput, format!("{what} is not JSON")).because(error);
+    // What stands within quotes is not looked at below.
+    let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.into()).next("JSON is UTF-8: save it as that"))?;
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|error| wrong(error.into()))
 }
 
 /// Says something to people beside the output, on standard error.

@@ -36,6 +36,6 @@ fn body(given: Option<&str>) -> Result<Vec<u8>, Problem> {
         None => (read_input(Path::new("-"))?, "standard input"),
         Some(text) => (text.as_bytes().to_vec(), "the request"),
     };
-    check_json(&bytes, what).map_err(|problem| problem.next(HINT))?;
+    check_json(&bytes, what).map_err(|problem| problem.or_next(HINT))?;
     Ok(bytes)
 }

@@ -31,7 +31,7 @@ pub(crate) async fn run(session: &Session, command: Send) -> Result<()> {
         (None, [file]) if !command.each_line && !command.as_text && !file.is_dir() => {
             let bytes = read_input(file)?;
             check_json(&bytes, &shown(file))
-                .map_err(|problem| problem.next("--each-line if every line is a message; --as-text or --text if it is plain text"))?;
+                .map_err(|problem| problem.or_next("--each-line if every line is a message; --as-text or --text if it is plain text"))?;
             one(session, &command, bytes).await
         }
         _ => {
@@ -215,7 +215,7 @@ fn feed_lines(input: impl Read, pieces: &mpsc::Sender<Bytes>) -> std::io::Result
 }
 
 fn as_line(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {
-    check_json(&bytes, &shown(file)).map_err(|problem| problem.next("--as-text if the files are plain text"))?;
+    check_json(&bytes, &shown(file)).map_err(|problem| problem.or_next("--as-text if the files are plain text"))?;
     Ok(Bytes::from(on_one_line(bytes)))
 }
 
@@ -228,7 +228,8 @@ fn on_one_line(mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn as_text(file: &Path, bytes: Vec<u8>) -> Result<Bytes, Problem> {
     let text = String::from_utf8(bytes)
-        .map_err(|error| Problem::new(Exit::BadInput, format!("{} is not text in UTF-8", shown(file))).because(error))?;
+        .map_err(|error| Problem::new(Exit::BadInput, format!("{} is not text in UTF-8", shown(file))).because(error))
+        .map_err(|problem| problem.next("save it as UTF-8, or leave it out"))?;
     let title = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut line = json!({"id": file.display().to_string(), "title": title, "text": text}).to_string();
     line.push('\n');

@@ -4,5 +4,6 @@
 //! counters would hold copies of them, and all that is left of its work is one histogram and a text format of three kinds of lines.
 
 pub(crate) mod figures;
+pub(crate) mod open;
 pub(crate) mod requests;
 pub(crate) mod text;

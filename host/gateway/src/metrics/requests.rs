@@ -22,14 +22,14 @@ const OTHER: &str = "other";
 /// Counts of requests since the gateway's start.
 #[derive(Default)]
 pub(crate) struct Requests {
-    answered: Mutex<BTreeMap<Key, Durations>>,
+    /// By route, so that a request whose route was seen before copies no name.
+    answered: Mutex<BTreeMap<String, BTreeMap<Key, Durations>>>,
     waiting_count: AtomicU64,
 }
 
-/// What requests are counted by: there are as many as routes, their methods and the statuses of our errors.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What requests of a route are counted by: there are as many as its methods and the statuses of our errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    route: String,
     method: &'static str,
     status: u16,
 }
@@ -45,12 +45,13 @@ struct Durations {
 /// Counts a request and its answer. The time ends when the answer begins: streams may go on for days.
 pub(crate) async fn count(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or(OTHER, MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let method = known(request.method());
     let waiting = Waiting::new(&gateway.requests.waiting_count);
     let response = next.run(request).await;
     drop(waiting);
-    gateway.requests.answered(Key { route, method, status: response.status().as_u16() }, begun.elapsed());
+    let route = route.as_ref().map_or(OTHER, MatchedPath::as_str);
+    gateway.requests.answered(route, Key { method, status: response.status().as_u16() }, begun.elapsed());
     response
 }
 
@@ -76,9 +77,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl Requests {
-    fn answered(&self, key: Key, time: Duration) {
+    fn answered(&self, route: &str, key: Key, time: Duration) {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        let durations = answered.entry(key).or_default();
+        if !answered.contains_key(route) {
+            answered.insert(route.to_owned(), BTreeMap::new());
+        }
+        let Some(of_route) = answered.get_mut(route) else { return };
+        let durations = of_route.entry(key).or_default();
         durations.count += 1;
         durations.sum += time;
         if let Some(at) = BUCKETS_S.iter().position(|end| time.as_secs_f64() <= *end) {
@@ -92,9 +97,10 @@ impl Requests {
         out.gauge("weir_gateway_requests_waiting", "Requests whose answer has not begun.").sample(&[], waiting);
         let help = "Time until the answer began, by route, method and status.";
         let mut family = out.histogram("weir_gateway_request_duration_seconds", help);
-        for (key, durations) in &*self.answered.lock().unwrap_or_else(PoisonError::into_inner) {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        for (route, key, durations) in answered.iter().flat_map(|(route, keys)| keys.iter().map(move |(key, all)| (route, key, all))) {
             let status = key.status.to_string();
-            let labels = [("route", key.route.as_str()), ("method", key.method), ("status", status.as_str())];
+            let labels = [("route", route.as_str()), ("method", key.method), ("status", status.as_str())];
             let bucket = |end: &str, count: u64, family: &mut Family<'_>| {
                 family.sample_of("_bucket", &[labels[0], labels[1], labels[2], ("le", end)], count);
             };
@@ -117,9 +123,9 @@ mod tests {
     #[test]
     fn durations_are_counted_in_every_bucket_above_them() {
         let requests = Requests::default();
-        let key = Key { route: "/a".to_owned(), method: "GET", status: 200 };
+        let key = Key { method: "GET", status: 200 };
         for ms in [5, 6, 20_000] {
-            requests.answered(key.clone(), Duration::from_millis(ms));
+            requests.answered("/a", key, Duration::from_millis(ms));
         }
         let mut text = Text::default();
         requests.write(&mut text);

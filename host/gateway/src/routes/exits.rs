@@ -1,6 +1,6 @@
 //! `GET /api/v1/weir/flows/{flow}/exits/{interface}`: takes the messages that left a flow out of the queue that keeps them.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,25 +9,24 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, stream};
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
-use weir_pubsub::{Consumer, ConsumerOptions, Delivery, PubsubError, Receipt, Settled};
+use weir_pubsub::{Consumer, ConsumerOptions, Delivery, PubsubError, Receipt};
 
 use crate::body::NDJSON;
+use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
-use crate::interfaces::Found;
 use crate::line;
+use crate::metrics::open::{Opened, What};
 use crate::protocol::{ErrorAnswer, MessageLine};
 use crate::query::Fields;
+use crate::settling::Settling;
 
 /// Lines that go out in one piece, at most.
 const BATCH_BYTES: usize = 64 << 10;
-/// Settles whose outcome is waited for later, at most.
-const SETTLING_COUNT: usize = 1024;
 
 /// How much to read.
 #[derive(Deserialize, IntoParams)]
@@ -42,7 +41,7 @@ pub(crate) struct Extent {
 
 /// Takes the messages that left a flow out of the queue that keeps them.
 ///
-/// Streams lines until the count or the waiting time is reached, the caller goes, or Weir stops. A message is settled after its line was
+/// Streams lines until the count or the waiting time is reached, the caller goes, the flow is stopped, or Weir stops. A message is settled after its line was
 /// handed to the connection; what was not is given back.
 #[utoipa::path(
     get,
@@ -61,25 +60,43 @@ pub(crate) async fn get(
     Path((flow, name)): Path<(String, String)>,
     Fields(extent): Fields<Extent>,
 ) -> Result<Response> {
-    let found = Found::find(&gateway.config, &flow, &name).await?;
-    let queue = found.exit_queue()?;
-    let consumer = gateway.backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await;
-    let consumer = consumer.map_err(|error| match error {
-        PubsubError::QueueNotFound { .. } => found
-            .wrong("has no exit: something in the flow consumes it; a tap shows what passes (`weir tail` without --from-exit)".to_owned()),
-        error => GatewayError::broker("the exit cannot be read")(error),
-    })?;
+    let interface = gateway.dispatch.find(&flow, &name).await?;
+    let Some(consumer) = consumer(&gateway, &interface).await? else {
+        let problem = "has no exit: something in the flow consumes it; a tap shows what passes (`weir tail` without --from-exit)";
+        return Err(interface.wrong(problem.to_owned()));
+    };
     let exit = Exit {
+        settling: Settling::new(gateway.backend.clone()),
+        _open: gateway.open.begin(What::Exit),
         gateway,
+        interface,
         consumer,
         left: extent.count,
         wait: extent.wait_ms.map(Duration::from_millis),
         handed_over: Vec::new(),
-        settling: VecDeque::new(),
         ended: false,
     };
     let lines = stream::unfold(exit, |mut exit| async move { exit.next().await.map(|lines| (Ok::<_, GatewayError>(lines), exit)) });
     Ok(ndjson(Body::from_stream(lines)))
+}
+
+/// Reads the exit of an interface; `None` where it has none.
+pub(super) async fn consumer(gateway: &Gateway, interface: &Interface) -> Result<Option<Box<dyn Consumer>>> {
+    let queue = interface.exit_queue()?;
+    match gateway.backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await {
+        Ok(consumer) => Ok(Some(consumer)),
+        Err(PubsubError::QueueNotFound { .. }) if gateway.dispatch.is_stopped(interface).await => Err(interface.gone()),
+        Err(PubsubError::QueueNotFound { .. }) => Ok(None),
+        Err(error) => Err(GatewayError::broker("the exit cannot be read")(error)),
+    }
+}
+
+/// Why an exit cannot be read on.
+pub(super) async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
+    match error {
+        PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
+        error => GatewayError::broker("the exit cannot be read on")(error),
+    }
 }
 
 /// An answer of one JSON text a line.
@@ -98,13 +115,15 @@ pub(crate) fn error_line(error: &GatewayError) -> Bytes {
 
 struct Exit {
     gateway: Shared,
+    interface: Arc<Interface>,
     consumer: Box<dyn Consumer>,
     left: Option<u64>,
     wait: Option<Duration>,
     /// What the connection has, or had before it asked for more.
     handed_over: Vec<Receipt>,
-    settling: VecDeque<BoxFuture<'static, Result<Settled, PubsubError>>>,
+    settling: Settling,
     ended: bool,
+    _open: Opened,
 }
 
 impl Exit {
@@ -121,30 +140,17 @@ impl Exit {
     }
 
     async fn step(&mut self) -> Result<Option<Bytes>> {
-        let backend = self.gateway.backend.clone();
         // Being asked again means that the connection took the lines before.
-        self.settling.extend(self.handed_over.drain(..).map(|receipt| backend.settle(&receipt, Vec::new())));
-        let done = self.ended || self.left == Some(0);
-        self.wait_for_settled(if done { 0 } else { SETTLING_COUNT }).await?;
-        if done {
-            return Ok(None);
+        self.settling.settle(self.handed_over.drain(..)).await?;
+        if self.ended || self.left == Some(0) {
+            return self.settling.finish().await.map(|()| None);
         }
-        let next = receive(&self.gateway, &*self.consumer, self.wait).await;
-        match next.transpose().map_err(GatewayError::broker("the exit cannot be read on"))? {
-            Some(delivery) => Ok(Some(self.batch(delivery))),
-            None => {
-                self.wait_for_settled(0).await?;
-                Ok(None)
-            }
+        match receive(&self.gateway, &self.interface, &*self.consumer, self.wait).await {
+            Next::Delivery(delivery) => Ok(Some(self.batch(*delivery))),
+            Next::Failed(error) => Err(cut_off(&self.gateway, &self.interface, error).await),
+            Next::Stopped => Err(self.interface.gone()),
+            Next::End => self.settling.finish().await.map(|()| None),
         }
-    }
-
-    async fn wait_for_settled(&mut self, left_count: usize) -> Result<()> {
-        while self.settling.len() > left_count {
-            let Some(oldest) = self.settling.pop_front() else { break };
-            oldest.await.map_err(GatewayError::broker("a message that was handed over could not be settled, and will come again"))?;
-        }
-        Ok(())
     }
 
     /// The lines of a message and of those that are there already.
@@ -163,8 +169,20 @@ impl Exit {
     }
 }
 
-/// The next delivery; `None` when none came in time or Weir stops.
-pub(crate) async fn receive(gateway: &Gateway, consumer: &dyn Consumer, wait: Option<Duration>) -> Option<Result<Delivery, PubsubError>> {
+/// What a reader of an interface waits for.
+pub(super) enum Next {
+    /// A message.
+    Delivery(Box<Delivery>),
+    /// The broker says why there is none.
+    Failed(PubsubError),
+    /// The flow was stopped.
+    Stopped,
+    /// No message came in time, or Weir stops.
+    End,
+}
+
+/// Waits for the next message.
+pub(super) async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consumer, wait: Option<Duration>) -> Next {
     let deadline = wait.map(|wait| Instant::now() + wait);
     let idle = async {
         match deadline {
@@ -174,8 +192,9 @@ pub(crate) async fn receive(gateway: &Gateway, consumer: &dyn Consumer, wait: Op
     };
     tokio::select! {
         biased;
-        () = gateway.stopping.cancelled() => None,
-        next = consumer.receive() => Some(next),
-        () = idle => None,
+        () = gateway.stopping.cancelled() => Next::End,
+        next = consumer.receive() => next.map_or_else(Next::Failed, |delivery| Next::Delivery(Box::new(delivery))),
+        () = interface.stopped.cancelled() => Next::Stopped,
+        () = idle => Next::End,
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), reason: None })
 }
 
-/// What the gateway needs is there: both services answer, and a host of processors reports.
+/// What the gateway needs is there: both services answer, the flows were read, and a host of processors reports.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -38,7 +38,8 @@ pub(crate) async fn readyz(State(gateway): State<Shared>) -> (StatusCode, Json<H
         silent("the flow service", gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
     );
     let host = gateway.hosts.current().is_empty().then(|| "no host of processors reports, as each does every 5 s".to_owned());
-    let missing: Vec<String> = [config, flow, host].into_iter().flatten().collect();
+    let flows = (!gateway.dispatch.is_ready()).then(|| "the flows were not read yet".to_owned());
+    let missing: Vec<String> = [config, flow, flows, host].into_iter().flatten().collect();
     let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))
 }

@@ -3,6 +3,8 @@
 //! The body is read no faster than the broker stores, so a sender of any number of messages needs no memory here and is held up by a
 //! full queue as by a slow line. With `answers=true` it is also read no faster than the answers are.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -14,13 +16,13 @@ use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::exits::ndjson;
-use super::interface::not_sent;
 use crate::body::{self, Lines, NDJSON};
+use crate::dispatch::{Interface, not_sent, over};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::import::{Ended, Import};
-use crate::interfaces::Found;
 use crate::line;
+use crate::metrics::open::{Opened, What};
 use crate::protocol::Imported;
 use crate::query::Fields;
 
@@ -65,19 +67,19 @@ pub(crate) async fn post(
     Fields(wanted): Fields<Wanted>,
     request: Request,
 ) -> Result<Response> {
-    let found = Found::find(&gateway.config, &flow, &name).await?;
-    let producer = gateway.backend.producer(found.flow_topic()?).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
-    let mut import = Import::new(producer, gateway.settings.full_time);
+    let interface = gateway.dispatch.find(&flow, &name).await?;
+    let mut import = Import::new(interface.producer(&gateway).await?, gateway.settings.full_time);
+    let open = gateway.open.begin(What::Import);
     if wanted.answers {
         body::expect_type(request.headers(), NDJSON)?;
-        return Ok(answered(gateway, found, import.answering(), request.into_body()));
+        return Ok(answered(gateway, interface, import.answering(), request.into_body(), open));
     }
     let outcome = match body::media_type(request.headers()).as_str() {
-        NDJSON => import_lines(&gateway, &mut import, request.into_body()).await,
+        NDJSON => import_lines(&gateway, &interface, &mut import, request.into_body()).await,
         "application/json" => import_array(&gateway, &mut import, request).await,
         _ => Err(body::wrong_type(request.headers(), "application/json (a list of messages) or application/x-ndjson (one a line)").into()),
     };
-    Ok(match ended(&found, outcome) {
+    Ok(match ended(&gateway, &interface, outcome).await {
         None => Json(Imported { count: import.stored_count(), error: None }).into_response(),
         Some(error) => {
             let answer = Imported { count: import.stored_count(), error: Some(error.to_body()) };
@@ -87,11 +89,11 @@ pub(crate) async fn post(
 }
 
 /// Why it ended early, if it did.
-fn ended(found: &Found, outcome: Result<(), Ended>) -> Option<GatewayError> {
+pub(super) async fn ended(gateway: &Gateway, interface: &Interface, outcome: Result<(), Ended>) -> Option<GatewayError> {
     match outcome {
         Ok(()) => None,
         Err(Ended::Gateway(error)) => Some(error),
-        Err(Ended::Broker(error)) => Some(not_sent(found, error)),
+        Err(Ended::Broker(error)) => Some(not_sent(gateway, interface, error).await),
     }
 }
 
@@ -99,9 +101,9 @@ fn lines_of(gateway: &Gateway, body: Body) -> Lines {
     Lines::new(body, gateway.backend.limits().max_message_bytes)
 }
 
-async fn import_lines(gateway: &Gateway, import: &mut Import, body: Body) -> Result<(), Ended> {
+async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Import, body: Body) -> Result<(), Ended> {
     let mut lines = lines_of(gateway, body);
-    let outcome = pump(gateway, import, &mut lines).await;
+    let outcome = pump(gateway, interface, import, &mut lines).await;
     let settled = import.finish().await;
     if outcome.is_err() || settled.is_err() {
         lines.drain().await;
@@ -109,8 +111,8 @@ async fn import_lines(gateway: &Gateway, import: &mut Import, body: Body) -> Res
     settled.and(outcome)
 }
 
-async fn pump(gateway: &Gateway, import: &mut Import, lines: &mut Lines) -> Result<(), Ended> {
-    while step(gateway, import, lines).await? == Step::Done {}
+async fn pump(gateway: &Gateway, interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<(), Ended> {
+    while step(gateway, interface, import, lines).await? == Step::Done {}
     Ok(())
 }
 
@@ -123,10 +125,10 @@ enum Step {
     End,
 }
 
-async fn step(gateway: &Gateway, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
+async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
     tokio::select! {
         biased;
-        () = gateway.stopping.cancelled() => Err(GatewayError::ShuttingDown.into()),
+        error = over(gateway, interface) => Err(error.into()),
         // What is stored meanwhile is counted, so that nothing waits for a sender that pauses.
         Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
         next = lines.next() => {
@@ -155,9 +157,9 @@ fn not_a_list(source: serde_json::Error) -> GatewayError {
 
 /// Streams a line for each stored message, and at the end what an import without answers says. The body is read when the connection asks
 /// for more lines: a caller who reads none is read from no more.
-fn answered(gateway: Shared, found: Found, import: Import, body: Body) -> Response {
+fn answered(gateway: Shared, interface: Arc<Interface>, import: Import, body: Body, open: Opened) -> Response {
     let lines = lines_of(&gateway, body);
-    let answers = Answers { gateway, found, import, lines, told: false };
+    let answers = Answers { gateway, interface, import, lines, told: false, _open: open };
     let lines = stream::unfold(Some(answers), |answers: Option<Answers>| async move {
         let mut answers = answers?;
         match answers.next().await {
@@ -174,11 +176,12 @@ fn answered(gateway: Shared, found: Found, import: Import, body: Body) -> Respon
 
 struct Answers {
     gateway: Shared,
-    found: Found,
+    interface: Arc<Interface>,
     import: Import,
     lines: Lines,
     /// Whether the last line was given.
     told: bool,
+    _open: Opened,
 }
 
 impl Answers {
@@ -188,7 +191,7 @@ impl Answers {
             return None;
         }
         loop {
-            let done = step(&self.gateway, &mut self.import, &mut self.lines).await;
+            let done = step(&self.gateway, &self.interface, &mut self.import, &mut self.lines).await;
             if !matches!(done, Ok(Step::Done)) {
                 return Some(self.last(done.map(|_| ())).await);
             }
@@ -202,7 +205,7 @@ impl Answers {
     async fn last(&mut self, outcome: Result<(), Ended>) -> Bytes {
         let settled = self.import.finish().await;
         let mut lines = self.import.take_answers();
-        let error = ended(&self.found, settled.and(outcome)).map(|error| error.to_body());
+        let error = ended(&self.gateway, &self.interface, settled.and(outcome)).await.map(|error| error.to_body());
         self.told = true;
         lines.extend(serde_json::to_vec(&Imported { count: self.import.stored_count(), error }).unwrap_or_default());
         lines.push(b'\n');

@@ -34,6 +34,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     let mut out = Text::default();
     figures::build(&gateway.topicspace, &mut out);
     gateway.requests.write(&mut out);
+    gateway.open.write(&mut out);
     figures::hosts(&gateway.hosts.current(), &mut out);
     let config = in_time(flows::records(&gateway.config)).await;
     let none = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! `GET /api/v1/weir/flows/{flow}/taps/{interface}`: shows what passes from now on, and takes nothing.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,12 +11,13 @@ use bytes::Bytes;
 use futures_util::stream;
 use weir_pubsub::{Consumer, PubsubError};
 
-use super::exits::{Extent, error_line, ndjson, receive};
+use super::exits::{Extent, Next, error_line, ndjson, receive};
 use crate::body::NDJSON;
+use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Shared;
-use crate::interfaces::{Found, Interface};
+use crate::gateway::{Gateway, Shared};
 use crate::line;
+use crate::metrics::open::{Opened, What};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
 
@@ -24,7 +26,7 @@ const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
 
 /// Shows what passes an interface of a flow, and takes nothing.
 ///
-/// Streams lines until the count or the waiting time is reached, the caller goes, or Weir stops. A reader that is too slow gets a line
+/// Streams lines until the count or the waiting time is reached, the caller goes, the flow is stopped, or Weir stops. A reader that is too slow gets a line
 /// `{"missed": COUNT}` for what it did not see.
 #[utoipa::path(
     get,
@@ -43,19 +45,26 @@ pub(crate) async fn get(
     Path((flow, name)): Path<(String, String)>,
     Fields(extent): Fields<Extent>,
 ) -> Result<Response> {
-    let found = Found::find(&gateway.config, &flow, &name).await?;
-    let (Interface::Flow(topic) | Interface::Request { request: topic, .. }) = &found.interface;
-    let reader = gateway.backend.tap(topic, BUFFERED_COUNT).await.map_err(GatewayError::broker("the topic cannot be tapped"))?;
-    let tap = Tap { gateway, reader, left: extent.count, wait: extent.wait_ms.map(Duration::from_millis) };
+    let interface = gateway.dispatch.find(&flow, &name).await?;
+    let reader = tap(&gateway, &interface).await?;
+    let open = gateway.open.begin(What::Tap);
+    let tap = Tap { gateway, interface, reader, left: extent.count, wait: extent.wait_ms.map(Duration::from_millis), _open: open };
     let lines = stream::unfold(tap, |mut tap| async move { tap.next().await.map(|line| (Ok::<_, GatewayError>(line), tap)) });
     Ok(ndjson(Body::from_stream(lines)))
 }
 
+/// A copy of what goes to an interface from now on.
+pub(super) async fn tap(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
+    gateway.backend.tap(interface.topic_in(), BUFFERED_COUNT).await.map_err(GatewayError::broker("the topic cannot be tapped"))
+}
+
 struct Tap {
     gateway: Shared,
+    interface: Arc<Interface>,
     reader: Box<dyn Consumer>,
     left: Option<u64>,
     wait: Option<Duration>,
+    _open: Opened,
 }
 
 impl Tap {
@@ -63,18 +72,19 @@ impl Tap {
         if self.left == Some(0) {
             return None;
         }
-        match receive(&self.gateway, &*self.reader, self.wait).await? {
-            Ok(delivery) => {
+        let error = match receive(&self.gateway, &self.interface, &*self.reader, self.wait).await {
+            Next::Delivery(delivery) => {
                 self.left = self.left.map(|left| left - 1);
                 let mut line = Vec::new();
                 line::write(&delivery.message, &mut line);
-                Some(Bytes::from(line))
+                return Some(Bytes::from(line));
             }
-            Err(PubsubError::Lagged { missed_count }) => Some(Bytes::from(format!("{{\"missed\":{missed_count}}}\n"))),
-            Err(error) => {
-                self.left = Some(0);
-                Some(error_line(&GatewayError::broker("the tap ended")(error)))
-            }
-        }
+            Next::Failed(PubsubError::Lagged { missed_count }) => return Some(Bytes::from(format!("{{\"missed\":{missed_count}}}\n"))),
+            Next::End => return None,
+            Next::Stopped => self.interface.gone(),
+            Next::Failed(error) => GatewayError::broker("the tap ended")(error),
+        };
+        self.left = Some(0);
+        Some(error_line(&error))
     }
 }

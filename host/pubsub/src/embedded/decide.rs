@@ -185,7 +185,7 @@ fn check_room(queue: &QueueState, size_bytes: u64, high_bytes: u64) -> Result<()
     if queue.drop_oldest_above_bytes.is_some() || used_bytes + size_bytes <= high_bytes {
         return Ok(());
     }
-    Err(PubsubError::QueueFull { queue: queue.name.to_string(), used_bytes, limit_bytes: high_bytes })
+    Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes, limit_bytes: high_bytes })
 }
 
 /// Removes the oldest ready messages of a bounded queue until what is coming fits.

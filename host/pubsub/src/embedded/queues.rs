@@ -246,7 +246,7 @@ impl State {
         if fits(queue) {
             return Ok(());
         }
-        Err(PubsubError::QueueFull { queue: queue.name.to_string(), used_bytes: queue.size_bytes(), limit_bytes })
+        Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes: queue.size_bytes(), limit_bytes })
     }
 
     /// Puts a message into queues of memory and the mailboxes of a topic.

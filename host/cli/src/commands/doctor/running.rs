@@ -2,19 +2,25 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_gateway::protocol::{DeadLetters, FlowSummary, HostReport, QueueSummary, Status};
 use weir_pubsub::chain;
 
 use super::folder::State;
-use super::{Finding, fail, ok, warn};
+use super::{Finding, Grade, fail, ok, warn};
 use crate::client::{Client, data_option};
 use crate::output::{age, cut, number, size};
+use crate::problem::Problem;
 use crate::settings::Settings;
 
 /// A host reports every 5 s; after three in a row that did not come, something is amiss.
 const SILENT_MS: u64 = 15_000;
+/// How long something that was just started may go unreported.
+const REPORTING: Duration = Duration::from_secs(6);
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// A queue above this share of its limit is nearly full.
 const NEARLY_FULL_PERCENT: u64 = 80;
 /// How many of a kind are named; the rest is counted.
@@ -40,12 +46,16 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
         Ok(Some(reason)) => fail("gateway", format!("{} is not ready: {reason}", client.url()), "look at what `weir up` says"),
         Err(problem) => {
             let up = format!("start it: weir up{}", data_option(data));
-            let next = if *state == State::Free { up } else { "look at what `weir up` says".to_owned() };
+            let next = match state {
+                _ if gateway.is_some() => "check the address, and the token if it wants one".to_owned(),
+                State::Free => up,
+                State::Used(_) => "look at what `weir up` says".to_owned(),
+            };
             return vec![fail("gateway", chain(&problem), next)];
         }
     };
     let mut findings = vec![ready];
-    match client.get::<Status>("/api/v1/weir/status").await {
+    match reported(&client).await {
         Ok(status) => findings.extend(of_status(&status, settings)),
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
     }
@@ -59,6 +69,20 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
         Err(problem) => fail("dead letters", chain(&problem), "look at what `weir up` says"),
     });
     findings
+}
+
+/// The status, after what was just started had its time to be reported.
+async fn reported(client: &Client) -> Result<Status, Problem> {
+    let end = Instant::now() + REPORTING;
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        let status: Status = client.get("/api/v1/weir/status").await?;
+        let is_whole = !status.hosts.is_empty() && flows(&status.flows, &status.hosts).grade == Grade::Ok;
+        if is_whole || Instant::now() >= end {
+            return Ok(status);
+        }
+    }
 }
 
 /// Whether the gateway's address is free.
@@ -115,7 +139,7 @@ fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
         (true, 0) => ok(CHECK, "none is started"),
         (true, 1) => ok(CHECK, "1 runs, and each of its processors has a host"),
         (true, count) => ok(CHECK, format!("{count} run, and each of their processors has a host")),
-        (false, _) => fail(CHECK, some(&amiss), "wait a moment if they were just started; else weir flow show FLOW"),
+        (false, _) => fail(CHECK, some(&amiss), "weir flow show FLOW tells more, and `weir up` says what went wrong"),
     }
 }
 
@@ -190,7 +214,6 @@ fn some(all: &[String]) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::super::Grade;
     use super::*;
     use serde_json::json;
 

@@ -1,0 +1,187 @@
+//! `weir status`: everything at a glance, in the width of the terminal or, where there is none, 100 columns. Of many, those that need a look
+//! come first, and the rest is counted.
+
+mod tables;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use weir_gateway::protocol::Status;
+
+use self::tables::{flows, push_section};
+pub(crate) use self::tables::{queues, sections};
+use super::Session;
+use crate::args;
+use crate::output::{self, Format};
+use crate::screen::Screen;
+use crate::shutdown::Signals;
+
+/// How often `--watch` looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Rows of each table, unless all are asked for.
+const ROWS_COUNT: usize = 20;
+/// Lines of the status that are no rows: headings, gaps, and what is counted. With an error that takes three lines.
+const OTHER_LINES_COUNT: usize = 18;
+/// Fewer tell nothing.
+const MIN_ROWS_COUNT: usize = 3;
+
+/// Runs the command.
+pub(crate) async fn run(session: &Session, command: args::Status) -> Result<()> {
+    if command.watch {
+        return watch(session, &command).await;
+    }
+    let status = look(session).await?;
+    match session.format {
+        Format::Json => output::json(&status)?,
+        Format::Text => {
+            let rows_count = if command.all { usize::MAX } else { ROWS_COUNT };
+            output::line(text(session.client.url(), &status, output::width(), rows_count).trim_end())?;
+        }
+    }
+    Ok(())
+}
+
+async fn look(session: &Session) -> Result<Status> {
+    Ok(session.client.get("/api/v1/weir/status").await?)
+}
+
+/// Shows it again each second until a signal comes: in place on a terminal, else one behind the other.
+async fn watch(session: &Session, command: &args::Status) -> Result<()> {
+    let mut signals = Signals::catch()?;
+    let mut screen = Screen::default();
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let next = async {
+            ticks.tick().await;
+            look(session).await
+        };
+        let status = tokio::select! {
+            _ = signals.next() => return Ok(()),
+            status = next => status?,
+        };
+        match session.format {
+            Format::Json => output::line(&serde_json::to_string(&status)?)?,
+            Format::Text => screen.show(|width, height| {
+                let of_height = height.map_or(ROWS_COUNT, |height| (height.saturating_sub(OTHER_LINES_COUNT) / 3).max(MIN_ROWS_COUNT));
+                text(session.client.url(), &status, width, if command.all { usize::MAX } else { of_height })
+            })?,
+        }
+    }
+}
+
+fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
+    let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let head = format!(
+        "weir {} at {url}: {}, {}, configuration {}",
+        status.version,
+        count(status.hosts.len(), "host", "hosts"),
+        count(status.flows.len(), "flow", "flows"),
+        status.config_version
+    );
+    let mut text = output::wrapped(&head, "", width);
+    text.push('\n');
+    if status.hosts.is_empty() {
+        text.push_str("no host has reported yet: processors do not run, or it has just started\n");
+    }
+    push_section(&mut text, "FLOWS", flows(&status.flows, width, rows_count));
+    text.push_str(&sections(&status.hosts, &status.queues, width, rows_count));
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn all_of_it_fits_80_columns() {
+        let long = "a-processor-with-a-long-name".to_owned();
+        let counts = json!({
+            "handled-count": 12_345_678, "failed-count": 1234, "trapped-count": 0, "dead-count": 12, "sent-count": 0, "dropped-count": 0,
+            "in-hand-count": 128, "rate-per-1000-s": 2_454_000,
+        });
+        let mut processor = json!({
+            "processor": long, "variant": "a-flow-with-a-long-name", "state": "running",
+            "component": {"name": long, "version": "10.20.30", "digest": format!("sha256:{}", "a".repeat(64))},
+            "last-error": "it asked for more than it may have. ".repeat(20), "last-error-ms": 0,
+        });
+        processor.as_object_mut().unwrap().extend(counts.as_object().unwrap().clone());
+        let queue = json!({
+            "topic": format!("flow:tg:{long}:{long}"), "subscription": format!("{long}--a-flow--input"), "flows": [long],
+            "depth-count": 1_234_567, "unsettled-count": 128, "size-bytes": 123_456_789, "consumer-count": 1, "dropped-count": 1_000,
+        });
+        let flow = json!({
+            "id": long, "blueprint": long, "description": "what it is for, in many words ".repeat(5), "status": "running", "parameters": {},
+            "interfaces": {"documents": "flow", "chunks": "flow", "questions": "request"}, "processors": [],
+        });
+        let status: Status = serde_json::from_value(json!({
+            "version": "0.1.0", "topicspace": "tg", "config-version": 7, "flows": [flow], "queues": [queue],
+            "hosts": [{"age-ms": 0, "host": "h", "version": "0.1.0", "started-ms": 0, "time-ms": 0, "config-version": 7, "processors": [processor]}],
+        }))
+        .unwrap();
+        let text = anstream::adapter::strip_str(&text("http://127.0.0.1:8088", &status, 80, 20)).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("p....30  running") && text.contains("12,345,678") && text.contains("\nLAST ERRORS\n"), "{text}");
+    }
+
+    #[test]
+    fn of_many_those_that_need_a_look_come_first_and_the_rest_is_counted() {
+        let processor = |at: usize| {
+            json!({
+                "processor": "p", "variant": format!("flow-{at:03}"), "state": if at == 77 { "failing" } else { "running" },
+                "handled-count": 0, "failed-count": 0, "trapped-count": 0, "dead-count": 0, "sent-count": 0, "dropped-count": 0,
+                "in-hand-count": 0, "rate-per-1000-s": if at == 55 { 9_000 } else { 0 },
+            })
+        };
+        let flow = |at: usize| {
+            json!({
+                "id": format!("flow-{at:03}"), "blueprint": "b", "description": "", "status": if at == 66 { "stopping" } else { "running" },
+                "parameters": {}, "interfaces": {}, "processors": [],
+            })
+        };
+        let queue = |at: usize| {
+            json!({
+                "topic": format!("flow:tg:in:{at:03}"), "subscription": "s", "flows": [], "depth-count": if at == 44 { 3 } else { 0 },
+                "unsettled-count": 0, "size-bytes": 0, "consumer-count": 1, "dropped-count": 0,
+            })
+        };
+        let all = |of: &dyn Fn(usize) -> serde_json::Value| (0..100).map(of).collect::<Vec<_>>();
+        let status: Status = serde_json::from_value(json!({
+            "version": "0.1.0", "topicspace": "tg", "config-version": 7, "flows": all(&flow), "queues": all(&queue),
+            "hosts": [{"age-ms": 0, "host": "h", "version": "0.1.0", "started-ms": 0, "time-ms": 0, "config-version": 7, "processors": all(&processor)}],
+        }))
+        .unwrap();
+        let shown = |rows_count: usize| anstream::adapter::strip_str(&text("http://127.0.0.1:8088", &status, 80, rows_count)).to_string();
+        let few = shown(3);
+        let rows: Vec<&str> = few.lines().map(|line| line.split("  ").next().unwrap()).collect();
+        let expected = [
+            "weir 0.1.0 at http://127.0.0.1:8088: 1 host, 100 flows, configuration 7",
+            "",
+            "FLOWS",
+            "flow",
+            "flow-066",
+            "flow-000",
+            "flow-001",
+            "97 more: weir flow list",
+            "",
+            "PROCESSORS",
+            "processor",
+            "p",
+            "p",
+            "p",
+            "97 more: weir status --all",
+            "",
+            "QUEUES",
+            "topic",
+            "flow:tg:in:044",
+            "99 more are empty: weir queues",
+        ];
+        assert_eq!(rows, expected, "{few}");
+        let variants: Vec<&str> =
+            few.lines().filter(|line| line.starts_with("p ")).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(variants, ["flow-077", "flow-055", "flow-000"]);
+        assert_eq!(shown(usize::MAX).lines().filter(|line| line.contains("flow:tg:in:")).count(), 100);
+    }
+}

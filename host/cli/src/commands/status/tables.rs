@@ -1,0 +1,177 @@
+//! The tables of the status.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use weir_config::records::{ProcessorState, ProcessorStatus};
+use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary};
+
+use crate::commands::flow;
+use crate::output;
+
+/// What processors do, what is in queues, and the last errors.
+pub(crate) fn sections(hosts: &[HostReport], of_queues: &[QueueSummary], width: usize, rows_count: usize) -> String {
+    let mut text = String::new();
+    push_section(&mut text, "PROCESSORS", processors(hosts, width, rows_count));
+    push_section(&mut text, "QUEUES", busy_queues(of_queues, width, rows_count));
+    push_section(&mut text, "LAST ERRORS", errors(hosts, width, rows_count));
+    text
+}
+
+/// Adds a section, if there is anything in it.
+pub(super) fn push_section(text: &mut String, heading: &str, table: Option<String>) {
+    let Some(table) = table else { return };
+    let _ = writeln!(text, "\n{}\n{table}", output::bold(heading));
+}
+
+/// One processor in one flow, over all hosts.
+#[derive(Default)]
+struct Totals {
+    states: Vec<&'static str>,
+    handled: u64,
+    rate_per_1000_s: u64,
+    failed: u64,
+    dead: u64,
+    in_hand: u64,
+}
+
+impl Totals {
+    /// Lower: somebody should look at it sooner.
+    fn rank(&self) -> u8 {
+        let is_well = self.states.iter().all(|state| *state == "running");
+        match self {
+            _ if !is_well => 0,
+            Totals { failed: 1.., .. } | Totals { dead: 1.., .. } => 1,
+            Totals { rate_per_1000_s: 1.., .. } | Totals { in_hand: 1.., .. } => 2,
+            _ => 3,
+        }
+    }
+
+    fn add(&mut self, status: &ProcessorStatus) {
+        let state = state(status.state);
+        if !self.states.contains(&state) {
+            self.states.push(state);
+        }
+        self.handled += status.handled_count;
+        self.rate_per_1000_s += status.rate_per_1000_s;
+        self.failed += status.failed_count;
+        self.dead += status.dead_count;
+        self.in_hand += status.in_hand_count;
+    }
+}
+
+fn state(state: ProcessorState) -> &'static str {
+    match state {
+        ProcessorState::Starting => "starting",
+        ProcessorState::Running => "running",
+        ProcessorState::Paused => "paused",
+        ProcessorState::Failing => "failing",
+        ProcessorState::Broken => "broken",
+        ProcessorState::Stopping => "stopping",
+    }
+}
+
+fn processors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<String> {
+    let mut all: BTreeMap<(String, String, String), Totals> = BTreeMap::new();
+    for status in hosts.iter().flat_map(|host| &host.status.processors) {
+        let component = status.component.as_ref().map_or_else(|| "-".to_owned(), |component| component.key());
+        all.entry((status.processor.clone(), status.variant.clone(), component)).or_default().add(status);
+    }
+    let row = |((processor, variant, component), totals): (&(String, String, String), &Totals)| {
+        vec![
+            processor.clone(),
+            variant.clone(),
+            component.clone(),
+            totals.states.join("+"),
+            output::number(totals.handled),
+            rate(totals.rate_per_1000_s),
+            output::number(totals.in_hand),
+            output::number(totals.failed),
+            output::number(totals.dead),
+        ]
+    };
+    let headings = ["processor", "variant", "runs", "state", "handled", "per s", "held", "failed", "dead"];
+    let mut all: Vec<_> = all.iter().collect();
+    all.sort_by_key(|(_, totals)| totals.rank());
+    let left = all.split_off(all.len().min(rows_count)).len();
+    let rows: Vec<Vec<String>> = all.into_iter().map(row).collect();
+    (!rows.is_empty()).then(|| counted(output::fitted(&headings, &[4, 5, 6, 7, 8], rows, width), left, "more: weir status --all"))
+}
+
+/// A table, and how many rows were left out of it.
+fn counted(table: String, left_count: usize, words: &str) -> String {
+    if left_count == 0 { table } else { format!("{table}\n{} {words}", output::number(left_count as u64)) }
+}
+
+/// The flows, those first that do not just run.
+pub(super) fn flows(flows: &[FlowSummary], width: usize, rows_count: usize) -> Option<String> {
+    let mut all: Vec<&FlowSummary> = flows.iter().collect();
+    all.sort_by_key(|flow| flow.status == "running");
+    let left = all.split_off(all.len().min(rows_count)).len();
+    let shown: Vec<FlowSummary> = all.into_iter().cloned().collect();
+    (!shown.is_empty()).then(|| counted(flow::table(&shown, width), left, "more: weir flow list"))
+}
+
+/// The queues; of more than are to be shown, only those that hold or have lost something.
+fn busy_queues(of: &[QueueSummary], width: usize, rows_count: usize) -> Option<String> {
+    if of.len() <= rows_count {
+        return queues(of, width);
+    }
+    let is_busy = |queue: &&QueueSummary| queue.depth_count != Some(0) || queue.dropped_count > 0;
+    let (mut busy, empty): (Vec<&QueueSummary>, Vec<&QueueSummary>) = of.iter().partition(is_busy);
+    busy.sort_by_key(|queue| (queue.depth_count.is_some(), std::cmp::Reverse(queue.size_bytes)));
+    let left = busy.split_off(busy.len().min(rows_count)).len();
+    let shown: Vec<QueueSummary> = busy.into_iter().cloned().collect();
+    let (count, words) = match left {
+        0 => (empty.len(), "more are empty: weir queues"),
+        left => (left + empty.len(), "more: weir queues"),
+    };
+    let table = queues(&shown, width);
+    Some(table.map_or_else(|| format!("all {} are empty: weir queues", of.len()), |table| counted(table, count, words)))
+}
+
+fn rate(per_1000_s: u64) -> String {
+    match per_1000_s {
+        0 => "0".to_owned(),
+        rate if rate < 100_000 => format!("{:.1}", rate as f64 / 1000.0),
+        rate => output::number(rate / 1000),
+    }
+}
+
+/// Queues as a table; none where there are none.
+pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
+    let row = |queue: &QueueSummary| {
+        let reader = match &queue.exit {
+            Some(interface) => format!("exit {interface}"),
+            None => queue.subscription.clone(),
+        };
+        vec![
+            queue.topic.clone(),
+            reader,
+            queue.depth_count.map_or_else(|| "missing".to_owned(), output::number),
+            output::number(queue.unsettled_count),
+            output::size(queue.size_bytes),
+            output::number(queue.dropped_count),
+        ]
+    };
+    let headings = ["topic", "for", "messages", "in work", "size", "dropped"];
+    (!queues.is_empty()).then(|| output::fitted(&headings, &[2, 3, 4, 5], queues.iter().map(row).collect(), width))
+}
+
+/// The newest error of each processor, the newest of all first.
+fn errors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<String> {
+    let mut all: Vec<(&HostReport, &ProcessorStatus)> =
+        hosts.iter().flat_map(|host| host.status.processors.iter().map(move |status| (host, status))).collect();
+    all.retain(|(_, status)| status.last_error.is_some());
+    all.sort_by_key(|(_, status)| std::cmp::Reverse(status.last_error_ms));
+    let left = all.split_off(all.len().min(rows_count)).len();
+    let mut lines = Vec::new();
+    for (host, status) in all {
+        if let Some(error) = &status.last_error {
+            let at = status.last_error_ms.map(|at| format!(", {} ago", output::age(host.status.time_ms.saturating_sub(at) + host.age_ms)));
+            lines.push(format!("{} ({}){}", status.processor, status.variant, at.unwrap_or_default()));
+            lines.push(output::wrapped(&output::cut(error, 300), "  ", width));
+        }
+    }
+    (!lines.is_empty()).then(|| counted(lines.join("\n"), left, "more: weir status --all"))
+}

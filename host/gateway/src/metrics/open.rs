@@ -1,0 +1,69 @@
+//! What the gateway has open now: ways to the broker, and streams of its callers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::text::Text;
+
+/// What is counted while it is open.
+#[derive(Clone, Copy)]
+pub(crate) enum What {
+    /// Sends to a `flow` interface.
+    Producer,
+    /// Asks a `request` interface, and holds a subscription to its answers.
+    Requester,
+    /// A WebSocket with many requests.
+    Socket,
+    /// Messages on their way into a flow.
+    Import,
+    /// A WebSocket that messages leave a flow by.
+    Export,
+    /// A copy of what passes.
+    Tap,
+    /// Takes messages out of an exit.
+    Exit,
+}
+
+const DISPATCHERS: [(What, &str); 2] = [(What::Producer, "producer"), (What::Requester, "requester")];
+const STREAMS: [(What, &str); 5] =
+    [(What::Socket, "socket"), (What::Import, "import"), (What::Export, "export"), (What::Tap, "tap"), (What::Exit, "exit")];
+
+/// Counts of what is open.
+#[derive(Default)]
+pub(crate) struct Open([AtomicU64; DISPATCHERS.len() + STREAMS.len()]);
+
+impl Open {
+    /// Counts one more, until what is returned is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, what: What) -> Opened {
+        self.count_of(what).fetch_add(1, Ordering::Relaxed);
+        Opened { open: self.clone(), what }
+    }
+
+    /// Writes the counts.
+    pub(crate) fn write(&self, out: &mut Text) {
+        let mut family = |name, help, kinds: &[(What, &str)]| {
+            let mut family = out.gauge(name, help);
+            for (what, kind) in kinds {
+                family.sample(&[("kind", kind)], self.count_of(*what).load(Ordering::Relaxed));
+            }
+        };
+        family("weir_gateway_dispatchers", "Ways to interfaces of running flows, made on first use and shared.", &DISPATCHERS);
+        family("weir_gateway_streams", "Streams of callers that are open.", &STREAMS);
+    }
+
+    fn count_of(&self, what: What) -> &AtomicU64 {
+        &self.0[what as usize]
+    }
+}
+
+/// Something that is open until this is dropped.
+pub(crate) struct Opened {
+    open: Arc<Open>,
+    what: What,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.open.count_of(self.what).fetch_sub(1, Ordering::Relaxed);
+    }
+}

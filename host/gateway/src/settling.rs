@@ -1,0 +1,44 @@
+//! Messages of an exit that were handed over, on their way to being settled.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use weir_pubsub::{Backend, PubsubError, Receipt, Settled};
+
+use crate::error::{GatewayError, Result};
+
+/// Settles whose outcome is waited for later, at most.
+const SETTLING_COUNT: usize = 1024;
+
+/// Settles that are under way.
+pub(crate) struct Settling {
+    backend: Arc<dyn Backend>,
+    under_way: VecDeque<BoxFuture<'static, Result<Settled, PubsubError>>>,
+}
+
+impl Settling {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Settling { backend, under_way: VecDeque::new() }
+    }
+
+    /// Settles these, and waits only while too many are under way.
+    pub(crate) async fn settle(&mut self, receipts: impl Iterator<Item = Receipt>) -> Result<()> {
+        let backend = &self.backend;
+        self.under_way.extend(receipts.map(|receipt| backend.settle(&receipt, Vec::new())));
+        self.wait(SETTLING_COUNT).await
+    }
+
+    /// Waits until all are settled.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        self.wait(0).await
+    }
+
+    async fn wait(&mut self, left_count: usize) -> Result<()> {
+        while self.under_way.len() > left_count {
+            let Some(oldest) = self.under_way.pop_front() else { break };
+            oldest.await.map_err(GatewayError::broker("a message that was handed over could not be settled, and will come again"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! Files, names and places that are not what they should be: what is said, and the exit code.
+
+use std::fs;
+
+use expect_test::{Expect, expect};
+use weir_tests::wait::within;
+use weir_tests::weir::{Weir, command, run};
+
+use super::{check, said, start_echo};
+
+#[tokio::test]
+async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    start_echo(&weir, "b", "one").await;
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(place("latin1.json"), b"{\"a\": \"caf\xe9\"}").unwrap();
+    let refused = async |arguments: &[&str], exit: i32, expected: &Expect| {
+        check(&weir.run(arguments).await, folder.path(), exit, expected);
+    };
+    refused(
+        &["deploy", &place("queues")],
+        66,
+        &expect![[r#"
+        error: DIR/queues cannot be read
+          because: Is a directory (os error 21)
+          next: it is a folder: name a file in it
+    "#]],
+    )
+    .await;
+    refused(
+        &["blueprint", "put", "b", &place("none.json")],
+        66,
+        &expect![[r#"
+        error: DIR/none.json cannot be read
+          because: No such file or directory (os error 2)
+          next: look whether the path is right, seen from here
+    "#]],
+    )
+    .await;
+    refused(
+        &["blueprint", "put", "b", &place("latin1.json")],
+        65,
+        &expect![[r#"
+        error: the blueprint in DIR/latin1.json is not JSON
+          because: invalid utf-8 sequence of 1 bytes from index 10
+          next: JSON is UTF-8: save it as that
+    "#]],
+    )
+    .await;
+    refused(
+        &["send", "one", "in", &place("latin1.json")],
+        65,
+        &expect![[r#"
+        error: DIR/latin1.json is not JSON
+          because: invalid utf-8 sequence of 1 bytes from index 10
+          next: JSON is UTF-8: save it as that
+    "#]],
+    )
+    .await;
+    refused(
+        &["send", "one", "in", &place("latin1.json"), "--as-text"],
+        65,
+        &expect![[r#"
+        error: sending ended early; messages stored before it: 0
+          because: DIR/latin1.json is not text in UTF-8
+          because: invalid utf-8 sequence of 1 bytes from index 10
+          next: save it as UTF-8, or leave it out
+    "#]],
+    )
+    .await;
+    refused(
+        &["send", "one", "in", &place("latin1.json"), "--each-line"],
+        65,
+        &expect![[r#"
+        error: not everything was sent; messages stored before it: 0
+          because: line 1 is not JSON: it is not UTF-8 from byte 10 on
+    "#]],
+    )
+    .await;
+    // Another program than ours gets the same answer.
+    let body = fs::read(place("latin1.json")).unwrap();
+    let request = weir.http().post(weir.path("/api/v1/flow/one/service/in")).header("content-type", "application/json").body(body);
+    let answer = within("the answer", request.send()).await.unwrap().text().await.unwrap();
+    assert!(answer.contains("not-json") && answer.contains("not UTF-8 from byte 10 on"), "{answer}");
+    assert_eq!(weir.must(&["queues", "one"]).await.lines().filter(|line| line.contains("  0 B ")).count(), 2, "nothing came in");
+}
+
+#[tokio::test]
+async fn names_that_are_not_there_are_told_with_where_to_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    start_echo(&weir, "plain", "one").await;
+    let refused = async |arguments: &[&str], expected: &Expect| check(&weir.run(arguments).await, folder.path(), 1, expected);
+    refused(
+        &["flow", "start", "x", "two"],
+        &expect![[r#"
+        error: blueprint `x` does not exist: put it first, or name one that list-blueprints tells
+          next: weir blueprint list shows those that are there
+    "#]],
+    )
+    .await;
+    refused(
+        &["flow", "start", "plian", "two"],
+        &expect![[r#"
+        error: blueprint `plian` does not exist: put it first, or name one that list-blueprints tells
+          next: did you mean the blueprint `plain`?
+    "#]],
+    )
+    .await;
+    refused(
+        &["flow", "stop", "another"],
+        &expect![[r#"
+        error: flow `another` does not exist: list-flows tells those that do
+          next: weir flow list shows those that are there
+    "#]],
+    )
+    .await;
+    refused(
+        &["blueprint", "delete", "plan"],
+        &expect![[r#"
+        error: there is no blueprint `plan`
+          next: did you mean the blueprint `plain`? weir blueprint list shows those that are there
+    "#]],
+    )
+    .await;
+    assert_eq!(weir.must(&["blueprint", "list"]).await, "plain\n", "nothing was deleted");
+}
+
+#[tokio::test]
+async fn places_that_are_none_are_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    check(
+        &run(&file, &["status"]).await,
+        folder.path(),
+        73,
+        &expect![[r#"
+        error: the data folder DIR/file is no folder
+          next: name another: --data DIR
+    "#]],
+    );
+    check(
+        &run(folder.path(), &["status", "--gateway", "http://[::1"]).await,
+        folder.path(),
+        64,
+        &expect![[r#"
+        error: the gateway's address `http://[::1` is not of the form http://ADDRESS:PORT
+          next: for example --gateway http://127.0.0.1:8088
+    "#]],
+    );
+    let full = command(folder.path(), &["settings", "show"]).stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap()).output();
+    let full = full.unwrap();
+    assert_eq!(full.status.code(), Some(1));
+    expect![[r#"
+        error: the output cannot be written
+          because: No space left on device (os error 28)
+    "#]]
+    .assert_eq(&said(&full, folder.path()));
+}
