@@ -1,6 +1,6 @@
 //! Builds the components that the tests run: the examples of `tests/guests` and every plugin, for wasm32-wasip2, as `NAME.wasm` in the
-//! folder whose path is in `WEIR_GUESTS`; and the list of the examples' names as constants, `guests.rs`, so that one without a test does not
-//! compile.
+//! folder whose path is in `WEIR_GUESTS`; the redactor with the feature `ip`, whose path is in `WEIR_REDACTOR_IP`; and the list of the
+//! examples' names as constants, `guests.rs`, so that one without a test does not compile.
 //!
 //! A cargo inside of cargo, since a workspace is built for one target at a time. It has a target folder of its own beside the outer one's
 //! profiles: in the same one it would wait for the outer cargo's lock for ever.
@@ -26,8 +26,13 @@ fn main() {
     check_target();
     let plugins = plugins(&workspace);
     let target_folder = target_folder();
-    build(&workspace, &target_folder, plugins.values());
     let built = target_folder.join(TARGET).join(PROFILE);
+    // Before the plugins as they are by default, whose file it has.
+    build(&workspace, &target_folder, &["--package", "weir-redactor", "--features", "ip"]);
+    let with_ip = target_folder.join("redactor_ip.wasm");
+    fs::copy(built.join("weir_redactor.wasm"), &with_ip).expect("the target folder is writable");
+    let packages = plugins.values().flat_map(|package| ["--package", package]);
+    build(&workspace, &target_folder, &["--package", "weir-guests", "--examples", "--lib"].into_iter().chain(packages).collect::<Vec<_>>());
     let mut components: BTreeMap<String, PathBuf> =
         plugins.iter().map(|(name, package)| (name.clone(), built.join(format!("{}.wasm", package.replace('-', "_"))))).collect();
     let mut guests = stems(&workspace.join("tests/guests/examples"), "rs");
@@ -40,6 +45,7 @@ fn main() {
     let folder = target_folder.join("components");
     collect(&components, &folder);
     println!("cargo:rustc-env=WEIR_GUESTS={}", folder.display());
+    println!("cargo:rustc-env=WEIR_REDACTOR_IP={}", with_ip.display());
 }
 
 /// Writes a constant for each guest. The tests include them where a constant without a use is an error.
@@ -79,13 +85,10 @@ fn check_target() {
     );
 }
 
-fn build<'a>(workspace: &Path, target_folder: &Path, plugins: impl Iterator<Item = &'a String>) {
+fn build(workspace: &Path, target_folder: &Path, what: &[&str]) {
     let mut cargo = Command::new(std::env::var_os("CARGO").expect("cargo sets it"));
     cargo.current_dir(workspace).args(["build", "--quiet", "--target", TARGET, "--profile", PROFILE, "--target-dir"]).arg(target_folder);
-    cargo.args(["--package", "weir-guests", "--examples", "--lib"]);
-    for package in plugins {
-        cargo.args(["--package", package]);
-    }
+    cargo.args(what);
     // The outer build's settings are for another target, and clippy's wrapper would only check.
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_the_outer_build(name)) {
         cargo.env_remove(name);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use tokio::time::Instant;
+use weir_config::Change;
 use weir_pubsub::{Message, MessageId};
 use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, Surroundings};
 
@@ -21,7 +22,7 @@ pub(crate) async fn run(echo: &[u8], rounds: u32) -> anyhow::Result<()> {
     let (component, record) = stage::deployment(echo)?;
     let surroundings = Surroundings { backend: broker, stop: Default::default() };
     let program = Program::new(("echo", "bench"), &stage::entry(), component, &record, loaded, surroundings)?;
-    let mut instance = Instance::start_alone(&Arc::new(program)).await?;
+    let mut instance = Instance::start_alone(&Arc::new(program), Change::default()).await?;
     let (mut best_bare, mut best) = (f64::MAX, f64::MAX);
     for round in 0..rounds {
         let bare_ns = bare_round(&mut bare).await?;

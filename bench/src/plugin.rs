@@ -1,5 +1,6 @@
 //! Any component that handles texts: how long it takes for each KiB, and how much memory an instance of it needs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde_json::json;
 use tokio::time::Instant;
-use weir_config::records::ComponentRecord;
+use weir_config::records::{ComponentRecord, Descriptor, Entry};
+use weir_config::{Change, Content};
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Message, MessageId};
 use weir_runtime::{Engine, Instance, Loaded, Outcome, Program, Surroundings};
@@ -20,7 +22,7 @@ const MAX_MEMORY_PAGES: u64 = 1024;
 /// What to run over which texts.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The component, of which the first input is used.
+    /// The component.
     component: PathBuf,
     /// Files of text, or folders that hold some.
     #[arg(required = true)]
@@ -31,6 +33,15 @@ pub(crate) struct Options {
     /// A parameter, as NAME=VALUE.
     #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
+    /// The input that the messages come by; the first one that takes messages, not requests, unless given.
+    #[arg(long)]
+    input: Option<String>,
+    /// An output besides those that the descriptor names, for a component that takes any.
+    #[arg(long = "output", value_name = "NAME")]
+    outputs: Vec<String>,
+    /// A value of the configuration, from a file.
+    #[arg(long, num_args = 3, value_names = ["TYPE", "KEY", "FILE"], action = clap::ArgAction::Append)]
+    config: Vec<String>,
     /// Rounds, of which the fastest counts.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
@@ -39,7 +50,10 @@ pub(crate) struct Options {
 /// A component that instances can be made of, with any limit on their memory.
 struct Subject {
     bytes: Vec<u8>,
-    parameters: Vec<(String, String)>,
+    entry: Entry,
+    /// The place of the input among those of the descriptor.
+    input: usize,
+    config: Change,
     broker: Arc<EmbeddedBroker>,
     loaded: Arc<Loaded>,
 }
@@ -79,11 +93,12 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 impl Subject {
     fn load(options: &Options, folder: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(&options.component).with_context(|| options.component.display().to_string())?;
-        let pair = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let parameters = options.parameters.iter().map(|text| pair(text).with_context(|| format!("`{text}` is not NAME=VALUE")));
+        let descriptor = stage::deployment(&bytes)?.1.descriptor;
         let engine = Engine::new(4, &folder.join("cache"))?;
         let loaded = Arc::new(Loaded::of_bytes(&engine, &bytes)?);
-        Ok(Self { parameters: parameters.collect::<anyhow::Result<_>>()?, broker: stage::broker(&folder.join("queues"))?, loaded, bytes })
+        let input = input(options, &descriptor)?;
+        let (entry, config) = (entry(options, &descriptor)?, config(&options.config)?);
+        Ok(Self { entry, input, config, broker: stage::broker(&folder.join("queues"))?, loaded, bytes })
     }
 
     async fn instance(&self, memory_bytes: Option<u64>) -> anyhow::Result<Instance> {
@@ -93,11 +108,9 @@ impl Subject {
         }
         // As many as the texts want.
         record.limits.sends_count = 1 << 20;
-        let mut entry = stage::entry();
-        entry.parameters = self.parameters.iter().cloned().collect();
         let surroundings = Surroundings { backend: self.broker.clone(), stop: Default::default() };
-        let program = Program::new(("subject", "bench"), &entry, component, &record, self.loaded.clone(), surroundings)?;
-        Ok(Instance::start_alone(&Arc::new(program)).await?)
+        let program = Program::new(("subject", "bench"), &self.entry, component, &record, self.loaded.clone(), surroundings)?;
+        Ok(Instance::start_alone(&Arc::new(program), self.config.clone()).await?)
     }
 
     async fn start_ms(&self) -> anyhow::Result<f64> {
@@ -114,7 +127,7 @@ impl Subject {
     async fn round(&self, instance: &mut Instance, messages: &[Message]) -> anyhow::Result<usize> {
         let mut outputs = 0;
         for message in messages {
-            match instance.handle(0, message, 1).await {
+            match instance.handle(self.input, message, 1).await {
                 Outcome::Done(handled) => outputs += handled.outputs.len(),
                 Outcome::Failed(fault) => bail!("a message was not handled: {}", fault.reason),
             }
@@ -135,6 +148,43 @@ impl Subject {
         }
         Ok(enough)
     }
+}
+
+/// Which input the messages come by.
+fn input(options: &Options, descriptor: &Descriptor) -> anyhow::Result<usize> {
+    let wanted = |name: &str, answers: bool| options.input.as_deref().map_or(!answers, |wanted| wanted == name);
+    let found = descriptor.consumers.iter().position(|spec| wanted(&spec.name, spec.reply.is_some()));
+    found.or(descriptor.consumers.is_empty().then_some(0)).context("the component has no such input")
+}
+
+/// What the flow service would write: a topic for all that the descriptor names, and for the further outputs.
+fn entry(options: &Options, descriptor: &Descriptor) -> anyhow::Result<Entry> {
+    // Without a descriptor a component has an input and an output.
+    let mut entry = if descriptor.consumers.is_empty() { stage::entry() } else { Entry::default() };
+    let mut give = |spec: &str, class: &str| entry.topics.insert(spec.to_owned(), format!("{class}:tg:{spec}:bench"));
+    for consumer in &descriptor.consumers {
+        give(&consumer.name, if consumer.reply.is_some() { "request" } else { "flow" });
+    }
+    let answers: Vec<&str> = descriptor.consumers.iter().filter_map(|spec| spec.reply.as_deref()).collect();
+    for producer in descriptor.producers.iter().filter(|spec| spec.name != "*") {
+        give(&producer.name, if answers.contains(&producer.name.as_str()) { "response" } else { "flow" });
+    }
+    options.outputs.iter().for_each(|output| drop(give(output, "flow")));
+    for text in &options.parameters {
+        let (name, value) = text.split_once('=').with_context(|| format!("`{text}` is not NAME=VALUE"))?;
+        entry.parameters.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(entry)
+}
+
+fn config(values: &[String]) -> anyhow::Result<Change> {
+    let mut types: BTreeMap<String, Content> = BTreeMap::new();
+    for value in values.chunks(3) {
+        let [config_type, key, file] = value else { bail!("a value of the configuration is TYPE KEY FILE") };
+        let text = std::fs::read_to_string(file).with_context(|| file.clone())?;
+        types.entry(config_type.clone()).or_default().insert(key.clone(), text);
+    }
+    Ok(Change { version: 1, types: types.into_iter().map(|(name, content)| (name, Arc::new(content))).collect() })
 }
 
 /// The texts as messages of about a size, and how many KiB they have.

@@ -7,6 +7,7 @@ mod conformance;
 mod contract;
 mod crash;
 mod delivery;
+mod demo;
 mod docs;
 mod flow;
 mod gateway;

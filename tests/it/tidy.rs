@@ -229,6 +229,24 @@ fn what_the_documents_name_is_there() {
 }
 
 #[test]
+fn tests_that_the_documents_name_are_there() {
+    let files = files();
+    let is_a_test =
+        |span: &&str| span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && span.matches('_').count() > 2;
+    let mut findings = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".md")) {
+        for name in text.split('`').skip(1).step_by(2).filter(is_a_test) {
+            let defined = format!("fn {name}(");
+            // Figures of the gateway are named alike.
+            if !name.starts_with("weir_") && !files.iter().any(|(path, text)| path.ends_with(".rs") && text.contains(&defined)) {
+                findings.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    none(findings, "documents that name a test that is not there");
+}
+
+#[test]
 fn no_path_of_a_machine_is_committed() {
     let paths = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
     let mut findings = Vec::new();

@@ -14,6 +14,12 @@ pub fn guest_path(name: &str) -> PathBuf {
     path
 }
 
+/// The file of the plugin `redactor` with the feature `ip`.
+#[must_use]
+pub fn redactor_ip_path() -> PathBuf {
+    PathBuf::from(env!("WEIR_REDACTOR_IP"))
+}
+
 /// The bytes of a component; see [`guest_path`].
 ///
 /// # Panics

@@ -7,4 +7,4 @@ mod guests;
 pub mod wait;
 pub mod weir;
 
-pub use guests::{guest, guest_names, guest_path, marked_guest};
+pub use guests::{guest, guest_names, guest_path, marked_guest, redactor_ip_path};

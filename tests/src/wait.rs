@@ -16,9 +16,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// # Panics
 /// When it has not ended by the deadline; `what` says what was waited for.
 pub async fn within<T>(what: impl Display, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
+    before(DEADLINE, what, future).await
+}
+
+/// As [`within`], with a deadline for what takes long by its nature.
+///
+/// # Panics
+/// As [`within`].
+pub async fn before<T>(deadline: Duration, what: impl Display, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(deadline, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {} s in vain for {what}", DEADLINE.as_secs()),
+        Err(_) => panic!("waited {} s in vain for {what}", deadline.as_secs()),
     }
 }
 

@@ -65,6 +65,17 @@ impl Weir {
         Self::up_in(data, arguments, &[]).await
     }
 
+    /// As [`Weir::up_with`], run in a folder that relative paths begin at, on the data folder `weir-data` in it.
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_from(folder: &Path, arguments: &[&str]) -> Self {
+        let data = folder.join("weir-data");
+        let mut command = Command::new(binary());
+        clean(&mut command).current_dir(folder).args(["up", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::start(&data, command).await
+    }
+
     /// As [`Weir::up_with`] with variables of the environment, for example `WEIR_LOG`.
     ///
     /// # Panics

@@ -350,19 +350,7 @@ pub(crate) enum Config {
         key: String,
     },
     /// Store a value, in place of an older one
-    Put {
-        /// Its type; new ones need no announcement
-        #[arg(value_name = "TYPE")]
-        config_type: String,
-        /// Its key
-        key: String,
-        /// The value, which is JSON; `-` for standard input
-        #[arg(allow_negative_numbers = true)]
-        value: String,
-        /// Store VALUE as it is, whether it is JSON or not
-        #[arg(long)]
-        text: bool,
-    },
+    Put(ConfigPut),
     /// Delete a value
     Delete {
         /// Its type
@@ -383,6 +371,28 @@ pub(crate) enum Config {
         #[arg(value_name = "TYPE")]
         config_type: Option<String>,
     },
+}
+
+/// Arguments of `weir config put`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigPut {
+    /// Its type; new ones need no announcement
+    #[arg(value_name = "TYPE")]
+    pub(crate) config_type: String,
+    /// Its key
+    pub(crate) key: String,
+    /// The value, which is JSON; `-` for standard input
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) value: String,
+    /// Store VALUE as it is, whether it is JSON or not
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// Wait until every host works by it
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, for example 10s, 500ms or 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, requires = "wait")]
+    pub(crate) timeout: Duration,
 }
 
 /// Arguments of `weir completion`.

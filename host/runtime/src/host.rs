@@ -58,7 +58,8 @@ impl HostSettings {
 /// A host at work. Dropping it ends all its work at once; what it held goes back to the queues.
 pub struct Host {
     board: Arc<Board>,
-    config: watch::Receiver<Arc<ConfigState>>,
+    /// The version of the configuration that it works by.
+    version: watch::Receiver<u64>,
     stop: CancellationToken,
     /// Cancelled after the work has ended.
     end: CancellationToken,
@@ -89,23 +90,24 @@ impl Host {
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
         let board = Arc::new(Board::new(settings.id));
         let mut services = JoinSet::new();
-        let version = receiver.clone();
-        let (reporter, backend_of_status, topicspace, ended) = (board.clone(), backend.clone(), settings.topicspace, end.clone());
-        services.spawn(async move { reporter.publish(backend_of_status, topicspace, move || version.borrow().version, ended).await });
+        let version = follower.version();
+        let (reporter, backend_of_status, topicspace) = (board.clone(), backend.clone(), settings.topicspace);
+        let (reported, ended) = (version.clone(), end.clone());
+        services.spawn(async move { reporter.publish(backend_of_status, topicspace, reported, ended).await });
         let following = Following::new(follower.handle(), settings.served.clone(), sender);
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components));
         let tasks = TaskTracker::new();
-        let means = Means { backend, loader, config: receiver.clone(), dead_letters, stop: stop.clone(), tasks: tasks.clone() };
+        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone() };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
-        Ok(Host { board, config: receiver, stop, end, work, tasks, services })
+        Ok(Host { board, version, stop, end, work, tasks, services })
     }
 
     /// What it tells of itself, as of now.
     pub fn status(&self) -> HostStatus {
-        self.board.report(self.config.borrow().version)
+        self.board.report(*self.version.borrow())
     }
 
     /// Stops: no message is taken any more, those in hand are finished and settled. What is not finished within the grace time is

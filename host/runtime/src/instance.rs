@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use wasmtime::Store;
+use weir_config::Change;
 use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
 
 use crate::bindings::Processor;
@@ -110,12 +111,12 @@ impl Instance {
         Ok(instance)
     }
 
-    /// As a worker would make one, without any configuration: for benches, which need an instance without a host.
+    /// As a worker would make one, with this configuration: for benches, which need an instance without a host.
     ///
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
-    pub async fn start_alone(program: &Arc<Program>) -> Result<Self, RuntimeError> {
-        Self::start(program, 0, Arc::default()).await
+    pub async fn start_alone(program: &Arc<Program>, config: Change) -> Result<Self, RuntimeError> {
+        Self::start(program, 0, Arc::new(ConfigState::default().after(config, None))).await
     }
 
     async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {

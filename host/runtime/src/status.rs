@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
@@ -234,8 +234,14 @@ impl Board {
         }
     }
 
-    /// Reports every 5 s, and soon after a change, until the token is cancelled; then once more.
-    pub(crate) async fn publish(&self, backend: Arc<dyn Backend>, topicspace: String, version: impl Fn() -> u64, stop: CancellationToken) {
+    /// Reports every 5 s, and soon after a change of a variant or of the configuration, until the token is cancelled; then once more.
+    pub(crate) async fn publish(
+        &self,
+        backend: Arc<dyn Backend>,
+        topicspace: String,
+        mut version: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) {
         let Ok(topic) = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME) else { return };
         let mut next_tick = Instant::now() + FIRST_INTERVAL;
         let mut last_tick = Instant::now();
@@ -253,8 +259,13 @@ impl Board {
                     stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
                     false
                 }
+                Ok(()) = version.changed() => {
+                    stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
+                    false
+                }
             };
-            publish_once(&*backend, &topic, &self.report(version())).await;
+            let version = *version.borrow_and_update();
+            publish_once(&*backend, &topic, &self.report(version)).await;
             if stopped {
                 return;
             }

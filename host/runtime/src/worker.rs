@@ -90,6 +90,11 @@ impl Worker {
                     }
                     continue;
                 }
+                // At once and not with the next message, so that what the component says of a faulty change is there to be read.
+                Ok(()) = self.config.changed(), if self.held.is_some() => {
+                    self.refresh().await;
+                    continue;
+                }
                 () = self.slots.run_short(), if self.held.is_some() => {
                     self.held = None;
                     continue;

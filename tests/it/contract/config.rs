@@ -104,5 +104,9 @@ async fn a_change_that_configure_refuses_is_told_and_leaves_all_as_it_was() {
     following.change(Batch::new().put("settings", "a", "3"), "3").await;
     let seen = following.handled().await;
     assert_eq!((&seen["kept"], &seen["before"]["a"]), (&json!("3"), &json!("3")));
+    // And it is told without a further message.
+    let told = following.stage.status("config-follow").unwrap().last_error_ms;
+    following.stage.config.apply(Batch::new().put("settings", "a", "bad")).await.unwrap();
+    following.stage.until("config-follow", |status| status.last_error_ms > told).await;
     following.stage.end().await;
 }

@@ -13,10 +13,10 @@ fn guide() -> String {
     fs::read_to_string(repository().join("docs/writing-a-processor.md")).expect("the guide is there")
 }
 
-/// The blocks of a language in a document.
+/// The blocks of a language in a document, with or without the file that they belong into.
 fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
-    let mark = format!("```{language}\n");
-    document.split(&mark).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    let marked = document.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    marked.filter(|(mark, _)| mark.split(' ').next() == Some(language)).map(|(_, block)| block).collect()
 }
 
 /// A text without indentation, and without the descriptor's path, which only crates with several processors need.

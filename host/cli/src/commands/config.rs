@@ -7,9 +7,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use weir_gateway::protocol::Status;
 
 use super::{Session, check_json, read_input, tell};
-use crate::args::Config;
+use crate::args::{Config, ConfigPut};
 use crate::nearest::nearest;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -17,6 +19,8 @@ use crate::shutdown::Signals;
 
 /// How often `watch` asks for the version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often `put --wait` looks at the hosts.
+const LOOK_AT_HOSTS_EVERY: Duration = Duration::from_millis(50);
 /// What is shown of a value in a list.
 const SHOWN_COUNT: usize = 60;
 
@@ -42,7 +46,7 @@ struct Stored {
 pub(crate) async fn run(session: &Session, command: Config) -> Result<()> {
     match command {
         Config::Get { config_type, key } => get(session, &config_type, &key).await,
-        Config::Put { config_type, key, value, text } => put(session, &config_type, &key, &value, text).await,
+        Config::Put(value) => put(session, &value).await,
         Config::Delete { config_type, key } => delete(session, &config_type, &key).await,
         Config::List { config_type: Some(config_type) } => list_keys(session, &config_type).await,
         Config::List { config_type: None } => list_types(session).await,
@@ -90,8 +94,9 @@ async fn get(session: &Session, config_type: &str, key: &str) -> Result<()> {
     Ok(())
 }
 
-async fn put(session: &Session, config_type: &str, key: &str, given: &str, text: bool) -> Result<()> {
-    let bytes = if given == "-" { read_input(Path::new("-"))? } else { given.as_bytes().to_vec() };
+async fn put(session: &Session, given: &ConfigPut) -> Result<()> {
+    let ConfigPut { config_type, key, text, .. } = given;
+    let bytes = if given.value == "-" { read_input(Path::new("-"))? } else { given.value.as_bytes().to_vec() };
     let what = format!("the value of `{}` (type `{}`)", output::cut(key, 200), output::cut(config_type, 200));
     if !text {
         check_json(&bytes, &what).map_err(|problem| {
@@ -101,11 +106,39 @@ async fn put(session: &Session, config_type: &str, key: &str, given: &str, text:
     let value = String::from_utf8(bytes).map_err(|error| Problem::new(Exit::BadInput, format!("{what} is not UTF-8")).because(error))?;
     let request = json!({"operation": "put", "values": [{"type": config_type, "key": key, "value": value}]});
     ask(session, &request).await?;
+    let hosts = if given.wait { Some(wait_for_hosts(session, given.timeout).await?) } else { None };
     match session.format {
-        Format::Json => output::json(&json!({"type": config_type, "key": key, "size-bytes": value.len()}))?,
-        Format::Text => output::line(&format!("{config_type} {key} is stored, {}", output::size(value.len() as u64)))?,
+        Format::Json => output::json(&json!({"type": config_type, "key": key, "size-bytes": value.len(), "hosts-count": hosts}))?,
+        Format::Text => {
+            output::line(&format!("{config_type} {key} is stored, {}", output::size(value.len() as u64)))?;
+            hosts.map_or(Ok(()), |count| {
+                output::line(&format!("  {count} {} by it", if count == 1 { "host works" } else { "hosts work" }))
+            })?;
+        }
     }
     Ok(())
+}
+
+/// Waits until all hosts work by the configuration as it is now, and tells how many there are.
+async fn wait_for_hosts(session: &Session, time: Duration) -> Result<usize, Problem> {
+    let end = Instant::now() + time;
+    let mut ticks = tokio::time::interval(LOOK_AT_HOSTS_EVERY);
+    let mut wanted = None;
+    loop {
+        ticks.tick().await;
+        let Status { hosts, config_version, .. } = session.client.get("/api/v1/weir/status").await?;
+        let wanted = *wanted.get_or_insert(config_version);
+        let behind: Vec<&str> =
+            hosts.iter().filter(|report| report.status.config_version < wanted).map(|report| report.status.host.as_str()).collect();
+        if behind.is_empty() && !hosts.is_empty() {
+            return Ok(hosts.len());
+        }
+        if Instant::now() >= end {
+            let who = if hosts.is_empty() { "no host has reported".to_owned() } else { format!("still not {}", behind.join(", ")) };
+            let what = format!("the value is stored, but after {} s not every host works by it: {who}", time.as_secs());
+            return Err(Problem::new(Exit::Unavailable, what).next("hosts go on trying; look at: weir status"));
+        }
+    }
 }
 
 async fn delete(session: &Session, config_type: &str, key: &str) -> Result<()> {

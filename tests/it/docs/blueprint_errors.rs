@@ -1,0 +1,148 @@
+//! The errors that docs/blueprints.md lists: each is what one gets, and nothing else is listed.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+use weir_tests::guest_path;
+use weir_tests::weir::Weir;
+
+use super::read::matches;
+use super::reader::repository;
+
+/// The errors in the tables of the page.
+fn listed() -> Vec<String> {
+    let page = fs::read_to_string(repository().join("docs/blueprints.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ``")?.split_once("`` |"));
+    rows.map(|(error, _)| error.trim().to_owned()).collect()
+}
+
+/// A blueprint that is right, with some fields in place of its own.
+fn blueprint(other: &Value) -> Value {
+    let mut blueprint = json!({
+        "blueprint": {},
+        "flow": { "splitter:{id}": splitter(&json!({ "size": "{size}" })) },
+        "parameters": { "size": { "type": "integer" } },
+    });
+    blueprint.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    blueprint
+}
+
+fn splitter(parameters: &Value) -> Value {
+    json!({ "topics": { "input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}" }, "parameters": parameters })
+}
+
+fn one(key: &str, processor: &Value) -> Value {
+    blueprint(&json!({ "flow": { key: processor } }))
+}
+
+/// Texts that are refused when they are put.
+fn refused_texts() -> Vec<String> {
+    let many: Vec<String> = (0..10_001).map(|at| format!(r#""p{at}:v": {{}}"#)).collect();
+    let objects = [
+        json!({ "blueprint": {} }),
+        json!({ "blueprint": {}, "flow": {} }),
+        one("splitter", &json!({})),
+        one(&format!("{}:v", "n".repeat(10_000)), &json!({})),
+        one("a/b:v", &json!({})),
+        one("splitter:{id}", &json!({ "topics": { "input": "queue:tg:in" } })),
+        one("splitter:{id}", &splitter(&json!({ "size": 400 }))),
+        blueprint(&json!({ "interfaces": { "in": "flow:tg:in" } })),
+        blueprint(&json!({ "interfaces": { "in": { "request": "request:tg:in" } } })),
+        blueprint(&json!({ "parameters": { "id": {} } })),
+        blueprint(&json!({ "parameters": { "a": { "controlled-by": "b" } } })),
+        blueprint(&json!({ "parameters": { "a": { "controlled-by": "b" }, "b": { "controlled-by": "a" } } })),
+    ];
+    let texts = ["{\n x".to_owned(), " ".repeat((4 << 20) + 1), format!(r#"{{"blueprint": {{}}, "flow": {{{}}}}}"#, many.join(","))];
+    texts.into_iter().chain(objects.iter().map(Value::to_string)).collect()
+}
+
+/// Blueprints that are put, and starts of them that are refused: blueprint, id, parameters.
+fn refused_starts() -> Vec<(Value, &'static str, Value)> {
+    let right = || blueprint(&json!({}));
+    let typed = |kind: &str, name: &str| blueprint(&json!({ "parameters": { "size": { "type": "integer" }, name: { "type": kind } } }));
+    vec![
+        (right(), "running", json!({ "size": "1" })),
+        (right(), "a/b", json!({ "size": "1" })),
+        (right(), "one", json!({ "size": "big" })),
+        (typed("needed", "size"), "one", json!({})),
+        (typed("border", "border"), "one", json!({ "size": "1", "border": "page" })),
+        (typed("chunk-size", "size"), "one", json!({})),
+        (one("splitter:{id}", &json!({ "topics": { "input": "flow:tg:{x}", "output": "flow:tg:out" } })), "one", json!({})),
+        (one("splitter:{id}", &json!({ "topics": { "input": "flow:tg:in" } })), "one", json!({})),
+        (right(), "one", json!({})),
+        (
+            one("splitter:{id}", &json!({ "topics": { "input": "flow:tg:in", "output": "flow:tg:out" }, "component": "splitter@9.9.9" })),
+            "one",
+            json!({}),
+        ),
+        (
+            blueprint(&json!({ "flow": { "splitter:{id}": splitter(&json!({})), "splitter:one": splitter(&json!({})) } })),
+            "one",
+            json!({ "size": "1" }),
+        ),
+        (shared(), "other", json!({ "size": "2" })),
+    ]
+}
+
+/// A blueprint whose flows share the splitter.
+fn shared() -> Value {
+    let topics = json!({ "input": "flow:tg:shared", "output": "flow:tg:shared-out" });
+    blueprint(&json!({ "flow": { "splitter:shared": { "topics": topics, "parameters": { "size": "{size}" } } } }))
+}
+
+async fn put(weir: &Weir, name: &str, text: &str) -> Value {
+    weir.post("/api/v1/flow", &json!({ "operation": "put-blueprint", "blueprint-name": name, "blueprint-definition": text })).await
+}
+
+async fn start(weir: &Weir, blueprint: &str, id: &str, parameters: &Value) -> Value {
+    let request =
+        json!({ "operation": "start-flow", "blueprint-name": blueprint, "flow-id": id, "description": "", "parameters": parameters });
+    weir.post("/api/v1/flow", &request).await
+}
+
+async fn must_start(weir: &Weir, name: &str, blueprint: &Value, id: &str) {
+    assert_eq!(put(weir, name, &blueprint.to_string()).await["error"], Value::Null);
+    assert_eq!(start(weir, name, id, &json!({ "size": "1" })).await["error"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_errors_of_the_page_on_blueprints_are_those_that_one_gets() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    weir.must(&["deploy", guest_path("splitter").to_str().unwrap()]).await;
+    for (key, value) in [
+        ("needed", r#"{"type": "integer", "required": true}"#),
+        ("border", r#"{"enum": ["sentence", "paragraph"]}"#),
+        ("chunk-size", r#"{"enum": 5}"#),
+    ] {
+        weir.must(&["config", "put", "parameter-type", key, value]).await;
+    }
+    must_start(&weir, "right", &blueprint(&json!({})), "running").await;
+    must_start(&weir, "shared", &shared(), "sharer").await;
+
+    let mut errors = vec![start(&weir, "b", "one", &json!({})).await];
+    for text in refused_texts() {
+        errors.push(put(&weir, "b", &text).await);
+    }
+    for (blueprint, id, parameters) in refused_starts() {
+        assert_eq!(put(&weir, "b", &blueprint.to_string()).await["error"], Value::Null, "{blueprint}");
+        errors.push(start(&weir, "b", id, &parameters).await);
+    }
+
+    let listed = listed();
+    let mut seen = BTreeSet::new();
+    for answer in &errors {
+        let error = answer["error"]["message"].as_str().unwrap_or_else(|| panic!("no error: {answer}"));
+        // As the page has them, ids and blueprints have other names than here.
+        let error = error.replace("flow `running`", "flow `one`");
+        let rows = listed.iter().enumerate().filter(|(_, row)| matches(&error, row));
+        // The row that says most.
+        let row = rows.max_by_key(|(_, row)| row.len()).unwrap_or_else(|| panic!("the page does not list: {error}"));
+        seen.insert(row.0);
+    }
+    let unseen: Vec<&String> = listed.iter().enumerate().filter(|(at, _)| !seen.contains(at)).map(|(_, row)| row).collect();
+    assert!(unseen.is_empty(), "the page lists what nobody gets: {unseen:#?}");
+    let flows = weir.post("/api/v1/flow", &json!({ "operation": "list-flows" })).await;
+    assert_eq!(flows["flow-ids"], json!(["running", "sharer"]), "a refused start leaves nothing");
+}
