@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::{ConfigError, Result};
-use crate::protocol::{Condition, Key, Value};
+use crate::protocol::{Condition, Key, Request, Value};
 
 /// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
@@ -60,6 +60,26 @@ impl Batch {
         self.put.is_empty() && self.delete.is_empty()
     }
 
+    /// Whether the config service can take it in one request of so many bytes at most. What undoes a change is asked about before the change.
+    ///
+    /// # Errors
+    /// `Refused`, with what is too much.
+    pub fn check_fits(&self, max_request_bytes: usize) -> Result<()> {
+        self.check()?;
+        let bytes = self.clone().into_request().body().len();
+        if bytes > max_request_bytes {
+            return refused(format!("the request has {bytes} bytes, of at most {max_request_bytes}"));
+        }
+        Ok(())
+    }
+
+    /// The request that writes it.
+    pub(crate) fn into_request(self) -> Request {
+        let operation = if self.put.is_empty() { "delete" } else { "put" }.to_owned();
+        let Batch { put, delete, conditions } = self;
+        Request { operation: Some(operation), values: Some(put), keys: Some(delete), conditions, ..Request::default() }
+    }
+
     /// # Errors
     /// `Refused` when it cannot be written, whatever the store holds.
     pub(crate) fn check(&self) -> Result<()> {
@@ -112,5 +132,8 @@ mod tests {
         check(Batch { put: vec![null], ..Batch::new() }, "field `values`");
         check(Batch { delete: vec![Key::default(); MAX_REQUEST_ENTRIES_COUNT + 1], ..Batch::new() }, "split it");
         assert!(Batch::new().put("t", "k", "v").put("t", "k", "w").delete("t", "l").check().is_ok());
+        let large = Batch::new().put("t", "k", "v".repeat(1000));
+        assert!(large.check_fits(2000).is_ok());
+        assert!(large.check_fits(1000).unwrap_err().to_string().contains("bytes, of at most 1000"));
     }
 }

@@ -122,16 +122,12 @@ impl ConfigClient {
     /// The batch may be written all the same, whole or not at all.
     pub async fn apply(&self, batch: Batch) -> Result<()> {
         batch.check()?;
-        let operation = if batch.put.is_empty() { "delete" } else { "put" };
-        let Batch { put, delete, conditions } = batch;
-        let request = Request { values: Some(put), keys: Some(delete), conditions, ..of_operation(operation) };
-        self.ask(&request).await.map(|_| ())
+        self.ask(&batch.into_request()).await.map(|_| ())
     }
 
     async fn ask(&self, request: &Request) -> Result<Response> {
-        let body = serde_json::to_vec(request).expect("plain fields always become JSON");
         let requester = self.inner.requester().await.map_err(ConfigError::of_pubsub)?;
-        let answer = match requester.request(Message::new(body), self.inner.timeout).await {
+        let answer = match requester.request(Message::new(request.body()), self.inner.timeout).await {
             Ok(answer) => answer,
             Err(error) => {
                 if matches!(error, PubsubError::Unavailable { .. } | PubsubError::TimedOut { .. }) {

@@ -62,6 +62,11 @@ pub enum RequestFault {
 }
 
 impl Request {
+    /// What is sent.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields always become JSON")
+    }
+
     /// Reads the body of a request.
     ///
     /// # Errors

@@ -73,6 +73,17 @@ pub enum FlowError {
         /// What is wrong and how to mend it.
         problem: String,
     },
+    /// The flow is larger than the config service takes in one step.
+    #[error(
+        "the flow would have {processors_count} processors, too many for one step of the configuration: split the blueprint into several"
+    )]
+    TooLarge {
+        /// How many entries it would have.
+        processors_count: usize,
+        /// How much is too much.
+        #[source]
+        source: ConfigError,
+    },
     /// A value that others wrote into config is not readable.
     #[error("the value of type `{config_type}` and key `{key}` in config is not readable: {problem}")]
     Unreadable {

@@ -81,8 +81,16 @@ fn refused_starts() -> Vec<(Value, &'static str, Value)> {
             "one",
             json!({ "size": "1" }),
         ),
+        (wide(), "one", json!({})),
         (shared(), "other", json!({ "size": "2" })),
     ]
+}
+
+/// A blueprint of as many processors as one may have.
+fn wide() -> Value {
+    let processors: serde_json::Map<String, Value> =
+        (0..10_000).map(|at| (format!("p{at}:{{id}}"), json!({ "topics": { "input": format!("flow:tg:t{at}:{{id}}") } }))).collect();
+    json!({ "blueprint": {}, "flow": processors })
 }
 
 /// A blueprint whose flows share the splitter.

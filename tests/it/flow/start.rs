@@ -135,3 +135,18 @@ async fn a_flow_of_a_thousand_processors_starts_and_stops() {
     bench.flows.stop_flow("w").await.unwrap();
     assert!(bench.queues().is_empty());
 }
+
+#[tokio::test]
+async fn a_flow_that_is_too_large_is_refused_before_anything_is_made() {
+    let (bench, _service) = Bench::ready().await;
+    let processors: serde_json::Map<String, serde_json::Value> =
+        (0..10_000).map(|at| (format!("p{at}:{{id}}"), json!({"topics": {"input": format!("flow:tg:t{at}:{{id}}")}}))).collect();
+    bench.flows.put_blueprint("wide", &json!({"blueprint": {}, "flow": processors}).to_string()).await.unwrap();
+    let before = bench.everything().await;
+    let error = bench.start_on("wide", "w", json!({})).await.unwrap_err().to_string();
+    assert!(
+        error.contains("would have 10000 processors, too many for one step of the configuration: split the blueprint into several"),
+        "{error}"
+    );
+    assert_eq!((bench.everything().await, bench.queues().len()), (before, 0));
+}

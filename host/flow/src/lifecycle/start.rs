@@ -13,6 +13,9 @@ use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, World, affected_en
 use crate::protocol::{FLOW_TYPE, FlowRecord, LEFTOVER_TYPE};
 use weir_pubsub::chain;
 
+/// What the marks of queues that were found, and a longer status, may add to a request.
+const REQUEST_ROOM_BYTES: usize = 256 << 10;
+
 /// What to start.
 pub(crate) struct Start {
     pub(crate) flow: FlowIdentity,
@@ -62,6 +65,7 @@ impl Lifecycle {
         let (plan, flows, entries) = self.plan(start).await.map_err(Failed::Before)?;
         // A write that got no answer may have been done.
         let failed = |error: FlowError| if error.is_passing() { Failed::Halfway(error) } else { Failed::Before(error) };
+        self.check_size(&id, &plan, &entries).map_err(Failed::Before)?;
         let starting = self.write_starting(&id, &plan, &flows).await.map_err(failed)?;
         self.make(&id, &plan, &entries, starting).await.map_err(Failed::Halfway)?;
         Ok(plan.notes)
@@ -80,6 +84,17 @@ impl Lifecycle {
         let exits = if start.drop_exits { Exits::Drop } else { self.kept_exits() };
         let plan = plan_start(&draft, &world, exits)?;
         Ok((plan, flows, entries))
+    }
+
+    /// Refuses a flow that could not be written, or not be taken back, in one step of the configuration.
+    fn check_size(&self, id: &str, plan: &Plan, entries: &Entries) -> Result<()> {
+        let starting = json(&plan.starting_record(&BTreeSet::new()));
+        let deletes = plan.entries.keys().map(EntryKey::config_key);
+        let undone = Batch::new().put(FLOW_TYPE, id, &starting).only_if(FLOW_TYPE, id, Some(starting.clone()));
+        let undone = deletes.fold(undone, |batch, at| batch.delete(at.config_type, at.key));
+        let limit = self.backend.limits().max_message_bytes - REQUEST_ROOM_BYTES;
+        let fits = undone.check_fits(limit).and_then(|()| running(id, plan, entries, starting).check_fits(limit));
+        fits.map_err(|source| FlowError::TooLarge { processors_count: plan.entries.len(), source })
     }
 
     /// Announces the start in config, with all that is needed to finish or undo it. Returns the text that stands there.
@@ -109,9 +124,7 @@ impl Lifecycle {
     /// Makes queues, entries and the record without status: the last two in one step, so that nobody sees one without the other.
     async fn make(&self, id: &str, plan: &Plan, entries: &Entries, starting: String) -> Result<()> {
         self.create_queues(&plan.queues).await?;
-        let batch = Batch::new().put(FLOW_TYPE, id, json(&plan.record)).only_if(FLOW_TYPE, id, Some(starting));
-        let changed = plan.entries.iter().chain(&plan.rewritten);
-        let batch = changed.fold(batch, |batch, (key, entry)| put_entry(batch, key, &json(entry), entries));
+        let batch = running(id, plan, entries, starting);
         self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))
     }
 
@@ -138,6 +151,13 @@ impl Lifecycle {
         tracing::info!(flow = id, "start of a flow finished");
         Ok(())
     }
+}
+
+/// The flow as it runs: entries and the record without status, in one step.
+fn running(id: &str, plan: &Plan, entries: &Entries, starting: String) -> Batch {
+    let batch = Batch::new().put(FLOW_TYPE, id, json(&plan.record)).only_if(FLOW_TYPE, id, Some(starting));
+    let changed = plan.entries.iter().chain(&plan.rewritten);
+    changed.fold(batch, |batch, (key, entry)| put_entry(batch, key, &json(entry), entries))
 }
 
 /// Adds an entry to a batch, unless it stands there already, on condition that what stands there is still what was read.
