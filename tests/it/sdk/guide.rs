@@ -51,6 +51,19 @@ fn the_code_of_the_guide_is_compiled_and_tested() {
 }
 
 #[test]
+fn the_code_of_the_first_page_is_that_of_an_example() {
+    let page = fs::read_to_string(repository().join("README.md")).expect("the page is there");
+    let examples: Vec<String> = examples("rs").iter().map(|example| plain(example)).collect();
+    let blocks = blocks(&page, "rust");
+    assert_eq!(blocks.len(), 1, "the page shows a processor");
+    assert!(
+        examples.iter().any(|example| example.contains(plain(blocks[0]).trim())),
+        "no example in sdk/rust/examples has:\n{}",
+        blocks[0]
+    );
+}
+
+#[test]
 fn the_descriptors_of_the_guide_are_those_of_the_code() {
     let guide = guide();
     let examples: Vec<Value> = examples("json").iter().map(|example| serde_json::from_str(example).expect("it is JSON")).collect();
