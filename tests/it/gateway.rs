@@ -6,6 +6,7 @@ mod bed;
 mod components;
 mod dispatch;
 mod exposition;
+mod hostile;
 mod interfaces;
 mod metrics;
 mod openapi;

@@ -164,9 +164,7 @@ impl Lines {
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n').map(|at| self.searched + at);
         let length = end.unwrap_or(self.buffer.len());
         if length > self.limit_bytes {
-            let what = format!("line {}", self.number + 1);
-            let problem = format!("has more than {} bytes, the most that a message may have", self.limit_bytes);
-            return Err(GatewayError::BadField { field: what, problem });
+            return Err(GatewayError::LineTooLarge { number: self.number + 1, limit_bytes: self.limit_bytes });
         }
         let line = match end {
             Some(end) => {
@@ -229,6 +227,6 @@ mod tests {
     #[tokio::test]
     async fn a_line_above_the_limit_is_refused_with_its_number() {
         let error = lines_of(&["1\n", "12345", "6789"], 8).await.unwrap_err();
-        assert_eq!(error.to_string(), "line 2: has more than 8 bytes, the most that a message may have");
+        assert_eq!(error.to_string(), "line 2 has more than 8 bytes, the most that a message may have");
     }
 }

@@ -46,10 +46,31 @@ pub enum GatewayError {
         actual: String,
     },
     /// The body is larger than the path takes.
-    #[error("the body has {}, of at most {limit_bytes} bytes", size(*.actual_bytes))]
+    #[error("the body {}; this path takes at most {limit_bytes}", size(*.actual_bytes))]
     BodyTooLarge {
         /// Its size, where it was said.
         actual_bytes: Option<u64>,
+        /// What is taken.
+        limit_bytes: usize,
+    },
+    /// A request to a service is larger than a message may be.
+    #[error(
+        "a request to {service} has at most {limit_bytes} bytes, this one has {actual_bytes}: send less at a time; what is \
+             larger by itself belongs in a file or a store of its own"
+    )]
+    RequestTooLarge {
+        /// Which service.
+        service: &'static str,
+        /// The request's size.
+        actual_bytes: u64,
+        /// What is taken.
+        limit_bytes: u64,
+    },
+    /// A line of a body is larger than a message may be.
+    #[error("line {number} has more than {limit_bytes} bytes, the most that a message may have")]
+    LineTooLarge {
+        /// Its number, from 1.
+        number: u64,
         /// What is taken.
         limit_bytes: usize,
     },
@@ -207,7 +228,7 @@ const TOKEN_ADVICE: &str = "it is the one that `weir up` was started with. A Web
                             command line takes WEIR_TOKEN, TrustGraph's tools take TRUSTGRAPH_TOKEN";
 
 fn size(actual_bytes: Option<u64>) -> String {
-    actual_bytes.map_or_else(|| "more".to_owned(), |bytes| format!("{bytes} bytes"))
+    actual_bytes.map_or_else(|| "is too large".to_owned(), |bytes| format!("has {bytes} bytes"))
 }
 
 fn listed(what: &str, names: &[String]) -> String {
@@ -232,7 +253,9 @@ impl GatewayError {
             GatewayError::MissingToken | GatewayError::WrongToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
             GatewayError::ForeignOrigin { .. } | GatewayError::ForeignHost { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             GatewayError::WrongContentType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-content-type"),
-            GatewayError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            GatewayError::BodyTooLarge { .. } | GatewayError::RequestTooLarge { .. } | GatewayError::LineTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large")
+            }
             GatewayError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, "body-broken"),
             GatewayError::NotJson { .. } => (StatusCode::BAD_REQUEST, "not-json"),
             GatewayError::BadField { .. } => (StatusCode::BAD_REQUEST, "bad-request"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_config::protocol::CONFIG_TOPIC_NAME;
 use weir_flow::protocol::FLOW_TOPIC_NAME;
-use weir_pubsub::{Backend, Class, Message, Requester, Subscription, Topic};
+use weir_pubsub::{Backend, Class, Message, PubsubError, Requester, Subscription, Topic};
 
 use crate::error::{GatewayError, Result};
 use crate::translate;
@@ -46,8 +46,13 @@ async fn connect(backend: &dyn Backend, topicspace: &str, name: &str) -> Result<
         .map_err(GatewayError::broker(format!("the gateway could not connect to the {name} service")))
 }
 
-async fn ask(service: &Requester, name: &str, body: &[u8], time: Duration) -> Result<Bytes> {
+async fn ask(service: &Requester, name: &'static str, body: &[u8], time: Duration) -> Result<Bytes> {
     let request = Message::new(translate::request(body)?);
-    let answer = service.request(request, time).await.map_err(GatewayError::broker(format!("{name} could not be asked")))?;
+    let answer = service.request(request, time).await.map_err(|error| match error {
+        PubsubError::TooLarge { actual_bytes, limit_bytes, .. } => {
+            GatewayError::RequestTooLarge { service: name, actual_bytes, limit_bytes }
+        }
+        error => GatewayError::broker(format!("{name} could not be asked"))(error),
+    })?;
     translate::answer(&answer.body)
 }

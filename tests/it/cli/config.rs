@@ -109,3 +109,24 @@ async fn a_value_comes_from_standard_input() {
     assert!(output.status.success(), "{}", said(&output, folder.path()));
     assert_eq!(weir.must(&["config", "get", "prompt", "file"]).await, "{\n  \"a\": 1\n}\n");
 }
+
+#[tokio::test]
+async fn a_value_of_10_mib_is_refused_and_nothing_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(&folder.path().join("data")).await;
+    weir.must(&["config", "put", "prompt", "large", "1"]).await;
+    let file = folder.path().join("value.json");
+    std::fs::write(&file, format!("\"{}\"", "x".repeat(10 << 20))).unwrap();
+    let mut command = weir.command(&["config", "put", "prompt", "large", "-"]);
+    let output = command.stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    check(
+        &output,
+        folder.path(),
+        65,
+        &expect![[r#"
+        error: the value of `large` (type `prompt`) was not stored
+          because: a request to the config service has at most 4194304 bytes, this one has 10485837: send less at a time; what is larger by itself belongs in a file or a store of its own
+    "#]],
+    );
+    assert_eq!(weir.must(&["config", "get", "prompt", "large"]).await, "1\n");
+}

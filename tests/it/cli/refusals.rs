@@ -190,7 +190,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         65,
         &expect![[r#"
         error: not everything was sent; messages stored before it: 1
-          because: line 2: has more than 4194304 bytes, the most that a message may have
+          because: line 2 has more than 4194304 bytes, the most that a message may have
     "#]],
     )
     .await;

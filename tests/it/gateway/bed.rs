@@ -155,6 +155,13 @@ impl Bed {
         eventually(DEADLINE, format!("{name} {kind} to be {expected}"), look).await;
     }
 
+    /// The bodies in a queue, as texts, the oldest first.
+    pub(super) async fn bodies(&self, topic: &str, subscription: &str) -> Vec<String> {
+        let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
+        let found = self.backend.browse(&queue, 0, 1000).await.unwrap();
+        found.into_iter().map(|browsed| String::from_utf8(browsed.message.body.to_vec()).unwrap()).collect()
+    }
+
     pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {
         let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
         self.backend.stats(&queue).await.unwrap().depth_count

@@ -151,10 +151,10 @@ async fn an_import_ends_at_the_first_bad_line_and_says_which() {
     expect_test::expect![[r#"line 3 is not JSON: expected ident at line 1 column 2"#]].assert_eq(&error_of(&body, "not-json"));
     assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 2);
     let long = format!("1\n\"{}\"\n", "x".repeat(5 << 20));
-    let (_, body) = answer(bed.post_request(path, NDJSON, long)).await;
-    assert_eq!(body["count"], 1);
-    expect_test::expect![[r#"line 2: has more than 4194304 bytes, the most that a message may have"#]]
-        .assert_eq(&error_of(&body, "bad-request"));
+    let (status, body) = answer(bed.post_request(path, NDJSON, long)).await;
+    assert_eq!((status, &body["count"]), (413, &1.into()));
+    expect_test::expect![[r#"line 2 has more than 4194304 bytes, the most that a message may have"#]]
+        .assert_eq(&error_of(&body, "too-large"));
     let (status, body) = answer(bed.post_request("/api/v1/weir/flows/one/interfaces/ask/messages", NDJSON, "1\n")).await;
     assert_eq!(status, 400);
     assert!(error_of(&body, "wrong-interface").contains("takes requests and answers them"), "{body}");

@@ -57,7 +57,7 @@ async fn a_body_of_another_type_is_refused_by_name() {
 async fn a_body_that_is_too_large_is_refused_and_its_sender_can_read_why() {
     let bed = Bed::with_flow().await;
     let (_, body) = answer(bed.post_request("/api/v1/config", "application/json", vec![b' '; 17 << 20])).await;
-    expect_test::expect![[r#"the body has 17825792 bytes, of at most 16777216 bytes"#]].assert_eq(&error_of(&body, "too-large"));
+    expect_test::expect!["the body has 17825792 bytes; this path takes at most 16777216"].assert_eq(&error_of(&body, "too-large"));
     let message = format!("\"{}\"", "x".repeat(4 << 20));
     let (_, body) = answer(bed.post_request("/api/v1/flow/one/service/in", "application/json", message)).await;
     expect_test::expect![[

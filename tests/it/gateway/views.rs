@@ -73,7 +73,8 @@ async fn it_is_ready_when_nothing_is_missing() {
     assert_eq!(bed.get("/healthz").await, (200, json!({"status": "ok"})));
     let (status, answer) = bed.get("/readyz").await;
     assert_eq!((status, &answer["status"]), (503, &json!("not ready")));
-    expect_test::expect![[r#"no host of processors reports, as each does every 5 s"#]].assert_eq(answer["reason"].as_str().unwrap());
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(reason.ends_with("no host of processors reports, as each does every 5 s"), "{reason}");
     let ready = eventually(DEADLINE, "the gateway to be ready", || async {
         bed.publish("notify:tg:weir-status", &report()).await;
         let (status, answer) = bed.get("/readyz").await;

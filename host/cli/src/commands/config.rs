@@ -105,7 +105,7 @@ async fn put(session: &Session, given: &ConfigPut) -> Result<()> {
     }
     let value = String::from_utf8(bytes).map_err(|error| Problem::new(Exit::BadInput, format!("{what} is not UTF-8")).because(error))?;
     let request = json!({"operation": "put", "values": [{"type": config_type, "key": key, "value": value}]});
-    ask(session, &request).await?;
+    ask(session, &request).await.map_err(|problem| Problem::new(problem.exit, format!("{what} was not stored")).because(problem))?;
     let hosts = if given.wait { Some(wait_for_hosts(session, given.timeout).await?) } else { None };
     match session.format {
         Format::Json => output::json(&json!({"type": config_type, "key": key, "size-bytes": value.len(), "hosts-count": hosts}))?,

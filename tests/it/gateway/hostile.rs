@@ -1,0 +1,176 @@
+//! Bodies that are meant to do harm: far too large, far too deep, without an end.
+
+use std::time::Duration;
+
+use expect_test::expect;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use weir_gateway::GatewaySettings;
+use weir_tests::wait::within;
+use weir_tests::weir::Weir;
+
+use super::bed::{Bed, NDJSON, answer, error_of};
+
+const HUGE_BYTES: usize = 100 << 20;
+const SERVICE: &str = "/api/v1/flow/one/service/in";
+const MESSAGES: &str = "/api/v1/weir/flows/one/interfaces/in/messages";
+
+/// A connection on which a request can be written piece by piece.
+struct Connection {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+impl Connection {
+    async fn open(address: &str) -> Self {
+        let (reader, writer) = TcpStream::connect(address).await.unwrap().into_split();
+        Connection { reader: BufReader::new(reader), writer }
+    }
+
+    async fn post(&mut self, path: &str, media_type: &str, length: &str) {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media_type}\r\n{length}\r\n\r\n");
+        self.writer.write_all(head.as_bytes()).await.unwrap();
+    }
+
+    /// The status and body of the next answer.
+    async fn answer(&mut self) -> (u16, Value) {
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            within("a line of the answer's head", self.reader.read_line(&mut line)).await.unwrap();
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(rest) = line.strip_prefix("http/1.1 ") {
+                status = rest[..3].parse().unwrap();
+            } else if let Some(rest) = line.strip_prefix("content-length: ") {
+                length = rest.parse().unwrap();
+            } else if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        within("the answer's body", self.reader.read_exact(&mut body)).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+/// The most memory that a process had so far, where the system tells it.
+fn peak_bytes(pid: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10)
+}
+
+async fn start_flow(weir: &Weir) {
+    let flow = json!({"worker:{id}": {"topics": {"input": "flow:tg:in:{id}"}}});
+    let blueprint = json!({"blueprint": {}, "flow": flow, "interfaces": {"in": {"flow": "flow:tg:in:{id}"}}}).to_string();
+    for request in [
+        json!({"operation": "put-blueprint", "blueprint-name": "b", "blueprint-definition": blueprint}),
+        json!({"operation": "start-flow", "blueprint-name": "b", "flow-id": "one"}),
+    ] {
+        let answer = weir.post("/api/v1/flow", &request).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_100_mib_is_refused_and_the_connection_serves_the_next_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    start_flow(&weir).await;
+    let before = peak_bytes(weir.pid());
+    let mut connection = Connection::open(weir.url().trim_start_matches("http://")).await;
+    let piece = vec![b'1'; 1 << 20];
+    let mut told = Vec::new();
+    for (path, media_type) in [(SERVICE, "application/json"), (MESSAGES, "application/json"), (MESSAGES, NDJSON)] {
+        connection.post(path, media_type, &format!("content-length: {HUGE_BYTES}")).await;
+        for _ in 0..HUGE_BYTES / piece.len() {
+            within("a piece to be taken", connection.writer.write_all(&piece)).await.unwrap();
+        }
+        let (status, body) = connection.answer().await;
+        told.push(format!("{status} {}", error_of(&body, "too-large")));
+    }
+    expect![[r#"
+        200 the body has 104857600 bytes; this path takes at most 16777216
+        413 the body has 104857600 bytes; this path takes at most 16777216
+        413 line 1 has more than 4194304 bytes, the most that a message may have"#]]
+    .assert_eq(&told.join("\n"));
+    connection.post(SERVICE, "application/json", "content-length: 1").await;
+    connection.writer.write_all(b"1").await.unwrap();
+    assert_eq!(connection.answer().await, (200, json!({})));
+    if let (Some(before), Some(after)) = (before, peak_bytes(weir.pid())) {
+        assert!(after - before < HUGE_BYTES / 2, "it took {} bytes", after - before);
+    }
+}
+
+#[tokio::test]
+async fn what_is_larger_than_a_request_to_a_service_may_be_is_told_with_the_limit() {
+    let bed = Bed::new().await;
+    let value = json!({"type": "prompt", "key": "large", "value": "x".repeat(10 << 20)});
+    let (status, body) = bed.post("/api/v1/config", &json!({"operation": "put", "values": [value]})).await;
+    assert_eq!(status, 200);
+    expect!["a request to the config service has at most 4194304 bytes, this one has 10485833: send less at a time; what is larger by itself belongs in a file or a store of its own"].assert_eq(&error_of(&body, "too-large"));
+    let (_, listed) = bed.post("/api/v1/config", &json!({"operation": "list", "type": "prompt"})).await;
+    assert_eq!(listed["directory"], json!([]));
+}
+
+#[tokio::test]
+async fn depth_is_refused_where_it_is_read_and_carried_where_it_is_not() {
+    let bed = Bed::with_flow().await;
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let post = async |path: &str, media_type: &str, body: String| answer(bed.post_request(path, media_type, body)).await;
+    let (_, config) = post("/api/v1/config", "application/json", format!(r#"{{"operation": "list", "type": {deep}}}"#)).await;
+    expect!["the body is not JSON: recursion limit exceeded at line 1 column 157"].assert_eq(&error_of(&config, "not-json"));
+    let request = json!({"operation": "put-blueprint", "blueprint-name": "deep", "blueprint-definition": deep});
+    let (_, flow) = bed.post("/api/v1/flow", &request).await;
+    expect!["the blueprint is not JSON: recursion limit exceeded at line 1, column 128"].assert_eq(&error_of(&flow, "flow-error"));
+    // A message is its receiver's: nothing of it is read on the way.
+    assert_eq!(post(SERVICE, "application/json", deep.clone()).await, (200, json!({})));
+    assert_eq!(post(MESSAGES, "application/json", format!("[{deep}, 1]")).await, (200, json!({"count": 2})));
+    assert_eq!(post(MESSAGES, NDJSON, format!("{deep}\n")).await, (200, json!({"count": 1})));
+    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 4);
+}
+
+#[tokio::test]
+async fn messages_of_a_list_are_stored_as_they_are_written() {
+    let bed = Bed::with_flow().await;
+    let messages = ["{\"b\": 1.00,  \"a\": 12345678901234567890123}", "1e3", "\"\\u0041\""];
+    let (status, _) = answer(bed.post_request(MESSAGES, "application/json", format!("[{}]", messages.join(" , ")))).await;
+    assert_eq!(status, 200);
+    assert_eq!(bed.bodies("flow:tg:in:one", "worker--one--input").await, messages);
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_given_up_and_its_connection_closed() {
+    let settings = GatewaySettings { body_time: Duration::from_secs(1), ..GatewaySettings::default() };
+    let bed = Bed::with(settings).await;
+    let mut told = Vec::new();
+    // A byte now and then never ends; as much as goes is too large before.
+    for piece in ["1\r\n \r\n".to_owned(), format!("10000\r\n{}\r\n", " ".repeat(0x10000))] {
+        let Connection { reader, mut writer } = Connection::open(&bed.address.to_string()).await;
+        let pace = if piece.len() < 100 { Duration::from_millis(10) } else { Duration::from_nanos(1) };
+        writer
+            .write_all(
+                b"POST /api/v1/config HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+            )
+            .await
+            .unwrap();
+        let endless = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(pace);
+            // Until the other side has closed it.
+            while writer.write_all(piece.as_bytes()).await.is_ok() {
+                ticks.tick().await;
+            }
+            writer
+        });
+        let mut connection = Connection { reader, writer: TcpStream::connect(bed.address).await.unwrap().into_split().1 };
+        let (status, body) = connection.answer().await;
+        told.push(format!("{status} {}: {}", body["error"]["type"].as_str().unwrap(), body["error"]["message"].as_str().unwrap()));
+        within("the connection to be closed", endless).await.unwrap();
+    }
+    expect![[r#"
+        200 body-broken: the body could not be read: it did not come within 1 s
+        200 too-large: the body is too large; this path takes at most 16777216"#]]
+    .assert_eq(&told.join("\n"));
+}
