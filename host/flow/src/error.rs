@@ -32,7 +32,7 @@ pub enum FlowError {
     #[error(transparent)]
     Blueprint(#[from] BlueprintError),
     /// There is no blueprint of this name.
-    #[error("blueprint `{name}` does not exist: put it first, or name one that list-blueprints tells")]
+    #[error("blueprint `{name}` does not exist: put it first, or name one that `weir blueprint list` tells")]
     UnknownBlueprint {
         /// The name.
         name: String,
@@ -44,7 +44,7 @@ pub enum FlowError {
         id: String,
     },
     /// There is no flow of this id.
-    #[error("flow `{id}` does not exist: list-flows tells those that do")]
+    #[error("flow `{id}` does not exist: `weir flow list` tells those that do")]
     UnknownFlow {
         /// The id.
         id: String,

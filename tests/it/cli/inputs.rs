@@ -95,7 +95,7 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
     refused(
         &["flow", "start", "x", "two"],
         &expect![[r#"
-        error: blueprint `x` does not exist: put it first, or name one that list-blueprints tells
+        error: blueprint `x` does not exist: put it first, or name one that `weir blueprint list` tells
           next: weir blueprint list shows those that are there
     "#]],
     )
@@ -103,7 +103,7 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
     refused(
         &["flow", "start", "plian", "two"],
         &expect![[r#"
-        error: blueprint `plian` does not exist: put it first, or name one that list-blueprints tells
+        error: blueprint `plian` does not exist: put it first, or name one that `weir blueprint list` tells
           next: did you mean the blueprint `plain`?
     "#]],
     )
@@ -111,7 +111,7 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
     refused(
         &["flow", "stop", "another"],
         &expect![[r#"
-        error: flow `another` does not exist: list-flows tells those that do
+        error: flow `another` does not exist: `weir flow list` tells those that do
           next: weir flow list shows those that are there
     "#]],
     )

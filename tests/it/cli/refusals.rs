@@ -127,7 +127,7 @@ async fn a_bad_parameter_is_refused_by_name() {
         folder.path(),
         1,
         &expect![[r#"
-            error: blueprint `c` does not exist: put it first, or name one that list-blueprints tells
+            error: blueprint `c` does not exist: put it first, or name one that `weir blueprint list` tells
               next: weir blueprint list shows those that are there
         "#]],
     );
@@ -136,7 +136,7 @@ async fn a_bad_parameter_is_refused_by_name() {
         folder.path(),
         1,
         &expect![[r#"
-            error: flow `one` does not exist: list-flows tells those that do
+            error: flow `one` does not exist: `weir flow list` tells those that do
               next: weir flow list shows those that are there
         "#]],
     );

@@ -30,8 +30,11 @@ async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
     }
     check(json!({"description": null}), "field `description` of the request: is null: give a text, which may be empty").await;
     check(json!({"flow_id": "taken"}), "flow exists: there is a flow `taken` already; stop it first, or choose another id").await;
-    check(json!({"blueprint_name": "nothing"}), "blueprint `nothing` does not exist: put it first, or name one that list-blueprints tells")
-        .await;
+    check(
+        json!({"blueprint_name": "nothing"}),
+        "blueprint `nothing` does not exist: put it first, or name one that `weir blueprint list` tells",
+    )
+    .await;
     check(json!({"parameters": {"size": "big"}}), "parameter `size`: `big` is not a whole number").await;
     check(json!({"parameters": {"size": [1]}}), "parameter `size`: must be a text, a number or a boolean").await;
     check(json!({"parameters": {}}), "section `flow`, processor `splitter:{id}`, parameter `size`: `{size}` is not a whole number: the flow's parameter `size` has no value and no default; give it one").await;
@@ -105,8 +108,8 @@ async fn a_stop_names_what_is_wrong_with_it_and_changes_nothing() {
     for nothing in [json!(null), json!("")] {
         check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: no flow id: give one").await;
     }
-    check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: list-flows tells those that do").await;
-    check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: list-flows tells those that do").await;
+    check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` tells those that do").await;
+    check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` tells those that do").await;
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn what_is_not_there_is_named_with_what_is() {
         let error = refusal(&bench, order).await;
         assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
     };
-    check(SwapOrder { flow: "three".to_owned(), ..order("splitter") }, &["flow `three` does not exist", "list-flows"]).await;
+    check(SwapOrder { flow: "three".to_owned(), ..order("splitter") }, &["flow `three` does not exist", "weir flow list"]).await;
     check(SwapOrder { processor: "chunker".to_owned(), ..order("splitter") }, &["no such processor", "counter, splitter"]).await;
     check(order("splitter@9.0.0"), &["`splitter@9.0.0` is not deployed", "splitter@1.0.0, splitter@2.0.0"]).await;
     check(order("nothing"), &["`nothing` is not deployed", "deploy it"]).await;
