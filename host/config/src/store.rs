@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
 
@@ -18,6 +18,8 @@ pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 
 /// How long a write waits for another process that looks into the file, for example a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The newest schema that is known: the number of the last migration.
+const SCHEMA: i64 = 1;
 /// Keys that one statement looks for: each is two of its parameters, of which it may have some 32,000.
 const KEYS_PER_STATEMENT_COUNT: usize = 1_000;
 
@@ -65,7 +67,7 @@ impl Store {
             store.begin_at(now_seconds).await?;
             Ok(store)
         };
-        opened.await.map_err(|source: sqlx::Error| ConfigError::StoreNotOpened { path: path.to_owned(), source: source.into() })
+        opened.await.map_err(|source: sqlx::Error| ConfigError::StoreNotOpened { path: path.to_owned(), source: explained(source) })
     }
 
     async fn begin_at(&self, now_seconds: u64) -> sqlx::Result<()> {
@@ -209,9 +211,23 @@ async fn connect(path: &Path) -> sqlx::Result<SqlitePool> {
     SqlitePoolOptions::new().max_connections(1).min_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await
 }
 
+/// What a failed opening means, where its own words do not tell.
+fn explained(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match &error {
+        sqlx::Error::Migrate(migration) => match **migration {
+            MigrateError::VersionMissing(found) => format!(
+                "it has schema {found}, and this program knows {SCHEMA}: it was written by a newer version, which is needed to open it"
+            )
+            .into(),
+            _ => error.into(),
+        },
+        _ => error.into(),
+    }
+}
+
 fn migrator() -> Migrator {
     let sql = include_str!("../migrations/0001_init.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "init".into(), MigrationType::Simple, sql, false)])
+    Migrator::with_migrations(vec![Migration::new(SCHEMA, "init".into(), MigrationType::Simple, sql, false)])
 }
 
 async fn version_of(tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
@@ -312,4 +328,22 @@ impl Budget {
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ConfigError {
     move |source| ConfigError::StoreFailed { doing, source: source.into() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_of_a_newer_version_is_told_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.sqlite");
+        let store = Store::open(&path).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (7, 'later', 1, x'00', 0)";
+        sqlx::query(newer).execute(&store.pool).await.unwrap();
+        store.close().await;
+        let error = weir_pubsub::chain(&Store::open(&path).await.unwrap_err());
+        assert!(error.contains("it has schema 7, and this program knows 1: it was written by a newer version"), "{error}");
+    }
 }
