@@ -250,8 +250,15 @@ impl Drop for Weir {
 /// When it has not ended by the deadline.
 pub async fn run(data: &Path, arguments: &[&str]) -> Output {
     let mut command = command(data, arguments);
-    let what = format!("weir {}", arguments.join(" "));
-    within(what, tokio::task::spawn_blocking(move || command.output().unwrap())).await.unwrap()
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    let ended = tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(move || child.wait_with_output().unwrap())).await;
+    let Ok(output) = ended else {
+        // What goes on for ever would keep the test for ever, too.
+        kill_process(pid, Signal::KILL).unwrap();
+        panic!("weir {} has not ended after {} s", arguments.join(" "), DEADLINE.as_secs());
+    };
+    output.unwrap()
 }
 
 /// A command of the command line on a data folder that is not started yet, with nothing on its standard input.
