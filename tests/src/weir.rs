@@ -10,7 +10,7 @@ use reqwest::Response;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::wait::{DEADLINE, eventually, within};
+use crate::wait::{DEADLINE, eventually};
 
 /// The binary, which cargo builds beside the test's own but not for it.
 ///

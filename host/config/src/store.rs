@@ -340,7 +340,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.sqlite");
         let store = Store::open(&path).await.unwrap();
-        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (7, 'later', 1, x'00', 0)";
+        let newer =
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (7, 'later', 1, x'00', 0)";
         sqlx::query(newer).execute(&store.pool).await.unwrap();
         store.close().await;
         let error = weir_pubsub::chain(&Store::open(&path).await.unwrap_err());

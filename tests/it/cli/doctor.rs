@@ -88,6 +88,24 @@ async fn of_a_running_weir_it_tells_what_waits_and_what_fails() {
 }
 
 #[tokio::test]
+async fn a_processor_that_cannot_run_fails_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    weir.must(&["deploy", guest_path("echo").to_str().unwrap(), "--limit", "memory-bytes=65536"]).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "b", "one"]).await;
+    let words = eventually(DEADLINE, "the doctor to find it", || async {
+        let output = doctor(folder.path(), &[]).await;
+        let (grade, words) = found(&output, "processors").remove(0);
+        (grade == "fail" && output.status.code() == Some(1)).then_some(words)
+    })
+    .await;
+    assert!(words.starts_with("echo (one) is broken: ") && words.contains("limits.memory-bytes"), "{words}");
+}
+
+#[tokio::test]
 async fn a_data_folder_of_a_newer_version_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Weir::up(folder.path()).await.end().await.code(), Some(0));

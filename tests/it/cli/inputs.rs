@@ -96,7 +96,6 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
         &["flow", "start", "x", "two"],
         &expect![[r#"
         error: blueprint `x` does not exist: put it first, or name one that `weir blueprint list` tells
-          next: weir blueprint list shows those that are there
     "#]],
     )
     .await;
@@ -112,7 +111,6 @@ async fn names_that_are_not_there_are_told_with_where_to_look() {
         &["flow", "stop", "another"],
         &expect![[r#"
         error: flow `another` does not exist: `weir flow list` tells those that do
-          next: weir flow list shows those that are there
     "#]],
     )
     .await;

@@ -109,7 +109,6 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
         "",
         &expect![[r#"
             error: there is no flow `two`; flows: one
-              next: weir flow list shows those that are there
         "#]],
     )
     .await;

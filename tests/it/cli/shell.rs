@@ -68,7 +68,6 @@ async fn a_name_that_is_nearly_right_is_answered_with_the_right_one() {
         1,
         &expect![[r#"
             error: there is no flow `elsewhere`; flows: first
-              next: weir flow list shows those that are there
         "#]],
     );
 }

@@ -40,14 +40,13 @@ impl Names {
         if let Some(blueprint) = &self.blueprint {
             let answer = session.client.ask_flow(&json!({"operation": "list-blueprints"})).await.ok()?;
             let names: Vec<&str> = answer.get("blueprint-names")?.as_array()?.iter().filter_map(Value::as_str).collect();
-            return meant("blueprint", blueprint, &names)
-                .or_else(|| unknown(blueprint, &names, "weir blueprint list shows those that are there"));
+            return meant("blueprint", blueprint, &names);
         }
         let flow = self.flow.as_ref()?;
         let Status { flows, .. } = session.client.get("/api/v1/weir/status").await.ok()?;
         let Some(found) = flows.iter().find(|found| found.id == *flow) else {
             let names: Vec<&str> = flows.iter().map(|flow| flow.id.as_str()).collect();
-            return meant("flow", flow, &names).or_else(|| unknown(flow, &names, "weir flow list shows those that are there"));
+            return meant("flow", flow, &names);
         };
         if let Some(interface) = &self.interface {
             return meant("interface", interface, &found.interfaces.keys().map(String::as_str).collect::<Vec<_>>());
@@ -63,11 +62,6 @@ impl Names {
             _ => meant("processor", name, &names),
         }
     }
-}
-
-/// Where to look for what there is, if the name is not there.
-fn unknown(given: &str, names: &[&str], where_to_look: &str) -> Option<String> {
-    (!names.contains(&given)).then(|| where_to_look.to_owned())
 }
 
 fn meant(what: &str, given: &str, names: &[&str]) -> Option<String> {
