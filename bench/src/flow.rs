@@ -18,8 +18,8 @@ pub(crate) const BLUEPRINT: &str = r#"{
 }"#;
 
 /// What one run of a flow showed.
-struct Run {
-    rate: f64,
+pub(crate) struct Run {
+    pub(crate) rate: f64,
     mean_group: f64,
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn run(echo: &[u8], messages: u32, rounds: u32) -> anyhow::Resu
 }
 
 /// Preloads, then starts the host, and times from the first settle to the last.
-async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyhow::Result<Run> {
+pub(crate) async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyhow::Result<Run> {
     let whole = Whole::open(folder).await?;
     whole.deploy("echo@1.0.0", echo, |_| {}).await?;
     whole.start_flow(BLUEPRINT).await?;

@@ -2,8 +2,11 @@
 
 mod bare;
 mod flow;
+mod gateway;
 mod handle;
+mod import;
 mod plugin;
+mod post;
 mod request;
 mod running;
 mod stage;
@@ -38,6 +41,24 @@ enum Bench {
     Flow {
         /// Messages.
         #[arg(long, default_value_t = 50_000)]
+        messages: u32,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// Messages posted to an interface by 64 clients, against a bare axum server
+    Post {
+        /// Messages.
+        #[arg(long, default_value_t = 200_000)]
+        messages: usize,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Messages imported over a WebSocket, against the rate of a flow of one echo component
+    Import {
+        /// Messages.
+        #[arg(long, default_value_t = 100_000)]
         messages: u32,
         /// Rounds, of which the median counts.
         #[arg(long, default_value_t = 5)]
@@ -86,6 +107,8 @@ fn main() -> anyhow::Result<()> {
     match arguments.bench {
         Bench::Handle { rounds } => runtime.block_on(handle::run(&echo()?, rounds)),
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
+        Bench::Post { messages, rounds } => runtime.block_on(post::run(messages, rounds)),
+        Bench::Import { messages, rounds } => runtime.block_on(import::run(&echo()?, messages, rounds)),
         Bench::Swap { swaps } => runtime.block_on(swap::run(&echo()?, swaps)),
         Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
         Bench::Start { rounds } => runtime.block_on(start::run(&weir()?, &echo()?, rounds)),

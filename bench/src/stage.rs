@@ -86,6 +86,11 @@ impl Whole {
     /// Ends it all, the host first.
     pub(crate) async fn close(self, host: Host) {
         host.stop(Duration::from_secs(10)).await;
+        self.end().await;
+    }
+
+    /// Ends it all where there is no host.
+    pub(crate) async fn end(self) {
         self.flow_service.stop().await;
         self.config_service.stop().await;
         self.broker.close().await;

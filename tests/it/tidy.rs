@@ -21,7 +21,7 @@ const NAMED_ONLY_IN: &[(&str, &[&str])] = &[
     ("wasmtime", &["host/runtime", "bench"]),
     ("wasmtime-wasi", &["host/runtime", "bench"]),
     ("sqlx", &["host/config"]),
-    ("axum", &["host/gateway"]),
+    ("axum", &["host/gateway", "bench"]),
     ("utoipa-axum", &["host/gateway"]),
     ("clap", &["host/cli", "bench"]),
 ];

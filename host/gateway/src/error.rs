@@ -89,6 +89,40 @@ pub enum GatewayError {
         #[source]
         source: serde_json::Error,
     },
+    /// A message of a WebSocket is above the limit.
+    #[error("{what} has {actual_bytes} bytes, of at most {limit_bytes}")]
+    MessageTooLarge {
+        /// Which.
+        what: String,
+        /// Its size, as far as it was read.
+        actual_bytes: usize,
+        /// What is taken.
+        limit_bytes: usize,
+    },
+    /// A WebSocket's message is no text.
+    #[error("{what} is binary: send JSON as text")]
+    BinaryMessage {
+        /// Which.
+        what: String,
+    },
+    /// There is no such service.
+    #[error("there is no service `{service}`: there are `config` and `flow`, and with the field `flow` the interfaces of that flow")]
+    UnknownService {
+        /// What was asked for.
+        service: String,
+    },
+    /// A reader of what passes was too slow.
+    #[error("{missed_count} messages passed unread, because they came faster than they were read")]
+    Missed {
+        /// How many.
+        missed_count: u64,
+    },
+    /// More WebSockets would be too many.
+    #[error("{limit_count} WebSockets are open, which is the most: close some, or try again later")]
+    TooManySockets {
+        /// How many may be open.
+        limit_count: usize,
+    },
     /// A field has a value that is not taken.
     #[error("{field}: {problem}")]
     BadField {
@@ -253,15 +287,19 @@ impl GatewayError {
             GatewayError::MissingToken | GatewayError::WrongToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
             GatewayError::ForeignOrigin { .. } | GatewayError::ForeignHost { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             GatewayError::WrongContentType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-content-type"),
-            GatewayError::BodyTooLarge { .. } | GatewayError::RequestTooLarge { .. } | GatewayError::LineTooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too-large")
-            }
+            GatewayError::BodyTooLarge { .. }
+            | GatewayError::RequestTooLarge { .. }
+            | GatewayError::LineTooLarge { .. }
+            | GatewayError::MessageTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             GatewayError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, "body-broken"),
             GatewayError::NotJson { .. } => (StatusCode::BAD_REQUEST, "not-json"),
-            GatewayError::BadField { .. } => (StatusCode::BAD_REQUEST, "bad-request"),
+            GatewayError::BadField { .. } | GatewayError::BinaryMessage { .. } => (StatusCode::BAD_REQUEST, "bad-request"),
+            GatewayError::Missed { .. } => (StatusCode::SERVICE_UNAVAILABLE, "missed"),
+            GatewayError::TooManySockets { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             GatewayError::UnknownPath { .. }
             | GatewayError::UnknownFlow { .. }
             | GatewayError::UnknownInterface { .. }
+            | GatewayError::UnknownService { .. }
             | GatewayError::UnknownComponent { .. }
             | GatewayError::UnknownDeadLetter { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::FlowStopped { .. } => (StatusCode::GONE, "flow-stopped"),

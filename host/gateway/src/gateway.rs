@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::{ComponentRecord, STATUS_TOPIC_NAME};
 use weir_config::{ComponentFolder, ConfigClient, Follower};
@@ -48,6 +49,8 @@ pub(crate) struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
+    /// Places of WebSockets.
+    pub(crate) sockets: Arc<Semaphore>,
     /// What the gateway's own subscriptions are called.
     pub(crate) subscription: Subscription,
     /// Cancelled when the gateway ends: streams end then.
@@ -86,6 +89,7 @@ impl Gateway {
                 std::future::ready(Ok(()))
             }
         });
+        let max_sockets_count = settings.max_sockets_count;
         let gateway = Gateway {
             backend,
             config,
@@ -98,6 +102,7 @@ impl Gateway {
             hosts: Hosts::default(),
             requests: Requests::default(),
             open: Arc::default(),
+            sockets: Arc::new(Semaphore::new(max_sockets_count)),
             subscription,
             stopping,
         };

@@ -1,7 +1,7 @@
-//! Messages on their way into one topic: as many at once as the broker writes in one group, in the order in which they were sent.
+//! Messages on their way into one topic: as many at once as the broker writes in one group, in the order in which they were sent. Only where
+//! the queue is full and somebody reads it, what was on the way behind a refused message may pass it.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +33,14 @@ impl From<GatewayError> for Ended {
     }
 }
 
+/// A message that is stored.
+pub(crate) struct Stored {
+    /// Its number among those of the request.
+    pub(crate) number: u64,
+    /// Its id.
+    pub(crate) id: MessageId,
+}
+
 /// A message with its number among those of the request, and what became of it.
 type Outcome = (u64, Message, Result<(), PubsubError>);
 
@@ -43,7 +51,7 @@ pub(crate) struct Import {
     in_flight_bytes: usize,
     stored_count: u64,
     /// Where each stored message is told; none where nobody asked.
-    answers: Option<Vec<u8>>,
+    answers: Option<Vec<Stored>>,
     full_time: Duration,
 }
 
@@ -53,7 +61,7 @@ impl Import {
         Import { producer, in_flight: FuturesOrdered::new(), in_flight_bytes: 0, stored_count: 0, answers: None, full_time }
     }
 
-    /// Notes a line for each message that is stored from now on.
+    /// Notes each message that is stored from now on.
     pub(crate) fn answering(mut self) -> Self {
         self.answers = Some(Vec::new());
         self
@@ -64,8 +72,8 @@ impl Import {
         self.stored_count
     }
 
-    /// The lines of what was stored since this was called last.
-    pub(crate) fn take_answers(&mut self) -> Vec<u8> {
+    /// What was stored since this was called last.
+    pub(crate) fn take_answers(&mut self) -> Vec<Stored> {
         self.answers.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -148,7 +156,7 @@ impl Import {
     fn note(&mut self, number: u64, message: &Message) {
         self.stored_count += 1;
         if let (Some(answers), Some(id)) = (&mut self.answers, message.id) {
-            let _ = writeln!(answers, "{{\"line\":{number},\"id\":\"{id}\"}}");
+            answers.push(Stored { number, id });
         }
     }
 }

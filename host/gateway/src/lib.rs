@@ -23,6 +23,7 @@ mod serve;
 mod services;
 mod settings;
 mod settling;
+mod socket;
 mod token;
 mod translate;
 

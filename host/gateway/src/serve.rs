@@ -28,6 +28,8 @@ pub async fn serve(listener: TcpListener, parts: GatewayParts, token: Cancellati
     let flows = heard.follower.run(token.clone());
     let server = axum::serve(listener, router(gateway.clone())).with_graceful_shutdown(token.clone().cancelled_owned());
     let (served, (), ()) = tokio::join!(server, hosts, flows);
+    // WebSockets are no part of the server any more. Each gives its place back when it has ended.
+    let _ = gateway.sockets.acquire_many(gateway.settings.max_sockets_count as u32).await;
     served.map_err(|_| GatewayError::Broken { what: "the server" })
 }
 
@@ -40,6 +42,9 @@ pub(crate) fn paths() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::services::config))
         .routes(routes!(routes::services::flow))
         .routes(routes!(routes::interface::post))
+        .routes(routes!(routes::socket::get))
+        .routes(routes!(routes::import_stream::get))
+        .routes(routes!(routes::export_stream::get))
         .routes(routes!(routes::components::post))
         .routes(routes!(routes::components::get))
         .routes(routes!(routes::status::get))

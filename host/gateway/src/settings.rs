@@ -19,6 +19,14 @@ pub struct GatewaySettings {
     pub service_time: Duration,
     /// How long the answer of a request interface may take: a processor's own limit is 60 s, and several may stand in a row.
     pub interface_time: Duration,
+    /// WebSockets that are open at once: each holds a connection and a buffer of 128 KiB for reading.
+    pub max_sockets_count: usize,
+    /// Requests of one socket that are under way: enough for a busy page or script, and each may hold the largest body and answer.
+    pub socket_requests_count: usize,
+    /// How long a WebSocket's output may wait for its reader: a pause of the other side, not one that never reads.
+    pub unread_time: Duration,
+    /// How often a WebSocket that is silent is asked by a ping whether the other side is there; the second time in vain ends it.
+    pub ping_time: Duration,
     /// How long an import waits for room in a full queue before it gives up.
     pub full_time: Duration,
 }
@@ -32,6 +40,10 @@ impl Default for GatewaySettings {
             body_time: Duration::from_secs(60),
             service_time: Duration::from_secs(120),
             interface_time: Duration::from_secs(300),
+            max_sockets_count: 256,
+            socket_requests_count: 32,
+            unread_time: Duration::from_secs(30),
+            ping_time: Duration::from_secs(30),
             full_time: Duration::from_secs(60),
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct Bed {
     pub(super) address: std::net::SocketAddr,
     http: reqwest::Client,
     services: Option<(ConfigService, FlowService)>,
-    _ends: Option<DropGuard>,
+    ends: Option<DropGuard>,
     folder: tempfile::TempDir,
 }
 
@@ -65,7 +65,7 @@ impl Bed {
         let token = CancellationToken::new();
         tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-        Bed { backend, config, address, http, services: None, _ends: Some(token.drop_guard()), folder }
+        Bed { backend, config, address, http, services: None, ends: Some(token.drop_guard()), folder }
     }
 
     pub(super) async fn start_services(&mut self) {
@@ -81,6 +81,11 @@ impl Bed {
         let bed = Bed::new().await;
         bed.start_flow("one").await;
         bed
+    }
+
+    /// Tells the gateway to end, as `weir up` does.
+    pub(super) fn end_gateway(&mut self) {
+        self.ends.take();
     }
 
     /// Starts a flow as [`Bed::with_flow`] has it.

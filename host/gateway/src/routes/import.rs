@@ -3,6 +3,7 @@
 //! The body is read no faster than the broker stores, so a sender of any number of messages needs no memory here and is held up by a
 //! full queue as by a slow line. With `answers=true` it is also read no faster than the answers are.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use axum::Json;
@@ -196,16 +197,25 @@ impl Answers {
             if !matches!(done, Ok(Step::Done)) {
                 return Some(self.last(done.map(|_| ())).await);
             }
-            let lines = self.import.take_answers();
+            let lines = self.lines();
             if !lines.is_empty() {
                 return Some(Bytes::from(lines));
             }
         }
     }
 
+    /// The lines of what was stored since this was called last.
+    fn lines(&mut self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        for stored in self.import.take_answers() {
+            let _ = writeln!(lines, "{{\"line\":{},\"id\":\"{}\"}}", stored.number, stored.id);
+        }
+        lines
+    }
+
     async fn last(&mut self, outcome: Result<(), Ended>) -> Bytes {
         let settled = self.import.finish().await;
-        let mut lines = self.import.take_answers();
+        let mut lines = self.lines();
         let error = ended(&self.gateway, &self.interface, settled.and(outcome)).await.map(|error| error.to_body());
         self.told = true;
         lines.extend(serde_json::to_vec(&Imported { count: self.import.stored_count(), error }).unwrap_or_default());

@@ -26,14 +26,14 @@ pub(super) const LIST: &[Definition] = &[
         Kind::Size(64 << 10, 1 << 30),
         ("The largest JSON body, or list of messages in one body", "above a message's own limit, so that a list of messages fits"),
         |s| Value::Size(s.gateway.max_body_bytes as u64),
-        |s, value| s.gateway.max_body_bytes = bytes(value),
+        |s, value| s.gateway.max_body_bytes = size(value),
     ),
     Definition::new(
         "gateway.max-component",
         Kind::Size(64 << 10, 1 << 30),
         ("The largest component that can be deployed", "those of languages that bring their interpreter have 20 to 40 MiB"),
         |s| Value::Size(s.gateway.max_component_bytes as u64),
-        |s, value| s.gateway.max_component_bytes = bytes(value),
+        |s, value| s.gateway.max_component_bytes = size(value),
     ),
     Definition::new(
         "gateway.body-time",
@@ -69,8 +69,45 @@ pub(super) const LIST: &[Definition] = &[
         |s| Value::Time(s.gateway.full_time),
         |s, value| s.gateway.full_time = value.time(),
     ),
+    Definition::new(
+        "gateway.max-sockets",
+        Kind::Count(1, 10_000),
+        ("How many WebSockets may be open at once", "each holds a connection and a buffer of 128 KiB for reading"),
+        |s| Value::Count(s.gateway.max_sockets_count as u64),
+        |s, value| s.gateway.max_sockets_count = size(value),
+    ),
+    Definition::new(
+        "gateway.socket-requests",
+        Kind::Count(1, 10_000),
+        (
+            "How many requests of one WebSocket are under way; more are not read",
+            "enough for a busy page or script, and each may hold the largest body and answer",
+        ),
+        |s| Value::Count(s.gateway.socket_requests_count as u64),
+        |s, value| s.gateway.socket_requests_count = size(value),
+    ),
+    Definition::new(
+        "gateway.unread-time",
+        Kind::Time(SECOND, HOUR),
+        (
+            "How long a WebSocket's output may wait for its reader before the socket is ended",
+            "a pause of the other side, not one that never reads",
+        ),
+        |s| Value::Time(s.gateway.unread_time),
+        |s, value| s.gateway.unread_time = value.time(),
+    ),
+    Definition::new(
+        "gateway.ping-time",
+        Kind::Time(SECOND, HOUR),
+        (
+            "How often a silent WebSocket is asked whether the other side is there; the second time in vain ends it",
+            "a line that was cut holds its place for a minute at most",
+        ),
+        |s| Value::Time(s.gateway.ping_time),
+        |s, value| s.gateway.ping_time = value.time(),
+    ),
 ];
 
-fn bytes(value: &Value) -> usize {
+fn size(value: &Value) -> usize {
     usize::try_from(value.number()).unwrap_or(usize::MAX)
 }

@@ -1,0 +1,67 @@
+//! A gateway in this process, before the broker and services of a bench.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_config::ComponentFolder;
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
+
+use crate::stage::Whole;
+
+/// A flow that a program outside of Weir would read: what comes in stays in its queue.
+const BLUEPRINT: &str = r#"{
+    "blueprint": {},
+    "flow": {"reader:{id}": {"topics": {"input": "flow:tg:in:{id}"}}},
+    "interfaces": {"in": {"flow": "flow:tg:in:{id}"}}
+}"#;
+
+/// Broker, services and gateway, with flow `bench` and its interface `in`.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) whole: Whole,
+    token: CancellationToken,
+    serving: JoinHandle<Result<(), GatewayError>>,
+}
+
+impl Gateway {
+    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let whole = Whole::open(folder).await?;
+        whole.start_flow(BLUEPRINT).await?;
+        let parts = GatewayParts {
+            backend: whole.broker.clone(),
+            config: whole.config.clone(),
+            components: ComponentFolder::new(folder.join("components")),
+            inspect: Arc::new(|_| Err("nothing is deployed here".to_owned())),
+            topicspace: "tg".to_owned(),
+            settings: GatewaySettings::default(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let token = CancellationToken::new();
+        let serving = tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
+        Ok(Gateway { address, whole, token, serving })
+    }
+
+    /// Messages in the queue behind `in`.
+    pub(crate) fn stored_count(&self) -> u64 {
+        let queues = self.whole.broker.queues();
+        queues.iter().filter(|(queue, _)| queue.topic().as_str() == crate::stage::INPUT).map(|(_, stats)| stats.depth_count).sum()
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.token.cancel();
+        self.serving.await??;
+        self.whole.end().await;
+        Ok(())
+    }
+}
+
+/// A JSON text of 1 KiB.
+pub(crate) fn json_body() -> String {
+    let letters: String = (0..1022_u32).map(|at| char::from(b'a' + (at % 26) as u8)).collect();
+    format!("\"{letters}\"")
+}

@@ -1,0 +1,119 @@
+//! Messages of 1 KiB posted to a `flow` interface by many clients that keep their connections, against a bare axum server that reads the
+//! same body, answers the same, and does nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::post;
+use futures_util::future::try_join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+use crate::gateway::{Gateway, json_body};
+use crate::stage::quantile;
+
+const CLIENTS_COUNT: usize = 64;
+const PATH: &str = "/api/v1/flow/bench/service/in";
+
+/// What one server showed.
+struct Run {
+    rate: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+pub(crate) async fn run(messages: usize, rounds: usize) -> anyhow::Result<()> {
+    let each = (messages / CLIENTS_COUNT).max(1);
+    let mut ratios = Vec::new();
+    for round in 0..rounds {
+        let bare = bare_run(each).await?;
+        let weir = weir_run(each).await?;
+        println!("round {round}: {}; {}", told("Weir", &weir), told("bare axum", &bare));
+        ratios.push((weir.rate / bare.rate, weir, bare));
+    }
+    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (ratio, weir, bare) = &ratios[ratios.len() / 2];
+    println!(
+        "POST of 1 KiB, {CLIENTS_COUNT} clients, {} messages, median of {rounds}: {}; {}; ratio {ratio:.2}",
+        each * CLIENTS_COUNT,
+        told("Weir", weir),
+        told("bare axum", bare)
+    );
+    Ok(())
+}
+
+fn told(name: &str, run: &Run) -> String {
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    format!("{name} {:.0}/s, p50 {:.2} ms, p99 {:.2} ms", run.rate, ms(run.p50), ms(run.p99))
+}
+
+async fn weir_run(each: usize) -> anyhow::Result<Run> {
+    let folder = tempfile::tempdir()?;
+    let gateway = Gateway::start(folder.path()).await?;
+    // The first message makes the way.
+    clients(gateway.address, 1).await?;
+    let run = clients(gateway.address, each).await?;
+    let stored_count = gateway.stored_count();
+    ensure!(stored_count == ((each + 1) * CLIENTS_COUNT) as u64, "{stored_count} messages are stored");
+    gateway.stop().await?;
+    Ok(run)
+}
+
+async fn bare_run(each: usize) -> anyhow::Result<Run> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let answer = async |_body: Bytes| ([(CONTENT_TYPE, "application/json")], "{}");
+    let router = Router::new().route("/api/v1/flow/{flow}/service/{interface}", post(answer));
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    clients(address, 1).await?;
+    let run = clients(address, each).await?;
+    serving.abort();
+    Ok(run)
+}
+
+/// All clients at once, each one request after the other.
+async fn clients(address: SocketAddr, each: usize) -> anyhow::Result<Run> {
+    let body = json_body();
+    let head =
+        format!("POST {PATH} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let request = Bytes::from(head + &body);
+    let connections = try_join_all((0..CLIENTS_COUNT).map(|_| TcpStream::connect(address))).await?;
+    let began = Instant::now();
+    let tasks = connections.into_iter().map(|connection| tokio::spawn(client(connection, request.clone(), each)));
+    let mut latencies = Vec::with_capacity(each * CLIENTS_COUNT);
+    for done in try_join_all(tasks).await? {
+        latencies.extend(done?);
+    }
+    let rate = latencies.len() as f64 / began.elapsed().as_secs_f64();
+    latencies.sort();
+    Ok(Run { rate, p50: quantile(&latencies, 0.5), p99: quantile(&latencies, 0.99) })
+}
+
+async fn client(mut connection: TcpStream, request: Bytes, count: usize) -> anyhow::Result<Vec<Duration>> {
+    connection.set_nodelay(true)?;
+    let mut latencies = Vec::with_capacity(count);
+    let mut answer = Vec::with_capacity(4096);
+    for _ in 0..count {
+        let began = Instant::now();
+        connection.write_all(&request).await?;
+        answer.clear();
+        while !is_whole(&answer) {
+            ensure!(connection.read_buf(&mut answer).await? > 0, "the connection was closed");
+        }
+        latencies.push(began.elapsed());
+        let text = std::str::from_utf8(&answer).context("the answer is no text")?;
+        ensure!(text.starts_with("HTTP/1.1 200") && text.ends_with("\r\n\r\n{}"), "the answer is {text}");
+    }
+    Ok(latencies)
+}
+
+/// Whether an answer is there with its body: two bytes when all is well, any when it is not.
+fn is_whole(answer: &[u8]) -> bool {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    head.is_some_and(|at| answer.len() >= at + 4 + 2)
+}

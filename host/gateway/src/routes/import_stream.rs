@@ -1,0 +1,177 @@
+//! `/api/v1/flow/{flow}/import/{interface}?answers=`: messages into a flow over a WebSocket, one JSON text each.
+//!
+//! It is read no faster than the broker stores. The peer's wish to end is acknowledged once everything before it is stored, so whoever
+//! sees that acknowledged knows it.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio_tungstenite::tungstenite::Message;
+use utoipa::IntoParams;
+
+use super::import::ended;
+use crate::dispatch::{Interface, over};
+use crate::error::{GatewayError, Result};
+use crate::gateway::Shared;
+use crate::import::{Ended, Import};
+use crate::line;
+use crate::metrics::open::What;
+use crate::protocol::Imported;
+use crate::query::Fields;
+use crate::socket::{Connection, End, Received, Upgrade};
+
+/// How to answer.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// Answer `{"message": NUMBER, "id": ID}` for each message as soon as it is stored, by its number in the stream, from 1.
+    #[serde(default)]
+    answers: bool,
+    /// Read by whoever lets the request in.
+    #[serde(default, rename = "token")]
+    #[param(ignore)]
+    _token: Option<IgnoredAny>,
+}
+
+/// Messages into a flow over a WebSocket, one JSON text each.
+///
+/// It is read no faster than the messages are stored. The close frame is answered once all messages before it are stored. What is wrong
+/// (no JSON, above 4 MiB, the queue stays full, the flow is stopped) ends it: a last text `{"count", "error"}` says how many messages are
+/// stored and why it ended, and the close frame has the reason too.
+#[utoipa::path(
+    get,
+    path = "/api/v1/flow/{flow}/import/{interface}",
+    operation_id = "import-stream",
+    tag = "flows",
+    params(
+        ("flow" = String, Path, description = "The flow's id"),
+        ("interface" = String, Path, description = "The interface's name"),
+        Wanted,
+    ),
+    responses((status = 101, description = "The connection is a WebSocket from here on"))
+)]
+pub(crate) async fn get(
+    State(gateway): State<Shared>,
+    Path((flow, name)): Path<(String, String)>,
+    Fields(wanted): Fields<Wanted>,
+    upgrade: Upgrade,
+) -> Result<Response> {
+    let interface = gateway.dispatch.find(&flow, &name).await?;
+    let import = Import::new(interface.producer(&gateway).await?, gateway.settings.full_time);
+    let import = if wanted.answers { import.answering() } else { import };
+    let limit_bytes = gateway.backend.limits().max_message_bytes;
+    upgrade.accept(gateway, What::Import, limit_bytes, |gateway, connection| async move {
+        Stream { gateway, interface, import, number: 0 }.serve(connection).await;
+    })
+}
+
+struct Stream {
+    gateway: Shared,
+    interface: Arc<Interface>,
+    import: Import,
+    /// Of the message that was read last, from 1.
+    number: u64,
+}
+
+/// How an import ends.
+enum Last {
+    /// The peer wants to end.
+    Closed,
+    /// The peer went, or does not read its answers.
+    Gone,
+    /// Something is wrong.
+    Failed(Ended),
+}
+
+impl From<Ended> for Last {
+    fn from(ended: Ended) -> Self {
+        Last::Failed(ended)
+    }
+}
+
+impl Stream {
+    async fn serve(mut self, mut connection: Connection) {
+        let last = self.pump(&mut connection).await;
+        let stored = self.import.finish().await;
+        let outcome = match (stored, last) {
+            (Ok(()), Last::Closed) => return connection.acknowledge().await,
+            (Ok(()), Last::Gone) => return,
+            (Ok(()), Last::Failed(first)) | (Err(first), _) => Err(first),
+        };
+        if let Some(error) = ended(&self.gateway, &self.interface, outcome).await {
+            self.tell(error, connection).await;
+        }
+    }
+
+    /// Reads and sends until it ends.
+    async fn pump(&mut self, connection: &mut Connection) -> Last {
+        let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
+        let mut over = pin!(over(&gateway, &interface));
+        loop {
+            let step = tokio::select! {
+                biased;
+                error = &mut over => Err(Last::Failed(error.into())),
+                // What is stored meanwhile is told, so that nothing waits for a sender that pauses.
+                Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(Last::from),
+                received = connection.receive() => self.take(received).await,
+            };
+            let step = match step {
+                Ok(()) => self.answer(connection).await,
+                failed => failed,
+            };
+            if let Err(last) = step {
+                return last;
+            }
+        }
+    }
+
+    async fn take(&mut self, received: Received) -> Result<(), Last> {
+        self.number += 1;
+        let what = || format!("message {}", self.number);
+        let error = match received {
+            Received::Text(text) => match line::check_json(&text) {
+                Ok(()) => return self.import.send(self.number, text).await.map_err(Last::from),
+                Err(source) => GatewayError::NotJson { what: what(), source },
+            },
+            Received::Binary => GatewayError::BinaryMessage { what: what() },
+            Received::TooLarge { actual_bytes } => {
+                let limit_bytes = self.gateway.backend.limits().max_message_bytes;
+                GatewayError::MessageTooLarge { what: what(), actual_bytes, limit_bytes }
+            }
+            Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
+            Received::Closed => return Err(Last::Closed),
+            Received::Cut(why) => {
+                tracing::debug!(flow = self.interface.flow, why, "an import was cut");
+                return Err(Last::Gone);
+            }
+        };
+        Err(Last::Failed(error.into()))
+    }
+
+    /// Tells what was stored since this was called last.
+    async fn answer(&mut self, connection: &mut Connection) -> Result<(), Last> {
+        let answers = self.import.take_answers();
+        if answers.is_empty() {
+            return Ok(());
+        }
+        for answer in &answers {
+            let text = format!("{{\"message\":{},\"id\":\"{}\"}}", answer.number, answer.id);
+            connection.feed(Message::text(text)).await.map_err(|_| Last::Gone)?;
+        }
+        connection.flush().await.map_err(|_| Last::Gone)
+    }
+
+    /// Tells why it ends, behind the last answers.
+    async fn tell(&mut self, error: GatewayError, mut connection: Connection) {
+        let last = Imported { count: self.import.stored_count(), error: Some(error.to_body()) };
+        let last = serde_json::to_string(&last).unwrap_or_default();
+        if self.answer(&mut connection).await.is_ok() && connection.send(last).await.is_ok() {
+            connection.end(&End::of(&error)).await;
+        }
+    }
+}

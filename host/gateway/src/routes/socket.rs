@@ -1,0 +1,172 @@
+//! `/api/v1/socket`: many requests on one WebSocket, answered as they are done.
+//!
+//! Of one caller's requests a bounded number is under way; more are not read. An answer is made when the one before it was taken by the
+//! connection, so that a caller who does not read is soon not read from either, and ended after a time.
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use weir_pubsub::{Message, WEIR_PART};
+
+use crate::dispatch::{self, Answer, Line};
+use crate::error::{GatewayError, Result};
+use crate::gateway::{Gateway, Shared};
+use crate::metrics::open::What;
+use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused, Target, Upgrade};
+
+/// Many requests on one WebSocket.
+///
+/// Each message is a JSON object `{"id", "service", "request"}` for the service `config` or `flow`, or with `"flow": FLOW` for an interface
+/// of that flow. Answers are `{"id", "response", "complete"}`, several where an answer has parts, or `{"id", "error", "complete": true}`,
+/// in the order in which they are done. What is no request is answered by an error; only a message above 16 MiB or a text that is no UTF-8
+/// ends the socket.
+#[utoipa::path(
+    get,
+    path = "/api/v1/socket",
+    operation_id = "socket",
+    tag = "services",
+    responses((status = 101, description = "The connection is a WebSocket from here on"))
+)]
+pub(crate) async fn get(State(gateway): State<Shared>, upgrade: Upgrade) -> Result<Response> {
+    let limit_bytes = gateway.settings.max_body_bytes;
+    upgrade.accept(gateway, What::Socket, limit_bytes, |gateway, connection| async move {
+        let (answers, answered) = mpsc::channel(1);
+        let mut requests = Requests { gateway, answers, answered, under_way: JoinSet::new() };
+        requests.serve(connection).await;
+    })
+}
+
+/// The requests of one socket.
+struct Requests {
+    gateway: Shared,
+    answers: mpsc::Sender<String>,
+    answered: mpsc::Receiver<String>,
+    under_way: JoinSet<()>,
+}
+
+/// How a socket goes on.
+enum Step {
+    Next,
+    /// The peer went, or does not read.
+    Gone,
+    /// The peer wants to end.
+    Closed,
+    /// It ends with this error.
+    Failed(GatewayError),
+}
+
+impl From<Result<(), Gone>> for Step {
+    fn from(sent: Result<(), Gone>) -> Self {
+        sent.map_or(Step::Gone, |()| Step::Next)
+    }
+}
+
+impl Requests {
+    async fn serve(&mut self, mut connection: Connection) {
+        loop {
+            match self.step(&mut connection).await {
+                Step::Next => {}
+                Step::Gone => return,
+                Step::Closed => return connection.acknowledge().await,
+                Step::Failed(error) => return connection.end(&End::of(&error)).await,
+            }
+        }
+    }
+
+    async fn step(&mut self, connection: &mut Connection) -> Step {
+        let has_room = self.under_way.len() < self.gateway.settings.socket_requests_count;
+        tokio::select! {
+            biased;
+            Some(answer) = self.answered.recv() => connection.send(answer).await.into(),
+            Some(done) = self.under_way.join_next() => match done {
+                Ok(()) => Step::Next,
+                Err(_) => Step::Failed(GatewayError::Broken { what: "a request" }),
+            },
+            () = self.gateway.stopping.cancelled() => self.last(GatewayError::ShuttingDown, connection).await,
+            received = connection.receive(), if has_room => self.take(received, connection).await,
+        }
+    }
+
+    async fn take(&mut self, received: Received, connection: &mut Connection) -> Step {
+        match received {
+            Received::Text(text) => match socket::read(&text) {
+                Ok(asked) => {
+                    self.under_way.spawn(work(self.gateway.clone(), asked, self.answers.clone()));
+                    Step::Next
+                }
+                Err(Refused { id, error }) => connection.send(socket::error(id.as_deref(), &error.to_body())).await.into(),
+            },
+            Received::Binary => {
+                let error = GatewayError::BinaryMessage { what: "the message".to_owned() };
+                connection.send(socket::error(None, &error.to_body())).await.into()
+            }
+            Received::TooLarge { actual_bytes } => {
+                let limit_bytes = self.gateway.settings.max_body_bytes;
+                self.last(GatewayError::MessageTooLarge { what: "the message".to_owned(), actual_bytes, limit_bytes }, connection).await
+            }
+            Received::Unreadable(problem) => self.last(GatewayError::BodyBroken { problem }, connection).await,
+            Received::Closed => Step::Closed,
+            Received::Cut(why) => {
+                tracing::debug!(why, "a socket was cut");
+                Step::Gone
+            }
+        }
+    }
+
+    /// Nothing is read any more: what is under way is answered, then this error is told.
+    async fn last(&mut self, error: GatewayError, connection: &mut Connection) -> Step {
+        let told = async {
+            while !self.under_way.is_empty() {
+                tokio::select! {
+                    Some(answer) = self.answered.recv() => connection.send(answer).await?,
+                    _ = self.under_way.join_next() => {}
+                }
+            }
+            while let Ok(answer) = self.answered.try_recv() {
+                connection.send(answer).await?;
+            }
+            connection.send(socket::error(None, &error.to_body())).await
+        };
+        if told.await.is_err() { Step::Gone } else { Step::Failed(error) }
+    }
+}
+
+/// Works on one request until its last answer is taken.
+async fn work(gateway: Shared, asked: Asked, answers: mpsc::Sender<String>) {
+    let Asked { id, target, request } = asked;
+    let worked = match target {
+        Target::Config => gateway.services.ask_config(&request).await.map(|body| socket::service_answer(&id, &body)),
+        Target::Flow => gateway.services.ask_flow(&request).await.map(|body| socket::service_answer(&id, &body)),
+        Target::Interface { flow, name } => ask(&gateway, (&flow, &name), request, &id, &answers).await,
+    };
+    let last = worked.unwrap_or_else(|error| socket::error(Some(&id), &error.to_body()));
+    // A socket that has ended takes no answers.
+    let _ = answers.send(last).await;
+}
+
+/// Sends to an interface or asks it; gives the last answer, after all parts before it.
+async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &str, answers: &mpsc::Sender<String>) -> Result<String> {
+    let interface = gateway.dispatch.find(flow, name).await?;
+    if let Line::Flow { .. } = interface.line {
+        dispatch::send(gateway, &interface, body).await?;
+        return Ok(socket::answer(id, b"{}", Place::Last));
+    }
+    let mut answer = Answer::begin(gateway, &interface, body, gateway.settings.interface_time).await?;
+    loop {
+        let Some(part) = answer.next().await? else { return Err(GatewayError::Broken { what: "an answer" }) };
+        match place_of(&part) {
+            Place::Last => return Ok(socket::answer(id, &part.body, Place::Last)),
+            Place::Before => {
+                if answers.send(socket::answer(id, &part.body, Place::Before)).await.is_err() {
+                    return Err(GatewayError::ShuttingDown);
+                }
+            }
+        }
+    }
+}
+
+fn place_of(part: &Message) -> Place {
+    if part.properties.get(WEIR_PART) == Some("more") { Place::Before } else { Place::Last }
+}

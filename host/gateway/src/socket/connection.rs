@@ -1,0 +1,180 @@
+//! A WebSocket with bounds on silence, on output that nobody reads, and on what is read after its end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use weir_pubsub::chain;
+
+use super::end::End;
+use crate::settings::GatewaySettings;
+
+/// What is read and forgotten after the end was told, so that a peer who still writes gets to read it; and for how long.
+const DRAINED_BYTES: usize = 256 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// A peer that sent nothing for so long after the end was told has nothing more to send.
+const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a peer sent, or how it went.
+pub(crate) enum Received {
+    /// A text.
+    Text(Bytes),
+    /// A message of bytes.
+    Binary,
+    /// It wants to end: what was said so far can still be worked on, and then [acknowledged](Connection::acknowledge).
+    Closed,
+    /// A message that is larger than was agreed; nothing can be read behind it.
+    TooLarge {
+        /// Its size, as far as it is known.
+        actual_bytes: usize,
+    },
+    /// What cannot be read, for example a text that is no UTF-8; nothing can be read behind it.
+    Unreadable(String),
+    /// It went without a word, or was silent for too long.
+    Cut(String),
+}
+
+/// The peer went, or does not read.
+pub(crate) struct Gone;
+
+type Stream = WebSocketStream<TokioIo<Upgraded>>;
+
+/// A WebSocket.
+pub(crate) struct Connection {
+    stream: Stream,
+    /// The stream has told all that it could tell apart.
+    is_unreadable: bool,
+    pings: Interval,
+    is_silent: bool,
+    unread_time: Duration,
+}
+
+impl Connection {
+    pub(crate) async fn new(upgraded: Upgraded, max_message_bytes: usize, settings: &GatewaySettings) -> Self {
+        let config = WebSocketConfig::default().max_message_size(Some(max_message_bytes)).max_frame_size(Some(max_message_bytes));
+        let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let mut pings = tokio::time::interval(settings.ping_time);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.reset();
+        Connection { stream, is_unreadable: false, pings, is_silent: false, unread_time: settings.unread_time }
+    }
+
+    /// Waits for what comes next. A peer that is silent is asked by a ping whether it is still there.
+    ///
+    /// # Cancel safety
+    /// No message is lost.
+    pub(crate) async fn receive(&mut self) -> Received {
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = self.stream.next() => next,
+                _ = self.pings.tick() => {
+                    if std::mem::replace(&mut self.is_silent, true) {
+                        return Received::Cut("it was silent and did not answer a ping".to_owned());
+                    }
+                    if self.feed(Message::Ping(Bytes::new())).await.is_err() || self.flush().await.is_err() {
+                        return Received::Cut("it could not be pinged".to_owned());
+                    }
+                    continue;
+                }
+            };
+            self.is_silent = false;
+            match next {
+                Some(Ok(Message::Text(text))) => return Received::Text(Bytes::from(text)),
+                Some(Ok(Message::Binary(_))) => return Received::Binary,
+                Some(Ok(Message::Close(_))) => return Received::Closed,
+                // The stream answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Err(error)) => return self.failed(error),
+                None => return Received::Cut("it went".to_owned()),
+            }
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Received {
+        self.is_unreadable = true;
+        match error {
+            Error::Capacity(CapacityError::MessageTooLong { size, .. }) => Received::TooLarge { actual_bytes: size },
+            Error::Utf8(_) => Received::Unreadable("a text is not UTF-8".to_owned()),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Received::Cut(error.to_string()),
+            Error::Protocol(_) => Received::Unreadable(error.to_string()),
+            error => Received::Cut(error.to_string()),
+        }
+    }
+
+    /// Sends a text.
+    pub(crate) async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), Gone> {
+        self.feed(Message::Text(text.into())).await?;
+        self.flush().await
+    }
+
+    /// Puts a message on the way, which may wait for the next [flush](Connection::flush).
+    pub(crate) async fn feed(&mut self, message: Message) -> Result<(), Gone> {
+        within(self.unread_time, self.stream.feed(message)).await
+    }
+
+    /// Hands everything to the connection.
+    pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
+        within(self.unread_time, self.stream.flush()).await
+    }
+
+    /// Answers the peer's wish to end, which tells it that all before was worked on.
+    pub(crate) async fn acknowledge(mut self) {
+        let _ = self.flush().await;
+    }
+
+    /// Ends it: tells why, and reads what still comes, so that a peer that still writes gets to read it.
+    pub(crate) async fn end(mut self, end: &End) {
+        let frame = CloseFrame { code: end.code(), reason: end.reason().into() };
+        if within(self.unread_time, self.stream.send(Message::Close(Some(frame)))).await.is_ok() {
+            let _ = tokio::time::timeout(DRAIN_TIME, self.drain()).await;
+        }
+    }
+
+    async fn drain(&mut self) {
+        let mut left = DRAINED_BYTES;
+        while !self.is_unreadable {
+            match self.stream.next().await {
+                Some(Ok(message)) => left = left.saturating_sub(message.len()),
+                Some(Err(error)) => drop(self.failed(error)),
+                // The peer has answered.
+                None => return,
+            }
+            if left == 0 {
+                return;
+            }
+        }
+        let raw = self.stream.get_mut();
+        let _ = raw.shutdown().await;
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(Ok(count)) = tokio::time::timeout(DRAIN_PAUSE, raw.read(&mut buffer)).await {
+            left = left.saturating_sub(count);
+            if count == 0 || left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+async fn within(unread_time: Duration, sent: impl Future<Output = Result<(), Error>>) -> Result<(), Gone> {
+    match tokio::time::timeout(unread_time, sent).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::debug!(error = %chain(&error), "a peer cannot be written to");
+            Err(Gone)
+        }
+        Err(_) => {
+            tracing::debug!(?unread_time, "a peer does not read");
+            Err(Gone)
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The messages of a socket with many requests. What is in `request` and `response` is passed on letter by letter.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::GatewayError;
+use crate::line;
+use crate::protocol::ErrorBody;
+
+/// What comes back with every answer, so it is not long.
+const MAX_ID_BYTES: usize = 256;
+
+/// One request.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Asked {
+    /// What its answers carry, as it was written.
+    pub(crate) id: String,
+    /// Who is asked.
+    pub(crate) target: Target,
+    /// What is asked.
+    pub(crate) request: Bytes,
+}
+
+/// Who is asked.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Target {
+    /// The config service.
+    Config,
+    /// The flow service.
+    Flow,
+    /// An interface of a flow.
+    Interface {
+        /// The flow.
+        flow: String,
+        /// Its interface.
+        name: String,
+    },
+}
+
+/// What is no request.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Its id, where one could be read.
+    pub(crate) id: Option<String>,
+    /// What is wrong.
+    pub(crate) error: GatewayError,
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service: Option<&'a RawValue>,
+    #[serde(borrow)]
+    flow: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+}
+
+/// Reads one message.
+pub(crate) fn read(text: &[u8]) -> Result<Asked, Refused> {
+    let fields: Fields<'_> = serde_json::from_slice(text).map_err(|source| {
+        let error = if source.is_data() {
+            bad("the message", format!("must be a JSON object such as {{\"id\", \"service\", \"request\"}}: {source}"))
+        } else {
+            GatewayError::NotJson { what: "the message".to_owned(), source }
+        };
+        Refused { id: None, error }
+    })?;
+    let id = id_of(fields.id).map_err(|error| Refused { id: None, error })?;
+    let asked = target(&fields).and_then(|target| match fields.request {
+        Some(request) => Ok((target, Bytes::copy_from_slice(request.get().as_bytes()))),
+        None => Err(bad("request", "is missing: it is what is asked".to_owned())),
+    });
+    match asked {
+        Ok((target, request)) => Ok(Asked { id, target, request }),
+        Err(error) => Err(Refused { id: Some(id), error }),
+    }
+}
+
+fn id_of(id: Option<&RawValue>) -> Result<String, GatewayError> {
+    let id = id.ok_or_else(|| bad("id", "is missing: every answer carries the id of its request".to_owned()))?.get();
+    let is_simple = id.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
+    if !is_simple || id.len() > MAX_ID_BYTES {
+        return Err(bad("id", format!("must be a text or a number, of at most {MAX_ID_BYTES} bytes")));
+    }
+    Ok(id.to_owned())
+}
+
+fn target(fields: &Fields<'_>) -> Result<Target, GatewayError> {
+    let text =
+        |field: &str, value: &RawValue| serde_json::from_str::<String>(value.get()).map_err(|_| bad(field, "must be a text".to_owned()));
+    let missing = || bad("service", "is missing: `config`, `flow`, or with `flow` an interface of that flow".to_owned());
+    let service = text("service", fields.service.ok_or_else(missing)?)?;
+    match (fields.flow, service.as_str()) {
+        (Some(flow), _) => Ok(Target::Interface { flow: text("flow", flow)?, name: service }),
+        (None, "config") => Ok(Target::Config),
+        (None, "flow") => Ok(Target::Flow),
+        (None, _) => Err(GatewayError::UnknownService { service: weir_pubsub::shown(&service) }),
+    }
+}
+
+fn bad(field: &str, problem: String) -> GatewayError {
+    GatewayError::BadField { field: field.to_owned(), problem }
+}
+
+/// Whether more parts of an answer follow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Some do.
+    Before,
+    /// It is the last one.
+    Last,
+}
+
+/// An answer, or a part of one. What is no JSON cannot be told: an error is told instead.
+pub(crate) fn answer(id: &str, body: &[u8], place: Place) -> String {
+    let body = match std::str::from_utf8(body) {
+        Ok(text) if line::check_json(body).is_ok() => text,
+        _ => {
+            let message = "the answer is no JSON, so it cannot be told here".to_owned();
+            return error(Some(id), &ErrorBody { kind: "request-failed".to_owned(), message });
+        }
+    };
+    format!("{{\"id\":{id},\"response\":{body},\"complete\":{}}}", place == Place::Last)
+}
+
+/// An error, after which nothing follows.
+pub(crate) fn error(id: Option<&str>, error: &ErrorBody) -> String {
+    let error = serde_json::to_string(error).expect("two texts always become JSON");
+    match id {
+        Some(id) => format!("{{\"id\":{id},\"error\":{error},\"complete\":true}}"),
+        None => format!("{{\"error\":{error},\"complete\":true}}"),
+    }
+}
+
+/// An answer of the config or flow service, whose errors are fields of it.
+pub(crate) fn service_answer(id: &str, body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Failed {
+        error: ErrorBody,
+    }
+    match serde_json::from_slice::<Failed>(body) {
+        Ok(failed) => error(Some(id), &failed.error),
+        Err(_) => answer(id, body, Place::Last),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_with_what_they_hold_as_it_is() {
+        let asked = |id: &str, target, request: &'static str| Asked { id: id.to_owned(), target, request: request.into() };
+        let flow = |flow: &str, name: &str| Target::Interface { flow: flow.to_owned(), name: name.to_owned() };
+        for (text, expected) in [
+            (r#"{"id":"a","service":"config","request":{"b": 1.00}}"#, asked("\"a\"", Target::Config, r#"{"b": 1.00}"#)),
+            (r#"{"id":-1,"service":"flow","flow":null,"request":[],"more":1}"#, asked("-1", Target::Flow, "[]")),
+            (r#"{"request":1,"flow":"f","service":"config","id":7}"#, asked("7", flow("f", "config"), "1")),
+        ] {
+            assert_eq!(read(text.as_bytes()).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_by_field() {
+        for (text, id, problem) in [
+            ("", None, "the message is not JSON"),
+            ("{\"id\":", None, "the message is not JSON"),
+            ("[1]", None, "the message: must be a JSON object"),
+            ("7", None, "the message: must be a JSON object"),
+            (r#"{"service":"config","request":{}}"#, None, "id: is missing"),
+            (r#"{"id":null,"service":"config","request":{}}"#, None, "id: is missing"),
+            (r#"{"id":{},"service":"config","request":{}}"#, None, "id: must be a text or a number"),
+            (r#"{"id":true,"service":"config","request":{}}"#, None, "id: must be a text or a number"),
+            (r#"{"id":1,"request":{}}"#, Some("1"), "service: is missing"),
+            (r#"{"id":1,"service":5,"request":{}}"#, Some("1"), "service: must be a text"),
+            (r#"{"id":1,"service":"dance","request":{}}"#, Some("1"), "there is no service `dance`"),
+            (r#"{"id":1,"service":"in","flow":[],"request":{}}"#, Some("1"), "flow: must be a text"),
+            (r#"{"id":1,"service":"config"}"#, Some("1"), "request: is missing"),
+        ] {
+            let refused = read(text.as_bytes()).unwrap_err();
+            assert_eq!(refused.id.as_deref(), id, "{text}");
+            assert!(refused.error.to_string().starts_with(problem), "{text}: {}", refused.error);
+        }
+        let long = format!(r#"{{"id":"{}","service":"config","request":1}}"#, "x".repeat(300));
+        assert!(read(long.as_bytes()).unwrap_err().id.is_none());
+    }
+
+    #[test]
+    fn answers_carry_the_id_and_tell_whether_more_follows() {
+        assert_eq!(answer("\"a\"", b"{\"b\": 1.00}", Place::Before), r#"{"id":"a","response":{"b": 1.00},"complete":false}"#);
+        assert_eq!(answer("7", b"[]", Place::Last), r#"{"id":7,"response":[],"complete":true}"#);
+        assert!(answer("7", b"nope", Place::Before).starts_with(r#"{"id":7,"error":{"type":"request-failed""#));
+        assert_eq!(service_answer("7", b"{\"version\":3}"), r#"{"id":7,"response":{"version":3},"complete":true}"#);
+        let failed = br#"{"error":{"type":"config-error","message":"no"},"version":0}"#;
+        assert_eq!(service_answer("7", failed), r#"{"id":7,"error":{"type":"config-error","message":"no"},"complete":true}"#);
+    }
+}

@@ -1,0 +1,11 @@
+//! WebSockets: from the request to the connection, and what is common to all of them. What goes over them is in `routes/`.
+
+mod connection;
+mod end;
+mod frames;
+mod upgrade;
+
+pub(crate) use connection::{Connection, Gone, Received};
+pub(crate) use end::End;
+pub(crate) use frames::{Asked, Place, Refused, Target, answer, error, read, service_answer};
+pub(crate) use upgrade::Upgrade;

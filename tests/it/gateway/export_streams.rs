@@ -1,0 +1,167 @@
+//! Messages out of a flow over a WebSocket.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use weir_gateway::GatewaySettings;
+use weir_pubsub::{Backend, Message};
+use weir_tests::wait::{DEADLINE, eventually, within};
+
+use super::bed::{Bed, error_of, settings};
+use super::peer::Peer;
+
+const PATH: &str = "/api/v1/flow/one/export/out";
+const OUT: &str = "flow:tg:out:one";
+const EXIT: &str = "gateway--one--out";
+const STREAMS: &str = "weir_gateway_streams";
+
+async fn all_taken(bed: &Bed) {
+    let taken = || async { (bed.depth(OUT, EXIT).await == 0).then_some(()) };
+    eventually(DEADLINE, "the exit to be empty", taken).await;
+}
+
+#[tokio::test]
+async fn an_exit_is_taken_from_message_by_message_as_they_are() {
+    let bed = Bed::with_flow().await;
+    bed.publish(OUT, "{\"at\":  1.00}").await;
+    bed.publish(OUT, "no JSON").await;
+    let mut peer = Peer::open(&bed, PATH).await;
+    assert_eq!(peer.next_text().await, "{\"at\":  1.00}");
+    assert_eq!(peer.next().await, Frame::binary(b"no JSON".to_vec()));
+    bed.publish(OUT, "2").await;
+    assert_eq!(peer.next_text().await, "2");
+    all_taken(&bed).await;
+    // What a reader says is of no matter.
+    peer.send("hello").await;
+    bed.publish(OUT, "3").await;
+    assert_eq!(peer.next_text().await, "3");
+    assert_eq!(peer.close().await, Vec::<String>::new());
+    bed.figure_becomes(STREAMS, "export", 0.0).await;
+    all_taken(&bed).await;
+    bed.publish(OUT, "4").await;
+    assert_eq!(bed.depth(OUT, EXIT).await, 1);
+}
+
+#[tokio::test]
+async fn readers_of_an_exit_share_its_messages() {
+    let bed = Bed::with_flow().await;
+    let mut peers = [Peer::open(&bed, PATH).await, Peer::open(&bed, PATH).await];
+    for at in 0..100 {
+        bed.publish(OUT, &at.to_string()).await;
+    }
+    all_taken(&bed).await;
+    bed.stop_flow("one").await;
+    let mut all = Vec::new();
+    for peer in &mut peers {
+        while let Frame::Text(text) = peer.next().await {
+            all.push(text.parse::<u64>().unwrap());
+        }
+    }
+    all.sort_unstable();
+    assert_eq!(all, (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn of_what_is_consumed_a_copy_is_shown_and_nothing_taken() {
+    let bed = Bed::with_flow().await;
+    bed.publish("flow:tg:in:one", "0").await;
+    let mut peers = [Peer::open(&bed, "/api/v1/flow/one/export/in").await, Peer::open(&bed, "/api/v1/flow/one/export/in").await];
+    bed.publish("flow:tg:in:one", "1").await;
+    for peer in &mut peers {
+        assert_eq!(peer.next_text().await, "1");
+    }
+    assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_never_reads_holds_up_itself_alone_and_is_ended() {
+    let bed = Bed::with(GatewaySettings { unread_time: Duration::from_millis(500), ..settings() }).await;
+    bed.start_flow("one").await;
+    let body = json!("x".repeat(256 << 10)).to_string();
+    let _never_reads = Peer::open(&bed, PATH).await;
+    let mut reads = Peer::open(&bed, PATH).await;
+    let publishing = async {
+        for _ in 0..150 {
+            bed.publish(OUT, &body).await;
+        }
+        // What the other one held comes back when it is ended.
+        bed.figure_becomes(STREAMS, "export", 1.0).await;
+        all_taken(&bed).await;
+    };
+    let reading = async {
+        let mut done = pin!(publishing);
+        let mut read_count = 0_u64;
+        loop {
+            tokio::select! {
+                next = reads.stream.next() => match next {
+                    Some(Ok(Frame::Text(_))) => read_count += 1,
+                    other => panic!("{other:?}"),
+                },
+                () = &mut done => return read_count,
+            }
+        }
+    };
+    let read_count = within("all messages to be taken", reading).await;
+    // The other one was handed what fits into the buffers of its connection.
+    assert!(read_count > 75, "{read_count}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_copies_that_is_too_slow_is_ended_and_told() {
+    let bed = Bed::with_flow().await;
+    let mut slow = Peer::open(&bed, "/api/v1/flow/one/export/in").await;
+    let body = json!("x".repeat(16 << 10)).to_string();
+    let producer = bed.backend.producer(&"flow:tg:in:one".parse().unwrap()).await.unwrap();
+    for _ in 0..30 {
+        try_join_all((0..100).map(|_| producer.publish(Message::new(body.clone())))).await.unwrap();
+    }
+    let mut read_count = 0;
+    let end = loop {
+        match slow.next().await {
+            Frame::Text(_) => read_count += 1,
+            Frame::Close(Some(frame)) => break frame,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(read_count < 3000);
+    assert_eq!(u16::from(end.code), 1013);
+    assert!(end.reason.ends_with("messages passed unread, because they came faster than they were read"), "{}", end.reason);
+}
+
+#[tokio::test]
+async fn a_stopped_flow_and_the_end_of_weir_end_it_with_the_reason() {
+    let mut bed = Bed::with_flow().await;
+    bed.start_flow("two").await;
+    let mut stopped = [Peer::open(&bed, PATH).await, Peer::open(&bed, "/api/v1/flow/one/export/in").await];
+    let mut ended = [Peer::open(&bed, "/api/v1/flow/two/export/out").await, Peer::open(&bed, "/api/v1/flow/two/export/in").await];
+    bed.stop_flow("one").await;
+    for peer in &mut stopped {
+        assert_eq!(peer.end().await, (1001, "flow `one` was stopped; `weir flow start` starts it again".to_owned()));
+    }
+    bed.figure_becomes(STREAMS, "export", 2.0).await;
+    bed.end_gateway();
+    for peer in &mut ended {
+        assert_eq!(peer.end().await, (1001, "Weir is shutting down".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_exported_is_refused() {
+    let bed = Bed::with_flow().await;
+    for (path, status, kind) in [
+        ("/api/v1/flow/one/export/ask", 400, "wrong-interface"),
+        ("/api/v1/flow/one/export/nothing", 404, "not-found"),
+        ("/api/v1/flow/two/export/out", 404, "not-found"),
+    ] {
+        let (actual, body) = Peer::try_open(&bed, path, &[]).await.err().unwrap();
+        assert_eq!(actual, status, "{path}");
+        error_of(&body, kind);
+    }
+    let mut peer = Peer::open(&bed, PATH).await;
+    peer.stream.send(Frame::text("x".repeat(100 << 10))).await.unwrap();
+    assert_eq!(peer.end().await.0, 1009);
+}
