@@ -44,7 +44,8 @@ impl Client {
                 }
                 let place = data.join("gateway.json");
                 let note = read_note(data)
-                    .map_err(|error| Problem::new(Exit::Unavailable, format!("{} cannot be read", place.display())).because(error))?;
+                    .map_err(|error| Problem::new(Exit::Unavailable, format!("{} cannot be read", place.display())).because(error))
+                    .map_err(|problem| problem.next("run this as the user that Weir runs as; weir doctor tells more"))?;
                 let note = note.ok_or_else(|| {
                     Problem::new(Exit::Unavailable, format!("no Weir is running on the data folder {}", data.display()))
                         .next(format!("start one: {up}; or name a running one: --data DIR or --gateway URL"))

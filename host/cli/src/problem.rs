@@ -60,6 +60,11 @@ impl Problem {
         self
     }
 
+    /// What to do.
+    pub(crate) fn next_step(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
     /// What is wrong in particular, for people.
     pub(crate) fn details(&self) -> impl Iterator<Item = &str> {
         self.details.iter().map(|(detail, _)| detail.as_str())

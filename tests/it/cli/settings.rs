@@ -100,6 +100,7 @@ async fn a_manifest_and_what_cannot_be_read_is_no_settings_file() {
         &expect![[r#"
             error: the settings file DIR/folder.toml cannot be read
               because: Is a directory (os error 21)
+              next: name a file that can be read: --settings FILE
         "#]],
     );
 }

@@ -207,13 +207,19 @@ fn read_file(data: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, Strin
         return Err(Problem::new(Exit::Usage, what).next(format!("name a file such as {FILE_NAME}; weir init writes one")));
     }
     let path = named.map_or_else(|| data.join(FILE_NAME), Path::to_owned);
-    let unreadable =
-        |error: std::io::Error| Problem::new(Exit::NoInput, format!("the settings file {} cannot be read", path.display())).because(error);
+    let unreadable = |error: std::io::Error| {
+        let next = match error.kind() {
+            ErrorKind::NotFound => "weir init writes one that explains every setting",
+            ErrorKind::PermissionDenied => "run this as a user who may read it",
+            _ => "name a file that can be read: --settings FILE",
+        };
+        Problem::new(Exit::NoInput, format!("the settings file {} cannot be read", path.display())).because(error).next(next)
+    };
     let size_bytes = match fs::metadata(&path) {
         Ok(found) => found.len(),
         // A data folder need not have one, nor be one yet.
         Err(error) if named.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(unreadable(error).next("weir init writes one that explains every setting")),
+        Err(error) => return Err(unreadable(error)),
     };
     if size_bytes > MAX_FILE_BYTES {
         let what = format!("the settings file {} has {size_bytes} bytes, of at most {MAX_FILE_BYTES}", path.display());

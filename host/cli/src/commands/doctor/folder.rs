@@ -42,6 +42,10 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
             return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
         }
     }
+    if let Err(error) = fs::read_dir(data) {
+        let what = format!("{} cannot be entered: {error}", data.display());
+        return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
+    }
     let mut findings = vec![private(data), writable(data), version(data)];
     let (state, of_lock) = lock(data);
     findings.push(of_lock);

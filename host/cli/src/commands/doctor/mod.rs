@@ -14,7 +14,6 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::client::data_option;
 use crate::output::{self, Format};
 use crate::settings::{self, Loaded};
 
@@ -106,7 +105,7 @@ fn check_settings(data: &Path, flags: &args::SettingFlags) -> (Loaded, Finding) 
         Err(problem) => {
             let causes = weir_pubsub::chain(&problem);
             let details: String = problem.details().map(|detail| format!("\n- {detail}")).collect();
-            let next = format!("mend them all, and look: weir settings show{}", data_option(data));
+            let next = problem.next_step().unwrap_or("weir settings show tells more");
             (Loaded::default(), fail("settings", format!("{causes}{details}"), next))
         }
     }
