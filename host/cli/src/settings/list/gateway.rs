@@ -111,3 +111,28 @@ pub(super) const LIST: &[Definition] = &[
 fn size(value: &Value) -> usize {
     usize::try_from(value.number()).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_gateway::GatewaySettings;
+
+    #[test]
+    fn every_bound_of_the_gateway_can_be_set() {
+        // A new field ends here: give it a definition above, and its row in docs/operating.md.
+        let GatewaySettings {
+            // Of `gateway.token-file` or WEIR_TOKEN: a secret is no setting.
+            token: _,
+            max_body_bytes: _,
+            max_component_bytes: _,
+            body_time: _,
+            service_time: _,
+            interface_time: _,
+            max_sockets_count: _,
+            socket_requests_count: _,
+            unread_time: _,
+            ping_time: _,
+            full_time: _,
+        } = GatewaySettings::default();
+        assert_eq!(super::LIST.len(), 11, "one for each, and the token's file in place of the token");
+    }
+}
