@@ -1,5 +1,6 @@
-//! `tg-put-flow-blueprint`, `tg-get-flow-blueprint`, `tg-delete-flow-blueprint`, `tg-start-flow` and `tg-stop-flow`.
+//! `tg-put-flow-blueprint`, `tg-get-flow-blueprint`, `tg-delete-flow-blueprint`, `tg-start-flow`, `tg-show-flows` and `tg-stop-flow`.
 
+use expect_test::expect;
 use serde_json::{Value, json};
 use weir_tests::weir::Weir;
 
@@ -19,10 +20,17 @@ fn blueprint() -> Value {
     })
 }
 
-/// The types of its parameters.
+/// The types of its parameters, and how `tg-show-flows` is to show its interface.
 async fn put_types(weir: &Weir) {
-    weir.must(&["config", "put", "parameter-type", "chunk-size", r#"{"type": "integer", "default": 1000}"#]).await;
-    weir.must(&["config", "put", "parameter-type", "depth", r#"{"type": "string", "default": "2.0", "required": true}"#]).await;
+    let depth = json!({"type": "string", "default": "2.0", "required": true, "enum": ["0.25", {"id": "2.0", "description": "two levels"}]});
+    let input = json!({"description": "Input", "kind": "send", "visible": true});
+    for (config_type, key, value) in [
+        ("parameter-type", "chunk-size", json!({"type": "integer", "default": 1000})),
+        ("parameter-type", "depth", depth),
+        ("interface-description", "in", input),
+    ] {
+        weir.must(&["config", "put", config_type, key, &value.to_string()]).await;
+    }
 }
 
 #[tokio::test]
@@ -51,7 +59,20 @@ async fn a_flow_is_started_from_a_blueprint_and_stopped() {
     assert_eq!(flow["parameters"], json!({"size": "400", "depth": "2.0"}));
     assert_eq!(flow["processors"], json!([{"processor": "worker", "variant": "one"}]));
 
-    let (again, unknown) = tokio::join!(start("pair", "one", &[]), run(&weir, None, "tg-stop-flow", &["-i", "two"]));
+    let (again, unknown, shown) =
+        tokio::join!(start("pair", "one", &[]), run(&weir, None, "tg-stop-flow", &["-i", "two"]), run(&weir, None, "tg-show-flows", &[]),);
+    expect![[r#"
+        +------------+---------------------+
+        | id         | one                 |
+        | blueprint  | pair                |
+        | desc       | the first           |
+        | parameters | • Size: 400         |
+        |            | • depth: two levels |
+        | queue      | in: flow:tg:in:one  |
+        +------------+---------------------+
+
+    "#]]
+    .assert_eq(&shown);
     assert!(again.starts_with("Exception: flow-error: ") && again.contains("`one`"), "{again}");
     assert!(unknown.starts_with("Exception: flow-error: ") && unknown.contains("`two`"), "{unknown}");
     let (deleted, stopped) =
@@ -77,6 +98,10 @@ async fn flows_want_the_token_where_there_is_one() {
     assert_eq!(run(&weir, Some(TOKEN), "tg-start-flow", &start).await, "");
     let shown: Value = serde_json::from_str(&weir.must(&["flow", "show", "one", "--json"]).await).unwrap();
     assert_eq!(shown["flow"]["parameters"], json!({"size": "400", "depth": "0.25"}));
+    let (shown, refused) =
+        tokio::join!(run(&weir, Some(TOKEN), "tg-show-flows", &[]), run(&weir, Some("the-token-of-another"), "tg-show-flows", &[]));
+    assert!(shown.contains("| id         | one "), "{shown}");
+    assert_eq!(refused, "Exception: server rejected WebSocket connection: HTTP 401\n");
     let stop = ["-i", "one"];
     // These two of 2.3.13 show no token to anybody.
     let (wrong, got, deleted) = tokio::join!(
