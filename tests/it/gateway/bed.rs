@@ -5,11 +5,12 @@ use std::sync::Arc;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_config::records::{ComponentRecord, Descriptor};
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowService, FlowSettings};
-use weir_gateway::{GatewayParts, GatewaySettings};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_pubsub::{Backend, Message, Topic};
 use weir_tests::wait::{DEADLINE, eventually, within};
@@ -26,6 +27,7 @@ pub(super) struct Bed {
     http: reqwest::Client,
     services: Option<(ConfigService, FlowService)>,
     ends: Option<DropGuard>,
+    serving: Option<JoinHandle<Result<(), GatewayError>>>,
     folder: tempfile::TempDir,
 }
 
@@ -63,9 +65,9 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let token = CancellationToken::new();
-        tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
+        let serving = Some(tokio::spawn(weir_gateway::serve(listener, parts, token.clone())));
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-        Bed { backend, config, address, http, services: None, ends: Some(token.drop_guard()), folder }
+        Bed { backend, config, address, http, services: None, ends: Some(token.drop_guard()), serving, folder }
     }
 
     pub(super) async fn start_services(&mut self) {
@@ -83,9 +85,10 @@ impl Bed {
         bed
     }
 
-    /// Tells the gateway to end, as `weir up` does.
-    pub(super) fn end_gateway(&mut self) {
+    /// Tells the gateway to end, as `weir up` does; what is returned ends when it has.
+    pub(super) fn end_gateway(&mut self) -> JoinHandle<Result<(), GatewayError>> {
         self.ends.take();
+        self.serving.take().unwrap()
     }
 
     /// Starts a flow as [`Bed::with_flow`] has it.

@@ -143,7 +143,7 @@ async fn a_stopped_flow_and_the_end_of_weir_end_it_with_the_reason() {
         assert_eq!(peer.end().await, (1001, "flow `one` was stopped; `weir flow start` starts it again".to_owned()));
     }
     bed.figure_becomes(STREAMS, "export", 2.0).await;
-    bed.end_gateway();
+    drop(bed.end_gateway());
     for peer in &mut ended {
         assert_eq!(peer.end().await, (1001, "Weir is shutting down".to_owned()));
     }

@@ -219,10 +219,19 @@ async fn a_stopped_flow_and_the_end_of_weir_end_it_with_the_reason() {
     let reason = error_of(&told, "flow-stopped");
     assert_eq!(reason, "flow `one` was stopped; `weir flow start` starts it again");
     assert_eq!((&told["count"], stopped.end().await), (&json!(1), (1001, reason)));
-    bed.end_gateway();
+    drop(bed.end_gateway());
     let told = ended.next_json().await;
     assert_eq!((&told["count"], error_of(&told, "unavailable")), (&json!(1), "Weir is shutting down".to_owned()));
     assert_eq!(ended.end().await, (1001, "Weir is shutting down".to_owned()));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_the_end_does_not_hold_up_the_end_of_weir() {
+    let mut bed = Bed::with_flow().await;
+    let _silent = Peer::open(&bed, PATH).await;
+    bed.figure_becomes(STREAMS, "import", 1.0).await;
+    let ended = bed.end_gateway();
+    within("the gateway to end", ended).await.unwrap().unwrap();
 }
 
 #[tokio::test]

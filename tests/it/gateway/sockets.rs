@@ -248,7 +248,7 @@ async fn at_the_end_of_weir_what_is_under_way_is_answered_first() {
     let mut peer = Peer::open(&bed, PATH).await;
     peer.send(ask("a")).await;
     let id = next_id(&*requests).await;
-    bed.end_gateway();
+    drop(bed.end_gateway());
     publish(&bed, Message::new("\"done\"").with(CORRELATION_ID, id)).await;
     let answer = peer.next_json().await;
     assert_eq!((&answer["id"], &answer["response"]), (&json!("a"), &json!("done")));

@@ -12,7 +12,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-
 use weir_pubsub::chain;
 
 use super::end::End;
@@ -21,8 +20,8 @@ use crate::settings::GatewaySettings;
 /// What is read and forgotten after the end was told, so that a peer who still writes gets to read it; and for how long.
 const DRAINED_BYTES: usize = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// A peer that sent nothing for so long after the end was told has nothing more to send.
-const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+/// A peer that sends nothing for so long after the end was told, not even its answer, is not waited for: a stop of Weir would wait too.
+const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a peer sent, or how it went.
 pub(crate) enum Received {
@@ -143,11 +142,11 @@ impl Connection {
     async fn drain(&mut self) {
         let mut left = DRAINED_BYTES;
         while !self.is_unreadable {
-            match self.stream.next().await {
-                Some(Ok(message)) => left = left.saturating_sub(message.len()),
-                Some(Err(error)) => drop(self.failed(error)),
-                // The peer has answered.
-                None => return,
+            match tokio::time::timeout(DRAIN_PAUSE, self.stream.next()).await {
+                Ok(Some(Ok(message))) => left = left.saturating_sub(message.len()),
+                Ok(Some(Err(error))) => drop(self.failed(error)),
+                // The peer has answered, or does not.
+                Ok(None) | Err(_) => return,
             }
             if left == 0 {
                 return;
