@@ -125,3 +125,18 @@ async fn lines_for_people_are_short() {
     assert_eq!(shape, "00:00:00.000Z", "{line}");
     assert!(rest.trim_start().starts_with("INFO weir is up url="), "{line}");
 }
+
+#[tokio::test]
+async fn the_ids_of_what_is_stored_are_printed_up_to_what_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    start_echo(&weir, "b", "one").await;
+    let file = folder.path().join("lines");
+    fs::write(&file, "{\"a\":1}\n{\"a\":2}\nnope\n{\"a\":3}\n").unwrap();
+    let sent = weir.run(&["send", "one", "in", file.to_str().unwrap(), "--each-line", "--ids"]).await;
+    let said = super::said(&sent, folder.path());
+    assert_eq!(sent.status.code(), Some(65), "{said}");
+    assert!(said.contains("messages stored before it: 2") && said.contains("line 3 is not JSON"), "{said}");
+    let ids = String::from_utf8(sent.stdout).unwrap();
+    assert!(ids.lines().count() == 2 && ids.lines().all(|id| id.len() == 32), "{ids}");
+}
