@@ -36,12 +36,12 @@ const GROUPS: [(&str, &str); 5] = [
 
 /// The document. It is the same for the whole life of a process.
 pub(crate) fn document() -> &'static OpenApi {
-    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| whole(serve::paths().into_openapi()));
+    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| whole(outline().merge_from(serve::paths().into_openapi())));
     &DOCUMENT
 }
 
 /// The document without paths.
-pub(crate) fn outline() -> OpenApi {
+fn outline() -> OpenApi {
     let mut licence = License::new("Apache License 2.0");
     licence.identifier = Some("Apache-2.0".to_owned());
     let info =

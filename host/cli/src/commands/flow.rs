@@ -94,18 +94,9 @@ async fn list(session: &Session) -> Result<()> {
     match session.format {
         Format::Json => output::json(&flows)?,
         Format::Text if flows.is_empty() => output::line("no flows; start one: weir flow start BLUEPRINT FLOW")?,
-        Format::Text => output::line(&table(&flows, output::width()))?,
+        Format::Text => output::line(&status::flow_table(&flows, output::width()))?,
     }
     Ok(())
-}
-
-/// Flows as a table.
-pub(crate) fn table(flows: &[FlowSummary], width: usize) -> String {
-    let row = |flow: &FlowSummary| {
-        let interfaces: Vec<&str> = flow.interfaces.keys().map(String::as_str).collect();
-        vec![flow.id.clone(), flow.status.clone(), flow.blueprint.clone(), interfaces.join(" "), flow.description.clone()]
-    };
-    output::fitted(&["flow", "status", "blueprint", "interfaces", "description"], &[], flows.iter().map(row).collect(), width)
 }
 
 async fn show(session: &Session, flow: &str) -> Result<()> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use weir_gateway::protocol::Status;
 
+pub(crate) use self::tables::{flow_table, queues, sections};
 use self::tables::{flows, push_section};
-pub(crate) use self::tables::{queues, sections};
 use super::Session;
 use crate::args;
 use crate::output::{self, Format};

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary};
 
-use crate::commands::flow;
 use crate::output;
 
 /// What processors do, what is in queues, and the last errors.
@@ -109,7 +108,16 @@ pub(super) fn flows(flows: &[FlowSummary], width: usize, rows_count: usize) -> O
     all.sort_by_key(|flow| flow.status == "running");
     let left = all.split_off(all.len().min(rows_count)).len();
     let shown: Vec<FlowSummary> = all.into_iter().cloned().collect();
-    (!shown.is_empty()).then(|| counted(flow::table(&shown, width), left, "more: weir flow list"))
+    (!shown.is_empty()).then(|| counted(flow_table(&shown, width), left, "more: weir flow list"))
+}
+
+/// Flows as a table.
+pub(crate) fn flow_table(flows: &[FlowSummary], width: usize) -> String {
+    let row = |flow: &FlowSummary| {
+        let interfaces: Vec<&str> = flow.interfaces.keys().map(String::as_str).collect();
+        vec![flow.id.clone(), flow.status.clone(), flow.blueprint.clone(), interfaces.join(" "), flow.description.clone()]
+    };
+    output::fitted(&["flow", "status", "blueprint", "interfaces", "description"], &[], flows.iter().map(row).collect(), width)
 }
 
 /// The queues; of more than are to be shown, only those that hold or have lost something.
