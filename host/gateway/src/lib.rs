@@ -4,6 +4,7 @@
 //! of this machine may, and what comes from a web page or names another host is refused.
 
 mod body;
+mod connections;
 mod dispatch;
 mod error;
 mod flows;

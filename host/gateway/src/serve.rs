@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
 use crate::metrics::requests;
-use crate::{guard, pages, routes};
+use crate::{connections, guard, pages, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
@@ -26,11 +26,11 @@ pub async fn serve(listener: TcpListener, parts: GatewayParts, token: Cancellati
     let (gateway, heard) = Gateway::connect(parts, token.clone()).await?;
     let hosts = gateway.hosts.listen(heard.reports, token.clone());
     let flows = heard.follower.run(token.clone());
-    let server = axum::serve(listener, router(gateway.clone())).with_graceful_shutdown(token.clone().cancelled_owned());
-    let (served, (), ()) = tokio::join!(server, hosts, flows);
+    let server = connections::serve(listener, router(gateway.clone()), &gateway.settings, &token);
+    tokio::join!(server, hosts, flows);
     // WebSockets are no part of the server any more. Each gives its place back when it has ended.
     let _ = gateway.sockets.acquire_many(gateway.settings.max_sockets_count as u32).await;
-    served.map_err(|_| GatewayError::Broken { what: "the server" })
+    Ok(())
 }
 
 /// Every path, with what the OpenAPI document says of it: a path that is not described cannot be added here.

@@ -9,6 +9,11 @@ use crate::token::Token;
 pub struct GatewaySettings {
     /// What callers must show. Without one, programs of this machine may do everything, and web pages nothing.
     pub token: Option<Token>,
+    /// Connections that are open at once, those that became WebSockets aside: well below the 1,024 file descriptors that a process has by
+    /// default, of which the broker needs some. Further ones wait.
+    pub max_connections_count: usize,
+    /// How long a connection may wait with its next request, or take to send its head: a pause, not a place that nobody uses.
+    pub head_time: Duration,
     /// A JSON body, or a list of messages in one body. Above a message's own limit (4 MiB), so that a list of messages fits.
     pub max_body_bytes: usize,
     /// An uploaded component. Those of languages that bring their interpreter have 20 to 40 MiB.
@@ -35,6 +40,8 @@ impl Default for GatewaySettings {
     fn default() -> Self {
         GatewaySettings {
             token: None,
+            max_connections_count: 512,
+            head_time: Duration::from_secs(60),
             max_body_bytes: 16 << 20,
             max_component_bytes: 64 << 20,
             body_time: Duration::from_secs(60),

@@ -11,7 +11,7 @@ use weir_gateway::{GatewaySettings, Token};
 use weir_tests::wait::within;
 use weir_tests::weir::Weir;
 
-use super::bed::{Bed, NDJSON, answer, error_of};
+use super::bed::{Bed, NDJSON, answer, error_of, settings};
 
 const HUGE_BYTES: usize = 100 << 20;
 const SERVICE: &str = "/api/v1/flow/one/service/in";
@@ -150,6 +150,23 @@ async fn messages_of_a_list_are_stored_as_they_are_written() {
     let (status, _) = answer(bed.post_request(MESSAGES, "application/json", format!("[{}]", messages.join(" , ")))).await;
     assert_eq!(status, 200);
     assert_eq!(bed.bodies("flow:tg:in:one", "worker--one--input").await, messages);
+}
+
+#[tokio::test]
+async fn connections_that_ask_nothing_are_closed_and_give_their_places_to_others() {
+    let bed = Bed::with(GatewaySettings { max_connections_count: 2, head_time: Duration::from_secs(1), ..settings() }).await;
+    let address = bed.address.to_string();
+    let mut silent = Connection::open(&address).await;
+    let mut slow = Connection::open(&address).await;
+    slow.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: local").await.unwrap();
+    // There is no place for it until one of them is closed.
+    let mut third = Connection::open(&address).await;
+    third.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(within("the third connection", third.answer()).await.0, 200);
+    for connection in [&mut silent, &mut slow] {
+        let mut rest = Vec::new();
+        within("the end of a connection", connection.reader.read_to_end(&mut rest)).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,26 @@ pub(super) const LIST: &[Definition] = &[
     )
     .flag("--token-file"),
     Definition::new(
+        "gateway.max-connections",
+        Kind::Count(1, 100_000),
+        (
+            "How many connections may be open at once, WebSockets aside; further ones wait",
+            "well below the 1024 file descriptors that a process has by default, of which the broker needs some",
+        ),
+        |s| Value::Count(s.gateway.max_connections_count as u64),
+        |s, value| s.gateway.max_connections_count = size(value),
+    ),
+    Definition::new(
+        "gateway.head-time",
+        Kind::Time(SECOND, HOUR),
+        (
+            "How long a connection may wait with its next request, or take to send its head, before it is closed",
+            "a pause of the other side, not a place that nobody uses",
+        ),
+        |s| Value::Time(s.gateway.head_time),
+        |s, value| s.gateway.head_time = value.time(),
+    ),
+    Definition::new(
         "gateway.max-body",
         Kind::Size(64 << 10, 1 << 30),
         ("The largest JSON body, or list of messages in one body", "above a message's own limit, so that a list of messages fits"),
@@ -122,6 +142,8 @@ mod tests {
         let GatewaySettings {
             // Of `gateway.token-file` or WEIR_TOKEN: a secret is no setting.
             token: _,
+            max_connections_count: _,
+            head_time: _,
             max_body_bytes: _,
             max_component_bytes: _,
             body_time: _,
@@ -133,6 +155,6 @@ mod tests {
             ping_time: _,
             full_time: _,
         } = GatewaySettings::default();
-        assert_eq!(super::LIST.len(), 11, "one for each, and the token's file in place of the token");
+        assert_eq!(super::LIST.len(), 13, "one for each, and the token's file in place of the token");
     }
 }
