@@ -132,6 +132,9 @@ async fn a_component_that_refuses_its_setup_never_takes_over_and_does_once_it_ag
         assert_eq!((status.state, status.component), (ProcessorState::Running, Some(one.clone())));
         stage.send_text(refuse).await;
         assert_eq!(next(&outputs).await, (refuse.to_owned(), one.digest.short()));
+        // Who gives up and puts the old one back has nothing refused any more.
+        put(&one, &[("refuse", refuse)]).await;
+        stage.until("p", |status| status.refused.is_none()).await;
     }
     put(&two, &[]).await;
     until_runs(&stage, &two).await;

@@ -38,7 +38,7 @@ left at once, after a second signal.
 
 Environment: WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. WEIR_LOG sets what \
 `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE on where \
-the output is no terminal. Every setting has a variable: weir help settings.";
+the output is no terminal. Every setting has a variable: weir init writes all of them down.";
 
 const SETTINGS_HELP: &str = "\
 Sources, each wins over those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the \
@@ -358,6 +358,9 @@ pub(crate) enum Config {
         config_type: String,
         /// Its key
         key: String,
+        /// Delete it even if it is of a type that Weir keeps by itself
+        #[arg(long)]
+        force: bool,
     },
     /// List the types, or what is stored of one type
     List {
@@ -387,9 +390,12 @@ pub(crate) struct ConfigPut {
     /// Store VALUE as it is, whether it is JSON or not
     #[arg(long)]
     pub(crate) text: bool,
-    /// Wait until every host works by it
+    /// Wait until every host works by it, and hear whether a processor cannot use it
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Store it even if it is of a type that Weir keeps by itself
+    #[arg(long)]
+    pub(crate) force: bool,
     /// How long to wait, for example 10s, 500ms or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, requires = "wait")]
     pub(crate) timeout: Duration,

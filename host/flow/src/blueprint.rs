@@ -15,6 +15,9 @@ pub const MAX_PROCESSORS_COUNT: usize = 10_000;
 /// The longest name of a processor, variant, flow, blueprint, interface, spec or parameter, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
+const TOP_FIELDS: &[&str] = &["blueprint", "flow", "interfaces", "parameters", "description", "tags"];
+const PROCESSOR_FIELDS: &[&str] = &["topics", "parameters", "component"];
+
 /// Why a blueprint cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -60,6 +63,8 @@ pub struct Blueprint {
     pub interfaces: BTreeMap<String, Interface>,
     /// The parameters that it declares.
     pub parameters: BTreeMap<String, DeclaredParameter>,
+    /// Fields that mean nothing here, most often misspelt, for people.
+    pub unknown: Vec<String>,
 }
 
 /// One processor of a blueprint. All but the name are templates.
@@ -148,13 +153,26 @@ impl Blueprint {
                 "both are empty: name at least one processor, as \"NAME:VARIANT\": {\"topics\": {...}}",
             );
         }
-        Ok(Blueprint { processors, interfaces: interfaces(top)?, parameters: parameters(top)? })
+        let mut unknown = unknown("the blueprint", top, TOP_FIELDS);
+        for name in ["blueprint", "flow"] {
+            for (key, fields) in top.get(name).and_then(Value::as_object).into_iter().flatten() {
+                let place = format!("section `{name}`, processor `{}`", shown(key));
+                unknown.extend(fields.as_object().into_iter().flat_map(|fields| self::unknown(&place, fields, PROCESSOR_FIELDS)));
+            }
+        }
+        Ok(Blueprint { processors, interfaces: interfaces(top)?, parameters: parameters(top)?, unknown })
     }
 
     /// The keys of type `parameter-type` that its parameters refer to.
     pub fn parameter_types(&self) -> BTreeSet<&str> {
         self.parameters.values().filter_map(|parameter| parameter.kind.as_deref()).collect()
     }
+}
+
+/// Fields that have no meaning there. They are no error: other programs may have more.
+fn unknown(place: &str, fields: &Map<String, Value>, known: &[&str]) -> Vec<String> {
+    let unknown = fields.keys().filter(|name| !known.contains(&name.as_str()));
+    unknown.map(|name| format!("{place}, field `{}`: is not known and ignored (known: {})", shown(name), known.join(", "))).collect()
 }
 
 fn not_json(error: serde_json::Error) -> BlueprintError {

@@ -62,10 +62,10 @@ async fn get_blueprint(config: &ConfigClient, request: Request) -> Result<Respon
 async fn put_blueprint(config: &ConfigClient, request: Request) -> Result<Response> {
     let name = new_name("blueprint_name", "blueprint name", request.blueprint_name)?;
     let definition = required("blueprint_definition", "blueprint", request.blueprint_definition)?;
-    Blueprint::parse(&definition)?;
+    let notes = Blueprint::parse(&definition)?.unknown;
     let batch = Batch::new().put(BLUEPRINT_TYPE, name, definition);
     config.apply(batch).await.map_err(FlowError::config("writing the blueprint"))?;
-    Ok(Response::default())
+    Ok(Response { notes: cut(notes), ..Response::default() })
 }
 
 async fn delete_blueprint(config: &ConfigClient, request: Request) -> Result<Response> {

@@ -5,6 +5,7 @@ mod adopt;
 mod components;
 mod directions;
 mod draft;
+mod loose;
 mod ownership;
 mod queues;
 mod swap;
@@ -130,6 +131,8 @@ pub fn plan_start(draft: &Draft, world: &World, exits: Exits) -> Result<Plan> {
     let record = FlowRecord { plan: Some(plan), ..draft.record() };
     let mut plan = Plan { queues, entries, rewritten: BTreeMap::new(), record, notes };
     ownership::join(&draft.id, &mut plan, world)?;
+    let loose = loose::ends(draft, &plan, world);
+    plan.notes.extend(loose);
     Ok(plan)
 }
 

@@ -85,7 +85,8 @@ impl Keeper {
             Step::Keep if wanted.is_none() => {
                 let _ = self.gone.send(self.key.clone()).await;
             }
-            Step::Keep => {}
+            // The entry names what runs: what was refused before is not wanted any more.
+            Step::Keep => self.status.forget_passing_refusal(),
             Step::Note(work) => self.note(work),
             Step::Run(work) => return self.go_to(work).await,
             Step::Pause => {
@@ -213,7 +214,13 @@ impl Keeper {
     }
 
     fn fail(&self, problem: &str, state: ProcessorState) {
-        tracing::error!(processor = self.key.processor, variant = self.key.variant, error = problem, "processor cannot run");
+        let (processor, variant) = (&*self.key.processor, &*self.key.variant);
+        // It is tried again and again; what is the same is told once.
+        if self.status.says(problem) {
+            tracing::debug!(processor, variant, error = problem, "processor still cannot run");
+        } else {
+            tracing::error!(processor, variant, error = problem, "processor cannot run");
+        }
         self.status.note_error(problem);
         self.status.set_state(state);
     }

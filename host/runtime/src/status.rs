@@ -135,6 +135,11 @@ impl VariantStatus {
         }
     }
 
+    /// Whether this is its newest error.
+    pub(crate) fn says(&self, error: &str) -> bool {
+        self.lock().last_error.as_ref().is_some_and(|(newest, _)| *newest == cut(error))
+    }
+
     /// Keeps an error as the newest one.
     pub(crate) fn note_error(&self, error: &str) {
         let error = cut(error);

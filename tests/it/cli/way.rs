@@ -26,6 +26,7 @@ async fn a_message_goes_the_whole_way() {
           processor   echo (one), echo@1.0.0
           interface   in (messages)
           interface   out (messages)
+          see whether all of it works: weir flow show one
     "#]]
     .assert_eq(&weir.must(&["flow", "start", "copy", "one", "--description", "the first"]).await);
     assert_eq!(weir.must(&["send", "one", "in", "--text", "hello"]).await, "sent 1 message\n");

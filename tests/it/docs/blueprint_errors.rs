@@ -114,6 +114,19 @@ async fn must_start(weir: &Weir, name: &str, blueprint: &Value, id: &str) {
     assert_eq!(start(weir, name, id, &json!({ "size": "1" })).await["error"], Value::Null);
 }
 
+/// What a start of a blueprint with mistakes that may be none tells.
+async fn notes(weir: &Weir) -> Vec<String> {
+    let processor = json!({
+        "topics": { "input": "flow:tg:in:{id}", "output": "flow:tg:clean" }, "parameters": { "size": "{size}" }, "paramters": {},
+    });
+    let odd = json!({ "blueprint": {}, "flow": { "a:{id}": processor }, "interfaces": { "in": { "flow": "flow:tg:inn" } } });
+    let put = put(weir, "odd", &odd.to_string()).await;
+    assert!(put["notes"][0].as_str().is_some_and(|note| note.contains("`paramters`")), "{put}");
+    let started = start(weir, "odd", "odd", &json!({})).await;
+    assert_eq!(started["error"], Value::Null, "{started}");
+    started["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_owned()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_errors_of_the_page_on_blueprints_are_those_that_one_gets() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,8 +162,10 @@ async fn the_errors_of_the_page_on_blueprints_are_those_that_one_gets() {
         let row = rows.max_by_key(|(_, row)| row.len()).unwrap_or_else(|| panic!("the page does not list: {error}"));
         seen.insert(row.0);
     }
+    let notes = notes(&weir).await;
+    seen.extend(listed.iter().enumerate().filter(|(_, row)| notes.iter().any(|note| matches(note, row))).map(|(at, _)| at));
     let unseen: Vec<&String> = listed.iter().enumerate().filter(|(at, _)| !seen.contains(at)).map(|(_, row)| row).collect();
     assert!(unseen.is_empty(), "the page lists what nobody gets: {unseen:#?}");
     let flows = weir.post("/api/v1/flow", &json!({ "operation": "list-flows" })).await;
-    assert_eq!(flows["flow-ids"], json!(["running", "sharer"]), "a refused start leaves nothing");
+    assert_eq!(flows["flow-ids"], json!(["odd", "running", "sharer"]), "a refused start leaves nothing");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{Session, check_json, read_input};
+use super::{Session, check_json, notes, read_input};
 use crate::args::Blueprint;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -26,10 +26,14 @@ async fn put(session: &Session, name: &str, file: &Path) -> Result<()> {
     let text = String::from_utf8(bytes)
         .map_err(|error| Problem::new(Exit::BadInput, format!("{} is not UTF-8", file.display())).because(error))?;
     let request = json!({"operation": "put-blueprint", "blueprint-name": name, "blueprint-definition": text});
-    session.client.ask_flow(&request).await?;
+    let answer = session.client.ask_flow(&request).await?;
+    let notes = notes(&answer);
     match session.format {
-        Format::Json => output::json(&json!({"blueprint": name}))?,
-        Format::Text => output::line(&format!("blueprint {name} is stored; start a flow from it: weir flow start {name} FLOW"))?,
+        Format::Json => output::json(&json!({"blueprint": name, "notes": notes}))?,
+        Format::Text => {
+            output::line(&format!("blueprint {name} is stored; start a flow from it: weir flow start {name} FLOW"))?;
+            notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
+        }
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary, Queues, Status};
 
-use super::{Session, status};
+use super::{Session, notes, status};
 use crate::args::Flow;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -28,7 +28,7 @@ async fn start(session: &Session, blueprint: &str, flow: &str, description: &str
         "operation": "start-flow", "blueprint-name": blueprint, "flow-id": flow, "description": description, "parameters": parameters,
     });
     let answer = during(session.format, &format!("starting flow {flow}"), &Counter::default(), session.client.ask_flow(&request)).await?;
-    let notes: Vec<&str> = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let notes = notes(&answer);
     if session.format == Format::Json {
         return Ok(output::json(&json!({"flow": flow, "notes": notes}))?);
     }
@@ -36,6 +36,7 @@ async fn start(session: &Session, blueprint: &str, flow: &str, description: &str
     output::line(&format!("flow {flow} is started from blueprint {blueprint}"))?;
     notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
     print_parts(&started)?;
+    output::line(&format!("  see whether all of it works: weir flow show {flow}"))?;
     Ok(())
 }
 
@@ -58,7 +59,7 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
     }
     let request = json!({"operation": "stop-flow", "flow-id": flow});
     let answer = during(session.format, &format!("stopping flow {flow}"), &Counter::default(), session.client.ask_flow(&request)).await?;
-    let notes: Vec<&str> = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let notes = notes(&answer);
     match session.format {
         Format::Json => output::json(&json!({"flow": flow, "discarded-count": count, "notes": notes}))?,
         Format::Text => {

@@ -67,3 +67,8 @@ pub(crate) fn tell(text: &str) {
     // Where standard error is closed there is nobody to tell.
     drop(writeln!(anstream::stderr().lock(), "{text}"));
 }
+
+/// What an answer of the flow service tells besides, for people.
+pub(crate) fn notes(answer: &serde_json::Value) -> Vec<&str> {
+    answer.get("notes").and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(serde_json::Value::as_str).collect()
+}

@@ -42,7 +42,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     let failed = tokio::select! {
         error = roles.failed() => Some(error),
         signal = signals.next() => {
-            tracing::info!(signal, "weir is stopping");
+            tracing::info!(signal, "weir is stopping: messages in work are finished; a second signal leaves at once, and loses nothing");
             None
         }
     };

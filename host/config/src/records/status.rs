@@ -79,7 +79,7 @@ pub struct ProcessorStatus {
     pub state: ProcessorState,
     /// Messages settled.
     pub handled_count: u64,
-    /// Attempts that failed by `retry`, a trap or the time limit.
+    /// Attempts that failed by `retry`, `reject`, a trap or the time limit.
     pub failed_count: u64,
     /// Traps and time-outs among them.
     pub trapped_count: u64,

@@ -73,8 +73,11 @@ impl Draft {
         let scope = Scope { id: &flow.id, blueprint: &flow.blueprint, parameters: &resolved.values };
         let mut places = BTreeMap::<EntryKey, &str>::new();
         let mut processors = Vec::with_capacity(blueprint.processors.len());
+        let mut notes = resolved.notes;
+        notes.extend(blueprint.unknown.iter().cloned());
         for template in &blueprint.processors {
             let processor = fill_in(template, scope)?;
+            notes.extend(left_open(template, scope));
             if let Some(other) = places.insert(processor.key.clone(), &template.place) {
                 let variant = shown(&processor.key.variant);
                 return fault(
@@ -92,7 +95,7 @@ impl Draft {
             interfaces,
             processors,
             parameters: resolved.values,
-            notes: resolved.notes,
+            notes,
         })
     }
 
@@ -145,6 +148,15 @@ fn fill_in(template: &ProcessorTemplate, scope: Scope<'_>) -> Result<DraftProces
         parameters,
         component: template.component.as_deref().map(|component| scope.render(component)),
         belongs_to_flow: mentions(&template.variant, ID),
+    })
+}
+
+/// Parameters that are a variable which stands for nothing: they stay as they are, and most often a value was forgotten.
+fn left_open(template: &ProcessorTemplate, scope: Scope<'_>) -> impl Iterator<Item = String> {
+    template.parameters.iter().filter_map(move |(name, value)| {
+        let variable = scope.unknown_in(value).filter(|variable| *value == format!("{{{variable}}}"))?;
+        let place = format!("{}, parameter `{}`", template.place, shown(name));
+        Some(format!("{place}: {{{0}}} stands for nothing and stays as it is: the flow's parameter `{0}` has no value", shown(variable)))
     })
 }
 

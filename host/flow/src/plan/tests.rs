@@ -272,6 +272,7 @@ fn programs_outside_may_say_what_they_consume() {
             queue program--one--ask of request:tg:ask
             queue program--one--work of flow:tg:work
             entry program:one {"topics":{"answers":"response:tg:ask","ask":"request:tg:ask","input":"flow:tg:out","work":"flow:tg:work"},"parameters":{},"flow":"one"}
+            note section `flow`, processor `program:{id}`, topic `input`: nothing reads flow:tg:out, and no interface names it: what is sent there is dropped
         "#]],
     );
 }

@@ -31,7 +31,9 @@ const HOST_GAUGES: [Figure<HostReport, f64>; 3] = [
 
 const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 6] = [
     ("weir_processor_settled_messages_total", "Messages settled.", |status| status.handled_count),
-    ("weir_processor_failed_attempts_total", "Attempts that failed by `retry`, a trap or the time limit.", |status| status.failed_count),
+    ("weir_processor_failed_attempts_total", "Attempts that failed by `retry`, `reject`, a trap or the time limit.", |status| {
+        status.failed_count
+    }),
     ("weir_processor_trapped_attempts_total", "Traps and time-outs among the failed attempts.", |status| status.trapped_count),
     ("weir_processor_dead_messages_total", "Messages that went to the dead letters.", |status| status.dead_count),
     ("weir_processor_sent_messages_total", "Messages sent.", |status| status.sent_count),

@@ -149,6 +149,7 @@ impl Exit {
             Next::Delivery(delivery) => Ok(Some(self.batch(*delivery))),
             Next::Failed(error) => Err(cut_off(&self.gateway, &self.interface, error).await),
             Next::Stopped => Err(self.interface.gone()),
+            Next::ShuttingDown => Err(GatewayError::ShuttingDown),
             Next::End => self.settling.finish().await.map(|()| None),
         }
     }
@@ -177,8 +178,10 @@ pub(super) enum Next {
     Failed(PubsubError),
     /// The flow was stopped.
     Stopped,
-    /// No message came in time, or Weir stops.
+    /// No message came in time.
     End,
+    /// Weir stops.
+    ShuttingDown,
 }
 
 /// Waits for the next message.
@@ -192,7 +195,7 @@ pub(super) async fn receive(gateway: &Gateway, interface: &Interface, consumer: 
     };
     tokio::select! {
         biased;
-        () = gateway.stopping.cancelled() => Next::End,
+        () = gateway.stopping.cancelled() => Next::ShuttingDown,
         next = consumer.receive() => next.map_or_else(Next::Failed, |delivery| Next::Delivery(Box::new(delivery))),
         () = interface.stopped.cancelled() => Next::Stopped,
         () = idle => Next::End,

@@ -82,6 +82,7 @@ impl Tap {
             Next::Failed(PubsubError::Lagged { missed_count }) => return Some(Bytes::from(format!("{{\"missed\":{missed_count}}}\n"))),
             Next::End => return None,
             Next::Stopped => self.interface.gone(),
+            Next::ShuttingDown => GatewayError::ShuttingDown,
             Next::Failed(error) => GatewayError::broker("the tap ended")(error),
         };
         self.left = Some(0);

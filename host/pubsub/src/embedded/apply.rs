@@ -71,7 +71,9 @@ impl State {
         if let Some(queue) = self.queues.get_mut(&number) {
             queue.outgoing_bytes -= u64::from(entry.size_bytes);
             queue.forget(entry);
-            queue.dropped_count += u64::from(reason == Reason::Dropped);
+            if reason == Reason::Dropped {
+                queue.count_drop();
+            }
             if touched.last() != Some(&number) {
                 touched.push(number);
             }

@@ -200,6 +200,16 @@ impl QueueState {
         self.ready.push_back(entry);
     }
 
+    /// Counts a message that was dropped because of the queue's own bound. The first, the tenth, the hundredth and so on are told: nobody
+    /// else may notice that a reader is missing.
+    pub(super) fn count_drop(&mut self) {
+        self.dropped_count += 1;
+        let (topic, subscription, dropped_count) = (self.name.topic(), self.name.subscription(), self.dropped_count);
+        if 10_u64.pow(dropped_count.ilog10()) == dropped_count {
+            tracing::warn!(%topic, %subscription, dropped_count, "queue is at its bound and drops its oldest messages");
+        }
+    }
+
     /// Takes what is next, to be held or dropped; the counters stay.
     pub(super) fn pop_ready(&mut self) -> Option<Entry> {
         match self.returned.pop_first() {

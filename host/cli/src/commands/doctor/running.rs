@@ -159,7 +159,20 @@ fn processors(hosts: &[HostReport]) -> Finding {
     };
     let bad: Vec<String> = all().filter(is_bad).map(tell).collect();
     if !bad.is_empty() {
-        return fail(CHECK, some(&bad), "mend and deploy the component, then weir swap FLOW PROCESSOR NAME@VERSION");
+        return fail(
+            CHECK,
+            some(&bad),
+            "mend what each says: a value (weir config put), a parameter (stop the flow, start it with another), or the component (weir deploy, weir swap)",
+        );
+    }
+    let tell = |status: &ProcessorStatus| format!("{} ({}) dropped {} messages", status.processor, status.variant, status.dropped_count);
+    let dropping: Vec<String> = all().filter(|status| status.dropped_count > 0).map(tell).collect();
+    if !dropping.is_empty() {
+        return warn(
+            CHECK,
+            some(&dropping),
+            "nothing reads one of their outputs: give its topic to a processor or an interface of the blueprint, and start the flow anew",
+        );
     }
     match all().count() {
         0 => ok(CHECK, "none"),

@@ -121,7 +121,7 @@ fn set_aside(folder: &Path, sync: SyncMode, number: u32, bytes: &[u8], from: usi
     };
     keep().map_err(|source| OpenError::Io { action: "set the torn end aside of", path: path.clone(), source })?;
     let bytes = tail.len() as u64;
-    tracing::warn!(path = %path.display(), offset = from, bytes, kept_in = %kept_in.display(), "unfinished write at the end of the log cut off");
+    tracing::warn!(path = %path.display(), offset = from, bytes, kept_in = %kept_in.display(), "end of the log does not read, by a crash or by damage: it is cut off and kept");
     Ok(TornTail { bytes, kept_in })
 }
 

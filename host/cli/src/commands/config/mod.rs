@@ -1,5 +1,7 @@
 //! `weir config`: the configuration, value by value.
 
+mod wait;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +9,6 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use weir_gateway::protocol::Status;
 
 use super::{Session, check_json, read_input, tell};
@@ -19,8 +20,8 @@ use crate::shutdown::Signals;
 
 /// How often `watch` asks for the version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often `put --wait` looks at the hosts.
-const LOOK_AT_HOSTS_EVERY: Duration = Duration::from_millis(50);
+/// Types that are changed by commands of their own.
+const GUARDED: &[&str] = &["flow", "component", "flow-service", "leftover"];
 /// What is shown of a value in a list.
 const SHOWN_COUNT: usize = 60;
 
@@ -46,12 +47,28 @@ struct Stored {
 pub(crate) async fn run(session: &Session, command: Config) -> Result<()> {
     match command {
         Config::Get { config_type, key } => get(session, &config_type, &key).await,
-        Config::Put(value) => put(session, &value).await,
-        Config::Delete { config_type, key } => delete(session, &config_type, &key).await,
+        Config::Put(value) => {
+            guard(&value.config_type, value.force)?;
+            put(session, &value).await
+        }
+        Config::Delete { config_type, key, force } => {
+            guard(&config_type, force)?;
+            delete(session, &config_type, &key).await
+        }
         Config::List { config_type: Some(config_type) } => list_keys(session, &config_type).await,
         Config::List { config_type: None } => list_types(session).await,
         Config::Watch { config_type } => watch(session, config_type.as_deref()).await,
     }
+}
+
+/// Refuses what other commands keep in order, unless it is wanted all the same.
+fn guard(config_type: &str, force: bool) -> Result<(), Problem> {
+    if force || !(GUARDED.contains(&config_type) || config_type.starts_with("processor:")) {
+        return Ok(());
+    }
+    let what = format!("values of type `{}` are kept by Weir: by hand, what belongs together is torn apart", output::cut(config_type, 200));
+    Err(Problem::new(Exit::Usage, what)
+        .next("weir flow start, weir flow stop, weir swap and weir deploy change them; --force does it by hand all the same"))
 }
 
 async fn ask(session: &Session, request: &Value) -> Result<Answer, Problem> {
@@ -104,9 +121,13 @@ async fn put(session: &Session, given: &ConfigPut) -> Result<()> {
         })?;
     }
     let value = String::from_utf8(bytes).map_err(|error| Problem::new(Exit::BadInput, format!("{what} is not UTF-8")).because(error))?;
+    let before: Option<Status> = if given.wait { Some(session.client.get("/api/v1/weir/status").await?) } else { None };
     let request = json!({"operation": "put", "values": [{"type": config_type, "key": key, "value": value}]});
     ask(session, &request).await.map_err(|problem| Problem::new(problem.exit, format!("{what} was not stored")).because(problem))?;
-    let hosts = if given.wait { Some(wait_for_hosts(session, given.timeout).await?) } else { None };
+    let hosts = match before {
+        Some(before) => Some(wait::for_hosts(session, given.timeout, &before.hosts).await?),
+        None => None,
+    };
     match session.format {
         Format::Json => output::json(&json!({"type": config_type, "key": key, "size-bytes": value.len(), "hosts-count": hosts}))?,
         Format::Text => {
@@ -117,28 +138,6 @@ async fn put(session: &Session, given: &ConfigPut) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Waits until all hosts work by the configuration as it is now, and tells how many there are.
-async fn wait_for_hosts(session: &Session, time: Duration) -> Result<usize, Problem> {
-    let end = Instant::now() + time;
-    let mut ticks = tokio::time::interval(LOOK_AT_HOSTS_EVERY);
-    let mut wanted = None;
-    loop {
-        ticks.tick().await;
-        let Status { hosts, config_version, .. } = session.client.get("/api/v1/weir/status").await?;
-        let wanted = *wanted.get_or_insert(config_version);
-        let behind: Vec<&str> =
-            hosts.iter().filter(|report| report.status.config_version < wanted).map(|report| report.status.host.as_str()).collect();
-        if behind.is_empty() && !hosts.is_empty() {
-            return Ok(hosts.len());
-        }
-        if Instant::now() >= end {
-            let who = if hosts.is_empty() { "no host has reported".to_owned() } else { format!("still not {}", behind.join(", ")) };
-            let what = format!("the value is stored, but after {} s not every host works by it: {who}", time.as_secs());
-            return Err(Problem::new(Exit::Unavailable, what).next("hosts go on trying; look at: weir status"));
-        }
-    }
 }
 
 async fn delete(session: &Session, config_type: &str, key: &str) -> Result<()> {
