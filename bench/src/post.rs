@@ -1,7 +1,8 @@
 //! Messages of 1 KiB posted to a `flow` interface by many clients that keep their connections, against a bare axum server that reads the
-//! same body, answers the same, and does nothing.
+//! same body, answers the same, and does nothing; and beside both the broker alone, as many tasks of this process publishing at once.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -12,10 +13,12 @@ use axum::routing::post;
 use futures_util::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use weir_pubsub::{Backend, Message, Producer};
 
 use crate::gateway::{Gateway, json_body};
-use crate::stage::quantile;
+use crate::stage::{INPUT, quantile};
 
 const CLIENTS_COUNT: usize = 64;
 const PATH: &str = "/api/v1/flow/bench/service/in";
@@ -33,16 +36,18 @@ pub(crate) async fn run(messages: usize, rounds: usize) -> anyhow::Result<()> {
     for round in 0..rounds {
         let bare = bare_run(each).await?;
         let weir = weir_run(each).await?;
-        println!("round {round}: {}; {}", told("Weir", &weir), told("bare axum", &bare));
-        ratios.push((weir.rate / bare.rate, weir, bare));
+        let broker = broker_run(each).await?;
+        println!("round {round}: {}; {}; {}", told("Weir", &weir), told("bare axum", &bare), told("the broker alone", &broker));
+        ratios.push((weir.rate / bare.rate, weir, bare, broker));
     }
     ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (ratio, weir, bare) = &ratios[ratios.len() / 2];
+    let (ratio, weir, bare, broker) = &ratios[ratios.len() / 2];
     println!(
-        "POST of 1 KiB, {CLIENTS_COUNT} clients, {} messages, median of {rounds}: {}; {}; ratio {ratio:.2}",
+        "POST of 1 KiB, {CLIENTS_COUNT} clients, {} messages, median of {rounds}: {}; {}; {}; ratio {ratio:.2}",
         each * CLIENTS_COUNT,
         told("Weir", weir),
-        told("bare axum", bare)
+        told("bare axum", bare),
+        told("the broker alone", broker)
     );
     Ok(())
 }
@@ -76,15 +81,29 @@ async fn bare_run(each: usize) -> anyhow::Result<Run> {
     Ok(run)
 }
 
-/// All clients at once, each one request after the other.
-async fn clients(address: SocketAddr, each: usize) -> anyhow::Result<Run> {
-    let body = json_body();
-    let head =
-        format!("POST {PATH} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-    let request = Bytes::from(head + &body);
-    let connections = try_join_all((0..CLIENTS_COUNT).map(|_| TcpStream::connect(address))).await?;
+/// As many tasks as there are clients, each publishing one message after the other.
+async fn broker_run(each: usize) -> anyhow::Result<Run> {
+    let folder = tempfile::tempdir()?;
+    let gateway = Gateway::start(folder.path()).await?;
+    let producer: Arc<dyn Producer> = Arc::from(gateway.whole.broker.producer(&INPUT.parse()?).await?);
+    let body = Bytes::from(json_body());
+    let publish = |producer: Arc<dyn Producer>, body: Bytes| async move {
+        let mut latencies = Vec::with_capacity(each);
+        for _ in 0..each {
+            let began = Instant::now();
+            producer.publish(Message::new(body.clone())).await?;
+            latencies.push(began.elapsed());
+        }
+        anyhow::Ok(latencies)
+    };
+    let run = timed((0..CLIENTS_COUNT).map(|_| tokio::spawn(publish(producer.clone(), body.clone()))), each).await?;
+    gateway.stop().await?;
+    Ok(run)
+}
+
+/// Waits for tasks that were just started, and tells how fast they were together.
+async fn timed(tasks: impl Iterator<Item = JoinHandle<anyhow::Result<Vec<Duration>>>>, each: usize) -> anyhow::Result<Run> {
     let began = Instant::now();
-    let tasks = connections.into_iter().map(|connection| tokio::spawn(client(connection, request.clone(), each)));
     let mut latencies = Vec::with_capacity(each * CLIENTS_COUNT);
     for done in try_join_all(tasks).await? {
         latencies.extend(done?);
@@ -92,6 +111,16 @@ async fn clients(address: SocketAddr, each: usize) -> anyhow::Result<Run> {
     let rate = latencies.len() as f64 / began.elapsed().as_secs_f64();
     latencies.sort();
     Ok(Run { rate, p50: quantile(&latencies, 0.5), p99: quantile(&latencies, 0.99) })
+}
+
+/// All clients at once, each one request after the other.
+async fn clients(address: SocketAddr, each: usize) -> anyhow::Result<Run> {
+    let body = json_body();
+    let head =
+        format!("POST {PATH} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let request = Bytes::from(head + &body);
+    let connections = try_join_all((0..CLIENTS_COUNT).map(|_| TcpStream::connect(address))).await?;
+    timed(connections.into_iter().map(|connection| tokio::spawn(client(connection, request.clone(), each))), each).await
 }
 
 async fn client(mut connection: TcpStream, request: Bytes, count: usize) -> anyhow::Result<Vec<Duration>> {

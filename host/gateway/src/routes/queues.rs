@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use futures_util::future::try_join_all;
 use weir_config::records::DEAD_LETTERS_SUBSCRIPTION;
 use weir_flow::protocol::FlowRecord;
 
@@ -24,8 +25,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Queues>> {
 pub(crate) async fn with_depths(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
     let mut queues = flows::queues(records);
     queues.push(QueueSummary::unknown(&dead_letters::topic_name(gateway), DEAD_LETTERS_SUBSCRIPTION));
-    for queue in &mut queues {
-        queue.look(&*gateway.backend).await?;
-    }
+    // Side by side: the broker answers what waits for it in one go.
+    try_join_all(queues.iter_mut().map(|queue| queue.look(&*gateway.backend))).await?;
     Ok(queues)
 }
