@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Settings(Settings),
     /// Bring a component: check it, store it, and record it under a name and version
     Deploy(Deploy),
+    /// List what is deployed, with its inputs, outputs and parameters
+    Components,
     /// Tell what a component consumes, produces, asks for and needs, without running it and without a running Weir
     Inspect(Inspect),
     /// Templates of flows

@@ -19,6 +19,22 @@ async fn start(weir: &Weir, guest: &str, flow: &str) {
 }
 
 #[tokio::test]
+async fn what_is_deployed_is_listed_with_its_inputs_and_outputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    assert_eq!(weir.must(&["components"]).await, "no components; bring one: weir deploy FILE.wasm\n");
+    weir.must(&["deploy", "mine@1.0.0", guest_path("splitter").to_str().unwrap()]).await;
+    let listed = weir.must(&["components"]).await;
+    let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((row[0], &row[2..]), ("mine@1.0.0", &["MiB", "input", "output", "size", "overlap", "border"][..]), "{listed}");
+    let listed: Value = serde_json::from_str(&weir.must(&["components", "--json"]).await).unwrap();
+    assert_eq!(
+        (&listed[0]["component"], &listed[0]["record"]["descriptor"]["consumers"][0]["name"]),
+        (&json!("mine@1.0.0"), &json!("input"))
+    );
+}
+
+#[tokio::test]
 async fn a_flow_is_shown_with_its_queues_and_what_its_processors_do() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod blueprint;
 pub(crate) mod completion;
+pub(crate) mod components;
 pub(crate) mod config;
 pub(crate) mod dead_letters;
 pub(crate) mod deploy;

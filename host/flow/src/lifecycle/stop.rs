@@ -40,7 +40,7 @@ impl Lifecycle {
         for (queue, reason) in &leftover {
             let name = name_of(queue);
             tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow is left over");
-            notes.push(format!("queue {name} is still there and is deleted later: {reason}"));
+            notes.push(format!("queue {} ({}) is still there and is deleted later: {reason}", queue.topic, queue.subscription));
             batch = batch.put(LEFTOVER_TYPE, name, json(queue));
         }
         self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
