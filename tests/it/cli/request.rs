@@ -80,8 +80,9 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
         69,
         "",
         &expect![[r#"
-        error: interface `nobody` of flow `one` did not answer: no answer from request:tg:nobody:one within 50 ms
-    "#]],
+            error: interface `nobody` of flow `one` did not answer: no answer from request:tg:nobody:one within 50 ms
+              next: look whether its processors work: weir flow show one
+        "#]],
     )
     .await;
     refused(

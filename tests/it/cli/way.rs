@@ -1,9 +1,11 @@
 //! From a component's file to its results, and what an operator sees on the way.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
-use weir_tests::wait::{DEADLINE, eventually};
+use weir_tests::wait::{DEADLINE, eventually, within};
 use weir_tests::weir::Weir;
 use weir_tests::{guest, guest_path};
 
@@ -162,4 +164,28 @@ async fn a_new_version_names_what_it_does_not_reach() {
     fs::write(&changed, other).unwrap();
     let text = weir.must(&["deploy", "echo@1.1.0", changed.to_str().unwrap()]).await;
     assert!(text.contains("These go on with what they run") && text.contains("echo       one      one   echo@1.0.0"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_is_cut_off_says_how_much_is_known_to_be_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up(folder.path()).await;
+    weir.must(&["deploy", "echo@1.0.0", guest_path("echo").to_str().unwrap()]).await;
+    let file = folder.path().join("blueprint.json");
+    fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "copy", "one"]).await;
+    let mut command = weir.command(&["send", "one", "in", "-", "--each-line", "--ids"]);
+    let mut sending = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = sending.stdin.take().unwrap();
+    input.write_all(b"1\n2\n").unwrap();
+    let output = sending.stdout.take().unwrap();
+    let ids = tokio::task::spawn_blocking(move || BufReader::new(output).lines().take(2).map(Result::unwrap).collect::<Vec<_>>());
+    assert_eq!(within("the ids of two messages", ids).await.unwrap().len(), 2);
+    weir.kill();
+    let ended = within("the end of the send", tokio::task::spawn_blocking(move || sending.wait_with_output().unwrap())).await.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(69), "{said}");
+    assert!(said.contains("messages that are known to be stored: 2"), "{said}");
+    drop(input);
 }

@@ -19,7 +19,11 @@ pub(crate) async fn run(session: &Session, command: Request) -> Result<()> {
         path = format!("{path}?timeout-ms={}", timeout.as_millis());
     }
     let what = format!("waiting for {} of flow {}", command.interface, command.flow);
-    let mut lines = during(session.format, &what, &Counter::default(), session.client.lines_of(&path, body)).await?;
+    let asked = during(session.format, &what, &Counter::default(), session.client.lines_of(&path, body)).await;
+    let mut lines = asked.map_err(|problem| match problem.exit {
+        Exit::Unavailable => problem.or_next(format!("look whether its processors work: weir flow show {}", command.flow)),
+        _ => problem,
+    })?;
     // The line is gone before a part of the answer is printed in its place.
     while let Some(line) = during(session.format, &what, &Counter::default(), lines.next()).await? {
         tail::print(session.format, &line)?;

@@ -120,8 +120,10 @@ where
 async fn tell_ids(session: &Session, path: &str, body: Body) -> Result<Imported> {
     let mut lines = session.client.lines_of_stream(path, NDJSON, body).await?;
     let mut last = Imported::default();
-    while let Some(line) = lines.next().await? {
+    let mut stored_count = 0_u64;
+    while let Some(line) = lines.next().await.map_err(|problem| cut_off(problem, stored_count))? {
         let answer: Value = serde_json::from_slice(&line)?;
+        stored_count += u64::from(answer["id"].is_string());
         match (answer["id"].as_str(), session.format) {
             (None, _) => last = serde_json::from_value(answer)?,
             (Some(_), Format::Json) => output::line(&String::from_utf8_lossy(&line))?,
@@ -129,6 +131,12 @@ async fn tell_ids(session: &Session, path: &str, body: Body) -> Result<Imported>
         }
     }
     Ok(last)
+}
+
+/// What is known of a stream that was cut off.
+fn cut_off(problem: Problem, stored_count: u64) -> Problem {
+    let what = format!("not everything was sent; messages that are known to be stored: {}", output::number(stored_count));
+    Problem::new(problem.exit, what).because(problem).next("some behind them may be stored too; weir queues FLOW shows what arrived")
 }
 
 async fn read_import(session: &Session, response: reqwest::Response) -> Result<Imported, Problem> {
