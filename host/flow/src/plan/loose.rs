@@ -11,44 +11,34 @@ use crate::protocol::{EntryRecord, Interface};
 
 /// Outputs that nobody reads, and interfaces of which no processor knows, for people.
 pub(super) fn ends(draft: &Draft, plan: &Plan, world: &World) -> Vec<String> {
-    let offered: BTreeSet<&str> = draft.interfaces.values().filter_map(topic).collect();
     let others = || ownership::plans(&world.flows, &draft.id);
-    let queues = others().flat_map(|plan| &plan.queues).chain(&plan.queues);
-    let read: BTreeSet<&str> = queues.map(|queue| queue.topic.as_str()).chain(offered.iter().copied()).collect();
-    let ours = || plan.record.plan.iter().flat_map(|plan| &plan.entries);
-    let mut notes = Vec::new();
-    for entry in ours() {
-        for (spec, topic) in entry.outputs.iter().filter(|(_, topic)| is_flow(topic) && !read.contains(topic.as_str())) {
-            notes.push(format!(
-                "{}, topic `{}`: nothing reads {}, and no interface names it: what is sent there is dropped",
-                place(draft, entry),
-                shown(spec),
-                shown(topic)
-            ));
-        }
-    }
-    let outputs = others().flat_map(|plan| &plan.entries).chain(ours()).flat_map(|entry| entry.outputs.values()).map(String::as_str);
-    let inputs = draft.processors.iter().flat_map(|processor| processor.topics.values()).map(ToString::to_string);
-    let mut known: BTreeSet<String> = outputs.map(str::to_owned).chain(inputs).collect();
-    known.extend(others().flat_map(|plan| &plan.queues).map(|queue| queue.topic.clone()));
-    for (name, interface) in &draft.interfaces {
-        if let Some(topic) = topic(interface).filter(|topic| is_flow(topic) && !known.contains(*topic)) {
-            notes.push(format!(
-                "section `interfaces`, interface `{}`: no processor reads {} or sends to it: what is sent there stays there",
-                shown(name),
-                shown(topic)
-            ));
-        }
-    }
-    notes
+    let read_by_others: BTreeSet<&str> = others().flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
+    // The entries of a plan are in the order of the processors.
+    let entries: &[EntryRecord] = plan.record.plan.as_ref().map_or(&[], |plan| &plan.entries);
+
+    let read_here = plan.queues.iter().map(|queue| queue.topic.as_str());
+    let offered = draft.interfaces.values().filter_map(flow_topic);
+    let read: BTreeSet<&str> = read_here.chain(offered).chain(read_by_others.iter().copied()).collect();
+    let unread = draft.processors.iter().zip(entries).flat_map(|(processor, entry)| {
+        let unread = entry.outputs.iter().filter(|(_, topic)| is_flow(topic) && !read.contains(topic.as_str()));
+        unread.map(|(spec, topic)| {
+            let (place, spec, topic) = (&processor.place, shown(spec), shown(topic));
+            format!("{place}, topic `{spec}`: nothing reads {topic}, and no interface names it: what is sent there is dropped")
+        })
+    });
+
+    let named_here = draft.processors.iter().flat_map(|processor| processor.topics.values()).map(Topic::as_str);
+    let sent_by_others = others().flat_map(|plan| &plan.entries).flat_map(|entry| entry.outputs.values()).map(String::as_str);
+    let known: BTreeSet<&str> = named_here.chain(sent_by_others).chain(read_by_others.iter().copied()).collect();
+    let unknown = draft.interfaces.iter().filter_map(|(name, interface)| {
+        let topic = flow_topic(interface).filter(|topic| is_flow(topic) && !known.contains(topic))?;
+        let (name, topic) = (shown(name), shown(topic));
+        Some(format!("section `interfaces`, interface `{name}`: no processor reads {topic} or sends to it: what is sent there stays there"))
+    });
+    unread.chain(unknown).collect()
 }
 
-fn place<'d>(draft: &'d Draft, entry: &EntryRecord) -> &'d str {
-    let is_it = |processor: &&super::DraftProcessor| processor.key == super::EntryKey::of(entry);
-    draft.processors.iter().find(is_it).map_or("a processor", |processor| &processor.place)
-}
-
-fn topic(interface: &Interface) -> Option<&str> {
+fn flow_topic(interface: &Interface) -> Option<&str> {
     match interface {
         Interface::Flow { flow } => Some(flow),
         Interface::Service { .. } => None,

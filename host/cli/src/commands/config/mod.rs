@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use weir_config::records::COMPONENT_TYPE;
+use weir_flow::protocol::{FLOW_TYPE, LEFTOVER_TYPE};
 use weir_gateway::protocol::Status;
 
 use super::{Session, check_json, read_input, tell};
@@ -21,7 +23,7 @@ use crate::shutdown::Signals;
 /// How often `watch` asks for the version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Types that are changed by commands of their own.
-const GUARDED: &[&str] = &["flow", "component", "flow-service", "leftover"];
+const GUARDED: &[&str] = &[FLOW_TYPE, COMPONENT_TYPE, LEFTOVER_TYPE, "flow-service"];
 /// What is shown of a value in a list.
 const SHOWN_COUNT: usize = 60;
 
