@@ -31,6 +31,15 @@ pub enum GatewayError {
         /// The header's value.
         origin: String,
     },
+    /// A browser sent it on behalf of a page of another site.
+    #[error(
+        "refused: the request carries `Sec-Fetch-Site: {site}`, so a web page of another site caused it, and it has no token; \
+         open the address directly, or send the gateway's token"
+    )]
+    ForeignSite {
+        /// The header's value.
+        site: String,
+    },
     /// It names another machine.
     #[error("refused: `Host: {host}` is not this machine; use localhost, 127.0.0.1 or [::1]")]
     ForeignHost {
@@ -285,7 +294,9 @@ impl GatewayError {
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             GatewayError::MissingToken | GatewayError::WrongToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            GatewayError::ForeignOrigin { .. } | GatewayError::ForeignHost { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            GatewayError::ForeignOrigin { .. } | GatewayError::ForeignSite { .. } | GatewayError::ForeignHost { .. } => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
             GatewayError::WrongContentType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-content-type"),
             GatewayError::BodyTooLarge { .. }
             | GatewayError::RequestTooLarge { .. }

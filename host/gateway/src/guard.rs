@@ -1,15 +1,19 @@
 //! Who may speak to a gateway.
 //!
-//! With a token: whoever shows it, from anywhere, a web page too, since a page has it only if somebody gave it to it. Whoever does not may
-//! ask only for what [is open](is_open).
+//! A request with the gateway's token is accepted from anywhere, web pages included: a page has the token only if it was given to it.
+//! A request without it reaches only the [open](is_open) paths of a gateway that has a token.
 //!
-//! Without a token: programs of this machine, and no web page. A page of any site can make a browser send requests to `localhost`. Browsers
-//! then say so by `Origin`; and a page whose own name was pointed at this machine (DNS rebinding) shows in `Host`. So both are looked at
-//! before anything else, on every path; on the open paths of a gateway with a token too.
+//! Without a token in the request only programs of this machine are served, and no web page: a page of any site can make a browser send
+//! requests to `localhost`. Three headers that a page cannot change reveal such a request, and all are checked before anything else:
+//! - `Origin` accompanies every request that a script may read or that changes something, and every WebSocket;
+//! - `Sec-Fetch-Site` (Fetch Metadata, W3C) accompanies all requests, also those of an `<img>` or a `no-cors` fetch, which carry no `Origin`;
+//! - `Host` shows a page whose own name was pointed at this machine (DNS rebinding).
+//!
+//! The only exception is a person following a link to the [pages to read](is_page).
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::middleware::Next;
@@ -19,6 +23,11 @@ use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::token::Token;
+
+/// Where a request of a browser comes from, relative to the gateway.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What a browser will do with the answer.
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Refuses whoever may not speak to this gateway.
 pub(crate) async fn allowed(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
@@ -34,10 +43,10 @@ pub(crate) async fn allowed(State(gateway): State<Shared>, request: Request, nex
 }
 
 fn check(token: Option<&Token>, request: &Parts) -> Result<()> {
-    let Some(token) = token else { return local_only(&request.headers, request.uri.authority()) };
+    let Some(token) = token else { return local_program_only(request) };
     match shown_token(request) {
         Some(shown) if token.is(&shown) => Ok(()),
-        _ if is_open(request.uri.path()) => local_only(&request.headers, request.uri.authority()),
+        _ if is_open(request.uri.path()) => local_program_only(request),
         Some(_) => Err(GatewayError::WrongToken),
         None => Err(GatewayError::MissingToken),
     }
@@ -47,7 +56,12 @@ fn check(token: Option<&Token>, request: &Parts) -> Result<()> {
 /// name and no figure (`/metrics` tells both); and what the gateway's paths are, which is the same everywhere and for browsers, which
 /// cannot show a token for a page.
 pub(crate) fn is_open(path: &str) -> bool {
-    ["/healthz", "/readyz", "/api/v1/weir/openapi.json", "/api/v1/weir/docs"].contains(&path)
+    ["/healthz", "/readyz", "/api/v1/weir/openapi.json"].contains(&path) || is_page(path)
+}
+
+/// The pages that a browser may open by a link from elsewhere: they are the same everywhere and change nothing.
+fn is_page(path: &str) -> bool {
+    ["/", "/api/v1/weir/docs"].contains(&path)
 }
 
 /// The token of a request: `Authorization: Bearer TOKEN`. The query is looked at for WebSockets only, where browsers can set no header:
@@ -75,10 +89,30 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn local_only(headers: &HeaderMap, target: Option<&Authority>) -> Result<()> {
+fn local_program_only(request: &Parts) -> Result<()> {
+    let headers = &request.headers;
     if let Some(origin) = headers.get(ORIGIN) {
         return Err(GatewayError::ForeignOrigin { origin: shown(origin.as_bytes()) });
     }
+    if !(is_navigation(request) && is_page(request.uri.path())) {
+        refuse_foreign_site(headers)?;
+    }
+    local_host_only(headers, request.uri.authority())
+}
+
+/// Whether a person opened the address in a browser: typed it or followed a link.
+fn is_navigation(request: &Parts) -> bool {
+    let mode = request.headers.get(&SEC_FETCH_MODE).map(|mode| mode.as_bytes());
+    request.method == Method::GET && mode == Some(b"navigate".as_slice())
+}
+
+/// Programs send no `Sec-Fetch-Site`; what the gateway's own page loads is `same-origin`, what a person typed is `none`.
+fn refuse_foreign_site(headers: &HeaderMap) -> Result<()> {
+    let foreign = headers.get_all(&SEC_FETCH_SITE).iter().find(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+    foreign.map_or(Ok(()), |site| Err(GatewayError::ForeignSite { site: shown(site.as_bytes()) }))
+}
+
+fn local_host_only(headers: &HeaderMap, target: Option<&Authority>) -> Result<()> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().map(|host| host.as_bytes()).unwrap_or_default();
     let local = std::str::from_utf8(host).is_ok_and(is_local) && hosts.next().is_none();
@@ -142,6 +176,37 @@ mod tests {
         assert!(refused("/", &[]).is_err());
         assert!(refused("/", &[("host", "localhost"), ("host", "evil.example")]).is_err());
         assert!(refused("http://evil.example/", &[("host", "localhost")]).is_err());
+    }
+
+    #[test]
+    fn a_request_from_another_site_is_refused_without_a_token_even_if_it_has_no_origin() {
+        let token = Token::new(TOKEN).unwrap();
+        let allowed = |uri: &str, method: Method, pairs: &[(&str, &str)]| {
+            let mut parts = request(uri, &[&[("host", "localhost")], pairs].concat());
+            parts.method = method;
+            // An open path is guarded alike on a gateway that has a token.
+            let alike = check(Some(&token), &parts).is_ok();
+            let allowed = check(None, &parts).is_ok();
+            assert!(!is_open(parts.uri.path()) || alike == allowed, "{uri}");
+            allowed
+        };
+        for path in ["/healthz", "/readyz", "/metrics", "/", "/api/v1/weir/docs", "/api/v1/weir/openapi.json", "/nothing"] {
+            for site in ["cross-site", "same-site", "", "none, cross-site", "Same-Origin"] {
+                assert!(!allowed(path, Method::GET, &[("sec-fetch-site", site)]), "{path} {site}");
+                assert!(!allowed(path, Method::POST, &[("sec-fetch-site", site), ("sec-fetch-mode", "navigate")]), "{path} {site}");
+                let by_link = allowed(path, Method::GET, &[("sec-fetch-site", site), ("sec-fetch-mode", "navigate")]);
+                assert_eq!(by_link, is_page(path), "{path} {site}");
+            }
+            assert!(!allowed(path, Method::GET, &[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")]), "{path}");
+            for site in ["same-origin", "none"] {
+                assert!(allowed(path, Method::GET, &[("sec-fetch-site", site)]), "{path} {site}");
+            }
+        }
+        let foreign = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("host", "evil.example")];
+        assert!(check(None, &request("/", &foreign)).is_err(), "a name that was pointed at this machine");
+        let bearer = format!("Bearer {TOKEN}");
+        let shown = [("sec-fetch-site", "cross-site"), ("authorization", &bearer)];
+        assert!(check(Some(&token), &request("/metrics", &shown)).is_ok());
     }
 
     #[test]

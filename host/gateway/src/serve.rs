@@ -57,6 +57,7 @@ pub(crate) fn paths() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::dead_letters::whole))
         .routes(routes!(routes::documents::openapi))
         .routes(routes!(routes::documents::docs))
+        .routes(routes!(routes::documents::front))
 }
 
 fn router(gateway: Shared) -> Router {

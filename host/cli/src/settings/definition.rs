@@ -57,7 +57,12 @@ impl Definition {
         }
     }
 
-    /// Its default.
+    /// Whether it has a value where none is given. A path has none.
+    pub(crate) fn has_default(&self) -> bool {
+        self.default() != Value::Text(String::new())
+    }
+
+    /// Its default; an empty text for none.
     pub(crate) fn default(&self) -> Value {
         (self.get)(&Settings::default())
     }

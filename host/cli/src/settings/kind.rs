@@ -77,7 +77,7 @@ pub(crate) enum Kind {
     Loopback,
     /// What is logged.
     Filter,
-    /// A file; nothing for none.
+    /// A file. Without a default: a text that is empty, as a variable that was not filled in is, must not turn off what it is for.
     Path,
     /// One of some words.
     Word(&'static [&'static str]),
@@ -104,6 +104,7 @@ impl Kind {
                 Ok(_) if !text.trim().is_empty() => Ok(Value::Text(text.to_owned())),
                 _ => Err(format!("{text:?} says nothing that can be logged by")),
             },
+            Kind::Path if text.trim().is_empty() => Err("the path is empty: name a file, or remove the setting".to_owned()),
             Kind::Path => Ok(Value::Text(text.to_owned())),
             Kind::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Kind::Word(words) => Err(match nearest(text, words.iter().copied()) {
@@ -157,7 +158,7 @@ impl Kind {
         match self {
             Kind::Loopback => "an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one".to_owned(),
             Kind::Filter => "a level (error, warn, info, debug, trace) or TARGET=LEVEL, several joined by commas".to_owned(),
-            Kind::Path => "a file's path, or nothing".to_owned(),
+            Kind::Path => "a file's path".to_owned(),
             Kind::Word(words) => words.join(" or "),
             Kind::Count(from, to) => format!("a number from {from} to {to}"),
             Kind::Size(from, to) => format!("a size from {} to {}", shown_size(*from), shown_size(*to)),

@@ -37,5 +37,7 @@ fn explained(definition: &Definition) -> String {
     };
     let more = format!("Allowed: {}. Why this default: {why}. Also by {others}.", kind.allowed());
     let [doc, more] = [format!("{doc}."), more].map(|words| crate::output::wrapped(&words, "## ", WIDTH));
-    format!("{doc}\n{more}\n# {} = {}\n", definition.key(), definition.default().to_toml())
+    // Without a default the line is not a setting until a value is filled in.
+    let value = if definition.has_default() { format!(" {}", definition.default().to_toml()) } else { String::new() };
+    format!("{doc}\n{more}\n# {} ={value}\n", definition.key())
 }

@@ -1,10 +1,11 @@
-//! `GET /api/v1/weir/openapi.json`: what the gateway takes and answers, for programs. `GET /api/v1/weir/docs`: the same for people.
+//! `GET /api/v1/weir/openapi.json`: what the gateway takes and answers, for programs. `GET /api/v1/weir/docs`: the same for people;
+//! `GET /` leads there.
 
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::services::json;
 use crate::error::{GatewayError, Result};
@@ -25,6 +26,18 @@ const NOTHING_ELSE: &str = "default-src 'none'; style-src 'unsafe-inline'; base-
 pub(crate) async fn openapi() -> Result<Response> {
     static TEXT: LazyLock<Option<Bytes>> = LazyLock::new(|| openapi::document().to_pretty_json().ok().map(|text| Bytes::from(text + "\n")));
     TEXT.clone().map(json).ok_or(GatewayError::Broken { what: "writing the OpenAPI document" })
+}
+
+/// Leads a person who opens the gateway's address in a browser to the page that describes it.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "front",
+    tag = "health",
+    responses((status = 303, description = "To the page that describes this gateway"))
+)]
+pub(crate) async fn front() -> Redirect {
+    Redirect::to("/api/v1/weir/docs")
 }
 
 /// This document as a page to read, which needs nothing from elsewhere.

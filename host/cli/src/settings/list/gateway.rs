@@ -1,6 +1,5 @@
 //! Bounds of the gateway.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::definition::Definition;
@@ -14,11 +13,11 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.token-file",
         Kind::Path,
         (
-            "A file with the token that all who speak to the gateway must show; without one, that of WEIR_TOKEN, if it is there",
-            "the gateway listens on this machine alone; with a token other users of it are kept out too",
+            "A file with the token that every client must present; without it, the token in WEIR_TOKEN, if that is set",
+            "none, since the gateway listens on this machine only; a token also excludes other users of the machine",
         ),
         |s| Value::Text(s.token_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
-        |s, value| s.token_file = Some(value.text().into()).filter(|path: &PathBuf| !path.as_os_str().is_empty()),
+        |s, value| s.token_file = Some(value.text().into()),
     )
     .flag("--token-file"),
     Definition::new(
