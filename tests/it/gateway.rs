@@ -12,6 +12,7 @@ mod import_streams;
 mod interfaces;
 mod metrics;
 mod openapi;
+mod pages;
 mod peer;
 mod refusals;
 mod sockets;
