@@ -120,6 +120,24 @@ pub struct QueueStats {
     pub dropped_count: u64,
 }
 
+/// How [`Backend::delete_queues_if_empty`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IfEmpty {
+    /// All of the queues are deleted.
+    Deleted,
+    /// At least these queues hold messages, or may hold some: no queue was deleted.
+    NotEmpty(Vec<Backlog>),
+}
+
+/// A queue that was not found empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The queue.
+    pub queue: Queue,
+    /// Messages in it, those in flight included; `None` where the broker cannot count them, which is treated as not empty.
+    pub count: Option<u64>,
+}
+
 /// A message of a queue as [`Backend::browse`] shows it.
 #[derive(Clone, Debug)]
 pub struct Browsed {
@@ -194,6 +212,14 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     async fn delete_queue(&self, queue: &Queue) -> Result<()>;
+
+    /// Deletes all of these queues if none of them holds a message, otherwise none, and reports each that does with its count. Messages
+    /// that consumers hold unsettled are counted, requests that have expired are not; a queue that does not exist is empty. Consumers of
+    /// deleted queues get `QueueNotFound`. It is one step: a message that is published at the same time is either counted or refused.
+    ///
+    /// # Errors
+    /// `Unavailable`: no queue was deleted.
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty>;
 
     /// Whether the queue exists; never for `response` and `notify` topics.
     ///

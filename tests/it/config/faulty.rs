@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 use weir_pubsub::{
-    Backend, Browsed, Class, Consumer, ConsumerOptions, Delivery, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec,
-    QueueStats, Receipt, Result, Settled, Subscription, Topic,
+    Backend, Browsed, Class, Consumer, ConsumerOptions, Delivery, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue,
+    QueueSpec, QueueStats, Receipt, Result, Settled, Subscription, Topic,
 };
 
 /// What happens to all subscriptions to notifies, or to all consumers of requests.
@@ -105,6 +105,10 @@ impl Backend for Faulty {
 
     async fn delete_queue(&self, queue: &Queue) -> Result<()> {
         self.inner.delete_queue(queue).await
+    }
+
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+        self.inner.delete_queues_if_empty(queues).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {

@@ -31,6 +31,12 @@ macro_rules! for_each_promise {
                 deleting_a_queue_that_is_not_there_is_no_error,
                 deleting_a_queue_wakes_its_consumers_with_queue_not_found,
                 what_was_held_of_a_deleted_queue_is_no_longer_held,
+                empty_queues_are_deleted_together,
+                while_one_queue_holds_messages_none_is_deleted,
+                messages_in_flight_keep_queues_from_being_deleted,
+                expired_requests_do_not_keep_a_queue_from_being_deleted,
+                deleting_empty_queues_wakes_their_consumers_with_queue_not_found,
+                a_message_published_during_a_deletion_is_counted_or_refused,
                 a_queue_exists_from_its_making_to_its_deletion,
                 stats_count_what_a_queue_holds,
                 stats_of_a_missing_queue_are_queue_not_found,
@@ -130,7 +136,10 @@ macro_rules! for_each_promise {
 macro_rules! for_each_embedded_promise {
     ($with:ident) => {
         $with! {
-            queues: [a_bounded_queue_drops_the_oldest_and_counts_them],
+            queues: [
+                a_bounded_queue_drops_the_oldest_and_counts_them,
+                queues_deleted_together_are_gone_together_after_a_restart,
+            ],
             publishing: [a_full_queue_is_queue_full_and_nothing_is_sent],
             settling: [
                 a_settle_never_fails_for_a_full_queue,

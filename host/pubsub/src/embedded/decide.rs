@@ -1,5 +1,6 @@
 //! Deciding operations: what follows from each, before anything is visible.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 use super::group::{Answer, Group, Operation, Outgoing, Reason, Step};
 use super::queue::{Counting, Place, QueueState, Stored};
 use super::queues::{FIRST_EPHEMERAL, State, not_found};
-use crate::backend::{Receipt, Routing, Settled};
+use crate::backend::{Backlog, IfEmpty, Receipt, Routing, Settled};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -54,7 +55,24 @@ impl State {
                 }
                 group.answers.push(Answer::Unit(done, Ok(())));
             }
+            Operation::DeleteIfEmpty { queues, done } => {
+                let outcome = self.decide_delete_if_empty(&queues, &mut group.steps, now);
+                group.answers.push(Answer::IfEmpty(done, Ok(outcome)));
+            }
         }
+    }
+
+    fn decide_delete_if_empty(&mut self, names: &[Queue], steps: &mut Vec<Step>, now: Instant) -> IfEmpty {
+        let numbers: BTreeSet<u64> = names.iter().filter_map(|name| self.find(name)).collect();
+        let queues = numbers.iter().filter_map(|number| self.queues.get(number));
+        let counted = queues.map(|queue| Backlog { queue: queue.name.clone(), count: Some(queue.unexpired_count(now)) });
+        let holding: Vec<Backlog> = counted.filter(|backlog| backlog.count != Some(0)).collect();
+        if !holding.is_empty() {
+            return IfEmpty::NotEmpty(holding);
+        }
+        let gone = numbers.into_iter().filter_map(|number| self.remove_queue(number));
+        steps.extend(gone.map(|state| Step::Delete { state: Box::new(state) }));
+        IfEmpty::Deleted
     }
 
     /// Adds the deliveries that the log does not know yet.

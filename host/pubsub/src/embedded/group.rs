@@ -8,7 +8,7 @@ use super::broadcast::Mailbox;
 use super::queue::{Entry, Place, QueueState, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
 use super::room::Permit;
-use crate::backend::{QueueSpec, Receipt, Routing, Settled};
+use crate::backend::{IfEmpty, QueueSpec, Receipt, Routing, Settled};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -33,12 +33,13 @@ pub(super) enum Operation {
     Leave { consumer: u64 },
     Create { spec: QueueSpec, done: Done<()> },
     Delete { queue: Queue, done: Done<()> },
+    DeleteIfEmpty { queues: Vec<Queue>, done: Done<IfEmpty> },
 }
 
 impl Operation {
     /// Whether it changes which queues there are, so that it is committed alone.
     pub(super) fn is_structural(&self) -> bool {
-        matches!(self, Operation::Create { .. } | Operation::Delete { .. })
+        matches!(self, Operation::Create { .. } | Operation::Delete { .. } | Operation::DeleteIfEmpty { .. })
     }
 
     /// About how much it adds to a frame.
@@ -119,7 +120,8 @@ impl Step {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Define { .. } | Step::Delete { .. } => true,
+            Step::Delete { state } => state.number < FIRST_EPHEMERAL,
+            Step::Delivered { .. } | Step::Define { .. } => true,
             Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
         }
     }
@@ -131,6 +133,7 @@ pub(super) enum Answer {
     Unit(Done<()>, Result<()>),
     Settled(Done<Settled>, Result<Settled>),
     Flag(Done<bool>, Result<bool>),
+    IfEmpty(Done<IfEmpty>, Result<IfEmpty>),
 }
 
 /// Why a group could not be written.
@@ -148,7 +151,7 @@ impl Failure {
         }
     }
 
-    /// For settles, which no full queue refuses: all the same it could not be written.
+    /// For what no full queue refuses, such as settles: all the same it could not be written.
     fn to_settle_error(&self) -> PubsubError {
         match self {
             Failure::DiskFull(disk) => PubsubError::Unavailable { reason: format!("{} is full: nothing can be written", disk.disk) },
@@ -180,6 +183,7 @@ impl Group {
                 Answer::Unit(done, outcome) => drop(done.send(outcome)),
                 Answer::Settled(done, outcome) => drop(done.send(outcome)),
                 Answer::Flag(done, outcome) => drop(done.send(outcome)),
+                Answer::IfEmpty(done, outcome) => drop(done.send(outcome)),
             }
         }
     }
@@ -191,6 +195,7 @@ impl Group {
                 Answer::Unit(done, outcome) => drop(done.send(outcome.and_then(|()| Err(failure.to_error())))),
                 Answer::Settled(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
                 Answer::Flag(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
+                Answer::IfEmpty(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
             }
         }
     }

@@ -48,7 +48,7 @@ use self::queues::{FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
 use self::writer::Writer;
-use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
+use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
 use crate::message::Message;
@@ -240,6 +240,11 @@ impl Backend for EmbeddedBroker {
             }
         }
         self.shared.ask(|done| Operation::Delete { queue: queue.clone(), done }).await
+    }
+
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+        // Through the commit thread for queues of memory, too: it is the only place where nothing else is under way.
+        self.shared.ask(|done| Operation::DeleteIfEmpty { queues: queues.to_vec(), done }).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {

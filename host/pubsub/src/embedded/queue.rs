@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::log::Definition;
 use super::numbers::NumberMap;
+use super::queues::FIRST_EPHEMERAL;
 use crate::backend::QueueStats;
 use crate::message::Message;
 use crate::topic::Queue;
@@ -170,6 +171,16 @@ impl QueueState {
 
     pub(super) fn depth_count(&self) -> u64 {
         self.depth_count
+    }
+
+    /// Messages in it, expired requests excluded.
+    pub(super) fn unexpired_count(&self, now: Instant) -> u64 {
+        // Queues of the log may be long, and nothing in them expires.
+        if self.number < FIRST_EPHEMERAL {
+            return self.depth_count;
+        }
+        let is_expired = |entry: &&Entry| entry.stored.as_ref().is_some_and(|stored| stored.is_expired(now));
+        self.depth_count - self.returned.values().chain(&self.ready).filter(is_expired).count() as u64
     }
 
     pub(super) fn has_ready(&self) -> bool {

@@ -71,11 +71,11 @@ impl FrameBuffer {
                 next_sequence: 1,
                 dropped_count: 0,
             }),
-            Step::Delete { state } => {
+            Step::Delete { state } if step_is_durable(state.number) => {
                 self.byte(DELETED);
                 self.queue(state.number);
             }
-            Step::Remove { .. } | Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
+            Step::Remove { .. } | Step::Delete { .. } | Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
             Step::Unblock { .. } | Step::Leave { .. } => {}
         }
     }
