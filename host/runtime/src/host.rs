@@ -17,6 +17,7 @@ use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 
 use crate::component::Loader;
 use crate::config_state::ConfigState;
+use crate::consumed::Consumed;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
@@ -257,6 +258,7 @@ impl Reconciler {
             means: self.means.clone(),
             status: self.board.variant(&key),
             wanted: receiver,
+            consumed: Consumed::new(),
             gone: self.gone.0.clone(),
             running: None,
         };

@@ -8,6 +8,7 @@ mod bindings;
 mod component;
 mod config_state;
 mod console;
+mod consumed;
 mod contract;
 mod engine;
 mod error;

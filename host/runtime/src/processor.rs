@@ -12,6 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
 
 use crate::config_state::ConfigState;
+use crate::consumed::Consumed;
 use crate::generation::{Generation, Warm};
 use crate::program::{Input, Program};
 use crate::settler::{Settlement, Settler};
@@ -30,6 +31,7 @@ pub(crate) struct Place {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
     pub(crate) dead_letters: Queue,
+    pub(crate) consumed: Consumed,
     pub(crate) status: Arc<VariantStatus>,
     /// Goes with the task that holds it, after everything else of it.
     pub(crate) alive: TaskTrackerToken,
@@ -162,8 +164,14 @@ impl Intake {
         let stop = self.stop.child_token();
         let (sender, receiver) = mpsc::channel(HANDED_OVER_COUNT);
         let place = &self.place;
-        let (backend, status) = (place.backend.clone(), place.status.clone());
-        let settler = Settler { backend, status, dead_letters: place.dead_letters.clone(), stop: stop.clone() };
+        let settler = Settler {
+            backend: place.backend.clone(),
+            status: place.status.clone(),
+            input: self.program().inputs[self.index].name.clone(),
+            dead_letters: place.dead_letters.clone(),
+            consumed: place.consumed.clone(),
+            stop: stop.clone(),
+        };
         let mut settling = JoinSet::new();
         settling.spawn(settler.run(receiver));
         let lost = self.employ(&consumer, sender, &stop).await;

@@ -2,13 +2,12 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::{ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit};
-use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Routing, Subscription, Topic};
+use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
@@ -74,19 +73,13 @@ pub(crate) struct OutputRoute {
     pub(crate) topic: Option<Topic>,
     /// Whether sends are held until the message is settled.
     pub(crate) is_held: bool,
-    is_consumed: AtomicBool,
     producer: OnceCell<Box<dyn Producer>>,
 }
 
 impl OutputRoute {
     fn new(fit: FitOutput) -> Self {
         let is_held = fit.topic.as_ref().is_some_and(|topic| topic.class() == Class::Flow);
-        let is_consumed = AtomicBool::new(fit.consumed);
-        OutputRoute { name: fit.name.into(), topic: fit.topic, is_held, is_consumed, producer: OnceCell::new() }
-    }
-
-    pub(crate) fn routing(&self) -> Routing {
-        if self.is_consumed.load(Ordering::Relaxed) { Routing::Required } else { Routing::Optional }
+        OutputRoute { name: fit.name.into(), topic: fit.topic, is_held, producer: OnceCell::new() }
     }
 }
 
@@ -136,13 +129,6 @@ impl Program {
             log_quota: Arc::new(LogQuota::new(record.limits.log_bytes_per_minute)),
             surroundings,
         })
-    }
-
-    /// Takes over which outputs somebody consumes; nothing is restarted for it.
-    pub(crate) fn set_consumed(&self, consumed: &[String]) {
-        for output in &self.outputs {
-            output.is_consumed.store(consumed.iter().any(|name| **name == *output.name), Ordering::Relaxed);
-        }
     }
 
     /// What an instance that handles messages of an input is for.

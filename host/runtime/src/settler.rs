@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
 
+use crate::consumed::Consumed;
 use crate::following;
 use crate::status::{Key, VariantStatus, count};
 use weir_pubsub::chain;
@@ -51,8 +52,12 @@ pub(crate) enum SettlementKind {
 pub(crate) struct Settler {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) status: Arc<VariantStatus>,
+    /// The input's name.
+    pub(crate) input: Arc<str>,
     /// The queue of the dead letters, which is made if it is missing.
     pub(crate) dead_letters: Queue,
+    /// Which outputs must find a queue, as it is now.
+    pub(crate) consumed: Consumed,
     /// Cancelled when the processor is to stop: what cannot be settled at once is given back then.
     pub(crate) stop: CancellationToken,
 }
@@ -83,14 +88,27 @@ impl Settler {
     }
 
     fn submit(&self, settlement: Settlement) -> Pending {
-        let outcome = self.backend.settle(&settlement.receipt, settlement.outputs.clone());
+        let outcome = self.settle(&settlement);
         Pending { settlement, outcome }
+    }
+
+    /// Hands a settle to the broker, by what is consumed at this moment. A dead letter always must find its queue.
+    fn settle(&self, settlement: &Settlement) -> BoxFuture<'static, weir_pubsub::Result<Settled>> {
+        let mut outputs = settlement.outputs.clone();
+        if settlement.kind == SettlementKind::Handled {
+            outputs.iter_mut().for_each(|output| output.routing = self.consumed.routing(&output.topic));
+        }
+        self.backend.settle(&settlement.receipt, outputs)
     }
 
     async fn finish(&self, settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
         let outcome = match outcome {
             Ok(settled) => Ok(settled),
-            Err(error) => self.repeat(&settlement, error).await,
+            Err(error) => {
+                let repeated = self.repeat(&settlement, error).await;
+                self.status.set_input(&self.input, None);
+                repeated
+            }
         };
         let counters = &self.status.counters;
         count(&counters.let_go);
@@ -129,6 +147,7 @@ impl Settler {
     async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> weir_pubsub::Result<Settled> {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut consumed = self.consumed.changes();
         loop {
             let is_passing = matches!(
                 error,
@@ -144,13 +163,18 @@ impl Settler {
             if is_letter_lost && self.backend.create_queue(&QueueSpec::new(self.dead_letters.clone())).await.is_ok() {
                 tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
             } else {
-                self.status.note_error(&format!("a message cannot be settled yet: {}", chain(&error)));
+                // The input stands still meanwhile: that is more than an error among others.
+                let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(&error));
+                self.status.set_input(&self.input, Some(Some(problem)));
                 let wait = backoff.next_wait(&mut rand::rng());
-                if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                    return Err(error);
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Err(error),
+                    Ok(()) = consumed.changed() => {}
+                    () = tokio::time::sleep(wait) => {}
                 }
             }
-            match self.backend.settle(&settlement.receipt, settlement.outputs.clone()).await {
+            match self.settle(settlement).await {
                 Ok(settled) => return Ok(settled),
                 Err(next) => error = next,
             }
