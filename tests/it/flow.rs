@@ -1,8 +1,11 @@
 //! The flow service over the embedded broker and the real config service.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cut;
 mod errors;
 mod parameters;
+mod refuse;
+mod refused;
 mod resume;
 mod start;
 mod stop;

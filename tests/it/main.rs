@@ -14,6 +14,7 @@ mod gateway;
 mod guests;
 mod handlers;
 mod interop;
+mod refusing;
 mod routing;
 mod sandbox;
 mod sdk;

@@ -225,11 +225,11 @@ pub(crate) enum Flow {
         #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
         parameters: Vec<(String, String)>,
     },
-    /// Stop a flow and delete its queues
+    /// Stop a flow and delete its queues; while they hold messages, the flow keeps running and the error lists them
     Stop {
         /// The flow's id
         flow: String,
-        /// Delete the messages that are still in its queues
+        /// Stop it whatever it holds, and delete the messages that are still in its queues
         #[arg(long)]
         discard: bool,
     },

@@ -24,10 +24,10 @@ use weir_pubsub::chain;
 /// Waits between tries to get the queue back after it was lost, or to reach the config service.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How long operations may go on when the service is told to stop. What is cut off is taken up again by its record.
+/// How long operations may go on when the service is told to stop. What is cut off is finished or undone by its record.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The running service. Dropping it ends it at once; what was begun is taken up by the next one.
+/// The running service. Dropping it ends it at once; what was begun is finished or undone by the next one.
 pub struct FlowService {
     token: CancellationToken,
     cut_off: CancellationToken,
@@ -61,7 +61,7 @@ impl FlowService {
         Ok(FlowService { token, cut_off, task: Some(task) })
     }
 
-    /// Ends the service: no new requests, then up to 5 s for those that are under way. What is cut off goes on at the next start.
+    /// Ends the service: no new requests, then up to 5 s for those that are under way. What is cut off is finished or undone at the next start.
     pub async fn stop(mut self) {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
@@ -147,13 +147,17 @@ impl Service {
             ticks.reset_immediately();
             session = next;
         }
-        drop(session);
         self.tracker.close();
         if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
-            tracing::warn!(operations_count = self.tracker.len(), "operations on flows are cut off and go on at the next start");
+            tracing::warn!(
+                operations_count = self.tracker.len(),
+                "operations on flows are cut off and finished or undone at the next start"
+            );
             self.cut_off.cancel();
             self.tracker.wait().await;
         }
+        // Not before: a request that is given back is done once more by the next service, whatever its sender was told.
+        drop(session);
     }
 
     async fn begin_again(&self) -> Session {
@@ -222,16 +226,22 @@ impl Service {
                         Ok(request) => perform(&lifecycle, &config, request).await,
                         Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
                     };
+                    // First, so that nothing is done again of which somebody was told how it ended.
+                    settle(&*backend, &delivery).await;
                     answer(&*answers, id, &response).await;
                 }
                 None => {
-                    tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "request for flows without id dropped")
+                    tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "request for flows without id dropped");
+                    settle(&*backend, &delivery).await;
                 }
             }
-            if let Err(error) = backend.settle(&delivery.receipt, Vec::new()).await {
-                tracing::warn!(error = %chain(&error), "request for flows is not settled");
-            }
         });
+    }
+}
+
+async fn settle(backend: &dyn Backend, request: &Delivery) {
+    if let Err(error) = backend.settle(&request.receipt, Vec::new()).await {
+        tracing::warn!(error = %chain(&error), "request for flows is not settled");
     }
 }
 

@@ -145,8 +145,7 @@ async fn a_stop_wants_a_word_before_it_deletes_messages() {
     let refused = weir.run(&["flow", "stop", "one"]).await;
     assert_eq!(refused.status.code(), Some(1));
     expect_test::expect![[r#"
-        error: flow `one` still holds 1 message: 1 for outside--one--input
-          next: wait, or read exits by `weir tail one INTERFACE --from-exit`; to delete the messages: weir flow stop one --discard
+        error: flow `one` still holds 1 message: 1 for processor `outside` (outside--one--input); it is not stopped: wait until its processors have handled them, or delete the messages with `weir flow stop one --discard`
     "#]]
     .assert_eq(&said(&refused, folder.path()));
     assert_eq!(weir.must(&["flow", "stop", "one", "--discard"]).await, "flow one is stopped; 1 message was discarded\n");
