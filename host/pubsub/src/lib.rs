@@ -18,7 +18,8 @@ mod telling;
 mod topic;
 
 pub use backend::{
-    Backend, Browsed, Consumer, ConsumerOptions, Delivery, Output, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing,
+    Backend, Browsed, Consumer, ConsumerOptions, Delivery, Head, Heads, Output, Overflow, Producer, QueueSpec, QueueStats, Receipt,
+    Routing, Settled, Sharing,
 };
 pub use error::{PubsubError, Result};
 pub use limits::Limits;

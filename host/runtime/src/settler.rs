@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -66,14 +68,21 @@ impl Settler {
     /// Settles what comes in until all senders are gone and everything is done.
     pub(crate) async fn run(self, mut incoming: mpsc::Receiver<Settlement>) {
         let mut pending: VecDeque<Pending> = VecDeque::new();
+        // Dead letters that their queue refuses. The messages behind them go on; the consumer's window bounds how many there can be.
+        let mut refused = FuturesUnordered::new();
         let mut is_open = true;
-        while is_open || !pending.is_empty() {
+        while is_open || !pending.is_empty() || !refused.is_empty() {
             tokio::select! {
                 biased;
                 outcome = oldest(&mut pending), if !pending.is_empty() => {
                     let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    self.finish(settlement, outcome).await;
+                    if is_refused(&settlement, &outcome) {
+                        refused.push(self.finish(settlement, outcome));
+                    } else {
+                        self.finish(settlement, outcome).await;
+                    }
                 }
+                Some(()) = refused.next(), if !refused.is_empty() => {}
                 next = incoming.recv(), if is_open && pending.len() < MAX_PENDING_COUNT => match next {
                     Some(settlement) => pending.push_back(self.submit(settlement)),
                     None => is_open = false,
@@ -144,7 +153,7 @@ impl Settler {
             if is_letter_lost && self.backend.create_queue(&QueueSpec::new(self.dead_letters.clone())).await.is_ok() {
                 tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
             } else {
-                self.status.note_error(&format!("a message cannot be settled yet: {}", chain(&error)));
+                self.status.note_error(&waiting_text(settlement, &error));
                 let wait = backoff.next_wait(&mut rand::rng());
                 if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                     return Err(error);
@@ -155,6 +164,23 @@ impl Settler {
                 Err(next) => error = next,
             }
         }
+    }
+}
+
+/// Whether a settlement is a dead letter that does not fit into the queue of the dead letters.
+fn is_refused(settlement: &Settlement, outcome: &weir_pubsub::Result<Settled>) -> bool {
+    settlement.kind == SettlementKind::DeadLetter && matches!(outcome, Err(PubsubError::QueueFull { .. }))
+}
+
+/// Why a message is not settled yet, for people.
+fn waiting_text(settlement: &Settlement, error: &PubsubError) -> String {
+    match (settlement.kind, error) {
+        (SettlementKind::DeadLetter, PubsubError::QueueFull { .. }) => format!(
+            "a message that cannot be handled stays here, because {}: send dead letters again or delete them \
+             (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
+            chain(error)
+        ),
+        _ => format!("a message cannot be settled yet: {}", chain(error)),
     }
 }
 

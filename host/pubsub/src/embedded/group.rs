@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
+use super::log::Definition;
 use super::queue::{Entry, Place, QueueState, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
 use super::room::Permit;
@@ -29,22 +30,25 @@ pub(super) enum Operation {
     SendTo { queue: Queue, stored: Arc<Stored>, permit: Permit, done: Done<()> },
     Settle { receipt: Receipt, outputs: Vec<Outgoing>, done: Done<Settled> },
     Take { queue: Queue, position: u64, done: Done<bool> },
+    Redrive { from: Queue, position: u64, to: Queue, stored: Arc<Stored>, permit: Permit, done: Done<bool> },
     Mark { queue: u64, sequences: Vec<u64> },
     Leave { consumer: u64 },
     Create { spec: QueueSpec, done: Done<()> },
+    /// Gives a queue that is there the bound of the specification.
+    Bound { spec: QueueSpec, done: Done<()> },
     Delete { queue: Queue, done: Done<()> },
 }
 
 impl Operation {
     /// Whether it changes which queues there are, so that it is committed alone.
     pub(super) fn is_structural(&self) -> bool {
-        matches!(self, Operation::Create { .. } | Operation::Delete { .. })
+        matches!(self, Operation::Create { .. } | Operation::Bound { .. } | Operation::Delete { .. })
     }
 
     /// About how much it adds to a frame.
     pub(super) fn size_bytes(&self) -> u64 {
         match self {
-            Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } => stored.size_bytes,
+            Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } | Operation::Redrive { stored, .. } => stored.size_bytes,
             Operation::Settle { outputs, .. } => outputs.iter().map(|output| output.stored.size_bytes).sum(),
             _ => 0,
         }
@@ -91,6 +95,10 @@ pub(super) enum Step {
         number: u64,
         spec: QueueSpec,
     },
+    /// A queue that is there gets another bound of its own.
+    Bound {
+        definition: Definition,
+    },
     Delete {
         state: Box<QueueState>,
     },
@@ -119,7 +127,7 @@ impl Step {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Define { .. } | Step::Delete { .. } => true,
+            Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } | Step::Delete { .. } => true,
             Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
         }
     }
