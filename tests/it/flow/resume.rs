@@ -70,7 +70,10 @@ async fn a_flow_left_in_starting_is_finished() {
 #[tokio::test]
 async fn a_start_that_cannot_be_finished_is_undone() {
     let bench = prepared().await;
-    let odd = weir_pubsub::QueueSpec { overflow: weir_pubsub::Overflow::DropOldest { bytes: 5000 }, ..spec("flow:tg:in:one", "worker--one--input") };
+    let odd = weir_pubsub::QueueSpec {
+        overflow: weir_pubsub::Overflow::DropOldest { bytes: 5000 },
+        ..spec("flow:tg:in:one", "worker--one--input")
+    };
     bench.backend.create_queue(&odd).await.unwrap();
     let mut record = starting_record();
     record["plan"]["queues"][0]["found"] = json!(true);

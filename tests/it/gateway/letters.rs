@@ -56,12 +56,16 @@ async fn a_letter_goes_to_its_queue_alone_as_the_message_that_it_was() {
     put(&bed, [of_one(7)]).await;
     let (status, listed) = bed.get("/api/v1/weir/dead-letters?flow=one&processor=worker").await;
     let shown = &listed["letters"][0];
-    assert_eq!((status, &shown["component"], &shown["time-ms"], &shown["flows"]), (200, &json!("worker@1.0.0"), &json!(1795876703000_u64), &json!(["one"])));
+    assert_eq!(
+        (status, &shown["component"], &shown["time-ms"], &shown["flows"]),
+        (200, &json!("worker@1.0.0"), &json!(1795876703000_u64), &json!(["one"]))
+    );
     let (status, sent) = bed.post(REDRIVE, &json!({"ids": [MessageId(7).to_string()]})).await;
     assert_eq!((status, &sent["redriven-count"], &sent["failed-count"]), (200, &json!(1), &json!(0)), "{sent}");
     let consumer = bed.backend.consumer(other.topic(), &"worker--one--input".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
     let delivery = consumer.receive().await.unwrap();
-    let expected = Message { id: Some(MessageId(7)), content_type: Some("text/plain".into()), ..Message::new("body 7") }.with("colour", "red");
+    let expected =
+        Message { id: Some(MessageId(7)), content_type: Some("text/plain".into()), ..Message::new("body 7") }.with("colour", "red");
     assert_eq!((delivery.message, delivery.delivery_count), (expected, 1));
     assert_eq!(bed.depth("flow:tg:in:one", "other").await, 0);
     assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 0);
@@ -88,7 +92,10 @@ async fn each_letter_that_cannot_be_sent_stays_and_says_why() {
     found.sort_unstable();
     assert_eq!(found, expected);
     let gone = sent["failures"].as_array().unwrap().iter().find(|failure| failure["position"] == 2).unwrap();
-    assert_eq!((&gone["flows"], &gone["topic"], &gone["subscription"]), (&json!(["gone"]), &json!("flow:tg:in:gone"), &json!("worker--gone--input")));
+    assert_eq!(
+        (&gone["flows"], &gone["topic"], &gone["subscription"]),
+        (&json!(["gone"]), &json!("flow:tg:in:gone"), &json!("worker--gone--input"))
+    );
     assert_eq!(bed.bodies("flow:tg:in:one", "worker--one--input").await, ["body 1", "body 8"]);
     assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 6);
     let (_, deleted) = bed.post(DELETE, &json!({"ids": [3, "5", 999]})).await;
@@ -123,7 +130,9 @@ async fn a_letter_that_a_consumer_reads_is_left_alone_and_reported() {
     let topic = dead_letters().topic().clone();
     let consumer = bed.backend.consumer(&topic, &"weir".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
     let held = consumer.receive().await.unwrap();
-    for (selector, kind) in [(json!({"all": true}), "in-progress"), (json!({"ids": [1]}), "not-found"), (json!({"flow": "one"}), "in-progress")] {
+    for (selector, kind) in
+        [(json!({"all": true}), "in-progress"), (json!({"ids": [1]}), "not-found"), (json!({"flow": "one"}), "in-progress")]
+    {
         let (status, sent) = bed.post(REDRIVE, &selector).await;
         assert_eq!((status, &sent["redriven-count"], kinds(&sent)[0].1), (200, &json!(0), kind), "{sent}");
     }
@@ -209,7 +218,9 @@ async fn a_letter_that_cannot_be_read_stops_no_other() {
 async fn what_selects_nothing_or_too_much_is_refused() {
     let bed = Bed::new().await;
     for path in [REDRIVE, DELETE] {
-        for wrong in [json!({}), json!({"all": false}), json!({"ids": ["1"], "all": true}), json!({"al": true}), json!({"ids": ["x"]}), json!([])] {
+        for wrong in
+            [json!({}), json!({"all": false}), json!({"ids": ["1"], "all": true}), json!({"al": true}), json!({"ids": ["x"]}), json!([])]
+        {
             let (status, body) = bed.post(path, &wrong).await;
             assert_eq!(status, 400, "{wrong}: {body}");
             error_of(&body, "bad-request");

@@ -62,7 +62,10 @@ pub async fn heads_show_the_beginning_of_each_body_and_its_size(bed: &mut Bed) {
             let shown: Vec<_> = heads.iter().map(|head| (text(head.message.as_ref().unwrap()), head.body_bytes)).collect();
             assert_eq!(shown, [(String::new(), 0), ("123".to_owned(), 5), ("xxx".to_owned(), large.len() as u64)]);
             let (head, whole) = (heads[2].message.as_ref().unwrap(), &bed.backend().browse(&queue, 0, 9).await.unwrap()[2]);
-            assert_eq!((head.id, &head.properties, &head.content_type), (whole.message.id, &whole.message.properties, &whole.message.content_type));
+            assert_eq!(
+                (head.id, &head.properties, &head.content_type),
+                (whole.message.id, &whole.message.properties, &whole.message.content_type)
+            );
             assert_eq!((heads[2].position, head.from.as_deref()), (whole.position, Some("f")));
         }
     }

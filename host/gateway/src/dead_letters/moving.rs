@@ -80,7 +80,13 @@ fn refusal<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refus
 ///
 /// # Cancel safety
 /// Each letter is sent again, deleted, or still there.
-pub(crate) async fn work(gateway: &Gateway, action: Action, mut selection: Selection, owners: &Owners, portion: Portion) -> Result<Outcome> {
+pub(crate) async fn work(
+    gateway: &Gateway,
+    action: Action,
+    mut selection: Selection,
+    owners: &Owners,
+    portion: Portion,
+) -> Result<Outcome> {
     let mut work = Work { gateway, action, owners, stuck: HashMap::new(), outcome: Outcome::default() };
     if let Some(positions) = selection.only_positions() {
         for some in positions.chunks(BATCH_COUNT) {
@@ -237,7 +243,9 @@ impl Work<'_> {
                 ("queue-full", format!("{}: send the letter again when there is room", chain(error)), true)
             }
             (PubsubError::QueueNotFound { .. }, None) => ("gone", GONE.to_owned(), false),
-            (PubsubError::TooLarge { .. }, _) => ("too-large", format!("{}: raise broker.max-message, or delete the letter", chain(error)), false),
+            (PubsubError::TooLarge { .. }, _) => {
+                ("too-large", format!("{}: raise broker.max-message, or delete the letter", chain(error)), false)
+            }
             (PubsubError::OutcomeUnknown { .. }, _) => ("outcome-unknown", chain(error), false),
             (error, _) => ("unavailable", chain(error), false),
         };
@@ -299,10 +307,16 @@ fn target(letter: &Letter, letters: &Queue) -> Result<Queue, Refusal> {
         return refusal("unreadable", problem.clone());
     }
     let Some(read) = &letter.read else {
-        return refusal("foreign", "it has no properties `weir-dead-topic` and `weir-dead-subscription`: it does not say where it came from");
+        return refusal(
+            "foreign",
+            "it has no properties `weir-dead-topic` and `weir-dead-subscription`: it does not say where it came from",
+        );
     };
     if let Some(cut) = read.cut {
-        return refusal("incomplete", format!("it lost {cut} when it became a dead letter, so it would not be the same message: delete it"));
+        return refusal(
+            "incomplete",
+            format!("it lost {cut} when it became a dead letter, so it would not be the same message: delete it"),
+        );
     }
     let parsed = (read.topic.parse(), read.subscription.parse());
     let (Ok(topic), Ok(subscription)) = parsed else {

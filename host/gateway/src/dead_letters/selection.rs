@@ -51,9 +51,10 @@ impl Selection {
             (true, false, false) => {
                 wrong("no dead letter is selected: give `ids` (positions or message ids), `flow`, `processor`, or `all`: true".to_owned())
             }
-            (false, false, false) if ids.len() > MAX_IDS_COUNT => {
-                wrong(format!("{} ids are too many: at most {MAX_IDS_COUNT} in one request; use `flow` or `all`, or send several", ids.len()))
-            }
+            (false, false, false) if ids.len() > MAX_IDS_COUNT => wrong(format!(
+                "{} ids are too many: at most {MAX_IDS_COUNT} in one request; use `flow` or `all`, or send several",
+                ids.len()
+            )),
             (false, false, false) => Self::named(ids),
             (true, true, false) => Ok(Selection::Of { flow: order.flow.clone(), processor: order.processor.clone() }),
             (true, false, true) => Ok(Selection::All),

@@ -160,7 +160,8 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     for (queue, limit_bytes) in &bounded {
         limits.sample(&names(queue), *limit_bytes);
     }
-    let mut full = out.gauge("weir_queue_full", "1 if that bound is reached: a message was refused, and since then none was accepted or removed.");
+    let mut full =
+        out.gauge("weir_queue_full", "1 if that bound is reached: a message was refused, and since then none was accepted or removed.");
     for (queue, _) in &bounded {
         full.sample(&names(queue), u8::from(queue.is_full));
     }

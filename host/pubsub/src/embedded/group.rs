@@ -26,17 +26,56 @@ pub(super) struct Outgoing {
 /// What is asked of the log.
 #[derive(Debug)]
 pub(super) enum Operation {
-    Publish { topic: Topic, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    SendTo { queue: Queue, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    Settle { receipt: Receipt, outputs: Vec<Outgoing>, done: Done<Settled> },
-    Take { queue: Queue, position: u64, done: Done<bool> },
-    Redrive { from: Queue, position: u64, to: Queue, stored: Arc<Stored>, permit: Permit, done: Done<bool> },
-    Mark { queue: u64, sequences: Vec<u64> },
-    Leave { consumer: u64 },
-    Create { spec: QueueSpec, done: Done<()> },
+    Publish {
+        topic: Topic,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    SendTo {
+        queue: Queue,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    Settle {
+        receipt: Receipt,
+        outputs: Vec<Outgoing>,
+        done: Done<Settled>,
+    },
+    Take {
+        queue: Queue,
+        position: u64,
+        done: Done<bool>,
+    },
+    Redrive {
+        from: Queue,
+        position: u64,
+        to: Queue,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<bool>,
+    },
+    Mark {
+        queue: u64,
+        sequences: Vec<u64>,
+    },
+    Leave {
+        consumer: u64,
+    },
+    Create {
+        spec: QueueSpec,
+        done: Done<()>,
+    },
     /// Gives a queue that is there the bound of the specification.
-    Bound { spec: QueueSpec, done: Done<()> },
-    Delete { queue: Queue, done: Done<()> },
+    Bound {
+        spec: QueueSpec,
+        done: Done<()>,
+    },
+    Delete {
+        queue: Queue,
+        done: Done<()>,
+    },
 }
 
 impl Operation {

@@ -73,7 +73,9 @@ async fn list(session: &Session, limit: u32, flow: Option<&str>, processor: Opti
     };
     match session.format {
         Format::Json => output::json(&letters)?,
-        Format::Text if letters.is_empty() => output::line(if depth_count == 0 { "no dead letters" } else { "no dead letter is selected" })?,
+        Format::Text if letters.is_empty() => {
+            output::line(if depth_count == 0 { "no dead letters" } else { "no dead letter is selected" })?
+        }
         Format::Text => print(&letters, depth_count, more)?,
     }
     Ok(())
@@ -151,7 +153,9 @@ async fn show(session: &Session, letters: &Letters) -> Result<()> {
     }
     match missing.len() {
         0 => Ok(()),
-        count => Err(Problem::new(Exit::Failed, format!("{count} of {} dead letters were not found", letters.ids.len())).with_details(missing).into()),
+        count => Err(Problem::new(Exit::Failed, format!("{count} of {} dead letters were not found", letters.ids.len()))
+            .with_details(missing)
+            .into()),
     }
 }
 

@@ -43,7 +43,9 @@ pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: 
             swap::show(&done, hosts.as_ref())?;
         }
         let keys = [&done.component, &done.previous].map(ComponentRef::key);
-        swapped.push(json!({"flow": swap.flow, "processor": done.processor, "variant": done.variant, "component": keys[0], "previous": keys[1]}));
+        swapped.push(
+            json!({"flow": swap.flow, "processor": done.processor, "variant": done.variant, "component": keys[0], "previous": keys[1]}),
+        );
     }
     Ok(Ready { swapped: swapped.into(), through: selected.newest })
 }
@@ -110,7 +112,9 @@ fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component
         }
     }
     if let (true, Some((processor, variant))) = (users.is_empty(), selected.entries.first()) {
-        let what = format!("nothing was sent: no flow has {processor} ({variant}), which the selected dead letters are of, so it cannot be swapped");
+        let what = format!(
+            "nothing was sent: no flow has {processor} ({variant}), which the selected dead letters are of, so it cannot be swapped"
+        );
         return Err(Problem::new(Exit::Failed, what).next("start its flow again; weir flow list shows those that run"));
     }
     let mut swaps = Vec::new();

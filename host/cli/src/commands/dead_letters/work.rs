@@ -112,7 +112,8 @@ async fn portions(
 ) -> Result<(), Problem> {
     let mut order = DeadLetterOrder { through, limit: Some(PORTION_COUNT), ..order(letters) };
     loop {
-        let body = serde_json::to_string(&order).map_err(|error| Problem::new(Exit::Failed, "the request cannot be written").because(error))?;
+        let body =
+            serde_json::to_string(&order).map_err(|error| Problem::new(Exit::Failed, "the request cannot be written").because(error))?;
         let answer: Answer = session.client.post(action.path(), body).await?;
         outcome.done_count += answer.done_count;
         outcome.failed_count += answer.failed_count;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::backend::Overflow;
 use crate::embedded::group::{Reason, Step};
 use crate::embedded::queue::{Place, Stored};
-use crate::backend::Overflow;
 use crate::message::{Message, MessageId, Properties};
 use crate::topic::Queue;
 
