@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::group::{Answer, Group, Operation, Outgoing, Reason, Step};
+use super::group::{Answer, Group, Moved, Operation, Outgoing, Reason, Step};
 use super::log::Definition;
 use super::queue::{Counting, Place, QueueState, Stored};
 use super::queues::{FIRST_EPHEMERAL, State, not_found};
@@ -38,8 +38,8 @@ impl State {
                 let outcome = self.decide_take(&queue, position, &mut group.steps);
                 group.answers.push(Answer::Flag(done, outcome));
             }
-            Operation::Redrive { from, position, to, stored, permit, done } => {
-                let outcome = self.decide_redrive(&from, position, &to, stored, group, now);
+            Operation::Redrive { moved, stored, permit, done } => {
+                let outcome = self.decide_redrive(&moved, stored, group, now);
                 group.permits.push(permit);
                 group.answers.push(Answer::Flag(done, outcome));
             }
@@ -199,22 +199,15 @@ impl State {
     }
 
     /// Takes one message out and puts another into a queue, in one group of steps or not at all.
-    fn decide_redrive(
-        &mut self,
-        from: &Queue,
-        position: u64,
-        to: &Queue,
-        stored: Arc<Stored>,
-        group: &mut Group,
-        now: Instant,
-    ) -> Result<bool> {
+    fn decide_redrive(&mut self, moved: &Moved, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<bool> {
+        let Moved { from, position, to } = moved;
         let number = self.find(from).ok_or_else(|| not_found(from))?;
         let queue = self.queues.get_mut(&number).ok_or_else(|| not_found(from))?;
-        if queue.ready_mut(position).is_none_or(|entry| entry.counting == Counting::Marking) {
+        if queue.ready_mut(*position).is_none_or(|entry| entry.counting == Counting::Marking) {
             return Ok(false);
         }
         self.decide_send(to, stored, group, now)?;
-        self.decide_take(from, position, &mut group.steps)
+        self.decide_take(from, *position, &mut group.steps)
     }
 
     /// Gives a queue the refusing bound of a specification; another one may have done it meanwhile.

@@ -49,9 +49,7 @@ pub(super) enum Operation {
         done: Done<bool>,
     },
     Redrive {
-        from: Queue,
-        position: u64,
-        to: Queue,
+        moved: Box<Moved>,
         stored: Arc<Stored>,
         permit: Permit,
         done: Done<bool>,
@@ -76,6 +74,14 @@ pub(super) enum Operation {
         queue: Queue,
         done: Done<()>,
     },
+}
+
+/// The message that a redrive takes out, and the queue that it fills in its place.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) from: Queue,
+    pub(super) position: u64,
+    pub(super) to: Queue,
 }
 
 impl Operation {
