@@ -7,6 +7,7 @@ mod files;
 mod follow;
 mod inputs;
 mod inspect;
+mod letters;
 mod log;
 mod refusals;
 mod request;

@@ -10,6 +10,7 @@ mod exposition;
 mod hostile;
 mod import_streams;
 mod interfaces;
+mod letters;
 mod metrics;
 mod openapi;
 mod peer;

@@ -1,10 +1,13 @@
 //! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
 
+mod dead_letters;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
 use crate::settings::units::parse_time;
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
@@ -87,7 +90,7 @@ pub(crate) enum Command {
     /// The configuration: values by type and key
     #[command(subcommand)]
     Config(Config),
-    /// Messages that could not be handled
+    /// List, show, send again or delete messages that could not be handled
     #[command(subcommand)]
     DeadLetters(DeadLetters),
     /// Look at the data folder, the disk, the settings and a running Weir, and tell what is amiss and what to do. Exit code 1 if a check
@@ -420,23 +423,6 @@ pub(crate) enum Shell {
     Zsh,
     /// Fish.
     Fish,
-}
-
-/// `weir dead-letters ...`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLetters {
-    /// List the oldest ones, without taking them
-    List {
-        /// How many at most
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
-    /// Show one with its whole body, its properties and the reason, without taking it
-    Show {
-        /// Its position in the list or the message's id; both are in `weir dead-letters list`
-        #[arg(value_name = "POSITION|ID")]
-        letter: String,
-    },
 }
 
 fn parse_parameter(text: &str) -> Result<(String, String), String> {

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
 use weir_config::records::HostStatus;
 use weir_pubsub::{
-    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
+    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Overflow, Producer, PubsubError, QueueSpec, Sharing,
 };
 
 use crate::error::{FlowError, Result};
@@ -44,13 +44,14 @@ impl FlowService {
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, topicspace: &str, settings: FlowSettings) -> Result<Self> {
         let topics = FlowTopics::of(topicspace)?;
         let (token, cut_off) = (CancellationToken::new(), CancellationToken::new());
-        let resume_every = settings.resume_every;
+        let (resume_every, dead_letters_max_bytes) = (settings.resume_every, settings.dead_letters_max_bytes);
         let lifecycle = Lifecycle::new(backend.clone(), config.clone(), settings, token.clone());
         let service = Service {
             backend,
             config,
             lifecycle: Arc::new(lifecycle),
             topics,
+            dead_letters_max_bytes,
             resume_every,
             tracker: TaskTracker::new(),
             token: token.clone(),
@@ -91,6 +92,7 @@ struct Service {
     config: ConfigClient,
     lifecycle: Arc<Lifecycle>,
     topics: FlowTopics,
+    dead_letters_max_bytes: u64,
     resume_every: Duration,
     tracker: TaskTracker,
     token: CancellationToken,
@@ -108,7 +110,7 @@ impl Service {
     /// Its own queues first, then those of running flows, then it consumes.
     async fn begin(&self) -> Result<Session> {
         let requests = &self.topics.requests;
-        let specs = [QueueSpec::new(requests.clone()), QueueSpec::new(self.topics.dead_letters.clone())];
+        let specs = [QueueSpec::new(requests.clone()), self.dead_letters()];
         for spec in specs {
             self.backend.ensure_queue(&spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))?;
         }
@@ -120,6 +122,11 @@ impl Service {
         let reports = self.backend.consumer(status, requests.subscription(), ConsumerOptions::default()).await;
         let reports = reports.map_err(FlowError::broker("listening to hosts"))?;
         Ok(Session { requests: consumer, reports, answers: answers.into() })
+    }
+
+    /// The dead-letter queue. A queue that is there with another bound gets this one.
+    fn dead_letters(&self) -> QueueSpec {
+        QueueSpec { queue: self.topics.dead_letters.clone(), overflow: Overflow::Refuse { bytes: self.dead_letters_max_bytes } }
     }
 
     /// Waits for the config service; other faults are for later rounds.
@@ -180,8 +187,14 @@ impl Service {
                 biased;
                 () = self.token.cancelled() => return Ok(()),
                 _ = ticks.tick() => {
-                    let lifecycle = self.lifecycle.clone();
-                    self.spawn(async move { lifecycle.resume().await });
+                    let (lifecycle, backend, letters) = (self.lifecycle.clone(), self.backend.clone(), self.dead_letters());
+                    self.spawn(async move {
+                        // A host that found none has made one without a bound.
+                        if let Err(error) = backend.ensure_queue(&letters).await {
+                            tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not ensured");
+                        }
+                        lifecycle.resume().await;
+                    });
                 }
                 received = session.requests.receive() => match received {
                     Ok(delivery) => self.take(delivery, &session.answers),

@@ -5,6 +5,7 @@
 
 mod body;
 mod connections;
+mod dead_letters;
 mod dispatch;
 mod error;
 mod flows;

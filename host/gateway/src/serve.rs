@@ -55,6 +55,8 @@ pub(crate) fn paths() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::requests::post))
         .routes(routes!(routes::dead_letters::get))
         .routes(routes!(routes::dead_letters::whole))
+        .routes(routes!(routes::redrive::redrive))
+        .routes(routes!(routes::redrive::delete))
         .routes(routes!(routes::documents::openapi))
         .routes(routes!(routes::documents::docs))
 }

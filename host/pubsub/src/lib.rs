@@ -18,8 +18,8 @@ mod telling;
 mod topic;
 
 pub use backend::{
-    Backend, Backlog, Browsed, Consumer, ConsumerOptions, Delivery, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Routing,
-    Settled, Sharing,
+    Backend, Backlog, Browsed, Consumer, ConsumerOptions, Delivery, Head, Heads, IfEmpty, Output, Overflow, Producer, QueueSpec,
+    QueueStats, Receipt, Routing, Settled, Sharing,
 };
 pub use error::{PubsubError, Result};
 pub use limits::Limits;

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -71,14 +73,21 @@ impl Settler {
     /// Settles what comes in until all senders are gone and everything is done.
     pub(crate) async fn run(self, mut incoming: mpsc::Receiver<Settlement>) {
         let mut pending: VecDeque<Pending> = VecDeque::new();
+        // Dead letters that their queue refuses. The messages behind them go on; the consumer's window bounds how many there can be.
+        let mut refused = FuturesUnordered::new();
         let mut is_open = true;
-        while is_open || !pending.is_empty() {
+        while is_open || !pending.is_empty() || !refused.is_empty() {
             tokio::select! {
                 biased;
                 outcome = oldest(&mut pending), if !pending.is_empty() => {
                     let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    self.finish(settlement, outcome).await;
+                    if outcome.as_ref().is_err_and(|error| is_full(&settlement, error)) {
+                        refused.push(self.finish(settlement, outcome));
+                    } else {
+                        self.finish(settlement, outcome).await;
+                    }
                 }
+                Some(()) = refused.next(), if !refused.is_empty() => {}
                 next = incoming.recv(), if is_open && pending.len() < MAX_PENDING_COUNT => match next {
                     Some(settlement) => pending.push_back(self.submit(settlement)),
                     None => is_open = false,
@@ -143,6 +152,20 @@ impl Settler {
         }
     }
 
+    /// Shows why a message is not settled yet.
+    fn show_waiting(&self, settlement: &Settlement, error: &PubsubError) {
+        if is_full(settlement, error) {
+            return self.status.note_error(&format!(
+                "a message that cannot be handled stays here, because {}: send dead letters again or delete them \
+                 (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
+                chain(error)
+            ));
+        }
+        // The whole input waits: that is more than one error among others.
+        let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(error));
+        self.status.set_input(&self.input, Some(Some(problem)));
+    }
+
     /// Repeats a settle that failed until it succeeds, can never succeed, or was tried for long enough.
     async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> weir_pubsub::Result<Settled> {
         let began = Instant::now();
@@ -163,9 +186,7 @@ impl Settler {
             if is_letter_lost && self.backend.create_queue(&QueueSpec::new(self.dead_letters.clone())).await.is_ok() {
                 tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
             } else {
-                // The input stands still meanwhile: that is more than an error among others.
-                let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(&error));
-                self.status.set_input(&self.input, Some(Some(problem)));
+                self.show_waiting(settlement, &error);
                 let wait = backoff.next_wait(&mut rand::rng());
                 tokio::select! {
                     biased;
@@ -180,6 +201,11 @@ impl Settler {
             }
         }
     }
+}
+
+/// Whether a settlement is a dead letter that does not fit into the queue of the dead letters.
+fn is_full(settlement: &Settlement, error: &PubsubError) -> bool {
+    settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueFull { .. })
 }
 
 async fn oldest(pending: &mut VecDeque<Pending>) -> weir_pubsub::Result<Settled> {

@@ -19,7 +19,7 @@ use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::Slots;
-use crate::status::{VariantStatus, count};
+use crate::status::{VariantStatus, count, now_ms};
 use weir_pubsub::chain;
 
 /// How long a worker keeps an instance without a message.
@@ -339,6 +339,10 @@ impl Worker {
             reason: reason.to_owned(),
             attempts_count: history.attempts_count,
             digest: program.component.digest.to_string(),
+            component: program.deployment.to_string(),
+            time_ms: Some(now_ms()),
+            config_version: Some(self.config.borrow().version),
+            cut: None,
         };
         let message = letter.to_message(message, &program.message_limits);
         let outputs = vec![Output { topic: self.dead_letters.clone(), message, routing: Routing::Required }];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use weir_pubsub::{
-    Backend, Browsed, Consumer, ConsumerOptions, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec, QueueStats,
+    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec, QueueStats,
     Receipt, Result, Settled, Subscription, Topic,
 };
 
@@ -146,6 +146,14 @@ impl Backend for Cut {
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
         self.inner.browse(queue, after, limit_count).await
+    }
+
+    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        self.inner.redrive(from, position, to, message).await
+    }
+
+    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
+        self.inner.browse_heads(queue, after, limit_count, body_bytes).await
     }
 
     async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_flow::{FlowService, FlowSettings};
+use weir_pubsub::Message;
 
 use super::cut::{Cut, Line, Moment};
 use super::support::{Bench, SHARED_QUEUE, blueprint, names, queues_of, quick, soon, spec, splitter_record, until};
@@ -36,6 +37,24 @@ async fn the_service_makes_its_own_queues_and_the_dead_letters() {
     for queue in [spec("request:tg:flow", "flow-svc"), spec("flow:tg:weir-dead-letters", "weir")] {
         assert!(bench.backend.queue_exists(&queue.queue).await.unwrap(), "{}", queue.queue);
     }
+}
+
+#[tokio::test]
+async fn the_dead_letters_get_the_bound_that_is_set_whatever_they_had() {
+    let bench = Bench::new().await;
+    let letters = spec("flow:tg:weir-dead-letters", "weir");
+    // As an earlier version, or a host that finds none, makes it.
+    bench.backend.create_queue(&letters).await.unwrap();
+    bench.backend.send_to(&letters.queue, Message::new("kept")).await.unwrap();
+    for bytes in [1 << 20, 2 << 20] {
+        let service = bench.serve(FlowSettings { dead_letters_max_bytes: bytes, ..quick() }).await;
+        let stats = bench.backend.stats(&letters.queue).await.unwrap();
+        assert_eq!((stats.refuse_above_bytes, stats.depth_count), (Some(bytes), 1));
+        soon(service.stop()).await;
+    }
+    let _service = bench.serve(FlowSettings { resume_every: Duration::from_millis(20), ..quick() }).await;
+    bench.backend.delete_queue(&letters.queue).await.unwrap();
+    until(async || bench.backend.stats(&letters.queue).await.is_ok_and(|stats| stats.refuse_above_bytes == Some(256 << 20))).await;
 }
 
 #[tokio::test]
@@ -118,7 +137,10 @@ async fn a_flow_whose_start_failed_can_be_started_again_at_once() {
 #[tokio::test]
 async fn undoing_a_start_leaves_what_was_there_before_it() {
     let bench = prepared().await;
-    let odd = weir_pubsub::QueueSpec { drop_oldest_above_bytes: Some(5000), ..spec("flow:tg:in:one", "worker--one--input") };
+    let odd = weir_pubsub::QueueSpec {
+        overflow: weir_pubsub::Overflow::DropOldest { bytes: 5000 },
+        ..spec("flow:tg:in:one", "worker--one--input")
+    };
     bench.backend.create_queue(&odd).await.unwrap();
     let mut record = starting_record();
     record["plan"]["queues"][0]["found"] = json!(true);

@@ -170,6 +170,12 @@ impl Bed {
         found.into_iter().map(|browsed| String::from_utf8(browsed.message.body.to_vec()).unwrap()).collect()
     }
 
+    /// The files that the queues are in.
+    pub(super) fn queue_files(&self) -> Vec<std::path::PathBuf> {
+        let files = std::fs::read_dir(self.folder.path().join("queues")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|found| found == "log")).collect()
+    }
+
     pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {
         let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
         self.backend.stats(&queue).await.unwrap().depth_count

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_pubsub::{Backlog, Class, IfEmpty, Message, PubsubError, Queue, QueueSpec, QueueStats, Settled};
+use weir_pubsub::{Backlog, Class, IfEmpty, Message, Overflow, PubsubError, Queue, QueueSpec, QueueStats, Settled};
 
 use super::bed::{Bed, expect, message, next, texts};
 use crate::wait::{DEADLINE, eventually, within};
@@ -17,7 +17,7 @@ pub async fn creating_a_queue_twice_is_no_error(bed: &mut Bed) {
 /// `create_queue`: `QueueMismatch` when it exists with other properties.
 pub async fn creating_a_queue_with_other_properties_is_a_mismatch(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
-    let bounded = QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(1 << 20) };
+    let bounded = QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 1 << 20 } };
     let error = bed.backend().create_queue(&bounded).await.unwrap_err();
     assert!(
         matches!(&error, PubsubError::QueueMismatch { queue: named, difference } if *named == queue && !difference.is_empty()),
@@ -278,7 +278,7 @@ pub async fn what_one_caller_does_the_others_see(bed: &mut Bed) {
 /// `QueueSpec`: above its bound the oldest messages are dropped and counted.
 pub async fn a_bounded_queue_drops_the_oldest_and_counts_them(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
-    bed.backend().create_queue(&QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(10) }).await.unwrap();
+    bed.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 10 } }).await.unwrap();
     bed.publish(queue.topic(), &["1234", "5678"]).await;
     assert_eq!(bed.backend().stats(&queue).await.unwrap().dropped_count, 0);
     bed.publish(queue.topic(), &["9012", "3456"]).await;

@@ -155,6 +155,20 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     for queue in &there {
         dropped.sample(&names(queue), queue.dropped_count);
     }
+    let bounded: Vec<_> = there.iter().filter_map(|queue| Some((queue, queue.limit_bytes?))).collect();
+    let mut limits = out.gauge("weir_queue_limit_bytes", "The queue's own bound above which it refuses messages: dead letters.");
+    for (queue, limit_bytes) in &bounded {
+        limits.sample(&names(queue), *limit_bytes);
+    }
+    let mut full =
+        out.gauge("weir_queue_full", "1 if that bound is reached: a message was refused, and since then none was accepted or removed.");
+    for (queue, _) in &bounded {
+        full.sample(&names(queue), u8::from(queue.is_full));
+    }
+    let mut refused = out.counter("weir_queue_refused_messages_total", "How often a message was refused because of that bound.");
+    for (queue, _) in &bounded {
+        refused.sample(&names(queue), queue.refused_count);
+    }
     let mut flows = out.gauge("weir_queue_flow_info", "A flow that uses the queue, and the interface whose exit it is, if any; always 1.");
     for queue in queues {
         for flow in &queue.flows {

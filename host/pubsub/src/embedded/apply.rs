@@ -24,7 +24,12 @@ impl State {
                     self.finish_marking(queue, &sequences, Counting::Ahead);
                     touched.push(queue);
                 }
-                Step::Define { number, spec } => self.insert_queue(QueueState::new(spec.queue, number, spec.drop_oldest_above_bytes)),
+                Step::Define { number, spec } => self.insert_queue(QueueState::new(spec.queue, number, spec.overflow)),
+                Step::Bound { definition } => {
+                    if let Some(queue) = self.queues.get_mut(&definition.number) {
+                        queue.set_overflow(definition.overflow);
+                    }
+                }
                 Step::Delete { state } => self.bury(*state),
                 Step::Ephemeral { topic, stored } => self.publish_ephemeral(&topic, &stored, &mut touched),
                 Step::EphemeralTo { queue, stored } => {
@@ -119,7 +124,7 @@ impl State {
                     self.undo_remove(queue, entry, reason);
                     touched.push(queue);
                 }
-                Step::Delivered { .. } | Step::Define { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
+                Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
                 Step::Marked { queue, sequences } => {
                     self.finish_marking(queue, &sequences, Counting::Suspect);
                     touched.push(queue);

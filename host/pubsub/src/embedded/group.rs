@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
+use super::log::Definition;
 use super::queue::{Entry, Place, QueueState, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
 use super::room::Permit;
@@ -25,27 +26,79 @@ pub(super) struct Outgoing {
 /// What is asked of the log.
 #[derive(Debug)]
 pub(super) enum Operation {
-    Publish { topic: Topic, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    SendTo { queue: Queue, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    Settle { receipt: Receipt, outputs: Vec<Outgoing>, done: Done<Settled> },
-    Take { queue: Queue, position: u64, done: Done<bool> },
-    Mark { queue: u64, sequences: Vec<u64> },
-    Leave { consumer: u64 },
-    Create { spec: QueueSpec, done: Done<()> },
-    Delete { queue: Queue, done: Done<()> },
-    DeleteIfEmpty { queues: Vec<Queue>, done: Done<IfEmpty> },
+    Publish {
+        topic: Topic,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    SendTo {
+        queue: Queue,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    Settle {
+        receipt: Receipt,
+        outputs: Vec<Outgoing>,
+        done: Done<Settled>,
+    },
+    Take {
+        queue: Queue,
+        position: u64,
+        done: Done<bool>,
+    },
+    Redrive {
+        moved: Box<Moved>,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<bool>,
+    },
+    Mark {
+        queue: u64,
+        sequences: Vec<u64>,
+    },
+    Leave {
+        consumer: u64,
+    },
+    Create {
+        spec: QueueSpec,
+        done: Done<()>,
+    },
+    /// Gives a queue that is there the bound of the specification.
+    Bound {
+        spec: QueueSpec,
+        done: Done<()>,
+    },
+    Delete {
+        queue: Queue,
+        done: Done<()>,
+    },
+    DeleteIfEmpty {
+        queues: Vec<Queue>,
+        done: Done<IfEmpty>,
+    },
+}
+
+/// The message that a redrive takes out, and the queue that it fills in its place.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) from: Queue,
+    pub(super) position: u64,
+    pub(super) to: Queue,
 }
 
 impl Operation {
     /// Whether it changes which queues there are, so that it is committed alone.
     pub(super) fn is_structural(&self) -> bool {
-        matches!(self, Operation::Create { .. } | Operation::Delete { .. } | Operation::DeleteIfEmpty { .. })
+        let changes = matches!(self, Operation::Create { .. } | Operation::Bound { .. } | Operation::Delete { .. });
+        changes || matches!(self, Operation::DeleteIfEmpty { .. })
     }
 
     /// About how much it adds to a frame.
     pub(super) fn size_bytes(&self) -> u64 {
         match self {
-            Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } => stored.size_bytes,
+            Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } | Operation::Redrive { stored, .. } => stored.size_bytes,
             Operation::Settle { outputs, .. } => outputs.iter().map(|output| output.stored.size_bytes).sum(),
             _ => 0,
         }
@@ -92,6 +145,10 @@ pub(super) enum Step {
         number: u64,
         spec: QueueSpec,
     },
+    /// A queue that is there gets another bound of its own.
+    Bound {
+        definition: Definition,
+    },
     Delete {
         state: Box<QueueState>,
     },
@@ -121,7 +178,7 @@ impl Step {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
             Step::Delete { state } => state.number < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Define { .. } => true,
+            Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } => true,
             Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
         }
     }

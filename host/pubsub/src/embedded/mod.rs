@@ -4,11 +4,13 @@
 //!   no waiting.
 //! - `log`: segments on disk; its documentation is the format.
 //! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
+//! - `browse`: looking at queues without consuming from them.
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
 mod apply;
 mod bare;
 mod broadcast;
+mod browse;
 mod consumer;
 mod decide;
 mod group;
@@ -42,13 +44,15 @@ use self::broadcast::{BUFFERED_COUNT, Mailbox};
 use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
-use self::log::{Chunk, Log, Opened, Reader};
+use self::log::{Log, Opened, Reader};
 use self::producer::{TopicProducer, lost};
-use self::queues::{FIRST_EPHEMERAL, State};
+use self::queues::{Bounded, FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
 use self::writer::Writer;
-use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
+use crate::backend::{
+    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Settled,
+};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
 use crate::message::Message;
@@ -224,7 +228,12 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
-        self.create_queue(spec).await
+        let bounded = lock(&self.shared.state).bound_at_once(spec)?;
+        match bounded {
+            Bounded::Done => Ok(()),
+            Bounded::InLog => self.shared.ask(|done| Operation::Bound { spec: spec.clone(), done }).await,
+            Bounded::Not => self.create_queue(spec).await,
+        }
     }
 
     async fn delete_queue(&self, queue: &Queue) -> Result<()> {
@@ -298,6 +307,10 @@ impl Backend for EmbeddedBroker {
         self.shared.send_to(queue, message).await
     }
 
+    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        self.shared.redrive(from, position, to, message).await
+    }
+
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
         let mailbox = Arc::new(Mailbox::new(buffer_count));
         lock(&self.shared.state).add_mailbox(topic, mailbox.clone())?;
@@ -305,31 +318,11 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        let entries = {
-            let state = lock(&self.shared.state);
-            state.check_open()?;
-            state.get(queue)?.ready_after(after, limit_count as usize)
-        };
-        let mut found = Vec::with_capacity(entries.len());
-        let mut chunk = Chunk::default();
-        for entry in entries {
-            let message = match entry.stored {
-                Some(stored) => Ok(stored.message.clone()),
-                None => self.shared.reader.message(entry.place, &mut chunk),
-            };
-            match message {
-                Ok(message) => found.push(Browsed { position: entry.sequence, message }),
-                // It went while we looked, and its segment with it.
-                Err(_)
-                    if lock(&self.shared.state)
-                        .get(queue)?
-                        .ready_after(entry.sequence - 1, 1)
-                        .first()
-                        .is_none_or(|e| e.sequence != entry.sequence) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(found)
+        self.shared.clone().browse(queue, after, limit_count).await
+    }
+
+    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
+        self.shared.clone().browse_heads(queue, after, limit_count, body_bytes).await
     }
 
     async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {

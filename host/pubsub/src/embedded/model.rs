@@ -14,7 +14,7 @@ use super::queue::{QueueState, Stored};
 use super::queues::State;
 use super::seats::{Body, Grab};
 use super::*;
-use crate::backend::{Delivery, Routing, Sharing};
+use crate::backend::{Delivery, Overflow, Routing, Sharing};
 
 /// Queue 1 and 2 read topic `a`, queue 3 reads topic `b`.
 const QUEUES: [(u64, &str); 3] = [(1, "a"), (2, "a"), (3, "b")];
@@ -106,7 +106,7 @@ impl Machine {
     fn new() -> Self {
         let mut state = State::new(EmbeddedOptions::default());
         for (number, name) in QUEUES {
-            state.insert_queue(QueueState::new(queue(number, name), number, None));
+            state.insert_queue(QueueState::new(queue(number, name), number, Overflow::None));
         }
         let mut machine = Machine { state, consumers: [0; 6], held: Default::default(), model: Model::default(), settles: 0 };
         (0..6).for_each(|consumer| machine.join(consumer));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::group::{Operation, Outgoing};
+use super::group::{Moved, Operation, Outgoing};
 use super::log::MAX_SETTLE_BYTES;
 use super::queue::{Stored, size_of};
 use super::queues::closed;
@@ -62,12 +62,26 @@ impl Shared {
         self.inbox.submit(operation).map_err(|_| closed())
     }
 
-    pub(super) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+    pub(super) async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        let stored = self.for_queue(to, message)?;
+        let permit = self.room.take(stored.size_bytes).await?;
+        let (done, outcome) = oneshot::channel();
+        let moved = Box::new(Moved { from: from.clone(), position, to: to.clone() });
+        self.submit(Operation::Redrive { moved, stored, permit, done })?;
+        outcome.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// A message that is to go into one queue.
+    fn for_queue(&self, queue: &Queue, message: Message) -> Result<Arc<Stored>> {
         self.options.limits.check(queue.topic(), &message)?;
         if !queue.topic().class().has_queues() {
             return Err(wrong_class(queue.topic()));
         }
-        let stored = Stored::new(with_id(message));
+        Ok(Stored::new(with_id(message)))
+    }
+
+    pub(super) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+        let stored = self.for_queue(queue, message)?;
         let permit = self.room.take(stored.size_bytes).await?;
         let (done, outcome) = oneshot::channel();
         self.submit(Operation::SendTo { queue: queue.clone(), stored, permit, done })?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::log::Definition;
 use super::numbers::NumberMap;
 use super::queues::FIRST_EPHEMERAL;
-use crate::backend::QueueStats;
+use crate::backend::{Overflow, QueueStats};
 use crate::message::Message;
 use crate::topic::Queue;
 
@@ -96,7 +96,7 @@ struct Held {
 pub(super) struct QueueState {
     pub(super) name: Queue,
     pub(super) number: u64,
-    pub(super) drop_oldest_above_bytes: Option<u64>,
+    pub(super) overflow: Overflow,
     pub(super) next_sequence: u64,
     /// Never delivered, or given back before the broker was opened: in order of sequence, all behind `returned`.
     ready: VecDeque<Entry>,
@@ -113,6 +113,10 @@ pub(super) struct QueueState {
     pub(super) dropped_count: u64,
     /// Messages dropped because of the bound before the broker was opened.
     pub(super) dropped_before_count: u64,
+    /// Messages refused because of the queue's own bound.
+    refused_count: u64,
+    /// Whether one was refused and since then none was accepted or removed.
+    is_refusing: bool,
     /// Bytes that the commit under way adds.
     pub(super) incoming_bytes: u64,
     /// Bytes that the commit under way takes away.
@@ -122,11 +126,11 @@ pub(super) struct QueueState {
 }
 
 impl QueueState {
-    pub(super) fn new(name: Queue, number: u64, drop_oldest_above_bytes: Option<u64>) -> Self {
+    pub(super) fn new(name: Queue, number: u64, overflow: Overflow) -> Self {
         QueueState {
             name,
             number,
-            drop_oldest_above_bytes,
+            overflow,
             next_sequence: 1,
             ready: VecDeque::new(),
             returned: BTreeMap::new(),
@@ -138,6 +142,8 @@ impl QueueState {
             size_bytes: 0,
             dropped_count: 0,
             dropped_before_count: 0,
+            refused_count: 0,
+            is_refusing: false,
             incoming_bytes: 0,
             outgoing_bytes: 0,
             uncounted: Vec::new(),
@@ -151,6 +157,9 @@ impl QueueState {
             size_bytes: self.size_bytes,
             consumer_count: self.consumers.len() as u64,
             dropped_count: self.dropped_count,
+            refuse_above_bytes: self.overflow.refuse_above_bytes(),
+            refused_count: self.refused_count,
+            is_refusing: self.is_refusing,
         }
     }
 
@@ -159,7 +168,7 @@ impl QueueState {
         Definition {
             number: self.number,
             queue: self.name.clone(),
-            drop_oldest_above_bytes: self.drop_oldest_above_bytes,
+            overflow: self.overflow,
             next_sequence: self.next_sequence,
             dropped_count: self.dropped_before_count + self.dropped_count,
         }
@@ -208,6 +217,7 @@ impl QueueState {
         debug_assert!(self.ready.back().is_none_or(|last| last.sequence < entry.sequence));
         self.depth_count += 1;
         self.size_bytes += u64::from(entry.size_bytes);
+        self.is_refusing = false;
         self.ready.push_back(entry);
     }
 
@@ -219,6 +229,34 @@ impl QueueState {
         if 10_u64.pow(dropped_count.ilog10()) == dropped_count {
             tracing::warn!(%topic, %subscription, dropped_count, "queue is at its bound and drops its oldest messages");
         }
+    }
+
+    /// The queue's own bound, where a message of this size does not fit below it beside what is there and `more_bytes` that come first.
+    pub(super) fn refuses(&self, size_bytes: u64, more_bytes: u64) -> Option<u64> {
+        let bound = self.overflow.refuse_above_bytes()?;
+        let used_bytes = self.coming_size_bytes() + more_bytes;
+        (used_bytes > 0 && used_bytes + size_bytes > bound).then_some(bound)
+    }
+
+    /// Counts a message that was refused because of the queue's own bound. The first of a row is logged.
+    pub(super) fn count_refusal(&mut self) {
+        self.refused_count += 1;
+        if !std::mem::replace(&mut self.is_refusing, true) {
+            let (topic, subscription, size_bytes) = (self.name.topic(), self.name.subscription(), self.size_bytes);
+            let limit_bytes = self.overflow.refuse_above_bytes();
+            tracing::warn!(%topic, %subscription, size_bytes, limit_bytes, "queue limit reached, messages are refused");
+        }
+    }
+
+    /// The position of the newest message that was ever committed to it.
+    pub(super) fn newest(&self) -> u64 {
+        self.next_sequence - 1
+    }
+
+    /// Changes the queue's own bound.
+    pub(super) fn set_overflow(&mut self, overflow: Overflow) {
+        self.overflow = overflow;
+        self.is_refusing = false;
     }
 
     /// Takes what is next, to be held or dropped; the counters stay.
@@ -317,6 +355,7 @@ impl QueueState {
     pub(super) fn forget(&mut self, entry: &Entry) {
         self.depth_count -= 1;
         self.size_bytes -= u64::from(entry.size_bytes);
+        self.is_refusing = false;
     }
 
     /// All entries, when the queue goes.

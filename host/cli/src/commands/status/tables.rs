@@ -13,6 +13,7 @@ pub(crate) fn sections(hosts: &[HostReport], of_queues: &[QueueSummary], width: 
     let mut text = String::new();
     push_section(&mut text, "PROCESSORS", processors(hosts, width, rows_count));
     push_section(&mut text, "QUEUES", busy_queues(of_queues, width, rows_count));
+    push_section(&mut text, "FULL", full_queues(of_queues, width));
     push_section(&mut text, "LAST ERRORS", errors(hosts, width, rows_count));
     text
 }
@@ -144,6 +145,21 @@ fn rate(per_1000_s: u64) -> String {
         rate if rate < 100_000 => format!("{:.1}", rate as f64 / 1000.0),
         rate => output::number(rate / 1000),
     }
+}
+
+/// Queues that refuse messages because of a bound of their own, and what to do.
+fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
+    let told = |queue: &QueueSummary| {
+        let (size, limit) = (output::size(queue.size_bytes), output::size(queue.limit_bytes.unwrap_or_default()));
+        let text = format!(
+            "{} is full ({size} of {limit}): messages that cannot be handled stay with their processors until dead letters are sent again \
+             or deleted (weir dead-letters redrive | delete), or dead-letters.max-bytes is raised",
+            queue.topic
+        );
+        output::wrapped(&text, "", width)
+    };
+    let full: Vec<String> = of.iter().filter(|queue| queue.is_full).map(told).collect();
+    (!full.is_empty()).then(|| full.join("\n"))
 }
 
 /// Queues as a table; none where there are none.

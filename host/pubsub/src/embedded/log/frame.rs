@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::backend::Overflow;
 use crate::embedded::group::{Reason, Step};
 use crate::embedded::queue::{Place, Stored};
 use crate::message::{Message, MessageId, Properties};
@@ -25,12 +26,17 @@ const REMOVED: u8 = 4;
 const DROPPED: u8 = 5;
 const DELIVERED: u8 = 6;
 
+/// The bound field of a queue without a bound of its own.
+const NO_BOUND: u64 = u64::MAX;
+/// Set in the bound field of a queue that refuses what is above it.
+const REFUSING: u64 = 1 << 63;
+
 /// A queue as the log defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::embedded) struct Definition {
     pub(in crate::embedded) number: u64,
     pub(in crate::embedded) queue: Queue,
-    pub(in crate::embedded) drop_oldest_above_bytes: Option<u64>,
+    pub(in crate::embedded) overflow: Overflow,
     pub(in crate::embedded) next_sequence: u64,
     pub(in crate::embedded) dropped_count: u64,
 }
@@ -67,10 +73,11 @@ impl FrameBuffer {
             Step::Define { number, spec } => self.define(&Definition {
                 number: *number,
                 queue: spec.queue.clone(),
-                drop_oldest_above_bytes: spec.drop_oldest_above_bytes,
+                overflow: spec.overflow,
                 next_sequence: 1,
                 dropped_count: 0,
             }),
+            Step::Bound { definition } => self.define(definition),
             Step::Delete { state } if step_is_durable(state.number) => {
                 self.byte(DELETED);
                 self.queue(state.number);
@@ -86,7 +93,7 @@ impl FrameBuffer {
         self.queue(queue.number);
         self.text(queue.queue.topic().as_str());
         self.text(queue.queue.subscription().as_str());
-        self.long(queue.drop_oldest_above_bytes.unwrap_or(u64::MAX));
+        self.long(bound_of(queue.overflow));
         self.long(queue.next_sequence);
         self.long(queue.dropped_count);
     }
@@ -263,10 +270,27 @@ fn definition(rest: &mut Fields<'_>) -> Option<Definition> {
     Some(Definition {
         number,
         queue: Queue::new(topic, subscription).ok()?,
-        drop_oldest_above_bytes: (bound != u64::MAX).then_some(bound),
+        overflow: overflow_of(bound),
         next_sequence: rest.long()?,
         dropped_count: rest.long()?,
     })
+}
+
+/// The bound field of a definition.
+fn bound_of(overflow: Overflow) -> u64 {
+    match overflow {
+        Overflow::None => NO_BOUND,
+        Overflow::DropOldest { bytes } => bytes.min(!REFUSING),
+        Overflow::Refuse { bytes } => bytes.min(!REFUSING - 1) | REFUSING,
+    }
+}
+
+fn overflow_of(bound: u64) -> Overflow {
+    match bound {
+        NO_BOUND => Overflow::None,
+        bound if bound & REFUSING != 0 => Overflow::Refuse { bytes: bound & !REFUSING },
+        bytes => Overflow::DropOldest { bytes },
+    }
 }
 
 /// Reads a message with its header, as a [`Place`] names it; `None` if it is not whole.
@@ -278,6 +302,28 @@ pub(super) fn decode_message(block: &Bytes) -> Option<Message> {
         return None;
     }
     let mut rest = Fields(content);
+    let message = message_without_body(&mut rest)?;
+    let body = block.slice(MESSAGE_HEADER_BYTES + length - rest.0.len()..MESSAGE_HEADER_BYTES + length);
+    Some(Message { body, ..message })
+}
+
+/// Reads the beginning of a message of `length` bytes with its header: at most `body_bytes` of its body, which are copied, and the size of the
+/// whole body. `None` if the bytes end before the body begins or are not its own.
+pub(super) fn decode_head(block: &[u8], length: u32, body_bytes: usize) -> Option<(Message, u64)> {
+    let mut rest = Fields(block);
+    if rest.word()? != length {
+        return None;
+    }
+    rest.word()?;
+    let content_bytes = rest.0.len();
+    let message = message_without_body(&mut rest)?;
+    let size_bytes = (length as usize).checked_sub(content_bytes - rest.0.len())?;
+    let body = Bytes::copy_from_slice(&rest.0[..rest.0.len().min(size_bytes).min(body_bytes)]);
+    Some((Message { body, ..message }, size_bytes as u64))
+}
+
+/// Reads everything of a message that stands before its body.
+fn message_without_body(rest: &mut Fields<'_>) -> Option<Message> {
     let flags = rest.take(1)?[0];
     let id = if flags & 1 != 0 { Some(MessageId(u128::from_be_bytes(*rest.take(16)?.first_chunk()?))) } else { None };
     let from = if flags & 2 != 0 { Some(rest.text()?.into()) } else { None };
@@ -287,8 +333,7 @@ pub(super) fn decode_message(block: &Bytes) -> Option<Message> {
         let name = rest.text()?;
         properties.set(name, rest.text()?);
     }
-    let body = block.slice(MESSAGE_HEADER_BYTES + length - rest.0.len()..MESSAGE_HEADER_BYTES + length);
-    Some(Message { id, from, content_type, properties, body, expires_in: None })
+    Some(Message { id, from, content_type, properties, ..Message::default() })
 }
 
 /// Bytes that are read from the front.
@@ -316,5 +361,27 @@ impl<'a> Fields<'a> {
     fn text(&mut self) -> Option<&'a str> {
         let length = self.word()? as usize;
         std::str::from_utf8(self.take(length)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_read_as_they_are_written() {
+        let all = [
+            (Overflow::None, u64::MAX),
+            (Overflow::DropOldest { bytes: 0 }, 0),
+            (Overflow::DropOldest { bytes: 64 << 20 }, 64 << 20),
+            (Overflow::Refuse { bytes: 0 }, 1 << 63),
+            (Overflow::Refuse { bytes: 64 << 20 }, 1 << 63 | 64 << 20),
+        ];
+        for (overflow, bound) in all {
+            assert_eq!((bound_of(overflow), overflow_of(bound)), (bound, overflow));
+        }
+        // Bounds above any disk are no other kind of bound.
+        assert!(matches!(overflow_of(bound_of(Overflow::Refuse { bytes: u64::MAX })), Overflow::Refuse { .. }));
+        assert!(matches!(overflow_of(bound_of(Overflow::DropOldest { bytes: u64::MAX })), Overflow::DropOldest { .. }));
     }
 }

@@ -32,7 +32,7 @@
 //!
 //! | kind | fields | meaning |
 //! |---|---|---|
-//! | 1 Defined | u32 queue, text topic, text subscription, u64 bound (all ones: none), u64 next sequence, u64 dropped | the queue exists |
+//! | 1 Defined | u32 queue, text topic, text subscription, u64 bound (all ones: none; top bit set: messages above it are refused; else the oldest are dropped), u64 next sequence, u64 dropped | the queue exists; written again when its bound changes |
 //! | 2 Deleted | u32 queue | it does not any more, nor do its messages |
 //! | 3 Put | u32 count, count times (u32 queue, u64 sequence), u32 size, message | a message enters these queues |
 //! | 4 Removed | u32 queue, u64 sequence | it was settled or taken |

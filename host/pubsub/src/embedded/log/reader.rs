@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::frame::{MESSAGE_HEADER_BYTES, decode_message};
+use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message};
 use super::segment;
 use crate::embedded::lock;
 use crate::embedded::queue::Place;
@@ -20,6 +20,9 @@ use crate::message::Message;
 const OPEN_FILES: usize = 16;
 /// What is read at once: messages that lie together, which is how they are asked for, share it.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// What is read of a message to show its beginning: its properties, which no limit lets become larger, and as much again.
+const HEAD_BYTES: usize = 64 << 10;
 
 /// Reads segments, from any thread.
 #[derive(Debug)]
@@ -67,6 +70,27 @@ impl Reader {
         let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES)).map_err(|error| self.unreadable(place, &error.to_string()))?;
         *chunk = Chunk { segment: place.segment, start, bytes };
         chunk.message(place).ok_or_else(|| self.unreadable(place, "its checksum is wrong"))
+    }
+
+    /// Reads the beginning of a message, with at most `body_bytes` of its body and the size of the whole body. Only of a message that is read
+    /// whole anyway the checksum is compared.
+    ///
+    /// # Errors
+    /// As [`Reader::message`].
+    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64)> {
+        let (start, whole) = (place.offset as usize, MESSAGE_HEADER_BYTES + place.length as usize);
+        let wanted = whole.min(HEAD_BYTES.saturating_add(body_bytes));
+        if wanted < whole {
+            let bytes = self.read(place.segment, start, wanted).map_err(|error| self.unreadable(place, &error.to_string()))?;
+            if let Some(head) = decode_head(&bytes, place.length, body_bytes) {
+                return Ok(head);
+            }
+        }
+        let mut message = self.message(place, chunk)?;
+        let length = message.body.len();
+        // Copied, so that what was read ahead is not kept for it.
+        message.body = Bytes::copy_from_slice(&message.body[..length.min(body_bytes)]);
+        Ok((message, length as u64))
     }
 
     fn read(&self, segment: u32, start: usize, length: usize) -> io::Result<Bytes> {

@@ -1,0 +1,95 @@
+//! Looking at what is in a queue, without holding the state's lock while files are read and off the threads of the runtime.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::log::Chunk;
+use super::queue::Entry;
+use super::{Shared, lock};
+use crate::backend::{Browsed, Head, Heads};
+use crate::error::{PubsubError, Result};
+use crate::message::Message;
+use crate::topic::Queue;
+
+impl Shared {
+    /// Whole messages behind a position.
+    pub(super) async fn browse(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
+        let (entries, _) = self.ready_after(queue, after, limit_count)?;
+        let queue = queue.clone();
+        in_background(move || {
+            let mut found = Vec::with_capacity(entries.len());
+            let mut chunk = Chunk::default();
+            for entry in entries {
+                let message = match &entry.stored {
+                    Some(stored) => Ok(stored.message.clone()),
+                    None => self.reader.message(entry.place, &mut chunk),
+                };
+                match message {
+                    Ok(message) => found.push(Browsed { position: entry.sequence, message }),
+                    // It went while we looked, and its segment with it.
+                    Err(_) if !self.is_ready(&queue, entry.sequence)? => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// The beginnings of messages behind a position.
+    pub(super) async fn browse_heads(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
+        let (entries, newest) = self.ready_after(queue, after, limit_count)?;
+        let queue = queue.clone();
+        in_background(move || {
+            let mut heads = Vec::with_capacity(entries.len());
+            let mut chunk = Chunk::default();
+            for entry in entries {
+                let position = entry.sequence;
+                let read = match &entry.stored {
+                    Some(stored) => Ok((head_of(&stored.message, body_bytes), stored.message.body.len() as u64)),
+                    None => self.reader.head(entry.place, body_bytes, &mut chunk),
+                };
+                match read {
+                    Ok((message, body_bytes)) => heads.push(Head { position, message: Ok(message), body_bytes }),
+                    Err(_) if !self.is_ready(&queue, position)? => {}
+                    Err(error) => heads.push(Head { position, message: Err(error.to_string()), body_bytes: 0 }),
+                }
+            }
+            Ok(Heads { heads, newest })
+        })
+        .await
+    }
+
+    fn ready_after(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<(Vec<Entry>, u64)> {
+        let state = lock(&self.state);
+        state.check_open()?;
+        let queue = state.get(queue)?;
+        Ok((queue.ready_after(after, limit_count as usize), queue.newest()))
+    }
+
+    /// Whether a message is still there.
+    fn is_ready(&self, queue: &Queue, sequence: u64) -> Result<bool> {
+        let state = lock(&self.state);
+        Ok(state.get(queue)?.ready_after(sequence - 1, 1).first().is_some_and(|entry| entry.sequence == sequence))
+    }
+}
+
+/// The message with the beginning of its body, which is copied so that the whole of it is not kept.
+fn head_of(message: &Message, body_bytes: usize) -> Message {
+    let body = Bytes::copy_from_slice(&message.body[..message.body.len().min(body_bytes)]);
+    Message {
+        id: message.id,
+        from: message.from.clone(),
+        content_type: message.content_type.clone(),
+        properties: message.properties.clone(),
+        body,
+        expires_in: None,
+    }
+}
+
+/// Reads files on a thread that may wait for them.
+async fn in_background<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let ended = tokio::task::spawn_blocking(read).await;
+    ended.unwrap_or_else(|_| Err(PubsubError::Unavailable { reason: "reading the log was interrupted".to_owned() }))
+}
