@@ -106,7 +106,7 @@ impl Machine {
     fn new() -> Self {
         let mut state = State::new(EmbeddedOptions::default());
         for (number, name) in QUEUES {
-            state.insert_queue(QueueState::new(queue(number, name), number, None));
+            state.insert_queue(QueueState::new(queue(number, name), number, crate::backend::Overflow::None));
         }
         let mut machine = Machine { state, consumers: [0; 6], held: Default::default(), model: Model::default(), settles: 0 };
         (0..6).for_each(|consumer| machine.join(consumer));
