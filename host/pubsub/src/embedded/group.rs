@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
@@ -60,6 +61,14 @@ pub(super) enum Reason {
     Dropped,
 }
 
+/// A message of one queue that is written again, with the deliveries that the log knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) queue: u64,
+    pub(super) sequence: u64,
+    pub(super) deliveries: u32,
+}
+
 /// One decided change.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -75,6 +84,14 @@ pub(super) enum Step {
         queue: u64,
         entry: Entry,
         reason: Reason,
+    },
+    /// A message, as it stands in the log, is written again further on in it; the queues that have it read it there.
+    Move {
+        targets: Vec<Moved>,
+        size_bytes: u32,
+        /// The message with its length and checksum.
+        block: Bytes,
+        place: Place,
     },
     /// Deliveries of these sequences, ends included, happened or are about to.
     Delivered {
@@ -119,7 +136,7 @@ impl Step {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Define { .. } | Step::Delete { .. } => true,
+            Step::Move { .. } | Step::Delivered { .. } | Step::Define { .. } | Step::Delete { .. } => true,
             Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
         }
     }

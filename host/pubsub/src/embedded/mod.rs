@@ -4,6 +4,7 @@
 //!   no waiting.
 //! - `log`: segments on disk; its documentation is the format.
 //! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
+//! - `live`, `moving`, `upkeep`: how that thread keeps the log small.
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
 mod apply;
@@ -13,7 +14,9 @@ mod consumer;
 mod decide;
 mod group;
 mod inbox;
+mod live;
 mod log;
+mod moving;
 mod numbers;
 mod options;
 mod producer;
@@ -21,6 +24,7 @@ mod queue;
 mod queues;
 mod room;
 mod seats;
+mod upkeep;
 mod writer;
 
 use std::num::NonZeroU32;
@@ -44,6 +48,7 @@ use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
 use self::log::{Chunk, Log, Opened, Reader};
 use self::producer::{TopicProducer, lost};
+use self::queue::Place;
 use self::queues::{FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
@@ -78,6 +83,7 @@ struct Shared {
     groups_count: AtomicU64,
     operations_count: AtomicU64,
     bytes_count: AtomicU64,
+    copied_bytes_count: AtomicU64,
 }
 
 impl EmbeddedBroker {
@@ -99,6 +105,7 @@ impl EmbeddedBroker {
             groups_count: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),
+            copied_bytes_count: AtomicU64::new(0),
         });
         let for_thread = shared.clone();
         let writer = std::thread::Builder::new()
@@ -133,6 +140,7 @@ impl EmbeddedBroker {
             groups_count: self.shared.groups_count.load(Ordering::Relaxed),
             operations_count: self.shared.operations_count.load(Ordering::Relaxed),
             bytes_count: self.shared.bytes_count.load(Ordering::Relaxed),
+            copied_bytes_count: self.shared.copied_bytes_count.load(Ordering::Relaxed),
         }
     }
 
@@ -164,6 +172,20 @@ impl Drop for EmbeddedBroker {
 }
 
 impl Shared {
+    /// Reads a message of a queue, which may be moved meanwhile.
+    fn read(&self, queue: u64, sequence: u64, mut place: Place, chunk: &mut Chunk) -> Result<Message> {
+        loop {
+            let detail = match self.reader.message(place, chunk) {
+                Ok(message) => return Ok(message),
+                Err(detail) => detail,
+            };
+            match lock(&self.state).place_of(queue, sequence) {
+                Some(moved) if moved != place => place = moved,
+                _ => return Err(self.reader.unreadable(place, &detail)),
+            }
+        }
+    }
+
     /// Waits for the answer to an operation.
     async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
         let (done, outcome) = oneshot::channel();
@@ -300,17 +322,18 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        let entries = {
+        let (number, entries) = {
             let state = lock(&self.shared.state);
             state.check_open()?;
-            state.get(queue)?.ready_after(after, limit_count as usize)
+            let state = state.get(queue)?;
+            (state.number, state.ready_after(after, limit_count as usize))
         };
         let mut found = Vec::with_capacity(entries.len());
         let mut chunk = Chunk::default();
         for entry in entries {
             let message = match entry.stored {
                 Some(stored) => Ok(stored.message.clone()),
-                None => self.shared.reader.message(entry.place, &mut chunk),
+                None => self.shared.read(number, entry.sequence, entry.place, &mut chunk),
             };
             match message {
                 Ok(message) => found.push(Browsed { position: entry.sequence, message }),
@@ -338,6 +361,9 @@ mod crash;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod model;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod space;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod stress;
