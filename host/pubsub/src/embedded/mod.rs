@@ -360,6 +360,9 @@ impl Backend for EmbeddedBroker {
 mod crash;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
+mod full;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod model;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]

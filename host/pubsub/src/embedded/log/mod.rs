@@ -247,7 +247,9 @@ impl Log {
     /// Measures the disk if that was long ago, or what was written since may have filled it, and takes the reserve if it can.
     pub(super) fn look_at_disk(&mut self) {
         if let Some(disk) = self.disk.look() {
+            let held_bytes = self.reserve.held_bytes();
             self.reserve.fill(disk);
+            self.disk.count(self.reserve.held_bytes() - held_bytes);
         }
     }
 
