@@ -39,7 +39,7 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
-pub use self::log::DiskUse;
+pub use self::log::{DiskReserve, DiskUse};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};

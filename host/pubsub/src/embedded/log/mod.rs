@@ -82,6 +82,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::disk::DiskUse;
+pub use self::reserve::DiskReserve;
 pub(super) use self::frame::{Definition, MAX_SETTLE_BYTES};
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;
@@ -89,7 +90,6 @@ pub(super) use self::recovery::RecoveredQueue;
 use self::disk::DiskWatch;
 use self::folder::FolderLock;
 use self::frame::FrameBuffer;
-use self::reserve::Reserve;
 use self::segment::{FORMAT_VERSION, HEADER_BYTES, Header};
 use super::group::{Failure, Step};
 use super::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMode};
@@ -112,7 +112,7 @@ pub(super) struct Log {
     frame: FrameBuffer,
     reader: Arc<Reader>,
     disk: DiskWatch,
-    reserve: Reserve,
+    reserve: DiskReserve,
     /// Why nothing can be written any more until the log is opened anew.
     broken: Option<String>,
     /// Set by tests: the next write stops half way.
@@ -174,7 +174,7 @@ impl Log {
             frame: FrameBuffer::default(),
             reader,
             disk: DiskWatch::new(folder, options.disk_reserve_percent),
-            reserve: Reserve::new(folder, options.held_reserve_bytes),
+            reserve: DiskReserve::new(folder.join("reserve"), options.held_reserve_bytes),
             broken: None,
             #[cfg(test)]
             fail_next_write: false,

@@ -1,4 +1,4 @@
-//! Room that is held in reserve: a file of allocated blocks, which becomes the next segment when the disk is full.
+//! Space that is held in reserve: an empty file of allocated blocks. That of the log becomes its next segment when the disk is full.
 
 use std::fs::File;
 use std::io;
@@ -16,18 +16,19 @@ const LEAST_BYTES: u64 = 64 << 10;
 /// Blocks as `stat` counts them.
 const BLOCK_BYTES: u64 = 512;
 
-/// The reserve of a folder of queues.
+/// A file that holds space on a disk until it is needed.
 #[derive(Debug)]
-pub(super) struct Reserve {
+pub struct DiskReserve {
     path: PathBuf,
     wanted_bytes: u64,
     held: Option<File>,
     is_supported: bool,
 }
 
-impl Reserve {
-    pub(super) fn new(folder: &Path, wanted_bytes: u64) -> Self {
-        Reserve { path: folder.join("reserve"), wanted_bytes, held: None, is_supported: true }
+impl DiskReserve {
+    /// Nothing is held yet; the file may be there from before.
+    pub fn new(path: PathBuf, wanted_bytes: u64) -> Self {
+        DiskReserve { path, wanted_bytes, held: None, is_supported: true }
     }
 
     /// Where it lies.
@@ -36,12 +37,12 @@ impl Reserve {
     }
 
     /// How much is held.
-    pub(super) fn held_bytes(&self) -> u64 {
+    pub fn held_bytes(&self) -> u64 {
         self.held.as_ref().map_or(0, allocated)
     }
 
     /// Whether it was used or never taken, and may be taken later.
-    pub(super) fn is_missing(&self) -> bool {
+    pub fn is_missing(&self) -> bool {
         self.held.is_none() && self.is_supported && self.wanted_bytes > 0
     }
 
@@ -50,8 +51,15 @@ impl Reserve {
         self.held.take()
     }
 
-    /// Allocates it if it is missing and the disk has room for it twice. What failed is tried again later.
-    pub(super) fn fill(&mut self, disk: DiskUse) {
+    /// Gives the space back to the disk; whether there was some.
+    pub fn give_up(&mut self) -> bool {
+        self.held = None;
+        std::fs::remove_file(&self.path).is_ok()
+    }
+
+    /// Allocates it if it is missing and the disk has room for it twice; of a small disk it takes no more than a thirty-second part. Call it
+    /// again for what failed. It blocks for some milliseconds.
+    pub fn fill(&mut self, disk: DiskUse) {
         if !self.is_missing() {
             return;
         }
