@@ -82,10 +82,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::disk::DiskUse;
-pub use self::reserve::DiskReserve;
 pub(super) use self::frame::{Definition, MAX_SETTLE_BYTES};
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;
+pub use self::reserve::DiskReserve;
 
 use self::disk::DiskWatch;
 use self::folder::FolderLock;
