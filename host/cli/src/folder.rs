@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use weir_pubsub::chain;
 
 use crate::problem::{Exit, Problem};
 use crate::space;
@@ -62,7 +63,9 @@ impl DataFolder {
         let is_disk_full = space::make_room(path);
         match lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())) {
             // Only a second process that finds it locked would name this one.
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => tracing::warn!(%error, "process number not noted in LOCK"),
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::warn!(error = %chain(&error), "process number not noted in LOCK")
+            }
             written => written.map_err(unusable)?,
         }
         note_version(path)?;
@@ -170,7 +173,7 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
         found => match write_whole(&path, &ours) {
             // Its format stands there already; only the version that used it last is an older one.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull && found.is_some_and(|it| it.data_format == FORMAT) => {
-                tracing::warn!(%error, path = %path.display(), "version not noted");
+                tracing::warn!(error = %chain(&error), path = %path.display(), "version not noted");
                 Ok(())
             }
             written => written.map_err(unusable),

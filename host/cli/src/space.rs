@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
+use weir_pubsub::chain;
 use weir_pubsub::embedded::{DiskReserve, DiskUse};
 
 use crate::folder::DataFolder;
@@ -44,10 +45,10 @@ pub(crate) fn note(folder: &DataFolder, url: &str, secret: Option<&Secret>) -> b
     let token = secret.map_or(Ok(()), |secret| folder.write_token(secret));
     let noted = token.and_then(|()| folder.write_note(url));
     if let Err(error) = &noted {
-        tracing::warn!(%error, url, folder = %folder.path().display(), "address not noted in the data folder: local commands need --gateway URL");
+        tracing::warn!(error = %chain(error), url, folder = %folder.path().display(), "address not noted in the data folder: local commands need --gateway URL");
         // Half of it would mislead them.
         if let Err(error) = folder.remove_notes() {
-            tracing::warn!(%error, "what is left of the note not removed");
+            tracing::warn!(error = %chain(&error), "what is left of the note not removed");
         }
     }
     noted.is_ok()

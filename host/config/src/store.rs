@@ -9,6 +9,8 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
 
+use weir_pubsub::chain;
+
 use crate::batch::{Batch, Versioned, check_count, shown};
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Condition, Key, Value};
@@ -67,7 +69,7 @@ impl Store {
         let opened = async {
             match Self::open_and_raise(path, now_seconds).await {
                 Err(error) if is_disk_full(&error) => {
-                    tracing::warn!(path = %path.display(), %error, "disk full, the configuration is opened to be read");
+                    tracing::warn!(path = %path.display(), error = %chain(&error), "disk full, the configuration is opened to be read");
                     Self::open_in(path, now_seconds, SqliteLockingMode::Exclusive).await
                 }
                 opened => opened,
