@@ -99,7 +99,7 @@ async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64) -> anyhow:
     Ok(())
 }
 
-/// Looks at the folder, its reserve included, until it is told to stop.
+/// Looks at the folder until it is told to stop.
 async fn watch(folder: PathBuf, mut stopped: tokio::sync::oneshot::Receiver<()>) -> Seen {
     let mut seen = Seen::default();
     let mut ticks = interval(LOOK_EVERY);
@@ -112,9 +112,10 @@ async fn watch(folder: PathBuf, mut stopped: tokio::sync::oneshot::Receiver<()>)
     }
 }
 
-/// What all files of a folder take.
+/// What the segments of the log take; the reserve is of a fixed size.
 fn disk_bytes(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
     // A segment may go between the two looks.
-    files.map(|file| file.metadata().map_or(0, |found| found.blocks() * 512)).sum()
+    segments.map(|file| file.metadata().map_or(0, |found| found.blocks() * 512)).sum()
 }

@@ -65,11 +65,6 @@ impl LiveSegments {
         self.segments.first_key_value().map(|(segment, held)| (*segment, held.bytes))
     }
 
-    /// Messages that live of a segment.
-    pub(super) fn count(&self, segment: u32) -> u64 {
-        self.segments.get(&segment).map_or(0, |held| held.count)
-    }
-
     /// Whether no queue holds anything.
     pub(super) fn is_empty(&self) -> bool {
         self.segments.values().all(|held| held.count == 0)

@@ -31,6 +31,15 @@ pub(super) enum Pace {
     Idle,
 }
 
+/// What the oldest segment needs.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// Nothing lives in it.
+    Remove(u32),
+    /// It keeps more than it should.
+    Copy { segment: u32, live_bytes: u64 },
+}
+
 /// What upkeep remembers.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
@@ -70,34 +79,40 @@ impl Upkeep {
 }
 
 impl Writer {
-    /// Does a small piece of what is due: a portion is copied, and a dead segment removed.
+    /// Does a small piece of what is due: a dead segment is removed, or a portion copied.
     pub(super) fn keep_up(&mut self, pace: Pace) {
-        if let Err(failure) = self.copy(pace) {
-            tracing::warn!(error = %failure.to_error(), "messages not copied forward, tried again in a second");
-            self.upkeep.mover = None;
-            self.upkeep.resting_until = Some(Instant::now() + REST);
+        let due = self.next_due();
+        self.upkeep.is_due = due.is_some();
+        match due {
+            // One at a time: the unlinking and its flush may take some 10 ms each.
+            Some(Due::Remove(segment)) => self.log.unlink(segment),
+            Some(Due::Copy { segment, live_bytes }) if self.upkeep.rest().is_none() => {
+                if let Err(failure) = self.copy(segment, live_bytes, pace) {
+                    tracing::warn!(error = %failure.to_error(), "messages not copied forward, tried again in a second");
+                    self.upkeep.mover = None;
+                    self.upkeep.resting_until = Some(Instant::now() + REST);
+                }
+            }
+            Some(Due::Copy { .. }) => {}
+            None => self.upkeep.mover = None,
         }
-        // One at a time: the unlinking and its flush may take some 10 ms each.
-        let active = self.log.active_number();
-        let dead = lock(&self.shared.state).live.pop_dead(active);
-        if let Some(segment) = dead {
-            self.log.unlink(segment);
-        }
-        let due = dead.is_some() || self.upkeep.mover.is_some() || self.upkeep.resting_until.is_some();
-        self.upkeep.is_due = due;
     }
 
-    /// Copies a portion of the oldest segment, if that is due.
-    fn copy(&mut self, pace: Pace) -> Result<(), Failure> {
-        let Some((segment, live_bytes)) = self.oldest_to_copy() else {
-            self.upkeep.mover = None;
-            self.upkeep.resting_until = None;
-            return Ok(());
-        };
-        if self.upkeep.rest().is_some() {
-            return Ok(());
+    /// What is due for the oldest segment.
+    fn next_due(&mut self) -> Option<Due> {
+        let active = self.log.active_number();
+        let mut state = lock(&self.shared.state);
+        self.upkeep.credit_bytes += state.live.take_died_bytes();
+        if let Some(segment) = state.live.pop_dead(active) {
+            return Some(Due::Remove(segment));
         }
-        self.upkeep.resting_until = None;
+        let (segment, live_bytes) = state.live.oldest().filter(|(segment, _)| *segment != active)?;
+        let is_due = moving::is_due(self.log.total_bytes(), state.live.bytes(), self.log.segment_bytes());
+        (is_due && self.log.takes_moves()).then_some(Due::Copy { segment, live_bytes })
+    }
+
+    /// Copies a portion of the oldest segment, after its messages were found.
+    fn copy(&mut self, segment: u32, live_bytes: u64, pace: Pace) -> Result<(), Failure> {
         let mut mover = match self.upkeep.mover.take() {
             Some(mover) if mover.segment() == segment => mover,
             _ => Mover::new(&lock(&self.shared.state), segment),
@@ -114,16 +129,6 @@ impl Writer {
         }
         self.upkeep.mover = Some(mover);
         Ok(())
-    }
-
-    /// The oldest segment and what lives of it, if the log holds much more than what lives.
-    fn oldest_to_copy(&mut self) -> Option<(u32, u64)> {
-        let mut state = lock(&self.shared.state);
-        self.upkeep.credit_bytes += state.live.take_died_bytes();
-        let (segment, live_bytes) = state.live.oldest()?;
-        let is_sealed = segment != self.log.active_number() && state.live.count(segment) > 0;
-        let is_due = moving::is_due(self.log.total_bytes(), state.live.bytes(), self.log.segment_bytes());
-        (is_sealed && is_due && self.log.takes_moves()).then_some((segment, live_bytes))
     }
 
     /// Writes messages again and makes them known at their new places. Returns the bytes written.
