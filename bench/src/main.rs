@@ -12,6 +12,7 @@ mod running;
 mod stage;
 mod start;
 mod status;
+mod straggler;
 mod swap;
 
 use std::path::PathBuf;
@@ -91,6 +92,18 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// The disk that the log takes beside messages that nobody reads, while a busy neighbour sends through it
+    Straggler {
+        /// What the neighbour sends, in MiB.
+        #[arg(long, default_value_t = 10_240)]
+        mib: u64,
+        /// The size of a segment of the log, in MiB.
+        #[arg(long, default_value_t = 32)]
+        segment_mib: u64,
+        /// What nobody reads in the second case, in MiB.
+        #[arg(long, default_value_t = 256)]
+        backlog_mib: u64,
+    },
     /// Any component over any texts: time for each KiB, and memory
     Plugin(plugin::Options),
 }
@@ -113,6 +126,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
         Bench::Start { rounds } => runtime.block_on(start::run(&weir()?, &echo()?, rounds)),
         Bench::Status { flows, rounds } => runtime.block_on(status::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
+        Bench::Straggler { mib, segment_mib, backlog_mib } => runtime.block_on(straggler::run(mib, segment_mib, backlog_mib)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }
 }

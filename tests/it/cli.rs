@@ -15,6 +15,7 @@ mod rules;
 mod settings;
 mod shell;
 mod show;
+mod space;
 mod swap;
 mod token;
 mod way;

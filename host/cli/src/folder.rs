@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use weir_pubsub::chain;
 
 use crate::problem::{Exit, Problem};
+use crate::space;
 use crate::token::Secret;
 
 /// A data folder that this process alone uses, until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
+    is_disk_full: bool,
     /// The lock goes with the file, also when the process is killed.
     _lock: File,
 }
@@ -57,9 +60,16 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(unusable)?;
+        let is_disk_full = space::make_room(path);
+        match lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())) {
+            // Only a second process that finds it locked would name this one.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::warn!(error = %chain(&error), "process number not noted in LOCK")
+            }
+            written => written.map_err(unusable)?,
+        }
         note_version(path)?;
-        let folder = DataFolder { path: path.to_owned(), _lock: lock };
+        let folder = DataFolder { path: path.to_owned(), is_disk_full, _lock: lock };
         // What a killed process left would lead the other commands astray while this one starts.
         folder.remove_notes().map_err(unusable)?;
         Ok(folder)
@@ -68,6 +78,11 @@ impl DataFolder {
     /// The folder itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its disk was full when it was locked.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.is_disk_full
     }
 
     /// The broker's files.
@@ -155,7 +170,14 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
             Err(Problem::new(Exit::NoFolder, what).next(next))
         }
         Some(found) if found.data_format == ours.data_format && found.weir == ours.weir => Ok(()),
-        _ => write_whole(&path, &ours).map_err(unusable),
+        found => match write_whole(&path, &ours) {
+            // Its format stands there already; only the version that used it last is an older one.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull && found.is_some_and(|it| it.data_format == FORMAT) => {
+                tracing::warn!(error = %chain(&error), path = %path.display(), "version not noted");
+                Ok(())
+            }
+            written => written.map_err(unusable),
+        },
     }
 }
 

@@ -13,6 +13,7 @@ mod screen;
 mod serve;
 mod settings;
 mod shutdown;
+mod space;
 mod token;
 
 use std::io::ErrorKind;

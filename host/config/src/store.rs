@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
+
+use weir_pubsub::chain;
 
 use crate::batch::{Batch, Versioned, check_count, shown};
 use crate::error::{ConfigError, Result};
@@ -29,6 +31,8 @@ const KEYS_PER_STATEMENT_COUNT: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
+    /// The next write makes the version at least this: it could not be raised at the opening if the disk was full.
+    least_version: i64,
 }
 
 /// What a batch did.
@@ -47,7 +51,8 @@ pub enum Applied {
 
 impl Store {
     /// Opens the store, making it if it is not there, and raises its version to the greater of the stored one plus 1 and the seconds since
-    /// 1970, so that a file put back from a backup never goes behind what others know.
+    /// 1970, so that a file put back from a backup never goes behind what others know. On a full disk the version is raised by the first
+    /// write, and no other process can look into the file meanwhile.
     ///
     /// # Errors
     /// `StoreNotOpened`.
@@ -62,12 +67,33 @@ impl Store {
     /// `StoreNotOpened`.
     pub async fn open_at(path: &Path, now_seconds: u64) -> Result<Self> {
         let opened = async {
-            let store = Store { pool: connect(path).await? };
-            migrator().run(&store.pool).await?;
-            store.begin_at(now_seconds).await?;
-            Ok(store)
+            match Self::open_and_raise(path, now_seconds).await {
+                Err(error) if is_disk_full(&error) => {
+                    tracing::warn!(path = %path.display(), error = %chain(&error), "disk full, the configuration is opened to be read");
+                    Self::open_in(path, now_seconds, SqliteLockingMode::Exclusive).await
+                }
+                opened => opened,
+            }
         };
         opened.await.map_err(|source: sqlx::Error| ConfigError::StoreNotOpened { path: path.to_owned(), source: explained(source) })
+    }
+
+    async fn open_and_raise(path: &Path, now_seconds: u64) -> sqlx::Result<Self> {
+        let store = Self::open_in(path, now_seconds, SqliteLockingMode::Normal).await?;
+        match store.begin_at(now_seconds).await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the file; exclusively it needs no memory shared by a file, for which a full disk has no room.
+    async fn open_in(path: &Path, now_seconds: u64, locking: SqliteLockingMode) -> sqlx::Result<Self> {
+        let store = Store { pool: connect(path, locking).await?, least_version: i64::try_from(now_seconds).unwrap_or(0) };
+        migrator().run(&store.pool).await?;
+        Ok(store)
     }
 
     async fn begin_at(&self, now_seconds: u64) -> sqlx::Result<()> {
@@ -189,7 +215,7 @@ impl Store {
         if batch.is_empty() {
             return Ok(Applied::Nothing);
         }
-        let step = write(&mut tx, batch).await.map_err(failed("writing a batch"))?;
+        let step = write(&mut tx, batch, self.least_version).await.map_err(failed("writing a batch"))?;
         tx.commit().await.map_err(failed("committing a batch"))?;
         Ok(step)
     }
@@ -199,16 +225,30 @@ impl Store {
     }
 }
 
-async fn connect(path: &Path) -> sqlx::Result<SqlitePool> {
+async fn connect(path: &Path, locking: SqliteLockingMode) -> sqlx::Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
+        .locking_mode(locking)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         // A line for each statement helps nobody; what fails is an error of ours.
         .disable_statement_logging();
     SqlitePoolOptions::new().max_connections(1).min_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await
+}
+
+/// Whether SQLite found no room: for a page (13), or for the memory that it shares by a file (the size and the opening of it).
+fn is_disk_full(error: &sqlx::Error) -> bool {
+    let code = match error {
+        sqlx::Error::Database(error) => error.code(),
+        sqlx::Error::Migrate(error) => match &**error {
+            MigrateError::Execute(sqlx::Error::Database(error)) => error.code(),
+            _ => None,
+        },
+        _ => None,
+    };
+    matches!(code.as_deref(), Some("13" | "4874" | "4618"))
 }
 
 /// What a failed opening means, where its own words do not tell.
@@ -278,8 +318,9 @@ async fn check_condition(tx: &mut Transaction<'_, Sqlite>, condition: &Condition
     Err(ConfigError::Conflict { message })
 }
 
-async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> sqlx::Result<Applied> {
-    let version: i64 = sqlx::query_scalar("UPDATE config_state SET version = version + 1 RETURNING version").fetch_one(&mut **tx).await?;
+async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch, least_version: i64) -> sqlx::Result<Applied> {
+    let raised = "UPDATE config_state SET version = CASE WHEN version + 1 > $1 THEN version + 1 ELSE $1 END RETURNING version";
+    let version: i64 = sqlx::query_scalar(raised).bind(least_version).fetch_one(&mut **tx).await?;
     let mut changed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for Key { config_type, key } in &batch.delete {
         sqlx::query("DELETE FROM config_value WHERE type = $1 AND key = $2").bind(config_type).bind(key).execute(&mut **tx).await?;

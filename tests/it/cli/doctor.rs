@@ -66,7 +66,8 @@ async fn of_a_running_weir_it_tells_what_waits_and_what_fails() {
         (output.status.code() == Some(0)).then_some(output)
     })
     .await;
-    for check in ["lock", "format", "disk", "settings", "clock", "gateway", "hosts", "flows", "processors", "dead letters", "queues"] {
+    for check in ["lock", "format", "disk", "settings", "clock", "gateway", "hosts", "flows", "processors", "dead letters", "queues", "log"]
+    {
         assert_eq!(grade(&well, check), "ok", "{check}: {well:?}");
     }
     assert!(found(&well, "lock")[0].1.contains(&weir.pid().to_string()));

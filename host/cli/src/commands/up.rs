@@ -11,6 +11,7 @@ use crate::output::{self, Format};
 use crate::serve::Roles;
 use crate::settings::Settings;
 use crate::shutdown::Signals;
+use crate::space;
 use crate::token::Secret;
 
 /// How `weir up` ended.
@@ -33,11 +34,9 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     };
     let mut roles = started?;
     let url = format!("http://{}", roles.address);
-    if let Some(secret) = &secret {
-        folder.write_token(secret).context("the gateway's token cannot be kept in the data folder")?;
-    }
-    folder.write_note(&url).context("the gateway's address cannot be noted in the data folder")?;
+    let is_noted = space::note(&folder, &url, secret.as_ref());
     banner(data, format, &url, &roles, secret.as_ref())?;
+    warnings(&folder, format, &url, is_noted)?;
     tracing::info!(url, folder = %data.display(), "weir is up");
     let failed = tokio::select! {
         error = roles.failed() => Some(error),
@@ -45,6 +44,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
             tracing::info!(signal, "weir is stopping: messages in work are finished; a second signal leaves at once, and loses nothing");
             None
         }
+        never = space::keep(&folder, &url, secret.as_ref(), is_noted) => match never {},
     };
     // The other commands shall not find a Weir that takes nothing more.
     folder.remove_notes().context("the note of the gateway's address cannot be removed")?;
@@ -57,6 +57,20 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     }
     tracing::info!("weir has stopped");
     failed.map_or(Ok(Ended::Gracefully), Err)
+}
+
+/// What an operator should see at once of a start on a full disk.
+fn warnings(folder: &DataFolder, format: Format, url: &str, is_noted: bool) -> std::io::Result<()> {
+    if format == Format::Json {
+        return Ok(());
+    }
+    if folder.is_disk_full() {
+        output::line("  warning: the disk is full: no messages are accepted until it has room; those in the queues are processed")?;
+    }
+    if !is_noted {
+        output::line(&format!("  warning: the address could not be noted in the data folder: local commands need --gateway {url}"))?;
+    }
+    Ok(())
 }
 
 fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<&Secret>) -> std::io::Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::group::{Reason, Step};
-use super::queue::{Counting, Entry, Place, QueueState, Stored};
+use super::queue::{Counting, Entry, Place, QueueState, Stored, sharers};
 use super::queues::{State, append_ephemeral};
 use super::seats::Wakes;
 
@@ -20,6 +20,7 @@ impl State {
                 }
                 Step::Remove { queue, entry, reason } => self.apply_remove(queue, &entry, reason, &mut touched),
                 Step::Delivered { .. } => {}
+                Step::Move { targets, place, .. } => self.apply_move(&targets, place),
                 Step::Marked { queue, sequences } => {
                     self.finish_marking(queue, &sequences, Counting::Ahead);
                     touched.push(queue);
@@ -49,23 +50,26 @@ impl State {
     }
 
     fn apply_put(&mut self, targets: &[(u64, u64)], stored: &Arc<Stored>, place: Place, touched: &mut Vec<u64>) {
+        let sharers = sharers(targets.len());
         for (number, sequence) in targets {
             let Some(queue) = self.queues.get_mut(number) else { continue };
             // What is beyond the cache's bound is read back; without a log there is nothing to read it from.
             let cached = place.segment == 0 || self.cached_bytes + stored.size_bytes <= self.options.cached_bytes;
-            if place.segment != 0 {
-                *self.live_counts.entry(place.segment).or_default() += 1;
-                self.cached_bytes += if cached { stored.size_bytes } else { 0 };
-            }
-            queue.incoming_bytes -= stored.size_bytes;
-            queue.append(Entry {
+            let entry = Entry {
                 sequence: *sequence,
                 place,
                 size_bytes: stored.size_bytes as u32,
+                sharers,
                 deliveries: 0,
                 counting: Counting::Lazy,
                 stored: cached.then(|| stored.clone()),
-            });
+            };
+            if place.segment != 0 {
+                self.live.add(&entry);
+                self.cached_bytes += if cached { stored.size_bytes } else { 0 };
+            }
+            queue.incoming_bytes -= stored.size_bytes;
+            queue.append(entry);
             if touched.last() != Some(number) {
                 touched.push(*number);
             }
@@ -124,7 +128,8 @@ impl State {
                     self.undo_remove(queue, entry, reason);
                     touched.push(queue);
                 }
-                Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
+                Step::Move { .. } | Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } => {}
+                Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
                 Step::Marked { queue, sequences } => {
                     self.finish_marking(queue, &sequences, Counting::Suspect);
                     touched.push(queue);

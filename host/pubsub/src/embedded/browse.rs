@@ -15,7 +15,7 @@ use crate::topic::Queue;
 impl Shared {
     /// Whole messages behind a position.
     pub(super) async fn browse(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        let (entries, _) = self.ready_after(queue, after, limit_count)?;
+        let (number, entries, _) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();
         in_background(move || {
             let mut found = Vec::with_capacity(entries.len());
@@ -23,7 +23,7 @@ impl Shared {
             for entry in entries {
                 let message = match &entry.stored {
                     Some(stored) => Ok(stored.message.clone()),
-                    None => self.reader.message(entry.place, &mut chunk),
+                    None => self.read(number, entry.sequence, entry.place, &mut chunk),
                 };
                 match message {
                     Ok(message) => found.push(Browsed { position: entry.sequence, message }),
@@ -39,7 +39,7 @@ impl Shared {
 
     /// The beginnings of messages behind a position.
     pub(super) async fn browse_heads(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
-        let (entries, newest) = self.ready_after(queue, after, limit_count)?;
+        let (number, entries, newest) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();
         in_background(move || {
             let mut heads = Vec::with_capacity(entries.len());
@@ -48,7 +48,7 @@ impl Shared {
                 let position = entry.sequence;
                 let read = match &entry.stored {
                     Some(stored) => Ok((head_of(&stored.message, body_bytes), stored.message.body.len() as u64)),
-                    None => self.reader.head(entry.place, body_bytes, &mut chunk),
+                    None => self.read_at(number, position, entry.place, |place| self.reader.head(place, body_bytes, &mut chunk)),
                 };
                 match read {
                     Ok((message, body_bytes)) => heads.push(Head { position, message: Ok(message), body_bytes }),
@@ -61,11 +61,11 @@ impl Shared {
         .await
     }
 
-    fn ready_after(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<(Vec<Entry>, u64)> {
+    fn ready_after(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<(u64, Vec<Entry>, u64)> {
         let state = lock(&self.state);
         state.check_open()?;
         let queue = state.get(queue)?;
-        Ok((queue.ready_after(after, limit_count as usize), queue.newest()))
+        Ok((queue.number, queue.ready_after(after, limit_count as usize), queue.newest()))
     }
 
     /// Whether a message is still there.

@@ -119,7 +119,7 @@ impl QueueConsumer {
     fn deliver(&self, waiting: Waiting) -> Result<Delivery> {
         let message = match &waiting.body {
             Body::Memory(stored) => stored.delivered(Instant::now()),
-            Body::Log(place) => self.read(*place).inspect_err(|_| self.give_back(&waiting))?,
+            Body::Log(place) => self.read(waiting.sequence, *place).inspect_err(|_| self.give_back(&waiting))?,
         };
         let receipt = Receipt { consumer: self.id, queue: self.number, sequence: waiting.sequence };
         Ok(Delivery { message, receipt, delivery_count: waiting.deliveries })
@@ -127,8 +127,8 @@ impl QueueConsumer {
 
     /// Reads a message back. What was written not long ago is in the page cache, and a chunk serves many messages, so this does not leave
     /// the thread.
-    fn read(&self, place: Place) -> Result<Message> {
-        self.shared.reader.message(place, &mut lock(&self.chunk))
+    fn read(&self, sequence: u64, place: Place) -> Result<Message> {
+        self.shared.read(self.number, sequence, place, &mut lock(&self.chunk))
     }
 
     fn give_back(&self, waiting: &Waiting) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::group::{Answer, Group, Moved, Operation, Outgoing, Reason, Step};
+use super::group::{Answer, Group, Operation, Outgoing, Reason, Redriven, Step};
 use super::log::Definition;
 use super::queue::{Counting, Place, QueueState, Stored};
 use super::queues::{FIRST_EPHEMERAL, State, not_found};
@@ -217,8 +217,8 @@ impl State {
     }
 
     /// Takes one message out and puts another into a queue, in one group of steps or not at all.
-    fn decide_redrive(&mut self, moved: &Moved, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<bool> {
-        let Moved { from, position, to } = moved;
+    fn decide_redrive(&mut self, moved: &Redriven, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<bool> {
+        let Redriven { from, position, to } = moved;
         let number = self.find(from).ok_or_else(|| not_found(from))?;
         let queue = self.queues.get_mut(&number).ok_or_else(|| not_found(from))?;
         if queue.ready_mut(*position).is_none_or(|entry| entry.counting == Counting::Marking) {

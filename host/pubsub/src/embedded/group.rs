@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
@@ -49,7 +50,7 @@ pub(super) enum Operation {
         done: Done<bool>,
     },
     Redrive {
-        moved: Box<Moved>,
+        moved: Box<Redriven>,
         stored: Arc<Stored>,
         permit: Permit,
         done: Done<bool>,
@@ -82,7 +83,7 @@ pub(super) enum Operation {
 
 /// The message that a redrive takes out, and the queue that it fills in its place.
 #[derive(Debug)]
-pub(super) struct Moved {
+pub(super) struct Redriven {
     pub(super) from: Queue,
     pub(super) position: u64,
     pub(super) to: Queue,
@@ -114,6 +115,14 @@ pub(super) enum Reason {
     Dropped,
 }
 
+/// A message of one queue that is written again, with the deliveries that the log knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) queue: u64,
+    pub(super) sequence: u64,
+    pub(super) deliveries: u32,
+}
+
 /// One decided change.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -129,6 +138,14 @@ pub(super) enum Step {
         queue: u64,
         entry: Entry,
         reason: Reason,
+    },
+    /// A message, as it stands in the log, is written again further on in it; the queues that have it read it there.
+    Move {
+        targets: Vec<Moved>,
+        size_bytes: u32,
+        /// The message with its length and checksum.
+        block: Bytes,
+        place: Place,
     },
     /// Deliveries of these sequences, ends included, happened or are about to.
     Delivered {
@@ -178,7 +195,7 @@ impl Step {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
             Step::Delete { state } => state.number < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } => true,
+            Step::Move { .. } | Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } => true,
             Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
         }
     }

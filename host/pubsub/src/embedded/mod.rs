@@ -5,6 +5,7 @@
 //! - `log`: segments on disk; its documentation is the format.
 //! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
 //! - `browse`: looking at queues without consuming from them.
+//! - `live`, `moving`, `upkeep`: how that thread keeps the log small.
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
 mod apply;
@@ -15,7 +16,9 @@ mod consumer;
 mod decide;
 mod group;
 mod inbox;
+mod live;
 mod log;
+mod moving;
 mod numbers;
 mod options;
 mod producer;
@@ -23,6 +26,7 @@ mod queue;
 mod queues;
 mod room;
 mod seats;
+mod upkeep;
 mod writer;
 
 use std::num::NonZeroU32;
@@ -37,15 +41,16 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
-pub use self::log::DiskUse;
+pub use self::log::{DiskReserve, DiskUse};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
 use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
-use self::log::{Log, Opened, Reader};
+use self::log::{Chunk, Log, Opened, Reader};
 use self::producer::{TopicProducer, lost};
+use self::queue::Place;
 use self::queues::{Bounded, FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
@@ -82,6 +87,7 @@ struct Shared {
     groups_count: AtomicU64,
     operations_count: AtomicU64,
     bytes_count: AtomicU64,
+    copied_bytes_count: AtomicU64,
 }
 
 impl EmbeddedBroker {
@@ -103,6 +109,7 @@ impl EmbeddedBroker {
             groups_count: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),
+            copied_bytes_count: AtomicU64::new(0),
         });
         let for_thread = shared.clone();
         let writer = std::thread::Builder::new()
@@ -137,6 +144,7 @@ impl EmbeddedBroker {
             groups_count: self.shared.groups_count.load(Ordering::Relaxed),
             operations_count: self.shared.operations_count.load(Ordering::Relaxed),
             bytes_count: self.shared.bytes_count.load(Ordering::Relaxed),
+            copied_bytes_count: self.shared.copied_bytes_count.load(Ordering::Relaxed),
         }
     }
 
@@ -168,6 +176,25 @@ impl Drop for EmbeddedBroker {
 }
 
 impl Shared {
+    /// Reads a message of a queue, which may be moved meanwhile.
+    fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message> {
+        self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
+    }
+
+    /// Reads something of a message at its place, and at its new place if it was moved meanwhile.
+    fn read_at<T>(&self, queue: u64, sequence: u64, mut place: Place, mut read: impl FnMut(Place) -> Result<T, String>) -> Result<T> {
+        loop {
+            let detail = match read(place) {
+                Ok(found) => return Ok(found),
+                Err(detail) => detail,
+            };
+            match lock(&self.state).place_of(queue, sequence) {
+                Some(moved) if moved != place => place = moved,
+                _ => return Err(self.reader.unreadable(place, &detail)),
+            }
+        }
+    }
+
     /// Waits for the answer to an operation.
     async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
         let (done, outcome) = oneshot::channel();
@@ -335,7 +362,13 @@ impl Backend for EmbeddedBroker {
 mod crash;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
+mod full;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod model;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod space;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod stress;

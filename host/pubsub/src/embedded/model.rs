@@ -19,6 +19,9 @@ use crate::backend::{Delivery, Overflow, Routing, Sharing};
 /// Queue 1 and 2 read topic `a`, queue 3 reads topic `b`.
 const QUEUES: [(u64, &str); 3] = [(1, "a"), (2, "a"), (3, "b")];
 
+/// A few messages: whatever happens with segments happens all the time.
+const SEGMENT_BYTES: u64 = 600;
+
 fn topic(name: &str) -> Topic {
     format!("flow:tg:{name}").parse().unwrap()
 }
@@ -255,7 +258,8 @@ impl Whole {
 
     /// Segments of a few messages and hardly any cache, so that all that is rare happens all the time.
     fn open(&mut self) {
-        let options = EmbeddedOptions { sync: SyncMode::None, segment_bytes: 600, cached_bytes: 20, ..EmbeddedOptions::default() };
+        let options =
+            EmbeddedOptions { sync: SyncMode::None, segment_bytes: SEGMENT_BYTES, cached_bytes: 20, ..EmbeddedOptions::default() };
         self.broker = Some(EmbeddedBroker::open(self.folder.path(), options).unwrap());
     }
 
@@ -348,6 +352,16 @@ impl Whole {
         self.join_all().await;
     }
 
+    /// However it went, the log does not grow beyond what lives.
+    fn check_log(&self) {
+        let held: u64 = self.model.queues.iter().flat_map(BTreeMap::values).map(|kept| kept.body.len() as u64 + 60).sum();
+        let files = std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap);
+        let segments = files.filter(|file| file.path().extension().is_some_and(|it| it == "log"));
+        let bytes: u64 = segments.map(|file| file.metadata().map_or(0, |found| found.len())).sum();
+        // Each segment begins with what defines three queues.
+        assert!(bytes <= 4 * held + 4 * SEGMENT_BYTES, "{bytes} bytes of log for {held} that live");
+    }
+
     async fn run(&mut self, ops: Vec<Op>) {
         for op in ops {
             match op {
@@ -361,6 +375,7 @@ impl Whole {
             }
         }
         self.reopen().await;
+        self.check_log();
         for at in 0..3 {
             while self.model.queues[at].values().any(|kept| kept.holder.is_none()) {
                 self.receive(at).await;

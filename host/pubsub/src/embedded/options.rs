@@ -34,6 +34,9 @@ pub struct EmbeddedOptions {
     pub request_queue_count: u64,
     /// Publishers are refused while less than this share of the disk is free; 5 percent.
     pub disk_reserve_percent: u64,
+    /// Space that is allocated on the disk and not used until it is full, so that settles go through then; at most a thirty-second part of
+    /// the disk. 16 MiB.
+    pub held_reserve_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
@@ -47,6 +50,7 @@ impl Default for EmbeddedOptions {
             request_queue_bytes: 64 << 20,
             request_queue_count: 100_000,
             disk_reserve_percent: 5,
+            held_reserve_bytes: 16 << 20,
         }
     }
 }
@@ -83,8 +87,10 @@ pub struct CommitStats {
     pub groups_count: u64,
     /// Operations in them: publishes, settles and the like.
     pub operations_count: u64,
-    /// Bytes written to the log.
+    /// Bytes written to the log by them.
     pub bytes_count: u64,
+    /// Bytes written besides, to copy old messages forward so that the log stays small.
+    pub copied_bytes_count: u64,
 }
 
 /// Why a folder of queues could not be opened. Nothing in it was changed.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::group::{Moved, Operation, Outgoing};
+use super::group::{Operation, Outgoing, Redriven};
 use super::log::MAX_SETTLE_BYTES;
 use super::queue::{Stored, size_of};
 use super::queues::closed;
@@ -66,7 +66,7 @@ impl Shared {
         let stored = self.for_queue(to, message)?;
         let permit = self.room.take(stored.size_bytes).await?;
         let (done, outcome) = oneshot::channel();
-        let moved = Box::new(Moved { from: from.clone(), position, to: to.clone() });
+        let moved = Box::new(Redriven { from: from.clone(), position, to: to.clone() });
         self.submit(Operation::Redrive { moved, stored, permit, done })?;
         outcome.await.unwrap_or_else(|_| Err(lost()))
     }

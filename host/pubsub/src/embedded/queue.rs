@@ -50,6 +50,11 @@ pub(super) fn size_of(message: &Message) -> u64 {
     (message.body.len() + texts + properties) as u64
 }
 
+/// Beside a message in the log: kind, count, size, length and checksum of its record.
+const RECORD_BYTES: u64 = 17;
+/// In such a record for each queue: its number and a sequence.
+const TARGET_BYTES: u64 = 12;
+
 /// Where in the log a message is; segment 0 means nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -78,11 +83,33 @@ pub(super) struct Entry {
     pub(super) sequence: u64,
     pub(super) place: Place,
     pub(super) size_bytes: u32,
+    /// Queues that its record in the log named, itself included: they share its bytes.
+    pub(super) sharers: u16,
     /// Deliveries so far, one counted ahead included.
     pub(super) deliveries: u32,
     pub(super) counting: Counting,
     /// The message, if it is kept in memory.
     pub(super) stored: Option<Arc<Stored>>,
+}
+
+impl Entry {
+    /// Its share of the log: what its record takes, divided by the queues that it was written for.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        (u64::from(self.place.length) + RECORD_BYTES) / u64::from(self.sharers.max(1)) + TARGET_BYTES
+    }
+}
+
+/// How many queues a record names, as an [`Entry`] keeps it.
+pub(super) fn sharers(targets_count: usize) -> u16 {
+    u16::try_from(targets_count).unwrap_or(u16::MAX)
+}
+
+/// A message of a segment whose messages are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Located {
+    pub(super) offset: u32,
+    pub(super) queue: u64,
+    pub(super) sequence: u64,
 }
 
 #[derive(Debug)]
@@ -284,6 +311,50 @@ impl QueueState {
         }
         let at = self.ready.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
         self.ready.get_mut(at)
+    }
+
+    /// One message, ready or held.
+    pub(super) fn entry(&self, sequence: u64) -> Option<&Entry> {
+        if let Some(held) = self.held.get(&sequence) {
+            return Some(&held.entry);
+        }
+        if let Some(entry) = self.returned.get(&sequence) {
+            return Some(entry);
+        }
+        let at = self.ready.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+        self.ready.get(at)
+    }
+
+    /// The same, to change where it is.
+    pub(super) fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
+        if self.held.contains_key(&sequence) {
+            return self.held.get_mut(&sequence).map(|held| &mut held.entry);
+        }
+        self.ready_mut(sequence)
+    }
+
+    /// The consumer that holds a message.
+    pub(super) fn holder(&self, sequence: u64) -> Option<u64> {
+        self.held.get(&sequence).map(|held| held.consumer)
+    }
+
+    /// Looks through messages for those of a segment: at the first call at all that are held or were returned, then at no more than
+    /// `limit_count` of those that were never delivered at a time. Returns how many it looked at, and the sequence to continue after; `None`
+    /// when all were looked at.
+    pub(super) fn locate(&self, segment: u32, after: Option<u64>, limit_count: usize, found: &mut Vec<Located>) -> (usize, Option<u64>) {
+        let located = |entry: &Entry| Located { offset: entry.place.offset, queue: self.number, sequence: entry.sequence };
+        let is_there = |entry: &&Entry| entry.place.segment == segment;
+        let mut looked_count = 0;
+        if after.is_none() {
+            let moving = self.held.values().map(|held| &held.entry).chain(self.returned.values());
+            found.extend(moving.filter(is_there).map(located));
+            looked_count += self.held.len() + self.returned.len();
+        }
+        let start = after.map_or(0, |after| self.ready.partition_point(|entry| entry.sequence <= after));
+        let end = (start + limit_count.max(1)).min(self.ready.len());
+        found.extend(self.ready.range(start..end).filter(is_there).map(located));
+        let next = if end == self.ready.len() { None } else { self.ready.get(end - 1).map(|last| last.sequence) };
+        (looked_count + end - start, next)
     }
 
     /// Takes one ready message out of its place; the counters stay.

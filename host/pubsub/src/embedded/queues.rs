@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::broadcast::Mailbox;
 use super::decide::check_own_bound;
+use super::group::Step;
+use super::live::LiveSegments;
 use super::log::{Definition, RecoveredQueue};
 use super::numbers::NumberMap;
 use super::options::EmbeddedOptions;
@@ -41,8 +43,8 @@ pub(super) struct State {
     pub(super) next_durable: u64,
     next_ephemeral: u64,
     pub(super) cached_bytes: u64,
-    /// Messages in each segment that some queue still has.
-    pub(super) live_counts: BTreeMap<u32, u64>,
+    /// What the queues still hold of each segment.
+    pub(super) live: LiveSegments,
     /// Queues with deliveries that the log does not know yet.
     pub(super) uncounted: Vec<u64>,
     /// Why publishers are refused although their queue has room: the disk is nearly full.
@@ -94,7 +96,7 @@ impl State {
             next_durable: 1,
             next_ephemeral: FIRST_EPHEMERAL,
             cached_bytes: 0,
-            live_counts: BTreeMap::new(),
+            live: LiveSegments::default(),
             uncounted: Vec::new(),
             disk_full: None,
             closed: false,
@@ -103,13 +105,13 @@ impl State {
 
     /// Takes in what the log had; everything in it may be what ended the last process.
     pub(super) fn restore(&mut self, recovered: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) {
-        self.live_counts.extend(segments.iter().map(|segment| (*segment, 0)));
+        segments.iter().for_each(|segment| self.live.begin(*segment));
         for (number, RecoveredQueue { definition, entries }) in recovered {
             let mut queue = QueueState::new(definition.queue, number, definition.overflow);
             queue.next_sequence = definition.next_sequence;
             queue.dropped_before_count = definition.dropped_count;
             for entry in entries.into_values() {
-                *self.live_counts.entry(entry.place.segment).or_default() += 1;
+                self.live.add(&entry);
                 queue.append(entry);
             }
             self.next_durable = self.next_durable.max(number + 1);
@@ -125,10 +127,25 @@ impl State {
         definitions
     }
 
-    /// The oldest segment, if no queue has anything of it any more and it is not the one that is written to.
-    pub(super) fn next_dead_segment(&self, active: u32) -> Option<u32> {
-        let (segment, count) = self.live_counts.first_key_value()?;
-        (*count == 0 && *segment != active).then_some(*segment)
+    /// The same, as it was before these decided steps, which are not written yet.
+    pub(super) fn definitions_before(&self, steps: &[Step]) -> Vec<Definition> {
+        let mut definitions: BTreeMap<u64, Definition> = self.definitions().into_iter().map(|it| (it.number, it)).collect();
+        for step in steps {
+            match step {
+                Step::Put { targets, .. } => {
+                    for (queue, sequence) in targets {
+                        if let Some(definition) = definitions.get_mut(queue) {
+                            definition.next_sequence = definition.next_sequence.min(*sequence);
+                        }
+                    }
+                }
+                Step::Delete { state } => {
+                    definitions.insert(state.number, state.definition());
+                }
+                _ => {}
+            }
+        }
+        definitions.into_values().collect()
     }
 
     pub(super) fn check_open(&self) -> Result<()> {
@@ -235,9 +252,7 @@ impl State {
         if entry.stored.is_some() {
             self.cached_bytes -= u64::from(entry.size_bytes);
         }
-        if let Some(count) = self.live_counts.get_mut(&entry.place.segment) {
-            *count -= 1;
-        }
+        self.live.remove(entry);
     }
 
     /// Adds a reader that hears of everything published on a topic.
@@ -302,6 +317,7 @@ pub(super) fn append_ephemeral(queue: &mut QueueState, stored: &Arc<Stored>) {
         sequence: queue.assign(),
         place: Place::default(),
         size_bytes: stored.size_bytes as u32,
+        sharers: 1,
         deliveries: 0,
         counting: Counting::Lazy,
         stored: Some(stored.clone()),

@@ -10,7 +10,7 @@ use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary, Status};
 use weir_pubsub::chain;
 
 use super::folder::State;
-use super::{Finding, Grade, fail, ok, warn};
+use super::{Finding, Grade, disk, fail, ok, warn};
 use crate::client::{Client, data_option};
 use crate::output::{age, cut, number, size};
 use crate::problem::Problem;
@@ -36,7 +36,7 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
                 State::Used(_) => vec![fail(
                     "gateway",
                     chain(&problem),
-                    "it may just be starting or stopping: wait a moment, else look at what `weir up` says",
+                    "it may be starting or stopping: wait a moment; on a full disk its address could not be noted: add --gateway URL as `weir up` printed it",
                 )],
             };
         }
@@ -56,7 +56,11 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
     };
     let mut findings = vec![ready];
     match reported(&client).await {
-        Ok(status) => findings.extend(of_status(&status, settings)),
+        Ok(status) => {
+            findings.extend(of_status(&status, settings));
+            // Named by hand, the gateway may be one of another folder or machine.
+            findings.extend(gateway.is_none().then(|| disk::check_log(data, settings, &status.queues)));
+        }
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
     }
     findings

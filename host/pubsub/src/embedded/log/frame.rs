@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::Overflow;
-use crate::embedded::group::{Reason, Step};
+use crate::embedded::group::{Moved, Reason, Step};
 use crate::embedded::queue::{Place, Stored};
 use crate::message::{Message, MessageId, Properties};
 use crate::topic::Queue;
@@ -25,6 +25,7 @@ const PUT: u8 = 3;
 const REMOVED: u8 = 4;
 const DROPPED: u8 = 5;
 const DELIVERED: u8 = 6;
+const MOVED: u8 = 7;
 
 /// The bound field of a queue without a bound of its own.
 const NO_BOUND: u64 = u64::MAX;
@@ -59,6 +60,7 @@ impl FrameBuffer {
         match step {
             Step::Put { targets, .. } if targets.is_empty() => {}
             Step::Put { targets, stored, place, .. } => *place = self.put(targets, stored, segment, start),
+            Step::Move { targets, size_bytes, block, place } => *place = self.moved(targets, *size_bytes, block, segment, start),
             Step::Remove { queue, entry, reason } if step_is_durable(*queue) => {
                 self.byte(if *reason == Reason::Dropped { DROPPED } else { REMOVED });
                 self.queue(*queue);
@@ -133,6 +135,20 @@ impl FrameBuffer {
         self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
         self.bytes[at + 4..content].copy_from_slice(&sum.to_le_bytes());
         Place { segment, offset: start as u32 + at as u32, length }
+    }
+
+    fn moved(&mut self, targets: &[Moved], size_bytes: u32, block: &[u8], segment: u32, start: u64) -> Place {
+        self.byte(MOVED);
+        self.word(targets.len() as u32);
+        for target in targets {
+            self.queue(target.queue);
+            self.long(target.sequence);
+            self.word(target.deliveries);
+        }
+        self.word(size_bytes);
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(block);
+        Place { segment, offset: start as u32 + at as u32, length: (block.len() - MESSAGE_HEADER_BYTES) as u32 }
     }
 
     fn message(&mut self, message: &Message) {
@@ -217,6 +233,7 @@ pub(super) enum Record {
     Removed { queue: u64, sequence: u64 },
     Dropped { queue: u64, sequence: u64 },
     Delivered { queue: u64, first: u64, last: u64 },
+    Moved { targets: Vec<Moved>, size_bytes: u32, offset: usize, length: u32 },
 }
 
 /// Reads the records of a payload, one after the other; offsets are counted in the payload.
@@ -249,10 +266,16 @@ impl<'a> Records<'a> {
                 let targets = (0..count).map_while(|_| Some((targets.queue()?, targets.long()?))).collect();
                 let size_bytes = rest.word()?;
                 let offset = at(rest);
-                let length = rest.word()?;
-                rest.word()?;
-                rest.take(length as usize)?;
-                Record::Put { targets, size_bytes, offset, length }
+                Record::Put { targets, size_bytes, offset, length: rest.skip_message()? }
+            }
+            MOVED => {
+                let count = rest.word()? as usize;
+                let mut targets = Fields(rest.take(count.checked_mul(16)?)?);
+                let mut target = || Some(Moved { queue: targets.queue()?, sequence: targets.long()?, deliveries: targets.word()? });
+                let targets = (0..count).map_while(|_| target()).collect();
+                let size_bytes = rest.word()?;
+                let offset = at(rest);
+                Record::Moved { targets, size_bytes, offset, length: rest.skip_message()? }
             }
             REMOVED => Record::Removed { queue: rest.queue()?, sequence: rest.long()? },
             DROPPED => Record::Dropped { queue: rest.queue()?, sequence: rest.long()? },
@@ -344,6 +367,14 @@ impl<'a> Fields<'a> {
         let (front, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(front)
+    }
+
+    /// Steps over a message; the length of its content.
+    fn skip_message(&mut self) -> Option<u32> {
+        let length = self.word()?;
+        self.word()?;
+        self.take(length as usize)?;
+        Some(length)
     }
 
     fn word(&mut self) -> Option<u32> {

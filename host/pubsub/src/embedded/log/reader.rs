@@ -13,7 +13,7 @@ use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message};
 use super::segment;
 use crate::embedded::lock;
 use crate::embedded::queue::Place;
-use crate::error::{PubsubError, Result};
+use crate::error::PubsubError;
 use crate::message::Message;
 
 /// Segments that are kept open to be read: readers are mostly in a few at a time.
@@ -42,12 +42,16 @@ pub(in crate::embedded) struct Chunk {
 impl Chunk {
     /// A message of it, without copying; `None` if it is not in here, or not whole yet.
     fn message(&self, place: Place) -> Option<Message> {
+        decode_message(&self.block(place)?)
+    }
+
+    fn block(&self, place: Place) -> Option<Bytes> {
         let start = (place.offset as usize).checked_sub(self.start)?;
         let end = start + MESSAGE_HEADER_BYTES + place.length as usize;
         if self.segment != place.segment || end > self.bytes.len() {
             return None;
         }
-        decode_message(&self.bytes.slice(start..end))
+        Some(self.bytes.slice(start..end))
     }
 }
 
@@ -56,20 +60,38 @@ impl Reader {
         Reader { folder, open: Mutex::default() }
     }
 
-    /// Reads a message, out of the chunk if it is there; else the chunk is read anew from that place on.
+    /// Reads a message, out of the chunk if it is there; otherwise the chunk is read again from that place on.
     ///
     /// # Errors
-    /// `Unavailable`, naming the file, when it cannot be read or is damaged there.
-    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message> {
-        // What was read ahead may have been written since, so that only what is read now tells damage.
+    /// What is wrong with it, for [`Reader::unreadable`]. A message may have been moved since its place was looked up, and its old segment
+    /// removed: whoever can look it up again should try the new place first.
+    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, String> {
+        // What was read ahead may have been written since, so that only what is read now proves damage.
         if let Some(message) = chunk.message(place) {
             return Ok(message);
         }
+        self.fill(place, chunk).map_err(|error| error.to_string())?;
+        chunk.message(place).ok_or_else(|| "its checksum is wrong".to_owned())
+    }
+
+    /// Reads a message of a sealed segment as it stands there: length, checksum and content, whether it is whole or damaged.
+    ///
+    /// # Errors
+    /// When the segment cannot be read or ends before.
+    pub(in crate::embedded) fn block(&self, place: Place, chunk: &mut Chunk) -> io::Result<Bytes> {
+        if let Some(block) = chunk.block(place) {
+            return Ok(block);
+        }
+        self.fill(place, chunk)?;
+        chunk.block(place).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn fill(&self, place: Place, chunk: &mut Chunk) -> io::Result<()> {
         let start = place.offset as usize;
         let wanted = MESSAGE_HEADER_BYTES + place.length as usize;
-        let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES)).map_err(|error| self.unreadable(place, &error.to_string()))?;
+        let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES))?;
         *chunk = Chunk { segment: place.segment, start, bytes };
-        chunk.message(place).ok_or_else(|| self.unreadable(place, "its checksum is wrong"))
+        Ok(())
     }
 
     /// Reads the beginning of a message, with at most `body_bytes` of its body and the size of the whole body. Only of a message that is read
@@ -77,11 +99,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64)> {
+    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), String> {
         let (start, whole) = (place.offset as usize, MESSAGE_HEADER_BYTES + place.length as usize);
         let wanted = whole.min(HEAD_BYTES.saturating_add(body_bytes));
         if wanted < whole {
-            let bytes = self.read(place.segment, start, wanted).map_err(|error| self.unreadable(place, &error.to_string()))?;
+            let bytes = self.read(place.segment, start, wanted).map_err(|error| error.to_string())?;
             if let Some(head) = decode_head(&bytes, place.length, body_bytes) {
                 return Ok(head);
             }
@@ -127,7 +149,8 @@ impl Reader {
         lock(&self.open).retain(|(number, _)| *number != segment);
     }
 
-    fn unreadable(&self, place: Place, detail: &str) -> PubsubError {
+    /// The error for a message that cannot be read, which is logged here.
+    pub(in crate::embedded) fn unreadable(&self, place: Place, detail: &str) -> PubsubError {
         let path = segment::path(&self.folder, place.segment);
         tracing::error!(path = %path.display(), offset = place.offset, error = detail, "message cannot be read back");
         PubsubError::Unavailable { reason: format!("a message at byte {} of {} cannot be read: {detail}", place.offset, path.display()) }

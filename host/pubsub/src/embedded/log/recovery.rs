@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{Definition, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, Record, Records};
 use super::segment::{self, BadHeader, FORMAT_VERSION, HEADER_BYTES, Header};
+use crate::embedded::group::Moved;
 use crate::embedded::options::{OpenError, OpeningReport, SyncMode, TornTail};
-use crate::embedded::queue::{Counting, Entry, Place};
+use crate::embedded::queue::{Counting, Entry, Place, sharers};
 
 /// A queue as the log has it.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) struct Last {
     pub(super) number: u32,
     pub(super) length: u64,
     pub(super) seed: u32,
+    /// The format that the segment was begun in.
+    pub(super) version: u32,
 }
 
 /// What a folder holds.
@@ -169,12 +172,14 @@ impl Recovered {
             offset += FRAME_HEADER_BYTES + frame.payload.len();
             self.next_frame += 1;
             self.sealed.insert(number, offset as u64);
-            self.last = Some(Last { number, length: offset as u64, seed: header.seed() });
+            self.last = Some(Last { number, length: offset as u64, seed: header.seed(), version: header.version });
         }
         Ok(Ok(()))
     }
 
     fn replay(&mut self, payload: &[u8], segment: u32, start: usize) -> Result<(), &'static str> {
+        // Whatever is found may be what ended the last process.
+        let counting = Counting::Suspect;
         let mut records = Records::new(payload);
         while let Some(record) = records.next() {
             match record? {
@@ -182,8 +187,16 @@ impl Recovered {
                 Record::Deleted { queue } => drop(self.queues.remove(&queue)),
                 Record::Put { targets, size_bytes, offset, length } => {
                     let place = Place { segment, offset: (start + offset) as u32, length };
+                    let sharers = sharers(targets.len());
                     for (queue, sequence) in targets {
-                        self.put(queue, sequence, place, size_bytes)?;
+                        self.put(queue, Entry { sequence, place, size_bytes, sharers, deliveries: 0, counting, stored: None })?;
+                    }
+                }
+                Record::Moved { targets, size_bytes, offset, length } => {
+                    let place = Place { segment, offset: (start + offset) as u32, length };
+                    let sharers = sharers(targets.len());
+                    for Moved { queue, sequence, deliveries } in targets {
+                        self.put_again(queue, Entry { sequence, place, size_bytes, sharers, deliveries, counting, stored: None })?;
                     }
                 }
                 // What speaks of a message of a segment that is gone has no meaning any more.
@@ -215,13 +228,23 @@ impl Recovered {
         }
     }
 
-    fn put(&mut self, queue: u64, sequence: u64, place: Place, size_bytes: u32) -> Result<(), &'static str> {
+    fn put(&mut self, queue: u64, entry: Entry) -> Result<(), &'static str> {
         let queue = self.queues.get_mut(&queue).ok_or("a message enters a queue that does not exist")?;
-        if sequence < queue.definition.next_sequence {
+        if entry.sequence < queue.definition.next_sequence {
             return Err("a sequence was used twice");
         }
-        queue.definition.next_sequence = sequence + 1;
-        queue.entries.insert(sequence, Entry { sequence, place, size_bytes, deliveries: 0, counting: Counting::Suspect, stored: None });
+        queue.definition.next_sequence = entry.sequence + 1;
+        queue.entries.insert(entry.sequence, entry);
+        Ok(())
+    }
+
+    /// A message that was copied forward, in place of its first copy, whose segment may be gone.
+    fn put_again(&mut self, queue: u64, entry: Entry) -> Result<(), &'static str> {
+        let queue = self.queues.get_mut(&queue).ok_or("a message is moved in a queue that does not exist")?;
+        if entry.sequence >= queue.definition.next_sequence {
+            return Err("a message is moved that never entered its queue");
+        }
+        queue.entries.insert(entry.sequence, entry);
         Ok(())
     }
 }

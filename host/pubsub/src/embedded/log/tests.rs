@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::backend::QueueSpec;
-use crate::embedded::group::Reason;
+use crate::embedded::group::{Moved, Reason};
 use crate::embedded::queue::{Counting, Entry, Place, Stored};
 use crate::message::{Message, MessageId};
 use crate::topic::Queue;
@@ -31,7 +31,8 @@ fn put(targets: &[(u64, u64)], body: &str) -> Step {
 }
 
 fn remove(queue: u64, sequence: u64) -> Step {
-    let entry = Entry { sequence, place: Place::default(), size_bytes: 0, deliveries: 0, counting: Counting::Lazy, stored: None };
+    let entry =
+        Entry { sequence, place: Place::default(), size_bytes: 0, sharers: 1, deliveries: 0, counting: Counting::Lazy, stored: None };
     Step::Remove { queue, entry, reason: Reason::Taken }
 }
 
@@ -64,7 +65,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
         let name = file.file_name().into_string().unwrap();
-        if name != "LOCK" {
+        if name != "LOCK" && name != "reserve" {
             all.insert(name, std::fs::read(file.path()).unwrap());
         }
     }
@@ -222,10 +223,10 @@ fn a_segment_whose_messages_are_gone_can_go() {
 #[test]
 fn a_later_format_is_refused() {
     let (mut files, _) = two_segments();
-    files.get_mut(FIRST).unwrap()[8] = 2;
+    files.get_mut(FIRST).unwrap()[8] = 3;
     let folder = folder_of(&files);
     let error = Log::open(folder.path(), &options()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]
@@ -265,4 +266,97 @@ fn a_folder_in_use_is_refused() {
     assert!(matches!(&error, OpenError::InUse { folder: named } if named == folder.path()), "{error}");
     drop(opened);
     Log::open(folder.path(), &options()).unwrap();
+}
+
+/// A log in which the two messages of queue 2 were copied into a second segment, one of them delivered meanwhile.
+fn copied_log(folder: &Path) {
+    small_log(folder);
+    let mut opened = Log::open(folder, &options()).unwrap();
+    let definitions: Vec<_> = opened.queues.values().map(|queue| queue.definition.clone()).collect();
+    opened.log.rotate(&definitions).unwrap();
+    let reader = opened.log.reader();
+    let mut steps: Vec<Step> = Vec::new();
+    for (sequence, deliveries) in [(1, 5), (2, 0)] {
+        let entry = &opened.queues[&2].entries[&sequence];
+        let block = reader.block(entry.place, &mut Chunk::default()).unwrap();
+        let targets = vec![Moved { queue: 2, sequence, deliveries }];
+        steps.push(Step::Move { targets, size_bytes: entry.size_bytes, block, place: entry.place });
+    }
+    steps.push(Step::Delivered { queue: 2, first: 2, last: 2 });
+    opened.log.write(&mut steps).unwrap();
+    opened.log.write(&mut [remove(1, 2), put(&[(2, 3)], "new")]).unwrap();
+}
+
+#[test]
+fn what_was_copied_is_there_once_whether_its_first_segment_is_gone_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    copied_log(folder.path());
+    for _ in 0..2 {
+        let opened = Log::open(folder.path(), &options()).unwrap();
+        assert_eq!(content(&opened), BTreeMap::from([(1, BTreeSet::new()), (2, BTreeSet::from([1, 2, 3]))]));
+        let entries = &opened.queues[&2].entries;
+        let deliveries: Vec<u32> = entries.values().map(|entry| entry.deliveries).collect();
+        assert_eq!(deliveries, [5, 1, 0]);
+        let read = |sequence: u64| opened.log.reader().message(entries[&sequence].place, &mut Chunk::default()).unwrap().body;
+        assert_eq!([read(1), read(2), read(3)].map(|body| body.to_vec()), [b"both".to_vec(), b"moved".to_vec(), b"new".to_vec()]);
+        assert_eq!(opened.queues[&2].definition.next_sequence, 4);
+        drop(opened);
+        // The second time it is gone: nothing lives in it.
+        let _ = std::fs::remove_file(folder.path().join(FIRST));
+    }
+}
+
+#[test]
+fn cut_at_every_byte_a_copy_counts_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    copied_log(folder.path());
+    let whole = files(folder.path());
+    for length in HEADER_BYTES..whole[SECOND].len() {
+        let mut cut = whole.clone();
+        cut.get_mut(SECOND).unwrap().truncate(length);
+        let opened = Log::open(folder_of(&cut).path(), &options()).unwrap();
+        let found: Vec<u64> = opened.queues[&2].entries.keys().copied().collect();
+        assert!(found == [1, 2] || found == [1, 2, 3], "cut at {length}: {found:?}");
+    }
+}
+
+#[test]
+fn a_copy_of_what_never_was_is_damage() {
+    for moved in [Moved { queue: 1, sequence: 9, deliveries: 0 }, Moved { queue: 7, sequence: 1, deliveries: 0 }] {
+        let folder = tempfile::tempdir().unwrap();
+        small_log(folder.path());
+        let mut opened = Log::open(folder.path(), &options()).unwrap();
+        let place = opened.queues[&1].entries[&2].place;
+        let block = opened.log.reader().block(place, &mut Chunk::default()).unwrap();
+        opened.log.write(&mut [Step::Move { targets: vec![moved], size_bytes: 4, block, place }]).unwrap();
+        drop(opened);
+        let error = Log::open(folder.path(), &options()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    }
+}
+
+/// Makes a segment one of format version 1, as an older Weir wrote it.
+fn make_old(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let header = Header { version: 1, ..Header::decode(&bytes).unwrap() };
+    bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_log_of_the_first_format_is_read_and_goes_on_in_the_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    make_old(&folder.path().join(FIRST));
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    assert_eq!(content(&opened), stages.last().unwrap().1);
+    assert!(opened.log.is_active_full(), "nothing of the second format may stand in a segment of the first");
+    let definitions: Vec<_> = opened.queues.values().map(|queue| queue.definition.clone()).collect();
+    opened.log.rotate(&definitions).unwrap();
+    assert!(!opened.log.is_active_full());
+    opened.log.write(&mut [put(&[(2, 3)], "new")]).unwrap();
+    drop(opened);
+    let bytes = std::fs::read(folder.path().join(SECOND)).unwrap();
+    assert_eq!(Header::decode(&bytes).unwrap().version, 2);
+    assert_eq!(content(&Log::open(folder.path(), &options()).unwrap())[&2], BTreeSet::from([1, 2, 3]));
 }
