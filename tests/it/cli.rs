@@ -15,6 +15,8 @@ mod settings;
 mod shell;
 mod show;
 mod swap;
+mod take;
+mod take_faults;
 mod token;
 mod way;
 

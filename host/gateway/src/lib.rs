@@ -7,6 +7,7 @@ mod body;
 mod connections;
 mod dispatch;
 mod error;
+mod exit;
 mod flows;
 mod gateway;
 mod guard;
@@ -25,6 +26,7 @@ mod services;
 mod settings;
 mod settling;
 mod socket;
+mod stalled;
 mod token;
 mod translate;
 

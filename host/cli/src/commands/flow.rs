@@ -85,9 +85,8 @@ fn backlog_left(flow: &str, count: u64, backlog: &[&QueueSummary]) -> Problem {
     };
     let places: Vec<String> = backlog.iter().map(describe).collect();
     let messages = if count == 1 { "message" } else { "messages" };
-    Problem::new(Exit::Failed, format!("flow `{flow}` still holds {} {messages}: {}", output::number(count), places.join(", "))).next(
-        format!("wait, or read exits by `weir tail {flow} INTERFACE --from-exit`; to delete the messages: weir flow stop {flow} --discard"),
-    )
+    Problem::new(Exit::Failed, format!("flow `{flow}` still holds {} {messages}: {}", output::number(count), places.join(", ")))
+        .next(format!("wait, or empty the exits by `weir take {flow} INTERFACE`; to delete the messages: weir flow stop {flow} --discard"))
 }
 
 async fn list(session: &Session) -> Result<()> {
