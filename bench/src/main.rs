@@ -14,6 +14,7 @@ mod start;
 mod status;
 mod straggler;
 mod swap;
+mod take;
 
 use std::path::PathBuf;
 
@@ -63,6 +64,15 @@ enum Bench {
         messages: u32,
         /// Rounds, of which the median counts.
         #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// `weir take` of an exit into a file, against the rate of a flow of one echo component; `weir` must lie beside this binary
+    Take {
+        /// Messages.
+        #[arg(long, default_value_t = 50_000)]
+        messages: u32,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 7)]
         rounds: u32,
     },
     /// The longest gap between outputs after a swap under full load, beside seconds without one
@@ -122,6 +132,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
         Bench::Post { messages, rounds } => runtime.block_on(post::run(messages, rounds)),
         Bench::Import { messages, rounds } => runtime.block_on(import::run(&echo()?, messages, rounds)),
+        Bench::Take { messages, rounds } => runtime.block_on(take::run(&weir()?, &echo()?, messages, rounds)),
         Bench::Swap { swaps } => runtime.block_on(swap::run(&echo()?, swaps)),
         Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
         Bench::Start { rounds } => runtime.block_on(start::run(&weir()?, &echo()?, rounds)),

@@ -17,6 +17,8 @@ mod shell;
 mod show;
 mod space;
 mod swap;
+mod take;
+mod take_faults;
 mod token;
 mod way;
 

@@ -1,6 +1,7 @@
 //! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
 
 mod dead_letters;
+mod take;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
+pub(crate) use self::take::Take;
 use crate::settings::units::parse_time;
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
@@ -37,7 +39,7 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a \
 component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder \
 cannot be used; 77 the gateway wants a token that was not given; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up` \
-left at once, after a second signal.
+left at once, after a second signal, or Ctrl-C ended `weir take` (143: SIGTERM did).
 
 Environment: WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. WEIR_LOG sets what \
 `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE on where \
@@ -81,8 +83,11 @@ pub(crate) enum Command {
     Send(Send),
     /// Send a request to an interface of a flow and print its answer
     Request(Request),
-    /// Show the messages that pass an interface of a flow, or take those that left it
+    /// Show the messages that pass an interface of a flow, without taking any
     Tail(Tail),
+    /// Take the messages that left a flow out of its exit, the oldest first, each acknowledged once the output has it
+    #[command(after_help = take::HELP)]
+    Take(Take),
     /// Show hosts, processors, flows, queues and the last errors
     Status(Status),
     /// Show what is in each queue
@@ -314,8 +319,8 @@ pub(crate) struct Tail {
     pub(crate) flow: String,
     /// The interface's name
     pub(crate) interface: String,
-    /// Take the messages that left the flow out of the queue that keeps them, the oldest first, instead of watching what passes
-    #[arg(long)]
+    /// Not supported any more: see `weir take`
+    #[arg(long, hide = true)]
     pub(crate) from_exit: bool,
     /// End after so many messages
     #[arg(long, short = 'n')]

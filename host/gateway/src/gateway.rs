@@ -11,6 +11,7 @@ use weir_pubsub::{Backend, Class, Consumer, ConsumerOptions, Subscription, Topic
 
 use crate::dispatch::Dispatch;
 use crate::error::{GatewayError, Result};
+use crate::exit::Leases;
 use crate::hosts::Hosts;
 use crate::metrics::open::Open;
 use crate::metrics::requests::Requests;
@@ -49,6 +50,8 @@ pub(crate) struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
+    /// Leases on messages of exits.
+    pub(crate) leases: Arc<Leases>,
     /// Places of WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
     /// What the gateway's own subscriptions are called.
@@ -102,6 +105,7 @@ impl Gateway {
             hosts: Hosts::default(),
             requests: Requests::default(),
             open: Arc::default(),
+            leases: Arc::default(),
             sockets: Arc::new(Semaphore::new(max_sockets_count)),
             subscription,
             stopping,

@@ -8,6 +8,7 @@ mod connections;
 mod dead_letters;
 mod dispatch;
 mod error;
+mod exit;
 mod flows;
 mod gateway;
 mod guard;
@@ -26,6 +27,7 @@ mod services;
 mod settings;
 mod settling;
 mod socket;
+mod stalled;
 mod token;
 mod translate;
 

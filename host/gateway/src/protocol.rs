@@ -42,6 +42,60 @@ pub struct MessageLine {
     pub base64: Option<String>,
 }
 
+/// What to take from an exit: the body of `POST .../take`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TakeRequest {
+    /// End after so many messages; without it there is no such end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// End when no message came for so many milliseconds; 0: when the exit is empty. Without it the stream goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// How long the lease lasts without an acknowledgement while messages are unacknowledged, in milliseconds: from 100 to 3600000, 60000
+    /// unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+}
+
+/// The first line of what `POST .../take` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeaseLine {
+    /// The lease's id: 32 hexadecimal digits.
+    pub lease: String,
+}
+
+/// A message that was handed out under a lease. One of `body`, `text` and `base64` is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TakenLine {
+    /// Its number under this lease, from 1, to acknowledge it by.
+    pub receipt: u64,
+    /// The message.
+    #[serde(flatten)]
+    pub message: MessageLine,
+}
+
+/// The body of `POST .../acknowledge`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// The lease's id, from the first line of the stream.
+    pub lease: String,
+    /// The receipt of the last message to acknowledge; all before it are acknowledged too. 0 acknowledges nothing and renews the lease.
+    pub through: u64,
+    /// Whether to end the lease with it: everything else is given back before this is answered, and the stream ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end: bool,
+}
+
+/// The answer to `POST .../acknowledge`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Acknowledged {
+    /// How many messages this request has settled.
+    pub acknowledged_count: u64,
+}
+
 /// A dead letter with the whole message, as one line of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterLine {

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -49,7 +50,8 @@ pub(crate) fn paths() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::components::get))
         .routes(routes!(routes::status::get))
         .routes(routes!(routes::queues::get))
-        .routes(routes!(routes::exits::get))
+        .routes(routes!(routes::exits::take))
+        .routes(routes!(routes::exits::acknowledge))
         .routes(routes!(routes::taps::get))
         .routes(routes!(routes::import::post))
         .routes(routes!(routes::requests::post))
@@ -72,6 +74,10 @@ fn router(gateway: Shared) -> Router {
         .with_state(gateway)
 }
 
-async fn unknown_path(method: Method, request: Request) -> GatewayError {
-    GatewayError::UnknownPath { method: method.to_string(), path: request.uri().path().chars().take(200).collect() }
+async fn unknown_path(method: Method, request: Request) -> Response {
+    if let Some(moved) = routes::exits::moved(&method, request.uri().path()) {
+        return moved;
+    }
+    let unknown = GatewayError::UnknownPath { method: method.to_string(), path: request.uri().path().chars().take(200).collect() };
+    unknown.into_response()
 }

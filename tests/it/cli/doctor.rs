@@ -149,11 +149,11 @@ async fn a_nearly_full_disk_stops_what_comes_in_and_loses_nothing() {
     assert_eq!((output.status.code(), grade(&output, "disk").as_str()), (Some(1), "fail"));
     assert!(found(&output, "disk")[0].1.contains(&format!("{reserve} % are kept free")), "{output:?}");
     // What is there is worked off all the same.
-    let before = weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await;
+    let before = weir.must(&["take", "one", "out", "--count", "1"]).await;
     assert_eq!(before, "{\"text\":\"before\"}\n");
     assert_eq!(weir.end().await.code(), Some(0));
     fs::remove_file(folder.path().join("settings.toml")).unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["send", "one", "in", "--text", "after"]).await;
-    assert_eq!(weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await, "{\"text\":\"after\"}\n");
+    assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"after\"}\n");
 }

@@ -41,7 +41,7 @@ async fn until_letters(weir: &Weir, count: usize) -> Vec<Value> {
 
 /// Takes messages out of the exit of a flow: ids and texts.
 async fn taken(weir: &Weir, flow: &str, count: usize) -> Vec<(String, String)> {
-    let read = weir.must(&["tail", flow, "out", "--from-exit", "--count", &count.to_string(), "--json"]).await;
+    let read = weir.must(&["take", flow, "out", "--count", &count.to_string(), "--json"]).await;
     let read = read.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     read.map(|line| (line["id"].as_str().unwrap().to_owned(), line["body"]["text"].as_str().unwrap().to_owned())).collect()
 }

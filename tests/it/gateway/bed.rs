@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -136,14 +136,6 @@ impl Bed {
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         answer(self.post_request(path, "application/json", body.to_string())).await
-    }
-
-    /// Lines of a stream that ends by itself.
-    pub(super) async fn lines(&self, path: &str) -> Vec<Value> {
-        let response = self.get_request(path).send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["content-type"], NDJSON);
-        response.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     pub(super) async fn publish(&self, topic: &str, body: &str) {

@@ -32,6 +32,7 @@ impl Names {
             Command::Send(send) => interface(&send.flow, &send.interface),
             Command::Request(request) => interface(&request.flow, &request.interface),
             Command::Tail(tail) => interface(&tail.flow, &tail.interface),
+            Command::Take(take) => interface(&take.flow, &take.interface),
             _ => Names::default(),
         }
     }

@@ -234,7 +234,7 @@ fn dropping(queues: &[QueueSummary]) -> Finding {
     let dropped: u64 = queues.iter().map(|it| it.dropped_count).sum();
     if dropped > 0 {
         let what = format!("{} messages were dropped at exits that nobody reads", number(dropped));
-        return warn(CHECK, what, "read them (weir tail FLOW INTERFACE --from-exit), or raise flow.exit-limit");
+        return warn(CHECK, what, "take them (weir take FLOW INTERFACE), or raise flow.exit-limit");
     }
     let waiting: u64 = queues.iter().filter_map(|it| it.depth_count).sum();
     ok(CHECK, format!("{} with {} messages, none nearly full", queues.len(), number(waiting)))
