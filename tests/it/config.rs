@@ -7,6 +7,7 @@ mod faulty;
 mod follower;
 mod follower_faults;
 mod follower_handlers;
+mod full_disk;
 mod hostile;
 mod service;
 mod store;

@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod conformance;
+pub mod disk;
 mod guests;
 pub mod wait;
 pub mod weir;

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, Transaction};
 
 use crate::batch::{Batch, Versioned, check_count, shown};
 use crate::error::{ConfigError, Result};
@@ -20,12 +21,17 @@ pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The newest schema that is known: the number of the last migration.
 const SCHEMA: i64 = 1;
+const BEGINNING_TO_READ: &str = "beginning to read";
 /// Keys that one statement looks for: each is two of its parameters, of which it may have some 32,000.
 const KEYS_PER_STATEMENT_COUNT: usize = 1_000;
 
+/// Connections, at most: one works, one takes the place of one that failed, and each of them may be in the middle of that.
+const MAX_CONNECTIONS_COUNT: u32 = 4;
+
 /// Keeps the configuration in one file. What a write returned for is on the disk.
 ///
-/// There is one connection: operations go one after the other, so that each reads one consistent state. Cloning is cheap.
+/// Each operation is one transaction, so that it reads one consistent state. A connection that does not come out of its transaction, as after a
+/// failed commit on a full disk, is replaced. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
@@ -90,7 +96,8 @@ impl Store {
     /// # Errors
     /// `StoreFailed`.
     pub async fn version(&self) -> Result<u64> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         version_of(&mut tx).await.map_err(failed("reading the version"))
     }
 
@@ -100,7 +107,8 @@ impl Store {
     /// `Refused` for too many keys, `AnswerTooLarge` when the values have more than `limit_bytes`, `StoreFailed`.
     pub async fn get(&self, keys: &[Key], limit_bytes: usize) -> Result<Versioned<Vec<Value>>> {
         check_count(keys.len())?;
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let wanted: Vec<&Key> = keys.iter().collect::<HashSet<_>>().into_iter().collect();
         let mut found = HashMap::new();
@@ -123,7 +131,8 @@ impl Store {
     /// # Errors
     /// `AnswerTooLarge`, `StoreFailed`.
     pub async fn list(&self, config_type: &str, limit_bytes: usize) -> Result<Versioned<Vec<String>>> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let mut budget = Budget::of(limit_bytes);
         let mut keys = Vec::new();
@@ -159,7 +168,8 @@ impl Store {
         query: sqlx::query::Query<'_, Sqlite, sqlx::sqlite::SqliteArguments>,
         limit_bytes: usize,
     ) -> Result<Versioned<Everything>> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let mut budget = Budget::of(limit_bytes);
         let mut everything = Everything::new();
@@ -176,13 +186,14 @@ impl Store {
     /// Writes a batch: one transaction and one step of the version. An empty batch changes nothing; its conditions are checked all the same.
     ///
     /// # Errors
-    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then.
+    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then, except where even the version could not be read after a failed commit.
     ///
     /// # Cancel safety
     /// The batch was written whole or not at all.
     pub async fn apply(&self, batch: &Batch) -> Result<Applied> {
         batch.check()?;
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
+        let mut connection = self.connection().await.map_err(failed("beginning a write"))?;
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
         for condition in &batch.conditions {
             check_condition(&mut tx, condition).await?;
         }
@@ -190,12 +201,47 @@ impl Store {
             return Ok(Applied::Nothing);
         }
         let step = write(&mut tx, batch).await.map_err(failed("writing a batch"))?;
-        tx.commit().await.map_err(failed("committing a batch"))?;
-        Ok(step)
+        match tx.commit().await {
+            Ok(()) => Ok(step),
+            Err(error) if self.is_stored(connection, &step).await => {
+                tracing::warn!(error = %weir_pubsub::chain(&error), "commit of the configuration reported an error and is stored");
+                Ok(step)
+            }
+            Err(error) => Err(failed("committing a batch")(error)),
+        }
     }
 
-    async fn begin_read(&self) -> Result<Transaction<'_, Sqlite>> {
-        self.pool.begin().await.map_err(failed("beginning to read"))
+    /// Whether a step was stored, by the version that another connection reads than the one whose commit failed.
+    async fn is_stored(&self, failed: PoolConnection<Sqlite>, step: &Applied) -> bool {
+        let found = async {
+            let mut connection = self.replaced(failed).await?;
+            let mut tx = connection.begin().await?;
+            version_of(&mut tx).await
+        };
+        matches!((found.await, step), (Ok(found), Applied::Step { version, .. }) if found == *version)
+    }
+
+    /// A connection that is in no transaction. After a failed commit SQLite may have ended the transaction by itself; the ROLLBACK that follows
+    /// fails then, and its connection counts as in a transaction for ever.
+    async fn connection(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
+        let connection = self.pool.acquire().await?;
+        if connection.is_in_transaction() { self.replaced(connection).await } else { Ok(connection) }
+    }
+
+    /// Another connection in place of one that failed. It is opened first: with its last connection SQLite removes files that a full disk has
+    /// no room to make again.
+    async fn replaced(&self, mut failed: PoolConnection<Sqlite>) -> sqlx::Result<PoolConnection<Sqlite>> {
+        for _ in 0..MAX_CONNECTIONS_COUNT {
+            let next = self.pool.acquire().await;
+            // It is of no use, however its end goes.
+            let _ = failed.close().await;
+            let next = next?;
+            if !next.is_in_transaction() {
+                return Ok(next);
+            }
+            failed = next;
+        }
+        Err(sqlx::Error::PoolTimedOut)
     }
 }
 
@@ -208,7 +254,13 @@ async fn connect(path: &Path) -> sqlx::Result<SqlitePool> {
         .busy_timeout(BUSY_TIMEOUT)
         // A line for each statement helps nobody; what fails is an error of ours.
         .disable_statement_logging();
-    SqlitePoolOptions::new().max_connections(1).min_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await
+    SqlitePoolOptions::new()
+        .max_connections(MAX_CONNECTIONS_COUNT)
+        .min_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_with(options)
+        .await
 }
 
 /// What a failed opening means, where its own words do not tell.
