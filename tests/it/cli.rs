@@ -8,6 +8,7 @@ mod follow;
 mod inputs;
 mod inspect;
 mod log;
+mod log_faults;
 mod refusals;
 mod request;
 mod rules;
@@ -16,6 +17,7 @@ mod shell;
 mod show;
 mod swap;
 mod token;
+mod up;
 mod way;
 
 use std::path::Path;

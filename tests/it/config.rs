@@ -3,7 +3,7 @@
 
 mod client;
 pub(crate) mod fake;
-mod faulty;
+pub(crate) mod faulty;
 mod follower;
 mod follower_faults;
 mod follower_handlers;
@@ -11,4 +11,5 @@ mod full_disk;
 mod hostile;
 mod service;
 mod store;
+mod supervision;
 mod support;

@@ -6,6 +6,7 @@ mod parameters;
 mod resume;
 mod start;
 mod stop;
+mod supervision;
 mod support;
 mod swap;
 mod wire;

@@ -16,5 +16,6 @@ mod peer;
 mod refusals;
 mod sockets;
 mod streams;
+mod supervision;
 mod token;
 mod views;

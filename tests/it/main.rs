@@ -17,5 +17,6 @@ mod interop;
 mod sandbox;
 mod sdk;
 mod stage;
+mod supervision;
 mod swap;
 mod tidy;

@@ -87,14 +87,36 @@ impl Weir {
         Self::start(data, command).await
     }
 
-    /// Starts a command that runs `weir up` on this folder, and waits for its gateway.
+    /// As [`Weir::up_in`], with other standard streams than a file: what it prints there is not in [`Weir::said`].
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_into(data: &Path, environment: &[(&str, &str)], stdout: Stdio, stderr: Stdio) -> Self {
+        let mut command = command(data, &["up", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied()).stdout(stdout).stderr(stderr);
+        Self::launch(data, command).await
+    }
+
+    /// A command that runs `weir up` on this folder in a way of its own.
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_as(data: &Path, command: Command) -> Self {
+        Self::launch(data, command).await
+    }
+
+    /// Starts a command that runs `weir up` on this folder, with its output in a file, and waits for its gateway.
     async fn start(data: &Path, mut command: Command) -> Self {
         fs::create_dir_all(data).unwrap();
+        let output = File::options().create(true).append(true).open(data.join("test.log")).unwrap();
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        Self::launch(data, command).await
+    }
+
+    async fn launch(data: &Path, mut command: Command) -> Self {
         // What a killed process left is no sign of the new one.
         let _ = fs::remove_file(data.join("gateway.json"));
         let log = data.join("test.log");
-        let output = File::options().create(true).append(true).open(&log).unwrap();
-        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
         let mut weir = Weir { data: data.to_owned(), log, child, url: String::new(), http };

@@ -13,6 +13,7 @@ mod screen;
 mod serve;
 mod settings;
 mod shutdown;
+mod supervisor;
 mod token;
 
 use std::io::ErrorKind;
@@ -32,6 +33,7 @@ use problem::{Exit, Problem};
 const LEFT_AT_ONCE: u8 = 130;
 
 fn main() -> ExitCode {
+    let _last_lines = logging::LastLines;
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

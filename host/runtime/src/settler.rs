@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
 
 use crate::following;
-use crate::status::{Key, VariantStatus, count};
+use crate::status::{InHand, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -34,6 +34,8 @@ pub(crate) struct Settlement {
     /// Messages that were dropped already.
     pub(crate) dropped_count: u32,
     pub(crate) kind: SettlementKind,
+    /// Counts the message until it is settled.
+    pub(crate) in_hand: Option<InHand>,
 }
 
 /// Why a message is settled.
@@ -87,13 +89,13 @@ impl Settler {
         Pending { settlement, outcome }
     }
 
-    async fn finish(&self, settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
+    async fn finish(&self, mut settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
         let outcome = match outcome {
             Ok(settled) => Ok(settled),
             Err(error) => self.repeat(&settlement, error).await,
         };
         let counters = &self.status.counters;
-        count(&counters.let_go);
+        settlement.in_hand = None;
         match outcome {
             Ok(Settled::Done { dropped_count }) => {
                 following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);

@@ -11,6 +11,7 @@ mod bare;
 mod broadcast;
 mod consumer;
 mod decide;
+mod failure;
 mod group;
 mod inbox;
 mod log;
@@ -40,6 +41,7 @@ pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, 
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
 use self::consumer::{MailboxConsumer, QueueConsumer};
+use self::failure::Failed;
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
 use self::log::{Chunk, Log, Opened, Reader};
@@ -47,7 +49,6 @@ use self::producer::{TopicProducer, lost};
 use self::queues::{FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
-use self::writer::Writer;
 use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
@@ -78,6 +79,10 @@ struct Shared {
     groups_count: AtomicU64,
     operations_count: AtomicU64,
     bytes_count: AtomicU64,
+    failed: Failed,
+    /// Set by tests: the commit thread panics.
+    #[cfg(any(test, debug_assertions))]
+    panics_next: std::sync::atomic::AtomicBool,
 }
 
 impl EmbeddedBroker {
@@ -99,12 +104,15 @@ impl EmbeddedBroker {
             groups_count: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),
+            failed: Failed::default(),
+            #[cfg(any(test, debug_assertions))]
+            panics_next: false.into(),
         });
-        let for_thread = shared.clone();
-        let writer = std::thread::Builder::new()
-            .name("weir-log".to_owned())
-            .spawn(move || Writer::new(for_thread, log).run())
-            .map_err(|source| OpenError::Io { action: "start the commit thread for", path: folder.to_owned(), source })?;
+        let writer = failure::start(shared.clone(), log).map_err(|source| OpenError::Io {
+            action: "start the commit thread for",
+            path: folder.to_owned(),
+            source,
+        })?;
         tracing::info!(
             folder = %folder.display(),
             queues_count = report.queues_count,
