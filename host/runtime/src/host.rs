@@ -326,6 +326,8 @@ mod tests {
     use super::*;
     use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 
+    type Break = fn(&mut Host);
+
     #[tokio::test]
     async fn a_host_whose_loop_or_services_or_clock_ended_has_failed() {
         let folder = tempfile::tempdir().unwrap();
@@ -339,7 +341,7 @@ mod tests {
             served: Served::All,
             instances_count: 4,
         };
-        let breaks: [(fn(&mut Host), &str); 3] = [
+        let breaks: [(Break, &str); 3] = [
             (|host| host.work.abort_all(), "the reconcile loop: it was cancelled"),
             (|host| host.services.abort_all(), "the configuration's follower or the status reporter: it was cancelled"),
             (|host| host.ticker_ended.cancel(), "the engine's clock: it ended by itself"),
