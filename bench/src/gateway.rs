@@ -37,6 +37,7 @@ impl Gateway {
             components: ComponentFolder::new(folder.join("components")),
             inspect: Arc::new(|_| Err("nothing is deployed here".to_owned())),
             topicspace: "tg".to_owned(),
+            dropped_log_lines: || 0,
             settings: GatewaySettings::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await?;

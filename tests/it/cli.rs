@@ -9,6 +9,7 @@ mod inputs;
 mod inspect;
 mod letters;
 mod log;
+mod log_faults;
 mod refusals;
 mod request;
 mod rules;
@@ -20,6 +21,7 @@ mod swap;
 mod take;
 mod take_faults;
 mod token;
+mod up;
 mod way;
 
 use std::path::Path;

@@ -9,6 +9,7 @@ mod refused;
 mod resume;
 mod start;
 mod stop;
+mod supervision;
 mod support;
 mod swap;
 mod wire;

@@ -18,6 +18,7 @@ mod peer;
 mod refusals;
 mod sockets;
 mod streams;
+mod supervision;
 mod taker;
 mod token;
 mod views;

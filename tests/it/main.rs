@@ -19,5 +19,6 @@ mod routing;
 mod sandbox;
 mod sdk;
 mod stage;
+mod supervision;
 mod swap;
 mod tidy;

@@ -57,6 +57,11 @@ impl Stage {
     }
 
     pub(crate) async fn start_host_with(&mut self, served: Served, instances_count: u32) {
+        self.start_host_over(self.backend.clone(), served, instances_count).await;
+    }
+
+    /// A host that sees the broker through another one.
+    pub(crate) async fn start_host_over(&mut self, backend: Arc<dyn Backend>, served: Served, instances_count: u32) {
         let settings = HostSettings {
             id: "host".to_owned(),
             topicspace: "tg".to_owned(),
@@ -65,7 +70,7 @@ impl Stage {
             served,
             instances_count,
         };
-        self.host = Some(Host::start(self.backend.clone(), self.config.clone(), settings).await.unwrap());
+        self.host = Some(Host::start(backend, self.config.clone(), settings).await.unwrap());
     }
 
     pub(crate) async fn stop_host(&mut self) -> Stopped {

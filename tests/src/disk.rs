@@ -1,31 +1,35 @@
-//! A small disk of its own, which a test can fill: a tmpfs, for which the test must run as root.
+//! A small disk that a test can fill and free.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A mounted disk. Dropping it unmounts it.
+use tempfile::TempDir;
+
+/// A mounted tmpfs of a given size. It is unmounted when this is dropped.
 #[derive(Debug)]
-pub struct Disk {
-    folder: tempfile::TempDir,
+pub struct SmallDisk {
+    folder: TempDir,
 }
 
-impl Disk {
-    /// Mounts an empty one.
+impl SmallDisk {
+    /// Mounts one.
     ///
     /// # Panics
-    /// When this process may not mount.
+    /// Where this user may not mount: tests of full disks need root.
     #[must_use]
-    pub fn mount(size_mib: u32) -> Self {
+    pub fn new(size_kib: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={size_mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status().unwrap();
-        assert!(mounted.success(), "a test of full disks mounts a tmpfs: run it as root");
-        Disk { folder }
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size_kib}k,mode=700"), "weir-test"]).arg(folder.path());
+        let output = mount.output().expect("the program `mount` is needed to test full disks");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "no tmpfs can be mounted, which tests of full disks need (run them as root): {said}");
+        SmallDisk { folder }
     }
 
-    /// Its root.
+    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -34,28 +38,38 @@ impl Disk {
     /// Fills it to the last byte.
     ///
     /// # Panics
-    /// When the file that fills it cannot be made.
+    /// If a write fails for another reason.
     pub fn fill(&self) {
-        let mut file = File::options().create(true).append(true).open(self.filler()).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
+        let mut file = File::options().create(true).append(true).open(self.filling()).unwrap();
+        let mut block = vec![0; 64 << 10];
+        loop {
+            match file.write(&block) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull && block.len() > 1 => block.truncate(block.len() / 2),
+                Err(error) => return assert_eq!(error.kind(), ErrorKind::StorageFull),
+            }
+        }
     }
 
-    /// Removes what filled it.
+    /// Frees what [`SmallDisk::fill`] took.
     ///
     /// # Panics
-    /// When it is not filled.
+    /// If it is not full.
     pub fn free(&self) {
-        fs::remove_file(self.filler()).unwrap();
+        fs::remove_file(self.filling()).unwrap();
     }
 
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
+    fn filling(&self) -> PathBuf {
+        self.path().join("filling")
     }
 }
 
-impl Drop for Disk {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a process of the test may still have a file open.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+        // Lazily: what a failed test still holds open must not keep the mount.
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        if !std::thread::panicking() {
+            assert!(unmounted.unwrap().success());
+        }
     }
 }

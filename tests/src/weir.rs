@@ -96,6 +96,8 @@ impl Weir {
         let _ = fs::remove_file(log);
         let mut command = Command::new(binary());
         clean(&mut command).arg("--data").arg(data).args(["up", "--listen", "127.0.0.1:0"]);
+        let output = File::options().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut weir = Self::spawn(data, log.to_owned(), command);
         weir.url = eventually(DEADLINE, "weir up to print its address", || {
             let ended = weir.child.try_wait().unwrap();
@@ -110,17 +112,39 @@ impl Weir {
         weir
     }
 
-    fn spawn(data: &Path, log: PathBuf, mut command: Command) -> Self {
-        let output = File::options().create(true).append(true).open(&log).unwrap();
+    /// As [`Weir::up_in`], with other standard streams than a file: what it prints there is not in [`Weir::said`].
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_into(data: &Path, environment: &[(&str, &str)], stdout: Stdio, stderr: Stdio) -> Self {
+        let mut command = command(data, &["up", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied()).stdout(stdout).stderr(stderr);
+        Self::launch(data, command).await
+    }
+
+    /// A command that runs `weir up` on this folder in a way of its own.
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_as(data: &Path, command: Command) -> Self {
+        Self::launch(data, command).await
+    }
+
+    /// Starts a command that runs `weir up` on this folder, with its output in a file, and waits for its gateway.
+    async fn start(data: &Path, mut command: Command) -> Self {
+        fs::create_dir_all(data).unwrap();
+        let output = File::options().create(true).append(true).open(data.join("test.log")).unwrap();
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        Self::launch(data, command).await
+    }
+
+    fn spawn(data: &Path, log: PathBuf, mut command: Command) -> Self {
         let child = command.spawn().unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
         Weir { data: data.to_owned(), log, child, url: String::new(), http }
     }
 
-    /// Starts a command that runs `weir up` on this folder, and waits for its gateway.
-    async fn start(data: &Path, command: Command) -> Self {
-        fs::create_dir_all(data).unwrap();
+    async fn launch(data: &Path, command: Command) -> Self {
         // What a killed process left is no sign of the new one.
         let _ = fs::remove_file(data.join("gateway.json"));
         let mut weir = Self::spawn(data, data.join("test.log"), command);

@@ -150,13 +150,19 @@ pub(crate) fn read_version(folder: &Path) -> std::io::Result<Option<VersionNote>
 /// Refuses a folder of a newer format, and notes ours in any other.
 fn note_version(folder: &Path) -> Result<(), Problem> {
     let path = version_path(folder);
-    let unusable = |error: std::io::Error| {
-        Problem::new(Exit::NoFolder, format!("{} cannot be used", path.display()))
+    let unreadable = |error: std::io::Error| {
+        let what = if error.kind() == std::io::ErrorKind::Other { "is empty or damaged" } else { "cannot be read" };
+        Problem::new(Exit::NoFolder, format!("{} {what}, so the format of the data folder is not known", path.display()))
             .because(error)
-            .next("put back a backup of the data folder, or start on another one: weir up --data DIR")
+            .next(format!("nothing was changed: {}", way_on(folder)))
+    };
+    let unwritable = |error: std::io::Error| {
+        Problem::new(Exit::NoFolder, format!("{} cannot be written", path.display()))
+            .because(error)
+            .next("free the disk, or choose a folder that you may write to: weir up --data DIR")
     };
     let ours = VersionNote { data_format: FORMAT, weir: env!("CARGO_PKG_VERSION").to_owned() };
-    match read_version(folder).map_err(unusable)? {
+    match read_version(folder).map_err(unreadable)? {
         Some(found) if found.data_format > FORMAT => {
             let what = format!(
                 "the data folder {} has format {}, written by Weir {}; this is Weir {}, which knows formats up to {FORMAT}",
@@ -176,16 +182,41 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
                 tracing::warn!(error = %chain(&error), path = %path.display(), "version not noted");
                 Ok(())
             }
-            written => written.map_err(unusable),
+            written => written.map_err(unwritable),
         },
     }
 }
 
-/// Writes JSON to a file: the whole of it or nothing.
+/// What to do about a version note that cannot be read.
+pub(crate) fn way_on(folder: &Path) -> String {
+    let (path, ours) = (version_path(folder), env!("CARGO_PKG_VERSION"));
+    format!("if Weir {ours} or an older one used the folder last, delete {} and start again; otherwise restore a backup", path.display())
+}
+
+/// Writes JSON to a file: the whole of it or nothing, and durably, so that a loss of power does not leave an empty file either.
 fn write_whole(path: &Path, value: &impl Serialize) -> std::io::Result<()> {
     let part = path.with_extension("json.part");
-    fs::write(&part, serde_json::to_vec(value).map_err(std::io::Error::other)?)?;
-    fs::rename(part, path)
+    let text = serde_json::to_vec(value).map_err(std::io::Error::other)?;
+    let written = write_durably(&part, path, &text);
+    if written.is_err() {
+        // The first error is the one that counts.
+        let _ = fs::remove_file(part);
+    }
+    written
+}
+
+fn write_durably(part: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(part, path)?;
+    sync_folder_of(path)
+}
+
+/// Flushes the folder of a file, so that its name is durable too.
+pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 fn read_whole<T: DeserializeOwned>(path: &Path) -> std::io::Result<Option<T>> {
@@ -254,8 +285,26 @@ mod tests {
         let problem = DataFolder::lock(temp.path()).unwrap_err();
         assert!(problem.to_string().contains("has format 2, written by Weir 9.0.0"), "{problem}");
         assert_eq!(fs::read_to_string(version_path(temp.path())).unwrap(), newer);
-        fs::write(version_path(temp.path()), "x").unwrap();
-        assert_eq!(DataFolder::lock(temp.path()).unwrap_err().exit, Exit::NoFolder);
+    }
+
+    #[test]
+    fn a_version_note_that_cannot_be_read_is_reported_with_a_way_on() {
+        let temp = tempfile::tempdir().unwrap();
+        for text in ["", "x", "{\"data-format\": 1"] {
+            DataFolder::lock(temp.path()).unwrap();
+            let path = version_path(temp.path());
+            fs::write(&path, text).unwrap();
+            let problem = DataFolder::lock(temp.path()).unwrap_err();
+            let next = problem.next_step().unwrap().to_owned();
+            assert_eq!(problem.exit, Exit::NoFolder);
+            assert!(problem.to_string().contains("version.json is empty or damaged"), "{problem}");
+            assert!(next.contains(&format!("delete {} and start again", path.display())), "{next}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            fs::remove_file(path).unwrap();
+        }
+        DataFolder::lock(temp.path()).unwrap();
+        assert_eq!(read_version(temp.path()).unwrap().unwrap().data_format, FORMAT);
+        assert!(!temp.path().join("version.json.part").exists());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod settings;
 mod shutdown;
 mod sink;
 mod space;
+mod supervisor;
 mod token;
 
 use std::io::ErrorKind;
@@ -35,6 +36,7 @@ use problem::{Exit, Problem};
 const LEFT_AT_ONCE: u8 = 130;
 
 fn main() -> ExitCode {
+    let _last_lines = logging::LastLines;
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, Transaction};
 
 use weir_pubsub::chain;
 
@@ -22,17 +23,24 @@ pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The newest schema that is known: the number of the last migration.
 const SCHEMA: i64 = 1;
+const BEGINNING_TO_READ: &str = "beginning to read";
 /// Keys that one statement looks for: each is two of its parameters, of which it may have some 32,000.
 const KEYS_PER_STATEMENT_COUNT: usize = 1_000;
 
+/// Connections, at most: one works, one takes the place of one that failed, and each of them may be in the middle of that.
+const MAX_CONNECTIONS_COUNT: u32 = 4;
+
 /// Keeps the configuration in one file. What a write returned for is on the disk.
 ///
-/// There is one connection: operations go one after the other, so that each reads one consistent state. Cloning is cheap.
+/// Each operation is one transaction, so that it reads one consistent state. A connection that does not come out of its transaction, as after a
+/// failed commit on a full disk, is replaced. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
     /// The next write makes the version at least this: it could not be raised at the opening if the disk was full.
     least_version: i64,
+    /// Connections, at most; one where the file is locked exclusively, so that a second one could not open it.
+    connections_count: u32,
 }
 
 /// What a batch did.
@@ -91,7 +99,9 @@ impl Store {
 
     /// Opens the file; exclusively it needs no memory shared by a file, for which a full disk has no room.
     async fn open_in(path: &Path, now_seconds: u64, locking: SqliteLockingMode) -> sqlx::Result<Self> {
-        let store = Store { pool: connect(path, locking).await?, least_version: i64::try_from(now_seconds).unwrap_or(0) };
+        let connections_count = if matches!(locking, SqliteLockingMode::Exclusive) { 1 } else { MAX_CONNECTIONS_COUNT };
+        let pool = connect(path, locking, connections_count).await?;
+        let store = Store { pool, least_version: i64::try_from(now_seconds).unwrap_or(0), connections_count };
         migrator().run(&store.pool).await?;
         Ok(store)
     }
@@ -116,7 +126,8 @@ impl Store {
     /// # Errors
     /// `StoreFailed`.
     pub async fn version(&self) -> Result<u64> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         version_of(&mut tx).await.map_err(failed("reading the version"))
     }
 
@@ -126,7 +137,8 @@ impl Store {
     /// `Refused` for too many keys, `AnswerTooLarge` when the values have more than `limit_bytes`, `StoreFailed`.
     pub async fn get(&self, keys: &[Key], limit_bytes: usize) -> Result<Versioned<Vec<Value>>> {
         check_count(keys.len())?;
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let wanted: Vec<&Key> = keys.iter().collect::<HashSet<_>>().into_iter().collect();
         let mut found = HashMap::new();
@@ -149,7 +161,8 @@ impl Store {
     /// # Errors
     /// `AnswerTooLarge`, `StoreFailed`.
     pub async fn list(&self, config_type: &str, limit_bytes: usize) -> Result<Versioned<Vec<String>>> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let mut budget = Budget::of(limit_bytes);
         let mut keys = Vec::new();
@@ -185,7 +198,8 @@ impl Store {
         query: sqlx::query::Query<'_, Sqlite, sqlx::sqlite::SqliteArguments>,
         limit_bytes: usize,
     ) -> Result<Versioned<Everything>> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let mut budget = Budget::of(limit_bytes);
         let mut everything = Everything::new();
@@ -202,13 +216,14 @@ impl Store {
     /// Writes a batch: one transaction and one step of the version. An empty batch changes nothing; its conditions are checked all the same.
     ///
     /// # Errors
-    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then.
+    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then, except where even the version could not be read after a failed commit.
     ///
     /// # Cancel safety
     /// The batch was written whole or not at all.
     pub async fn apply(&self, batch: &Batch) -> Result<Applied> {
         batch.check()?;
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
+        let mut connection = self.connection().await.map_err(failed("beginning a write"))?;
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
         for condition in &batch.conditions {
             check_condition(&mut tx, condition).await?;
         }
@@ -216,16 +231,56 @@ impl Store {
             return Ok(Applied::Nothing);
         }
         let step = write(&mut tx, batch, self.least_version).await.map_err(failed("writing a batch"))?;
-        tx.commit().await.map_err(failed("committing a batch"))?;
-        Ok(step)
+        match tx.commit().await {
+            Ok(()) => Ok(step),
+            Err(error) if self.is_stored(connection, &step).await => {
+                tracing::warn!(error = %chain(&error), "commit of the configuration reported an error and is stored");
+                Ok(step)
+            }
+            Err(error) => Err(failed("committing a batch")(error)),
+        }
     }
 
-    async fn begin_read(&self) -> Result<Transaction<'_, Sqlite>> {
-        self.pool.begin().await.map_err(failed("beginning to read"))
+    /// Whether a step was stored, by the version that another connection reads than the one whose commit failed.
+    async fn is_stored(&self, failed: PoolConnection<Sqlite>, step: &Applied) -> bool {
+        let found = async {
+            let mut connection = self.replaced(failed).await?;
+            let mut tx = connection.begin().await?;
+            version_of(&mut tx).await
+        };
+        matches!((found.await, step), (Ok(found), Applied::Step { version, .. }) if found == *version)
+    }
+
+    /// A connection that is in no transaction. After a failed commit SQLite may have ended the transaction by itself; the ROLLBACK that follows
+    /// fails then, and its connection counts as in a transaction for ever.
+    async fn connection(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
+        let connection = self.pool.acquire().await?;
+        if connection.is_in_transaction() { self.replaced(connection).await } else { Ok(connection) }
+    }
+
+    /// Another connection in place of one that failed. It is opened first: with its last connection SQLite removes files that a full disk has
+    /// no room to make again.
+    async fn replaced(&self, mut failed: PoolConnection<Sqlite>) -> sqlx::Result<PoolConnection<Sqlite>> {
+        if self.connections_count == 1 {
+            // It is of no use, however its end goes.
+            let _ = failed.close().await;
+            return self.pool.acquire().await;
+        }
+        for _ in 0..self.connections_count {
+            let next = self.pool.acquire().await;
+            // It is of no use, however its end goes.
+            let _ = failed.close().await;
+            let next = next?;
+            if !next.is_in_transaction() {
+                return Ok(next);
+            }
+            failed = next;
+        }
+        Err(sqlx::Error::PoolTimedOut)
     }
 }
 
-async fn connect(path: &Path, locking: SqliteLockingMode) -> sqlx::Result<SqlitePool> {
+async fn connect(path: &Path, locking: SqliteLockingMode, connections_count: u32) -> sqlx::Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -235,7 +290,13 @@ async fn connect(path: &Path, locking: SqliteLockingMode) -> sqlx::Result<Sqlite
         .busy_timeout(BUSY_TIMEOUT)
         // A line for each statement helps nobody; what fails is an error of ours.
         .disable_statement_logging();
-    SqlitePoolOptions::new().max_connections(1).min_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await
+    SqlitePoolOptions::new()
+        .max_connections(connections_count)
+        .min_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_with(options)
+        .await
 }
 
 /// Whether SQLite found no room: for a page (13), or for the memory that it shares by a file (the size and the opening of it).

@@ -1,8 +1,10 @@
 //! The flow service: takes requests from its queue, each in a task of its own, and answers them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +21,7 @@ use crate::operations::perform;
 use crate::protocol::{FLOW_ERROR, Request, Response};
 use crate::settings::FlowSettings;
 use crate::topics::FlowTopics;
-use weir_pubsub::chain;
+use weir_pubsub::{broken_off, chain, panic_text};
 
 /// Waits between tries to get the queue back after it was lost, or to reach the config service.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -67,8 +69,19 @@ impl FlowService {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
         if let Err(error) = task.await {
-            tracing::error!(error = %chain(&error), "flow service failed");
+            tracing::error!(error = broken_off(error), "flow service failed");
         }
+    }
+
+    /// Waits until it has ended by itself, which happens only by a fault of its own, and returns the reason. Requests get no answer then.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn failed(&mut self) -> String {
+        let Some(task) = &mut self.task else { std::future::pending().await };
+        let reason = task.await.map_or_else(broken_off, |()| "it ended by itself".to_owned());
+        self.task = None;
+        reason
     }
 
     /// Whether it still works. It ends by itself only by a fault of its own, which an operator must see.
@@ -223,10 +236,13 @@ impl Service {
         }
     }
 
+    /// A panic of one operation ends that one alone; its record takes it up again.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let cut_off = self.cut_off.clone();
         self.tracker.spawn(async move {
-            cut_off.run_until_cancelled(work).await;
+            if let Some(Err(payload)) = cut_off.run_until_cancelled(AssertUnwindSafe(work).catch_unwind()).await {
+                tracing::error!(error = panic_text(&*payload), "operation on flows panicked");
+            }
         });
     }
 
@@ -236,7 +252,7 @@ impl Service {
             match delivery.message.properties.get(CORRELATION_ID) {
                 Some(id) => {
                     let response = match serde_json::from_slice::<Request>(&delivery.message.body) {
-                        Ok(request) => perform(&lifecycle, &config, request).await,
+                        Ok(request) => performed(&lifecycle, &config, request).await,
                         Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
                     };
                     // First, so that nothing is done again of which somebody was told how it ended.
@@ -256,6 +272,15 @@ async fn settle(backend: &dyn Backend, request: &Delivery) {
     if let Err(error) = backend.settle(&request.receipt, Vec::new()).await {
         tracing::warn!(error = %chain(&error), "request for flows is not settled");
     }
+}
+
+/// Performs a request; a panic is answered too.
+async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, request: Request) -> Response {
+    AssertUnwindSafe(perform(lifecycle, config, request)).catch_unwind().await.unwrap_or_else(|payload| {
+        let panic = panic_text(&*payload);
+        tracing::error!(error = panic, "request for flows panicked");
+        Response::of_error(FLOW_ERROR, format!("the operation failed by a fault of Weir, look at the flow before you repeat it: {panic}"))
+    })
 }
 
 /// Sends an answer; one that is too large becomes an error that says so.

@@ -14,6 +14,7 @@ mod limits;
 mod message;
 mod request;
 mod retry;
+mod supervise;
 mod telling;
 mod topic;
 
@@ -28,5 +29,6 @@ pub use message::{
 };
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
+pub use supervise::{broken_off, panic_text, restarting};
 pub use telling::{chain, names, shown};
 pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};

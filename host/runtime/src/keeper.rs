@@ -19,7 +19,7 @@ use crate::processor::{Place, Processor};
 use crate::program::{Program, Surroundings};
 use crate::reconcile::{Step, Wanted, Work, step};
 use crate::status::{Key, VariantStatus, cut, now_ms};
-use weir_pubsub::chain;
+use weir_pubsub::{chain, restarting};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -57,6 +57,16 @@ pub(crate) struct Running {
 }
 
 impl Keeper {
+    /// As [`Keeper::run`], and begins again after a panic: what ran is dropped, and the messages that it held are redelivered.
+    pub(crate) async fn supervised(self) {
+        let Keeper { key, means, status, wanted, consumed, gone, running: _ } = self;
+        let work = || {
+            let (key, means, status, wanted) = (key.clone(), means.clone(), status.clone(), wanted.clone());
+            Keeper { key, means, status, wanted, consumed: consumed.clone(), gone: gone.clone(), running: None }.run()
+        };
+        restarting(&means.stop, work, |panic| status.note_panic(None, panic)).await;
+    }
+
     /// Works until the host stops or forgets the variant.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);

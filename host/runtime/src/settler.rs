@@ -17,7 +17,7 @@ use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, Queue
 
 use crate::consumed::Consumed;
 use crate::following;
-use crate::status::{Key, VariantStatus, count};
+use crate::status::{InHand, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -37,6 +37,8 @@ pub(crate) struct Settlement {
     /// Messages that were dropped already.
     pub(crate) dropped_count: u32,
     pub(crate) kind: SettlementKind,
+    /// Counts the message until it is settled.
+    pub(crate) in_hand: Option<InHand>,
 }
 
 /// Why a message is settled.
@@ -110,7 +112,7 @@ impl Settler {
         self.backend.settle(&settlement.receipt, outputs)
     }
 
-    async fn finish(&self, settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
+    async fn finish(&self, mut settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
         let outcome = match outcome {
             Ok(settled) => Ok(settled),
             Err(error) => {
@@ -120,7 +122,7 @@ impl Settler {
             }
         };
         let counters = &self.status.counters;
-        count(&counters.let_go);
+        settlement.in_hand = None;
         match outcome {
             Ok(Settled::Done { dropped_count }) => {
                 following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);

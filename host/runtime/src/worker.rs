@@ -19,7 +19,7 @@ use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::Slots;
-use crate::status::{VariantStatus, count, now_ms};
+use crate::status::{InHand, VariantStatus, count, now_ms};
 use weir_pubsub::chain;
 
 /// How long a worker keeps an instance without a message.
@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     /// Cancelled when no further message is to be taken.
     pub(crate) stop: CancellationToken,
     pub(crate) held: Option<Held>,
+    /// Counts the message that it works on.
+    pub(crate) in_hand: Option<InHand>,
     /// Last, so that it goes after the consumer.
     pub(crate) _alive: TaskTrackerToken,
 }
@@ -106,7 +108,7 @@ impl Worker {
             };
             match received {
                 Ok(delivery) => {
-                    count(&self.status.counters.received);
+                    self.in_hand = Some(InHand::begin(&self.status));
                     self.work(delivery).await;
                     if self.is_spare {
                         break Ended::Spare;
@@ -167,7 +169,8 @@ impl Worker {
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
                     let (message_id, outputs) = (message.id, handled.outputs);
-                    return self.settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind }).await;
+                    let in_hand = self.in_hand.take();
+                    return self.settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_hand }).await;
                 }
                 Outcome::Failed(fault) => fault,
             };
@@ -328,8 +331,9 @@ impl Worker {
                 answer_with_error(&program, self.input, message, error, reason).await;
             }
             let kind = SettlementKind::Answered;
-            let message_id = message.id;
-            return self.settle(Settlement { receipt, message_id, outputs: Vec::new(), left_count: 0, dropped_count: 0, kind }).await;
+            let (message_id, in_hand) = (message.id, self.in_hand.take());
+            let outputs = Vec::new();
+            return self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand }).await;
         }
         let message_id = message.id;
         let letter = DeadLetter {
@@ -347,16 +351,17 @@ impl Worker {
         let message = letter.to_message(message, &program.message_limits);
         let outputs = vec![Output { topic: self.dead_letters.clone(), message, routing: Routing::Required }];
         let kind = SettlementKind::DeadLetter;
-        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind }).await;
+        let in_hand = self.in_hand.take();
+        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand }).await;
     }
 
     async fn settle(&mut self, settlement: Settlement) {
-        // The settler ends only after its workers; if it broke, the message comes again.
+        // The settler ends only after its workers; if it panicked, they are stopped and the message is redelivered.
         let _ = self.settler.send(settlement).await;
     }
 
     async fn give_back(&mut self, receipt: Receipt, message: &Message) {
-        count(&self.status.counters.let_go);
+        self.in_hand = None;
         let program = self.program();
         following::given_back(&program, message);
         if let Err(error) = program.surroundings.backend.give_back(&receipt).await {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use weir_tests::disk::Disk;
+use weir_tests::disk::SmallDisk;
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
@@ -37,7 +37,7 @@ async fn has_room_again(weir: &Weir, data: &Path) {
 
 #[tokio::test]
 async fn a_full_disk_refuses_messages_and_nothing_else_and_a_start_on_it_works() {
-    let disk = Disk::mount(96);
+    let disk = SmallDisk::new(96 << 10);
     let data = disk.path().join("data");
     let logs = tempfile::tempdir().unwrap();
     let log = logs.path().join("log");
@@ -83,7 +83,7 @@ async fn a_full_disk_refuses_messages_and_nothing_else_and_a_start_on_it_works()
 /// Nothing is left to give up: whatever the process can do without, it does without.
 #[tokio::test]
 async fn a_start_on_a_disk_without_a_single_free_byte_works_with_a_warning() {
-    let disk = Disk::mount(96);
+    let disk = SmallDisk::new(96 << 10);
     let data = disk.path().join("data");
     let logs = tempfile::tempdir().unwrap();
     let log = logs.path().join("log");

@@ -50,9 +50,18 @@ impl Bed {
 
     /// A gateway that finds neither config nor flow service.
     pub(super) async fn without_services(settings: GatewaySettings, options: EmbeddedOptions) -> Bed {
+        Bed::over(settings, options, |backend| backend).await
+    }
+
+    /// A gateway that sees the broker through another one, and finds neither config nor flow service.
+    pub(super) async fn over(
+        settings: GatewaySettings,
+        options: EmbeddedOptions,
+        through: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
+    ) -> Bed {
         let folder = tempfile::tempdir().unwrap();
         let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
-        let dynamic: Arc<dyn Backend> = backend.clone();
+        let dynamic = through(backend.clone());
         let config = ConfigClient::connect(dynamic.clone(), "tg").await.unwrap();
         let parts = GatewayParts {
             backend: dynamic,
@@ -60,6 +69,7 @@ impl Bed {
             components: ComponentFolder::new(folder.path().join("components")),
             inspect: Arc::new(inspect),
             topicspace: "tg".to_owned(),
+            dropped_log_lines: || 0,
             settings,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -14,6 +14,7 @@ mod broadcast;
 mod browse;
 mod consumer;
 mod decide;
+mod failure;
 mod group;
 mod inbox;
 mod live;
@@ -46,6 +47,7 @@ pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, 
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
 use self::consumer::{MailboxConsumer, QueueConsumer};
+use self::failure::Failed;
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
 use self::log::{Chunk, Log, Opened, Reader};
@@ -54,7 +56,6 @@ use self::queue::Place;
 use self::queues::{Bounded, FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
-use self::writer::Writer;
 use crate::backend::{
     Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Settled,
 };
@@ -88,6 +89,10 @@ struct Shared {
     operations_count: AtomicU64,
     bytes_count: AtomicU64,
     copied_bytes_count: AtomicU64,
+    failed: Failed,
+    /// Set by tests: the commit thread panics.
+    #[cfg(any(test, debug_assertions))]
+    panics_next: std::sync::atomic::AtomicBool,
 }
 
 impl EmbeddedBroker {
@@ -110,12 +115,15 @@ impl EmbeddedBroker {
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),
             copied_bytes_count: AtomicU64::new(0),
+            failed: Failed::default(),
+            #[cfg(any(test, debug_assertions))]
+            panics_next: false.into(),
         });
-        let for_thread = shared.clone();
-        let writer = std::thread::Builder::new()
-            .name("weir-log".to_owned())
-            .spawn(move || Writer::new(for_thread, log).run())
-            .map_err(|source| OpenError::Io { action: "start the commit thread for", path: folder.to_owned(), source })?;
+        let writer = failure::start(shared.clone(), log).map_err(|source| OpenError::Io {
+            action: "start the commit thread for",
+            path: folder.to_owned(),
+            source,
+        })?;
         tracing::info!(
             folder = %folder.display(),
             queues_count = report.queues_count,

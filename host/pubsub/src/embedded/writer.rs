@@ -99,6 +99,8 @@ impl Writer {
             self.add_counts(&mut state, &mut group);
         }
         drop(state);
+        #[cfg(any(test, debug_assertions))]
+        assert!(!self.shared.panics_next.load(Ordering::SeqCst), "ordered by a test");
         let mut steps = std::mem::take(&mut group.steps);
         if Group::is_durable(&steps) {
             match ready.and_then(|()| self.write(&mut steps)) {

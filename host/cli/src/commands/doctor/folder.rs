@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
-use crate::folder::{FORMAT, read_note, read_version};
+use crate::folder::{FORMAT, read_note, read_version, way_on};
 
 /// The oldest time that a clock can show: when this was written.
 const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
@@ -91,7 +91,7 @@ fn version(data: &Path) -> Finding {
             format!("use Weir {} or a newer one, or start on another folder: weir up --data DIR", note.weir),
         ),
         Ok(Some(note)) => ok(CHECK, format!("{}, last used by Weir {}", note.data_format, note.weir)),
-        Err(error) => fail(CHECK, format!("version.json cannot be read: {error}"), "put back a backup of the folder"),
+        Err(error) => fail(CHECK, format!("version.json is empty or damaged: {error}"), way_on(data)),
     }
 }
 

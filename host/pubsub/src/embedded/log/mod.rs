@@ -61,7 +61,7 @@
 //!
 //! # Writing
 //! A frame is written with one call and flushed before anybody hears of it. A failed write is cut back to the last whole frame. After a
-//! failed flush nothing is known of what is on disk, so the process ends; the next start reads what is there.
+//! failed flush nothing is known of what is on disk, so the broker fails for good; the next opening reads what is there.
 //!
 //! # Opening
 //! A bad frame at the end of the last segment, with no valid frame behind it, is a write that was never finished: it is set aside and cut.
@@ -373,14 +373,14 @@ fn begin(file: File, sync: SyncMode, number: u32, first_frame: u64, queues: &[De
     Ok(Active { number, file, length, seed, version: header.version })
 }
 
-/// Flushes, or ends the process: after a failed flush the kernel may have dropped the pages, and a second try would succeed without them.
+/// Flushes, or ends the commit thread for good by a panic, and with it the broker: after a failed flush the kernel may have dropped the pages,
+/// and a second try would succeed without them.
 fn flush(file: &File, sync: SyncMode) {
     if sync == SyncMode::None {
         return;
     }
     if let Err(error) = file.sync_data() {
-        tracing::error!(%error, "flush of the queues failed, the process ends; what was committed is read at the next start");
-        std::process::abort();
+        panic!("flush of the queues failed ({error}); what was committed is read at the next start");
     }
 }
 
