@@ -118,6 +118,8 @@ pub struct QueueStats {
     pub consumer_count: u64,
     /// Messages dropped because of the queue's own bound, since the backend was opened.
     pub dropped_count: u64,
+    /// Messages that are lost because the disk did not keep them: missing when the backend was opened, or found damaged and set aside since.
+    pub damaged_count: u64,
 }
 
 /// A message of a queue as [`Backend::browse`] shows it.

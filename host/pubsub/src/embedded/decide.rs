@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::group::{Answer, Group, Operation, Outgoing, Reason, Step};
+use super::log::Damage;
 use super::queue::{Counting, Place, QueueState, Stored};
 use super::queues::{FIRST_EPHEMERAL, State, not_found};
 use crate::backend::{Receipt, Routing, Settled};
@@ -38,6 +39,7 @@ impl State {
                 group.answers.push(Answer::Flag(done, outcome));
             }
             Operation::Mark { queue, sequences } => self.decide_mark(queue, sequences, group),
+            Operation::SetAside { queue, sequence, holder, damage } => self.decide_set_aside(queue, sequence, holder, damage, group),
             Operation::Leave { consumer } => group.steps.push(Step::Leave { consumer }),
             Operation::Create { spec, done } => {
                 let outcome = self.check_spec(&spec).map(|exists| {
@@ -49,9 +51,8 @@ impl State {
                 group.answers.push(Answer::Unit(done, outcome));
             }
             Operation::Delete { queue, done } => {
-                if let Some(state) = self.find(&queue).and_then(|number| self.remove_queue(number)) {
-                    group.steps.push(Step::Delete { state: Box::new(state) });
-                }
+                // It stays until that is durable: whoever leaves or gives back meanwhile finds it, and nothing is to be undone.
+                group.steps.extend(self.find(&queue).map(|number| Step::Delete { number }));
                 group.answers.push(Answer::Unit(done, Ok(())));
             }
         }
@@ -106,8 +107,10 @@ impl State {
         if !self.queues.get(&receipt.queue).is_some_and(|queue| queue.is_held(receipt.sequence, receipt.consumer)) {
             return Ok(Settled::NoLongerHeld);
         }
+        self.take_turn(receipt)?;
         for output in outputs.iter().filter(|output| output.routing == Routing::Required && output.topic.class().has_queues()) {
             if self.audiences.get(&output.topic).is_none_or(|audience| audience.queues.is_empty()) {
+                self.refuse(receipt.consumer, receipt.sequence);
                 return Err(PubsubError::QueueNotFound { queue: output.topic.to_string() });
             }
         }
@@ -128,6 +131,31 @@ impl State {
             }
         }
         Ok(Settled::Done { dropped_count })
+    }
+
+    /// Refuses a settle while an earlier one of the same consumer was refused and not repeated: else it would take effect first.
+    fn take_turn(&mut self, receipt: &Receipt) -> Result<()> {
+        let Some(consumer) = self.consumers.get_mut(&receipt.consumer) else { return Ok(()) };
+        match consumer.refused.front() {
+            None => return Ok(()),
+            Some(first) if *first == receipt.sequence => {
+                consumer.refused.pop_front();
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        if !consumer.refused.contains(&receipt.sequence) {
+            consumer.refused.push_back(receipt.sequence);
+        }
+        let reason = "an earlier settle of this consumer failed: repeat that one first, or give its message back".to_owned();
+        Err(PubsubError::Unavailable { reason })
+    }
+
+    /// Notes that the next settle in turn did not take effect.
+    pub(super) fn refuse(&mut self, consumer: u64, sequence: u64) {
+        if let Some(consumer) = self.consumers.get_mut(&consumer) {
+            consumer.refused.push_front(sequence);
+        }
     }
 
     /// Puts a message into all queues of a durable topic; `false` if there are none.
@@ -163,6 +191,25 @@ impl State {
         queue.outgoing_bytes += u64::from(entry.size_bytes);
         steps.push(Step::Remove { queue: number, entry, reason: Reason::Taken });
         Ok(true)
+    }
+
+    /// A message is lost where it was read: it goes, unless it is gone already or somewhere else by now.
+    fn decide_set_aside(&mut self, number: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>, group: &mut Group) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        let held_at = holder.and_then(|consumer| queue.held_place(sequence, consumer));
+        let entry = match (holder, held_at) {
+            (Some(consumer), Some(place)) if place == damage.place => queue.unhold(sequence, consumer),
+            (Some(consumer), Some(_)) => {
+                group.steps.push(Step::Return { queue: number, sequence, consumer });
+                None
+            }
+            _ if queue.ready_mut(sequence).is_some_and(|entry| entry.place == damage.place) => queue.take_ready(sequence),
+            _ => None,
+        };
+        let Some(entry) = entry else { return };
+        queue.outgoing_bytes += u64::from(entry.size_bytes);
+        let holder = holder.filter(|_| held_at.is_some());
+        group.steps.push(Step::SetAside { queue: number, entry, holder, damage });
     }
 
     fn decide_mark(&mut self, number: u64, mut sequences: Vec<u64>, group: &mut Group) {

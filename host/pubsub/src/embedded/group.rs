@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
-use super::queue::{Entry, Place, QueueState, Stored};
+use super::log::Damage;
+use super::queue::{Entry, Place, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
 use super::room::Permit;
 use crate::backend::{QueueSpec, Receipt, Routing, Settled};
@@ -30,6 +31,8 @@ pub(super) enum Operation {
     Settle { receipt: Receipt, outputs: Vec<Outgoing>, done: Done<Settled> },
     Take { queue: Queue, position: u64, done: Done<bool> },
     Mark { queue: u64, sequences: Vec<u64> },
+    /// A message cannot be read; the consumer that met it holds it, if one did.
+    SetAside { queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage> },
     Leave { consumer: u64 },
     Create { spec: QueueSpec, done: Done<()> },
     Delete { queue: Queue, done: Done<()> },
@@ -87,12 +90,26 @@ pub(super) enum Step {
         queue: u64,
         sequences: Vec<u64>,
     },
+    /// A message that was read where it is no longer comes again.
+    Return {
+        queue: u64,
+        sequence: u64,
+        consumer: u64,
+    },
+    /// A damaged message leaves its queue.
+    SetAside {
+        queue: u64,
+        entry: Entry,
+        holder: Option<u64>,
+        damage: Box<Damage>,
+    },
     Define {
         number: u64,
         spec: QueueSpec,
     },
+    /// A queue goes, with all that is in it.
     Delete {
-        state: Box<QueueState>,
+        number: u64,
     },
     /// A message for a topic that lives in memory.
     Ephemeral {
@@ -119,8 +136,22 @@ impl Step {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Define { .. } | Step::Delete { .. } => true,
-            Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
+            Step::Delivered { .. } | Step::SetAside { .. } | Step::Define { .. } | Step::Delete { .. } => true,
+            Step::Marked { .. } | Step::Return { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => false,
+            Step::Unblock { .. } | Step::Leave { .. } => false,
+        }
+    }
+}
+
+impl Step {
+    /// What the broker itself asks again after it could not be written, since no caller does.
+    pub(super) fn to_repeat(&self) -> Option<Operation> {
+        match self {
+            Step::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),
+            Step::SetAside { queue, entry, holder, damage } => {
+                Some(Operation::SetAside { queue: *queue, sequence: entry.sequence, holder: *holder, damage: damage.clone() })
+            }
+            _ => None,
         }
     }
 }
@@ -150,9 +181,14 @@ impl Failure {
 
     /// For settles, which no full queue refuses: all the same it could not be written.
     fn to_settle_error(&self) -> PubsubError {
+        PubsubError::Unavailable { reason: self.to_reason() }
+    }
+
+    /// For people.
+    pub(super) fn to_reason(&self) -> String {
         match self {
-            Failure::DiskFull(disk) => PubsubError::Unavailable { reason: format!("{} is full: nothing can be written", disk.disk) },
-            Failure::Unavailable(reason) => PubsubError::Unavailable { reason: reason.clone() },
+            Failure::DiskFull(disk) => format!("{} is full: nothing can be written", disk.disk),
+            Failure::Unavailable(reason) => reason.clone(),
         }
     }
 }

@@ -16,11 +16,13 @@ mod inbox;
 mod log;
 mod numbers;
 mod options;
+mod parked;
 mod producer;
 mod queue;
 mod queues;
 mod room;
 mod seats;
+mod trouble;
 mod writer;
 
 use std::num::NonZeroU32;
@@ -35,15 +37,16 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
-pub use self::log::DiskUse;
+pub use self::log::{DiskUse, damaged_files};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
 use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
-use self::log::{Chunk, Log, Opened, Reader};
+use self::log::{Chunk, Damage, Log, Opened, ReadFault, Reader};
 use self::producer::{TopicProducer, lost};
+use self::queue::Entry;
 use self::queues::{FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
@@ -78,6 +81,9 @@ struct Shared {
     groups_count: AtomicU64,
     operations_count: AtomicU64,
     bytes_count: AtomicU64,
+    /// Set by tests: so many of the next writes of the log fail.
+    #[cfg(test)]
+    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
 }
 
 impl EmbeddedBroker {
@@ -99,6 +105,8 @@ impl EmbeddedBroker {
             groups_count: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),
+            #[cfg(test)]
+            failing_writes_count: log.failing_writes_count(),
         });
         let for_thread = shared.clone();
         let writer = std::thread::Builder::new()
@@ -177,6 +185,32 @@ impl Shared {
             Ok(()) => outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed(),
             Err(error) => ready(Err(error)).boxed(),
         }
+    }
+
+    /// Has a message removed that cannot be read; `holder` is the consumer that met it.
+    fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
+        // Refused only when the broker closes: then it is met again after the next start.
+        let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
+    }
+
+    /// A message as it is shown; one that is damaged is set aside, and what cannot be read now is left out.
+    fn look_at(&self, queue: u64, entry: Entry, chunk: &mut Chunk) -> Option<Browsed> {
+        let message = match entry.stored {
+            Some(stored) => stored.message.clone(),
+            None => match self.reader.message(entry.place, chunk) {
+                Ok(message) => message,
+                // Or it went while we looked, and its segment with it: then nothing is done.
+                Err(ReadFault::Damaged(damage)) => {
+                    self.set_aside(queue, entry.sequence, None, damage);
+                    return None;
+                }
+                Err(ReadFault::Failed { path, offset, source }) => {
+                    tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now and is not shown");
+                    return None;
+                }
+            },
+        };
+        Some(Browsed { position: entry.sequence, message })
     }
 
     /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
@@ -300,31 +334,23 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        let entries = {
-            let state = lock(&self.shared.state);
-            state.check_open()?;
-            state.get(queue)?.ready_after(after, limit_count as usize)
-        };
-        let mut found = Vec::with_capacity(entries.len());
-        let mut chunk = Chunk::default();
-        for entry in entries {
-            let message = match entry.stored {
-                Some(stored) => Ok(stored.message.clone()),
-                None => self.shared.reader.message(entry.place, &mut chunk),
+        let (mut found, mut chunk, mut after) = (Vec::new(), Chunk::default(), after);
+        loop {
+            let left = limit_count as usize - found.len();
+            let (number, entries) = {
+                let state = lock(&self.shared.state);
+                state.check_open()?;
+                let queue = state.get(queue)?;
+                (queue.number, queue.ready_after(after, left))
             };
-            match message {
-                Ok(message) => found.push(Browsed { position: entry.sequence, message }),
-                // It went while we looked, and its segment with it.
-                Err(_)
-                    if lock(&self.shared.state)
-                        .get(queue)?
-                        .ready_after(entry.sequence - 1, 1)
-                        .first()
-                        .is_none_or(|e| e.sequence != entry.sequence) => {}
-                Err(error) => return Err(error),
+            let Some(last) = entries.last() else { return Ok(found) };
+            after = last.sequence;
+            found.extend(entries.into_iter().filter_map(|entry| self.shared.look_at(number, entry, &mut chunk)));
+            // In place of what could not be read others are shown, so that a short list is still the end of the queue.
+            if found.len() == limit_count as usize {
+                return Ok(found);
             }
         }
-        Ok(found)
     }
 
     async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
@@ -335,6 +361,9 @@ impl Backend for EmbeddedBroker {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod crash;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod faults;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod model;

@@ -65,6 +65,10 @@ pub struct OpeningReport {
     pub log_bytes: u64,
     /// The end of the log that was never committed, if there was one.
     pub torn_tail: Option<TornTail>,
+    /// Messages that should be there and are not: the oldest segments are gone. They are lost.
+    pub missing_count: u64,
+    /// Messages among those counted above that do not read; they are set aside when they are reached.
+    pub damaged_count: u64,
 }
 
 /// The unfinished write at which the log ended: a crash in the middle of a commit, which nobody was told of as done.

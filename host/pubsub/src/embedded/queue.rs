@@ -112,6 +112,10 @@ pub(super) struct QueueState {
     pub(super) dropped_count: u64,
     /// Messages dropped because of the bound before the broker was opened.
     pub(super) dropped_before_count: u64,
+    /// Messages that were missing when the broker was opened or were found damaged since.
+    pub(super) damaged_count: u64,
+    /// Why deliveries that must be recorded first cannot be, as of the last try.
+    pub(super) blocked: Option<String>,
     /// Bytes that the commit under way adds.
     pub(super) incoming_bytes: u64,
     /// Bytes that the commit under way takes away.
@@ -137,6 +141,8 @@ impl QueueState {
             size_bytes: 0,
             dropped_count: 0,
             dropped_before_count: 0,
+            damaged_count: 0,
+            blocked: None,
             incoming_bytes: 0,
             outgoing_bytes: 0,
             uncounted: Vec::new(),
@@ -150,6 +156,7 @@ impl QueueState {
             size_bytes: self.size_bytes,
             consumer_count: self.consumers.len() as u64,
             dropped_count: self.dropped_count,
+            damaged_count: self.damaged_count,
         }
     }
 
@@ -161,6 +168,7 @@ impl QueueState {
             drop_oldest_above_bytes: self.drop_oldest_above_bytes,
             next_sequence: self.next_sequence,
             dropped_count: self.dropped_before_count + self.dropped_count,
+            live_count: self.depth_count,
         }
     }
 
@@ -271,6 +279,11 @@ impl QueueState {
     /// Whether that consumer holds it.
     pub(super) fn is_held(&self, sequence: u64, consumer: u64) -> bool {
         self.held.get(&sequence).is_some_and(|held| held.consumer == consumer)
+    }
+
+    /// Where a message is that this consumer holds.
+    pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<Place> {
+        self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.place)
     }
 
     /// Takes a message from the consumer that holds it; the counters stay.

@@ -92,10 +92,11 @@ impl State {
     /// Takes in what the log had; everything in it may be what ended the last process.
     pub(super) fn restore(&mut self, recovered: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) {
         self.live_counts.extend(segments.iter().map(|segment| (*segment, 0)));
-        for (number, RecoveredQueue { definition, entries }) in recovered {
+        for (number, RecoveredQueue { definition, entries, missing_count, .. }) in recovered {
             let mut queue = QueueState::new(definition.queue, number, definition.drop_oldest_above_bytes);
             queue.next_sequence = definition.next_sequence;
             queue.dropped_before_count = definition.dropped_count;
+            queue.damaged_count = missing_count;
             for entry in entries.into_values() {
                 *self.live_counts.entry(entry.place.segment).or_default() += 1;
                 queue.append(entry);
@@ -111,6 +112,11 @@ impl State {
         let mut definitions: Vec<_> = durable.map(QueueState::definition).collect();
         definitions.sort_by_key(|definition| definition.number);
         definitions
+    }
+
+    /// Messages in all queues of the log.
+    pub(super) fn messages_count(&self) -> u64 {
+        self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL).map(QueueState::depth_count).sum()
     }
 
     /// The oldest segment, if no queue has anything of it any more and it is not the one that is written to.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::group::{Failure, Group, Operation};
+use super::group::{Failure, Group, Operation, Step};
 use super::inbox::Next;
 use super::log::Log;
+use super::parked::Parked;
 use super::queues::{DiskFull, State};
 use super::{Shared, lock};
 
@@ -20,24 +21,37 @@ const GROUP_BYTES: u64 = 4 << 20;
 const IDLE_SEGMENT_BYTES: u64 = 1 << 20;
 /// How long nothing must be asked before that is done.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long nothing must be asked before it is noted how far the log is whole.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Commits what is asked for, in groups.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     log: Log,
     disk_full: Option<DiskFull>,
+    parked: Parked,
+    /// The last attempt to empty the log while idle failed: the next is made after a commit.
+    is_emptying_futile: bool,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, log: Log) -> Self {
-        Writer { shared, log, disk_full: None }
+        Writer { shared, log, disk_full: None, parked: Parked::new(), is_emptying_futile: false }
     }
 
     /// Works until the inbox is closed and empty.
     pub(super) fn run(mut self) {
         self.reclaim();
+        self.mark();
         loop {
-            let patience = self.is_worth_emptying().then_some(IDLE);
+            let due = self.parked.take_due();
+            if !due.is_empty() {
+                self.commit(due);
+                self.reclaim();
+            }
+            let idle = self.is_worth_emptying().then_some(IDLE);
+            let quiet = (!self.log.is_marked()).then_some(QUIET);
+            let patience = [idle, quiet, self.parked.patience()].into_iter().flatten().min();
             match self.shared.inbox.next(patience) {
                 Next::Operations(operations) => {
                     let mut rest = operations.into_iter().peekable();
@@ -46,13 +60,17 @@ impl Writer {
                         self.reclaim();
                     }
                 }
-                Next::Idle => {
-                    // What fails here is tried again with the next commit, which tells its callers.
-                    let _ = self.rotate();
+                Next::Idle if self.is_worth_emptying() && self.parked.patience().is_none() => {
+                    // What fails here is tried again after the next commit, which tells its callers.
+                    self.is_emptying_futile = self.rotate().is_err();
                     self.reclaim();
                 }
+                // Not only at the end: a process may be killed, and what it had confirmed be damaged later.
+                Next::Idle if self.parked.patience().is_none() => self.mark(),
+                Next::Idle => {}
                 Next::Closed => {
                     self.commit_counts();
+                    self.mark();
                     return;
                 }
             }
@@ -76,9 +94,14 @@ impl Writer {
         let mut steps = std::mem::take(&mut group.steps);
         if Group::is_durable(&steps) {
             match ready.and_then(|()| self.log.write(&mut steps)) {
-                Ok(bytes) => self.count(&group, bytes),
+                Ok(bytes) => {
+                    self.count(&group, bytes);
+                    self.parked.hurry();
+                    self.is_emptying_futile = false;
+                }
                 Err(failure) => {
-                    let wakes = lock(&self.shared.state).undo(steps);
+                    self.parked.park(steps.iter().filter_map(Step::to_repeat));
+                    let wakes = lock(&self.shared.state).undo(steps, &failure);
                     wakes.ring();
                     group.fail(&failure);
                     return;
@@ -128,7 +151,13 @@ impl Writer {
         let definitions = lock(&self.shared.state).definitions();
         self.log.rotate(&definitions)?;
         lock(&self.shared.state).live_counts.insert(self.log.active_number(), 0);
+        self.mark();
         Ok(())
+    }
+
+    fn mark(&mut self) {
+        let messages_count = lock(&self.shared.state).messages_count();
+        self.log.mark(messages_count);
     }
 
     /// Unlinks what is dead at the old end.
@@ -144,7 +173,7 @@ impl Writer {
 
     /// Whether the active segment is the only one, dead, and large.
     fn is_worth_emptying(&self) -> bool {
-        self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live_counts.values().all(|count| *count == 0)
+        !self.is_emptying_futile && self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live_counts.values().all(|count| *count == 0)
     }
 }
 

@@ -24,6 +24,8 @@ const PUT: u8 = 3;
 const REMOVED: u8 = 4;
 const DROPPED: u8 = 5;
 const DELIVERED: u8 = 6;
+const SET_ASIDE: u8 = 16;
+const LIVE: u8 = 17;
 
 /// A queue as the log defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(in crate::embedded) struct Definition {
     pub(in crate::embedded) drop_oldest_above_bytes: Option<u64>,
     pub(in crate::embedded) next_sequence: u64,
     pub(in crate::embedded) dropped_count: u64,
+    /// Messages that it has at that moment, all of them before this definition. Not in the record, but in one of its own.
+    pub(in crate::embedded) live_count: u64,
 }
 
 /// A frame in the making.
@@ -64,19 +68,25 @@ impl FrameBuffer {
                 self.long(*first);
                 self.long(*last);
             }
+            Step::SetAside { queue, entry, .. } => {
+                self.byte(SET_ASIDE);
+                self.queue(*queue);
+                self.long(entry.sequence);
+            }
             Step::Define { number, spec } => self.define(&Definition {
                 number: *number,
                 queue: spec.queue.clone(),
                 drop_oldest_above_bytes: spec.drop_oldest_above_bytes,
                 next_sequence: 1,
                 dropped_count: 0,
+                live_count: 0,
             }),
-            Step::Delete { state } => {
+            Step::Delete { number } => {
                 self.byte(DELETED);
-                self.queue(state.number);
+                self.queue(*number);
             }
             Step::Remove { .. } | Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
-            Step::Unblock { .. } | Step::Leave { .. } => {}
+            Step::Return { .. } | Step::Unblock { .. } | Step::Leave { .. } => {}
         }
     }
 
@@ -89,6 +99,11 @@ impl FrameBuffer {
         self.long(queue.drop_oldest_above_bytes.unwrap_or(u64::MAX));
         self.long(queue.next_sequence);
         self.long(queue.dropped_count);
+        if queue.live_count > 0 {
+            self.byte(LIVE);
+            self.queue(queue.number);
+            self.long(queue.live_count);
+        }
     }
 
     /// Ends the frame and returns it.
@@ -186,6 +201,19 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// The frame at the beginning of these bytes; what is wrong if there is none.
     pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, &'static str> {
+        let (Frame { number, payload }, sum) = Self::split(bytes)?;
+        if checksum(seed, &bytes[..FRAME_HEADER_BYTES + payload.len()]) != sum {
+            return Err("the frame's checksum is wrong");
+        }
+        Ok(Frame { number, payload })
+    }
+
+    /// What would be the frame at the beginning of these bytes if its checksum were right.
+    pub(super) fn unchecked(bytes: &'a [u8]) -> Option<Self> {
+        Self::split(bytes).ok().map(|(frame, _)| frame)
+    }
+
+    fn split(bytes: &'a [u8]) -> Result<(Self, u32), &'static str> {
         let mut header = Fields(bytes);
         let (Some(magic), Some(length), Some(number), Some(sum)) = (header.take(4), header.word(), header.long(), header.word()) else {
             return Err("the frame's header is cut short");
@@ -194,10 +222,7 @@ impl<'a> Frame<'a> {
             return Err("there is no frame");
         }
         let Some(payload) = header.take(length as usize) else { return Err("the frame is longer than the file") };
-        if checksum(seed, &bytes[..FRAME_HEADER_BYTES + payload.len()]) != sum {
-            return Err("the frame's checksum is wrong");
-        }
-        Ok(Frame { number, payload })
+        Ok((Frame { number, payload }, sum))
     }
 }
 
@@ -210,6 +235,8 @@ pub(super) enum Record {
     Removed { queue: u64, sequence: u64 },
     Dropped { queue: u64, sequence: u64 },
     Delivered { queue: u64, first: u64, last: u64 },
+    SetAside { queue: u64, sequence: u64 },
+    Live { queue: u64, count: u64 },
 }
 
 /// Reads the records of a payload, one after the other; offsets are counted in the payload.
@@ -250,6 +277,8 @@ impl<'a> Records<'a> {
             REMOVED => Record::Removed { queue: rest.queue()?, sequence: rest.long()? },
             DROPPED => Record::Dropped { queue: rest.queue()?, sequence: rest.long()? },
             DELIVERED => Record::Delivered { queue: rest.queue()?, first: rest.long()?, last: rest.long()? },
+            SET_ASIDE => Record::SetAside { queue: rest.queue()?, sequence: rest.long()? },
+            LIVE => Record::Live { queue: rest.queue()?, count: rest.long()? },
             _ => return None,
         })
     }
@@ -266,6 +295,7 @@ fn definition(rest: &mut Fields<'_>) -> Option<Definition> {
         drop_oldest_above_bytes: (bound != u64::MAX).then_some(bound),
         next_sequence: rest.long()?,
         dropped_count: rest.long()?,
+        live_count: 0,
     })
 }
 

@@ -54,9 +54,12 @@
 //! A bad frame at the end of the last segment, with no valid frame behind it, is a write that was never finished: it is set aside and cut.
 //! Anything else that does not read is damage: opening refuses and changes nothing.
 
+mod confined;
+mod damage;
 mod disk;
 mod folder;
 mod frame;
+mod mark;
 mod reader;
 mod recovery;
 mod segment;
@@ -67,7 +70,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::damage::damaged_files;
 pub use self::disk::DiskUse;
+pub(super) use self::damage::{Damage, ReadFault};
 pub(super) use self::frame::{Definition, MAX_SETTLE_BYTES};
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;
@@ -75,10 +80,12 @@ pub(super) use self::recovery::RecoveredQueue;
 use self::disk::DiskWatch;
 use self::folder::FolderLock;
 use self::frame::FrameBuffer;
+use self::mark::Marker;
 use self::segment::{HEADER_BYTES, Header};
 use super::group::{Failure, Step};
 use super::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMode};
 use super::queues::DiskFull;
+use super::trouble::Trouble;
 
 /// Above any sense.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
@@ -96,11 +103,13 @@ pub(super) struct Log {
     frame: FrameBuffer,
     reader: Arc<Reader>,
     disk: DiskWatch,
+    marker: Marker,
     /// Why nothing can be written any more until the log is opened anew.
     broken: Option<String>,
-    /// Set by tests: the next write stops half way.
+    trouble: Trouble,
+    /// Set by tests: so many of the next writes stop half way.
     #[cfg(test)]
-    fail_next_write: bool,
+    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
     _lock: FolderLock,
 }
 
@@ -156,12 +165,20 @@ impl Log {
             frame: FrameBuffer::default(),
             reader,
             disk: DiskWatch::new(folder, options.disk_reserve_percent),
+            marker: Marker::new(folder, options.sync, found.mark),
             broken: None,
+            trouble: Trouble::default(),
             #[cfg(test)]
-            fail_next_write: false,
+            failing_writes_count: Arc::default(),
             _lock: lock,
         };
         Ok(Opened { log, queues: found.queues, report })
+    }
+
+    /// So that tests of the broker can make writes fail.
+    #[cfg(test)]
+    pub(super) fn failing_writes_count(&self) -> Arc<std::sync::atomic::AtomicU32> {
+        self.failing_writes_count.clone()
     }
 
     /// To read messages by, from any thread.
@@ -200,7 +217,9 @@ impl Log {
         let number = self.active.number + 1;
         let active = create(&self.folder, self.sync, number, self.next_frame, queues).map_err(|error| {
             // Whatever is there of it must not be taken for a segment.
-            let _ = std::fs::remove_file(segment::path(&self.folder, number));
+            let path = segment::path(&self.folder, number);
+            let _ = std::fs::remove_file(&path);
+            self.trouble.failed(&path, &error);
             self.disk.failure(&error)
         })?;
         self.next_frame += 1;
@@ -217,26 +236,30 @@ impl Log {
             self.frame.push(step, self.active.number, self.active.length);
         }
         let bytes = self.frame.finish(self.next_frame, self.active.seed);
-        let written = {
-            #[cfg(test)]
-            if std::mem::take(&mut self.fail_next_write) {
-                let half = &bytes[..bytes.len() / 2];
-                self.active.file.write_all_at(half, self.active.length).and(Err(std::io::ErrorKind::StorageFull.into()))
-            } else {
-                self.active.file.write_all_at(bytes, self.active.length)
-            }
-            #[cfg(not(test))]
-            self.active.file.write_all_at(bytes, self.active.length)
-        };
         let length = bytes.len() as u64;
+        #[cfg(not(test))]
+        let written = self.active.file.write_all_at(bytes, self.active.length);
+        #[cfg(test)]
+        let written = tests::write(&self.failing_writes_count, &self.active.file, bytes, self.active.length);
         if let Err(error) = written {
             return Err(self.cut_back(&error));
         }
         flush(&self.active.file, self.sync);
+        self.trouble.passed();
         self.active.length += length;
         self.next_frame += 1;
         self.frame.shrink();
         Ok(length)
+    }
+
+    /// Whether something was written that [`Log::mark`] has not noted yet.
+    pub(super) fn is_marked(&self) -> bool {
+        !self.marker.is_behind(self.active.number, self.active.length)
+    }
+
+    /// Notes durably that everything up to here is, and how many messages the queues hold.
+    pub(super) fn mark(&mut self, messages_count: u64) {
+        self.marker.write(self.active.number, self.active.length, messages_count);
     }
 
     /// Unlinks the oldest segment, of which nothing is needed any more.
@@ -256,7 +279,7 @@ impl Log {
 
     fn cut_back(&mut self, error: &std::io::Error) -> Failure {
         let path = segment::path(&self.folder, self.active.number);
-        tracing::error!(path = %path.display(), %error, "write failed, cut back to the last commit");
+        self.trouble.failed(&path, error);
         if let Err(error) = self.active.file.set_len(self.active.length) {
             tracing::error!(path = %path.display(), %error, "cutting back failed, nothing is written until the next start");
             self.broken = Some(format!("{} could not be cut back after a failed write: restart", path.display()));

@@ -8,7 +8,7 @@ use crate::embedded::options::{OpenError, SyncMode};
 
 pub(super) const HEADER_BYTES: usize = 48;
 /// The newest format that this program reads, and the one that it writes.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRLOG\0";
 
 /// What a segment says of itself.
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_later_format_is_told_from_damage() {
         let mut bytes = Header::new(1, 1, 1).encode();
-        bytes[8] = 2;
-        assert_eq!(Header::decode(&bytes), Err(BadHeader::Newer(2)));
+        bytes[8] = 3;
+        assert_eq!(Header::decode(&bytes), Err(BadHeader::Newer(3)));
     }
 }
