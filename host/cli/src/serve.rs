@@ -15,7 +15,7 @@ use weir_flow::FlowService;
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token};
 use weir_pubsub::Backend;
 use weir_pubsub::chain;
-use weir_pubsub::embedded::EmbeddedBroker;
+use weir_pubsub::embedded::{EmbeddedBroker, OpeningReport};
 use weir_runtime::{Host, HostSettings, Inspected, Served};
 
 use crate::folder::DataFolder;
@@ -30,7 +30,7 @@ pub(crate) struct Roles {
     /// The gateway's address.
     pub(crate) address: SocketAddr,
     /// What was found in the queues at the start.
-    pub(crate) kept_count: u64,
+    pub(crate) opened: OpeningReport,
     broker: Arc<EmbeddedBroker>,
     config: ConfigService,
     flow: FlowService,
@@ -66,8 +66,8 @@ impl Roles {
         };
         let mut gateway = JoinSet::new();
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
-        let kept_count = broker.opening_report().messages_count;
-        Ok(Roles { address, kept_count, broker, config, flow, host, gateway, gateway_token })
+        let opened = broker.opening_report().clone();
+        Ok(Roles { address, opened, broker, config, flow, host, gateway, gateway_token })
     }
 
     /// Waits until a role ends by itself, which none should.

@@ -97,6 +97,7 @@ impl QueueSummary {
             size_bytes: 0,
             consumer_count: 0,
             dropped_count: 0,
+            damaged_count: 0,
         }
     }
 
@@ -111,6 +112,7 @@ impl QueueSummary {
                 self.size_bytes = stats.size_bytes;
                 self.consumer_count = stats.consumer_count;
                 self.dropped_count = stats.dropped_count;
+                self.damaged_count = stats.damaged_count;
                 Ok(())
             }
             Err(PubsubError::QueueNotFound { .. }) => Ok(()),

@@ -196,6 +196,9 @@ pub struct QueueSummary {
     pub consumer_count: u64,
     /// Messages dropped because of the queue's own bound.
     pub dropped_count: u64,
+    /// Messages lost because the disk did not keep them, since the broker was opened.
+    #[serde(default)]
+    pub damaged_count: u64,
 }
 
 /// The answer to `GET queues`.

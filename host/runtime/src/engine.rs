@@ -16,6 +16,7 @@ use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::imports;
 use crate::slots::Slots;
+use crate::suspects::Suspects;
 
 /// How long a component runs before it lets others go on: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
@@ -29,6 +30,7 @@ pub struct Engine {
     linker: Arc<Linker<Guest>>,
     slots: Slots,
     cache: Arc<CodeCache>,
+    suspects: Suspects,
 }
 
 impl Engine {
@@ -43,7 +45,13 @@ impl Engine {
         imports::add_to_linker(&mut linker).map_err(failed)?;
         let cache = CodeCache::open(code_cache, &inner)?;
         tick(&inner).map_err(|source| RuntimeError::Engine { instances_count, source: source.into() })?;
-        Ok(Engine { inner, linker: Arc::new(linker), slots: Slots::new(instances_count), cache: Arc::new(cache) })
+        let suspects = Suspects::new(code_cache.join("suspects"));
+        Ok(Engine { inner, linker: Arc::new(linker), slots: Slots::new(instances_count), cache: Arc::new(cache), suspects })
+    }
+
+    /// The notes of messages that may be what ends this host.
+    pub(crate) fn suspects(&self) -> &Suspects {
+        &self.suspects
     }
 
     /// The places in the pool.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -59,7 +59,32 @@ pub(crate) struct Settler {
 
 struct Pending {
     settlement: Settlement,
-    outcome: BoxFuture<'static, weir_pubsub::Result<Settled>>,
+    outcome: Outcome,
+}
+
+type SettleResult = weir_pubsub::Result<Settled>;
+
+enum Outcome {
+    UnderWay(BoxFuture<'static, SettleResult>),
+    Known(SettleResult),
+}
+
+impl Pending {
+    /// Whether the settle was refused and may be repeated.
+    fn is_refused(&self) -> bool {
+        matches!(&self.outcome, Outcome::Known(Err(error)) if is_passing(error))
+    }
+}
+
+/// Whether the same settle may succeed later.
+fn is_passing(error: &PubsubError) -> bool {
+    matches!(
+        error,
+        PubsubError::QueueNotFound { .. }
+            | PubsubError::Unavailable { .. }
+            | PubsubError::OutcomeUnknown { .. }
+            | PubsubError::QueueFull { .. }
+    )
 }
 
 impl Settler {
@@ -72,7 +97,10 @@ impl Settler {
                 biased;
                 outcome = oldest(&mut pending), if !pending.is_empty() => {
                     let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    self.finish(settlement, outcome).await;
+                    match outcome {
+                        Err(error) => self.finish_failed(settlement, error, &mut pending).await,
+                        settled => self.finish(settlement, settled).await,
+                    }
                 }
                 next = incoming.recv(), if is_open && pending.len() < MAX_PENDING_COUNT => match next {
                     Some(settlement) => pending.push_back(self.submit(settlement)),
@@ -83,15 +111,30 @@ impl Settler {
     }
 
     fn submit(&self, settlement: Settlement) -> Pending {
-        let outcome = self.backend.settle(&settlement.receipt, settlement.outputs.clone());
+        let outcome = Outcome::UnderWay(self.backend.settle(&settlement.receipt, settlement.outputs.clone()));
         Pending { settlement, outcome }
     }
 
-    async fn finish(&self, settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
-        let outcome = match outcome {
-            Ok(settled) => Ok(settled),
-            Err(error) => self.repeat(&settlement, error).await,
-        };
+    /// Repeats a settle that failed, and after it those behind it that failed too, in their order: none may take effect before it.
+    async fn finish_failed(&self, settlement: Settlement, error: PubsubError, behind: &mut VecDeque<Pending>) {
+        // The broker refuses them until the first is repeated; those that it took before are done.
+        for pending in behind.iter_mut() {
+            let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
+            pending.outcome = Outcome::Known(answer);
+        }
+        let outcome = self.repeat(&settlement, error).await;
+        self.finish(settlement, outcome).await;
+        if self.stop.is_cancelled() {
+            // They are given back too, so that they come again behind the first.
+            return;
+        }
+        for pending in behind.iter_mut().filter(|pending| pending.is_refused()) {
+            let Settlement { receipt, outputs, .. } = &pending.settlement;
+            pending.outcome = Outcome::UnderWay(self.backend.settle(receipt, outputs.clone()));
+        }
+    }
+
+    async fn finish(&self, settlement: Settlement, outcome: SettleResult) {
         let counters = &self.status.counters;
         count(&counters.let_go);
         match outcome {
@@ -126,18 +169,11 @@ impl Settler {
     }
 
     /// Repeats a settle that failed until it succeeds, can never succeed, or was tried for long enough.
-    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> weir_pubsub::Result<Settled> {
+    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> SettleResult {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
-            let is_passing = matches!(
-                error,
-                PubsubError::QueueNotFound { .. }
-                    | PubsubError::Unavailable { .. }
-                    | PubsubError::OutcomeUnknown { .. }
-                    | PubsubError::QueueFull { .. }
-            );
-            if !is_passing || began.elapsed() > MAX_REPEATING {
+            if !is_passing(&error) || began.elapsed() > MAX_REPEATING {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
@@ -158,10 +194,18 @@ impl Settler {
     }
 }
 
-async fn oldest(pending: &mut VecDeque<Pending>) -> weir_pubsub::Result<Settled> {
+async fn oldest(pending: &mut VecDeque<Pending>) -> SettleResult {
     poll_fn(|context| match pending.front_mut() {
-        Some(first) => first.outcome.as_mut().poll(context),
+        Some(first) => poll_outcome(&mut first.outcome, context),
         None => Poll::Pending,
     })
     .await
+}
+
+/// The outcome, once; it is not to be polled after that.
+fn poll_outcome(outcome: &mut Outcome, context: &mut Context<'_>) -> Poll<SettleResult> {
+    match outcome {
+        Outcome::UnderWay(future) => future.as_mut().poll(context),
+        Outcome::Known(known) => Poll::Ready(std::mem::replace(known, Ok(Settled::NoLongerHeld))),
+    }
 }

@@ -155,6 +155,11 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     for queue in &there {
         dropped.sample(&names(queue), queue.dropped_count);
     }
+    let help = "Messages lost because the disk did not keep them: missing at the start, or damaged and set aside.";
+    let mut damaged = out.counter("weir_queue_damaged_messages_total", help);
+    for queue in &there {
+        damaged.sample(&names(queue), queue.damaged_count);
+    }
     let mut flows = out.gauge("weir_queue_flow_info", "A flow that uses the queue, and the interface whose exit it is, if any; always 1.");
     for queue in queues {
         for flow in &queue.flows {

@@ -116,7 +116,7 @@ pub enum OpenError {
     },
     /// What was committed cannot be read any more.
     #[error(
-        "{} is damaged at byte {offset} ({detail}): nothing was changed; put back a backup of the folder, or move the folder away to start empty",
+        "{} is damaged at byte {offset} ({detail}): nothing was changed; restore a backup of the whole folder, or move the folder away to start with empty queues",
         segment.display()
     )]
     Damaged {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::log::Definition;
 use super::numbers::NumberMap;
 use crate::backend::QueueStats;
+use crate::limits::size_of;
 use crate::message::Message;
 use crate::topic::Queue;
 
@@ -40,13 +41,6 @@ impl Stored {
         let expires_in = self.expires_at.map(|at| at.saturating_duration_since(now));
         Message { expires_in, ..self.message.clone() }
     }
-}
-
-/// What a message counts against bounds: body, properties, and what is kept beside them.
-pub(super) fn size_of(message: &Message) -> u64 {
-    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
-    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-    (message.body.len() + texts + properties) as u64
 }
 
 /// Where in the log a message is; segment 0 means nowhere.

@@ -13,8 +13,6 @@ pub(super) const FRAME_MAGIC: [u8; 4] = *b"WFRM";
 pub(super) const FRAME_HEADER_BYTES: usize = 20;
 /// Before the bytes of a message: its length and its checksum.
 pub(super) const MESSAGE_HEADER_BYTES: usize = 8;
-/// All outputs of one settle together, since they share a frame.
-pub(in crate::embedded) const MAX_SETTLE_BYTES: u64 = 256 << 20;
 /// A buffer that grew beyond this is given back after the frame.
 const KEPT_BUFFER_BYTES: usize = 8 << 20;
 

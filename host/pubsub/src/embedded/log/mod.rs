@@ -1,9 +1,10 @@
 //! The log: what `flow` queues hold, on disk.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //! A folder with `LOCK` (locked while a process has the folder open) and **segments** `NNNNNNNNNNNNNNNNNNNN.log`, numbered from 1 without
-//! gaps; old ones vanish from the front. `*.torn` files keep what was cut from a torn tail; nothing reads them. All numbers are
-//! little-endian. A text is its length (u32) and its UTF-8 bytes.
+//! gaps; old ones vanish from the front. `MARK` says how far the log was whole. `*.torn` files keep what was cut from a torn tail, and
+//! `SEGMENT-OFFSET.damaged` files the bytes of damaged messages, both for people; nothing reads them. All numbers are little-endian. A text
+//! is its length (u32) and its UTF-8 bytes. Version 1 has neither `MARK` nor records above 6.
 //!
 //! **Segment**: a header of 48 bytes, then frames until the end of the file.
 //!
@@ -38,21 +39,30 @@
 //! | 4 Removed | u32 queue, u64 sequence | it was settled or taken |
 //! | 5 Dropped | u32 queue, u64 sequence | it was dropped because of the queue's bound |
 //! | 6 Delivered | u32 queue, u64 first, u64 last | each of these sequences that is still there was delivered once more |
+//! | 16 SetAside | u32 queue, u64 sequence | it was damaged and left the queue |
+//! | 17 Live | u32 queue, u64 count | the queue, defined before, has so many messages in earlier segments; only in the first frame of a segment, none: 0 |
 //!
 //! A **message** is u32 length, u32 CRC-32C of the bytes behind it (so that it can be checked when it is read alone, much later), then: one
 //! byte of flags (1 id, 2 from, 4 content type); id, 16 bytes, big-endian; text from; text content type; u32 count of properties, each two
 //! texts; the rest is the body. The size in a Put is what the message counts against bounds.
 //!
 //! The first frame of a segment defines all queues that exist, with their next sequences and drop counters, so that a segment can be
-//! unlinked as soon as no queue has a message of it and of those before it: everything else in it speaks of messages that are gone.
+//! unlinked as soon as no queue has a message of it and of those before it: everything else in it speaks of messages that are gone. What the
+//! oldest segment says to be live in earlier ones, and does not go later on, is missing.
+//!
+//! **`MARK`**: two slots of 48 bytes, at 0 and 4096, written by turns; of those that are whole the one with the higher count holds.
+//! `WEIRMRK\0`, u64 count, u64 segment, u64 length of that segment, u64 messages in all queues, u32 CRC-32C of the 40 bytes before, u32 0.
+//! Everything up to there was durable when it was written: at the start, with a new segment, after a second without commits, and at the end.
 //!
 //! # Writing
 //! A frame is written with one call and flushed before anybody hears of it. A failed write is cut back to the last whole frame. After a
 //! failed flush nothing is known of what is on disk, so the process ends; the next start reads what is there.
 //!
 //! # Opening
-//! A bad frame at the end of the last segment, with no valid frame behind it, is a write that was never finished: it is set aside and cut.
-//! Anything else that does not read is damage: opening refuses and changes nothing.
+//! A bad frame at the end of the last segment, with no valid frame and not the mark behind it, is a write that was never finished: it is set
+//! aside and cut. Of a frame that was committed, the checksums of its messages tell whether only they are damaged: then it counts, and they are
+//! set aside when they are reached. Missing oldest segments are counted message by message. Anything else that does not read or is missing is
+//! damage of which the extent is not known: opening refuses and changes nothing.
 
 mod confined;
 mod damage;
@@ -73,7 +83,7 @@ use std::sync::Arc;
 pub use self::damage::damaged_files;
 pub use self::disk::DiskUse;
 pub(super) use self::damage::{Damage, ReadFault};
-pub(super) use self::frame::{Definition, MAX_SETTLE_BYTES};
+pub(super) use self::frame::Definition;
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;
 
