@@ -123,12 +123,11 @@ async fn one_damaged_message_is_set_aside_told_once_and_stops_no_other() {
     let data = tempfile::tempdir().unwrap();
     stopped_with_backlog(data.path(), 200).await;
     let (path, at) = place_of(data.path(), "body-0077");
-    flip(&path, at + 50);
+    flip(&path, at - 50);
     let weir = Weir::up(data.path()).await;
     assert!(weir.said().contains("1 of the messages kept ARE DAMAGED"), "{}", weir.said());
-    let seen = eventually(DEADLINE, "the backlog to be worked off", || async {
-        input_of(&weir).await.filter(|queue| queue["depth-count"] == 0)
-    });
+    let seen =
+        eventually(DEADLINE, "the backlog to be worked off", || async { input_of(&weir).await.filter(|queue| queue["depth-count"] == 0) });
     assert_eq!(seen.await["damaged-count"], 1);
     let doctor = weir.run(&["doctor"]).await;
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
@@ -151,12 +150,10 @@ async fn after_a_clean_stop_a_flip_in_the_last_frame_cuts_nothing() {
     let data = tempfile::tempdir().unwrap();
     stopped_with_backlog(data.path(), 3).await;
     let (path, at) = place_of(data.path(), "body-0002");
-    flip(&path, at + 50);
+    flip(&path, at - 50);
     let weir = Weir::up(data.path()).await;
-    eventually(DEADLINE, "the backlog to be worked off", || async {
-        input_of(&weir).await.filter(|queue| queue["depth-count"] == 0)
-    })
-    .await;
+    eventually(DEADLINE, "the backlog to be worked off", || async { input_of(&weir).await.filter(|queue| queue["depth-count"] == 0) })
+        .await;
     assert_eq!(weir.end().await.code(), Some(0));
     assert_eq!(exit_at_rest(data.path()).await, [0, 1]);
     assert!(fs::read_dir(data.path().join("queues")).unwrap().all(|file| !file.unwrap().file_name().to_string_lossy().contains("torn")));
@@ -218,8 +215,10 @@ async fn the_order_is_kept_over_a_disk_that_fills_and_is_freed_again_and_again()
         pass(Duration::from_millis(150)).await;
         disk.free();
         let before = handled();
-        eventually(DEADLINE, "the work to go on by itself", || std::future::ready((handled() > before || handled() == COUNT).then_some(())))
-            .await;
+        eventually(DEADLINE, "the work to go on by itself", || {
+            std::future::ready((handled() > before || handled() == COUNT).then_some(()))
+        })
+        .await;
     }
     println!("filled {filled_count} times");
     let outputs = stage.outputs().await;

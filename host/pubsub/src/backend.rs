@@ -160,7 +160,8 @@ pub trait Consumer: Send + Sync {
     ///
     /// # Errors
     /// `QueueNotFound` when the queue was deleted, `Lagged` on a `response` or `notify` topic or a tap (the next call goes on),
-    /// `Unavailable` when the backend is closed.
+    /// `Unavailable` when the backend is closed; also while the disk cannot be read, or cannot be written so that a delivery cannot be
+    /// recorded: no message is lost, and a later call goes on.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
@@ -227,7 +228,9 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// Settles take effect in the order of the calls; the future only waits for the outcome, and dropping it changes nothing. On the embedded
     /// broker it is one atomic durable write. It never fails for a queue being full, and may be repeated when the outcome is unknown:
-    /// what is no longer held is left alone ([`Settled::NoLongerHeld`]).
+    /// what is no longer held is left alone ([`Settled::NoLongerHeld`]). On the embedded broker, after one that failed (other than as
+    /// `TooLarge`) later ones of the same consumer fail with `Unavailable` until it is repeated or its delivery is given back, so that none
+    /// takes effect before it.
     ///
     /// # Errors
     /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `TooLarge`, `Unavailable`, `OutcomeUnknown`;

@@ -67,7 +67,10 @@ fn kept(opened: &OpeningReport) -> Vec<String> {
     let torn_count = opened.torn_tail.as_ref().map_or(0, |torn| torn.bytes);
     [
         line(opened.messages_count, "messages were kept from before"),
-        line(opened.missing_count, "MESSAGES ARE MISSING: files of the log are gone; the log names the queues. Restore a backup to recover them"),
+        line(
+            opened.missing_count,
+            "MESSAGES ARE MISSING: files of the log are gone; the log names the queues. Restore a backup to recover them",
+        ),
         line(opened.damaged_count, "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues"),
         line(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
     ]

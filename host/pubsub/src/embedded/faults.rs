@@ -304,7 +304,8 @@ async fn a_settle_without_a_queue_for_its_output_lets_none_pass() {
     publish(&broker, &a, 0..2).await;
     let reader = consumer(&broker, &a, 256).await;
     let (first, second) = (soon(reader.receive()).await.unwrap(), soon(reader.receive()).await.unwrap());
-    let (one, two) = (broker.settle(&first.receipt, outputs(b.topic(), &first)), broker.settle(&second.receipt, outputs(c.topic(), &second)));
+    let (one, two) =
+        (broker.settle(&first.receipt, outputs(b.topic(), &first)), broker.settle(&second.receipt, outputs(c.topic(), &second)));
     assert!(matches!(one.await, Err(PubsubError::QueueNotFound { .. })));
     assert!(matches!(two.await, Err(PubsubError::Unavailable { .. })));
     create(&broker, &b).await;

@@ -26,16 +26,50 @@ pub(super) struct Outgoing {
 /// What is asked of the log.
 #[derive(Debug)]
 pub(super) enum Operation {
-    Publish { topic: Topic, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    SendTo { queue: Queue, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    Settle { receipt: Receipt, outputs: Vec<Outgoing>, done: Done<Settled> },
-    Take { queue: Queue, position: u64, done: Done<bool> },
-    Mark { queue: u64, sequences: Vec<u64> },
+    Publish {
+        topic: Topic,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    SendTo {
+        queue: Queue,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    Settle {
+        receipt: Receipt,
+        outputs: Vec<Outgoing>,
+        done: Done<Settled>,
+    },
+    Take {
+        queue: Queue,
+        position: u64,
+        done: Done<bool>,
+    },
+    Mark {
+        queue: u64,
+        sequences: Vec<u64>,
+    },
     /// A message cannot be read; the consumer that met it holds it, if one did.
-    SetAside { queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage> },
-    Leave { consumer: u64 },
-    Create { spec: QueueSpec, done: Done<()> },
-    Delete { queue: Queue, done: Done<()> },
+    SetAside {
+        queue: u64,
+        sequence: u64,
+        holder: Option<u64>,
+        damage: Box<Damage>,
+    },
+    Leave {
+        consumer: u64,
+    },
+    Create {
+        spec: QueueSpec,
+        done: Done<()>,
+    },
+    Delete {
+        queue: Queue,
+        done: Done<()>,
+    },
 }
 
 impl Operation {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::chain;
+
 /// How often a trouble that lasts is told.
 const TELLING: Duration = Duration::from_secs(10);
 
@@ -23,14 +25,14 @@ impl Trouble {
     pub(super) fn failed(&mut self, path: &Path, error: &std::io::Error) {
         let now = Instant::now();
         let Some(failing) = &mut self.0 else {
-            tracing::error!(path = %path.display(), %error, "write failed, cut back to the last commit");
+            tracing::error!(path = %path.display(), error = %chain(error), "write failed, cut back to the last commit");
             self.0 = Some(Failing { failed_count: 1, told_at: now });
             return;
         };
         failing.failed_count += 1;
         if now.duration_since(failing.told_at) >= TELLING {
             failing.told_at = now;
-            tracing::error!(path = %path.display(), %error, failed_count = failing.failed_count, "writes still fail");
+            tracing::error!(path = %path.display(), error = %chain(error), failed_count = failing.failed_count, "writes still fail");
         }
     }
 

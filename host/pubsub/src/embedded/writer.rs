@@ -173,7 +173,9 @@ impl Writer {
 
     /// Whether the active segment is the only one, dead, and large.
     fn is_worth_emptying(&self) -> bool {
-        !self.is_emptying_futile && self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live_counts.values().all(|count| *count == 0)
+        !self.is_emptying_futile
+            && self.log.active_bytes() > IDLE_SEGMENT_BYTES
+            && lock(&self.shared.state).live_counts.values().all(|count| *count == 0)
     }
 }
 

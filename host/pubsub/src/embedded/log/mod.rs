@@ -81,8 +81,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::damage::damaged_files;
-pub use self::disk::DiskUse;
 pub(super) use self::damage::{Damage, ReadFault};
+pub use self::disk::DiskUse;
 pub(super) use self::frame::Definition;
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;
