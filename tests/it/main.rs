@@ -6,6 +6,7 @@ mod config;
 mod conformance;
 mod contract;
 mod crash;
+mod damage;
 mod delivery;
 mod demo;
 mod docs;

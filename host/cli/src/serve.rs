@@ -13,7 +13,7 @@ use weir_config::records::ComponentRecord;
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::FlowService;
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token};
-use weir_pubsub::embedded::EmbeddedBroker;
+use weir_pubsub::embedded::{EmbeddedBroker, OpeningReport};
 use weir_pubsub::{Backend, broken_off, chain};
 use weir_runtime::{Host, HostSettings, Inspected, Served};
 
@@ -31,7 +31,7 @@ pub(crate) struct Roles {
     /// The gateway's address.
     pub(crate) address: SocketAddr,
     /// What was found in the queues at the start.
-    pub(crate) kept_count: u64,
+    pub(crate) opened: OpeningReport,
     broker: Arc<EmbeddedBroker>,
     config: ConfigService,
     flow: FlowService,
@@ -71,8 +71,8 @@ impl Roles {
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
         #[cfg(debug_assertions)]
         break_on_signal(&broker)?;
-        let kept_count = broker.opening_report().messages_count;
-        Ok(Roles { address, kept_count, broker, config, flow, host, gateway, gateway_token })
+        let opened = broker.opening_report().clone();
+        Ok(Roles { address, opened, broker, config, flow, host, gateway, gateway_token })
     }
 
     /// Waits until a role ends by itself, which none should.

@@ -100,6 +100,7 @@ impl QueueSummary {
             limit_bytes: None,
             refused_count: 0,
             is_full: false,
+            damaged_count: 0,
         }
     }
 
@@ -117,6 +118,7 @@ impl QueueSummary {
                 self.limit_bytes = stats.refuse_above_bytes;
                 self.refused_count = stats.refused_count;
                 self.is_full = stats.is_refusing;
+                self.damaged_count = stats.damaged_count;
                 Ok(())
             }
             Err(PubsubError::QueueNotFound { .. }) => Ok(()),

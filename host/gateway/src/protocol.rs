@@ -259,6 +259,9 @@ pub struct QueueSummary {
     /// Whether that bound is reached: a message was refused, and since then none was accepted or removed.
     #[serde(default)]
     pub is_full: bool,
+    /// Messages lost because the disk did not keep them, since the broker was opened.
+    #[serde(default)]
+    pub damaged_count: u64,
 }
 
 /// The answer to `GET queues`.

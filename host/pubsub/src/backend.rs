@@ -164,6 +164,8 @@ pub struct QueueStats {
     pub consumer_count: u64,
     /// Messages dropped because of the queue's own bound, since the backend was opened.
     pub dropped_count: u64,
+    /// Messages that are lost because the disk did not keep them: missing when the backend was opened, or found damaged and set aside since.
+    pub damaged_count: u64,
     /// The queue's own bound above which it refuses messages, if it has one.
     pub refuse_above_bytes: Option<u64>,
     /// How often a message was refused because of that bound, since the backend was opened; a repetition counts again.
@@ -248,7 +250,8 @@ pub trait Consumer: Send + Sync {
     ///
     /// # Errors
     /// `QueueNotFound` when the queue was deleted, `Lagged` on a `response` or `notify` topic or a tap (the next call goes on),
-    /// `Unavailable` when the backend is closed.
+    /// `Unavailable` when the backend is closed; also while the disk cannot be read, or cannot be written so that a delivery cannot be
+    /// recorded: no message is lost, and a later call goes on.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
@@ -325,7 +328,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Settles take effect in the order of the calls; the future only waits for the outcome, and dropping it changes nothing. On the embedded
     /// broker it is one atomic durable write. It never fails for a queue being full, with one exception: an output to a queue that
     /// refuses messages above a bound of its own ([`Overflow::Refuse`]). It may be repeated when the outcome is unknown:
-    /// what is no longer held is left alone ([`Settled::NoLongerHeld`]).
+    /// what is no longer held is left alone ([`Settled::NoLongerHeld`]). On the embedded broker, after one that failed (other than as
+    /// `TooLarge` or `QueueFull`) later ones of the same consumer fail with `Unavailable` until it is repeated or its delivery is given
+    /// back, so that none takes effect before it.
     ///
     /// # Errors
     /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `QueueFull` in that one exception, `TooLarge`,

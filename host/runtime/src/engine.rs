@@ -17,6 +17,7 @@ use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::imports;
 use crate::slots::Slots;
+use crate::suspects::Suspects;
 
 /// How long a component runs before it lets others go on: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
@@ -31,6 +32,7 @@ pub struct Engine {
     slots: Slots,
     cache: Arc<CodeCache>,
     ticker_ended: CancellationToken,
+    suspects: Suspects,
 }
 
 impl Engine {
@@ -46,7 +48,13 @@ impl Engine {
         let cache = CodeCache::open(code_cache, &inner)?;
         let ticker_ended = CancellationToken::new();
         tick(&inner, &ticker_ended).map_err(|source| RuntimeError::Engine { instances_count, source: source.into() })?;
-        Ok(Engine { inner, linker: Arc::new(linker), slots: Slots::new(instances_count), cache: Arc::new(cache), ticker_ended })
+        let (linker, slots, cache) = (Arc::new(linker), Slots::new(instances_count), Arc::new(cache));
+        Ok(Engine { inner, linker, slots, cache, ticker_ended, suspects: Suspects::new(code_cache.join("suspects")) })
+    }
+
+    /// The notes of messages that may be what ends this host.
+    pub(crate) fn suspects(&self) -> &Suspects {
+        &self.suspects
     }
 
     /// The places in the pool.

@@ -27,6 +27,7 @@ mod reconcile;
 mod settler;
 mod slots;
 mod status;
+mod suspects;
 mod worker;
 
 pub use component::Loaded;

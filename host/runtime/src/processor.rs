@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
@@ -129,8 +130,13 @@ impl Intake {
             let Some(consumer) = self.consumer(&mut backoff).await else { return };
             let name = self.program().inputs[self.index].name.clone();
             self.place.status.set_input(&name, None);
+            let began = Instant::now();
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
+            // Not as soon as there is a consumer: one that fails at its first message would be made again and again without a pause.
+            if began.elapsed() > LONGEST_WAIT {
+                backoff.reset();
+            }
             if !self.wait(&mut backoff).await {
                 return;
             }
@@ -147,10 +153,7 @@ impl Intake {
             let (queue, options) = self.queue();
             let got = self.place.backend.consumer(queue.topic(), queue.subscription(), options);
             match self.stop.run_until_cancelled(got).await? {
-                Ok(consumer) => {
-                    backoff.reset();
-                    return Some(consumer);
-                }
+                Ok(consumer) => return Some(consumer),
                 Err(error) => self.missing(&error),
             }
             if !self.wait(backoff).await {

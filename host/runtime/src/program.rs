@@ -122,7 +122,7 @@ impl Program {
             requests: requests.into_iter().map(RequestRoute::new).collect(),
             parameters,
             config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
-            limits: record.limits.clone(),
+            limits: within(&record.limits, surroundings.backend.limits()),
             retry: record.retry.clone(),
             window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
             message_limits: *surroundings.backend.limits(),
@@ -165,6 +165,11 @@ impl Program {
         };
         route.requester.get_or_try_init(connect).await
     }
+}
+
+/// What a component may do, and no more than its broker takes: older records may say more.
+fn within(limits: &ComponentLimits, of_broker: &Limits) -> ComponentLimits {
+    ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits.clone() }
 }
 
 impl std::fmt::Debug for Program {

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -68,7 +69,32 @@ pub(crate) struct Settler {
 
 struct Pending {
     settlement: Settlement,
-    outcome: BoxFuture<'static, weir_pubsub::Result<Settled>>,
+    outcome: Outcome,
+}
+
+type SettleResult = weir_pubsub::Result<Settled>;
+
+enum Outcome {
+    UnderWay(BoxFuture<'static, SettleResult>),
+    Known(SettleResult),
+}
+
+impl Pending {
+    /// Whether the settle was refused and may be repeated.
+    fn is_refused(&self) -> bool {
+        matches!(&self.outcome, Outcome::Known(Err(error)) if is_passing(error))
+    }
+}
+
+/// Whether the same settle may succeed later.
+fn is_passing(error: &PubsubError) -> bool {
+    matches!(
+        error,
+        PubsubError::QueueNotFound { .. }
+            | PubsubError::Unavailable { .. }
+            | PubsubError::OutcomeUnknown { .. }
+            | PubsubError::QueueFull { .. }
+    )
 }
 
 impl Settler {
@@ -83,10 +109,10 @@ impl Settler {
                 biased;
                 outcome = oldest(&mut pending), if !pending.is_empty() => {
                     let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    if outcome.as_ref().is_err_and(|error| is_full(&settlement, error)) {
-                        refused.push(self.finish(settlement, outcome));
-                    } else {
-                        self.finish(settlement, outcome).await;
+                    match outcome {
+                        Err(error) if is_full(&settlement, &error) => refused.push(self.finish_repeated(settlement, error)),
+                        Err(error) => beside(self.finish_failed(settlement, error, &mut pending), &mut refused).await,
+                        settled => self.finish(settlement, settled).await,
                     }
                 }
                 Some(()) = refused.next(), if !refused.is_empty() => {}
@@ -99,12 +125,12 @@ impl Settler {
     }
 
     fn submit(&self, settlement: Settlement) -> Pending {
-        let outcome = self.settle(&settlement);
+        let outcome = Outcome::UnderWay(self.settle(&settlement));
         Pending { settlement, outcome }
     }
 
     /// Hands a settle to the broker, by what is consumed at this moment. A dead letter always must find its queue.
-    fn settle(&self, settlement: &Settlement) -> BoxFuture<'static, weir_pubsub::Result<Settled>> {
+    fn settle(&self, settlement: &Settlement) -> BoxFuture<'static, SettleResult> {
         let mut outputs = settlement.outputs.clone();
         if settlement.kind == SettlementKind::Handled {
             outputs.iter_mut().for_each(|output| output.routing = self.consumed.routing(&output.topic));
@@ -112,15 +138,30 @@ impl Settler {
         self.backend.settle(&settlement.receipt, outputs)
     }
 
-    async fn finish(&self, mut settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
-        let outcome = match outcome {
-            Ok(settled) => Ok(settled),
-            Err(error) => {
-                let repeated = self.repeat(&settlement, error).await;
-                self.status.set_input(&self.input, None);
-                repeated
-            }
-        };
+    /// Repeats a settle that failed, and after it those behind it that failed too, in their order: none may take effect before it.
+    async fn finish_failed(&self, settlement: Settlement, error: PubsubError, behind: &mut VecDeque<Pending>) {
+        // The broker refuses them until the first is repeated; those that it took before are done.
+        for pending in behind.iter_mut() {
+            let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
+            pending.outcome = Outcome::Known(answer);
+        }
+        self.finish_repeated(settlement, error).await;
+        if self.stop.is_cancelled() {
+            // They are given back too, so that they come again behind the first.
+            return;
+        }
+        for pending in behind.iter_mut().filter(|pending| pending.is_refused()) {
+            pending.outcome = Outcome::UnderWay(self.settle(&pending.settlement));
+        }
+    }
+
+    async fn finish_repeated(&self, settlement: Settlement, error: PubsubError) {
+        let outcome = self.repeat(&settlement, error).await;
+        self.status.set_input(&self.input, None);
+        self.finish(settlement, outcome).await;
+    }
+
+    async fn finish(&self, mut settlement: Settlement, outcome: SettleResult) {
         let counters = &self.status.counters;
         settlement.in_hand = None;
         match outcome {
@@ -169,19 +210,12 @@ impl Settler {
     }
 
     /// Repeats a settle that failed until it succeeds, can never succeed, or was tried for long enough.
-    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> weir_pubsub::Result<Settled> {
+    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> SettleResult {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut consumed = self.consumed.changes();
         loop {
-            let is_passing = matches!(
-                error,
-                PubsubError::QueueNotFound { .. }
-                    | PubsubError::Unavailable { .. }
-                    | PubsubError::OutcomeUnknown { .. }
-                    | PubsubError::QueueFull { .. }
-            );
-            if !is_passing || began.elapsed() > MAX_REPEATING {
+            if !is_passing(&error) || began.elapsed() > MAX_REPEATING {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
@@ -210,10 +244,30 @@ fn is_full(settlement: &Settlement, error: &PubsubError) -> bool {
     settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueFull { .. })
 }
 
-async fn oldest(pending: &mut VecDeque<Pending>) -> weir_pubsub::Result<Settled> {
+/// Waits for a piece of work while the refused dead letters are repeated: one of them may have its turn before it.
+async fn beside(work: impl Future<Output = ()>, refused: &mut FuturesUnordered<impl Future<Output = ()>>) {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut work => return,
+            Some(()) = refused.next(), if !refused.is_empty() => {}
+        }
+    }
+}
+
+async fn oldest(pending: &mut VecDeque<Pending>) -> SettleResult {
     poll_fn(|context| match pending.front_mut() {
-        Some(first) => first.outcome.as_mut().poll(context),
+        Some(first) => poll_outcome(&mut first.outcome, context),
         None => Poll::Pending,
     })
     .await
+}
+
+/// The outcome, once; it is not to be polled after that.
+fn poll_outcome(outcome: &mut Outcome, context: &mut Context<'_>) -> Poll<SettleResult> {
+    match outcome {
+        Outcome::UnderWay(future) => future.as_mut().poll(context),
+        Outcome::Known(known) => Poll::Ready(std::mem::replace(known, Ok(Settled::NoLongerHeld))),
+    }
 }

@@ -20,6 +20,7 @@ use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::Slots;
 use crate::status::{InHand, VariantStatus, count, now_ms};
+use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
 
 /// How long a worker keeps an instance without a message.
@@ -151,14 +152,19 @@ impl Worker {
         }
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
-        if let Some((error, reason)) = self.unfit(&message, delivery_count) {
+        let suspect = self.suspicion(&message, delivery_count);
+        if let Some((error, reason)) = self.unfit(&message, delivery_count, suspect, &mut history).await {
             self.status.note_error(&format!("{error}: {reason}"));
             let lost = Lost { error, reason: &reason, answered: Answered::Not };
             return self.give_up(receipt, &message, lost, &history).await;
         }
         loop {
             let (attempt, began) = (history.attempts_count + 1, following::now());
-            let Ok(outcome) = self.attempt(&message, attempt).await else {
+            let tried = match suspect {
+                None => self.attempt(&message, attempt).await,
+                Some(name) => self.attempt_suspect(&message, attempt, name).await,
+            };
+            let Ok(outcome) = tried else {
                 return self.give_back(receipt, &message).await;
             };
             let fault = match outcome {
@@ -169,6 +175,12 @@ impl Worker {
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
                     let (message_id, outputs) = (message.id, handled.outputs);
+                    if let Err(error) = self.program().message_limits.check_settle(&outputs) {
+                        // Another attempt would send as much.
+                        history.attempts_count = attempt;
+                        let lost = Lost { error: "too-large", reason: &chain(&error), answered: Answered::InFull };
+                        return self.give_up(receipt, &message, lost, &history).await;
+                    }
                     let in_hand = self.in_hand.take();
                     return self.settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_hand }).await;
                 }
@@ -190,12 +202,34 @@ impl Worker {
         }
     }
 
-    /// Why a message must not even be tried.
-    fn unfit(&self, message: &Message, delivery_count: u32) -> Option<(&'static str, String)> {
+    /// The name of its note for a message that may be what ends its hosts.
+    fn suspicion(&self, message: &Message, delivery_count: u32) -> Option<NoteName> {
         let generation = self.generation.borrow();
         let program = &generation.program;
-        if is_delivered_in_vain(delivery_count, &program.retry) {
-            return Some(("deliveries", format!("delivered {delivery_count} times without being settled")));
+        let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &program.retry))?;
+        Some(NoteName::new(id, program.inputs[self.input].queue.subscription()))
+    }
+
+    /// Why a message must not even be tried.
+    async fn unfit(
+        &mut self,
+        message: &Message,
+        delivery_count: u32,
+        suspect: Option<NoteName>,
+        history: &mut History,
+    ) -> Option<(&'static str, String)> {
+        let program = self.program();
+        if let Some(name) = suspect {
+            let suspects = program.loaded.engine.suspects();
+            let trials_count = suspects.trials_count(name).await;
+            if trials_count >= MAX_TRIALS_COUNT {
+                history.attempts_count = trials_count;
+                suspects.forget(name).await;
+                let reason = format!(
+                    "delivered {delivery_count} times, and the last {trials_count} attempts had no outcome: the host ended, or the component was busy"
+                );
+                return Some(("deliveries", reason));
+            }
         }
         let (size, limit) = (message.body.len(), program.message_limits.max_message_bytes);
         (size > limit).then(|| ("too-large", format!("the body has {size} bytes, of at most {limit}")))
@@ -219,6 +253,30 @@ impl Worker {
                 () = self.slots.run_short(), if self.held.is_some() => self.held = None,
             }
         }
+    }
+
+    /// As [`Worker::attempt`], under a note that outlives the host.
+    async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Stopped> {
+        let suspects = self.program().loaded.engine.suspects().clone();
+        // Before its turn, so that what the instance takes to be made is not held against others.
+        self.ready_instance().await?;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let stop = self.stop.clone();
+        let trial = loop {
+            match stop.run_until_cancelled(suspects.begin(name)).await.ok_or(Stopped)? {
+                Ok(trial) => break trial,
+                Err(error) => self.status.note_error(&format!("a message waits, since no note of it can be written: {error}")),
+            }
+            let wait = backoff.next_wait(&mut rand::rng());
+            stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Stopped)?;
+        };
+        let outcome = self.attempt(message, attempt).await;
+        match &outcome {
+            // As much in vain as an attempt that ended the host.
+            Ok(Outcome::Failed(fault)) if !fault.kind.counts() => drop(trial),
+            _ => trial.end().await,
+        }
+        outcome
     }
 
     async fn attempt(&mut self, message: &Message, attempt: u32) -> Result<Outcome, Stopped> {

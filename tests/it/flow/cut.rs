@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use weir_pubsub::{
-    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec, QueueStats,
-    Receipt, Result, Settled, Subscription, Topic,
+    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec,
+    QueueStats, Receipt, Result, Settled, Subscription, Topic,
 };
 
 /// What becomes of requests to the config service.

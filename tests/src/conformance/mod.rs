@@ -165,6 +165,7 @@ macro_rules! for_each_embedded_promise {
             settling: [
                 a_settle_never_fails_for_a_full_queue,
                 a_settle_that_fails_sends_nothing,
+                after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back,
             ],
             durability: [
                 outputs_of_a_settle_are_there_after_a_restart,

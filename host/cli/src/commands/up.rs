@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use weir_pubsub::chain;
 
+use weir_pubsub::embedded::OpeningReport;
+
 use crate::client::data_option;
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
@@ -131,6 +133,24 @@ async fn announce(banner: String) {
     }
 }
 
+/// What the queues held at the start, and what they had lost.
+fn kept(opened: &OpeningReport) -> Vec<String> {
+    let line = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", output::number(count)));
+    let torn_count = opened.torn_tail.as_ref().map_or(0, |torn| torn.bytes);
+    [
+        line(opened.messages_count, "messages were kept from before"),
+        line(
+            opened.missing_count,
+            "MESSAGES ARE MISSING: files of the log are gone; the log names the queues. Restore a backup to recover them",
+        ),
+        line(opened.damaged_count, "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues"),
+        line(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<&Secret>) -> String {
     if format == Format::Json {
         return json!({"url": url, "pid": std::process::id(), "data": data}).to_string();
@@ -143,8 +163,8 @@ fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<
     if let Some(secret) = secret {
         lines.push(format!("  only who shows the token of {} may use it; commands on this data folder find it there", secret.from()));
     }
-    if roles.kept_count > 0 {
-        lines.push(format!("  {} messages were kept from before", output::number(roles.kept_count)));
+    for line in kept(&roles.opened) {
+        lines.push(format!("  {line}"));
     }
     lines.push("\nNext, in another terminal:".to_owned());
     for (arguments, what) in [

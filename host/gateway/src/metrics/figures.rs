@@ -162,6 +162,11 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     for queue in &there {
         dropped.sample(&names(queue), queue.dropped_count);
     }
+    let help = "Messages lost because the disk did not keep them: missing at the start, or damaged and set aside.";
+    let mut damaged = out.counter("weir_queue_damaged_messages_total", help);
+    for queue in &there {
+        damaged.sample(&names(queue), queue.damaged_count);
+    }
     let bounded: Vec<_> = there.iter().filter_map(|queue| Some((queue, queue.limit_bytes?))).collect();
     let mut limits = out.gauge("weir_queue_limit_bytes", "The queue's own bound above which it refuses messages: dead letters.");
     for (queue, limit_bytes) in &bounded {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::log::Chunk;
+use super::log::{Chunk, ReadFault};
 use super::queue::Entry;
 use super::{Shared, lock};
 use crate::backend::{Browsed, Head, Heads};
@@ -13,28 +13,42 @@ use crate::message::Message;
 use crate::topic::Queue;
 
 impl Shared {
-    /// Whole messages behind a position.
+    /// Whole messages behind a position. In place of what cannot be read others are shown, so that a short list is still the end of the queue.
     pub(super) async fn browse(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        let (number, entries, _) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();
         in_background(move || {
-            let mut found = Vec::with_capacity(entries.len());
-            let mut chunk = Chunk::default();
-            for entry in entries {
-                let message = match &entry.stored {
-                    Some(stored) => Ok(stored.message.clone()),
-                    None => self.read(number, entry.sequence, entry.place, &mut chunk),
-                };
-                match message {
-                    Ok(message) => found.push(Browsed { position: entry.sequence, message }),
-                    // It went while we looked, and its segment with it.
-                    Err(_) if !self.is_ready(&queue, entry.sequence)? => {}
-                    Err(error) => return Err(error),
+            let (mut found, mut chunk, mut after) = (Vec::new(), Chunk::default(), after);
+            loop {
+                let (number, entries, _) = self.ready_after(&queue, after, limit_count - found.len() as u32)?;
+                let Some(last) = entries.last() else { return Ok(found) };
+                after = last.sequence;
+                found.extend(entries.into_iter().filter_map(|entry| self.look_at(number, entry, &mut chunk)));
+                if found.len() == limit_count as usize {
+                    return Ok(found);
                 }
             }
-            Ok(found)
         })
         .await
+    }
+
+    /// A message as it is shown; one that is damaged is set aside, and what cannot be read now is left out.
+    fn look_at(&self, queue: u64, entry: Entry, chunk: &mut Chunk) -> Option<Browsed> {
+        let message = match &entry.stored {
+            Some(stored) => Ok(stored.message.clone()),
+            None => self.read(queue, entry.sequence, entry.place, chunk),
+        };
+        match message {
+            Ok(message) => Some(Browsed { position: entry.sequence, message }),
+            // Or it went while we looked, and its segment with it: then nothing is done.
+            Err(ReadFault::Damaged(damage)) => {
+                self.set_aside(queue, entry.sequence, None, damage);
+                None
+            }
+            Err(ReadFault::Failed { path, offset, source }) => {
+                tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now and is not shown");
+                None
+            }
+        }
     }
 
     /// The beginnings of messages behind a position.
@@ -53,7 +67,7 @@ impl Shared {
                 match read {
                     Ok((message, body_bytes)) => heads.push(Head { position, message: Ok(message), body_bytes }),
                     Err(_) if !self.is_ready(&queue, position)? => {}
-                    Err(error) => heads.push(Head { position, message: Err(error.to_string()), body_bytes: 0 }),
+                    Err(fault) => heads.push(Head { position, message: Err(fault.to_string()), body_bytes: 0 }),
                 }
             }
             Ok(Heads { heads, newest })

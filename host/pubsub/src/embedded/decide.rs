@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::group::{Answer, Group, Operation, Outgoing, Reason, Redriven, Step};
-use super::log::Definition;
+use super::log::{Damage, Definition};
 use super::queue::{Counting, Place, QueueState, Stored};
 use super::queues::{FIRST_EPHEMERAL, State, not_found};
 use crate::backend::{Backlog, IfEmpty, Overflow, QueueSpec, Receipt, Routing, Settled};
@@ -45,6 +45,7 @@ impl State {
                 group.answers.push(Answer::Flag(done, outcome));
             }
             Operation::Mark { queue, sequences } => self.decide_mark(queue, sequences, group),
+            Operation::SetAside { queue, sequence, holder, damage } => self.decide_set_aside(queue, sequence, holder, damage, group),
             Operation::Leave { consumer } => group.steps.push(Step::Leave { consumer }),
             Operation::Create { spec, done } => {
                 let outcome = self.check_spec(&spec).map(|exists| {
@@ -60,9 +61,8 @@ impl State {
                 group.answers.push(Answer::Unit(done, outcome));
             }
             Operation::Delete { queue, done } => {
-                if let Some(state) = self.find(&queue).and_then(|number| self.remove_queue(number)) {
-                    group.steps.push(Step::Delete { state: Box::new(state) });
-                }
+                // It stays until that is durable: whoever leaves or gives back meanwhile finds it, and nothing is to be undone.
+                group.steps.extend(self.find(&queue).map(|number| Step::Delete { number }));
                 group.answers.push(Answer::Unit(done, Ok(())));
             }
             Operation::DeleteIfEmpty { queues, done } => {
@@ -81,7 +81,7 @@ impl State {
             return IfEmpty::NotEmpty(holding);
         }
         let gone = numbers.into_iter().filter_map(|number| self.remove_queue(number));
-        steps.extend(gone.map(|state| Step::Delete { state: Box::new(state) }));
+        steps.extend(gone.map(|state| Step::DeleteEmpty { state: Box::new(state) }));
         IfEmpty::Deleted
     }
 
@@ -136,7 +136,14 @@ impl State {
         if !self.queues.get(&receipt.queue).is_some_and(|queue| queue.is_held(receipt.sequence, receipt.consumer)) {
             return Ok(Settled::NoLongerHeld);
         }
-        self.check_outputs(&outputs)?;
+        self.take_turn(receipt)?;
+        if let Err(error) = self.check_outputs(&outputs) {
+            // Another queue that is full concerns this delivery alone: those behind it need not wait.
+            if !matches!(error, PubsubError::QueueFull { .. }) {
+                self.refuse(receipt.consumer, receipt.sequence);
+            }
+            return Err(error);
+        }
         if let Some(queue) = self.queues.get_mut(&receipt.queue)
             && let Some(entry) = queue.unhold(receipt.sequence, receipt.consumer)
         {
@@ -179,6 +186,31 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a settle while an earlier one of the same consumer was refused and not repeated: else it would take effect first.
+    fn take_turn(&mut self, receipt: &Receipt) -> Result<()> {
+        let Some(consumer) = self.consumers.get_mut(&receipt.consumer) else { return Ok(()) };
+        match consumer.refused.front() {
+            None => return Ok(()),
+            Some(first) if *first == receipt.sequence => {
+                consumer.refused.pop_front();
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        if !consumer.refused.contains(&receipt.sequence) {
+            consumer.refused.push_back(receipt.sequence);
+        }
+        let reason = "an earlier settle of this consumer failed: repeat that one first, or give its message back".to_owned();
+        Err(PubsubError::Unavailable { reason })
+    }
+
+    /// Notes that the next settle in turn did not take effect.
+    pub(super) fn refuse(&mut self, consumer: u64, sequence: u64) {
+        if let Some(consumer) = self.consumers.get_mut(&consumer) {
+            consumer.refused.push_front(sequence);
+        }
     }
 
     /// Puts a message into all queues of a durable topic; `false` if there are none.
@@ -241,6 +273,25 @@ impl State {
                 false => Err(not_found(&spec.queue)),
             },
         }
+    }
+
+    /// A message is lost where it was read: it goes, unless it is gone already or somewhere else by now.
+    fn decide_set_aside(&mut self, number: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>, group: &mut Group) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        let held_at = holder.and_then(|consumer| queue.held_place(sequence, consumer));
+        let entry = match (holder, held_at) {
+            (Some(consumer), Some(place)) if place == damage.place => queue.unhold(sequence, consumer),
+            (Some(consumer), Some(_)) => {
+                group.steps.push(Step::Return { queue: number, sequence, consumer });
+                None
+            }
+            _ if queue.ready_mut(sequence).is_some_and(|entry| entry.place == damage.place) => queue.take_ready(sequence),
+            _ => None,
+        };
+        let Some(entry) = entry else { return };
+        queue.outgoing_bytes += u64::from(entry.size_bytes);
+        let holder = holder.filter(|_| held_at.is_some());
+        group.steps.push(Step::SetAside { queue: number, entry, holder, damage });
     }
 
     fn decide_mark(&mut self, number: u64, mut sequences: Vec<u64>, group: &mut Group) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
-use super::log::Definition;
+use super::log::{Damage, Definition};
 use super::queue::{Entry, Place, QueueState, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
 use super::room::Permit;
@@ -58,6 +58,13 @@ pub(super) enum Operation {
     Mark {
         queue: u64,
         sequences: Vec<u64>,
+    },
+    /// A message cannot be read; the consumer that met it holds it, if one did.
+    SetAside {
+        queue: u64,
+        sequence: u64,
+        holder: Option<u64>,
+        damage: Box<Damage>,
     },
     Leave {
         consumer: u64,
@@ -158,6 +165,19 @@ pub(super) enum Step {
         queue: u64,
         sequences: Vec<u64>,
     },
+    /// A message that was read where it is no longer comes again.
+    Return {
+        queue: u64,
+        sequence: u64,
+        consumer: u64,
+    },
+    /// A damaged message leaves its queue.
+    SetAside {
+        queue: u64,
+        entry: Entry,
+        holder: Option<u64>,
+        damage: Box<Damage>,
+    },
     Define {
         number: u64,
         spec: QueueSpec,
@@ -166,8 +186,13 @@ pub(super) enum Step {
     Bound {
         definition: Definition,
     },
-    Delete {
+    /// A queue that was found empty goes; nothing can enter it meanwhile.
+    DeleteEmpty {
         state: Box<QueueState>,
+    },
+    /// A queue goes, with all that is in it.
+    Delete {
+        number: u64,
     },
     /// A message for a topic that lives in memory.
     Ephemeral {
@@ -194,9 +219,24 @@ impl Step {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::Delete { state } => state.number < FIRST_EPHEMERAL,
-            Step::Move { .. } | Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } => true,
-            Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
+            Step::DeleteEmpty { state } => state.number < FIRST_EPHEMERAL,
+            Step::Move { .. } | Step::Delivered { .. } | Step::SetAside { .. } => true,
+            Step::Define { .. } | Step::Bound { .. } | Step::Delete { .. } => true,
+            Step::Marked { .. } | Step::Return { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => false,
+            Step::Unblock { .. } | Step::Leave { .. } => false,
+        }
+    }
+}
+
+impl Step {
+    /// What the broker itself asks again after it could not be written, since no caller does.
+    pub(super) fn to_repeat(&self) -> Option<Operation> {
+        match self {
+            Step::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),
+            Step::SetAside { queue, entry, holder, damage } => {
+                Some(Operation::SetAside { queue: *queue, sequence: entry.sequence, holder: *holder, damage: damage.clone() })
+            }
+            _ => None,
         }
     }
 }
@@ -227,9 +267,14 @@ impl Failure {
 
     /// For what no full queue refuses, such as settles: all the same it could not be written.
     fn to_settle_error(&self) -> PubsubError {
+        PubsubError::Unavailable { reason: self.to_reason() }
+    }
+
+    /// For people.
+    pub(super) fn to_reason(&self) -> String {
         match self {
-            Failure::DiskFull(disk) => PubsubError::Unavailable { reason: format!("{} is full: nothing can be written", disk.disk) },
-            Failure::Unavailable(reason) => PubsubError::Unavailable { reason: reason.clone() },
+            Failure::DiskFull(disk) => format!("{} is full: nothing can be written", disk.disk),
+            Failure::Unavailable(reason) => reason.clone(),
         }
     }
 }

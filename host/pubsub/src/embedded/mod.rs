@@ -22,11 +22,13 @@ mod log;
 mod moving;
 mod numbers;
 mod options;
+mod parked;
 mod producer;
 mod queue;
 mod queues;
 mod room;
 mod seats;
+mod trouble;
 mod upkeep;
 mod writer;
 
@@ -42,7 +44,7 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
-pub use self::log::{DiskReserve, DiskUse};
+pub use self::log::{DiskReserve, DiskUse, damaged_files};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
@@ -50,7 +52,7 @@ use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::failure::Failed;
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
-use self::log::{Chunk, Log, Opened, Reader};
+use self::log::{Chunk, Damage, Log, Opened, ReadFault, Reader};
 use self::producer::{TopicProducer, lost};
 use self::queue::Place;
 use self::queues::{Bounded, FIRST_EPHEMERAL, State};
@@ -93,6 +95,9 @@ struct Shared {
     /// Set by tests: the commit thread panics.
     #[cfg(any(test, debug_assertions))]
     panics_next: std::sync::atomic::AtomicBool,
+    /// Set by tests: so many of the next writes of the log fail.
+    #[cfg(test)]
+    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
 }
 
 impl EmbeddedBroker {
@@ -118,6 +123,8 @@ impl EmbeddedBroker {
             failed: Failed::default(),
             #[cfg(any(test, debug_assertions))]
             panics_next: false.into(),
+            #[cfg(test)]
+            failing_writes_count: log.failing_writes_count(),
         });
         let writer = failure::start(shared.clone(), log).map_err(|source| OpenError::Io {
             action: "start the commit thread for",
@@ -185,20 +192,26 @@ impl Drop for EmbeddedBroker {
 
 impl Shared {
     /// Reads a message of a queue, which may be moved meanwhile.
-    fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message> {
+    fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
         self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
     }
 
     /// Reads something of a message at its place, and at its new place if it was moved meanwhile.
-    fn read_at<T>(&self, queue: u64, sequence: u64, mut place: Place, mut read: impl FnMut(Place) -> Result<T, String>) -> Result<T> {
+    fn read_at<T>(
+        &self,
+        queue: u64,
+        sequence: u64,
+        mut place: Place,
+        mut read: impl FnMut(Place) -> Result<T, ReadFault>,
+    ) -> Result<T, ReadFault> {
         loop {
-            let detail = match read(place) {
+            let fault = match read(place) {
                 Ok(found) => return Ok(found),
-                Err(detail) => detail,
+                Err(fault) => fault,
             };
             match lock(&self.state).place_of(queue, sequence) {
                 Some(moved) if moved != place => place = moved,
-                _ => return Err(self.reader.unreadable(place, &detail)),
+                _ => return Err(fault),
             }
         }
     }
@@ -216,6 +229,12 @@ impl Shared {
             Ok(()) => outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed(),
             Err(error) => ready(Err(error)).boxed(),
         }
+    }
+
+    /// Has a message removed that cannot be read; `holder` is the consumer that met it.
+    fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
+        // Refused only when the broker closes: then it is met again after the next start.
+        let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
     }
 
     /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
@@ -368,6 +387,9 @@ impl Backend for EmbeddedBroker {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod crash;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod faults;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod full;

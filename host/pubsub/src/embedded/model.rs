@@ -101,6 +101,8 @@ struct Machine {
     state: State,
     consumers: [u64; 6],
     held: [Vec<(u64, String)>; 6],
+    /// What each consumer has to repeat or give back before anything else is settled, in order.
+    refused: [Vec<u64>; 6],
     model: Model,
     settles: usize,
 }
@@ -111,7 +113,8 @@ impl Machine {
         for (number, name) in QUEUES {
             state.insert_queue(QueueState::new(queue(number, name), number, Overflow::None));
         }
-        let mut machine = Machine { state, consumers: [0; 6], held: Default::default(), model: Model::default(), settles: 0 };
+        let (held, refused) = (Default::default(), Default::default());
+        let mut machine = Machine { state, consumers: [0; 6], held, refused, model: Model::default(), settles: 0 };
         (0..6).for_each(|consumer| machine.join(consumer));
         machine
     }
@@ -130,8 +133,9 @@ impl Machine {
             drop(self.state.apply(steps));
             group.answer();
         } else {
-            drop(self.state.undo(steps));
-            group.fail(&Failure::Unavailable("not written".to_owned()));
+            let failure = Failure::Unavailable("not written".to_owned());
+            drop(self.state.undo(steps, &failure));
+            group.fail(&failure);
         }
     }
 
@@ -159,8 +163,14 @@ impl Machine {
             return;
         }
         self.settles += 1;
-        let is_written = self.settles.is_multiple_of(2);
         let (sequence, body) = self.held[consumer][nth].clone();
+        let refused = &mut self.refused[consumer];
+        let is_in_turn = refused.first().is_none_or(|first| *first == sequence);
+        let is_written = self.settles.is_multiple_of(2) && is_in_turn;
+        refused.retain(|other| *other != sequence || !is_written);
+        if !is_written && !refused.contains(&sequence) {
+            refused.push(sequence);
+        }
         let receipt = Receipt { consumer: self.consumers[consumer], queue: QUEUES[consumer % 3].0, sequence };
         let name = output.map(|output| ["a", "b"][output]);
         let sent = match name {
@@ -182,6 +192,7 @@ impl Machine {
     fn give_back(&mut self, consumer: usize, nth: usize) {
         if nth < self.held[consumer].len() {
             let (sequence, body) = self.held[consumer].remove(nth);
+            self.refused[consumer].retain(|other| *other != sequence);
             drop(self.state.give_back(QUEUES[consumer % 3].0, sequence, self.consumers[consumer]));
             let at = self.model.at(consumer % 3, &body).unwrap();
             self.model.queues[consumer % 3].get_mut(&at).unwrap().holder = None;
@@ -193,6 +204,7 @@ impl Machine {
         assert_eq!(holds, !self.held[consumer].is_empty());
         drop(self.state.finish_leaving(self.consumers[consumer]));
         self.held[consumer].clear();
+        self.refused[consumer].clear();
         self.model.give_back(consumer % 3, consumer);
         self.join(consumer);
     }

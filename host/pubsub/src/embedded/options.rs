@@ -69,6 +69,10 @@ pub struct OpeningReport {
     pub log_bytes: u64,
     /// The end of the log that was never committed, if there was one.
     pub torn_tail: Option<TornTail>,
+    /// Messages that should be there and are not: the oldest segments are gone. They are lost.
+    pub missing_count: u64,
+    /// Messages among those counted above that do not read; they are set aside when they are reached.
+    pub damaged_count: u64,
 }
 
 /// The unfinished write at which the log ended: a crash in the middle of a commit, which nobody was told of as done.
@@ -118,7 +122,7 @@ pub enum OpenError {
     },
     /// What was committed cannot be read any more.
     #[error(
-        "{} is damaged at byte {offset} ({detail}): nothing was changed; put back a backup of the folder, or move the folder away to start empty",
+        "{} is damaged at byte {offset} ({detail}): nothing was changed; restore a backup of the whole folder, or move the folder away to start with empty queues",
         segment.display()
     )]
     Damaged {

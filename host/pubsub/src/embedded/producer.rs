@@ -7,8 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::group::{Operation, Outgoing, Redriven};
-use super::log::MAX_SETTLE_BYTES;
-use super::queue::{Stored, size_of};
+use super::queue::Stored;
 use super::queues::closed;
 use super::{Shared, lock};
 use crate::backend::{Output, Producer};
@@ -116,11 +115,7 @@ impl Shared {
 
     /// Checks outputs and makes them ready to go.
     pub(super) fn outgoing(&self, outputs: Vec<Output>) -> Result<Vec<Outgoing>> {
-        let actual_bytes = outputs.iter().map(|output| size_of(&output.message)).sum();
-        if actual_bytes > MAX_SETTLE_BYTES {
-            let what = "all outputs of one settle together".to_owned();
-            return Err(PubsubError::TooLarge { what, actual_bytes, limit_bytes: MAX_SETTLE_BYTES });
-        }
+        self.options.limits.check_settle(&outputs)?;
         let ready = |output: Output| {
             self.options.limits.check(&output.topic, &output.message)?;
             let message = if output.topic.class().has_queues() { with_id(output.message) } else { output.message };

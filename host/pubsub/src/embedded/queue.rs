@@ -10,6 +10,7 @@ use super::log::Definition;
 use super::numbers::NumberMap;
 use super::queues::FIRST_EPHEMERAL;
 use crate::backend::{Overflow, QueueStats};
+use crate::limits::size_of;
 use crate::message::Message;
 use crate::topic::Queue;
 
@@ -41,13 +42,6 @@ impl Stored {
         let expires_in = self.expires_at.map(|at| at.saturating_duration_since(now));
         Message { expires_in, ..self.message.clone() }
     }
-}
-
-/// What a message counts against bounds: body, properties, and what is kept beside them.
-pub(super) fn size_of(message: &Message) -> u64 {
-    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
-    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-    (message.body.len() + texts + properties) as u64
 }
 
 /// Beside a message in the log: kind, count, size, length and checksum of its record.
@@ -144,6 +138,10 @@ pub(super) struct QueueState {
     refused_count: u64,
     /// Whether one was refused and since then none was accepted or removed.
     is_refusing: bool,
+    /// Messages that were missing when the broker was opened or were found damaged since.
+    pub(super) damaged_count: u64,
+    /// Why deliveries that must be recorded first cannot be, as of the last try.
+    pub(super) blocked: Option<String>,
     /// Bytes that the commit under way adds.
     pub(super) incoming_bytes: u64,
     /// Bytes that the commit under way takes away.
@@ -171,6 +169,8 @@ impl QueueState {
             dropped_before_count: 0,
             refused_count: 0,
             is_refusing: false,
+            damaged_count: 0,
+            blocked: None,
             incoming_bytes: 0,
             outgoing_bytes: 0,
             uncounted: Vec::new(),
@@ -184,6 +184,7 @@ impl QueueState {
             size_bytes: self.size_bytes,
             consumer_count: self.consumers.len() as u64,
             dropped_count: self.dropped_count,
+            damaged_count: self.damaged_count,
             refuse_above_bytes: self.overflow.refuse_above_bytes(),
             refused_count: self.refused_count,
             is_refusing: self.is_refusing,
@@ -198,6 +199,7 @@ impl QueueState {
             overflow: self.overflow,
             next_sequence: self.next_sequence,
             dropped_count: self.dropped_before_count + self.dropped_count,
+            live_count: self.depth_count,
         }
     }
 
@@ -391,6 +393,11 @@ impl QueueState {
     /// Whether that consumer holds it.
     pub(super) fn is_held(&self, sequence: u64, consumer: u64) -> bool {
         self.held.get(&sequence).is_some_and(|held| held.consumer == consumer)
+    }
+
+    /// Where a message is that this consumer holds.
+    pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<Place> {
+        self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.place)
     }
 
     /// Takes a message from the consumer that holds it; the counters stay.

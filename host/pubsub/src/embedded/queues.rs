@@ -106,10 +106,11 @@ impl State {
     /// Takes in what the log had; everything in it may be what ended the last process.
     pub(super) fn restore(&mut self, recovered: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) {
         segments.iter().for_each(|segment| self.live.begin(*segment));
-        for (number, RecoveredQueue { definition, entries }) in recovered {
+        for (number, RecoveredQueue { definition, entries, missing_count, .. }) in recovered {
             let mut queue = QueueState::new(definition.queue, number, definition.overflow);
             queue.next_sequence = definition.next_sequence;
             queue.dropped_before_count = definition.dropped_count;
+            queue.damaged_count = missing_count;
             for entry in entries.into_values() {
                 self.live.add(&entry);
                 queue.append(entry);
@@ -127,6 +128,11 @@ impl State {
         definitions
     }
 
+    /// Messages in all queues of the log.
+    pub(super) fn messages_count(&self) -> u64 {
+        self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL).map(QueueState::depth_count).sum()
+    }
+
     /// The same, as it was before these decided steps, which are not written yet.
     pub(super) fn definitions_before(&self, steps: &[Step]) -> Vec<Definition> {
         let mut definitions: BTreeMap<u64, Definition> = self.definitions().into_iter().map(|it| (it.number, it)).collect();
@@ -139,7 +145,7 @@ impl State {
                         }
                     }
                 }
-                Step::Delete { state } => {
+                Step::DeleteEmpty { state } if state.number < FIRST_EPHEMERAL => {
                     definitions.insert(state.number, state.definition());
                 }
                 _ => {}

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::group::{Failure, Group, Step};
+use super::group::{Failure, Group, Moved, Step};
 use super::lock;
-use super::log::Chunk;
+use super::log::{Chunk, ReadFault};
 use super::moving::{self, Mover};
+use super::queue::Place;
 use super::writer::Writer;
 
 /// Bytes that are copied at a time, at least while so much is left: a portion costs a flush.
@@ -141,10 +142,9 @@ impl Writer {
         }
         let mut steps = group.steps;
         for step in &mut steps {
-            if let Step::Move { block, place, .. } = step {
+            if let Step::Move { targets, block, place, .. } = step {
                 let read = self.shared.reader.block(*place, &mut self.upkeep.chunk);
-                *block =
-                    read.map_err(|error| Failure::Unavailable(self.shared.reader.unreadable(*place, &error.to_string()).to_string()))?;
+                *block = read.map_err(|error| self.unreadable(targets, *place, &error))?;
             }
         }
         if steps.is_empty() {
@@ -159,9 +159,20 @@ impl Writer {
                 Ok(bytes)
             }
             Err(failure) => {
-                lock(&self.shared.state).undo(steps).ring();
+                lock(&self.shared.state).undo(steps, &failure).ring();
                 Err(failure)
             }
         }
+    }
+
+    /// Why a message cannot be copied. What is lost is set aside, so that it does not keep the log; anything else is tried again.
+    fn unreadable(&self, targets: &[Moved], place: Place, error: &std::io::Error) -> Failure {
+        if let Err(ReadFault::Damaged(damage)) = self.shared.reader.message(place, &mut Chunk::default()) {
+            for target in targets {
+                self.shared.set_aside(target.queue, target.sequence, None, damage.clone());
+            }
+        }
+        let (segment, offset) = (place.segment, place.offset);
+        Failure::Unavailable(format!("the message at byte {offset} of segment {segment} cannot be read: {error}"))
     }
 }

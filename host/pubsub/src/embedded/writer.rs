@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::group::{Failure, Group, Operation, Step};
 use super::inbox::Next;
 use super::log::Log;
+use super::parked::Parked;
 use super::queues::State;
 use super::upkeep::{Pace, Upkeep};
 use super::{Shared, lock};
@@ -25,6 +26,8 @@ const IDLE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often an idle broker looks whether the disk has room for its reserve again.
 const RESERVE_LOOK: Duration = Duration::from_secs(1);
+/// How long nothing must be asked before it is noted how far the log is whole.
+const QUIET: Duration = Duration::from_secs(1);
 /// However small segments are, so much of a frame is one.
 const LEAST_GROUP_BYTES: u64 = 64 << 10;
 
@@ -34,11 +37,15 @@ pub(super) struct Writer {
     pub(super) log: Log,
     pub(super) upkeep: Upkeep,
     is_disk_full: bool,
+    parked: Parked,
+    /// The last attempt to empty the log while idle failed: the next is made after a commit.
+    is_emptying_futile: bool,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, log: Log) -> Self {
-        Writer { shared, log, upkeep: Upkeep::default(), is_disk_full: false }
+        let upkeep = Upkeep::default();
+        Writer { shared, log, upkeep, is_disk_full: false, parked: Parked::new(), is_emptying_futile: false }
     }
 
     /// Works until the inbox is closed and empty.
@@ -46,7 +53,13 @@ impl Writer {
         // A segment is not much longer than it should be.
         let group_bytes = GROUP_BYTES.min((self.log.segment_bytes() / 4).max(LEAST_GROUP_BYTES));
         self.keep_up(Pace::Idle);
+        self.mark();
         loop {
+            let due = self.parked.take_due();
+            if !due.is_empty() {
+                self.commit(due);
+                self.keep_up(Pace::Busy);
+            }
             match self.shared.inbox.next(self.patience()) {
                 Next::Operations(operations) => {
                     let mut rest = operations.into_iter().peekable();
@@ -58,6 +71,7 @@ impl Writer {
                 Next::Idle => self.idle(),
                 Next::Closed => {
                     self.commit_counts();
+                    self.mark();
                     return;
                 }
             }
@@ -66,23 +80,32 @@ impl Writer {
 
     /// How long to wait for operations before [`Writer::idle`]; for ever if there is nothing to do then.
     fn patience(&self) -> Option<Duration> {
-        if self.upkeep.is_due() {
-            return Some(self.upkeep.rest().unwrap_or(PAUSE));
-        }
-        if self.is_worth_emptying() {
-            return Some(IDLE);
-        }
-        self.log.misses_reserve().then_some(RESERVE_LOOK)
+        let upkeep = self.upkeep.is_due().then(|| self.upkeep.rest().unwrap_or(PAUSE));
+        let emptying = self.is_worth_emptying().then_some(IDLE);
+        let marking = (!self.log.is_marked()).then_some(QUIET);
+        let reserve = self.log.misses_reserve().then_some(RESERVE_LOOK);
+        let other = upkeep.or(emptying).or(marking).or(reserve);
+        [other, self.parked.patience()].into_iter().flatten().min()
     }
 
     /// Nothing was asked for a while.
     fn idle(&mut self) {
-        if !self.upkeep.is_due() && self.is_worth_emptying() {
-            // What fails here is tried again with the next commit, which tells its callers.
-            let _ = self.rotate();
+        if !self.upkeep.is_due() && self.parked.patience().is_none() {
+            if self.is_worth_emptying() {
+                // What fails here is tried again after the next commit, which tells its callers.
+                self.is_emptying_futile = self.rotate().is_err();
+            } else if !self.log.is_marked() {
+                // Not only at the end: a process may be killed, and what it had confirmed be damaged later.
+                self.mark();
+            }
         }
         self.look_at_disk();
         self.keep_up(Pace::Idle);
+    }
+
+    fn mark(&mut self) {
+        let messages_count = lock(&self.shared.state).messages_count();
+        self.log.mark(messages_count);
     }
 
     /// Decides, writes, applies, answers.
@@ -104,9 +127,14 @@ impl Writer {
         let mut steps = std::mem::take(&mut group.steps);
         if Group::is_durable(&steps) {
             match ready.and_then(|()| self.write(&mut steps)) {
-                Ok(bytes) => self.count(&group, bytes),
+                Ok(bytes) => {
+                    self.count(&group, bytes);
+                    self.parked.hurry();
+                    self.is_emptying_futile = false;
+                }
                 Err(failure) => {
-                    let wakes = lock(&self.shared.state).undo(steps);
+                    self.parked.park(steps.iter().filter_map(Step::to_repeat));
+                    let wakes = lock(&self.shared.state).undo(steps, &failure);
                     wakes.ring();
                     group.fail(&failure);
                     return;
@@ -176,12 +204,13 @@ impl Writer {
             outcome => outcome?,
         }
         lock(&self.shared.state).live.begin(self.log.active_number());
+        self.mark();
         Ok(())
     }
 
     /// Whether the active segment is the only one, dead, and large.
     fn is_worth_emptying(&self) -> bool {
-        self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live.is_empty()
+        !self.is_emptying_futile && self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live.is_empty()
     }
 }
 

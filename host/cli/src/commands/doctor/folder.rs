@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use weir_pubsub::embedded::damaged_files;
+
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
 use crate::folder::{FORMAT, read_note, read_version, way_on};
@@ -47,6 +49,7 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
         return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
     }
     let mut findings = vec![private(data), writable(data), version(data)];
+    findings.extend(damaged(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
     (state, findings)
@@ -74,6 +77,14 @@ fn writable(data: &Path) -> Finding {
             fail(CHECK, format!("no file can be written there: {error}"), "give the user that Weir runs as the right to, or free the disk")
         }
     }
+}
+
+/// The bytes of messages that were damaged, which Weir keeps for people.
+fn damaged(data: &Path) -> Option<Finding> {
+    let folder = data.join("queues");
+    let found = damaged_files(&folder).unwrap_or_default();
+    let what = format!("{} damaged messages were set aside; their bytes are in {}/*.damaged", found.len(), folder.display());
+    (!found.is_empty()).then(|| warn("damage", what, "check the disk; recover what you need from these files, then delete them"))
 }
 
 fn version(data: &Path) -> Finding {

@@ -231,6 +231,12 @@ fn queues(queues: &[QueueSummary], limit_bytes: u64) -> Finding {
 
 fn dropping(queues: &[QueueSummary]) -> Finding {
     const CHECK: &str = "queues";
+    let lost = |queue: &QueueSummary| format!("{} ({}): {} messages", queue.topic, queue.subscription, number(queue.damaged_count));
+    let lost: Vec<String> = queues.iter().filter(|queue| queue.damaged_count > 0).map(lost).collect();
+    if !lost.is_empty() {
+        let what = format!("messages were damaged or missing on disk since the start, and were set aside:\n{}", some(&lost));
+        return fail(CHECK, what, "the log names segment and offset of each; check the disk, and send these messages again");
+    }
     let dropped: u64 = queues.iter().map(|it| it.dropped_count).sum();
     if dropped > 0 {
         let what = format!("{} messages were dropped at exits that nobody reads", number(dropped));
@@ -269,6 +275,8 @@ mod tests {
         assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
         let missing = QueueSummary { depth_count: None, ..queue(0) };
         assert_eq!(queues(&[missing], 1 << 20).grade, Grade::Fail);
+        let damaged = QueueSummary { damaged_count: 2, ..queue(0) };
+        assert_eq!(queues(&[damaged], 1 << 20).grade, Grade::Fail);
         let dropped = QueueSummary { dropped_count: 3, ..queue(0) };
         assert_eq!(queues(&[dropped], 1 << 20).grade, Grade::Warn);
     }

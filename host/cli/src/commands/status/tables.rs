@@ -126,7 +126,7 @@ fn busy_queues(of: &[QueueSummary], width: usize, rows_count: usize) -> Option<S
     if of.len() <= rows_count {
         return queues(of, width);
     }
-    let is_busy = |queue: &&QueueSummary| queue.depth_count != Some(0) || queue.dropped_count > 0;
+    let is_busy = |queue: &&QueueSummary| queue.depth_count != Some(0) || queue.dropped_count > 0 || queue.damaged_count > 0;
     let (mut busy, empty): (Vec<&QueueSummary>, Vec<&QueueSummary>) = of.iter().partition(is_busy);
     busy.sort_by_key(|queue| (queue.depth_count.is_some(), std::cmp::Reverse(queue.size_bytes)));
     let left = busy.split_off(busy.len().min(rows_count)).len();
@@ -179,7 +179,13 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
         ]
     };
     let headings = ["topic", "for", "messages", "in work", "size", "dropped"];
-    (!queues.is_empty()).then(|| output::fitted(&headings, &[2, 3, 4, 5], queues.iter().map(row).collect(), width))
+    let table = (!queues.is_empty()).then(|| output::fitted(&headings, &[2, 3, 4, 5], queues.iter().map(row).collect(), width))?;
+    let damaged_count: u64 = queues.iter().map(|queue| queue.damaged_count).sum();
+    Some(if damaged_count == 0 {
+        table
+    } else {
+        format!("{table}\n{} damaged or missing messages were set aside: weir doctor", output::number(damaged_count))
+    })
 }
 
 /// The newest error of each processor, the newest of all first.

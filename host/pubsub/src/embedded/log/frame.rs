@@ -14,8 +14,6 @@ pub(super) const FRAME_MAGIC: [u8; 4] = *b"WFRM";
 pub(super) const FRAME_HEADER_BYTES: usize = 20;
 /// Before the bytes of a message: its length and its checksum.
 pub(super) const MESSAGE_HEADER_BYTES: usize = 8;
-/// All outputs of one settle together, since they share a frame.
-pub(in crate::embedded) const MAX_SETTLE_BYTES: u64 = 256 << 20;
 /// A buffer that grew beyond this is given back after the frame.
 const KEPT_BUFFER_BYTES: usize = 8 << 20;
 
@@ -26,6 +24,8 @@ const REMOVED: u8 = 4;
 const DROPPED: u8 = 5;
 const DELIVERED: u8 = 6;
 const MOVED: u8 = 7;
+const SET_ASIDE: u8 = 16;
+const LIVE: u8 = 17;
 
 /// The bound field of a queue without a bound of its own.
 const NO_BOUND: u64 = u64::MAX;
@@ -40,6 +40,8 @@ pub(in crate::embedded) struct Definition {
     pub(in crate::embedded) overflow: Overflow,
     pub(in crate::embedded) next_sequence: u64,
     pub(in crate::embedded) dropped_count: u64,
+    /// Messages that it has at that moment, all of them before this definition. Not in the record, but in one of its own.
+    pub(in crate::embedded) live_count: u64,
 }
 
 /// A frame in the making.
@@ -72,20 +74,30 @@ impl FrameBuffer {
                 self.long(*first);
                 self.long(*last);
             }
+            Step::SetAside { queue, entry, .. } => {
+                self.byte(SET_ASIDE);
+                self.queue(*queue);
+                self.long(entry.sequence);
+            }
             Step::Define { number, spec } => self.define(&Definition {
                 number: *number,
                 queue: spec.queue.clone(),
                 overflow: spec.overflow,
                 next_sequence: 1,
                 dropped_count: 0,
+                live_count: 0,
             }),
             Step::Bound { definition } => self.define(definition),
-            Step::Delete { state } if step_is_durable(state.number) => {
+            Step::DeleteEmpty { state } if step_is_durable(state.number) => {
                 self.byte(DELETED);
                 self.queue(state.number);
             }
-            Step::Remove { .. } | Step::Delete { .. } | Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
-            Step::Unblock { .. } | Step::Leave { .. } => {}
+            Step::Delete { number } => {
+                self.byte(DELETED);
+                self.queue(*number);
+            }
+            Step::Remove { .. } | Step::DeleteEmpty { .. } | Step::Marked { .. } | Step::Return { .. } => {}
+            Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => {}
         }
     }
 
@@ -98,6 +110,11 @@ impl FrameBuffer {
         self.long(bound_of(queue.overflow));
         self.long(queue.next_sequence);
         self.long(queue.dropped_count);
+        if queue.live_count > 0 {
+            self.byte(LIVE);
+            self.queue(queue.number);
+            self.long(queue.live_count);
+        }
     }
 
     /// Ends the frame and returns it.
@@ -209,6 +226,19 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// The frame at the beginning of these bytes; what is wrong if there is none.
     pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, &'static str> {
+        let (Frame { number, payload }, sum) = Self::split(bytes)?;
+        if checksum(seed, &bytes[..FRAME_HEADER_BYTES + payload.len()]) != sum {
+            return Err("the frame's checksum is wrong");
+        }
+        Ok(Frame { number, payload })
+    }
+
+    /// What would be the frame at the beginning of these bytes if its checksum were right.
+    pub(super) fn unchecked(bytes: &'a [u8]) -> Option<Self> {
+        Self::split(bytes).ok().map(|(frame, _)| frame)
+    }
+
+    fn split(bytes: &'a [u8]) -> Result<(Self, u32), &'static str> {
         let mut header = Fields(bytes);
         let (Some(magic), Some(length), Some(number), Some(sum)) = (header.take(4), header.word(), header.long(), header.word()) else {
             return Err("the frame's header is cut short");
@@ -217,10 +247,7 @@ impl<'a> Frame<'a> {
             return Err("there is no frame");
         }
         let Some(payload) = header.take(length as usize) else { return Err("the frame is longer than the file") };
-        if checksum(seed, &bytes[..FRAME_HEADER_BYTES + payload.len()]) != sum {
-            return Err("the frame's checksum is wrong");
-        }
-        Ok(Frame { number, payload })
+        Ok((Frame { number, payload }, sum))
     }
 }
 
@@ -234,6 +261,8 @@ pub(super) enum Record {
     Dropped { queue: u64, sequence: u64 },
     Delivered { queue: u64, first: u64, last: u64 },
     Moved { targets: Vec<Moved>, size_bytes: u32, offset: usize, length: u32 },
+    SetAside { queue: u64, sequence: u64 },
+    Live { queue: u64, count: u64 },
 }
 
 /// Reads the records of a payload, one after the other; offsets are counted in the payload.
@@ -280,6 +309,8 @@ impl<'a> Records<'a> {
             REMOVED => Record::Removed { queue: rest.queue()?, sequence: rest.long()? },
             DROPPED => Record::Dropped { queue: rest.queue()?, sequence: rest.long()? },
             DELIVERED => Record::Delivered { queue: rest.queue()?, first: rest.long()?, last: rest.long()? },
+            SET_ASIDE => Record::SetAside { queue: rest.queue()?, sequence: rest.long()? },
+            LIVE => Record::Live { queue: rest.queue()?, count: rest.long()? },
             _ => return None,
         })
     }
@@ -296,6 +327,7 @@ fn definition(rest: &mut Fields<'_>) -> Option<Definition> {
         overflow: overflow_of(bound),
         next_sequence: rest.long()?,
         dropped_count: rest.long()?,
+        live_count: 0,
     })
 }
 

@@ -2,8 +2,10 @@
 //!
 //! # Format, version 2
 //! A folder with `LOCK` (locked while a process has the folder open) and **segments** `NNNNNNNNNNNNNNNNNNNN.log`, numbered from 1 without
-//! gaps; old ones vanish from the front. `*.torn` files keep what was cut from a torn tail; nothing reads them. `reserve` is an empty file of
-//! allocated blocks, see below. All numbers are little-endian. A text is its length (u32) and its UTF-8 bytes.
+//! gaps; old ones vanish from the front. `MARK` says how far the log was whole. `*.torn` files keep what was cut from a torn tail, and
+//! `SEGMENT-OFFSET.damaged` files the bytes of damaged messages, both for people; nothing reads them. `reserve` is an empty file of allocated
+//! blocks, see below. All numbers are little-endian. A text is its length (u32) and its UTF-8 bytes. Version 1 has neither `MARK` nor records
+//! above 6.
 //!
 //! **Segment**: a header of 48 bytes, then frames until the end of the file.
 //!
@@ -39,15 +41,22 @@
 //! | 5 Dropped | u32 queue, u64 sequence | it was dropped because of the queue's bound |
 //! | 6 Delivered | u32 queue, u64 first, u64 last | each of these sequences that is still there was delivered once more |
 //! | 7 Moved | u32 count, count times (u32 queue, u64 sequence, u32 deliveries), u32 size, message | the message is here from now on; its first copy may be gone; so often was it delivered until then |
+//! | 16 SetAside | u32 queue, u64 sequence | it was damaged and left the queue |
+//! | 17 Live | u32 queue, u64 count | the queue, defined before, has so many messages in earlier segments; only in the first frame of a segment, none: 0 |
 //!
 //! A **message** is u32 length, u32 CRC-32C of the bytes behind it (so that it can be checked when it is read alone, much later), then: one
 //! byte of flags (1 id, 2 from, 4 content type); id, 16 bytes, big-endian; text from; text content type; u32 count of properties, each two
 //! texts; the rest is the body. The size in a Put is what the message counts against bounds.
 //!
 //! The first frame of a segment defines all queues that exist, with their next sequences and drop counters, so that a segment can be
-//! unlinked as soon as no queue has a message of it and of those before it: everything else in it speaks of messages that are gone.
+//! unlinked as soon as no queue has a message of it and of those before it: everything else in it speaks of messages that are gone. What the
+//! oldest segment says to be live in earlier ones, and does not go later on, is missing.
 //!
-//! Each segment states the version that it was begun in. Version 1 has no record of kind 7. A segment of an older version is read, and never
+//! **`MARK`**: two slots of 48 bytes, at 0 and 4096, written by turns; of those that are whole the one with the higher count holds.
+//! `WEIRMRK\0`, u64 count, u64 segment, u64 length of that segment, u64 messages in all queues, u32 CRC-32C of the 40 bytes before, u32 0.
+//! Everything up to there was durable when it was written: at the start, with a new segment, after a second without commits, and at the end.
+//!
+//! Each segment states the version that it was begun in. A segment of an older version is read, and never
 //! written to again where there is room for a new one: a program that knows the older version alone refuses the folder by its newest segment.
 //!
 //! # Copying forward
@@ -64,12 +73,17 @@
 //! failed flush nothing is known of what is on disk, so the broker fails for good; the next opening reads what is there.
 //!
 //! # Opening
-//! A bad frame at the end of the last segment, with no valid frame behind it, is a write that was never finished: it is set aside and cut.
-//! Anything else that does not read is damage: opening refuses and changes nothing.
+//! A bad frame at the end of the last segment, with no valid frame and not the mark behind it, is a write that was never finished: it is set
+//! aside and cut. Of a frame that was committed, the checksums of its messages tell whether only they are damaged: then it counts, and they are
+//! set aside when they are reached. Missing oldest segments are counted message by message. Anything else that does not read or is missing is
+//! damage of which the extent is not known: opening refuses and changes nothing.
 
+mod confined;
+mod damage;
 mod disk;
 mod folder;
 mod frame;
+mod mark;
 mod reader;
 mod recovery;
 mod reserve;
@@ -81,8 +95,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::damage::damaged_files;
+pub(super) use self::damage::{Damage, ReadFault};
 pub use self::disk::DiskUse;
-pub(super) use self::frame::{Definition, MAX_SETTLE_BYTES};
+pub(super) use self::frame::Definition;
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;
 pub use self::reserve::DiskReserve;
@@ -90,10 +106,12 @@ pub use self::reserve::DiskReserve;
 use self::disk::DiskWatch;
 use self::folder::FolderLock;
 use self::frame::FrameBuffer;
+use self::mark::Marker;
 use self::segment::{FORMAT_VERSION, HEADER_BYTES, Header};
 use super::group::{Failure, Step};
 use super::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMode};
 use super::queues::DiskFull;
+use super::trouble::Trouble;
 
 /// Upper bound: places in a segment are 32 bits wide, and one frame may come on top.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
@@ -113,11 +131,13 @@ pub(super) struct Log {
     reader: Arc<Reader>,
     disk: DiskWatch,
     reserve: DiskReserve,
+    marker: Marker,
     /// Why nothing can be written any more until the log is opened anew.
     broken: Option<String>,
-    /// Set by tests: the next write stops half way.
+    trouble: Trouble,
+    /// Set by tests: so many of the next writes stop half way.
     #[cfg(test)]
-    fail_next_write: bool,
+    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
     _lock: FolderLock,
 }
 
@@ -175,13 +195,21 @@ impl Log {
             reader,
             disk: DiskWatch::new(folder, options.disk_reserve_percent),
             reserve: DiskReserve::new(folder.join("reserve"), options.held_reserve_bytes),
+            marker: Marker::new(folder, options.sync, found.mark),
             broken: None,
+            trouble: Trouble::default(),
             #[cfg(test)]
-            fail_next_write: false,
+            failing_writes_count: Arc::default(),
             _lock: lock,
         };
         log.look_at_disk();
         Ok(Opened { log, queues: found.queues, report })
+    }
+
+    /// So that tests of the broker can make writes fail.
+    #[cfg(test)]
+    pub(super) fn failing_writes_count(&self) -> Arc<std::sync::atomic::AtomicU32> {
+        self.failing_writes_count.clone()
     }
 
     /// To read messages by, from any thread.
@@ -280,7 +308,9 @@ impl Log {
     fn begin(&mut self, number: u32, made: std::io::Result<Active>) -> Result<(), Failure> {
         let active = made.map_err(|error| {
             // Whatever is there of it must not be taken for a segment.
-            let _ = std::fs::remove_file(segment::path(&self.folder, number));
+            let path = segment::path(&self.folder, number);
+            let _ = std::fs::remove_file(&path);
+            self.trouble.failed(&path, &error);
             self.disk.distrust();
             self.disk.failure(&error)
         })?;
@@ -300,27 +330,31 @@ impl Log {
             self.frame.push(step, self.active.number, self.active.length);
         }
         let bytes = self.frame.finish(self.next_frame, self.active.seed);
-        let written = {
-            #[cfg(test)]
-            if std::mem::take(&mut self.fail_next_write) {
-                let half = &bytes[..bytes.len() / 2];
-                self.active.file.write_all_at(half, self.active.length).and(Err(std::io::ErrorKind::StorageFull.into()))
-            } else {
-                self.active.file.write_all_at(bytes, self.active.length)
-            }
-            #[cfg(not(test))]
-            self.active.file.write_all_at(bytes, self.active.length)
-        };
         let length = bytes.len() as u64;
+        #[cfg(not(test))]
+        let written = self.active.file.write_all_at(bytes, self.active.length);
+        #[cfg(test)]
+        let written = tests::write(&self.failing_writes_count, &self.active.file, bytes, self.active.length);
         if let Err(error) = written {
             return Err(self.cut_back(&error));
         }
         flush(&self.active.file, self.sync);
+        self.trouble.passed();
         self.active.length += length;
         self.disk.count(length);
         self.next_frame += 1;
         self.frame.shrink();
         Ok(length)
+    }
+
+    /// Whether something was written that [`Log::mark`] has not noted yet.
+    pub(super) fn is_marked(&self) -> bool {
+        !self.marker.is_behind(self.active.number, self.active.length)
+    }
+
+    /// Notes durably that everything up to here is, and how many messages the queues hold.
+    pub(super) fn mark(&mut self, messages_count: u64) {
+        self.marker.write(self.active.number, self.active.length, messages_count);
     }
 
     /// Unlinks the oldest segment, of which nothing is needed any more.
@@ -341,7 +375,7 @@ impl Log {
 
     fn cut_back(&mut self, error: &std::io::Error) -> Failure {
         let path = segment::path(&self.folder, self.active.number);
-        tracing::error!(path = %path.display(), %error, "write failed, cut back to the last commit");
+        self.trouble.failed(&path, error);
         if let Err(error) = self.active.file.set_len(self.active.length) {
             tracing::error!(path = %path.display(), %error, "cutting back failed, nothing is written until the next start");
             self.broken = Some(format!("{} could not be cut back after a failed write: restart", path.display()));

@@ -3,17 +3,19 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use rustix::fs::{Advice, fadvise};
 
+use super::damage::{Damage, Keep, ReadFault, path_of};
 use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message};
 use super::segment;
 use crate::embedded::lock;
 use crate::embedded::queue::Place;
-use crate::error::PubsubError;
 use crate::message::Message;
 
 /// Segments that are kept open to be read: readers are mostly in a few at a time.
@@ -29,6 +31,7 @@ const HEAD_BYTES: usize = 64 << 10;
 pub(in crate::embedded) struct Reader {
     folder: PathBuf,
     open: Mutex<VecDeque<(u32, Arc<File>)>>,
+    keep: Keep,
 }
 
 /// A piece of a segment that was read ahead.
@@ -57,21 +60,21 @@ impl Chunk {
 
 impl Reader {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Reader { folder, open: Mutex::default() }
+        Reader { folder, open: Mutex::default(), keep: Keep::default() }
     }
 
     /// Reads a message, out of the chunk if it is there; otherwise the chunk is read again from that place on.
     ///
     /// # Errors
-    /// What is wrong with it, for [`Reader::unreadable`]. A message may have been moved since its place was looked up, and its old segment
-    /// removed: whoever can look it up again should try the new place first.
-    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, String> {
+    /// [`ReadFault`]: what is damaged stays so, anything else may pass. A message may have been moved since its place was looked up, and its
+    /// old segment removed: whoever can look it up again should try the new place first.
+    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
         // What was read ahead may have been written since, so that only what is read now proves damage.
         if let Some(message) = chunk.message(place) {
             return Ok(message);
         }
-        self.fill(place, chunk).map_err(|error| error.to_string())?;
-        chunk.message(place).ok_or_else(|| "its checksum is wrong".to_owned())
+        self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
+        chunk.message(place).map_or_else(|| self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize), Ok)
     }
 
     /// Reads a message of a sealed segment as it stands there: length, checksum and content, whether it is whole or damaged.
@@ -99,11 +102,11 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), String> {
+    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
         let (start, whole) = (place.offset as usize, MESSAGE_HEADER_BYTES + place.length as usize);
         let wanted = whole.min(HEAD_BYTES.saturating_add(body_bytes));
         if wanted < whole {
-            let bytes = self.read(place.segment, start, wanted).map_err(|error| error.to_string())?;
+            let bytes = self.read(place.segment, start, wanted).map_err(|error| self.failed(place, error))?;
             if let Some(head) = decode_head(&bytes, place.length, body_bytes) {
                 return Ok(head);
             }
@@ -116,19 +119,22 @@ impl Reader {
     }
 
     fn read(&self, segment: u32, start: usize, length: usize) -> io::Result<Bytes> {
-        let file = self.file(segment)?;
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            match file.read_at(&mut bytes[filled..], (start + filled) as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        read_at(&*self.file(segment)?, start, length)
+    }
+
+    /// Reads a message that did not read past what the system has cached, so that only what the disk has counts as damage.
+    fn once_more(&self, place: Place, wanted: usize) -> Result<Message, ReadFault> {
+        let read = || {
+            let file = File::open(path_of(&self.folder, place))?;
+            // A hint that may go unheard: then what is cached is all that there is to be had.
+            let _ = fadvise(&file, u64::from(place.offset), NonZeroU64::new(wanted as u64), Advice::DontNeed);
+            read_at(&file, place.offset as usize, wanted)
+        };
+        let bytes = read().map_err(|error| self.failed(place, error))?;
+        if bytes.len() < wanted {
+            return Err(self.damaged(place, "the file ends before it", &bytes));
         }
-        bytes.truncate(filled);
-        Ok(bytes.into())
+        decode_message(&bytes).ok_or_else(|| self.damaged(place, "its checksum is wrong", &bytes))
     }
 
     fn file(&self, segment: u32) -> io::Result<Arc<File>> {
@@ -145,14 +151,35 @@ impl Reader {
     }
 
     /// Closes a segment that goes.
-    pub(super) fn forget(&self, segment: u32) {
+    pub(in crate::embedded) fn forget(&self, segment: u32) {
         lock(&self.open).retain(|(number, _)| *number != segment);
     }
 
-    /// The error for a message that cannot be read, which is logged here.
-    pub(in crate::embedded) fn unreadable(&self, place: Place, detail: &str) -> PubsubError {
-        let path = segment::path(&self.folder, place.segment);
-        tracing::error!(path = %path.display(), offset = place.offset, error = detail, "message cannot be read back");
-        PubsubError::Unavailable { reason: format!("a message at byte {} of {} cannot be read: {detail}", place.offset, path.display()) }
+    fn failed(&self, place: Place, source: io::Error) -> ReadFault {
+        if source.kind() == io::ErrorKind::NotFound {
+            return self.damaged(place, "its file is missing", &Bytes::new());
+        }
+        ReadFault::Failed { path: path_of(&self.folder, place), offset: place.offset, source }
     }
+
+    fn damaged(&self, place: Place, detail: &'static str, bytes: &Bytes) -> ReadFault {
+        let kept_in = self.keep.keep(&self.folder, place, bytes);
+        ReadFault::Damaged(Box::new(Damage { place, path: path_of(&self.folder, place), detail, kept_in }))
+    }
+}
+
+/// Reads until the length or the end of the file.
+fn read_at(file: &File, start: usize, length: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], (start + filled) as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes.into())
 }

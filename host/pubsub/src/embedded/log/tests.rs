@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::backend::QueueSpec;
@@ -12,6 +13,15 @@ use crate::topic::Queue;
 
 /// Sequences that each queue holds.
 type Content = BTreeMap<u64, BTreeSet<u64>>;
+
+/// Writes, or stops half way while there are writes left to fail.
+pub(super) fn write(failing_count: &AtomicU32, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    if failing_count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1)).is_err() {
+        return file.write_all_at(bytes, offset);
+    }
+    file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+    Err(std::io::ErrorKind::StorageFull.into())
+}
 
 fn options() -> EmbeddedOptions {
     EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() }
@@ -130,20 +140,26 @@ fn goes_on(folder: &Path, mut opened: Opened, mut content_before: Content) {
 }
 
 #[test]
-fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_refused_with_nothing_changed() {
+fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_told_or_refused_with_nothing_changed() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let whole = files(folder.path());
     let (last_start, before_last) = stages[stages.len() - 2].clone();
+    let mut told_count = 0;
     for at in 0..whole[FIRST].len() {
         let mut flipped = whole.clone();
         flipped.get_mut(FIRST).unwrap()[at] ^= 0x10;
         let folder = folder_of(&flipped);
         match Log::open(folder.path(), &options()) {
-            Ok(opened) => {
-                assert!(at as u64 >= last_start, "a flip at {at} was not seen");
+            Ok(opened) if at as u64 >= last_start => {
                 assert_eq!(content(&opened), before_last, "flip at {at}");
                 assert!(opened.report.torn_tail.is_some());
+            }
+            Ok(opened) => {
+                // In a message, and nowhere else.
+                assert_eq!(content(&opened), stages.last().unwrap().1, "flip at {at}");
+                assert_eq!((opened.report.damaged_count, opened.report.torn_tail), (1, None), "a flip at {at} was not seen");
+                told_count += 1;
             }
             Err(OpenError::Damaged { segment, .. }) => {
                 assert!((at as u64) < last_start, "a flip at {at} was refused");
@@ -154,6 +170,94 @@ fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_refused_with_nothing
             Err(error) => panic!("flip at {at}: {error}"),
         }
     }
+    assert!(told_count > 40, "{told_count}");
+}
+
+#[test]
+fn what_was_marked_as_whole_is_never_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    opened.log.mark(4);
+    drop(opened);
+    let whole = files(folder.path());
+    let (last_start, all) = (stages[stages.len() - 2].0, &stages.last().unwrap().1);
+    let mut told_count = 0;
+    for at in last_start as usize..whole[FIRST].len() {
+        let mut flipped = whole.clone();
+        flipped.get_mut(FIRST).unwrap()[at] ^= 0x10;
+        let folder = folder_of(&flipped);
+        match Log::open(folder.path(), &options()) {
+            Ok(opened) => {
+                assert_eq!((&content(&opened), opened.report.damaged_count), (all, 1), "flip at {at}");
+                told_count += 1;
+            }
+            Err(OpenError::Damaged { offset, .. }) => assert_eq!(offset, last_start, "flip at {at}"),
+            Err(error) => panic!("flip at {at}: {error}"),
+        }
+        assert_eq!(files(folder.path()), flipped, "nothing is changed");
+    }
+    assert!(told_count > 10, "{told_count}");
+    for length in 0..whole[FIRST].len() {
+        let mut cut = whole.clone();
+        cut.get_mut(FIRST).unwrap().truncate(length);
+        let folder = folder_of(&cut);
+        let error = Log::open(folder.path(), &options()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "cut at {length}: {error}");
+        assert_eq!(files(folder.path()), cut, "nothing is changed");
+    }
+    // What is behind the mark may still be torn.
+    let folder = folder_of(&whole);
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    opened.log.write(&mut [put(&[(1, 3)], "behind")]).unwrap();
+    drop(opened);
+    let bytes = std::fs::read(folder.path().join(FIRST)).unwrap();
+    std::fs::write(folder.path().join(FIRST), &bytes[..bytes.len() - 1]).unwrap();
+    let opened = Log::open(folder.path(), &options()).unwrap();
+    assert_eq!(&content(&opened), all);
+    assert!(opened.report.torn_tail.is_some());
+}
+
+#[test]
+fn newest_segments_that_are_gone_are_missed() {
+    let (mut all, _) = two_segments();
+    let folder = folder_of(&all);
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    opened.log.mark(4);
+    drop(opened);
+    all = files(folder.path());
+    for gone in [&[SECOND][..], &[FIRST, SECOND]] {
+        let left: BTreeMap<_, _> = all.clone().into_iter().filter(|(name, _)| !gone.contains(&name.as_str())).collect();
+        let folder = folder_of(&left);
+        let error = Log::open(folder.path(), &options()).unwrap_err();
+        assert!(matches!(&error, OpenError::Damaged { segment, .. } if segment.ends_with(SECOND)), "{error}");
+        assert!(error.to_string().contains("held 4 messages"), "{error}");
+        assert_eq!(files(folder.path()), left, "nothing is changed");
+    }
+}
+
+#[test]
+fn oldest_segments_that_are_gone_are_missed_message_by_message() {
+    let folder = tempfile::tempdir().unwrap();
+    small_log(folder.path());
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    let live = |queue: &RecoveredQueue| Definition { live_count: queue.entries.len() as u64, ..queue.definition.clone() };
+    let definitions: Vec<_> = opened.queues.values().map(live).collect();
+    opened.log.rotate(&definitions).unwrap();
+    let missing = || {
+        let mut left = files(folder.path());
+        left.remove(FIRST);
+        let report = Log::open(folder_of(&left).path(), &options()).unwrap().report;
+        (report.messages_count, report.missing_count)
+    };
+    assert_eq!(missing(), (0, 3));
+    opened.log.write(&mut [remove(2, 1), put(&[(1, 3)], "later")]).unwrap();
+    assert_eq!(missing(), (1, 2));
+    // What came later is no concern of the first segment.
+    opened.log.write(&mut [remove(1, 3), remove(1, 2)]).unwrap();
+    assert_eq!(missing(), (0, 1));
+    opened.log.write(&mut [Step::Delete { number: 2 }]).unwrap();
+    assert_eq!(missing(), (0, 0), "then it may be unlinked");
 }
 
 /// A log of two segments; its files.
@@ -234,7 +338,7 @@ fn a_failed_write_is_cut_back_and_the_next_goes_through() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let mut opened = Log::open(folder.path(), &options()).unwrap();
-    opened.log.fail_next_write = true;
+    opened.log.failing_writes_count.store(1, Ordering::Relaxed);
     assert!(opened.log.write(&mut [put(&[(1, 3)], "never")]).is_err());
     assert_eq!(std::fs::metadata(folder.path().join(FIRST)).unwrap().len(), stages.last().unwrap().0);
     opened.log.write(&mut [put(&[(1, 4)], "later")]).unwrap();
