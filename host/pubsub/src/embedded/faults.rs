@@ -17,7 +17,8 @@ const FIRST: &str = "00000000000000000001.log";
 
 /// Nothing stays in memory, so that all is read back.
 fn options() -> EmbeddedOptions {
-    EmbeddedOptions { sync: SyncMode::None, cached_bytes: 0, ..EmbeddedOptions::default() }
+    // Without a reserve, in which a write that fails for want of space would go through.
+    EmbeddedOptions { held_reserve_bytes: 0, sync: SyncMode::None, cached_bytes: 0, ..EmbeddedOptions::default() }
 }
 
 fn open(folder: &tempfile::TempDir) -> Arc<EmbeddedBroker> {
