@@ -7,14 +7,14 @@ import time
 
 
 class Collector(threading.Thread):
-    """Reads the exit of a flow until every document has all its chunks there."""
+    """Takes from the exit of a flow until every document has all its chunks there."""
 
     def __init__(self, weir, flow, documents, file):
         super().__init__(daemon=True)
         self.flow, self.expected, self.file = flow, set(documents), file
         self.chunks, self.doubled, self.complete = {}, 0, 0
         self.arrivals = []
-        self.process = weir.start("tail", flow, "chunks", "--from-exit", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = weir.start("take", flow, "chunks", "--follow", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def run(self):
         with open(self.file, "w", encoding="utf-8") as out:

@@ -16,10 +16,10 @@ use crate::stage::Whole;
 const BLUEPRINT: &str = r#"{
     "blueprint": {},
     "flow": {"reader:{id}": {"topics": {"input": "flow:tg:in:{id}"}}},
-    "interfaces": {"in": {"flow": "flow:tg:in:{id}"}}
+    "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}}
 }"#;
 
-/// Broker, services and gateway, with flow `bench` and its interface `in`.
+/// Broker, services and gateway, with flow `bench`, its interface `in` and its exit `out`.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) whole: Whole,
@@ -37,6 +37,7 @@ impl Gateway {
             components: ComponentFolder::new(folder.join("components")),
             inspect: Arc::new(|_| Err("nothing is deployed here".to_owned())),
             topicspace: "tg".to_owned(),
+            dropped_log_lines: || 0,
             settings: GatewaySettings::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -48,8 +49,17 @@ impl Gateway {
 
     /// Messages in the queue behind `in`.
     pub(crate) fn stored_count(&self) -> u64 {
+        self.depth_count(crate::stage::INPUT)
+    }
+
+    /// Messages in the exit.
+    pub(crate) fn exit_count(&self) -> u64 {
+        self.depth_count(crate::stage::OUTPUT)
+    }
+
+    fn depth_count(&self, topic: &str) -> u64 {
         let queues = self.whole.broker.queues();
-        queues.iter().filter(|(queue, _)| queue.topic().as_str() == crate::stage::INPUT).map(|(_, stats)| stats.depth_count).sum()
+        queues.iter().filter(|(queue, _)| queue.topic().as_str() == topic).map(|(_, stats)| stats.depth_count).sum()
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {

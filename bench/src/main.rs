@@ -12,7 +12,9 @@ mod running;
 mod stage;
 mod start;
 mod status;
+mod straggler;
 mod swap;
+mod take;
 
 use std::path::PathBuf;
 
@@ -64,6 +66,15 @@ enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
+    /// `weir take` of an exit into a file, against the rate of a flow of one echo component; `weir` must lie beside this binary
+    Take {
+        /// Messages.
+        #[arg(long, default_value_t = 50_000)]
+        messages: u32,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
     /// The longest gap between outputs after a swap under full load, beside seconds without one
     Swap {
         /// Swaps, each with a second before and a second after it.
@@ -91,6 +102,18 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// The disk that the log takes beside messages that nobody reads, while a busy neighbour sends through it
+    Straggler {
+        /// What the neighbour sends, in MiB.
+        #[arg(long, default_value_t = 10_240)]
+        mib: u64,
+        /// The size of a segment of the log, in MiB.
+        #[arg(long, default_value_t = 32)]
+        segment_mib: u64,
+        /// What nobody reads in the second case, in MiB.
+        #[arg(long, default_value_t = 256)]
+        backlog_mib: u64,
+    },
     /// Any component over any texts: time for each KiB, and memory
     Plugin(plugin::Options),
 }
@@ -109,10 +132,12 @@ fn main() -> anyhow::Result<()> {
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
         Bench::Post { messages, rounds } => runtime.block_on(post::run(messages, rounds)),
         Bench::Import { messages, rounds } => runtime.block_on(import::run(&echo()?, messages, rounds)),
+        Bench::Take { messages, rounds } => runtime.block_on(take::run(&weir()?, &echo()?, messages, rounds)),
         Bench::Swap { swaps } => runtime.block_on(swap::run(&echo()?, swaps)),
         Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
         Bench::Start { rounds } => runtime.block_on(start::run(&weir()?, &echo()?, rounds)),
         Bench::Status { flows, rounds } => runtime.block_on(status::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
+        Bench::Straggler { mib, segment_mib, backlog_mib } => runtime.block_on(straggler::run(mib, segment_mib, backlog_mib)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }
 }

@@ -3,11 +3,13 @@
 
 mod client;
 pub(crate) mod fake;
-mod faulty;
+pub(crate) mod faulty;
 mod follower;
 mod follower_faults;
 mod follower_handlers;
+mod full_disk;
 mod hostile;
 mod service;
 mod store;
+mod supervision;
 mod support;

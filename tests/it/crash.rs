@@ -216,3 +216,67 @@ async fn a_data_folder_in_use_is_refused_and_its_user_goes_on() {
     weir.must(&["status"]).await;
     assert_eq!(weir.end().await.code(), Some(0));
 }
+
+/// Letters that are sent again while Weir is killed.
+const LETTERS: u32 = 3000;
+
+/// A Weir with a flow whose processor rejected everything, and by now handles it.
+async fn with_letters(data: &Path) -> Weir {
+    let weir = Weir::up(data).await;
+    let rejecting = data.join("reject.wasm");
+    std::fs::copy(weir_tests::guest_path("reject"), &rejecting).unwrap();
+    weir.must(&["deploy", "echo@0.1.0", rejecting.to_str().unwrap()]).await;
+    let blueprint = json!({
+        "blueprint": {},
+        "flow": {"echo:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "component": "echo@0.1.0"}},
+        "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
+    });
+    let file = data.join("blueprint.json");
+    std::fs::write(&file, blueprint.to_string()).unwrap();
+    weir.must(&["blueprint", "put", "echoing", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "echoing", "one"]).await;
+    let lines: String = (0..LETTERS).map(|n| format!("{{\"reject\": \"not yet\", \"number\": {n}}}\n")).collect();
+    let answer = weir.post_text("/api/v1/weir/flows/one/interfaces/in/messages", "application/x-ndjson", lines).await;
+    assert_eq!(answer, json!({"count": LETTERS}));
+    eventually(DEADLINE, "all letters", || async {
+        let letters = weir.get("/api/v1/weir/dead-letters?limit=1").await;
+        (letters["depth-count"] == LETTERS).then_some(())
+    })
+    .await;
+    weir.must(&["deploy", "echo@1.0.0", weir_tests::guest_path("echo").to_str().unwrap()]).await;
+    weir.must(&["swap", "one", "echo", "echo@1.0.0", "--wait"]).await;
+    weir
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_are_sent_again_while_weir_is_killed_are_neither_lost_nor_doubled() {
+    let mut rng = StdRng::seed_from_u64(seed());
+    let data = tempfile::tempdir().unwrap();
+    let mut weir = with_letters(data.path()).await;
+    let mut cut_count = 0;
+    let mut left = LETTERS as usize;
+    while left > 0 {
+        let mut redrive = weir.command(&["dead-letters", "redrive", "--all"]);
+        let mut redrive = redrive.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Once some have left, at any moment.
+        eventually(DEADLINE, "letters to be sent again", || async {
+            let letters = weir.get("/api/v1/weir/dead-letters?limit=1").await;
+            (letters["depth-count"].as_u64().unwrap() < left as u64).then_some(())
+        })
+        .await;
+        pass(Duration::from_millis(rng.random_range(0..50))).await;
+        weir.kill();
+        redrive.wait().unwrap();
+        let letters = numbers_at_rest(data.path(), "flow:tg:weir-dead-letters", "weir").await;
+        left = letters.len();
+        cut_count += usize::from(left > 0);
+        println!("killed with {left} letters left");
+        let sent = added(input_at_rest(data.path()).await, exit_at_rest(data.path()).await);
+        assert_eq!(added(letters, sent), once(0..LETTERS));
+        weir = Weir::up(data.path()).await;
+    }
+    assert!(cut_count > 0, "no redrive was cut off: there are too few letters for this machine");
+    wait_until_idle(&weir).await;
+    assert_eq!(weir.end().await.code(), Some(0));
+    assert_eq!(exit_at_rest(data.path()).await, once(0..LETTERS));
+}

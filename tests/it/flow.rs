@@ -1,11 +1,15 @@
 //! The flow service over the embedded broker and the real config service.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cut;
 mod errors;
 mod parameters;
+mod refuse;
+mod refused;
 mod resume;
 mod start;
 mod stop;
+mod supervision;
 mod support;
 mod swap;
 mod wire;

@@ -84,7 +84,7 @@ async fn what_a_component_prints_is_in_the_log_and_not_in_its_messages() {
     weir.must(&["blueprint", "put", "printing", blueprint_file.to_str().unwrap()]).await;
     weir.must(&["flow", "start", "printing", "one"]).await;
     weir.must(&["send", "one", "in", message_file.to_str().unwrap()]).await;
-    assert_eq!(weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await.trim(), message.to_string());
+    assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await.trim(), message.to_string());
     for text in ["on stdout", "on stderr", "by the log"] {
         eventually(DEADLINE, text, || std::future::ready(weir.said().contains(text).then_some(()))).await;
     }

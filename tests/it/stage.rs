@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,15 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
+        Self::around(backend, folder).await
+    }
+
+    /// Everything but the host, with the queues in a folder of the caller's.
+    pub(crate) async fn on(queues: &Path, options: EmbeddedOptions) -> Self {
+        Self::around(EmbeddedBroker::open(queues, options).unwrap(), tempfile::tempdir().unwrap()).await
+    }
+
+    async fn around(backend: Arc<EmbeddedBroker>, folder: TempDir) -> Self {
         let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
         let service = ConfigService::start(backend.clone(), "tg", store).await.unwrap();
         let config = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
@@ -57,6 +66,11 @@ impl Stage {
     }
 
     pub(crate) async fn start_host_with(&mut self, served: Served, instances_count: u32) {
+        self.start_host_over(self.backend.clone(), served, instances_count).await;
+    }
+
+    /// A host that sees the broker through another one.
+    pub(crate) async fn start_host_over(&mut self, backend: Arc<dyn Backend>, served: Served, instances_count: u32) {
         let settings = HostSettings {
             id: "host".to_owned(),
             topicspace: "tg".to_owned(),
@@ -65,7 +79,7 @@ impl Stage {
             served,
             instances_count,
         };
-        self.host = Some(Host::start(self.backend.clone(), self.config.clone(), settings).await.unwrap());
+        self.host = Some(Host::start(backend, self.config.clone(), settings).await.unwrap());
     }
 
     pub(crate) async fn stop_host(&mut self) -> Stopped {

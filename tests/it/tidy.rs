@@ -107,6 +107,19 @@ fn arrows_between_crates_go_one_way() {
     none(findings, "an arrow that ARCHITECTURE.md does not have: move the code to where it may be, or change the table with a reason");
 }
 
+/// Prints by design: a child process of its own tests.
+const PRINTS: &[&str] = &["host/pubsub/src/embedded/crash.rs"];
+
+#[test]
+fn nothing_in_the_host_prints_by_a_macro() {
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/") && !PRINTS.contains(&path.as_str())) {
+        let prints = |line: &str| !line.trim_start().starts_with("//") && ["print!(", "println!("].iter().any(|name| line.contains(name));
+        findings.extend(text.lines().zip(1..).filter(|(line, _)| prints(line)).map(|(line, at)| format!("{path}:{at}: {}", line.trim())));
+    }
+    none(findings, "these macros panic where the output cannot be written: log, or write with `output.rs` of the cli");
+}
+
 #[test]
 fn large_dependencies_are_named_in_one_place() {
     let mut findings = Vec::new();

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod chain;
 pub mod conformance;
+pub mod disk;
 mod guests;
 pub mod wait;
 pub mod weir;

@@ -87,17 +87,67 @@ impl Weir {
         Self::start(data, command).await
     }
 
-    /// Starts a command that runs `weir up` on this folder, and waits for its gateway.
+    /// As [`Weir::up`] on a disk that may be full: what it prints goes to a new file elsewhere, and its address is read there, since it may
+    /// not be noted in the data folder.
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_logging_to(data: &Path, log: &Path) -> Self {
+        let _ = fs::remove_file(log);
+        let mut command = Command::new(binary());
+        clean(&mut command).arg("--data").arg(data).args(["up", "--listen", "127.0.0.1:0"]);
+        let output = File::options().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let mut weir = Self::spawn(data, log.to_owned(), command);
+        weir.url = eventually(DEADLINE, "weir up to print its address", || {
+            let ended = weir.child.try_wait().unwrap();
+            assert!(ended.is_none(), "weir up ended: {}\n{}", ended.unwrap(), weir.said());
+            let said = weir.said();
+            let line = said.lines().find_map(|line| line.split_once(" is up at "));
+            let url = line.map(|(_, url)| url.to_owned());
+            async move { url }
+        })
+        .await;
+        weir.answers().await;
+        weir
+    }
+
+    /// As [`Weir::up_in`], with other standard streams than a file: what it prints there is not in [`Weir::said`].
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_into(data: &Path, environment: &[(&str, &str)], stdout: Stdio, stderr: Stdio) -> Self {
+        let mut command = command(data, &["up", "--listen", "127.0.0.1:0"]);
+        command.envs(environment.iter().copied()).stdout(stdout).stderr(stderr);
+        Self::launch(data, command).await
+    }
+
+    /// A command that runs `weir up` on this folder in a way of its own.
+    ///
+    /// # Panics
+    /// As [`Weir::up`].
+    pub async fn up_as(data: &Path, command: Command) -> Self {
+        Self::launch(data, command).await
+    }
+
+    /// Starts a command that runs `weir up` on this folder, with its output in a file, and waits for its gateway.
     async fn start(data: &Path, mut command: Command) -> Self {
         fs::create_dir_all(data).unwrap();
-        // What a killed process left is no sign of the new one.
-        let _ = fs::remove_file(data.join("gateway.json"));
-        let log = data.join("test.log");
-        let output = File::options().create(true).append(true).open(&log).unwrap();
+        let output = File::options().create(true).append(true).open(data.join("test.log")).unwrap();
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        Self::launch(data, command).await
+    }
+
+    fn spawn(data: &Path, log: PathBuf, mut command: Command) -> Self {
         let child = command.spawn().unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-        let mut weir = Weir { data: data.to_owned(), log, child, url: String::new(), http };
+        Weir { data: data.to_owned(), log, child, url: String::new(), http }
+    }
+
+    async fn launch(data: &Path, command: Command) -> Self {
+        // What a killed process left is no sign of the new one.
+        let _ = fs::remove_file(data.join("gateway.json"));
+        let mut weir = Self::spawn(data, data.join("test.log"), command);
         weir.url = eventually(DEADLINE, "weir up to note its address", || {
             let ended = weir.child.try_wait().unwrap();
             assert!(ended.is_none(), "weir up ended: {}\n{}", ended.unwrap(), weir.said());
@@ -105,12 +155,16 @@ impl Weir {
             async move { note.and_then(|note| note["url"].as_str().map(str::to_owned)) }
         })
         .await;
+        weir.answers().await;
+        weir
+    }
+
+    async fn answers(&self) {
         eventually(DEADLINE, "the gateway to answer", || async {
-            let answer = weir.http.get(weir.path("/healthz")).send().await.ok()?;
+            let answer = self.http.get(self.path("/healthz")).send().await.ok()?;
             answer.status().is_success().then_some(())
         })
         .await;
-        weir
     }
 
     /// The data folder.

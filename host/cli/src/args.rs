@@ -1,10 +1,15 @@
 //! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
 
+mod dead_letters;
+mod take;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
+pub(crate) use self::take::Take;
 use crate::settings::units::parse_time;
 
 /// Runs message processors as sandboxed WebAssembly components between durable queues.
@@ -34,7 +39,7 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a \
 component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder \
 cannot be used; 77 the gateway wants a token that was not given; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up` \
-left at once, after a second signal.
+left at once, after a second signal, or Ctrl-C ended `weir take` (143: SIGTERM did).
 
 Environment: WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. WEIR_LOG sets what \
 `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE on where \
@@ -78,8 +83,11 @@ pub(crate) enum Command {
     Send(Send),
     /// Send a request to an interface of a flow and print its answer
     Request(Request),
-    /// Show the messages that pass an interface of a flow, or take those that left it
+    /// Show the messages that pass an interface of a flow, without taking any
     Tail(Tail),
+    /// Take the messages that left a flow out of its exit, the oldest first, each acknowledged once the output has it
+    #[command(after_help = take::HELP)]
+    Take(Take),
     /// Show hosts, processors, flows, queues and the last errors
     Status(Status),
     /// Show what is in each queue
@@ -87,7 +95,7 @@ pub(crate) enum Command {
     /// The configuration: values by type and key
     #[command(subcommand)]
     Config(Config),
-    /// Messages that could not be handled
+    /// List, show, send again or delete messages that could not be handled
     #[command(subcommand)]
     DeadLetters(DeadLetters),
     /// Look at the data folder, the disk, the settings and a running Weir, and tell what is amiss and what to do. Exit code 1 if a check
@@ -225,11 +233,11 @@ pub(crate) enum Flow {
         #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
         parameters: Vec<(String, String)>,
     },
-    /// Stop a flow and delete its queues
+    /// Stop a flow and delete its queues; while they hold messages, the flow keeps running and the error lists them
     Stop {
         /// The flow's id
         flow: String,
-        /// Delete the messages that are still in its queues
+        /// Stop it whatever it holds, and delete the messages that are still in its queues
         #[arg(long)]
         discard: bool,
     },
@@ -311,8 +319,8 @@ pub(crate) struct Tail {
     pub(crate) flow: String,
     /// The interface's name
     pub(crate) interface: String,
-    /// Take the messages that left the flow out of the queue that keeps them, the oldest first, instead of watching what passes
-    #[arg(long)]
+    /// Not supported any more: see `weir take`
+    #[arg(long, hide = true)]
     pub(crate) from_exit: bool,
     /// End after so many messages
     #[arg(long, short = 'n')]
@@ -420,23 +428,6 @@ pub(crate) enum Shell {
     Zsh,
     /// Fish.
     Fish,
-}
-
-/// `weir dead-letters ...`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLetters {
-    /// List the oldest ones, without taking them
-    List {
-        /// How many at most
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
-    /// Show one with its whole body, its properties and the reason, without taking it
-    Show {
-        /// Its position in the list or the message's id; both are in `weir dead-letters list`
-        #[arg(value_name = "POSITION|ID")]
-        letter: String,
-    },
 }
 
 fn parse_parameter(text: &str) -> Result<(String, String), String> {

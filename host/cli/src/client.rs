@@ -227,6 +227,9 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
         "queue-full" => {
             problem.next("wait until some of it is worked off, or free the disk if it is that (weir doctor tells), then send it again")
         }
+        "lease-ended" => {
+            problem.next("whatever reads the output stood still for too long: take again, with more time for it (--lease 10m)")
+        }
         "outcome-unknown" => problem.next("look with `weir status` whether it arrived before sending it again"),
         _ => problem,
     }

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use weir_pubsub::chain;
 
 use crate::problem::{Exit, Problem};
+use crate::space;
 use crate::token::Secret;
 
 /// A data folder that this process alone uses, until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
+    is_disk_full: bool,
     /// The lock goes with the file, also when the process is killed.
     _lock: File,
 }
@@ -57,9 +60,16 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(unusable)?;
+        let is_disk_full = space::make_room(path);
+        match lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())) {
+            // Only a second process that finds it locked would name this one.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::warn!(error = %chain(&error), "process number not noted in LOCK")
+            }
+            written => written.map_err(unusable)?,
+        }
         note_version(path)?;
-        let folder = DataFolder { path: path.to_owned(), _lock: lock };
+        let folder = DataFolder { path: path.to_owned(), is_disk_full, _lock: lock };
         // What a killed process left would lead the other commands astray while this one starts.
         folder.remove_notes().map_err(unusable)?;
         Ok(folder)
@@ -68,6 +78,11 @@ impl DataFolder {
     /// The folder itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its disk was full when it was locked.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.is_disk_full
     }
 
     /// The broker's files.
@@ -135,13 +150,19 @@ pub(crate) fn read_version(folder: &Path) -> std::io::Result<Option<VersionNote>
 /// Refuses a folder of a newer format, and notes ours in any other.
 fn note_version(folder: &Path) -> Result<(), Problem> {
     let path = version_path(folder);
-    let unusable = |error: std::io::Error| {
-        Problem::new(Exit::NoFolder, format!("{} cannot be used", path.display()))
+    let unreadable = |error: std::io::Error| {
+        let what = if error.kind() == std::io::ErrorKind::Other { "is empty or damaged" } else { "cannot be read" };
+        Problem::new(Exit::NoFolder, format!("{} {what}, so the format of the data folder is not known", path.display()))
             .because(error)
-            .next("put back a backup of the data folder, or start on another one: weir up --data DIR")
+            .next(format!("nothing was changed: {}", way_on(folder)))
+    };
+    let unwritable = |error: std::io::Error| {
+        Problem::new(Exit::NoFolder, format!("{} cannot be written", path.display()))
+            .because(error)
+            .next("free the disk, or choose a folder that you may write to: weir up --data DIR")
     };
     let ours = VersionNote { data_format: FORMAT, weir: env!("CARGO_PKG_VERSION").to_owned() };
-    match read_version(folder).map_err(unusable)? {
+    match read_version(folder).map_err(unreadable)? {
         Some(found) if found.data_format > FORMAT => {
             let what = format!(
                 "the data folder {} has format {}, written by Weir {}; this is Weir {}, which knows formats up to {FORMAT}",
@@ -155,15 +176,47 @@ fn note_version(folder: &Path) -> Result<(), Problem> {
             Err(Problem::new(Exit::NoFolder, what).next(next))
         }
         Some(found) if found.data_format == ours.data_format && found.weir == ours.weir => Ok(()),
-        _ => write_whole(&path, &ours).map_err(unusable),
+        found => match write_whole(&path, &ours) {
+            // Its format stands there already; only the version that used it last is an older one.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull && found.is_some_and(|it| it.data_format == FORMAT) => {
+                tracing::warn!(error = %chain(&error), path = %path.display(), "version not noted");
+                Ok(())
+            }
+            written => written.map_err(unwritable),
+        },
     }
 }
 
-/// Writes JSON to a file: the whole of it or nothing.
+/// What to do about a version note that cannot be read.
+pub(crate) fn way_on(folder: &Path) -> String {
+    let (path, ours) = (version_path(folder), env!("CARGO_PKG_VERSION"));
+    format!("if Weir {ours} or an older one used the folder last, delete {} and start again; otherwise restore a backup", path.display())
+}
+
+/// Writes JSON to a file: the whole of it or nothing, and durably, so that a loss of power does not leave an empty file either.
 fn write_whole(path: &Path, value: &impl Serialize) -> std::io::Result<()> {
     let part = path.with_extension("json.part");
-    fs::write(&part, serde_json::to_vec(value).map_err(std::io::Error::other)?)?;
-    fs::rename(part, path)
+    let text = serde_json::to_vec(value).map_err(std::io::Error::other)?;
+    let written = write_durably(&part, path, &text);
+    if written.is_err() {
+        // The first error is the one that counts.
+        let _ = fs::remove_file(part);
+    }
+    written
+}
+
+fn write_durably(part: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(part, path)?;
+    sync_folder_of(path)
+}
+
+/// Flushes the folder of a file, so that its name is durable too.
+pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 fn read_whole<T: DeserializeOwned>(path: &Path) -> std::io::Result<Option<T>> {
@@ -232,8 +285,26 @@ mod tests {
         let problem = DataFolder::lock(temp.path()).unwrap_err();
         assert!(problem.to_string().contains("has format 2, written by Weir 9.0.0"), "{problem}");
         assert_eq!(fs::read_to_string(version_path(temp.path())).unwrap(), newer);
-        fs::write(version_path(temp.path()), "x").unwrap();
-        assert_eq!(DataFolder::lock(temp.path()).unwrap_err().exit, Exit::NoFolder);
+    }
+
+    #[test]
+    fn a_version_note_that_cannot_be_read_is_reported_with_a_way_on() {
+        let temp = tempfile::tempdir().unwrap();
+        for text in ["", "x", "{\"data-format\": 1"] {
+            DataFolder::lock(temp.path()).unwrap();
+            let path = version_path(temp.path());
+            fs::write(&path, text).unwrap();
+            let problem = DataFolder::lock(temp.path()).unwrap_err();
+            let next = problem.next_step().unwrap().to_owned();
+            assert_eq!(problem.exit, Exit::NoFolder);
+            assert!(problem.to_string().contains("version.json is empty or damaged"), "{problem}");
+            assert!(next.contains(&format!("delete {} and start again", path.display())), "{next}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            fs::remove_file(path).unwrap();
+        }
+        DataFolder::lock(temp.path()).unwrap();
+        assert_eq!(read_version(temp.path()).unwrap().unwrap().data_format, FORMAT);
+        assert!(!temp.path().join("version.json.part").exists());
     }
 
     #[test]

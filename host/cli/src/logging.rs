@@ -1,13 +1,33 @@
 //! The log: on standard error, as lines for people or as JSON for programs.
+//!
+//! Lines go through a [`Buffer`] and are written by a thread of its own: whatever becomes of standard error, what logs goes on.
 
+mod buffer;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use self::buffer::{Buffer, Output};
 use crate::settings::{LOGGED, LogFormat, Settings};
+
+/// How long the end of the process waits for the lines that are not written yet: a log that can be written takes milliseconds.
+const LAST_LINES_TIME: Duration = Duration::from_secs(1);
+
+/// The log of this process.
+static BUFFER: Buffer = Buffer::new();
+/// Whether all that goes to standard error goes through the buffer.
+static NEVER_WAITS: AtomicBool = AtomicBool::new(false);
 
 /// Begins to log as `weir up` is told to.
 pub(crate) fn start(settings: &Settings) {
@@ -15,22 +35,111 @@ pub(crate) fn start(settings: &Settings) {
     match settings.log_format {
         LogFormat::Text => start_text(filter),
         LogFormat::Json => {
-            let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+            let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Line).log_internal_errors(false);
             // One flat object a line: a program finds each field by its name alone.
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
         }
     }
+    NEVER_WAITS.store(start_writing().is_ok(), Ordering::Relaxed);
 }
 
 /// Begins to log for a command, which says nearly nothing: as `WEIR_LOG` has it.
 pub(crate) fn start_for_commands() {
     start_text(EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED)));
+    // Without the thread the command works all the same, and its log is dropped and counted.
+    let _ = start_writing();
+}
+
+/// Prints a text on standard error, behind the lines that were logged. `weir up` does not wait for a reader of it, as a command does.
+pub(crate) fn print(text: &str) {
+    if NEVER_WAITS.load(Ordering::Relaxed) {
+        let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+        let plain = || anstream::adapter::strip_str(text).to_string();
+        return BUFFER.push(if colours { text.to_owned() } else { plain() }.as_bytes());
+    }
+    BUFFER.flush(LAST_LINES_TIME);
+    // If standard error is closed the text is lost.
+    drop(anstream::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// Lines that were dropped since the process started.
+pub(crate) fn dropped_count() -> u64 {
+    BUFFER.dropped_count()
+}
+
+/// When it is dropped, the lines that are not written yet are, for up to [`LAST_LINES_TIME`].
+#[must_use]
+pub(crate) struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        BUFFER.flush(LAST_LINES_TIME);
+    }
 }
 
 fn start_text(filter: EnvFilter) {
-    let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    // It would print a failed write to standard error, and panic when that fails too.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Line).with_ansi(colours).log_internal_errors(false);
     lines.with_timer(TimeOfDay).with_target(false).init();
+}
+
+fn start_writing() -> io::Result<()> {
+    std::panic::set_hook(Box::new(log_panic));
+    // A duplicate, so that no lock of the standard library is held while a write stands still.
+    let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let report = |lines_count| tracing::warn!(lines_count, "log lines dropped");
+    std::thread::Builder::new().name("weir-stderr".to_owned()).spawn(move || BUFFER.write_to(StandardError(file), report))?;
+    Ok(())
+}
+
+/// A panic is a line of the log like any other. The hook of the standard library waits for a reader of standard error.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(
+        thread = thread.name(),
+        location = info.location().map(tracing::field::display),
+        error = info.payload_as_str().unwrap_or("a panic without a message"),
+        backtrace,
+        "panic"
+    );
+}
+
+/// Takes one line; `tracing-subscriber` gives each with one call.
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        BUFFER.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Standard error itself.
+struct StandardError(File);
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for StandardError {
+    fn wait_until_writable(&self, within: Duration) -> io::Result<()> {
+        let within = Timespec { tv_sec: within.as_secs().cast_signed(), tv_nsec: within.subsec_nanos().into() };
+        poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], Some(&within))?;
+        Ok(())
+    }
 }
 
 /// The time of day, UTC, to the millisecond: for whoever watches. JSON has the whole of it.

@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod folder;
 mod logging;
+mod message;
 mod nearest;
 mod output;
 mod problem;
@@ -13,6 +14,9 @@ mod screen;
 mod serve;
 mod settings;
 mod shutdown;
+mod sink;
+mod space;
+mod supervisor;
 mod token;
 
 use std::io::ErrorKind;
@@ -32,6 +36,7 @@ use problem::{Exit, Problem};
 const LEFT_AT_ONCE: u8 = 130;
 
 fn main() -> ExitCode {
+    let _last_lines = logging::LastLines;
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -78,10 +83,17 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Completion(command) => return commands::completion::run(&command).map(|()| ExitCode::SUCCESS),
         command => command,
     };
+    if let Command::Tail(command) = &command {
+        commands::tail::check(command)?;
+    }
     let session = Session { client: Client::find(gateway.as_deref(), &data)?, format };
     let names = Names::of(&command);
-    match ask(&session, command).await {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+    let asked = match command {
+        Command::Take(command) => commands::take::run(&session, command).await,
+        command => ask(&session, command).await.map(|()| ExitCode::SUCCESS),
+    };
+    match asked {
+        Ok(code) => Ok(code),
         Err(error) => Err(advised(&session, &names, error).await),
     }
 }
@@ -99,8 +111,14 @@ async fn up_and_ended(data: &Path, format: Format, up: &args::Up) -> Result<Exit
 /// Runs a command that speaks to a gateway.
 async fn ask(session: &Session, command: Command) -> Result<()> {
     match command {
-        // They speak to none, or to none alone.
-        Command::Up(_) | Command::Init | Command::Settings(_) | Command::Doctor(_) | Command::Inspect(_) | Command::Completion(_) => Ok(()),
+        // They speak to none, or to none alone, or have an exit code of their own.
+        Command::Take(_)
+        | Command::Up(_)
+        | Command::Init
+        | Command::Settings(_)
+        | Command::Doctor(_)
+        | Command::Inspect(_)
+        | Command::Completion(_) => Ok(()),
         Command::Deploy(command) => commands::deploy::run(session, command).await,
         Command::Blueprint(command) => commands::blueprint::run(session, command).await,
         Command::Flow(command) => commands::flow::run(session, command).await,

@@ -165,6 +165,21 @@ pub(crate) fn age(milliseconds: u64) -> String {
     }
 }
 
+/// A moment in UTC, as RFC 3339 has it, in whole seconds; from milliseconds since 1970.
+pub(crate) fn utc(ms: u64) -> String {
+    let (days, seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
+    // Days are counted from 0000-03-01, so that a leap day is the last of its year; 400 years are always as long.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = year_of_era + era * 400 + next_year;
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 /// One line of a text, cut where it is longer, without control characters.
 pub(crate) fn cut(text: &str, length: usize) -> String {
     let clean: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect();
@@ -183,6 +198,8 @@ mod tests {
         assert_eq!((number(0), number(999), number(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
         assert_eq!((size(1023), size(1024), size(5 << 20)), ("1023 B".into(), "1.0 KiB".into(), "5.0 MiB".into()));
         assert_eq!((age(1_500), age(180_000), age(7_200_000)), ("1 s".into(), "3 min".into(), "2 h".into()));
+        assert_eq!((utc(0), utc(951_827_696_789)), ("1970-01-01T00:00:00Z".into(), "2000-02-29T12:34:56Z".into()));
+        assert_eq!((utc(1_795_876_703_000), utc(4_107_542_399_000)), ("2026-11-28T14:38:23Z".into(), "2100-02-28T23:59:59Z".into()));
         assert_eq!(cut("a\u{1b}[31m b\n c", 20), "a[31m b c");
         assert_eq!(cut("abcdefgh", 6), "abc...");
     }

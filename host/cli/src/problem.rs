@@ -1,9 +1,10 @@
 //! Errors as people read them: what and where, why, and what to do next; and the exit code that scripts read.
 
 use std::fmt;
-use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+
+use crate::logging;
 
 /// What an exit code means. The numbers follow sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,37 +111,28 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> u8 {
     // What went wrong first may know best what to do.
     let next = error.chain().filter_map(|cause| cause.downcast_ref::<Problem>()).find_map(|problem| problem.next.as_deref());
     let details = problem.map_or(&[][..], |problem| &problem.details);
-    let shown = if json { print_json(error, details, next, exit) } else { print_text(error, details, next) };
-    // Where standard error is closed there is nobody to tell.
-    drop(shown);
+    logging::print(&if json { as_json(error, details, next, exit) } else { as_text(error, details, next) });
     exit as u8
 }
 
 type Details = [(String, serde_json::Value)];
 
-fn print_text(error: &anyhow::Error, details: &Details, next: Option<&str>) -> std::io::Result<()> {
+fn as_text(error: &anyhow::Error, details: &Details, next: Option<&str>) -> String {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     let dim = Style::new().dimmed();
     let green = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
-    let mut out = anstream::stderr().lock();
-    writeln!(out, "{red}error:{red:#} {error}")?;
-    for (detail, _) in details {
-        writeln!(out, "  {red}-{red:#} {detail}")?;
-    }
-    for cause in error.chain().skip(1) {
-        writeln!(out, "  {dim}because:{dim:#} {cause}")?;
-    }
-    if let Some(next) = next {
-        writeln!(out, "  {green}next:{green:#} {next}")?;
-    }
-    Ok(())
+    let mut lines = vec![format!("{red}error:{red:#} {error}")];
+    lines.extend(details.iter().map(|(detail, _)| format!("  {red}-{red:#} {detail}")));
+    lines.extend(error.chain().skip(1).map(|cause| format!("  {dim}because:{dim:#} {cause}")));
+    lines.extend(next.map(|next| format!("  {green}next:{green:#} {next}")));
+    lines.join("\n") + "\n"
 }
 
-fn print_json(error: &anyhow::Error, details: &Details, next: Option<&str>, exit: Exit) -> std::io::Result<()> {
+fn as_json(error: &anyhow::Error, details: &Details, next: Option<&str>, exit: Exit) -> String {
     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
     let mut text = serde_json::json!({"error": {"message": error.to_string(), "causes": causes, "next": next, "exit": exit as u8}});
     if !details.is_empty() {
         text["error"]["details"] = details.iter().map(|(_, detail)| detail.clone()).collect();
     }
-    writeln!(anstream::stderr().lock(), "{text}")
+    format!("{text}\n")
 }

@@ -26,6 +26,15 @@ struct Counts {
     done_bytes: AtomicU64,
     /// 0: not known.
     total_bytes: AtomicU64,
+    unit: Unit,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Unit {
+    #[default]
+    Bytes,
+    Things,
 }
 
 impl Counter {
@@ -34,6 +43,11 @@ impl Counter {
         let counter = Counter::default();
         counter.0.total_bytes.store(total_bytes, Ordering::Relaxed);
         counter
+    }
+
+    /// One that counts things, not bytes.
+    pub(crate) fn of_things() -> Self {
+        Counter(Arc::new(Counts { unit: Unit::Things, ..Counts::default() }))
     }
 
     /// Counts what was done.
@@ -83,6 +97,9 @@ fn line(what: &str, elapsed: Duration, Counter(counts): &Counter) -> String {
     if done == 0 {
         return format!("{what} ... {seconds} s");
     }
+    if counts.unit == Unit::Things {
+        return format!("{what}: {} done, {seconds} s", output::number(done));
+    }
     let rate = output::size((done as f64 / elapsed.as_secs_f64()) as u64);
     let amount = match total {
         0 => output::size(done),
@@ -104,6 +121,9 @@ mod tests {
         assert_eq!(check(&open), "sending ... 4 s");
         open.add(8 << 20);
         assert_eq!(check(&open), "sending: 8.0 MiB, 2.0 MiB/s, 4 s");
+        let things = Counter::of_things();
+        things.add(2_000);
+        assert_eq!(check(&things), "sending: 2,000 done, 4 s");
         let closed = Counter::of_total(16 << 20);
         closed.add(8 << 20);
         assert_eq!(check(&closed), "sending: 8.0 MiB of 16.0 MiB, 2.0 MiB/s, 4 s");

@@ -13,14 +13,15 @@ use weir_config::records::ComponentRecord;
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::FlowService;
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token};
-use weir_pubsub::Backend;
-use weir_pubsub::chain;
-use weir_pubsub::embedded::EmbeddedBroker;
+use weir_pubsub::embedded::{EmbeddedBroker, OpeningReport};
+use weir_pubsub::{Backend, broken_off, chain};
 use weir_runtime::{Host, HostSettings, Inspected, Served};
 
 use crate::folder::DataFolder;
+use crate::logging;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
+use crate::supervisor::{Fallen, Watched, first_to_end};
 
 /// The topicspace of everything here: that of the wire's other side, so that its programs find us.
 const TOPICSPACE: &str = "tg";
@@ -30,7 +31,7 @@ pub(crate) struct Roles {
     /// The gateway's address.
     pub(crate) address: SocketAddr,
     /// What was found in the queues at the start.
-    pub(crate) kept_count: u64,
+    pub(crate) opened: OpeningReport,
     broker: Arc<EmbeddedBroker>,
     config: ConfigService,
     flow: FlowService,
@@ -45,7 +46,8 @@ impl Roles {
         let listener = bind(settings.listen).await?;
         let address = listener.local_addr().context("the gateway's address is not known")?;
         let (queues, options) = (folder.queues(), settings.broker.clone());
-        let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&queues, options)).await?;
+        let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&queues, options)).await;
+        let opened = opened.map_err(|error| unusable(folder, std::io::Error::other(broken_off(error))))?;
         let broker = opened.map_err(|error| unusable(folder, error))?;
         let backend: Arc<dyn Backend> = broker.clone();
         let store = Store::open(&folder.config()).await.map_err(|error| unusable(folder, error))?;
@@ -62,25 +64,37 @@ impl Roles {
             components,
             inspect: inspect_with(settings),
             topicspace: TOPICSPACE.to_owned(),
+            dropped_log_lines: logging::dropped_count,
             settings: GatewaySettings { token, ..settings.gateway.clone() },
         };
         let mut gateway = JoinSet::new();
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
-        let kept_count = broker.opening_report().messages_count;
-        Ok(Roles { address, kept_count, broker, config, flow, host, gateway, gateway_token })
+        #[cfg(debug_assertions)]
+        break_on_signal(&broker)?;
+        let opened = broker.opening_report().clone();
+        Ok(Roles { address, opened, broker, config, flow, host, gateway, gateway_token })
     }
 
     /// Waits until a role ends by itself, which none should.
-    pub(crate) async fn failed(&mut self) -> anyhow::Error {
-        match self.gateway.join_next().await {
-            Some(Ok(Err(error))) => anyhow::Error::new(error).context("the gateway failed"),
-            Some(Err(error)) => anyhow::Error::new(error).context("the gateway failed"),
-            Some(Ok(Ok(()))) | None => Problem::new(Exit::Failed, "the gateway ended by itself").into(),
-        }
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn failed(&mut self) -> Fallen {
+        let Roles { broker, config, flow, host, gateway, .. } = self;
+        first_to_end(vec![
+            Watched::new("the broker", broker.failed()),
+            Watched::new("the config service", config.failed()),
+            Watched::new("the flow service", flow.failed()),
+            Watched::new("the host of processors", host.failed()),
+            Watched::new("the gateway", gateway_failed(gateway)),
+        ])
+        .await
     }
 
     /// Ends everything: first no more intake, then the messages in work, then the services, then the queues.
     pub(crate) async fn stop(mut self, grace: Duration) {
+        // Without the broker nothing can be settled, so there is nothing to wait for.
+        let grace = if self.broker.has_failed() { Duration::ZERO } else { grace };
         let deadline = Instant::now() + grace;
         let left = || deadline.saturating_duration_since(Instant::now());
         self.gateway_token.cancel();
@@ -100,6 +114,29 @@ impl Roles {
         }
         self.broker.close().await;
     }
+}
+
+/// Waits until the gateway has ended, and returns the reason.
+async fn gateway_failed(gateway: &mut JoinSet<Result<(), GatewayError>>) -> String {
+    match gateway.join_next().await {
+        Some(Ok(Err(error))) => chain(&error),
+        Some(Err(error)) => broken_off(error),
+        Some(Ok(Ok(()))) | None => "it ended by itself".to_owned(),
+    }
+}
+
+/// SIGUSR2 makes the commit thread panic, so that a test sees how the process ends then. Debug builds alone have it.
+#[cfg(debug_assertions)]
+fn break_on_signal(broker: &Arc<EmbeddedBroker>) -> std::io::Result<()> {
+    let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
+    let broker = Arc::downgrade(broker);
+    tokio::spawn(async move {
+        signal.recv().await;
+        if let Some(broker) = broker.upgrade() {
+            broker.break_commit_thread();
+        }
+    });
+    Ok(())
 }
 
 async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {

@@ -16,7 +16,7 @@ use crate::operations::{Outcome, perform, refusal};
 use crate::protocol::{Notify, Request, RequestFault};
 use crate::store::Store;
 use crate::topics::ConfigTopics;
-use weir_pubsub::chain;
+use weir_pubsub::{broken_off, chain};
 
 /// Waits between tries to get the queue back after it was lost.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -47,8 +47,19 @@ impl ConfigService {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
         if let Err(error) = task.await {
-            tracing::error!(error = %chain(&error), "config service failed");
+            tracing::error!(error = broken_off(error), "config service failed");
         }
+    }
+
+    /// Waits until it has ended by itself, which happens only by a fault of its own, and returns the reason. Requests get no answer then.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn failed(&mut self) -> String {
+        let Some(task) = &mut self.task else { std::future::pending().await };
+        let reason = task.await.map_or_else(broken_off, |()| "it ended by itself".to_owned());
+        self.task = None;
+        reason
     }
 
     /// Whether it still works. It ends by itself only by a fault of its own, which an operator must see.

@@ -6,8 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqlSafeStr, Sqlite, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, Transaction};
+
+use weir_pubsub::chain;
 
 use crate::batch::{Batch, Versioned, check_count, shown};
 use crate::error::{ConfigError, Result};
@@ -20,15 +23,24 @@ pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The newest schema that is known: the number of the last migration.
 const SCHEMA: i64 = 1;
+const BEGINNING_TO_READ: &str = "beginning to read";
 /// Keys that one statement looks for: each is two of its parameters, of which it may have some 32,000.
 const KEYS_PER_STATEMENT_COUNT: usize = 1_000;
 
+/// Connections, at most: one works, one takes the place of one that failed, and each of them may be in the middle of that.
+const MAX_CONNECTIONS_COUNT: u32 = 4;
+
 /// Keeps the configuration in one file. What a write returned for is on the disk.
 ///
-/// There is one connection: operations go one after the other, so that each reads one consistent state. Cloning is cheap.
+/// Each operation is one transaction, so that it reads one consistent state. A connection that does not come out of its transaction, as after a
+/// failed commit on a full disk, is replaced. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
+    /// The next write makes the version at least this: it could not be raised at the opening if the disk was full.
+    least_version: i64,
+    /// Connections, at most; one where the file is locked exclusively, so that a second one could not open it.
+    connections_count: u32,
 }
 
 /// What a batch did.
@@ -47,7 +59,8 @@ pub enum Applied {
 
 impl Store {
     /// Opens the store, making it if it is not there, and raises its version to the greater of the stored one plus 1 and the seconds since
-    /// 1970, so that a file put back from a backup never goes behind what others know.
+    /// 1970, so that a file put back from a backup never goes behind what others know. On a full disk the version is raised by the first
+    /// write, and no other process can look into the file meanwhile.
     ///
     /// # Errors
     /// `StoreNotOpened`.
@@ -62,12 +75,35 @@ impl Store {
     /// `StoreNotOpened`.
     pub async fn open_at(path: &Path, now_seconds: u64) -> Result<Self> {
         let opened = async {
-            let store = Store { pool: connect(path).await? };
-            migrator().run(&store.pool).await?;
-            store.begin_at(now_seconds).await?;
-            Ok(store)
+            match Self::open_and_raise(path, now_seconds).await {
+                Err(error) if is_disk_full(&error) => {
+                    tracing::warn!(path = %path.display(), error = %chain(&error), "disk full, the configuration is opened to be read");
+                    Self::open_in(path, now_seconds, SqliteLockingMode::Exclusive).await
+                }
+                opened => opened,
+            }
         };
         opened.await.map_err(|source: sqlx::Error| ConfigError::StoreNotOpened { path: path.to_owned(), source: explained(source) })
+    }
+
+    async fn open_and_raise(path: &Path, now_seconds: u64) -> sqlx::Result<Self> {
+        let store = Self::open_in(path, now_seconds, SqliteLockingMode::Normal).await?;
+        match store.begin_at(now_seconds).await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the file; exclusively it needs no memory shared by a file, for which a full disk has no room.
+    async fn open_in(path: &Path, now_seconds: u64, locking: SqliteLockingMode) -> sqlx::Result<Self> {
+        let connections_count = if matches!(locking, SqliteLockingMode::Exclusive) { 1 } else { MAX_CONNECTIONS_COUNT };
+        let pool = connect(path, locking, connections_count).await?;
+        let store = Store { pool, least_version: i64::try_from(now_seconds).unwrap_or(0), connections_count };
+        migrator().run(&store.pool).await?;
+        Ok(store)
     }
 
     async fn begin_at(&self, now_seconds: u64) -> sqlx::Result<()> {
@@ -90,7 +126,8 @@ impl Store {
     /// # Errors
     /// `StoreFailed`.
     pub async fn version(&self) -> Result<u64> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         version_of(&mut tx).await.map_err(failed("reading the version"))
     }
 
@@ -100,7 +137,8 @@ impl Store {
     /// `Refused` for too many keys, `AnswerTooLarge` when the values have more than `limit_bytes`, `StoreFailed`.
     pub async fn get(&self, keys: &[Key], limit_bytes: usize) -> Result<Versioned<Vec<Value>>> {
         check_count(keys.len())?;
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let wanted: Vec<&Key> = keys.iter().collect::<HashSet<_>>().into_iter().collect();
         let mut found = HashMap::new();
@@ -123,7 +161,8 @@ impl Store {
     /// # Errors
     /// `AnswerTooLarge`, `StoreFailed`.
     pub async fn list(&self, config_type: &str, limit_bytes: usize) -> Result<Versioned<Vec<String>>> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let mut budget = Budget::of(limit_bytes);
         let mut keys = Vec::new();
@@ -159,7 +198,8 @@ impl Store {
         query: sqlx::query::Query<'_, Sqlite, sqlx::sqlite::SqliteArguments>,
         limit_bytes: usize,
     ) -> Result<Versioned<Everything>> {
-        let mut tx = self.begin_read().await?;
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
         let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
         let mut budget = Budget::of(limit_bytes);
         let mut everything = Everything::new();
@@ -176,39 +216,100 @@ impl Store {
     /// Writes a batch: one transaction and one step of the version. An empty batch changes nothing; its conditions are checked all the same.
     ///
     /// # Errors
-    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then.
+    /// `Refused`, `Conflict`, `StoreFailed`; nothing was changed then, except where even the version could not be read after a failed commit.
     ///
     /// # Cancel safety
     /// The batch was written whole or not at all.
     pub async fn apply(&self, batch: &Batch) -> Result<Applied> {
         batch.check()?;
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
+        let mut connection = self.connection().await.map_err(failed("beginning a write"))?;
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
         for condition in &batch.conditions {
             check_condition(&mut tx, condition).await?;
         }
         if batch.is_empty() {
             return Ok(Applied::Nothing);
         }
-        let step = write(&mut tx, batch).await.map_err(failed("writing a batch"))?;
-        tx.commit().await.map_err(failed("committing a batch"))?;
-        Ok(step)
+        let step = write(&mut tx, batch, self.least_version).await.map_err(failed("writing a batch"))?;
+        match tx.commit().await {
+            Ok(()) => Ok(step),
+            Err(error) if self.is_stored(connection, &step).await => {
+                tracing::warn!(error = %chain(&error), "commit of the configuration reported an error and is stored");
+                Ok(step)
+            }
+            Err(error) => Err(failed("committing a batch")(error)),
+        }
     }
 
-    async fn begin_read(&self) -> Result<Transaction<'_, Sqlite>> {
-        self.pool.begin().await.map_err(failed("beginning to read"))
+    /// Whether a step was stored, by the version that another connection reads than the one whose commit failed.
+    async fn is_stored(&self, failed: PoolConnection<Sqlite>, step: &Applied) -> bool {
+        let found = async {
+            let mut connection = self.replaced(failed).await?;
+            let mut tx = connection.begin().await?;
+            version_of(&mut tx).await
+        };
+        matches!((found.await, step), (Ok(found), Applied::Step { version, .. }) if found == *version)
+    }
+
+    /// A connection that is in no transaction. After a failed commit SQLite may have ended the transaction by itself; the ROLLBACK that follows
+    /// fails then, and its connection counts as in a transaction for ever.
+    async fn connection(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
+        let connection = self.pool.acquire().await?;
+        if connection.is_in_transaction() { self.replaced(connection).await } else { Ok(connection) }
+    }
+
+    /// Another connection in place of one that failed. It is opened first: with its last connection SQLite removes files that a full disk has
+    /// no room to make again.
+    async fn replaced(&self, mut failed: PoolConnection<Sqlite>) -> sqlx::Result<PoolConnection<Sqlite>> {
+        if self.connections_count == 1 {
+            // It is of no use, however its end goes.
+            let _ = failed.close().await;
+            return self.pool.acquire().await;
+        }
+        for _ in 0..self.connections_count {
+            let next = self.pool.acquire().await;
+            // It is of no use, however its end goes.
+            let _ = failed.close().await;
+            let next = next?;
+            if !next.is_in_transaction() {
+                return Ok(next);
+            }
+            failed = next;
+        }
+        Err(sqlx::Error::PoolTimedOut)
     }
 }
 
-async fn connect(path: &Path) -> sqlx::Result<SqlitePool> {
+async fn connect(path: &Path, locking: SqliteLockingMode, connections_count: u32) -> sqlx::Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
+        .locking_mode(locking)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         // A line for each statement helps nobody; what fails is an error of ours.
         .disable_statement_logging();
-    SqlitePoolOptions::new().max_connections(1).min_connections(1).max_lifetime(None).idle_timeout(None).connect_with(options).await
+    SqlitePoolOptions::new()
+        .max_connections(connections_count)
+        .min_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_with(options)
+        .await
+}
+
+/// Whether SQLite found no room: for a page (13), or for the memory that it shares by a file (the size and the opening of it).
+fn is_disk_full(error: &sqlx::Error) -> bool {
+    let code = match error {
+        sqlx::Error::Database(error) => error.code(),
+        sqlx::Error::Migrate(error) => match &**error {
+            MigrateError::Execute(sqlx::Error::Database(error)) => error.code(),
+            _ => None,
+        },
+        _ => None,
+    };
+    matches!(code.as_deref(), Some("13" | "4874" | "4618"))
 }
 
 /// What a failed opening means, where its own words do not tell.
@@ -278,8 +379,9 @@ async fn check_condition(tx: &mut Transaction<'_, Sqlite>, condition: &Condition
     Err(ConfigError::Conflict { message })
 }
 
-async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> sqlx::Result<Applied> {
-    let version: i64 = sqlx::query_scalar("UPDATE config_state SET version = version + 1 RETURNING version").fetch_one(&mut **tx).await?;
+async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch, least_version: i64) -> sqlx::Result<Applied> {
+    let raised = "UPDATE config_state SET version = CASE WHEN version + 1 > $1 THEN version + 1 ELSE $1 END RETURNING version";
+    let version: i64 = sqlx::query_scalar(raised).bind(least_version).fetch_one(&mut **tx).await?;
     let mut changed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for Key { config_type, key } in &batch.delete {
         sqlx::query("DELETE FROM config_value WHERE type = $1 AND key = $2").bind(config_type).bind(key).execute(&mut **tx).await?;

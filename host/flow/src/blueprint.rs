@@ -110,6 +110,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.len() > MAX_NAME_BYTES {
         return Err(format!("the name has {} bytes, of at most {MAX_NAME_BYTES}: shorten it", name.len()));
     }
+    if name == "." || name == ".." {
+        return Err(format!("`{name}` cannot stand in the path of a URL: choose another name"));
+    }
     match name.chars().find(|c| c.is_control() || matches!(c, '/' | '*' | '#')) {
         Some(character) => Err(format!("the name holds {character:?}: names hold no control characters and none of / * #")),
         None => Ok(()),

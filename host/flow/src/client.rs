@@ -185,4 +185,14 @@ impl FlowClient {
     pub async fn stop_flow(&self, id: &str) -> Result<Vec<String>> {
         Ok(self.ask_well(Request { flow_id: Some(id.to_owned()), ..Request::new("stop-flow") }).await?.notes)
     }
+
+    /// Stops a flow if the queues that it does not share are empty, its exits included; otherwise it runs as before, and the error tells
+    /// which messages it holds.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`].
+    pub async fn stop_empty_flow(&self, id: &str) -> Result<()> {
+        let (flow_id, backlog) = (Some(id.to_owned()), Some("refuse".into()));
+        self.ask_well(Request { flow_id, backlog, ..Request::new("stop-flow") }).await.map(|_| ())
+    }
 }

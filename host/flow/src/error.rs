@@ -1,7 +1,7 @@
 //! What can go wrong with blueprints and flows.
 
 use weir_config::ConfigError;
-use weir_pubsub::{NameError, PubsubError};
+use weir_pubsub::{NameError, PubsubError, chain};
 
 /// The result of an operation on flows.
 pub type Result<T, E = FlowError> = std::result::Result<T, E>;
@@ -115,6 +115,48 @@ pub enum FlowError {
         /// What was changed.
         what: String,
     },
+    /// The flow still holds messages, and was to be stopped only without any: it runs as before.
+    #[error("flow `{id}` still holds {backlog}; it is not stopped: {next_step}")]
+    NotEmpty {
+        /// The flow.
+        id: String,
+        /// How many messages there are and where.
+        backlog: String,
+        /// What to do about them.
+        next_step: String,
+    },
+    /// The flow is larger than what can be taken out of the configuration and put back in one step.
+    #[error(
+        "flow `{id}` is too large for a stop that may be refused: stop its senders and read its exits, then run `weir flow stop {id} --discard`"
+    )]
+    TooLargeToRefuse {
+        /// The flow.
+        id: String,
+        /// How much is too much.
+        #[source]
+        source: ConfigError,
+    },
+    /// A stop that may be refused was cut off by the shutdown of the service: the flow runs as before.
+    #[error("the flow service is shutting down; flow `{id}` is not stopped: repeat the stop when the service is back")]
+    StopCutOff {
+        /// The flow.
+        id: String,
+    },
+    /// An earlier start of this flow failed or was cut off, and is still in the configuration.
+    #[error("an earlier start of flow `{id}` failed")]
+    LeftBehind {
+        /// The flow.
+        id: String,
+    },
+    /// An operation failed, and what it had done could not be undone: the service tries that again.
+    #[error("{failed}; what it had done is not undone yet: the flow service tries that again every 30 s and when it starts")]
+    NotUndone {
+        /// Why the operation failed, with its causes.
+        failed: String,
+        /// Why it is not undone.
+        #[source]
+        source: Box<FlowError>,
+    },
     /// The service is shutting down; what is begun goes on when it is back.
     #[error("the flow service is shutting down; {what} goes on when it is back")]
     ShuttingDown {
@@ -176,6 +218,11 @@ impl FlowError {
             ConfigError::Conflict { .. } => FlowError::Changed { what },
             source => FlowError::Config { action: format!("writing {what}"), source },
         }
+    }
+
+    /// An operation failed, and undoing it as well.
+    pub(crate) fn not_undone(failed: &FlowError, source: FlowError) -> FlowError {
+        FlowError::NotUndone { failed: chain(failed), source: Box::new(source) }
     }
 
     /// For `map_err`: the broker failed at what is named.

@@ -6,7 +6,7 @@ use crate::blueprint::{Blueprint, check_name, shown};
 use crate::error::{FlowError, Result};
 use crate::lifecycle::{Lifecycle, Start};
 use crate::plan::{FlowIdentity, SwapOrder};
-use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
+use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
 use weir_pubsub::chain;
 
 /// Notes in one answer, at most: what people read.
@@ -102,7 +102,14 @@ async fn start_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response>
 
 async fn stop_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
     let id = required("flow_id", "flow id", request.flow_id)?;
-    Ok(Response { notes: cut(lifecycle.stop(&id).await?), ..Response::default() })
+    let backlog =
+        request.backlog.map_or(Ok(Backlog::default()), |given| serde_json::from_value(given.clone()).map_err(|_| bad_backlog(&given)))?;
+    Ok(Response { notes: cut(lifecycle.stop(&id, backlog).await?), ..Response::default() })
+}
+
+fn bad_backlog(given: &serde_json::Value) -> FlowError {
+    let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
+    FlowError::Request { field: "backlog", problem: format!("must be one of: discard, refuse; not `{}`", shown(&text)) }
 }
 
 async fn swap(lifecycle: &Lifecycle, request: Request) -> Result<Response> {

@@ -2,12 +2,14 @@
 //! what is known of the world, and somebody else carries it out.
 
 mod adopt;
+mod backlog;
 mod components;
 mod directions;
 mod draft;
 mod loose;
 mod ownership;
 mod queues;
+mod restore;
 mod swap;
 #[cfg(test)]
 mod tests;
@@ -20,8 +22,10 @@ use crate::error::Result;
 use crate::protocol::{EntryRecord, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 
 pub use adopt::{adopt, adopt_without_blueprint};
+pub use backlog::{describe, next_step};
 pub use draft::{Draft, DraftProcessor, FlowIdentity};
 pub use ownership::{Release, owned_queues, release};
+pub use restore::{Restored, refusing_record, restore};
 pub use swap::{Swap, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
 
 use ownership::plans;
@@ -54,6 +58,8 @@ pub struct World {
     pub descriptors: BTreeMap<String, Descriptor>,
     /// The entries that are there: the flow's own and those of [`affected_entries`].
     pub entries: BTreeMap<EntryKey, Entry>,
+    /// Entries that are put back if the stop of their flow is refused; until then they count as if they were there.
+    pub kept: BTreeMap<EntryKey, Entry>,
 }
 
 /// What an operator chose for the exits of a flow.
@@ -84,7 +90,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The record while the flow starts: with all that is needed to finish or to undo the start. `found` are the queues that are there
+    /// The record while the flow starts: with all that is needed to undo the start. `found` are the queues that are there
     /// already.
     pub fn starting_record(&self, found: &BTreeSet<usize>) -> FlowRecord {
         let mut record = FlowRecord { status: Some(FlowStatus::Starting), ..self.record.clone() };
@@ -119,7 +125,7 @@ pub fn plan_start(draft: &Draft, world: &World, exits: Exits) -> Result<Plan> {
             processor: processor.key.processor.clone(),
             variant: processor.key.variant.clone(),
             outputs: directions.outputs,
-            entry: None,
+            ..EntryRecord::default()
         });
         entries.insert(processor.key.clone(), processor.entry(&draft.id, found.map(|found| found.reference)));
     }
@@ -133,30 +139,6 @@ pub fn plan_start(draft: &Draft, world: &World, exits: Exits) -> Result<Plan> {
     ownership::join(&draft.id, &mut plan, world)?;
     let loose = loose::ends(draft, &plan, world);
     plan.notes.extend(loose);
-    Ok(plan)
-}
-
-/// Plans how a start that was cut off is finished, by the record that it left.
-///
-/// # Errors
-/// [`crate::FlowError::Plan`] when another flow has changed since what both share, or the record does not hold what is needed.
-pub fn plan_finish(id: &str, record: &FlowRecord, world: &World) -> Result<Plan> {
-    let mut running = FlowRecord { status: None, ..record.clone() };
-    let mut entries = BTreeMap::new();
-    let owned = running.plan.get_or_insert_default();
-    for entry in &mut owned.entries {
-        let Some(whole) = entry.entry.take() else {
-            return Err(crate::FlowError::Plan {
-                place: format!("flow `{id}`, processor `{}`", entry.processor),
-                problem: "its entry is not in the record of the start: start the flow anew".to_owned(),
-            });
-        };
-        entries.insert(EntryKey::of(entry), whole);
-    }
-    owned.queues.iter_mut().for_each(|queue| queue.found = false);
-    let queues = owned.queues.clone();
-    let mut plan = Plan { queues, entries, rewritten: BTreeMap::new(), record: running, notes: Vec::new() };
-    ownership::join(id, &mut plan, world)?;
     Ok(plan)
 }
 

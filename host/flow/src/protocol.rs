@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use weir_config::protocol::ServiceError;
 use weir_config::records::{ComponentRef, Entry};
@@ -53,6 +53,11 @@ pub struct Request {
     /// For `start-flow`: keep no results where nobody reads them (Weir's own).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drop_exits: bool,
+    /// For `stop-flow`: what becomes of messages that are still in the flow's queues (Weir's own). `discard`, the default, deletes them;
+    /// with `refuse` the flow is stopped only if there are none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Backlog>)]
+    pub backlog: Option<serde_json::Value>,
     /// For `swap`: the processor, `NAME` or `NAME:VARIANT` (Weir's own).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
@@ -75,6 +80,7 @@ impl Default for Request {
             flow_id: empty(),
             parameters: Some(BTreeMap::new()),
             drop_exits: false,
+            backlog: None,
             processor: None,
             component: None,
             shared: false,
@@ -87,6 +93,22 @@ impl Request {
     pub fn new(operation: &str) -> Self {
         Request { operation: Some(operation.to_owned()), ..Self::default() }
     }
+}
+
+/// A field as it is given: `null` is a value like any other.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
+}
+
+/// What becomes of the messages that are still in the queues of a flow that is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backlog {
+    /// They are deleted with the queues.
+    #[default]
+    Discard,
+    /// They stay, and the flow is not stopped.
+    Refuse,
 }
 
 /// The answer to a request.
@@ -176,9 +198,26 @@ pub struct FlowRecord {
     /// Where it is between two states; absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<FlowStatus>,
+    /// Only while it is being stopped with `refuse` (Weir's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<Backlog>,
     /// What it owns (Weir's own): everything later goes by it and never by the blueprint, which may have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRecord>,
+}
+
+impl FlowRecord {
+    /// The record while the flow is stopped for good.
+    pub(crate) fn stopping(&self) -> FlowRecord {
+        let mut stopping = FlowRecord { status: Some(FlowStatus::Stopping), backlog: None, ..self.clone() };
+        stopping.plan.iter_mut().flat_map(|plan| &mut plan.entries).for_each(|entry| entry.kept = None);
+        stopping
+    }
+
+    /// Whether it is being stopped in a way that may still be refused: until then it owns what its plan names.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.status == Some(FlowStatus::Stopping) && self.backlog == Some(Backlog::Refuse)
+    }
 }
 
 /// Where a flow is between two states.
@@ -240,7 +279,7 @@ pub struct QueueRecord {
 }
 
 /// One entry of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EntryRecord {
     /// The processor.
@@ -250,9 +289,12 @@ pub struct EntryRecord {
     /// Its outputs: topic by spec name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// Only while the flow starts: what is written, so that a start that was cut off can be finished.
+    /// Only while the flow starts: what is written, so that undoing the start takes back that and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
+    /// Only while the flow is being stopped with `refuse`: the entry's text, which is put back if the stop is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }
 
 #[cfg(test)]

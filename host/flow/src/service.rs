@@ -1,8 +1,10 @@
 //! The flow service: takes requests from its queue, each in a task of its own, and answers them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
 use weir_config::records::HostStatus;
 use weir_pubsub::{
-    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
+    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Overflow, Producer, PubsubError, QueueSpec, Sharing,
 };
 
 use crate::error::{FlowError, Result};
@@ -19,15 +21,15 @@ use crate::operations::perform;
 use crate::protocol::{FLOW_ERROR, Request, Response};
 use crate::settings::FlowSettings;
 use crate::topics::FlowTopics;
-use weir_pubsub::chain;
+use weir_pubsub::{broken_off, chain, panic_text};
 
 /// Waits between tries to get the queue back after it was lost, or to reach the config service.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How long operations may go on when the service is told to stop. What is cut off is taken up again by its record.
+/// How long operations may go on when the service is told to stop. What is cut off is finished or undone by its record.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The running service. Dropping it ends it at once; what was begun is taken up by the next one.
+/// The running service. Dropping it ends it at once; what was begun is finished or undone by the next one.
 pub struct FlowService {
     token: CancellationToken,
     cut_off: CancellationToken,
@@ -44,13 +46,14 @@ impl FlowService {
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, topicspace: &str, settings: FlowSettings) -> Result<Self> {
         let topics = FlowTopics::of(topicspace)?;
         let (token, cut_off) = (CancellationToken::new(), CancellationToken::new());
-        let resume_every = settings.resume_every;
+        let (resume_every, dead_letters_max_bytes) = (settings.resume_every, settings.dead_letters_max_bytes);
         let lifecycle = Lifecycle::new(backend.clone(), config.clone(), settings, token.clone());
         let service = Service {
             backend,
             config,
             lifecycle: Arc::new(lifecycle),
             topics,
+            dead_letters_max_bytes,
             resume_every,
             tracker: TaskTracker::new(),
             token: token.clone(),
@@ -61,13 +64,24 @@ impl FlowService {
         Ok(FlowService { token, cut_off, task: Some(task) })
     }
 
-    /// Ends the service: no new requests, then up to 5 s for those that are under way. What is cut off goes on at the next start.
+    /// Ends the service: no new requests, then up to 5 s for those that are under way. What is cut off is finished or undone at the next start.
     pub async fn stop(mut self) {
         self.token.cancel();
         let Some(task) = self.task.take() else { return };
         if let Err(error) = task.await {
-            tracing::error!(error = %chain(&error), "flow service failed");
+            tracing::error!(error = broken_off(error), "flow service failed");
         }
+    }
+
+    /// Waits until it has ended by itself, which happens only by a fault of its own, and returns the reason. Requests get no answer then.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn failed(&mut self) -> String {
+        let Some(task) = &mut self.task else { std::future::pending().await };
+        let reason = task.await.map_or_else(broken_off, |()| "it ended by itself".to_owned());
+        self.task = None;
+        reason
     }
 
     /// Whether it still works. It ends by itself only by a fault of its own, which an operator must see.
@@ -91,6 +105,7 @@ struct Service {
     config: ConfigClient,
     lifecycle: Arc<Lifecycle>,
     topics: FlowTopics,
+    dead_letters_max_bytes: u64,
     resume_every: Duration,
     tracker: TaskTracker,
     token: CancellationToken,
@@ -108,7 +123,7 @@ impl Service {
     /// Its own queues first, then those of running flows, then it consumes.
     async fn begin(&self) -> Result<Session> {
         let requests = &self.topics.requests;
-        let specs = [QueueSpec::new(requests.clone()), QueueSpec::new(self.topics.dead_letters.clone())];
+        let specs = [QueueSpec::new(requests.clone()), self.dead_letters()];
         for spec in specs {
             self.backend.ensure_queue(&spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))?;
         }
@@ -120,6 +135,11 @@ impl Service {
         let reports = self.backend.consumer(status, requests.subscription(), ConsumerOptions::default()).await;
         let reports = reports.map_err(FlowError::broker("listening to hosts"))?;
         Ok(Session { requests: consumer, reports, answers: answers.into() })
+    }
+
+    /// The dead-letter queue. A queue that is there with another bound gets this one.
+    fn dead_letters(&self) -> QueueSpec {
+        QueueSpec { queue: self.topics.dead_letters.clone(), overflow: Overflow::Refuse { bytes: self.dead_letters_max_bytes } }
     }
 
     /// Waits for the config service; other faults are for later rounds.
@@ -147,13 +167,17 @@ impl Service {
             ticks.reset_immediately();
             session = next;
         }
-        drop(session);
         self.tracker.close();
         if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
-            tracing::warn!(operations_count = self.tracker.len(), "operations on flows are cut off and go on at the next start");
+            tracing::warn!(
+                operations_count = self.tracker.len(),
+                "operations on flows are cut off and finished or undone at the next start"
+            );
             self.cut_off.cancel();
             self.tracker.wait().await;
         }
+        // Not before: a request that is given back is done once more by the next service, whatever its sender was told.
+        drop(session);
     }
 
     async fn begin_again(&self) -> Session {
@@ -176,8 +200,14 @@ impl Service {
                 biased;
                 () = self.token.cancelled() => return Ok(()),
                 _ = ticks.tick() => {
-                    let lifecycle = self.lifecycle.clone();
-                    self.spawn(async move { lifecycle.resume().await });
+                    let (lifecycle, backend, letters) = (self.lifecycle.clone(), self.backend.clone(), self.dead_letters());
+                    self.spawn(async move {
+                        // A host that found none has made one without a bound.
+                        if let Err(error) = backend.ensure_queue(&letters).await {
+                            tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not ensured");
+                        }
+                        lifecycle.resume().await;
+                    });
                 }
                 received = session.requests.receive() => match received {
                     Ok(delivery) => self.take(delivery, &session.answers),
@@ -206,10 +236,13 @@ impl Service {
         }
     }
 
+    /// A panic of one operation ends that one alone; its record takes it up again.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let cut_off = self.cut_off.clone();
         self.tracker.spawn(async move {
-            cut_off.run_until_cancelled(work).await;
+            if let Some(Err(payload)) = cut_off.run_until_cancelled(AssertUnwindSafe(work).catch_unwind()).await {
+                tracing::error!(error = panic_text(&*payload), "operation on flows panicked");
+            }
         });
     }
 
@@ -219,20 +252,35 @@ impl Service {
             match delivery.message.properties.get(CORRELATION_ID) {
                 Some(id) => {
                     let response = match serde_json::from_slice::<Request>(&delivery.message.body) {
-                        Ok(request) => perform(&lifecycle, &config, request).await,
+                        Ok(request) => performed(&lifecycle, &config, request).await,
                         Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
                     };
+                    // First, so that nothing is done again of which somebody was told how it ended.
+                    settle(&*backend, &delivery).await;
                     answer(&*answers, id, &response).await;
                 }
                 None => {
-                    tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "request for flows without id dropped")
+                    tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "request for flows without id dropped");
+                    settle(&*backend, &delivery).await;
                 }
-            }
-            if let Err(error) = backend.settle(&delivery.receipt, Vec::new()).await {
-                tracing::warn!(error = %chain(&error), "request for flows is not settled");
             }
         });
     }
+}
+
+async fn settle(backend: &dyn Backend, request: &Delivery) {
+    if let Err(error) = backend.settle(&request.receipt, Vec::new()).await {
+        tracing::warn!(error = %chain(&error), "request for flows is not settled");
+    }
+}
+
+/// Performs a request; a panic is answered too.
+async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, request: Request) -> Response {
+    AssertUnwindSafe(perform(lifecycle, config, request)).catch_unwind().await.unwrap_or_else(|payload| {
+        let panic = panic_text(&*payload);
+        tracing::error!(error = panic, "request for flows panicked");
+        Response::of_error(FLOW_ERROR, format!("the operation failed by a fault of Weir, look at the flow before you repeat it: {panic}"))
+    })
 }
 
 /// Sends an answer; one that is too large becomes an error that says so.

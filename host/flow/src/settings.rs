@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct FlowSettings {
     /// Where an exit begins to drop its oldest messages: 64 MiB, some minutes of a busy flow, so that a forgotten exit costs no disk.
     pub exit_limit_bytes: u64,
+    /// The size of the dead-letter queue above which no further letter is accepted and the message stays with its processor: 256 MiB, room
+    /// for a day of a flow that rejects a message now and then, and far below the limit of one queue.
+    pub dead_letters_max_bytes: u64,
     /// How long a stop waits for the flow's processors to leave their queues: 10 s, well over the time that a host takes to see a change.
     pub stop_wait: Duration,
     /// How often the deletion of a queue is tried before it is left over for later: 5.
@@ -21,6 +24,7 @@ impl Default for FlowSettings {
     fn default() -> Self {
         FlowSettings {
             exit_limit_bytes: 64 << 20,
+            dead_letters_max_bytes: 256 << 20,
             stop_wait: Duration::from_secs(10),
             delete_tries_count: 5,
             delete_pause: Duration::from_secs(2),

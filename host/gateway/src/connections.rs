@@ -1,4 +1,5 @@
-//! The connections of the gateway: how many there may be, and how long one may wait with its next request.
+//! The connections of the gateway: how many there may be, how long one may wait with its next request, and how long an answer may wait
+//! for its reader.
 //!
 //! Served here and not by axum, which sets no bounds: connections that say nothing would take the file descriptors that the broker needs.
 
@@ -15,6 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::GatewaySettings;
+use crate::stalled::Reading;
 
 /// The wait after a connection could not be taken, most often for want of file descriptors: they come back when others end.
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);
@@ -29,6 +31,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: &Gate
     http.timer(TokioTimer::new()).header_read_timeout(settings.head_time);
     let mut connections = JoinSet::new();
     while let Some((stream, place)) = token.run_until_cancelled(next(&listener, &places)).await {
+        // An answer is small, and whoever waits for it should not wait for more to go with it.
+        let _ = stream.set_nodelay(true);
+        let stream = Reading::new(stream, settings.unread_time);
         connections.spawn(work(http.clone(), stream, router.clone(), token.clone(), place));
         while let Some(ended) = connections.try_join_next() {
             note(ended);
@@ -54,9 +59,7 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Ow
     }
 }
 
-async fn work(http: http1::Builder, stream: TcpStream, router: Router, token: CancellationToken, _place: OwnedSemaphorePermit) {
-    // An answer is small, and whoever waits for it should not wait for more to go with it.
-    let _ = stream.set_nodelay(true);
+async fn work(http: http1::Builder, stream: Reading<TcpStream>, router: Router, token: CancellationToken, _place: OwnedSemaphorePermit) {
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {

@@ -148,6 +148,25 @@ pub enum GatewayError {
         /// Where.
         path: String,
     },
+    /// The path is there, but not for this method.
+    #[error("{method} {path} is not supported: {next}")]
+    WrongMethod {
+        /// What was asked.
+        method: String,
+        /// Where.
+        path: String,
+        /// What to do instead.
+        next: String,
+    },
+    /// A lease on messages of an exit has ended, or there never was one of this id.
+    #[error(
+        "lease {lease} has ended: it ran out, its stream was closed, the flow was stopped, or no lease had this id; messages that were not \
+         acknowledged are delivered again: take them under a new lease"
+    )]
+    LeaseEnded {
+        /// Its id.
+        lease: String,
+    },
     /// There is no such flow.
     #[error("there is no flow `{flow}`; {}", listed("flows", .known))]
     UnknownFlow {
@@ -313,6 +332,8 @@ impl GatewayError {
             | GatewayError::UnknownService { .. }
             | GatewayError::UnknownComponent { .. }
             | GatewayError::UnknownDeadLetter { .. } => (StatusCode::NOT_FOUND, "not-found"),
+            GatewayError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
+            GatewayError::LeaseEnded { .. } => (StatusCode::GONE, "lease-ended"),
             GatewayError::FlowStopped { .. } => (StatusCode::GONE, "flow-stopped"),
             GatewayError::FlowStarting { .. } | GatewayError::Behind { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),

@@ -97,6 +97,10 @@ impl QueueSummary {
             size_bytes: 0,
             consumer_count: 0,
             dropped_count: 0,
+            limit_bytes: None,
+            refused_count: 0,
+            is_full: false,
+            damaged_count: 0,
         }
     }
 
@@ -111,6 +115,10 @@ impl QueueSummary {
                 self.size_bytes = stats.size_bytes;
                 self.consumer_count = stats.consumer_count;
                 self.dropped_count = stats.dropped_count;
+                self.limit_bytes = stats.refuse_above_bytes;
+                self.refused_count = stats.refused_count;
+                self.is_full = stats.is_refusing;
+                self.damaged_count = stats.damaged_count;
                 Ok(())
             }
             Err(PubsubError::QueueNotFound { .. }) => Ok(()),

@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 use weir_config::records::{ComponentRecord, STATUS_TOPIC_NAME};
 use weir_config::{ComponentFolder, ConfigClient, Follower};
 use weir_flow::protocol::FLOW_TYPE;
-use weir_pubsub::{Backend, Class, Consumer, ConsumerOptions, Subscription, Topic};
+use weir_pubsub::{Backend, Class, Subscription, Topic};
 
 use crate::dispatch::Dispatch;
 use crate::error::{GatewayError, Result};
-use crate::hosts::Hosts;
+use crate::exit::Leases;
+use crate::hosts::{Hosts, Reports};
 use crate::metrics::open::Open;
 use crate::metrics::requests::Requests;
 use crate::services::Services;
@@ -32,6 +33,8 @@ pub struct GatewayParts {
     pub inspect: Inspect,
     /// The topicspace that is served.
     pub topicspace: String,
+    /// How many lines the log of the process has dropped, for `/metrics`.
+    pub dropped_log_lines: fn() -> u64,
     /// Bounds.
     pub settings: GatewaySettings,
 }
@@ -43,12 +46,15 @@ pub(crate) struct Gateway {
     pub(crate) components: ComponentFolder,
     pub(crate) inspect: Inspect,
     pub(crate) topicspace: String,
+    pub(crate) dropped_log_lines: fn() -> u64,
     pub(crate) settings: GatewaySettings,
     pub(crate) services: Services,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hosts: Hosts,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
+    /// Leases on messages of exits.
+    pub(crate) leases: Arc<Leases>,
     /// Places of WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
     /// What the gateway's own subscriptions are called.
@@ -60,7 +66,7 @@ pub(crate) struct Gateway {
 /// What a gateway listens to besides its callers, until it ends.
 pub(crate) struct Heard {
     /// The hosts' reports.
-    pub(crate) reports: Box<dyn Consumer>,
+    pub(crate) reports: Reports,
     /// The flows.
     pub(crate) follower: Follower,
 }
@@ -71,13 +77,12 @@ pub(crate) type Shared = Arc<Gateway>;
 impl Gateway {
     /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
     pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
-        let GatewayParts { backend, config, components, inspect, topicspace, settings } = parts;
+        let GatewayParts { backend, config, components, inspect, topicspace, dropped_log_lines, settings } = parts;
         let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
         let topic = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME)
             .map_err(|error| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() })?;
-        let reports = backend
-            .consumer(&topic, &subscription, ConsumerOptions::default())
+        let reports = Reports::subscribe(backend.clone(), topic, subscription.clone())
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;
@@ -97,11 +102,13 @@ impl Gateway {
             components,
             inspect,
             topicspace,
+            dropped_log_lines,
             settings,
             services,
             hosts: Hosts::default(),
             requests: Requests::default(),
             open: Arc::default(),
+            leases: Arc::default(),
             sockets: Arc::new(Semaphore::new(max_sockets_count)),
             subscription,
             stopping,

@@ -1,13 +1,13 @@
 //! What the hosts say of themselves: the newest report of each, kept by a task that listens.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::HostStatus;
-use weir_pubsub::{Consumer, PubsubError};
+use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Subscription, Topic, restarting};
 
 use crate::protocol::HostReport;
 
@@ -15,11 +15,43 @@ use crate::protocol::HostReport;
 const GONE_AFTER: Duration = Duration::from_secs(20);
 /// Hosts that are remembered; beyond it the one that was silent longest is forgotten.
 const MAX_HOSTS_COUNT: usize = 1000;
+/// Waits before a subscription that was lost is made again.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The newest report of each host.
 #[derive(Default)]
 pub(crate) struct Hosts {
     reports: Mutex<BTreeMap<String, (Instant, HostStatus)>>,
+}
+
+/// The reports of hosts.
+pub(crate) struct Reports {
+    source: Source,
+    /// The subscription that is there already.
+    first: Box<dyn Consumer>,
+}
+
+/// Where reports come from.
+struct Source {
+    backend: Arc<dyn Backend>,
+    topic: Topic,
+    subscription: Subscription,
+}
+
+impl Reports {
+    /// Subscribes: what is reported from now on is heard.
+    pub(crate) async fn subscribe(backend: Arc<dyn Backend>, topic: Topic, subscription: Subscription) -> Result<Self, PubsubError> {
+        let source = Source { backend, topic, subscription };
+        let first = source.consumer().await?;
+        Ok(Reports { source, first })
+    }
+}
+
+impl Source {
+    async fn consumer(&self) -> Result<Box<dyn Consumer>, PubsubError> {
+        self.backend.consumer(&self.topic, &self.subscription, ConsumerOptions::default()).await
+    }
 }
 
 impl Hosts {
@@ -35,20 +67,41 @@ impl Hosts {
         reports.values().map(report).collect()
     }
 
-    /// Listens until the token is cancelled or the broker is closed.
-    pub(crate) async fn listen(&self, reports: Box<dyn Consumer>, token: CancellationToken) {
+    /// Listens until the token is cancelled. A subscription that is lost is made again, also after a panic.
+    pub(crate) async fn listen(&self, reports: Reports, token: CancellationToken) {
+        let first = Mutex::new(Some(reports.first));
+        let listen = || async {
+            let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+            let mut next = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            loop {
+                let lost = match next.take() {
+                    Some(consumer) => self.hear(&*consumer).await,
+                    None => match reports.source.consumer().await {
+                        Ok(consumer) => {
+                            tracing::info!("reports of hosts are received again");
+                            backoff.reset();
+                            next = Some(consumer);
+                            continue;
+                        }
+                        Err(error) => error,
+                    },
+                };
+                tracing::warn!(error = %weir_pubsub::chain(&lost), "subscription to the reports of hosts lost");
+                let wait = backoff.next_wait(&mut rand::rng());
+                tokio::time::sleep(wait).await;
+            }
+        };
+        let panicked = |panic: &str| tracing::error!(error = panic, "listener to the reports of hosts panicked, restarting it");
+        token.run_until_cancelled(restarting::<_, _>(&token, listen, panicked)).await;
+    }
+
+    /// Takes reports until the subscription is lost.
+    async fn hear(&self, reports: &dyn Consumer) -> PubsubError {
         loop {
-            let next = tokio::select! {
-                () = token.cancelled() => return,
-                next = reports.receive() => next,
-            };
-            match next {
+            match reports.receive().await {
                 Ok(delivery) => self.take(&delivery.message.body),
                 Err(PubsubError::Lagged { .. }) => {}
-                Err(error) => {
-                    tracing::debug!(error = %weir_pubsub::chain(&error), "listening to hosts ended");
-                    return;
-                }
+                Err(error) => return error,
             }
         }
     }

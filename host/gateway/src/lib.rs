@@ -5,8 +5,10 @@
 
 mod body;
 mod connections;
+mod dead_letters;
 mod dispatch;
 mod error;
+mod exit;
 mod flows;
 mod gateway;
 mod guard;
@@ -25,6 +27,7 @@ mod services;
 mod settings;
 mod settling;
 mod socket;
+mod stalled;
 mod token;
 mod translate;
 

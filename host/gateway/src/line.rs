@@ -15,7 +15,18 @@ pub(crate) fn check_json(bytes: &[u8]) -> Result<(), serde_json::Error> {
 
 /// Writes a message with its line end.
 pub(crate) fn write(message: &Message, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"id\":");
+    out.push(b'{');
+    write_fields(message, out);
+}
+
+/// Writes a message that was handed out under a lease, with its line end.
+pub(crate) fn write_with_receipt(receipt: u64, message: &Message, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{{\"receipt\":{receipt},").as_bytes());
+    write_fields(message, out);
+}
+
+fn write_fields(message: &Message, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"id\":");
     match message.id {
         Some(id) => write_text(&id.to_string(), out),
         None => out.extend_from_slice(b"null"),

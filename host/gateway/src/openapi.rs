@@ -26,11 +26,12 @@ const ABOUT: &str = "The way into a running Weir for people, programs and the co
 const ABOUT_TOKEN: &str = "The gateway's token, where `weir up` was started with one: every path wants it that does not say otherwise. A WebSocket may end its \
      address with `?token=TOKEN`.";
 /// What each group of paths is.
-const GROUPS: [(&str, &str); 5] = [
+const GROUPS: [(&str, &str); 6] = [
     ("services", "Shared with TrustGraph 2.3: here every error but 401 and 403 is an answer of status 200 with `error`."),
     ("flows", "Messages into flows and out of them."),
     ("components", "What processors run."),
     ("views", "How everything is. Nothing is taken or changed."),
+    ("dead letters", "Messages that could not be handled: sent again, or deleted."),
     ("health", "For whoever watches over the process."),
 ];
 

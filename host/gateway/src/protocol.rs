@@ -42,6 +42,60 @@ pub struct MessageLine {
     pub base64: Option<String>,
 }
 
+/// What to take from an exit: the body of `POST .../take`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TakeRequest {
+    /// End after so many messages; without it there is no such end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// End when no message came for so many milliseconds; 0: when the exit is empty. Without it the stream goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// How long the lease lasts without an acknowledgement while messages are unacknowledged, in milliseconds: from 100 to 3600000, 60000
+    /// unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+}
+
+/// The first line of what `POST .../take` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeaseLine {
+    /// The lease's id: 32 hexadecimal digits.
+    pub lease: String,
+}
+
+/// A message that was handed out under a lease. One of `body`, `text` and `base64` is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TakenLine {
+    /// Its number under this lease, from 1, to acknowledge it by.
+    pub receipt: u64,
+    /// The message.
+    #[serde(flatten)]
+    pub message: MessageLine,
+}
+
+/// The body of `POST .../acknowledge`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// The lease's id, from the first line of the stream.
+    pub lease: String,
+    /// The receipt of the last message to acknowledge; all before it are acknowledged too. 0 acknowledges nothing and renews the lease.
+    pub through: u64,
+    /// Whether to end the lease with it: everything else is given back before this is answered, and the stream ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end: bool,
+}
+
+/// The answer to `POST .../acknowledge`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Acknowledged {
+    /// How many messages this request has settled.
+    pub acknowledged_count: u64,
+}
+
 /// A dead letter with the whole message, as one line of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterLine {
@@ -196,6 +250,18 @@ pub struct QueueSummary {
     pub consumer_count: u64,
     /// Messages dropped because of the queue's own bound.
     pub dropped_count: u64,
+    /// The queue's own bound above which it refuses messages, where it has one: the dead letters do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+    /// How often a message was refused because of that bound since Weir was started; a repetition counts again.
+    #[serde(default)]
+    pub refused_count: u64,
+    /// Whether that bound is reached: a message was refused, and since then none was accepted or removed.
+    #[serde(default)]
+    pub is_full: bool,
+    /// Messages lost because the disk did not keep them, since the broker was opened.
+    #[serde(default)]
+    pub damaged_count: u64,
 }
 
 /// The answer to `GET queues`.
@@ -211,8 +277,118 @@ pub struct Queues {
 pub struct DeadLetters {
     /// All that are there.
     pub depth_count: u64,
-    /// The oldest ones, up to the limit.
+    /// The oldest ones that are selected, up to the limit or 1 MiB of text.
     pub letters: Vec<DeadLetterSummary>,
+    /// The position to go on behind, where there may be more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<u64>,
+    /// The position of the newest letter that the queue ever had.
+    #[serde(default)]
+    pub newest: u64,
+}
+
+/// Which dead letters: `ids`, `flow` with `processor` (one of them is enough), or `all`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLetterOrder {
+    /// Positions and message ids, at most 10,000; an id stands for all letters of the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<DeadLetterId>>,
+    /// Those of this flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// Those of this processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
+    /// All of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
+    /// Only those behind this position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Only those up to this position; unless given, those that are there at the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<u64>,
+    /// End after about so many, and answer where to go on; unless given, and with `ids`, all are worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// A position, or the id of a message in 32 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum DeadLetterId {
+    /// A position as a number.
+    Position(u64),
+    /// Either of them as a string.
+    Text(String),
+}
+
+/// The answer to `POST dead-letters/redrive`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeadLettersRedriven {
+    /// Letters that were sent again.
+    pub redriven_count: u64,
+    /// Letters that stay although they were selected, and what was named and is not there.
+    pub failed_count: u64,
+    /// The first 100 of those.
+    pub failures: Vec<DeadLetterFailure>,
+    /// With `limit`: the position to go on behind (`after`), where there may be more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<u64>,
+    /// Up to which position letters are looked at; to be given again (`through`) to go on.
+    pub through: u64,
+}
+
+/// The answer to `POST dead-letters/delete`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeadLettersDeleted {
+    /// Letters that were deleted.
+    pub deleted_count: u64,
+    /// Letters that stay although they were selected, and what was named and is not there.
+    pub failed_count: u64,
+    /// The first 100 of those.
+    pub failures: Vec<DeadLetterFailure>,
+    /// With `limit`: the position to go on behind (`after`), where there may be more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<u64>,
+    /// Up to which position letters are looked at; to be given again (`through`) to go on.
+    pub through: u64,
+}
+
+/// A dead letter that stays, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetterFailure {
+    /// Its place in the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// The message's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The flows that it is from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<String>,
+    /// The topic that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The subscription whose queue it was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<String>,
+    /// `queue-missing`, `queue-full`, `gone`, `in-progress`, `not-found`, `foreign`, `incomplete`, `unreadable`, `too-large`,
+    /// `unavailable` or `outcome-unknown`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// For people: what is wrong, and what to do.
+    pub message: String,
+}
+
+impl DeadLetterFailure {
+    /// One of which nothing else is known.
+    pub(crate) fn of(kind: &str) -> Self {
+        DeadLetterFailure { kind: kind.to_owned(), ..Self::default() }
+    }
 }
 
 /// One dead letter.
@@ -236,6 +412,30 @@ pub struct DeadLetterSummary {
     pub attempts_count: u32,
     /// The component that tried it.
     pub digest: String,
+    /// Its deployment, `NAME@VERSION`; empty in letters of earlier versions of Weir.
+    #[serde(default)]
+    pub component: String,
+    /// When it was given up, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
+    /// The version of the configuration then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_version: Option<u64>,
+    /// The flows that it is from.
+    #[serde(default)]
+    pub flows: Vec<String>,
+    /// The processor that gave it up.
+    #[serde(default)]
+    pub processor: String,
+    /// The key of the processor's entry.
+    #[serde(default)]
+    pub variant: String,
+    /// What the letter lost of the message, because both together were above a limit; it cannot be sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
+    /// Why it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// The start of its body, as text.
     pub body: String,
     /// The size of its body.

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -49,12 +50,15 @@ pub(crate) fn paths() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::components::get))
         .routes(routes!(routes::status::get))
         .routes(routes!(routes::queues::get))
-        .routes(routes!(routes::exits::get))
+        .routes(routes!(routes::exits::take))
+        .routes(routes!(routes::exits::acknowledge))
         .routes(routes!(routes::taps::get))
         .routes(routes!(routes::import::post))
         .routes(routes!(routes::requests::post))
         .routes(routes!(routes::dead_letters::get))
         .routes(routes!(routes::dead_letters::whole))
+        .routes(routes!(routes::redrive::redrive))
+        .routes(routes!(routes::redrive::delete))
         .routes(routes!(routes::documents::openapi))
         .routes(routes!(routes::documents::docs))
         .routes(routes!(routes::documents::front))
@@ -71,6 +75,10 @@ fn router(gateway: Shared) -> Router {
         .with_state(gateway)
 }
 
-async fn unknown_path(method: Method, request: Request) -> GatewayError {
-    GatewayError::UnknownPath { method: method.to_string(), path: request.uri().path().chars().take(200).collect() }
+async fn unknown_path(method: Method, request: Request) -> Response {
+    if let Some(moved) = routes::exits::moved(&method, request.uri().path()) {
+        return moved;
+    }
+    let unknown = GatewayError::UnknownPath { method: method.to_string(), path: request.uri().path().chars().take(200).collect() };
+    unknown.into_response()
 }

@@ -28,7 +28,8 @@ pub struct GatewaySettings {
     pub max_sockets_count: usize,
     /// Requests of one socket that are under way: enough for a busy page or script, and each may hold the largest body and answer.
     pub socket_requests_count: usize,
-    /// How long a WebSocket's output may wait for its reader: a pause of the other side, not one that never reads.
+    /// How long output may wait for its reader, over HTTP and a WebSocket, before the connection is closed: it tolerates a pause, and closes
+    /// what is never read.
     pub unread_time: Duration,
     /// How often a WebSocket that is silent is asked by a ping whether the other side is there; the second time in vain ends it.
     pub ping_time: Duration,

@@ -15,14 +15,60 @@ use crate::topic::{Queue, Subscription, Topic};
 pub struct QueueSpec {
     /// Which queue.
     pub queue: Queue,
-    /// A bound at which the oldest messages are dropped and counted; `None` for all queues but exits.
-    pub drop_oldest_above_bytes: Option<u64>,
+    /// A bound of its own, and what happens above it.
+    pub overflow: Overflow,
+}
+
+/// What a queue does with a message that takes it above a bound of its own. An empty queue accepts a message of any size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// It has no bound of its own.
+    #[default]
+    None,
+    /// It drops its oldest messages and counts them: exits.
+    DropOldest {
+        /// Bodies and properties together, in bytes; below 2^63.
+        bytes: u64,
+    },
+    /// It refuses the message with `QueueFull`, also as an output of a settle: dead letters.
+    Refuse {
+        /// Bodies and properties together, in bytes; below 2^63 - 1.
+        bytes: u64,
+    },
+}
+
+impl Overflow {
+    /// The bound above which messages are refused.
+    pub fn refuse_above_bytes(self) -> Option<u64> {
+        match self {
+            Overflow::Refuse { bytes } => Some(bytes),
+            Overflow::None | Overflow::DropOldest { .. } => None,
+        }
+    }
+
+    /// The bound above which the oldest messages are dropped.
+    pub fn drop_oldest_above_bytes(self) -> Option<u64> {
+        match self {
+            Overflow::DropOldest { bytes } => Some(bytes),
+            Overflow::None | Overflow::Refuse { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Overflow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Overflow::None => f.write_str("no bound"),
+            Overflow::DropOldest { bytes } => write!(f, "a bound of {bytes} bytes that drops the oldest messages"),
+            Overflow::Refuse { bytes } => write!(f, "a bound of {bytes} bytes that refuses messages"),
+        }
+    }
 }
 
 impl QueueSpec {
     /// A queue without a bound of its own.
     pub fn new(queue: Queue) -> Self {
-        QueueSpec { queue, drop_oldest_above_bytes: None }
+        QueueSpec { queue, overflow: Overflow::None }
     }
 }
 
@@ -118,6 +164,32 @@ pub struct QueueStats {
     pub consumer_count: u64,
     /// Messages dropped because of the queue's own bound, since the backend was opened.
     pub dropped_count: u64,
+    /// Messages that are lost because the disk did not keep them: missing when the backend was opened, or found damaged and set aside since.
+    pub damaged_count: u64,
+    /// The queue's own bound above which it refuses messages, if it has one.
+    pub refuse_above_bytes: Option<u64>,
+    /// How often a message was refused because of that bound, since the backend was opened; a repetition counts again.
+    pub refused_count: u64,
+    /// Whether that bound is reached: a message was refused, and since then none was accepted or removed.
+    pub is_refusing: bool,
+}
+
+/// How [`Backend::delete_queues_if_empty`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IfEmpty {
+    /// All of the queues are deleted.
+    Deleted,
+    /// At least these queues hold messages, or may hold some: no queue was deleted.
+    NotEmpty(Vec<Backlog>),
+}
+
+/// A queue that was not found empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The queue.
+    pub queue: Queue,
+    /// Messages in it, those in flight included; `None` where the broker cannot count them, which is treated as not empty.
+    pub count: Option<u64>,
 }
 
 /// A message of a queue as [`Backend::browse`] shows it.
@@ -127,6 +199,26 @@ pub struct Browsed {
     pub position: u64,
     /// The message.
     pub message: Message,
+}
+
+/// The beginning of a message of a queue as [`Backend::browse_heads`] shows it.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its place in the queue.
+    pub position: u64,
+    /// The message with the beginning of its body; or why it cannot be read, for people.
+    pub message: Result<Message, String>,
+    /// The size of the whole body; 0 where the message cannot be read.
+    pub body_bytes: u64,
+}
+
+/// A page of a queue as [`Backend::browse_heads`] shows it.
+#[derive(Clone, Debug, Default)]
+pub struct Heads {
+    /// The messages, in the order of their positions.
+    pub heads: Vec<Head>,
+    /// The position of the newest message that the queue ever had; 0 if there was none. Whatever arrives later is behind it.
+    pub newest: u64,
 }
 
 /// What can be published on one topic.
@@ -158,7 +250,8 @@ pub trait Consumer: Send + Sync {
     ///
     /// # Errors
     /// `QueueNotFound` when the queue was deleted, `Lagged` on a `response` or `notify` topic or a tap (the next call goes on),
-    /// `Unavailable` when the backend is closed.
+    /// `Unavailable` when the backend is closed; also while the disk cannot be read, or cannot be written so that a delivery cannot be
+    /// recorded: no message is lost, and a later call goes on.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
@@ -183,7 +276,8 @@ pub trait Backend: Send + Sync + 'static {
     /// `QueueMismatch` when it exists with other properties; `QueueFull`, `Unavailable`.
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()>;
 
-    /// As `create_queue`, and puts the topic's binding right for a queue that is there.
+    /// As `create_queue`, and puts the topic's binding right for a queue that is there. A queue without a bound of its own, or with another
+    /// refusing one, gets the refusing bound of the specification, durably.
     ///
     /// # Errors
     /// As [`Backend::create_queue`].
@@ -194,6 +288,14 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     async fn delete_queue(&self, queue: &Queue) -> Result<()>;
+
+    /// Deletes all of these queues if none of them holds a message, otherwise none, and reports each that does with its count. Messages
+    /// that consumers hold unsettled are counted, requests that have expired are not; a queue that does not exist is empty. Consumers of
+    /// deleted queues get `QueueNotFound`. It is one step: a message that is published at the same time is either counted or refused.
+    ///
+    /// # Errors
+    /// `Unavailable`: no queue was deleted.
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty>;
 
     /// Whether the queue exists; never for `response` and `notify` topics.
     ///
@@ -224,12 +326,15 @@ pub trait Backend: Send + Sync + 'static {
     /// Acknowledges a delivery together with sending its outputs.
     ///
     /// Settles take effect in the order of the calls; the future only waits for the outcome, and dropping it changes nothing. On the embedded
-    /// broker it is one atomic durable write. It never fails for a queue being full, and may be repeated when the outcome is unknown:
-    /// what is no longer held is left alone ([`Settled::NoLongerHeld`]).
+    /// broker it is one atomic durable write. It never fails for a queue being full, with one exception: an output to a queue that
+    /// refuses messages above a bound of its own ([`Overflow::Refuse`]). It may be repeated when the outcome is unknown:
+    /// what is no longer held is left alone ([`Settled::NoLongerHeld`]). On the embedded broker, after one that failed (other than as
+    /// `TooLarge` or `QueueFull`) later ones of the same consumer fail with `Unavailable` until it is repeated or its delivery is given
+    /// back, so that none takes effect before it.
     ///
     /// # Errors
-    /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `TooLarge`, `Unavailable`, `OutcomeUnknown`;
-    /// the delivery is still held then.
+    /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `QueueFull` in that one exception, `TooLarge`,
+    /// `Unavailable`, `OutcomeUnknown`; the delivery is still held then.
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>>;
 
     /// Gives a delivery back: it is delivered again, to any consumer, in its old place. Nothing happens if it is no longer held.
@@ -243,6 +348,17 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// As [`Producer::publish`]; `WrongClass` for `response` and `notify` topics.
     async fn send_to(&self, queue: &Queue, message: Message) -> Result<()>;
+
+    /// Removes one message from a queue and puts another in its place into one queue, past its topic's other subscriptions, as a message
+    /// that was never delivered. `false` if there is no message at that position or it is in work; nothing is sent then.
+    ///
+    /// On the embedded broker it is one atomic durable write: of several calls for one message exactly one sends. A broker that cannot do
+    /// that publishes, waits for the confirm, and then acknowledges: at least once.
+    ///
+    /// # Errors
+    /// `QueueNotFound` when either queue is missing, `QueueFull` when the target is, and as [`Backend::send_to`]; the message is still in
+    /// its queue then, except after `OutcomeUnknown`, when it may have been sent.
+    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool>;
 
     /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
     /// seen. At most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`. It is
@@ -258,6 +374,13 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// `QueueNotFound`, `Unavailable`.
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>>;
+
+    /// As [`Backend::browse`], with at most `body_bytes` of each body: the rest of it is neither read nor kept in memory. A message that
+    /// cannot be read is shown with the reason, and the others are shown all the same.
+    ///
+    /// # Errors
+    /// `QueueNotFound`, `Unavailable`.
+    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads>;
 
     /// Removes one message from a queue. `false` if it is not there or is in work.
     ///

@@ -14,11 +14,13 @@ mod limits;
 mod message;
 mod request;
 mod retry;
+mod supervise;
 mod telling;
 mod topic;
 
 pub use backend::{
-    Backend, Browsed, Consumer, ConsumerOptions, Delivery, Output, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing,
+    Backend, Backlog, Browsed, Consumer, ConsumerOptions, Delivery, Head, Heads, IfEmpty, Output, Overflow, Producer, QueueSpec,
+    QueueStats, Receipt, Routing, Settled, Sharing,
 };
 pub use error::{PubsubError, Result};
 pub use limits::Limits;
@@ -27,5 +29,6 @@ pub use message::{
 };
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
+pub use supervise::{broken_off, panic_text, restarting};
 pub use telling::{chain, names, shown};
 pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};

@@ -1,5 +1,6 @@
 //! What every backend refuses before a client library sees the message: the same limits everywhere.
 
+use crate::backend::Output;
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Class, Topic};
@@ -15,11 +16,19 @@ pub struct Limits {
     pub max_property_name_bytes: usize,
     /// All properties of a message together, names and values: one frame of AMQP holds 128 KiB.
     pub max_properties_bytes: usize,
+    /// All outputs of one settle together; 256 MiB, since they share one write.
+    pub max_settle_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_message_bytes: 4 << 20, max_answer_bytes: 64 << 20, max_property_name_bytes: 128, max_properties_bytes: 32 << 10 }
+        Limits {
+            max_message_bytes: 4 << 20,
+            max_answer_bytes: 64 << 20,
+            max_property_name_bytes: 128,
+            max_properties_bytes: 32 << 10,
+            max_settle_bytes: 256 << 20,
+        }
     }
 }
 
@@ -41,6 +50,26 @@ impl Limits {
         }
         at_most("the properties of the message", total, self.max_properties_bytes)
     }
+
+    /// Checks the outputs of one settle together.
+    ///
+    /// # Errors
+    /// [`PubsubError::TooLarge`].
+    pub fn check_settle(&self, outputs: &[Output]) -> Result<()> {
+        let actual_bytes = outputs.iter().map(|output| size_of(&output.message)).sum();
+        if actual_bytes <= self.max_settle_bytes {
+            return Ok(());
+        }
+        let what = "all outputs of one message together".to_owned();
+        Err(PubsubError::TooLarge { what, actual_bytes, limit_bytes: self.max_settle_bytes })
+    }
+}
+
+/// What a message counts against bounds: body, properties, and what is kept beside them.
+pub(crate) fn size_of(message: &Message) -> u64 {
+    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
+    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (message.body.len() + texts + properties) as u64
 }
 
 fn at_most(what: &str, actual: usize, limit: usize) -> Result<()> {

@@ -8,10 +8,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, Consumer, ConsumerOptions, Producer};
 use crate::error::{PubsubError, Result};
 use crate::message::{CORRELATION_ID, Message, MessageId, WEIR_PART};
+use crate::supervise::restarting;
 use crate::topic::{Subscription, Topic};
 
 /// Parts of one answer that may wait for their reader; a reader further behind loses the answer.
@@ -47,7 +49,11 @@ impl Requester {
         let answers = backend.consumer(response_topic, name, ConsumerOptions::default()).await?;
         let producer = backend.producer(request_topic).await?;
         let waiting = Waiting::default();
-        let reader = tokio::spawn(read_answers(answers, waiting.clone()));
+        let for_reader = waiting.clone();
+        let reader = tokio::spawn(async move {
+            let panicked = |panic: &str| tracing::error!(error = panic, "reader of answers panicked, restarting it");
+            restarting(&CancellationToken::new(), || read_answers(&*answers, &for_reader), panicked).await;
+        });
         Ok(Requester { producer, request_topic: request_topic.clone(), waiting, reader })
     }
 
@@ -161,16 +167,16 @@ impl Drop for Replies {
     }
 }
 
-async fn read_answers(answers: Box<dyn Consumer>, waiting: Waiting) {
+async fn read_answers(answers: &dyn Consumer, waiting: &Waiting) {
     loop {
         match answers.receive().await {
-            Ok(delivery) => hand_over(delivery.message, &waiting),
+            Ok(delivery) => hand_over(delivery.message, waiting),
             Err(PubsubError::Lagged { missed_count }) => {
                 tracing::warn!(missed_count, "answers were missed");
             }
             Err(error) => {
                 tracing::debug!(error = %crate::chain(&error), "subscription to answers ended");
-                lock(&waiting).clear();
+                lock(waiting).clear();
                 return;
             }
         }

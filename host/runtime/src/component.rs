@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 use wasmtime::component::{Component, InstancePre};
 use weir_config::ComponentFolder;
 use weir_config::records::Digest;
+use weir_pubsub::panic_text;
 
 use crate::bindings::{ProcessorIndices, setup::ConfigurableIndices};
 use crate::engine::Engine;
@@ -87,9 +89,10 @@ impl Loader {
             return Ok(loaded);
         }
         let engine = self.engine.clone();
-        let kept = blocking(move || engine.load_compiled(digest).map(|component| Loaded::link(&engine, digest, &component))).await;
-        let loaded = match kept {
-            Some(loaded) => loaded?,
+        let kept =
+            blocking(digest, move || engine.load_compiled(digest).map(|component| Loaded::link(&engine, digest, &component)).transpose());
+        let loaded = match kept.await? {
+            Some(loaded) => loaded,
             None => self.compile(digest).await?,
         };
         let loaded = Arc::new(loaded);
@@ -102,7 +105,7 @@ impl Loader {
         let bytes = bytes.ok_or(RuntimeError::ComponentMissing { digest })?;
         tracing::info!(%digest, size_bytes = bytes.len(), "compiling component");
         let engine = self.engine.clone();
-        blocking(move || Loaded::of_bytes(&engine, &bytes)).await
+        blocking(digest, move || Loaded::of_bytes(&engine, &bytes)).await
     }
 
     fn in_use(&self, digest: Digest) -> Option<Arc<Loaded>> {
@@ -116,9 +119,15 @@ impl Loader {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+/// Works on a component beside the tasks. A component on which the engine panics cannot run, and nothing else is wrong.
+async fn blocking<T: Send + 'static>(
+    digest: Digest,
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    match tokio::task::spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(payload)) => Err(RuntimeError::ComponentUnfit { digest, source: panic_text(&*payload).into() }),
+        // Only a runtime that is being torn down cancels blocking work, and with it what waits for it.
+        Err(Err(_)) => std::future::pending().await,
     }
 }

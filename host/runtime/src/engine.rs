@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 use weir_config::records::Digest;
@@ -16,6 +17,7 @@ use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::imports;
 use crate::slots::Slots;
+use crate::suspects::Suspects;
 
 /// How long a component runs before it lets others go on: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
@@ -29,6 +31,8 @@ pub struct Engine {
     linker: Arc<Linker<Guest>>,
     slots: Slots,
     cache: Arc<CodeCache>,
+    ticker_ended: CancellationToken,
+    suspects: Suspects,
 }
 
 impl Engine {
@@ -42,13 +46,25 @@ impl Engine {
         let mut linker = Linker::new(&inner);
         imports::add_to_linker(&mut linker).map_err(failed)?;
         let cache = CodeCache::open(code_cache, &inner)?;
-        tick(&inner).map_err(|source| RuntimeError::Engine { instances_count, source: source.into() })?;
-        Ok(Engine { inner, linker: Arc::new(linker), slots: Slots::new(instances_count), cache: Arc::new(cache) })
+        let ticker_ended = CancellationToken::new();
+        tick(&inner, &ticker_ended).map_err(|source| RuntimeError::Engine { instances_count, source: source.into() })?;
+        let (linker, slots, cache) = (Arc::new(linker), Slots::new(instances_count), Arc::new(cache));
+        Ok(Engine { inner, linker, slots, cache, ticker_ended, suspects: Suspects::new(code_cache.join("suspects")) })
+    }
+
+    /// The notes of messages that may be what ends this host.
+    pub(crate) fn suspects(&self) -> &Suspects {
+        &self.suspects
     }
 
     /// The places in the pool.
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    /// Cancelled when the thread has ended that interrupts components which do not end by themselves.
+    pub(crate) fn ticker_ended(&self) -> &CancellationToken {
+        &self.ticker_ended
     }
 
     /// The engine itself: for benches, which hold a bare call against the host's.
@@ -110,9 +126,11 @@ fn settings(instances_count: u32) -> Config {
 }
 
 /// Moves the epoch on until the engine is gone.
-fn tick(engine: &wasmtime::Engine) -> io::Result<()> {
+fn tick(engine: &wasmtime::Engine, ended: &CancellationToken) -> io::Result<()> {
     let weak = engine.weak();
+    let ended = ended.clone().drop_guard();
     std::thread::Builder::new().name("weir-epoch".to_owned()).spawn(move || {
+        let _ended = ended;
         while let Some(engine) = weak.upgrade() {
             engine.increment_epoch();
             drop(engine);

@@ -9,8 +9,8 @@ use weir_config::records::RetryPolicy;
 pub(crate) const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(60);
 /// The shortest wait for one that is busy: no attempts are counted, so that time alone ends it.
 const SHORTEST_BUSY_WAIT: Duration = Duration::from_millis(100);
-/// Deliveries above the policy's attempts before a message is taken for one that kills its hosts. Stops and restarts of hosts count
-/// as deliveries too, so there is room for them.
+/// Deliveries above the policy's attempts before a message is suspected to be what ends its hosts. Stops and restarts of hosts count
+/// as deliveries too, so there is room for them, and a suspicion alone gives no message up.
 pub(crate) const SPARE_DELIVERIES_COUNT: u32 = 10;
 
 /// How an attempt failed.
@@ -125,7 +125,7 @@ fn wait(asked: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut imp
     Duration::from_millis(step_ms).mul_f64(rng.random_range(0.5..=1.0))
 }
 
-/// Whether a message was delivered so often without being settled that it must be what ends its hosts.
+/// Whether a message was delivered so often without being settled that it may be what ends its hosts.
 pub(crate) fn is_delivered_in_vain(delivery_count: u32, policy: &RetryPolicy) -> bool {
     delivery_count > policy.attempts_count.saturating_add(SPARE_DELIVERIES_COUNT)
 }

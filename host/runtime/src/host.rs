@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -17,12 +19,13 @@ use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 
 use crate::component::Loader;
 use crate::config_state::ConfigState;
+use crate::consumed::Consumed;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
 use crate::reconcile::{Served, Wanted, types_to_follow, wanted};
 use crate::status::{Board, Key};
-use weir_pubsub::chain;
+use weir_pubsub::{broken_off, chain, panic_text, restarting};
 
 /// How long dropped work may take to be gone.
 const LONGEST_DROP: Duration = Duration::from_secs(5);
@@ -66,6 +69,7 @@ pub struct Host {
     work: JoinSet<()>,
     tasks: TaskTracker,
     services: JoinSet<()>,
+    ticker_ended: CancellationToken,
 }
 
 /// What became of the work when a host stopped.
@@ -86,6 +90,7 @@ impl Host {
             Follower::new(backend.clone(), &settings.topicspace, config).map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
         let (count, cache) = (settings.instances_count, settings.code_cache.clone());
         let engine = tokio::task::spawn_blocking(move || Engine::new(count, &cache)).await.expect("making an engine does not panic")?;
+        let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
         let board = Arc::new(Board::new(settings.id));
@@ -93,7 +98,10 @@ impl Host {
         let version = follower.version();
         let (reporter, backend_of_status, topicspace) = (board.clone(), backend.clone(), settings.topicspace);
         let (reported, ended) = (version.clone(), end.clone());
-        services.spawn(async move { reporter.publish(backend_of_status, topicspace, reported, ended).await });
+        services.spawn(async move {
+            let work = || reporter.publish(backend_of_status.clone(), topicspace.clone(), reported.clone(), ended.clone());
+            restarting(&ended, work, |panic| tracing::error!(error = panic, "status reporter panicked, restarting it")).await;
+        });
         let following = Following::new(follower.handle(), settings.served.clone(), sender);
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components));
@@ -102,12 +110,27 @@ impl Host {
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
-        Ok(Host { board, version, stop, end, work, tasks, services })
+        Ok(Host { board, version, stop, end, work, tasks, services, ticker_ended })
     }
 
     /// What it tells of itself, as of now.
     pub fn status(&self) -> HostStatus {
         self.board.report(*self.version.borrow())
+    }
+
+    /// Waits until a part of it has ended that all its work needs, which happens only by a fault of its own; the part and the reason. Tasks
+    /// of single processors are started again by themselves.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn failed(&mut self) -> String {
+        let (part, ended) = tokio::select! {
+            ended = self.work.join_next() => ("the reconcile loop", ended),
+            ended = self.services.join_next() => ("the configuration's follower or the status reporter", ended),
+            () = self.ticker_ended.cancelled() => ("the engine's clock", None),
+        };
+        let reason = ended.and_then(Result::err).map_or_else(|| "it ended by itself".to_owned(), broken_off);
+        format!("{part}: {reason}")
     }
 
     /// Stops: no message is taken any more, those in hand are finished and settled. What is not finished within the grace time is
@@ -214,8 +237,10 @@ impl Reconciler {
                 () = stop.cancelled() => break,
                 _ = config.changed() => {}
                 gone = self.gone.1.recv() => self.forget(gone),
-                Some(ended) = self.keepers.join_next() => if let Err(error) = ended {
-                    tracing::error!(error = %chain(&error), "keeper of a processor broke off");
+                // They panic only where starting them again does, too: then it is the host that has failed.
+                Some(Err(error)) = self.keepers.join_next() => match error.try_into_panic() {
+                    Ok(payload) => std::panic::resume_unwind(payload),
+                    Err(error) => tracing::error!(error = %chain(&error), "keeper of a processor was cancelled"),
                 },
             }
         }
@@ -257,10 +282,11 @@ impl Reconciler {
             means: self.means.clone(),
             status: self.board.variant(&key),
             wanted: receiver,
+            consumed: Consumed::new(),
             gone: self.gone.0.clone(),
             running: None,
         };
-        self.keepers.spawn(keeper.run());
+        self.keepers.spawn(keeper.supervised());
         self.kept.insert(key, sender);
     }
 
@@ -292,10 +318,47 @@ impl Reconciler {
 async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<Digest>) {
     let work = async {
         while let Some(digest) = digests.recv().await {
-            if let Err(error) = means.loader.load(digest).await {
-                tracing::warn!(%digest, error = %chain(&error), "deployed component cannot be loaded");
+            let loaded = AssertUnwindSafe(means.loader.load(digest)).catch_unwind().await;
+            if let Err(error) = loaded.map_or_else(|payload| Err(panic_text(&*payload)), |loaded| loaded.map_err(|error| chain(&error))) {
+                tracing::warn!(%digest, error, "deployed component cannot be loaded");
             }
         }
     };
     means.stop.run_until_cancelled(work).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+
+    type Break = fn(&mut Host);
+
+    #[tokio::test]
+    async fn a_host_whose_loop_or_services_or_clock_ended_has_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = EmbeddedBroker::open(&folder.path().join("queues"), EmbeddedOptions::default()).unwrap();
+        let config = ConfigClient::connect(broker.clone(), "tg").await.unwrap();
+        let settings = HostSettings {
+            id: "host".to_owned(),
+            topicspace: "tg".to_owned(),
+            components: ComponentFolder::new(folder.path().join("components")),
+            code_cache: folder.path().join("cache"),
+            served: Served::All,
+            instances_count: 4,
+        };
+        let breaks: [(Break, &str); 3] = [
+            (|host| host.work.abort_all(), "the reconcile loop: it was cancelled"),
+            (|host| host.services.abort_all(), "the configuration's follower or the status reporter: it was cancelled"),
+            (|host| host.ticker_ended.cancel(), "the engine's clock: it ended by itself"),
+        ];
+        for (break_it, reason) in breaks {
+            let mut host = Host::start(broker.clone(), config.clone(), settings.clone()).await.unwrap();
+            assert!(timeout(Duration::from_millis(1), host.failed()).await.is_err());
+            break_it(&mut host);
+            assert_eq!(timeout(Duration::from_secs(20), host.failed()).await.unwrap(), reason);
+            assert_eq!(host.stop(Duration::from_secs(1)).await, Stopped::default());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use weir_pubsub::{Backend, Backoff, Queue};
 
 use crate::component::Loader;
 use crate::config_state::ConfigState;
+use crate::consumed::Consumed;
 use crate::error::RuntimeError;
 use crate::generation::Generation;
 use crate::instance::Instance;
@@ -18,7 +19,7 @@ use crate::processor::{Place, Processor};
 use crate::program::{Program, Surroundings};
 use crate::reconcile::{Step, Wanted, Work, step};
 use crate::status::{Key, VariantStatus, cut, now_ms};
-use weir_pubsub::chain;
+use weir_pubsub::{chain, restarting};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -42,6 +43,8 @@ pub(crate) struct Keeper {
     pub(crate) status: Arc<VariantStatus>,
     /// The newest wish; `None`: it should not be there.
     pub(crate) wanted: watch::Receiver<Option<Wanted>>,
+    /// What some flow consumes of what the variant sends.
+    pub(crate) consumed: Consumed,
     /// Told when the variant is gone.
     pub(crate) gone: mpsc::Sender<Key>,
     pub(crate) running: Option<Running>,
@@ -54,11 +57,25 @@ pub(crate) struct Running {
 }
 
 impl Keeper {
+    /// As [`Keeper::run`], and begins again after a panic: what ran is dropped, and the messages that it held are redelivered.
+    pub(crate) async fn supervised(self) {
+        let Keeper { key, means, status, wanted, consumed, gone, running: _ } = self;
+        let work = || {
+            let (key, means, status, wanted) = (key.clone(), means.clone(), status.clone(), wanted.clone());
+            Keeper { key, means, status, wanted, consumed: consumed.clone(), gone: gone.clone(), running: None }.run()
+        };
+        restarting(&means.stop, work, |panic| status.note_panic(None, panic)).await;
+    }
+
     /// Works until the host stops or forgets the variant.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
+            if let Some(Wanted::Run(work) | Wanted::Paused(work)) = &wanted {
+                // Whatever becomes of the rest: settles may wait for it.
+                self.consumed.set(&work.entry);
+            }
             let again = self.work_towards(wanted.as_ref()).await;
             if self.means.stop.is_cancelled() {
                 return self.end().await;
@@ -107,8 +124,7 @@ impl Keeper {
 
     /// Takes over what changes nothing about the work itself.
     fn note(&mut self, new: &Work) {
-        if let Some(Running { work, processor }) = &mut self.running {
-            processor.program().set_consumed(&new.entry.consumed);
+        if let Some(Running { work, .. }) = &mut self.running {
             *work = new.clone();
             self.status.forget_passing_refusal();
         }
@@ -168,6 +184,7 @@ impl Keeper {
             backend: means.backend.clone(),
             config: means.config.clone(),
             dead_letters: means.dead_letters.clone(),
+            consumed: self.consumed.clone(),
             status: self.status.clone(),
             alive: means.tasks.token(),
         }

@@ -8,6 +8,7 @@ mod bindings;
 mod component;
 mod config_state;
 mod console;
+mod consumed;
 mod contract;
 mod engine;
 mod error;
@@ -26,6 +27,7 @@ mod reconcile;
 mod settler;
 mod slots;
 mod status;
+mod suspects;
 mod worker;
 
 pub use component::Loaded;

@@ -1,5 +1,6 @@
 //! One variant at work: for each input its consumer, workers and settler.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,17 +8,19 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
 
 use crate::config_state::ConfigState;
+use crate::consumed::Consumed;
 use crate::generation::{Generation, Warm};
 use crate::program::{Input, Program};
 use crate::settler::{Settlement, Settler};
 use crate::status::VariantStatus;
 use crate::worker::{Ended, Worker};
-use weir_pubsub::chain;
+use weir_pubsub::{broken_off, chain, restarting};
 
 /// Messages that workers may be ahead of the settler.
 const HANDED_OVER_COUNT: usize = 256;
@@ -30,6 +33,7 @@ pub(crate) struct Place {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
     pub(crate) dead_letters: Queue,
+    pub(crate) consumed: Consumed,
     pub(crate) status: Arc<VariantStatus>,
     /// Goes with the task that holds it, after everything else of it.
     pub(crate) alive: TaskTrackerToken,
@@ -54,7 +58,7 @@ impl Processor {
             place.status.set_input(&program.inputs[index].name, Some(None));
             let generation = sender.subscribe();
             let intake = Intake { index, generation, warm: warm.clone(), place: place.clone(), stop: stop.clone() };
-            intakes.spawn(intake.run());
+            intakes.spawn(intake.supervised());
         }
         Processor { generation: sender, warm, stop, intakes }
     }
@@ -86,13 +90,14 @@ impl Processor {
         self.program().surroundings.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = %chain(&error), "intake broke off");
+                tracing::error!(error = broken_off(error), "intake broke off");
             }
         }
     }
 }
 
 /// One input: its consumer, got back when it is lost.
+#[derive(Clone)]
 struct Intake {
     index: usize,
     generation: watch::Receiver<Arc<Generation>>,
@@ -101,15 +106,37 @@ struct Intake {
     stop: CancellationToken,
 }
 
+/// How the workers of an input ended.
+enum Ending {
+    /// The processor stops.
+    Stopped,
+    /// The consumer is of no use any more.
+    Lost(PubsubError),
+    /// One of them panicked.
+    Panicked(Box<dyn Any + Send>),
+}
+
 impl Intake {
+    /// Works until the processor stops. When it, a worker or the settler panics, it lets go of its consumer, so that what was held is
+    /// redelivered, and begins again after a wait.
+    async fn supervised(self) {
+        let work = || self.clone().run();
+        restarting(&self.stop, work, |panic| self.place.status.note_panic(Some(&self.program().inputs[self.index].name), panic)).await;
+    }
+
     async fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let Some(consumer) = self.consumer(&mut backoff).await else { return };
             let name = self.program().inputs[self.index].name.clone();
             self.place.status.set_input(&name, None);
+            let began = Instant::now();
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
+            // Not as soon as there is a consumer: one that fails at its first message would be made again and again without a pause.
+            if began.elapsed() > LONGEST_WAIT {
+                backoff.reset();
+            }
             if !self.wait(&mut backoff).await {
                 return;
             }
@@ -126,10 +153,7 @@ impl Intake {
             let (queue, options) = self.queue();
             let got = self.place.backend.consumer(queue.topic(), queue.subscription(), options);
             match self.stop.run_until_cancelled(got).await? {
-                Ok(consumer) => {
-                    backoff.reset();
-                    return Some(consumer);
-                }
+                Ok(consumer) => return Some(consumer),
                 Err(error) => self.missing(&error),
             }
             if !self.wait(backoff).await {
@@ -158,30 +182,43 @@ impl Intake {
     }
 
     /// Works until the processor stops (`None`) or the consumer is lost.
+    ///
+    /// # Panics
+    /// If a worker or the settler did, once all of them have ended.
     async fn work(&mut self, consumer: Arc<dyn Consumer>) -> Option<PubsubError> {
         let stop = self.stop.child_token();
         let (sender, receiver) = mpsc::channel(HANDED_OVER_COUNT);
         let place = &self.place;
-        let (backend, status) = (place.backend.clone(), place.status.clone());
-        let settler = Settler { backend, status, dead_letters: place.dead_letters.clone(), stop: stop.clone() };
+        let settler = Settler {
+            backend: place.backend.clone(),
+            status: place.status.clone(),
+            input: self.program().inputs[self.index].name.clone(),
+            dead_letters: place.dead_letters.clone(),
+            consumed: place.consumed.clone(),
+            stop: stop.clone(),
+        };
+        // It ends before its workers only by a panic, and without it they would work for nothing.
+        let ended = stop.clone().drop_guard();
         let mut settling = JoinSet::new();
-        settling.spawn(settler.run(receiver));
-        let lost = self.employ(&consumer, sender, &stop).await;
-        settling.join_next().await;
-        lost
+        settling.spawn(async move {
+            let _ended = ended;
+            settler.run(receiver).await;
+        });
+        let ending = self.employ(&consumer, sender, &stop).await;
+        let settled = settling.join_next().await;
+        match (ending, settled.and_then(Result::err).and_then(|error| error.try_into_panic().ok())) {
+            (Ending::Panicked(payload), _) | (_, Some(payload)) => std::panic::resume_unwind(payload),
+            (Ending::Lost(error), None) => Some(error),
+            (Ending::Stopped, None) => None,
+        }
     }
 
     /// Keeps as many workers at work as the program of the time asks for; those above leave by themselves. Ends when all have ended: when
-    /// one lost the consumer, the others are stopped too.
-    async fn employ(
-        &mut self,
-        consumer: &Arc<dyn Consumer>,
-        settler: mpsc::Sender<Settlement>,
-        stop: &CancellationToken,
-    ) -> Option<PubsubError> {
+    /// one lost the consumer or panicked, the others are stopped too.
+    async fn employ(&mut self, consumer: &Arc<dyn Consumer>, settler: mpsc::Sender<Settlement>, stop: &CancellationToken) -> Ending {
         let mut workers = JoinSet::new();
         let mut employed = BTreeSet::new();
-        let mut lost = None;
+        let mut ending = Ending::Stopped;
         loop {
             if !stop.is_cancelled() {
                 let program = self.generation.borrow_and_update().program.clone();
@@ -197,7 +234,7 @@ impl Intake {
                 Ok(()) = self.generation.changed(), if !stop.is_cancelled() => continue,
             };
             match ended {
-                None => return lost,
+                None => return ending,
                 Some(Ok((number, ended))) => {
                     employed.remove(&number);
                     match ended {
@@ -205,14 +242,15 @@ impl Intake {
                         Ended::Spare => {}
                         Ended::Lost(error) => {
                             stop.cancel();
-                            lost = Some(error);
+                            ending = Ending::Lost(error);
                         }
                     }
                 }
                 Some(Err(error)) => {
-                    tracing::error!(error = %chain(&error), "worker broke off");
                     stop.cancel();
-                    lost = Some(PubsubError::Unavailable { reason: "a worker broke off".to_owned() });
+                    if let Ok(payload) = error.try_into_panic() {
+                        ending = Ending::Panicked(payload);
+                    }
                 }
             }
         }
@@ -235,6 +273,7 @@ impl Intake {
             dead_letters: self.place.dead_letters.topic().clone(),
             stop,
             held: None,
+            in_hand: None,
             _alive: self.place.alive.clone(),
         }
     }

@@ -2,13 +2,12 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::{ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit};
-use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Routing, Subscription, Topic};
+use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
@@ -74,19 +73,13 @@ pub(crate) struct OutputRoute {
     pub(crate) topic: Option<Topic>,
     /// Whether sends are held until the message is settled.
     pub(crate) is_held: bool,
-    is_consumed: AtomicBool,
     producer: OnceCell<Box<dyn Producer>>,
 }
 
 impl OutputRoute {
     fn new(fit: FitOutput) -> Self {
         let is_held = fit.topic.as_ref().is_some_and(|topic| topic.class() == Class::Flow);
-        let is_consumed = AtomicBool::new(fit.consumed);
-        OutputRoute { name: fit.name.into(), topic: fit.topic, is_held, is_consumed, producer: OnceCell::new() }
-    }
-
-    pub(crate) fn routing(&self) -> Routing {
-        if self.is_consumed.load(Ordering::Relaxed) { Routing::Required } else { Routing::Optional }
+        OutputRoute { name: fit.name.into(), topic: fit.topic, is_held, producer: OnceCell::new() }
     }
 }
 
@@ -129,20 +122,13 @@ impl Program {
             requests: requests.into_iter().map(RequestRoute::new).collect(),
             parameters,
             config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
-            limits: record.limits.clone(),
+            limits: within(&record.limits, surroundings.backend.limits()),
             retry: record.retry.clone(),
             window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
             message_limits: *surroundings.backend.limits(),
             log_quota: Arc::new(LogQuota::new(record.limits.log_bytes_per_minute)),
             surroundings,
         })
-    }
-
-    /// Takes over which outputs somebody consumes; nothing is restarted for it.
-    pub(crate) fn set_consumed(&self, consumed: &[String]) {
-        for output in &self.outputs {
-            output.is_consumed.store(consumed.iter().any(|name| **name == *output.name), Ordering::Relaxed);
-        }
     }
 
     /// What an instance that handles messages of an input is for.
@@ -179,6 +165,11 @@ impl Program {
         };
         route.requester.get_or_try_init(connect).await
     }
+}
+
+/// What a component may do, and no more than its broker takes: older records may say more.
+fn within(limits: &ComponentLimits, of_broker: &Limits) -> ComponentLimits {
+    ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits.clone() }
 }
 
 impl std::fmt::Debug for Program {

@@ -2,19 +2,23 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
 
+use crate::consumed::Consumed;
 use crate::following;
-use crate::status::{Key, VariantStatus, count};
+use crate::status::{InHand, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -34,6 +38,8 @@ pub(crate) struct Settlement {
     /// Messages that were dropped already.
     pub(crate) dropped_count: u32,
     pub(crate) kind: SettlementKind,
+    /// Counts the message until it is settled.
+    pub(crate) in_hand: Option<InHand>,
 }
 
 /// Why a message is settled.
@@ -51,29 +57,65 @@ pub(crate) enum SettlementKind {
 pub(crate) struct Settler {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) status: Arc<VariantStatus>,
+    /// The input's name.
+    pub(crate) input: Arc<str>,
     /// The queue of the dead letters, which is made if it is missing.
     pub(crate) dead_letters: Queue,
+    /// Which outputs must find a queue, as it is now.
+    pub(crate) consumed: Consumed,
     /// Cancelled when the processor is to stop: what cannot be settled at once is given back then.
     pub(crate) stop: CancellationToken,
 }
 
 struct Pending {
     settlement: Settlement,
-    outcome: BoxFuture<'static, weir_pubsub::Result<Settled>>,
+    outcome: Outcome,
+}
+
+type SettleResult = weir_pubsub::Result<Settled>;
+
+enum Outcome {
+    UnderWay(BoxFuture<'static, SettleResult>),
+    Known(SettleResult),
+}
+
+impl Pending {
+    /// Whether the settle was refused and may be repeated.
+    fn is_refused(&self) -> bool {
+        matches!(&self.outcome, Outcome::Known(Err(error)) if is_passing(error))
+    }
+}
+
+/// Whether the same settle may succeed later.
+fn is_passing(error: &PubsubError) -> bool {
+    matches!(
+        error,
+        PubsubError::QueueNotFound { .. }
+            | PubsubError::Unavailable { .. }
+            | PubsubError::OutcomeUnknown { .. }
+            | PubsubError::QueueFull { .. }
+    )
 }
 
 impl Settler {
     /// Settles what comes in until all senders are gone and everything is done.
     pub(crate) async fn run(self, mut incoming: mpsc::Receiver<Settlement>) {
         let mut pending: VecDeque<Pending> = VecDeque::new();
+        // Dead letters that their queue refuses. The messages behind them go on; the consumer's window bounds how many there can be.
+        let mut refused = FuturesUnordered::new();
         let mut is_open = true;
-        while is_open || !pending.is_empty() {
+        while is_open || !pending.is_empty() || !refused.is_empty() {
             tokio::select! {
                 biased;
                 outcome = oldest(&mut pending), if !pending.is_empty() => {
                     let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    self.finish(settlement, outcome).await;
+                    match outcome {
+                        Err(error) if is_full(&settlement, &error) => refused.push(self.finish_repeated(settlement, error)),
+                        Err(error) => beside(self.finish_failed(settlement, error, &mut pending), &mut refused).await,
+                        settled => self.finish(settlement, settled).await,
+                    }
                 }
+                Some(()) = refused.next(), if !refused.is_empty() => {}
                 next = incoming.recv(), if is_open && pending.len() < MAX_PENDING_COUNT => match next {
                     Some(settlement) => pending.push_back(self.submit(settlement)),
                     None => is_open = false,
@@ -83,17 +125,45 @@ impl Settler {
     }
 
     fn submit(&self, settlement: Settlement) -> Pending {
-        let outcome = self.backend.settle(&settlement.receipt, settlement.outputs.clone());
+        let outcome = Outcome::UnderWay(self.settle(&settlement));
         Pending { settlement, outcome }
     }
 
-    async fn finish(&self, settlement: Settlement, outcome: weir_pubsub::Result<Settled>) {
-        let outcome = match outcome {
-            Ok(settled) => Ok(settled),
-            Err(error) => self.repeat(&settlement, error).await,
-        };
+    /// Hands a settle to the broker, by what is consumed at this moment. A dead letter always must find its queue.
+    fn settle(&self, settlement: &Settlement) -> BoxFuture<'static, SettleResult> {
+        let mut outputs = settlement.outputs.clone();
+        if settlement.kind == SettlementKind::Handled {
+            outputs.iter_mut().for_each(|output| output.routing = self.consumed.routing(&output.topic));
+        }
+        self.backend.settle(&settlement.receipt, outputs)
+    }
+
+    /// Repeats a settle that failed, and after it those behind it that failed too, in their order: none may take effect before it.
+    async fn finish_failed(&self, settlement: Settlement, error: PubsubError, behind: &mut VecDeque<Pending>) {
+        // The broker refuses them until the first is repeated; those that it took before are done.
+        for pending in behind.iter_mut() {
+            let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
+            pending.outcome = Outcome::Known(answer);
+        }
+        self.finish_repeated(settlement, error).await;
+        if self.stop.is_cancelled() {
+            // They are given back too, so that they come again behind the first.
+            return;
+        }
+        for pending in behind.iter_mut().filter(|pending| pending.is_refused()) {
+            pending.outcome = Outcome::UnderWay(self.settle(&pending.settlement));
+        }
+    }
+
+    async fn finish_repeated(&self, settlement: Settlement, error: PubsubError) {
+        let outcome = self.repeat(&settlement, error).await;
+        self.status.set_input(&self.input, None);
+        self.finish(settlement, outcome).await;
+    }
+
+    async fn finish(&self, mut settlement: Settlement, outcome: SettleResult) {
         let counters = &self.status.counters;
-        count(&counters.let_go);
+        settlement.in_hand = None;
         match outcome {
             Ok(Settled::Done { dropped_count }) => {
                 following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
@@ -125,32 +195,43 @@ impl Settler {
         }
     }
 
+    /// Shows why a message is not settled yet.
+    fn show_waiting(&self, settlement: &Settlement, error: &PubsubError) {
+        if is_full(settlement, error) {
+            return self.status.note_error(&format!(
+                "a message that cannot be handled stays here, because {}: send dead letters again or delete them \
+                 (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
+                chain(error)
+            ));
+        }
+        // The whole input waits: that is more than one error among others.
+        let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(error));
+        self.status.set_input(&self.input, Some(Some(problem)));
+    }
+
     /// Repeats a settle that failed until it succeeds, can never succeed, or was tried for long enough.
-    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> weir_pubsub::Result<Settled> {
+    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> SettleResult {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut consumed = self.consumed.changes();
         loop {
-            let is_passing = matches!(
-                error,
-                PubsubError::QueueNotFound { .. }
-                    | PubsubError::Unavailable { .. }
-                    | PubsubError::OutcomeUnknown { .. }
-                    | PubsubError::QueueFull { .. }
-            );
-            if !is_passing || began.elapsed() > MAX_REPEATING {
+            if !is_passing(&error) || began.elapsed() > MAX_REPEATING {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
             if is_letter_lost && self.backend.create_queue(&QueueSpec::new(self.dead_letters.clone())).await.is_ok() {
                 tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
             } else {
-                self.status.note_error(&format!("a message cannot be settled yet: {}", chain(&error)));
+                self.show_waiting(settlement, &error);
                 let wait = backoff.next_wait(&mut rand::rng());
-                if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                    return Err(error);
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Err(error),
+                    Ok(()) = consumed.changed() => {}
+                    () = tokio::time::sleep(wait) => {}
                 }
             }
-            match self.backend.settle(&settlement.receipt, settlement.outputs.clone()).await {
+            match self.settle(settlement).await {
                 Ok(settled) => return Ok(settled),
                 Err(next) => error = next,
             }
@@ -158,10 +239,35 @@ impl Settler {
     }
 }
 
-async fn oldest(pending: &mut VecDeque<Pending>) -> weir_pubsub::Result<Settled> {
+/// Whether a settlement is a dead letter that does not fit into the queue of the dead letters.
+fn is_full(settlement: &Settlement, error: &PubsubError) -> bool {
+    settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueFull { .. })
+}
+
+/// Waits for a piece of work while the refused dead letters are repeated: one of them may have its turn before it.
+async fn beside(work: impl Future<Output = ()>, refused: &mut FuturesUnordered<impl Future<Output = ()>>) {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut work => return,
+            Some(()) = refused.next(), if !refused.is_empty() => {}
+        }
+    }
+}
+
+async fn oldest(pending: &mut VecDeque<Pending>) -> SettleResult {
     poll_fn(|context| match pending.front_mut() {
-        Some(first) => first.outcome.as_mut().poll(context),
+        Some(first) => poll_outcome(&mut first.outcome, context),
         None => Poll::Pending,
     })
     .await
+}
+
+/// The outcome, once; it is not to be polled after that.
+fn poll_outcome(outcome: &mut Outcome, context: &mut Context<'_>) -> Poll<SettleResult> {
+    match outcome {
+        Outcome::UnderWay(future) => future.as_mut().poll(context),
+        Outcome::Known(known) => Poll::Ready(std::mem::replace(known, Ok(Settled::NoLongerHeld))),
+    }
 }

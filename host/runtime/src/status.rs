@@ -40,6 +40,8 @@ pub(crate) struct Counters {
     pub(crate) let_go: AtomicU64,
     /// Settled by somebody else meanwhile.
     pub(crate) no_longer_held: AtomicU64,
+    /// Tasks that panicked and were started again.
+    pub(crate) restarts: AtomicU64,
 }
 
 impl Counters {
@@ -52,6 +54,23 @@ impl Counters {
 /// Adds one to a counter.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A message in hand. It counts as such until this is dropped, whatever drops it.
+pub(crate) struct InHand(Arc<VariantStatus>);
+
+impl InHand {
+    /// Counts a message that was received.
+    pub(crate) fn begin(status: &Arc<VariantStatus>) -> Self {
+        count(&status.counters.received);
+        InHand(status.clone())
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        count(&self.0.counters.let_go);
+    }
 }
 
 /// What is known of one variant.
@@ -151,6 +170,20 @@ impl VariantStatus {
         }
     }
 
+    /// Counts and reports a task of the variant that panicked and is started again; `input` is the one that it served, if it was one.
+    pub(crate) fn note_panic(&self, input: Option<&str>, panic: &str) {
+        let restarts_count = self.counters.restarts.fetch_add(1, Ordering::Relaxed) + 1;
+        let Key { processor, variant } = &self.key;
+        tracing::error!(processor, variant, input, error = panic, restarts_count, "task of a processor panicked, restarting it");
+        match input {
+            Some(input) => self.set_input(input, Some(Some(format!("input `{input}`: {panic} (restart {restarts_count})")))),
+            None => {
+                self.note_error(&format!("{panic} (restart {restarts_count})"));
+                self.set_state(ProcessorState::Failing);
+            }
+        }
+    }
+
     fn report(&self) -> ProcessorStatus {
         let shown = self.lock();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -169,6 +202,7 @@ impl VariantStatus {
             sent_count: read(&counters.sent),
             dropped_count: read(&counters.dropped),
             in_hand_count: counters.in_hand(),
+            restarts_count: read(&counters.restarts),
             rate_per_1000_s: shown.rate.1,
             last_error: shown.last_error.as_ref().map(|(error, _)| error.clone()),
             last_error_ms: shown.last_error.as_ref().map(|(_, ms)| *ms),

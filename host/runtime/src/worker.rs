@@ -19,7 +19,8 @@ use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::Slots;
-use crate::status::{VariantStatus, count};
+use crate::status::{InHand, VariantStatus, count, now_ms};
+use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
 
 /// How long a worker keeps an instance without a message.
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     /// Cancelled when no further message is to be taken.
     pub(crate) stop: CancellationToken,
     pub(crate) held: Option<Held>,
+    /// Counts the message that it works on.
+    pub(crate) in_hand: Option<InHand>,
     /// Last, so that it goes after the consumer.
     pub(crate) _alive: TaskTrackerToken,
 }
@@ -106,7 +109,7 @@ impl Worker {
             };
             match received {
                 Ok(delivery) => {
-                    count(&self.status.counters.received);
+                    self.in_hand = Some(InHand::begin(&self.status));
                     self.work(delivery).await;
                     if self.is_spare {
                         break Ended::Spare;
@@ -149,14 +152,19 @@ impl Worker {
         }
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
-        if let Some((error, reason)) = self.unfit(&message, delivery_count) {
+        let suspect = self.suspicion(&message, delivery_count);
+        if let Some((error, reason)) = self.unfit(&message, delivery_count, suspect, &mut history).await {
             self.status.note_error(&format!("{error}: {reason}"));
             let lost = Lost { error, reason: &reason, answered: Answered::Not };
             return self.give_up(receipt, &message, lost, &history).await;
         }
         loop {
             let (attempt, began) = (history.attempts_count + 1, following::now());
-            let Ok(outcome) = self.attempt(&message, attempt).await else {
+            let tried = match suspect {
+                None => self.attempt(&message, attempt).await,
+                Some(name) => self.attempt_suspect(&message, attempt, name).await,
+            };
+            let Ok(outcome) = tried else {
                 return self.give_back(receipt, &message).await;
             };
             let fault = match outcome {
@@ -167,7 +175,14 @@ impl Worker {
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
                     let (message_id, outputs) = (message.id, handled.outputs);
-                    return self.settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind }).await;
+                    if let Err(error) = self.program().message_limits.check_settle(&outputs) {
+                        // Another attempt would send as much.
+                        history.attempts_count = attempt;
+                        let lost = Lost { error: "too-large", reason: &chain(&error), answered: Answered::InFull };
+                        return self.give_up(receipt, &message, lost, &history).await;
+                    }
+                    let in_hand = self.in_hand.take();
+                    return self.settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_hand }).await;
                 }
                 Outcome::Failed(fault) => fault,
             };
@@ -187,12 +202,34 @@ impl Worker {
         }
     }
 
-    /// Why a message must not even be tried.
-    fn unfit(&self, message: &Message, delivery_count: u32) -> Option<(&'static str, String)> {
+    /// The name of its note for a message that may be what ends its hosts.
+    fn suspicion(&self, message: &Message, delivery_count: u32) -> Option<NoteName> {
         let generation = self.generation.borrow();
         let program = &generation.program;
-        if is_delivered_in_vain(delivery_count, &program.retry) {
-            return Some(("deliveries", format!("delivered {delivery_count} times without being settled")));
+        let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &program.retry))?;
+        Some(NoteName::new(id, program.inputs[self.input].queue.subscription()))
+    }
+
+    /// Why a message must not even be tried.
+    async fn unfit(
+        &mut self,
+        message: &Message,
+        delivery_count: u32,
+        suspect: Option<NoteName>,
+        history: &mut History,
+    ) -> Option<(&'static str, String)> {
+        let program = self.program();
+        if let Some(name) = suspect {
+            let suspects = program.loaded.engine.suspects();
+            let trials_count = suspects.trials_count(name).await;
+            if trials_count >= MAX_TRIALS_COUNT {
+                history.attempts_count = trials_count;
+                suspects.forget(name).await;
+                let reason = format!(
+                    "delivered {delivery_count} times, and the last {trials_count} attempts had no outcome: the host ended, or the component was busy"
+                );
+                return Some(("deliveries", reason));
+            }
         }
         let (size, limit) = (message.body.len(), program.message_limits.max_message_bytes);
         (size > limit).then(|| ("too-large", format!("the body has {size} bytes, of at most {limit}")))
@@ -216,6 +253,30 @@ impl Worker {
                 () = self.slots.run_short(), if self.held.is_some() => self.held = None,
             }
         }
+    }
+
+    /// As [`Worker::attempt`], under a note that outlives the host.
+    async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Stopped> {
+        let suspects = self.program().loaded.engine.suspects().clone();
+        // Before its turn, so that what the instance takes to be made is not held against others.
+        self.ready_instance().await?;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let stop = self.stop.clone();
+        let trial = loop {
+            match stop.run_until_cancelled(suspects.begin(name)).await.ok_or(Stopped)? {
+                Ok(trial) => break trial,
+                Err(error) => self.status.note_error(&format!("a message waits, since no note of it can be written: {error}")),
+            }
+            let wait = backoff.next_wait(&mut rand::rng());
+            stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Stopped)?;
+        };
+        let outcome = self.attempt(message, attempt).await;
+        match &outcome {
+            // As much in vain as an attempt that ended the host.
+            Ok(Outcome::Failed(fault)) if !fault.kind.counts() => drop(trial),
+            _ => trial.end().await,
+        }
+        outcome
     }
 
     async fn attempt(&mut self, message: &Message, attempt: u32) -> Result<Outcome, Stopped> {
@@ -328,8 +389,9 @@ impl Worker {
                 answer_with_error(&program, self.input, message, error, reason).await;
             }
             let kind = SettlementKind::Answered;
-            let message_id = message.id;
-            return self.settle(Settlement { receipt, message_id, outputs: Vec::new(), left_count: 0, dropped_count: 0, kind }).await;
+            let (message_id, in_hand) = (message.id, self.in_hand.take());
+            let outputs = Vec::new();
+            return self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand }).await;
         }
         let message_id = message.id;
         let letter = DeadLetter {
@@ -339,20 +401,25 @@ impl Worker {
             reason: reason.to_owned(),
             attempts_count: history.attempts_count,
             digest: program.component.digest.to_string(),
+            component: program.deployment.to_string(),
+            time_ms: Some(now_ms()),
+            config_version: Some(self.config.borrow().version),
+            cut: None,
         };
         let message = letter.to_message(message, &program.message_limits);
         let outputs = vec![Output { topic: self.dead_letters.clone(), message, routing: Routing::Required }];
         let kind = SettlementKind::DeadLetter;
-        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind }).await;
+        let in_hand = self.in_hand.take();
+        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand }).await;
     }
 
     async fn settle(&mut self, settlement: Settlement) {
-        // The settler ends only after its workers; if it broke, the message comes again.
+        // The settler ends only after its workers; if it panicked, they are stopped and the message is redelivered.
         let _ = self.settler.send(settlement).await;
     }
 
     async fn give_back(&mut self, receipt: Receipt, message: &Message) {
-        count(&self.status.counters.let_go);
+        self.in_hand = None;
         let program = self.program();
         following::given_back(&program, message);
         if let Err(error) = program.surroundings.backend.give_back(&receipt).await {

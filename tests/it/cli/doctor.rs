@@ -66,7 +66,8 @@ async fn of_a_running_weir_it_tells_what_waits_and_what_fails() {
         (output.status.code() == Some(0)).then_some(output)
     })
     .await;
-    for check in ["lock", "format", "disk", "settings", "clock", "gateway", "hosts", "flows", "processors", "dead letters", "queues"] {
+    for check in ["lock", "format", "disk", "settings", "clock", "gateway", "hosts", "flows", "processors", "dead letters", "queues", "log"]
+    {
         assert_eq!(grade(&well, check), "ok", "{check}: {well:?}");
     }
     assert!(found(&well, "lock")[0].1.contains(&weir.pid().to_string()));
@@ -83,7 +84,7 @@ async fn of_a_running_weir_it_tells_what_waits_and_what_fails() {
     })
     .await;
     let text = weir.must(&["doctor"]).await;
-    assert!(text.contains("\nwarn  dead letters  1 wait to be looked at\n"), "{text}");
+    assert!(text.contains("\nwarn  dead letters  1 dead letter needs attention\n"), "{text}");
     assert!(text.ends_with("\n0 failed, 1 to look at\n") && text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
 
@@ -148,11 +149,11 @@ async fn a_nearly_full_disk_stops_what_comes_in_and_loses_nothing() {
     assert_eq!((output.status.code(), grade(&output, "disk").as_str()), (Some(1), "fail"));
     assert!(found(&output, "disk")[0].1.contains(&format!("{reserve} % are kept free")), "{output:?}");
     // What is there is worked off all the same.
-    let before = weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await;
+    let before = weir.must(&["take", "one", "out", "--count", "1"]).await;
     assert_eq!(before, "{\"text\":\"before\"}\n");
     assert_eq!(weir.end().await.code(), Some(0));
     fs::remove_file(folder.path().join("settings.toml")).unwrap();
     let weir = Weir::up(folder.path()).await;
     weir.must(&["send", "one", "in", "--text", "after"]).await;
-    assert_eq!(weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await, "{\"text\":\"after\"}\n");
+    assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"after\"}\n");
 }

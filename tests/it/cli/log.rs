@@ -104,7 +104,7 @@ async fn nothing_is_said_for_each_message_unless_it_is_asked_for_and_dead_letter
         lines(&weir).into_iter().find(|line| line["message"] == "message given up")
     })
     .await;
-    weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await;
+    weir.must(&["take", "one", "out", "--count", "1"]).await;
     assert_eq!((&given_up["level"], &given_up["message_id"]), (&json!("WARN"), &json!(refused.trim_end())), "{given_up}");
     assert_eq!((&given_up["verdict"], &given_up["error"], &given_up["attempt"]), (&json!("reject"), &json!("it has no page"), &json!(1)));
     assert_eq!(steps(&lines(&weir), sent["id"].as_str().unwrap()), Vec::<&Value>::new());

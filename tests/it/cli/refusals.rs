@@ -201,7 +201,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
     "#]],
     )
     .await;
-    assert_eq!(weir.must(&["tail", "one", "out", "--from-exit", "--count", "2"]).await, "1\n2\n");
+    assert_eq!(weir.must(&["take", "one", "out", "--count", "2"]).await, "1\n2\n");
     check(
         &weir.run(&["send", "one", "inn", "--text", "x"]).await,
         folder.path(),
@@ -220,11 +220,11 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         "#]],
     );
     check(
-        &weir.run(&["tail", "one", "in", "--from-exit"]).await,
+        &weir.run(&["take", "one", "in"]).await,
         folder.path(),
         1,
         &expect![[r#"
-        error: interface `in` of flow `one` has no exit: something in the flow consumes it; a tap shows what passes (`weir tail` without --from-exit)
+        error: interface `in` of flow `one` has no exit: something in the flow consumes it; `weir tail` shows the messages that pass
     "#]],
     );
     check(

@@ -98,8 +98,10 @@ async fn a_dead_letter_is_shown_whole_by_position_and_by_id() {
     let (position, id) = (letter["position"].to_string(), letter["id"].as_str().unwrap());
     let text = weir.must(&["dead-letters", "show", &position]).await;
     for part in [
-        &format!("{position}  {id}  reject after 1 attempt by sha256:"),
-        "\n  from      flow:tg:in:one (reject--one--input)\n",
+        &format!("{position}  {id}  reject after 1 attempt by reject@1.0.0, 20"),
+        "\n  from      flow:tg:in:one (reject--one--input), flow one\n",
+        "\n  digest    sha256:",
+        "\n  config    version ",
         "\n  reason    it has no page\n",
         "\n  body      4.9 KiB\n    {\n      \"reject\": \"it has no page\",\n",
         &"x".repeat(5000),

@@ -51,7 +51,7 @@ async fn a_swap_says_what_became_of_it() {
     .assert_eq(&text);
     assert!(weir.must(&["status"]).await.contains("picky@1.0.0 is not taken up: the component refuses its setup: not today"));
     weir.must(&["send", "one", "in", "--text", "hello"]).await;
-    assert_eq!(weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
+    assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
     weir.must(&["swap", "one", "echo", "echo@1.0.0", "--wait"]).await;
 
     deploy(&weir, guests::TWO_INPUTS, "two@1.0.0", 4, &[]).await;

@@ -32,7 +32,7 @@ async fn a_message_goes_the_whole_way() {
     "#]]
     .assert_eq(&weir.must(&["flow", "start", "copy", "one", "--description", "the first"]).await);
     assert_eq!(weir.must(&["send", "one", "in", "--text", "hello"]).await, "sent 1 message\n");
-    assert_eq!(weir.must(&["tail", "one", "out", "--from-exit", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
+    assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"hello\"}\n");
     expect_test::expect![[r#"
         flow  status   blueprint  interfaces  description
         one   running  copy       in out      the first
@@ -118,14 +118,14 @@ async fn lines_and_files_are_sent_as_messages_of_their_own() {
     let lines = folder.path().join("lines.ndjson");
     fs::write(&lines, (0..1000).map(|at| format!("{at}\n")).collect::<String>()).unwrap();
     assert_eq!(weir.must(&["send", "one", "out", lines.to_str().unwrap(), "--each-line"]).await, "sent 1,000 messages\n");
-    let read = weir.must(&["tail", "one", "out", "--from-exit", "--idle-ms", "200"]).await;
+    let read = weir.must(&["take", "one", "out"]).await;
     assert_eq!(read, fs::read_to_string(&lines).unwrap());
     let texts = folder.path().join("texts");
     fs::create_dir(&texts).unwrap();
     fs::write(texts.join("a.txt"), "one\ntwo").unwrap();
     fs::write(texts.join("b.txt"), "three").unwrap();
     assert_eq!(weir.must(&["send", "one", "out", texts.to_str().unwrap(), "--as-text"]).await, "sent 2 messages\n");
-    let read = weir.must(&["tail", "one", "out", "--from-exit", "--count", "2", "--json"]).await;
+    let read = weir.must(&["take", "one", "out", "--count", "2", "--json"]).await;
     let read: Vec<Value> = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         (&read[0]["body"]["title"], &read[0]["body"]["text"], &read[1]["body"]["text"]),
@@ -145,8 +145,7 @@ async fn a_stop_wants_a_word_before_it_deletes_messages() {
     let refused = weir.run(&["flow", "stop", "one"]).await;
     assert_eq!(refused.status.code(), Some(1));
     expect_test::expect![[r#"
-        error: flow `one` still holds 1 message: 1 for outside--one--input
-          next: wait, or read exits by `weir tail one INTERFACE --from-exit`; to delete the messages: weir flow stop one --discard
+        error: flow `one` still holds 1 message: 1 for processor `outside` (outside--one--input); it is not stopped: wait until its processors have handled them, or delete the messages with `weir flow stop one --discard`
     "#]]
     .assert_eq(&said(&refused, folder.path()));
     assert_eq!(weir.must(&["flow", "stop", "one", "--discard"]).await, "flow one is stopped; 1 message was discarded\n");

@@ -1,44 +1,79 @@
-//! A broker whose subscriptions can be cut and counted.
+//! A broker whose subscriptions can be cut and counted, and whose calls can panic.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 use weir_pubsub::{
-    Backend, Browsed, Class, Consumer, ConsumerOptions, Delivery, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec,
-    QueueStats, Receipt, Result, Settled, Subscription, Topic,
+    Backend, Browsed, Class, Consumer, ConsumerOptions, Delivery, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue,
+    QueueSpec, QueueStats, Receipt, Result, Settled, Subscription, Topic,
 };
 
 /// What happens to all subscriptions to notifies, or to all consumers of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     NotifiesLagged,
     NotifiesCut,
     RequestsCut,
 }
 
+/// A call that can panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Limits,
+    CreateQueue,
+    Consumer,
+    /// After it has got a message.
+    Receive,
+    /// Of a delivery with an output to the topic.
+    Settle,
+    Publish,
+}
+
+/// The call that panics next, and its topic; none once it has.
+#[derive(Clone, Default)]
+struct Panics(Arc<Mutex<Option<(Call, String)>>>);
+
+impl Panics {
+    fn check(&self, call: Call, topic: &str) {
+        let taken = self.0.lock().unwrap().take_if(|(of, at)| *of == call && at == topic);
+        assert!(taken.is_none(), "ordered by a test at {call:?} of {topic}");
+    }
+}
+
 /// Passes everything on to another broker.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     inner: Arc<dyn Backend>,
     faults: broadcast::Sender<Fault>,
     /// Subscriptions to answers that live.
     answers_count: Arc<AtomicUsize>,
+    panics: Panics,
 }
 
 impl Faulty {
-    pub(super) fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Faulty { inner, faults: broadcast::channel(16).0, answers_count: Arc::default() })
+    pub(crate) fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Faulty { inner, faults: broadcast::channel(16).0, answers_count: Arc::default(), panics: Panics::default() })
     }
 
-    pub(super) fn fault(&self, fault: Fault) {
+    pub(crate) fn fault(&self, fault: Fault) {
         // Between a cut and the next subscription there is nobody to be hit.
         let _ = self.faults.send(fault);
     }
 
-    pub(super) fn answers_count(&self) -> usize {
+    /// The next call of this kind on the topic panics, and none after it.
+    pub(crate) fn panic_once(&self, call: Call, topic: &str) {
+        *self.panics.0.lock().unwrap() = Some((call, topic.to_owned()));
+    }
+
+    /// Whether the ordered panic has come.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.panics.0.lock().unwrap().is_none()
+    }
+
+    pub(crate) fn answers_count(&self) -> usize {
         self.answers_count.load(Ordering::SeqCst)
     }
 }
@@ -48,6 +83,8 @@ struct FaultyConsumer {
     class: Class,
     faults: tokio::sync::Mutex<broadcast::Receiver<Fault>>,
     counted: Option<Arc<AtomicUsize>>,
+    topic: String,
+    panics: Panics,
 }
 
 impl FaultyConsumer {
@@ -72,7 +109,10 @@ impl Consumer for FaultyConsumer {
         tokio::select! {
             biased;
             fault = self.next_fault() => Err(fault),
-            delivery = self.inner.receive() => delivery,
+            delivery = self.inner.receive() => {
+                self.panics.check(Call::Receive, &self.topic);
+                delivery
+            }
         }
     }
 
@@ -89,13 +129,29 @@ impl Drop for FaultyConsumer {
     }
 }
 
+struct FaultyProducer {
+    inner: Box<dyn Producer>,
+    topic: String,
+    panics: Panics,
+}
+
+#[async_trait]
+impl Producer for FaultyProducer {
+    async fn publish(&self, message: Message) -> Result<()> {
+        self.panics.check(Call::Publish, &self.topic);
+        self.inner.publish(message).await
+    }
+}
+
 #[async_trait]
 impl Backend for Faulty {
     fn limits(&self) -> &Limits {
+        self.panics.check(Call::Limits, "");
         self.inner.limits()
     }
 
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.panics.check(Call::CreateQueue, &spec.queue.topic().to_string());
         self.inner.create_queue(spec).await
     }
 
@@ -107,6 +163,10 @@ impl Backend for Faulty {
         self.inner.delete_queue(queue).await
     }
 
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+        self.inner.delete_queues_if_empty(queues).await
+    }
+
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
         self.inner.queue_exists(queue).await
     }
@@ -116,20 +176,25 @@ impl Backend for Faulty {
     }
 
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
-        self.inner.producer(topic).await
+        let inner = self.inner.producer(topic).await?;
+        Ok(Box::new(FaultyProducer { inner, topic: topic.to_string(), panics: self.panics.clone() }))
     }
 
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+        self.panics.check(Call::Consumer, &topic.to_string());
         let faults = tokio::sync::Mutex::new(self.faults.subscribe());
         let inner = self.inner.consumer(topic, subscription, options).await?;
         let counted = (topic.class() == Class::Response).then(|| self.answers_count.clone());
         if let Some(count) = &counted {
             count.fetch_add(1, Ordering::SeqCst);
         }
-        Ok(Box::new(FaultyConsumer { inner, class: topic.class(), faults, counted }))
+        Ok(Box::new(FaultyConsumer { inner, class: topic.class(), faults, counted, topic: topic.to_string(), panics: self.panics.clone() }))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
+        if let Some(output) = outputs.first() {
+            self.panics.check(Call::Settle, &output.topic.to_string());
+        }
         self.inner.settle(receipt, outputs)
     }
 
@@ -147,6 +212,14 @@ impl Backend for Faulty {
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
         self.inner.browse(queue, after, limit_count).await
+    }
+
+    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        self.inner.redrive(from, position, to, message).await
+    }
+
+    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
+        self.inner.browse_heads(queue, after, limit_count, body_bytes).await
     }
 
     async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {

@@ -44,7 +44,7 @@ async fn lines_carry_their_level_fields_and_message_and_are_limited_in_volume() 
         send(json!({"log": format!("number {n} {}", "x".repeat(60))})).await;
     }
     send(json!({"stderr": "also dropped, after all others"})).await;
-    weir.must(&["tail", "one", "out", "--from-exit", "--count", "12"]).await;
+    weir.must(&["take", "one", "out", "--count", "12"]).await;
     line("component logs too much").await;
     let said = weir.said();
     assert!(said.contains("number 0") && !said.contains("number 9") && !said.contains("after all others"), "{said}");

@@ -43,6 +43,8 @@ async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
         "field `flow_id` of the request: `a/b`: the name holds '/': names hold no control characters and none of / * #",
     )
     .await;
+    check(json!({"flow_id": ".."}), "field `flow_id` of the request: `..`: `..` cannot stand in the path of a URL: choose another name")
+        .await;
     check(
         json!({"flow_id": "x".repeat(10_000)}),
         &format!("field `flow_id` of the request: `{}...`: the name has 10000 bytes, of at most 128: shorten it", "x".repeat(80)),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_flow::{FlowService, FlowSettings};
+use weir_pubsub::Message;
 
+use super::cut::{Cut, Line, Moment};
 use super::support::{Bench, SHARED_QUEUE, blueprint, names, queues_of, quick, soon, spec, splitter_record, until};
 
 /// A bench without a service, whose config holds component and blueprint.
@@ -38,20 +40,107 @@ async fn the_service_makes_its_own_queues_and_the_dead_letters() {
 }
 
 #[tokio::test]
-async fn a_flow_left_in_starting_is_finished() {
-    let bench = prepared().await;
-    bench.put("flow", "one", &starting_record()).await;
-    let _service = bench.serve(quick()).await;
-    until(async || bench.get("flow", "one").await.is_some_and(|flow| flow.get("status").is_none())).await;
-    assert_eq!(bench.queues(), names(&["tg.flow.in:one.worker--one--input"]));
-    assert_eq!(bench.get("processor:worker", "one").await.unwrap()["topics"]["input"], "flow:tg:in:one");
-    assert_eq!(bench.get("flow", "one").await.unwrap()["plan"]["entries"][0].get("entry"), None, "a running plan holds names only");
+async fn the_dead_letters_get_the_bound_that_is_set_whatever_they_had() {
+    let bench = Bench::new().await;
+    let letters = spec("flow:tg:weir-dead-letters", "weir");
+    // As an earlier version, or a host that finds none, makes it.
+    bench.backend.create_queue(&letters).await.unwrap();
+    bench.backend.send_to(&letters.queue, Message::new("kept")).await.unwrap();
+    for bytes in [1 << 20, 2 << 20] {
+        let service = bench.serve(FlowSettings { dead_letters_max_bytes: bytes, ..quick() }).await;
+        let stats = bench.backend.stats(&letters.queue).await.unwrap();
+        assert_eq!((stats.refuse_above_bytes, stats.depth_count), (Some(bytes), 1));
+        soon(service.stop()).await;
+    }
+    let _service = bench.serve(FlowSettings { resume_every: Duration::from_millis(20), ..quick() }).await;
+    bench.backend.delete_queue(&letters.queue).await.unwrap();
+    until(async || bench.backend.stats(&letters.queue).await.is_ok_and(|stats| stats.refuse_above_bytes == Some(256 << 20))).await;
 }
 
 #[tokio::test]
-async fn a_start_that_cannot_be_finished_is_undone() {
+async fn a_start_that_a_crash_cut_off_is_undone() {
     let bench = prepared().await;
-    let odd = weir_pubsub::QueueSpec { drop_oldest_above_bytes: Some(5000), ..spec("flow:tg:in:one", "worker--one--input") };
+    bench.put("flow", "one", &starting_record()).await;
+    let before = bench.everything().await;
+    bench.backend.create_queue(&spec("flow:tg:in:one", "worker--one--input")).await.unwrap();
+    let _service = bench.serve(quick()).await;
+    until(async || bench.get("flow", "one").await.is_none()).await;
+    assert!(bench.queues().is_empty());
+    assert_eq!(bench.get("processor:worker", "one").await, None);
+    assert_eq!(bench.everything().await.len(), before.len() - 1, "nothing else is changed");
+}
+
+/// No start of flow `one` is left, nor anything of it.
+async fn until_nothing_is_left(bench: &Bench) {
+    until(async || bench.get("flow", "one").await.is_none()).await;
+    assert_eq!(bench.get("processor:splitter", "one").await, None);
+    assert!(bench.queues().is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_was_told_as_failed_is_undone_even_if_its_undo_failed() {
+    for line in [Line::Down, Line::Deaf] {
+        let bench = prepared().await;
+        let cut = Cut::over(bench.backend.clone());
+        let _service = bench.serve_over(&cut).await;
+        cut.set_after(Moment::QueueMade, line);
+        let error = bench.start("one", json!({"size": 1})).await.unwrap_err().to_string();
+        assert!(error.contains("is not undone yet"), "{error}");
+        // Where only the answer was lost, it runs for now.
+        let status = bench.get("flow", "one").await.unwrap().get("status").cloned();
+        assert_eq!(status, (line == Line::Down).then(|| json!("starting")));
+        cut.set(Line::Up);
+        until_nothing_is_left(&bench).await;
+        bench.start("one", json!({"size": 1})).await.unwrap();
+        // A later start is not undone when the service looks again.
+        let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
+        bench.backend.delete_queue(&queue).await.unwrap();
+        until(async || bench.backend.queue_exists(&queue).await.unwrap()).await;
+        assert!(bench.get("flow", "one").await.unwrap().get("status").is_none());
+        bench.flows.stop_flow("one").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_was_told_as_failed_is_undone_by_the_next_service_too() {
+    let bench = prepared().await;
+    let cut = Cut::over(bench.backend.clone());
+    let service = bench.serve_over(&cut).await;
+    cut.set_after(Moment::QueueMade, Line::Down);
+    bench.start("one", json!({"size": 1})).await.unwrap_err();
+    drop(service);
+    bench.until_unserved().await;
+    let _service = bench.serve(quick()).await;
+    until_nothing_is_left(&bench).await;
+}
+
+#[tokio::test]
+async fn a_flow_whose_start_failed_can_be_started_again_at_once() {
+    let bench = prepared().await;
+    let cut = Cut::over(bench.backend.clone());
+    let config = weir_config::ConfigClient::connect(cut.clone(), "tg").await.unwrap();
+    // Nothing is resumed meanwhile.
+    let settings = FlowSettings { resume_every: Duration::from_secs(3600), ..quick() };
+    let _service = soon(FlowService::start(cut.clone(), config, "tg", settings)).await.unwrap();
+    for line in [Line::Down, Line::Deaf] {
+        cut.set_after(Moment::QueueMade, line);
+        bench.start("one", json!({"size": 1})).await.unwrap_err();
+        let error = bench.start("one", json!({"size": 2})).await.unwrap_err().to_string();
+        assert!(error.contains("unavailable") || error.contains("cut"), "{error}");
+        cut.set(Line::Up);
+        bench.start("one", json!({"size": 3})).await.unwrap();
+        assert_eq!(bench.flows.get_flow("one").await.unwrap().parameters["size"], "3");
+        bench.flows.stop_flow("one").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn undoing_a_start_leaves_what_was_there_before_it() {
+    let bench = prepared().await;
+    let odd = weir_pubsub::QueueSpec {
+        overflow: weir_pubsub::Overflow::DropOldest { bytes: 5000 },
+        ..spec("flow:tg:in:one", "worker--one--input")
+    };
     bench.backend.create_queue(&odd).await.unwrap();
     let mut record = starting_record();
     record["plan"]["queues"][0]["found"] = json!(true);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use weir_flow::{FlowError, StartFlow};
-use weir_pubsub::QueueSpec;
+use weir_pubsub::{Overflow, QueueSpec};
 
 use super::support::{Bench, SHARED_QUEUE, names, queues_of, quick, spec};
 
@@ -44,7 +44,7 @@ async fn exits_keep_results_up_to_their_bound_and_may_be_dropped() {
     bench.send("flow:tg:chunks:kept", "1").await;
     let queue = spec("flow:tg:chunks:kept", "gateway--kept--chunks").queue;
     assert_eq!(bench.backend.stats(&queue).await.unwrap().depth_count, 1);
-    let bounded = QueueSpec { queue, drop_oldest_above_bytes: Some(64 << 20) };
+    let bounded = QueueSpec { queue, overflow: Overflow::DropOldest { bytes: 64 << 20 } };
     bench.backend.create_queue(&bounded).await.unwrap();
     let parameters = serde_json::from_value(json!({"size": 1})).unwrap();
     let flow = StartFlow { id: "dropped".to_owned(), blueprint: "text".to_owned(), parameters, drop_exits: true, ..StartFlow::default() };
@@ -56,7 +56,7 @@ async fn exits_keep_results_up_to_their_bound_and_may_be_dropped() {
 #[tokio::test]
 async fn a_start_that_fails_in_the_middle_is_undone() {
     let (bench, _service) = Bench::ready().await;
-    let odd = QueueSpec { drop_oldest_above_bytes: Some(5000), ..spec("flow:tg:text:one", "splitter--one--input") };
+    let odd = QueueSpec { overflow: Overflow::DropOldest { bytes: 5000 }, ..spec("flow:tg:text:one", "splitter--one--input") };
     bench.backend.create_queue(&odd).await.unwrap();
     let before = (bench.everything().await, bench.queues());
     let error = bench.start("one", json!({"size": 1})).await.unwrap_err();
@@ -70,7 +70,7 @@ async fn a_start_that_fails_in_the_middle_is_undone() {
 async fn undoing_a_start_leaves_what_others_use() {
     let (bench, _service) = Bench::ready().await;
     bench.start("other", json!({"size": 1})).await.unwrap();
-    let odd = QueueSpec { drop_oldest_above_bytes: Some(5000), ..spec("flow:tg:text:one", "splitter--one--input") };
+    let odd = QueueSpec { overflow: Overflow::DropOldest { bytes: 5000 }, ..spec("flow:tg:text:one", "splitter--one--input") };
     bench.backend.create_queue(&odd).await.unwrap();
     let before = (bench.everything().await, bench.queues());
     bench.start("one", json!({"size": 1})).await.unwrap_err();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cut::Cut;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_config::protocol::Notify;
@@ -66,6 +67,19 @@ impl Bench {
 
     pub(super) async fn serve(&self, settings: FlowSettings) -> FlowService {
         soon(FlowService::start(self.backend.clone(), self.config.clone(), "tg", settings)).await.unwrap()
+    }
+
+    /// A service that reaches the config service over a line that can be cut, and looks every 20 ms for what was left.
+    pub(super) async fn serve_over(&self, cut: &Arc<Cut>) -> FlowService {
+        let config = ConfigClient::connect(cut.clone(), "tg").await.unwrap();
+        let settings = FlowSettings { resume_every: Duration::from_millis(20), ..quick() };
+        soon(FlowService::start(cut.clone(), config, "tg", settings)).await.unwrap()
+    }
+
+    /// Waits until a service that was dropped is gone.
+    pub(super) async fn until_unserved(&self) {
+        let queue = spec("request:tg:flow", "flow-svc").queue;
+        until(async || self.backend.stats(&queue).await.is_ok_and(|stats| stats.consumer_count == 0)).await;
     }
 
     pub(super) async fn put(&self, config_type: &str, key: &str, value: &Value) {

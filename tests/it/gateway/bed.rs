@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -50,9 +50,18 @@ impl Bed {
 
     /// A gateway that finds neither config nor flow service.
     pub(super) async fn without_services(settings: GatewaySettings, options: EmbeddedOptions) -> Bed {
+        Bed::over(settings, options, |backend| backend).await
+    }
+
+    /// A gateway that sees the broker through another one, and finds neither config nor flow service.
+    pub(super) async fn over(
+        settings: GatewaySettings,
+        options: EmbeddedOptions,
+        through: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
+    ) -> Bed {
         let folder = tempfile::tempdir().unwrap();
         let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
-        let dynamic: Arc<dyn Backend> = backend.clone();
+        let dynamic = through(backend.clone());
         let config = ConfigClient::connect(dynamic.clone(), "tg").await.unwrap();
         let parts = GatewayParts {
             backend: dynamic,
@@ -60,6 +69,7 @@ impl Bed {
             components: ComponentFolder::new(folder.path().join("components")),
             inspect: Arc::new(inspect),
             topicspace: "tg".to_owned(),
+            dropped_log_lines: || 0,
             settings,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -138,14 +148,6 @@ impl Bed {
         answer(self.post_request(path, "application/json", body.to_string())).await
     }
 
-    /// Lines of a stream that ends by itself.
-    pub(super) async fn lines(&self, path: &str) -> Vec<Value> {
-        let response = self.get_request(path).send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["content-type"], NDJSON);
-        response.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
     pub(super) async fn publish(&self, topic: &str, body: &str) {
         let producer = self.backend.producer(&topic.parse::<Topic>().unwrap()).await.unwrap();
         within("a publish", producer.publish(Message::new(body.to_owned()))).await.unwrap();
@@ -168,6 +170,12 @@ impl Bed {
         let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
         let found = self.backend.browse(&queue, 0, 1000).await.unwrap();
         found.into_iter().map(|browsed| String::from_utf8(browsed.message.body.to_vec()).unwrap()).collect()
+    }
+
+    /// The files that the queues are in.
+    pub(super) fn queue_files(&self) -> Vec<std::path::PathBuf> {
+        let files = std::fs::read_dir(self.folder.path().join("queues")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|found| found == "log")).collect()
     }
 
     pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {

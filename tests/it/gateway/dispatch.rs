@@ -149,7 +149,7 @@ async fn what_uses_a_flow_ends_when_it_is_stopped() {
     let bed = Bed::with_flow().await;
     bed.post("/api/v1/flow/one/service/in", &json!(0)).await;
     let tap = bed.get_request("/api/v1/weir/flows/one/taps/in").send().await.unwrap();
-    let exit = bed.get_request("/api/v1/weir/flows/one/exits/out").send().await.unwrap();
+    let exit = bed.post_request("/api/v1/weir/flows/one/exits/out/take", "application/json", "{}").send().await.unwrap();
     let (sender, body) = open_body();
     let import = tokio::spawn(bed.post_request("/api/v1/weir/flows/one/interfaces/in/messages", NDJSON, body).send());
     sender.send("1\n").await.unwrap();

@@ -34,33 +34,78 @@ async fn an_exit_is_taken_from_message_by_message_as_they_are() {
     assert_eq!(peer.next().await, Frame::binary(b"no JSON".to_vec()));
     bed.publish(OUT, "2").await;
     assert_eq!(peer.next_text().await, "2");
-    all_taken(&bed).await;
-    // What a reader says is of no matter.
+    peer.reading(all_taken(&bed)).await;
+    // What a reader sends is ignored.
     peer.send("hello").await;
     bed.publish(OUT, "3").await;
     assert_eq!(peer.next_text().await, "3");
+    peer.reading(all_taken(&bed)).await;
     assert_eq!(peer.close().await, Vec::<String>::new());
     bed.figure_becomes(STREAMS, "export", 0.0).await;
-    all_taken(&bed).await;
     bed.publish(OUT, "4").await;
     assert_eq!(bed.depth(OUT, EXIT).await, 1);
 }
 
 #[tokio::test]
-async fn readers_of_an_exit_share_its_messages() {
+async fn a_message_without_a_pong_behind_it_comes_again_in_order() {
     let bed = Bed::with_flow().await;
-    let mut peers = [Peer::open(&bed, PATH).await, Peer::open(&bed, PATH).await];
     for at in 0..100 {
         bed.publish(OUT, &at.to_string()).await;
     }
-    all_taken(&bed).await;
-    bed.stop_flow("one").await;
-    let mut all = Vec::new();
-    for peer in &mut peers {
+    let mut taken_count = 0;
+    for left_count in [0, 3, 10, 20] {
+        let mut peer = Peer::open(&bed, PATH).await;
+        for at in 0..=left_count {
+            assert_eq!(peer.next_text().await, (taken_count + at).to_string());
+        }
+        // Reading the message behind a batch answers its ping. The last batch was read in part at most, and nothing behind it: no pong.
+        drop(peer);
+        bed.figure_becomes(STREAMS, "export", 0.0).await;
+        let left = bed.bodies(OUT, EXIT).await;
+        taken_count = 100 - left.len() as u64;
+        assert!(taken_count <= 100 && left == (taken_count..100).map(|at| at.to_string()).collect::<Vec<_>>(), "{left:?}");
+    }
+    assert!(taken_count > 0 && taken_count < 40, "{taken_count}");
+}
+
+#[tokio::test]
+async fn a_reader_that_sends_and_never_answers_a_ping_is_ended() {
+    let bed = Bed::with(GatewaySettings { ping_time: Duration::from_millis(200), ..settings() }).await;
+    bed.start_flow("one").await;
+    bed.publish(OUT, "1").await;
+    let mut peer = Peer::open(&bed, PATH).await;
+    assert_eq!(peer.next_text().await, "1");
+    // It is not silent, but it reads nothing, and so answers nothing.
+    let talking = async {
+        while peer.stream.send(Frame::text("still here")).await.is_ok() {
+            weir_tests::wait::pass(Duration::from_millis(20)).await;
+        }
+    };
+    within("the reader to be ended", talking).await;
+    bed.figure_becomes(STREAMS, "export", 0.0).await;
+    assert_eq!(bed.bodies(OUT, EXIT).await, ["1"]);
+}
+
+#[tokio::test]
+async fn readers_of_an_exit_share_its_messages() {
+    let bed = Bed::with_flow().await;
+    let peers = [Peer::open(&bed, PATH).await, Peer::open(&bed, PATH).await];
+    for at in 0..100 {
+        bed.publish(OUT, &at.to_string()).await;
+    }
+    let reading = peers.map(|mut peer| async move {
+        let mut all = Vec::new();
         while let Frame::Text(text) = peer.next().await {
             all.push(text.parse::<u64>().unwrap());
         }
-    }
+        all
+    });
+    let stopping = async {
+        all_taken(&bed).await;
+        bed.stop_flow("one").await;
+    };
+    let (read, ()) = tokio::join!(futures_util::future::join_all(reading), stopping);
+    let mut all = read.concat();
     all.sort_unstable();
     assert_eq!(all, (0..100).collect::<Vec<_>>());
 }
@@ -79,7 +124,8 @@ async fn of_what_is_consumed_a_copy_is_shown_and_nothing_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_never_reads_holds_up_itself_alone_and_is_ended() {
-    let bed = Bed::with(GatewaySettings { unread_time: Duration::from_millis(500), ..settings() }).await;
+    let half = Duration::from_millis(500);
+    let bed = Bed::with(GatewaySettings { unread_time: half, ping_time: half, ..settings() }).await;
     bed.start_flow("one").await;
     let body = json!("x".repeat(256 << 10)).to_string();
     let _never_reads = Peer::open(&bed, PATH).await;
@@ -99,6 +145,7 @@ async fn a_reader_that_never_reads_holds_up_itself_alone_and_is_ended() {
             tokio::select! {
                 next = reads.stream.next() => match next {
                     Some(Ok(Frame::Text(_))) => read_count += 1,
+                    Some(Ok(Frame::Ping(_))) => {}
                     other => panic!("{other:?}"),
                 },
                 () = &mut done => return read_count,
@@ -106,8 +153,8 @@ async fn a_reader_that_never_reads_holds_up_itself_alone_and_is_ended() {
         }
     };
     let read_count = within("all messages to be taken", reading).await;
-    // The other one was handed what fits into the buffers of its connection.
-    assert!(read_count > 75, "{read_count}");
+    // The other one was handed one batch, which came back.
+    assert_eq!(read_count, 150);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,20 @@ impl Peer {
         within("a message to be sent", self.stream.send(Message::text(text.into()))).await.unwrap();
     }
 
+    /// Reads on, which answers pings, until something else is done. No message must come meanwhile.
+    pub(super) async fn reading<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = std::pin::pin!(other);
+        loop {
+            tokio::select! {
+                done = &mut other => return done,
+                next = self.stream.next() => match next {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    unexpected => panic!("{unexpected:?}"),
+                },
+            }
+        }
+    }
+
     /// The next message that is neither ping nor pong.
     pub(super) async fn next(&mut self) -> Message {
         loop {

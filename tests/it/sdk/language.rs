@@ -53,7 +53,7 @@ async fn questions_are_answered_and_documents_pass_with_their_language() {
     assert!(!refused.status.success() && said.contains("field `text` is missing: send the text whose language is wanted"), "{said}");
 
     weir.must(&["send", "one", "documents", "--text", GERMAN]).await;
-    let labelled = read(&weir.must(&["tail", "one", "labelled", "--from-exit", "--count", "1"]).await);
+    let labelled = read(&weir.must(&["take", "one", "labelled", "--count", "1"]).await);
     assert_eq!(labelled, json!({ "language": "de", "language-confidence": 1.0, "text": GERMAN }));
     assert_eq!(weir.end().await.code(), Some(0));
 }

@@ -1,6 +1,6 @@
 //! What stays when the broker ends in an orderly way and starts again. For `kill -9` see `tests/it/crash.rs`.
 
-use weir_pubsub::{Class, PubsubError, QueueSpec, Routing};
+use weir_pubsub::{Class, Overflow, PubsubError, QueueSpec, Routing};
 
 use super::bed::{Bed, expect, message, next, output, texts};
 use crate::wait::within;
@@ -98,7 +98,7 @@ pub async fn deliveries_are_counted_over_a_restart(bed: &mut Bed) {
 /// `QueueSpec`: what a queue is made with stays.
 pub async fn the_properties_of_a_queue_are_kept_over_a_restart(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
-    let bounded = QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(8) };
+    let bounded = QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 8 } };
     bed.backend().create_queue(&bounded).await.unwrap();
     bed.publish(queue.topic(), &["1234", "5678"]).await;
     bed.restart().await;
@@ -127,6 +127,9 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
         ("ensure_queue", backend.ensure_queue(&spec).await.err()),
         ("delete_queue", backend.delete_queue(&queue).await.err()),
         ("take", backend.take(&queue, 1).await.err()),
+        ("redrive", backend.redrive(&queue, 2, &queue, message("x")).await.err()),
+        ("browse", backend.browse(&queue, 0, 1).await.err()),
+        ("browse_heads", backend.browse_heads(&queue, 0, 1, 1).await.err()),
     ];
     for (operation, error) in errors {
         assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");

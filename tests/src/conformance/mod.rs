@@ -11,6 +11,8 @@ pub mod exclusivity;
 pub mod looking;
 pub mod publishing;
 pub mod queues;
+pub mod redriving;
+pub mod refusing;
 pub mod requests;
 pub mod settling;
 pub mod subscribing;
@@ -31,6 +33,12 @@ macro_rules! for_each_promise {
                 deleting_a_queue_that_is_not_there_is_no_error,
                 deleting_a_queue_wakes_its_consumers_with_queue_not_found,
                 what_was_held_of_a_deleted_queue_is_no_longer_held,
+                empty_queues_are_deleted_together,
+                while_one_queue_holds_messages_none_is_deleted,
+                messages_in_flight_keep_queues_from_being_deleted,
+                expired_requests_do_not_keep_a_queue_from_being_deleted,
+                deleting_empty_queues_wakes_their_consumers_with_queue_not_found,
+                a_message_published_during_a_deletion_is_counted_or_refused,
                 a_queue_exists_from_its_making_to_its_deletion,
                 stats_count_what_a_queue_holds,
                 stats_of_a_missing_queue_are_queue_not_found,
@@ -104,9 +112,17 @@ macro_rules! for_each_promise {
                 browsing_takes_nothing,
                 browsing_goes_on_behind_a_position,
                 browsing_leaves_out_what_is_in_work,
+                heads_show_the_beginning_of_each_body_and_its_size,
+                heads_go_on_behind_a_position_and_name_the_newest,
                 taking_removes_one_message,
                 what_is_in_work_or_gone_cannot_be_taken,
                 looking_at_a_missing_queue_is_queue_not_found,
+            ],
+            redriving: [
+                redriving_moves_a_message_into_one_queue,
+                redriving_what_is_gone_or_in_work_sends_nothing,
+                redriving_without_a_queue_is_queue_not_found_and_the_message_stays,
+                redriving_has_the_limits_of_sending_and_the_message_stays,
             ],
             requests: [
                 an_expired_request_is_not_delivered,
@@ -130,11 +146,26 @@ macro_rules! for_each_promise {
 macro_rules! for_each_embedded_promise {
     ($with:ident) => {
         $with! {
-            queues: [a_bounded_queue_drops_the_oldest_and_counts_them],
+            queues: [
+                a_bounded_queue_drops_the_oldest_and_counts_them,
+                queues_deleted_together_are_gone_together_after_a_restart,
+            ],
+            redriving: [
+                of_several_redrives_of_one_message_one_sends,
+                redriving_to_a_full_queue_is_queue_full_and_the_message_stays,
+                a_redrive_is_there_after_a_restart,
+            ],
+            refusing: [
+                a_refusing_queue_refuses_what_is_above_its_bound,
+                an_empty_queue_accepts_a_message_above_its_bound,
+                a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held,
+                ensuring_changes_a_refusing_bound_for_good,
+            ],
             publishing: [a_full_queue_is_queue_full_and_nothing_is_sent],
             settling: [
                 a_settle_never_fails_for_a_full_queue,
                 a_settle_that_fails_sends_nothing,
+                after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back,
             ],
             durability: [
                 outputs_of_a_settle_are_there_after_a_restart,

@@ -1,6 +1,8 @@
 //! Queues: made, ensured, counted, deleted.
 
-use weir_pubsub::{Class, PubsubError, QueueSpec, QueueStats, Settled};
+use std::time::Duration;
+
+use weir_pubsub::{Backlog, Class, IfEmpty, Message, Overflow, PubsubError, Queue, QueueSpec, QueueStats, Settled};
 
 use super::bed::{Bed, expect, message, next, texts};
 use crate::wait::{DEADLINE, eventually, within};
@@ -15,7 +17,7 @@ pub async fn creating_a_queue_twice_is_no_error(bed: &mut Bed) {
 /// `create_queue`: `QueueMismatch` when it exists with other properties.
 pub async fn creating_a_queue_with_other_properties_is_a_mismatch(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
-    let bounded = QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(1 << 20) };
+    let bounded = QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 1 << 20 } };
     let error = bed.backend().create_queue(&bounded).await.unwrap_err();
     assert!(
         matches!(&error, PubsubError::QueueMismatch { queue: named, difference } if *named == queue && !difference.is_empty()),
@@ -102,6 +104,117 @@ pub async fn what_was_held_of_a_deleted_queue_is_no_longer_held(bed: &mut Bed) {
     assert_eq!(bed.waiting(&queue).await, ["other", "another"]);
 }
 
+fn holding(queue: &Queue, count: u64) -> Backlog {
+    Backlog { queue: queue.clone(), count: Some(count) }
+}
+
+/// `delete_queues_if_empty`: deletes all of these queues if none of them holds a message; a queue that does not exist is empty.
+pub async fn empty_queues_are_deleted_together(bed: &mut Bed) {
+    let mut queues = vec![bed.made(Class::Flow, "a", "one").await, bed.made(Class::Flow, "b", "one").await];
+    queues.push(bed.made(Class::Request, "c", "one").await);
+    let other = bed.made(Class::Flow, "a", "other").await;
+    queues.extend(Class::ALL.map(|class| bed.queue(class, "missing", "one")));
+    assert_eq!(bed.backend().delete_queues_if_empty(&queues).await.unwrap(), IfEmpty::Deleted);
+    for queue in &queues {
+        assert!(!bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+    }
+    bed.publish(other.topic(), &["kept"]).await;
+    assert_eq!(bed.waiting(&other).await, ["kept"]);
+    assert_eq!(bed.backend().delete_queues_if_empty(&[]).await.unwrap(), IfEmpty::Deleted);
+}
+
+/// `delete_queues_if_empty`: otherwise none, and each queue that holds messages is reported with its count.
+pub async fn while_one_queue_holds_messages_none_is_deleted(bed: &mut Bed) {
+    let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1", "2"]).await);
+    let asked = bed.made(Class::Request, "c", "reader").await;
+    bed.publish(asked.topic(), &["question"]).await;
+    let refused = bed.backend().delete_queues_if_empty(&[empty.clone(), full.clone(), full.clone(), asked.clone()]).await.unwrap();
+    let IfEmpty::NotEmpty(mut found) = refused else { panic!("{refused:?}") };
+    found.sort_by(|a, b| a.queue.cmp(&b.queue));
+    assert_eq!(found, [holding(&full, 2), holding(&asked, 1)]);
+    assert_eq!(bed.waiting(&full).await, ["1", "2"]);
+    expect(&*bed.consumer(&asked).await, "question").await;
+    bed.publish(empty.topic(), &["still there"]).await;
+    assert_eq!(bed.waiting(&empty).await, ["still there"]);
+}
+
+/// `delete_queues_if_empty`: messages that consumers hold unsettled are counted.
+pub async fn messages_in_flight_keep_queues_from_being_deleted(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["held"]).await;
+        let consumer = bed.consumer(&queue).await;
+        let held = expect(&*consumer, "held").await;
+        let refused = bed.backend().delete_queues_if_empty(std::slice::from_ref(&queue)).await.unwrap();
+        assert_eq!(refused, IfEmpty::NotEmpty(vec![holding(&queue, 1)]));
+        bed.settle(&held).await;
+        assert_eq!(bed.backend().delete_queues_if_empty(&[queue]).await.unwrap(), IfEmpty::Deleted);
+    }
+}
+
+/// `delete_queues_if_empty`: requests that have expired are not counted.
+pub async fn expired_requests_do_not_keep_a_queue_from_being_deleted(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    for time in [Duration::ZERO, Duration::from_secs(600)] {
+        producer.publish(Message { expires_in: Some(time), ..message("question") }).await.unwrap();
+    }
+    let refused = bed.backend().delete_queues_if_empty(std::slice::from_ref(&queue)).await.unwrap();
+    assert_eq!(refused, IfEmpty::NotEmpty(vec![holding(&queue, 1)]));
+    let consumer = bed.consumer(&queue).await;
+    bed.settle(&next(&*consumer).await).await;
+    drop(consumer);
+    producer.publish(Message { expires_in: Some(Duration::ZERO), ..message("question") }).await.unwrap();
+    assert_eq!(bed.backend().delete_queues_if_empty(&[queue]).await.unwrap(), IfEmpty::Deleted);
+}
+
+/// `delete_queues_if_empty`: consumers of deleted queues get `QueueNotFound`.
+pub async fn deleting_empty_queues_wakes_their_consumers_with_queue_not_found(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let consumer = bed.consumer(&queue).await;
+        let mut waiting = consumer.receive();
+        assert!(bed.is_waiting(&mut waiting, &queue).await);
+        bed.backend().delete_queues_if_empty(&[queue]).await.unwrap();
+        let error = within("the end of the queue", waiting).await.unwrap_err();
+        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+    }
+}
+
+/// `delete_queues_if_empty`: it is one step: a message that is published at the same time is either counted or refused.
+pub async fn a_message_published_during_a_deletion_is_counted_or_refused(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let (queue, empty) = (bed.queue(class, "a", "reader"), bed.queue(Class::Flow, "b", "reader"));
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        for round in 0..50 {
+            bed.made(class, "a", "reader").await;
+            bed.made(Class::Flow, "b", "reader").await;
+            let queues = [empty.clone(), queue.clone()];
+            let published = async {
+                // How far each side is when they meet is another in each round.
+                for _ in 0..round % 7 {
+                    tokio::task::yield_now().await;
+                }
+                futures_util::future::join_all((0..3).map(|_| producer.publish(message(round)))).await
+            };
+            let (deleted, published) = tokio::join!(bed.backend().delete_queues_if_empty(&queues), published);
+            let count = published.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+            let refused = published.iter().filter_map(|outcome| outcome.as_ref().err());
+            assert!(refused.clone().all(|error| matches!(error, PubsubError::QueueNotFound { .. })), "{published:?}");
+            match deleted.unwrap() {
+                IfEmpty::Deleted => assert_eq!(count, 0, "a confirmed message was deleted"),
+                IfEmpty::NotEmpty(found) => {
+                    let expected: Vec<_> = found.iter().map(|backlog| &backlog.queue).collect();
+                    assert_eq!(expected, [&queue]);
+                    assert_eq!((count, bed.backend().stats(&queue).await.unwrap().depth_count), (3, 3));
+                    assert!(bed.backend().queue_exists(&empty).await.unwrap());
+                }
+            }
+            bed.backend().delete_queue(&queue).await.unwrap();
+        }
+    }
+}
+
 /// `queue_exists`: whether the queue exists.
 pub async fn a_queue_exists_from_its_making_to_its_deletion(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
@@ -165,11 +278,28 @@ pub async fn what_one_caller_does_the_others_see(bed: &mut Bed) {
 /// `QueueSpec`: above its bound the oldest messages are dropped and counted.
 pub async fn a_bounded_queue_drops_the_oldest_and_counts_them(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
-    bed.backend().create_queue(&QueueSpec { queue: queue.clone(), drop_oldest_above_bytes: Some(10) }).await.unwrap();
+    bed.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 10 } }).await.unwrap();
     bed.publish(queue.topic(), &["1234", "5678"]).await;
     assert_eq!(bed.backend().stats(&queue).await.unwrap().dropped_count, 0);
     bed.publish(queue.topic(), &["9012", "3456"]).await;
     assert_eq!(bed.waiting(&queue).await, ["9012", "3456"]);
     let stats = bed.backend().stats(&queue).await.unwrap();
     assert_eq!((stats.depth_count, stats.size_bytes, stats.dropped_count), (2, 8, 2));
+}
+
+/// `delete_queues_if_empty`: all of these queues, or none.
+pub async fn queues_deleted_together_are_gone_together_after_a_restart(bed: &mut Bed) {
+    let queues = [bed.made(Class::Flow, "a", "one").await, bed.made(Class::Request, "b", "one").await, bed.filled("c", &["1"]).await];
+    let refused = bed.backend().delete_queues_if_empty(&queues).await.unwrap();
+    assert_eq!(refused, IfEmpty::NotEmpty(vec![holding(&queues[2], 1)]));
+    bed.restart().await;
+    assert!(bed.backend().queue_exists(&queues[0]).await.unwrap());
+    assert_eq!(bed.waiting(&queues[2]).await, ["1"]);
+    bed.settle(&next(&*bed.consumer(&queues[2]).await).await).await;
+    bed.made(Class::Request, "b", "one").await;
+    assert_eq!(bed.backend().delete_queues_if_empty(&queues).await.unwrap(), IfEmpty::Deleted);
+    bed.restart().await;
+    for queue in &queues {
+        assert!(!bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+    }
 }

@@ -230,3 +230,27 @@ pub async fn a_settle_that_fails_sends_nothing(bed: &mut Bed) {
     bed.publish(&bed.topic(Class::Notify, "b"), &["told in time"]).await;
     expect(&*subscriber, "told in time").await;
 }
+
+/// `settle`: after one that failed, later ones of the same consumer fail until it is repeated or its delivery is given back.
+pub async fn after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["1", "2", "3", "4"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let missing = bed.queue(Class::Flow, "c", "reader");
+    let consumer = bed.consumer(&from).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(next(&*consumer).await);
+    }
+    let refused = async |at: usize, topic: &weir_pubsub::Topic| {
+        let out = output(topic, &text(&held[at].message), Routing::Required);
+        within("a settle", bed.backend().settle(&held[at].receipt, vec![out])).await.unwrap_err()
+    };
+    assert!(matches!(refused(0, missing.topic()).await, PubsubError::QueueNotFound { .. }));
+    assert!(matches!(refused(1, to.topic()).await, PubsubError::Unavailable { .. }));
+    for at in [0, 1] {
+        bed.settle_with(&held[at], vec![output(to.topic(), &text(&held[at].message), Routing::Required)]).await;
+    }
+    assert!(matches!(refused(2, missing.topic()).await, PubsubError::QueueNotFound { .. }));
+    bed.backend().give_back(&held[2].receipt).await.unwrap();
+    bed.settle_with(&held[3], vec![output(to.topic(), "4", Routing::Required)]).await;
+    assert_eq!(texts(&*bed.consumer(&to).await, 3).await, ["1", "2", "4"]);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde_json::json;
-use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary, Queues, Status};
+use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, Queues, Status};
 
 use super::{Session, notes, status};
 use crate::args::Flow;
@@ -51,13 +51,10 @@ fn unique(parameters: Vec<(String, String)>) -> Result<BTreeMap<String, String>,
 }
 
 async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
-    let Queues { queues } = session.client.get("/api/v1/weir/queues").await?;
-    let backlog: Vec<&QueueSummary> = queues.iter().filter(|queue| queue.flows == [flow] && queue.depth_count.unwrap_or(0) > 0).collect();
-    let count: u64 = backlog.iter().filter_map(|queue| queue.depth_count).sum();
-    if count > 0 && !discard {
-        return Err(backlog_left(flow, count, &backlog).into());
-    }
-    let request = json!({"operation": "stop-flow", "flow-id": flow});
+    // Only for the report: what is there when the queues are deleted is decided by the flow service.
+    let count = if discard { backlog_count(session, flow).await? } else { 0 };
+    let backlog = if discard { "discard" } else { "refuse" };
+    let request = json!({"operation": "stop-flow", "flow-id": flow, "backlog": backlog});
     let answer = during(session.format, &format!("stopping flow {flow}"), &Counter::default(), session.client.ask_flow(&request)).await?;
     let notes = notes(&answer);
     match session.format {
@@ -75,19 +72,10 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
     Ok(())
 }
 
-fn backlog_left(flow: &str, count: u64, backlog: &[&QueueSummary]) -> Problem {
-    let describe = |queue: &&QueueSummary| {
-        let count = output::number(queue.depth_count.unwrap_or(0));
-        match &queue.exit {
-            Some(interface) => format!("{count} at the exit `{interface}`"),
-            None => format!("{count} for {}", queue.subscription),
-        }
-    };
-    let places: Vec<String> = backlog.iter().map(describe).collect();
-    let messages = if count == 1 { "message" } else { "messages" };
-    Problem::new(Exit::Failed, format!("flow `{flow}` still holds {} {messages}: {}", output::number(count), places.join(", "))).next(
-        format!("wait, or read exits by `weir tail {flow} INTERFACE --from-exit`; to delete the messages: weir flow stop {flow} --discard"),
-    )
+/// Messages in the queues that are the flow's own.
+async fn backlog_count(session: &Session, flow: &str) -> Result<u64> {
+    let Queues { queues } = session.client.get("/api/v1/weir/queues").await?;
+    Ok(queues.iter().filter(|queue| queue.flows == [flow]).filter_map(|queue| queue.depth_count).sum())
 }
 
 async fn list(session: &Session) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `weir init`: a data folder with a settings file that explains every setting.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(data: &Path, format: Format) -> Result<()> {
     let path = data.join(FILE_NAME);
     // What is there is never written over, not even by two at a time.
     match OpenOptions::new().write(true).create_new(true).open(&path) {
-        Ok(mut file) => file.write_all(template().as_bytes()).map_err(|error| {
+        Ok(mut file) => write(&mut file, &path).map_err(|error| {
             // Half a file would pass for one that somebody wrote.
             let _ = std::fs::remove_file(&path);
             unusable(error)
@@ -44,4 +44,10 @@ pub(crate) fn run(data: &Path, format: Format) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn write(file: &mut File, path: &Path) -> std::io::Result<()> {
+    file.write_all(template().as_bytes())?;
+    file.sync_all()?;
+    folder::sync_folder_of(path)
 }

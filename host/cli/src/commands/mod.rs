@@ -18,6 +18,7 @@ pub(crate) mod status;
 pub(crate) mod suggest;
 pub(crate) mod swap;
 pub(crate) mod tail;
+pub(crate) mod take;
 pub(crate) mod up;
 
 use std::io::{ErrorKind, Read, Write};

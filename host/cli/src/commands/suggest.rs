@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use weir_gateway::protocol::Status;
 
 use super::Session;
-use crate::args::{Blueprint, Command, Flow};
+use crate::args::{Blueprint, Command, DeadLetters, Flow};
 use crate::nearest::nearest;
 
 /// The names of a command that others gave.
@@ -26,11 +26,13 @@ impl Names {
             Command::Blueprint(Blueprint::Get { name } | Blueprint::Delete { name }) => blueprint(name),
             Command::Flow(Flow::Start { blueprint: name, .. }) => blueprint(name),
             Command::Flow(Flow::Stop { flow: id, .. } | Flow::Show { flow: id }) => flow(id),
+            Command::DeadLetters(DeadLetters::Redrive(redrive)) => Names { flow: redrive.letters.flow.clone(), ..Names::default() },
             Command::Queues(queues) => Names { flow: queues.flow.clone(), ..Names::default() },
             Command::Swap(swap) => Names { processor: Some(swap.processor.clone()), ..flow(&swap.flow) },
             Command::Send(send) => interface(&send.flow, &send.interface),
             Command::Request(request) => interface(&request.flow, &request.interface),
             Command::Tail(tail) => interface(&tail.flow, &tail.interface),
+            Command::Take(take) => interface(&take.flow, &take.interface),
             _ => Names::default(),
         }
     }

@@ -27,26 +27,36 @@ struct Answer {
 
 /// Runs the command.
 pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
-    let before: Status = session.client.get("/api/v1/weir/status").await?;
-    let request = json!({
-        "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
-    });
-    let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
-    let waited = match swap.wait {
-        true => {
-            let what = format!("waiting for {} to run as {}", swapped.component.key(), swap.processor);
-            Some(during(session.format, &what, &Counter::default(), wait(session, &swap, &swapped, &before.hosts)).await?)
-        }
-        false => None,
-    };
-    let Swapped { processor, variant, component, previous, unchanged, sharers } = &swapped;
+    let (swapped, waited) = perform(session, &swap).await?;
     if session.format == Format::Json {
+        let Swapped { processor, variant, component, previous, unchanged, sharers } = &swapped;
         let hosts = waited.map(|hosts| hosts.into_iter().collect::<Vec<_>>());
         return Ok(output::json(&json!({
             "flow": swap.flow, "processor": processor, "variant": variant, "component": component, "previous": previous,
             "unchanged": unchanged, "sharers": sharers, "hosts": hosts,
         }))?);
     }
+    Ok(show(&swapped, waited.as_ref())?)
+}
+
+/// Swaps, and waits if that is asked for; then the hosts that run the component.
+pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<BTreeSet<String>>)> {
+    let before: Status = session.client.get("/api/v1/weir/status").await?;
+    let request = json!({
+        "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
+    });
+    let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
+    if !swap.wait {
+        return Ok((swapped, None));
+    }
+    let what = format!("waiting for {} to run as {}", swapped.component.key(), swap.processor);
+    let hosts = during(session.format, &what, &Counter::default(), wait(session, swap, &swapped, &before.hosts)).await?;
+    Ok((swapped, Some(hosts)))
+}
+
+/// Shows people what a swap did.
+pub(crate) fn show(swapped: &Swapped, waited: Option<&BTreeSet<String>>) -> std::io::Result<()> {
+    let Swapped { processor, variant, component, previous, unchanged, sharers } = swapped;
     let (new, old) = (component.key(), previous.key());
     match unchanged {
         true => output::line(&format!("{processor} ({variant}) has {new} already"))?,
@@ -56,12 +66,11 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
         output::line(&format!("  also in flows {}", sharers.join(", ")))?;
     }
     match waited {
-        Some(hosts) if hosts.len() == 1 => output::line("  it runs")?,
-        Some(hosts) => output::line(&format!("  it runs on {} hosts", hosts.len()))?,
-        None if *unchanged => {}
-        None => output::line("  hosts go over to it when they have it ready; --wait waits for that, `weir status` shows it")?,
+        Some(hosts) if hosts.len() == 1 => output::line("  it runs"),
+        Some(hosts) => output::line(&format!("  it runs on {} hosts", hosts.len())),
+        None if *unchanged => Ok(()),
+        None => output::line("  hosts go over to it when they have it ready; --wait waits for that, `weir status` shows it"),
     }
-    Ok(())
 }
 
 /// Waits until all hosts that have the processor run the component, and tells their ids.

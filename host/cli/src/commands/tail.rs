@@ -1,48 +1,65 @@
-//! `weir tail`: what passes an interface, or what left it.
+//! `weir tail`: shows the messages that pass an interface, and takes none.
+
+use std::io::Write;
 
 use anyhow::Result;
-use serde_json::Value;
 
 use super::{Session, tell};
 use crate::args::Tail;
 use crate::client::{escaped, of_answer};
-use crate::output::{self, Format};
+use crate::message::Line;
+use crate::output::Format;
+use crate::problem::{Exit, Problem};
+use crate::sink::reader_gone;
 
-/// Prints message by message until the count or the idle time is reached.
+/// Refuses an option that is gone, before anything is asked of a running Weir.
+pub(crate) fn check(command: &Tail) -> Result<(), Problem> {
+    if !command.from_exit {
+        return Ok(());
+    }
+    let count = command.count.map(|count| format!(" --count {count}")).unwrap_or_default();
+    Err(Problem::new(Exit::Usage, "`weir tail` takes no messages: --from-exit is not supported any more")
+        .next(format!("use weir take {} {}{count}, which acknowledges each message once it is written", command.flow, command.interface)))
+}
+
+/// Prints message by message until the count or the idle time is reached, or the reader of the output goes.
 pub(crate) async fn run(session: &Session, command: Tail) -> Result<()> {
-    let kind = if command.from_exit { "exits" } else { "taps" };
-    let mut path = format!("/api/v1/weir/flows/{}/{kind}/{}", escaped(&command.flow), escaped(&command.interface));
+    let mut path = format!("/api/v1/weir/flows/{}/taps/{}", escaped(&command.flow), escaped(&command.interface));
     let count = command.count.map(|count| format!("count={count}"));
     let wait = command.idle_ms.map(|wait| format!("wait-ms={wait}"));
     let query: Vec<String> = count.into_iter().chain(wait).collect();
     if !query.is_empty() {
         path = format!("{path}?{}", query.join("&"));
     }
+    let gone = reader_gone()?;
     let mut lines = session.client.lines(&path).await?;
-    while let Some(line) = lines.next().await? {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = gone.cancelled() => return Ok(()),
+            next = lines.next() => next?,
+        };
+        let Some(line) = next else { return Ok(()) };
         print(session.format, &line)?;
     }
-    Ok(())
 }
 
-/// Prints a line of a stream of messages: its body, or for programs the whole of it. One that is an error is returned as such.
+/// Prints a line of a stream of messages: its body, or for programs the whole of it, byte for byte. One that is an error is returned as such.
 pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
-    let text = String::from_utf8_lossy(line);
-    let message: Value = serde_json::from_slice(line)?;
-    if let Some(error) = message.get("error").filter(|_| message.get("id").is_none()) {
-        return Err(of_answer(&serde_json::from_value(error.clone())?).into());
+    let read = Line::read(line)?;
+    if let Some(error) = read.error() {
+        return Err(of_answer(error).into());
     }
-    if format == Format::Json {
-        return Ok(output::line(&text)?);
-    }
-    if let Some(missed) = message.get("missed") {
+    if let Some(missed) = read.missed.filter(|_| format == Format::Text) {
         tell(&format!("{missed} messages passed too fast and are not shown"));
         return Ok(());
     }
-    match (message.get("body"), message.get("text"), message.get("base64")) {
-        (Some(body), _, _) => output::line(&body.to_string())?,
-        (_, Some(Value::String(text)), _) | (_, _, Some(Value::String(text))) => output::line(text)?,
-        _ => output::line(&text)?,
+    let mut bytes = Vec::with_capacity(line.len() + 1);
+    if format == Format::Text && read.is_message() {
+        read.write_body(&mut bytes);
+    } else {
+        bytes.extend_from_slice(line);
+        bytes.push(b'\n');
     }
-    Ok(())
+    Ok(std::io::stdout().lock().write_all(&bytes)?)
 }

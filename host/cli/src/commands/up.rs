@@ -1,17 +1,28 @@
 //! `weir up`: everything on this machine, in one process and one data folder.
 
 use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use weir_pubsub::chain;
+
+use weir_pubsub::embedded::OpeningReport;
 
 use crate::client::data_option;
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
 use crate::serve::Roles;
 use crate::settings::Settings;
 use crate::shutdown::Signals;
+use crate::space;
+use crate::supervisor::Fallen;
 use crate::token::Secret;
+
+/// How long the start waits for standard output to take the banner.
+const BANNER_TIME: Duration = Duration::from_secs(1);
 
 /// How `weir up` ended.
 pub(crate) enum Ended {
@@ -21,65 +32,148 @@ pub(crate) enum Ended {
     AtOnce,
 }
 
+/// How far the start came.
+enum Started {
+    /// Everything runs.
+    Up(Roles),
+    /// Everything runs, and a signal came meanwhile.
+    ToStop(Roles),
+    /// A second signal came.
+    AtOnce,
+}
+
 /// Runs until a signal comes or a role fails.
 pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Result<Ended> {
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let secret = Secret::of_up(settings.token_file.as_deref())?;
     let token = secret.as_ref().map(Secret::to_token).transpose()?;
     let folder = DataFolder::lock(data)?;
-    let started = tokio::select! {
-        started = Roles::start(&folder, &settings, token) => started,
-        _ = signals.next() => return Ok(Ended::AtOnce),
+    let mut roles = match start(Roles::start(&folder, &settings, token), &mut signals).await? {
+        Started::Up(roles) => roles,
+        Started::ToStop(roles) => return Ok(stop(roles, settings.grace, &mut signals).await),
+        Started::AtOnce => return Ok(Ended::AtOnce),
     };
-    let mut roles = started?;
     let url = format!("http://{}", roles.address);
-    if let Some(secret) = &secret {
-        folder.write_token(secret).context("the gateway's token cannot be kept in the data folder")?;
+    let is_noted = space::note(&folder, &url, secret.as_ref());
+    let mut text = banner(data, format, &url, &roles, secret.as_ref());
+    if format == Format::Text {
+        text.extend(warnings(&folder, &url, is_noted));
     }
-    folder.write_note(&url).context("the gateway's address cannot be noted in the data folder")?;
-    banner(data, format, &url, &roles, secret.as_ref())?;
+    announce(text).await;
     tracing::info!(url, folder = %data.display(), "weir is up");
-    let failed = tokio::select! {
-        error = roles.failed() => Some(error),
+    let fallen = tokio::select! {
+        fallen = roles.failed() => Some(fallen),
         signal = signals.next() => {
             tracing::info!(signal, "weir is stopping: messages in work are finished; a second signal leaves at once, and loses nothing");
             None
         }
+        never = space::keep(&folder, &url, secret.as_ref(), is_noted) => match never {},
     };
-    // The other commands shall not find a Weir that takes nothing more.
-    folder.remove_notes().context("the note of the gateway's address cannot be removed")?;
-    tokio::select! {
-        () = roles.stop(settings.grace) => {}
-        signal = signals.next() => {
-            tracing::warn!(signal, "weir leaves at once");
-            return Ok(Ended::AtOnce);
-        }
+    if let Some(Fallen { role, reason }) = &fallen {
+        tracing::error!(role, error = reason, "a role ended, weir is stopping");
     }
-    tracing::info!("weir has stopped");
-    failed.map_or(Ok(Ended::Gracefully), Err)
+    // The other commands shall not find a Weir that takes nothing more.
+    if let Err(error) = folder.remove_notes() {
+        tracing::warn!(error = %chain(&error), "note of the gateway's address cannot be removed");
+    }
+    let ended = stop(roles, settings.grace, &mut signals).await;
+    fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, data).into()))
 }
 
-fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<&Secret>) -> std::io::Result<()> {
+/// What an operator should see at once of a start on a full disk.
+fn warnings(folder: &DataFolder, url: &str, is_noted: bool) -> Vec<String> {
+    let full = "\n  warning: the disk is full: no messages are accepted until it has room; those in the queues are processed";
+    let unnoted = format!("\n  warning: the address could not be noted in the data folder: local commands need --gateway {url}");
+    let full = folder.is_disk_full().then(|| full.to_owned());
+    full.into_iter().chain((!is_noted).then_some(unnoted)).collect()
+}
+
+/// Waits for the start. A signal during it does not cut it off: what was begun is stopped in order when it is there.
+async fn start(starting: impl Future<Output = Result<Roles>>, signals: &mut Signals) -> Result<Started> {
+    let mut starting = pin!(starting);
+    let signal = tokio::select! {
+        started = &mut starting => return started.map(Started::Up),
+        signal = signals.next() => signal,
+    };
+    tracing::info!(signal, "weir stops as soon as its start is done; a second signal leaves at once, and loses nothing");
+    tokio::select! {
+        started = &mut starting => started.map(Started::ToStop),
+        _ = signals.next() => Ok(Started::AtOnce),
+    }
+}
+
+async fn stop(roles: Roles, grace: Duration, signals: &mut Signals) -> Ended {
+    tokio::select! {
+        () = roles.stop(grace) => {
+            tracing::info!("weir has stopped");
+            Ended::Gracefully
+        }
+        signal = signals.next() => {
+            tracing::warn!(signal, "weir leaves at once");
+            Ended::AtOnce
+        }
+    }
+}
+
+fn problem(Fallen { role, reason }: &Fallen, data: &Path) -> Problem {
+    Problem::new(Exit::Failed, format!("{role} ended, and Weir with it: {reason}")).next(format!(
+        "everything that was confirmed is in {}: start Weir again with weir up{}; unsettled messages are redelivered",
+        data.display(),
+        data_option(data)
+    ))
+}
+
+/// Prints what people read first. A reader of standard output that stands still or is gone does not stop Weir.
+async fn announce(banner: String) {
+    let printing = tokio::task::spawn_blocking(move || output::line(&banner));
+    match tokio::time::timeout(BANNER_TIME, printing).await {
+        Ok(Ok(Err(error))) => tracing::warn!(error = %chain(&error), "standard output cannot be written"),
+        Ok(_) => {}
+        Err(_) => tracing::warn!("standard output is not read"),
+    }
+}
+
+/// What the queues held at the start, and what they had lost.
+fn kept(opened: &OpeningReport) -> Vec<String> {
+    let line = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", output::number(count)));
+    let torn_count = opened.torn_tail.as_ref().map_or(0, |torn| torn.bytes);
+    [
+        line(opened.messages_count, "messages were kept from before"),
+        line(
+            opened.missing_count,
+            "MESSAGES ARE MISSING: files of the log are gone; the log names the queues. Restore a backup to recover them",
+        ),
+        line(opened.damaged_count, "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues"),
+        line(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<&Secret>) -> String {
     if format == Format::Json {
-        return output::line(&json!({"url": url, "pid": std::process::id(), "data": data}).to_string());
+        return json!({"url": url, "pid": std::process::id(), "data": data}).to_string();
     }
     let weir = format!("weir{}", data_option(data));
-    output::heading(&format!("Weir {} is up at {url}", env!("CARGO_PKG_VERSION")))?;
-    output::line(&format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()))?;
+    let mut lines = vec![
+        output::bold(&format!("Weir {} is up at {url}", env!("CARGO_PKG_VERSION"))),
+        format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()),
+    ];
     if let Some(secret) = secret {
-        output::line(&format!("  only who shows the token of {} may use it; commands on this data folder find it there", secret.from()))?;
+        lines.push(format!("  only who shows the token of {} may use it; commands on this data folder find it there", secret.from()));
     }
-    if roles.kept_count > 0 {
-        output::line(&format!("  {} messages were kept from before", output::number(roles.kept_count)))?;
+    for line in kept(&roles.opened) {
+        lines.push(format!("  {line}"));
     }
-    output::line("\nNext, in another terminal:")?;
+    lines.push("\nNext, in another terminal:".to_owned());
     for (arguments, what) in [
         ("deploy NAME@VERSION FILE.wasm", "bring a processor"),
         ("blueprint put NAME FILE.json", "bring the template of a flow"),
         ("flow start BLUEPRINT FLOW", "start a flow"),
         ("status", "see how everything is"),
     ] {
-        output::line(&format!("  {:<46} {what}", format!("{weir} {arguments}")))?;
+        lines.push(format!("  {:<46} {what}", format!("{weir} {arguments}")));
     }
-    Ok(())
+    lines.join("\n")
 }

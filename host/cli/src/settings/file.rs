@@ -151,7 +151,7 @@ mod tests {
             "gracee = \"5s\"\n\n[gatway]\nmax-body = 1\n[broker]\n  cache = 64\n  disk-reserve-percent = \"5\"\n  segment = true",
             &[
                 "f, line 1, column 1: gracee: there is no such setting; did you mean grace?",
-                "f, line 3, column 2: gatway: there is no such section; did you mean [gateway]?; allowed: [log], [host], [gateway], [broker], [flow], [component], [retry]",
+                "f, line 3, column 2: gatway: there is no such section; did you mean [gateway]?; allowed: [log], [host], [gateway], [broker], [flow], [dead-letters], [component], [retry]",
                 "f, line 6, column 11: broker.cache: 64 has no unit; allowed: a size from 1MiB to 1TiB",
                 "f, line 8, column 13: broker.segment: is true or false; allowed: a size from 1MiB to 1GiB",
             ],
@@ -160,7 +160,7 @@ mod tests {
         check(
             "[grace]\na = 1",
             &[
-                "f, line 1, column 2: grace: is a setting, not a section; allowed: [log], [host], [gateway], [broker], [flow], [component], [retry]",
+                "f, line 1, column 2: grace: is a setting, not a section; allowed: [log], [host], [gateway], [broker], [flow], [dead-letters], [component], [retry]",
             ],
         );
     }

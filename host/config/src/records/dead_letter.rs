@@ -1,5 +1,7 @@
 //! Dead letters: messages that were given up, with the reason in properties `weir-dead-*`.
 
+use std::fmt;
+
 use sha2::{Digest as _, Sha256};
 use weir_pubsub::{Limits, Message, Properties};
 
@@ -8,15 +10,26 @@ pub const DEAD_LETTERS_TOPIC_NAME: &str = "weir-dead-letters";
 /// The one subscription that keeps them.
 pub const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
 
+/// What the names of a letter's own properties begin with.
+pub const DEAD_LETTER_PREFIX: &str = "weir-dead-";
+
 const TOPIC: &str = "weir-dead-topic";
 const SUBSCRIPTION: &str = "weir-dead-subscription";
 const ERROR: &str = "weir-dead-error";
 const REASON: &str = "weir-dead-reason";
 const ATTEMPTS: &str = "weir-dead-attempts";
 const DIGEST: &str = "weir-dead-digest";
+const COMPONENT: &str = "weir-dead-component";
+const TIME: &str = "weir-dead-time";
+const CONFIG_VERSION: &str = "weir-dead-config-version";
+/// Only where the letter is not the whole message.
+const CUT: &str = "weir-dead-cut";
+const NAMES: [&str; 10] = [TOPIC, SUBSCRIPTION, ERROR, REASON, ATTEMPTS, DIGEST, COMPONENT, TIME, CONFIG_VERSION, CUT];
 
 /// How much of a reason a letter keeps, in bytes.
 const MAX_REASON_BYTES: usize = 8 << 10;
+/// The longest number, and the longest value of what was cut.
+const MAX_VALUE_BYTES: usize = 20;
 
 /// Why a message was given up, and where it came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,20 +46,90 @@ pub struct DeadLetter {
     pub attempts_count: u32,
     /// The digest of the component that gave it up; empty where it never reached one.
     pub digest: String,
+    /// The deployment of that component, `NAME@VERSION`; empty in letters of earlier versions of Weir.
+    pub component: String,
+    /// When it was given up, in milliseconds since 1970; not in letters of earlier versions of Weir.
+    pub time_ms: Option<u64>,
+    /// The version of the configuration that the host worked with then; not in letters of earlier versions of Weir.
+    pub config_version: Option<u64>,
+    /// What the letter lost of the message when it was made.
+    pub cut: Option<Cut>,
+}
+
+/// What a letter lost of its message because both together would have been above the broker's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// All properties of the message.
+    Properties,
+    /// The end of its body.
+    Body,
+    /// Both.
+    Both,
+}
+
+impl Cut {
+    fn of(properties: bool, body: bool) -> Option<Self> {
+        match (properties, body) {
+            (true, true) => Some(Cut::Both),
+            (true, false) => Some(Cut::Properties),
+            (false, true) => Some(Cut::Body),
+            (false, false) => None,
+        }
+    }
+
+    /// What a letter's marker says. A marker that this version does not know stands for the worst.
+    fn of_marker(marker: &str) -> Self {
+        match marker {
+            "properties" => Cut::Properties,
+            "body" => Cut::Body,
+            _ => Cut::Both,
+        }
+    }
+
+    /// Letters of earlier versions have no marker, but the reason begins with what was lost.
+    fn of_reason(reason: &str) -> Option<Self> {
+        let (note, rest) = match reason.strip_prefix('[').and_then(|text| text.split_once("] ")) {
+            Some((note, rest)) if note.contains(" properties of ") && note.ends_with(", were left out") => (true, rest),
+            _ => (false, reason),
+        };
+        let body = rest.strip_prefix("[the body of ").and_then(|text| text.split_once("] "));
+        Cut::of(note, body.is_some_and(|(note, _)| note.ends_with(", was cut")))
+    }
+
+    fn marker(self) -> &'static str {
+        match self {
+            Cut::Properties => "properties",
+            Cut::Body => "body",
+            Cut::Both => "properties-body",
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cut::Properties => "the properties of the message",
+            Cut::Body => "the end of the body",
+            Cut::Both => "the properties of the message and the end of the body",
+        })
+    }
 }
 
 impl DeadLetter {
-    /// The message as a letter: it keeps its id, content and properties as far as a broker of these limits takes them. Above them it loses
-    /// first its own properties, then the body beyond the limit; the reason says so, with size and SHA-256 of what was cut.
+    /// The message as a letter: it keeps its id, content and properties as far as a broker of these limits accepts them. Above them it loses
+    /// first its own properties, then the body beyond the limit; the reason says so, with size and SHA-256 of what was cut, and a property
+    /// marks the letter as incomplete.
     pub fn to_message(&self, message: &Message, limits: &Limits) -> Message {
-        let mut letter = message.clone();
+        let mut letter = DeadLetter::original(message);
         letter.expires_in = None;
         let mut notes = String::new();
-        if self.size_bytes(&letter) + properties_bytes(&message.properties) > limits.max_properties_bytes {
-            notes.push_str(&note_on_properties(&message.properties));
+        let is_above = self.size_bytes(&letter) + properties_bytes(&letter.properties) > limits.max_properties_bytes;
+        if is_above {
+            notes.push_str(&note_on_properties(&letter.properties));
             letter.properties = Properties::new();
         }
-        if letter.body.len() > limits.max_message_bytes {
+        let is_long = letter.body.len() > limits.max_message_bytes;
+        if is_long {
             notes.push_str(&note_on_body(&message.body));
             letter.body.truncate(limits.max_message_bytes);
         }
@@ -57,26 +140,56 @@ impl DeadLetter {
         letter.properties.set(REASON, format!("{notes}{}", cut(&self.reason, reason_bytes)));
         letter.properties.set(ATTEMPTS, self.attempts_count.to_string());
         letter.properties.set(DIGEST, self.digest.clone());
+        letter.properties.set(COMPONENT, self.component.clone());
+        for (name, number) in [(TIME, self.time_ms), (CONFIG_VERSION, self.config_version)] {
+            if let Some(number) = number {
+                letter.properties.set(name, number.to_string());
+            }
+        }
+        if let Some(cut) = Cut::of(is_above, is_long) {
+            letter.properties.set(CUT, cut.marker());
+        }
         letter
     }
 
-    /// Reads a letter; `None` if the message is none. What else it carries is the original message.
+    /// Reads a letter; `None` if the message is none. What else it carries is the [original](DeadLetter::original) message.
     pub fn of_message(message: &Message) -> Option<DeadLetter> {
         let text = |name: &str| message.properties.get(name).map(str::to_owned);
+        let number = |name: &str| message.properties.get(name).and_then(|number| number.parse().ok());
+        let (reason, time_ms) = (text(REASON).unwrap_or_default(), number(TIME));
+        let cut = match message.properties.get(CUT) {
+            Some(marker) => Some(Cut::of_marker(marker)),
+            None if time_ms.is_none() => Cut::of_reason(&reason),
+            None => None,
+        };
         Some(DeadLetter {
             topic: text(TOPIC)?,
             subscription: text(SUBSCRIPTION)?,
             error: text(ERROR).unwrap_or_default(),
-            reason: text(REASON).unwrap_or_default(),
+            reason,
             attempts_count: text(ATTEMPTS).and_then(|count| count.parse().ok()).unwrap_or(0),
             digest: text(DIGEST).unwrap_or_default(),
+            component: text(COMPONENT).unwrap_or_default(),
+            time_ms,
+            config_version: number(CONFIG_VERSION),
+            cut,
         })
+    }
+
+    /// The message that became this letter: without the letter's own properties, everything else as it is.
+    pub fn original(letter: &Message) -> Message {
+        let is_own = |(name, _): &(&str, &str)| name.starts_with(DEAD_LETTER_PREFIX);
+        match letter.properties.iter().any(|property| is_own(&property)) {
+            true => Message { properties: letter.properties.iter().filter(|property| !is_own(property)).collect(), ..letter.clone() },
+            false => letter.clone(),
+        }
     }
 
     /// What the letter's own properties take at most, with all that the broker counts beside them.
     fn size_bytes(&self, message: &Message) -> usize {
-        let names: usize = [TOPIC, SUBSCRIPTION, ERROR, REASON, ATTEMPTS, DIGEST].iter().map(|name| name.len()).sum();
-        let values = self.topic.len() + self.subscription.len() + self.error.len() + MAX_REASON_BYTES + 10 + self.digest.len();
+        let names: usize = NAMES.iter().map(|name| name.len()).sum();
+        let texts = [&self.topic, &self.subscription, &self.error, &self.digest, &self.component];
+        let values = texts.iter().map(|text| text.len()).sum::<usize>() + MAX_REASON_BYTES + 4 * MAX_VALUE_BYTES;
         let fields = message.from.as_ref().map_or(0, |from| from.len()) + message.content_type.as_ref().map_or(0, |kind| kind.len());
         names + values + fields
     }
@@ -128,6 +241,10 @@ mod tests {
             reason: "no text".into(),
             attempts_count: 2,
             digest: "sha256:ab".into(),
+            component: "p@1.0.0".into(),
+            time_ms: Some(1_795_000_000_000),
+            config_version: Some(7),
+            cut: None,
         }
     }
 
@@ -137,7 +254,32 @@ mod tests {
         let sent = letter().to_message(&message, &Limits::default());
         assert_eq!(DeadLetter::of_message(&sent), Some(letter()));
         assert_eq!((&sent.body[..], sent.properties.get("colour")), (&b"body"[..], Some("red")));
-        assert_eq!(DeadLetter::of_message(&message), None);
+        assert_eq!((DeadLetter::of_message(&message), DeadLetter::original(&sent)), (None, message));
+    }
+
+    #[test]
+    fn a_letter_of_a_letter_has_its_own_reason_alone() {
+        let first = DeadLetter { cut: Some(Cut::Body), ..letter() };
+        let marked = first.to_message(&Message::new("body").with("colour", "red"), &Limits { max_message_bytes: 3, ..Limits::default() });
+        let second = DeadLetter { time_ms: None, config_version: None, ..letter() };
+        let sent = second.to_message(&marked, &Limits::default());
+        assert_eq!(DeadLetter::of_message(&sent), Some(second));
+        assert_eq!(DeadLetter::original(&sent).properties.iter().collect::<Vec<_>>(), [("colour", "red")]);
+    }
+
+    #[test]
+    fn letters_of_earlier_versions_are_read() {
+        let old = |reason: &str| {
+            let message = Message::new("b").with(TOPIC, "t").with(SUBSCRIPTION, "s").with(REASON, reason);
+            DeadLetter::of_message(&message).unwrap()
+        };
+        assert_eq!((old("no page").component, old("no page").time_ms, old("no page").cut), (String::new(), None, None));
+        let limits = Limits { max_message_bytes: 2, ..Limits::default() };
+        let big = Message::new("0123");
+        let reason = |message: &Message| letter().to_message(message, &limits).properties.get(REASON).unwrap().to_owned();
+        assert_eq!(old(&reason(&big)).cut, Some(Cut::Body));
+        assert_eq!(old(&reason(&big.with("big", "x".repeat(30 << 10)))).cut, Some(Cut::Both));
+        assert_eq!(old(&reason(&Message::new("0").with("big", "x".repeat(30 << 10)))).cut, Some(Cut::Properties));
     }
 
     #[test]
@@ -148,7 +290,8 @@ mod tests {
         let long = DeadLetter { reason: "é".repeat(20_000), ..letter() };
         let sent = long.to_message(&big, &limits);
         limits.check(&topic, &sent).unwrap();
-        let reason = DeadLetter::of_message(&sent).unwrap().reason;
+        let DeadLetter { reason, cut, .. } = DeadLetter::of_message(&sent).unwrap();
+        assert_eq!(cut, Some(Cut::Both));
         assert_eq!((&sent.body[..], sent.properties.get("big")), (&b"0123456789"[..], None));
         assert!(reason.starts_with("[1 properties of 30723 bytes, sha256 "), "{reason}");
         assert!(reason.contains("[the body of 13 bytes, sha256 ") && reason.len() <= 8 << 10);

@@ -91,6 +91,9 @@ pub struct ProcessorStatus {
     pub dropped_count: u64,
     /// Messages in hand: received and not settled.
     pub in_hand_count: u64,
+    /// Tasks of the host for this variant that panicked and were started again: a fault of Weir, not of the component.
+    #[serde(default)]
+    pub restarts_count: u64,
     /// Messages settled in the last report's interval, per second, times 1000.
     pub rate_per_1000_s: u64,
     /// The newest error, for people.

@@ -21,7 +21,7 @@ use crate::client::ConfigClient;
 use crate::error::Result;
 use crate::protocol::Notify;
 use crate::topics::ConfigTopics;
-use weir_pubsub::chain;
+use weir_pubsub::{chain, restarting};
 
 use cache::Cache;
 use decide::{Concerned, Step, decide};
@@ -121,16 +121,17 @@ impl Follower {
 
     /// Follows until the token is cancelled; a handler in work is dropped then.
     pub async fn run(self, token: CancellationToken) {
-        let mut following = Following {
-            next_poll: Instant::now() + self.poll_interval,
-            follower: self,
-            version: 0,
-            cache: Cache::default(),
-            served: BTreeSet::new(),
-            todo: None,
-            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+        let follower = Arc::new(self);
+        // After a panic nothing is known to be applied: everything is fetched, and all handlers are called again.
+        let follow = || {
+            let mut following = Following::new(follower.clone());
+            async move { following.follow().await }
         };
-        token.run_until_cancelled(following.follow()).await;
+        let panicked = |panic: &str| {
+            follower.shared.set_fetch_error(Some(panic.to_owned()));
+            tracing::error!(error = panic, "config follower panicked, restarting it");
+        };
+        token.run_until_cancelled(restarting(&token, follow, panicked)).await;
     }
 }
 
@@ -147,7 +148,7 @@ enum Todo {
 
 /// A follower at work.
 struct Following {
-    follower: Follower,
+    follower: Arc<Follower>,
     version: u64,
     cache: Cache,
     /// The handlers that were called with the content of the cache.
@@ -158,6 +159,18 @@ struct Following {
 }
 
 impl Following {
+    fn new(follower: Arc<Follower>) -> Self {
+        Following {
+            next_poll: Instant::now() + follower.poll_interval,
+            follower,
+            version: 0,
+            cache: Cache::default(),
+            served: BTreeSet::new(),
+            todo: None,
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+        }
+    }
+
     async fn follow(&mut self) {
         loop {
             let notifies = self.subscribe().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
-use weir_pubsub::{NameError, PubsubError, Queue, QueueSpec};
+use weir_pubsub::{NameError, Overflow, PubsubError, Queue, QueueSpec};
 
 use super::Lifecycle;
 use super::world::Flows;
@@ -25,7 +25,8 @@ pub(super) fn queue_of(record: &QueueRecord) -> Result<Queue, NameError> {
 }
 
 fn spec_of(record: &QueueRecord) -> Result<QueueSpec, NameError> {
-    Ok(QueueSpec { queue: queue_of(record)?, drop_oldest_above_bytes: record.drop_oldest_above_bytes })
+    let overflow = record.drop_oldest_above_bytes.map_or(Overflow::None, |bytes| Overflow::DropOldest { bytes });
+    Ok(QueueSpec { queue: queue_of(record)?, overflow })
 }
 
 /// The queue's name on the wire, or what stands for it in a record that somebody has broken.

@@ -1,4 +1,9 @@
-//! Going on with what was left between, when the service starts and from time to time.
+//! Finishing or undoing what was left between, when the service starts and from time to time.
+//!
+//! A start that was left is always undone: either its caller was told that it failed, or nobody was told anything. A stop that may be
+//! refused is taken back for the same reason; any other stop is finished.
+
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
 
@@ -10,11 +15,13 @@ use weir_pubsub::chain;
 
 impl Lifecycle {
     /// Ensures the queues of all running flows. Returns the ids of flows that are between two states.
-    pub(crate) async fn ensure(&self) -> Result<Vec<String>> {
+    pub(crate) async fn ensure(&self) -> Result<BTreeSet<String>> {
         let _writer = self.writer.lock().await;
         let flows = self.load_flows().await?;
         self.ensure_queues(&flows.records).await;
-        Ok(flows.records.into_iter().filter(|(_, flow)| flow.status.is_some()).map(|(id, _)| id).collect())
+        let mut between = self.failed_starts.ids().clone();
+        between.extend(flows.records.into_iter().filter(|(_, flow)| flow.status.is_some()).map(|(id, _)| id));
+        Ok(between)
     }
 
     /// The same, then finishes or undoes those that nobody is at, and deletes what stops have left over.
@@ -41,12 +48,15 @@ impl Lifecycle {
         }
     }
 
-    /// The status is read anew: since it was seen, the operation that was at it may have ended.
+    /// The record is read again: since it was seen, the operation that was at it may have ended.
     async fn go_on(&self, id: &str) -> Result<()> {
-        let text = self.config.get_one(FLOW_TYPE, id).await.map_err(FlowError::config("reading the flow"))?;
-        let record = text.and_then(|text| serde_json::from_str::<FlowRecord>(&text).ok());
-        match record.and_then(|record| record.status) {
-            Some(FlowStatus::Starting) => self.finish_start(id).await,
+        if self.failed_starts.contains(id) {
+            return self.undo_left_start(id).await;
+        }
+        let Some(record) = self.record(id).await? else { return Ok(()) };
+        match record.status {
+            Some(FlowStatus::Starting) => self.undo_left_start(id).await,
+            Some(FlowStatus::Stopping) if record.is_refusing() => self.take_back(id).await,
             Some(FlowStatus::Stopping) => {
                 self.stop_locked(id).await?;
                 tracing::info!(flow = id, "stop of a flow finished");
@@ -55,6 +65,22 @@ impl Lifecycle {
             // Only a later Weir changes running flows; it knows how to go on.
             Some(FlowStatus::Updating) | None => Ok(()),
         }
+    }
+
+    async fn undo_left_start(&self, id: &str) -> Result<()> {
+        self.undo_start(id).await?;
+        tracing::info!(flow = id, "start of a flow undone");
+        Ok(())
+    }
+
+    /// Where a flow is between two states; `None` also without a readable record.
+    pub(super) async fn status(&self, id: &str) -> Result<Option<FlowStatus>> {
+        Ok(self.record(id).await?.and_then(|record| record.status))
+    }
+
+    async fn record(&self, id: &str) -> Result<Option<FlowRecord>> {
+        let text = self.config.get_one(FLOW_TYPE, id).await.map_err(FlowError::config("reading the flow"))?;
+        Ok(text.and_then(|text| serde_json::from_str::<FlowRecord>(&text).ok()))
     }
 
     async fn leftovers(&self) -> Result<()> {

@@ -9,14 +9,15 @@ use super::queues::queue_of;
 use super::world::{Entries, Flows, json};
 use crate::error::{FlowError, Result};
 use crate::parameters::resolve;
-use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, World, affected_entries, owned_queues, plan_finish, plan_start};
-use crate::protocol::{FLOW_TYPE, FlowRecord, LEFTOVER_TYPE};
+use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, affected_entries, owned_queues, plan_start};
+use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE};
 use weir_pubsub::chain;
 
 /// What the marks of queues that were found, and a longer status, may add to a request.
-const REQUEST_ROOM_BYTES: usize = 256 << 10;
+pub(super) const REQUEST_ROOM_BYTES: usize = 256 << 10;
 
 /// What to start.
+#[derive(Clone)]
 pub(crate) struct Start {
     pub(crate) flow: FlowIdentity,
     pub(crate) parameters: BTreeMap<String, serde_json::Value>,
@@ -36,7 +37,15 @@ impl Lifecycle {
     pub(crate) async fn start(&self, start: Start) -> Result<Vec<String>> {
         let id = start.flow.id.clone();
         let _flow = self.flows.lock(&id).await;
-        match self.try_start(start).await {
+        let started = match self.try_start(start.clone()).await {
+            Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_left_by_a_start(&id).await? => {
+                let failed = FlowError::LeftBehind { id: id.clone() };
+                self.undo_start(&id).await.map_err(|source| FlowError::not_undone(&failed, source))?;
+                self.try_start(start).await
+            }
+            started => started,
+        };
+        match started {
             Ok(notes) => {
                 tracing::info!(flow = id, "flow started");
                 Ok(notes)
@@ -44,18 +53,32 @@ impl Lifecycle {
             Err(Failed::Before(error)) => Err(error),
             Err(Failed::Halfway(error)) => {
                 tracing::warn!(flow = id, error = %chain(&error), "start of a flow failed and is undone");
-                self.undo(&id).await;
-                Err(error)
+                match self.undo_start(&id).await {
+                    Ok(()) => Err(error),
+                    Err(source) => Err(FlowError::not_undone(&error, source)),
+                }
             }
         }
     }
 
-    /// Takes back what a start has done. What cannot be taken back now is found again by its record.
-    pub(super) async fn undo(&self, id: &str) {
-        if let Err(error) = self.stop_locked(id).await
-            && !matches!(error, FlowError::UnknownFlow { .. })
-        {
-            tracing::warn!(flow = id, error = %chain(&error), "start of a flow is not undone yet");
+    /// Whether what stands in config is of a start that failed or was cut off. The flow's lock must be held, so that no start is under way.
+    async fn is_left_by_a_start(&self, id: &str) -> Result<bool> {
+        Ok(self.failed_starts.contains(id) || self.status(id).await? == Some(FlowStatus::Starting))
+    }
+
+    /// Takes back what a start has done; until that succeeds, [`Lifecycle::resume`] tries it again. The flow's lock must be held.
+    pub(super) async fn undo_start(&self, id: &str) -> Result<()> {
+        // Noted beside the record, which says that the flow runs where the last write was done and its answer lost.
+        self.failed_starts.insert(id);
+        match self.stop_locked(id).await {
+            Ok(_) | Err(FlowError::UnknownFlow { .. }) => {
+                self.failed_starts.remove(id);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(flow = id, error = %chain(&error), "start of a flow is not undone yet");
+                Err(error)
+            }
         }
     }
 
@@ -97,7 +120,7 @@ impl Lifecycle {
         fits.map_err(|source| FlowError::TooLarge { processors_count: plan.entries.len(), source })
     }
 
-    /// Announces the start in config, with all that is needed to finish or undo it. Returns the text that stands there.
+    /// Announces the start in config, with all that is needed to undo it. Returns the text that stands there.
     async fn write_starting(&self, id: &str, plan: &Plan, flows: &Flows) -> Result<String> {
         let leftovers = self.delete_leftovers_of(plan, flows).await?;
         let owned = owned_queues(&flows.records, id);
@@ -126,30 +149,6 @@ impl Lifecycle {
         self.create_queues(&plan.queues).await?;
         let batch = running(id, plan, entries, starting);
         self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))
-    }
-
-    /// Goes on with a start that was cut off; one that cannot be finished is undone. The flow's lock must be held.
-    pub(super) async fn finish_start(&self, id: &str) -> Result<()> {
-        match self.try_finish_start(id).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_passing() => Err(error),
-            Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "start of a flow cannot be finished and is undone");
-                self.stop_locked(id).await.map(|_| ())
-            }
-        }
-    }
-
-    async fn try_finish_start(&self, id: &str) -> Result<()> {
-        let _writer = self.writer.lock().await;
-        let flows = self.load_flows().await?;
-        let (Some(record), Some(text)) = (flows.records.get(id), flows.texts.get(id)) else { return Ok(()) };
-        let entries = self.load_entries(keys_of_interest(id, record, &flows)).await?;
-        let world = World { flows: flows.records.clone(), entries: entries.whole.clone(), ..World::default() };
-        let plan = plan_finish(id, record, &world)?;
-        self.make(id, &plan, &entries, text.clone()).await?;
-        tracing::info!(flow = id, "start of a flow finished");
-        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use super::start::{keys_of_interest, put_entry};
 use super::world::{Entries, json};
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, Release, World, release};
-use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
+use crate::protocol::{Backlog, FLOW_TYPE, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
 
 /// A flow whose entries are gone.
 struct Stopping {
@@ -23,14 +23,18 @@ struct Stopping {
 
 impl Lifecycle {
     /// Stops a flow in any status. Returns what could not be deleted yet, for people.
-    pub(crate) async fn stop(&self, id: &str) -> Result<Vec<String>> {
+    pub(crate) async fn stop(&self, id: &str, backlog: Backlog) -> Result<Vec<String>> {
         let _flow = self.flows.lock(id).await;
-        let notes = self.stop_locked(id).await?;
+        let notes = match backlog {
+            Backlog::Discard => self.stop_locked(id).await?,
+            Backlog::Refuse => self.stop_if_empty(id).await?,
+        };
+        self.failed_starts.remove(id);
         tracing::info!(flow = id, "flow stopped");
         Ok(notes)
     }
 
-    /// The same; the flow's lock must be held.
+    /// Stops a flow whatever it holds; the flow's lock must be held.
     pub(super) async fn stop_locked(&self, id: &str) -> Result<Vec<String>> {
         let stopping = self.delete_entries(id).await?;
         self.wait_for_processors(id, &stopping.queues).await?;
@@ -60,8 +64,8 @@ impl Lifecycle {
         let release = release(id, &plan, &world);
         let mut batch = release_entries(Batch::new(), &release, &plan, &entries);
         let mut text = before.clone();
-        if record.status != Some(FlowStatus::Stopping) {
-            text = json(&FlowRecord { status: Some(FlowStatus::Stopping), ..record.clone() });
+        if record.status != Some(FlowStatus::Stopping) || record.is_refusing() {
+            text = json(&record.stopping());
             batch = batch.put(FLOW_TYPE, id, &text);
         }
         if !batch.is_empty() {
@@ -73,7 +77,7 @@ impl Lifecycle {
 }
 
 /// Adds what becomes of the entries to the batch.
-fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRecord, entries: &Entries) -> Batch {
+pub(super) fn release_entries(mut batch: Batch, release: &Release, plan: &PlanRecord, entries: &Entries) -> Batch {
     let written: BTreeMap<EntryKey, &Entry> =
         plan.entries.iter().filter_map(|record| Some((EntryKey::of(record), record.entry.as_ref()?))).collect();
     for key in release.entries.iter().filter(|key| is_ours(key, written.get(key).copied(), entries)) {

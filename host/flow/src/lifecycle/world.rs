@@ -154,7 +154,8 @@ impl Lifecycle {
     pub(super) async fn load_deployed(&self, flows: &Flows, entries: &Entries) -> Result<World> {
         let deployed = self.config.list(COMPONENT_TYPE).await.map_err(FlowError::config("reading the deployments"))?.value;
         let (flows, entries) = (flows.records.clone(), entries.whole.clone());
-        Ok(World { flows, entries, deployed: deployed.into_iter().collect(), ..World::default() })
+        let kept = kept_entries(&flows);
+        Ok(World { flows, entries, kept, deployed: deployed.into_iter().collect(), ..World::default() })
     }
 
     /// Deployments by their keys.
@@ -178,6 +179,12 @@ impl Lifecycle {
         }
         Ok(there)
     }
+}
+
+/// The entries that the refusal of a stop would put back.
+fn kept_entries(flows: &BTreeMap<String, FlowRecord>) -> BTreeMap<EntryKey, Entry> {
+    let records = flows.values().filter(|flow| flow.is_refusing()).filter_map(|flow| flow.plan.as_ref()).flat_map(|plan| &plan.entries);
+    records.filter_map(|record| Some((EntryKey::of(record), serde_json::from_str(record.kept.as_ref()?).ok()?))).collect()
 }
 
 fn key(config_type: &str, key: &str) -> Key {

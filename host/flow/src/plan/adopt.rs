@@ -23,7 +23,7 @@ pub fn adopt(draft: &Draft, descriptors: &BTreeMap<String, Descriptor>, exits: E
         };
         queues.add_inputs(processor, &directions)?;
         let EntryKey { processor, variant } = processor.key.clone();
-        entries.push(EntryRecord { processor, variant, outputs: directions.outputs, entry: None });
+        entries.push(EntryRecord { processor, variant, outputs: directions.outputs, ..EntryRecord::default() });
     }
     if let Exits::Keep { limit_bytes } = exits {
         queues.add_exits(draft, limit_bytes)?;
@@ -43,7 +43,8 @@ pub fn adopt_without_blueprint(id: &str, entries: &BTreeMap<EntryKey, Entry>) ->
             drop_oldest_above_bytes: None,
             found: false,
         }));
-        plan.entries.push(EntryRecord { processor: processor.clone(), variant: variant.clone(), outputs: directions.outputs, entry: None });
+        let (processor, variant) = (processor.clone(), variant.clone());
+        plan.entries.push(EntryRecord { processor, variant, outputs: directions.outputs, ..EntryRecord::default() });
     }
     plan
 }

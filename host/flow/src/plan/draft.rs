@@ -107,6 +107,7 @@ impl Draft {
             interfaces: self.interfaces.clone(),
             parameters: self.parameters.clone(),
             status: None,
+            backlog: None,
             plan: None,
         }
     }

@@ -24,11 +24,11 @@ pub struct Release {
     pub rewritten: BTreeMap<EntryKey, Entry>,
 }
 
-/// The plans of all flows but one that own what they name: a flow that stops owns nothing any more.
+/// The plans of all flows but one that own what they name: a flow that stops owns nothing any more, unless its stop may still be refused.
 pub(super) fn plans<'f>(flows: &'f BTreeMap<String, FlowRecord>, but: &str) -> impl Iterator<Item = &'f PlanRecord> {
     flows
         .iter()
-        .filter(move |(id, flow)| *id != but && flow.status != Some(FlowStatus::Stopping))
+        .filter(move |(id, flow)| *id != but && (flow.status != Some(FlowStatus::Stopping) || flow.is_refusing()))
         .filter_map(|(_, flow)| flow.plan.as_ref())
 }
 
@@ -43,9 +43,14 @@ fn name(queue: &QueueRecord) -> QueueName<'_> {
 
 /// An entry that is there and that a flow owns. A flow that is being planned has no record yet, so it is another's.
 pub(super) fn shared_entry<'w>(key: &EntryKey, world: &'w World) -> Option<&'w Entry> {
-    let entry = world.entries.get(key)?;
+    let entry = there(key, world)?;
     let is_owned = plans(&world.flows, "").flat_map(|plan| &plan.entries).any(|record| EntryKey::of(record) == *key);
     is_owned.then_some(entry)
+}
+
+/// An entry that is there, or that the refusal of a stop would put back.
+fn there<'w>(key: &EntryKey, world: &'w World) -> Option<&'w Entry> {
+    world.entries.get(key).or_else(|| world.kept.get(key))
 }
 
 /// The outputs of other flows' entries that send to one of these topics.
@@ -68,7 +73,7 @@ pub(super) fn senders<'f>(
 pub(super) fn join(id: &str, plan: &mut Plan, world: &World) -> Result<()> {
     let shared: BTreeSet<EntryKey> = plans(&world.flows, id).flat_map(|plan| &plan.entries).map(EntryKey::of).collect();
     for (key, entry) in &mut plan.entries {
-        if let Some(there) = world.entries.get(key).filter(|_| shared.contains(key)) {
+        if let Some(there) = there(key, world).filter(|_| shared.contains(key)) {
             check_unchanged(key, there, entry)?;
             *entry = there.clone();
         }
@@ -113,7 +118,7 @@ fn rewritten<'o>(
 }
 
 /// The outputs whose messages have a queue waiting for them: one of a processor, or an exit.
-fn consumed(outputs: &BTreeMap<String, String>, fed: &BTreeSet<&str>) -> Vec<String> {
+pub(super) fn consumed(outputs: &BTreeMap<String, String>, fed: &BTreeSet<&str>) -> Vec<String> {
     let has_queues = |topic: &str| topic.parse::<Topic>().is_ok_and(|topic| topic.class().has_queues());
     outputs.iter().filter(|(_, topic)| fed.contains(topic.as_str()) && has_queues(topic)).map(|(spec, _)| spec.clone()).collect()
 }

@@ -278,20 +278,6 @@ fn programs_outside_may_say_what_they_consume() {
 }
 
 #[test]
-fn a_start_that_was_cut_off_is_finished_by_its_record() {
-    let mut world = World::default();
-    deploy(&mut world, "splitter@1.0.0", &splitter_descriptor());
-    let plan = plan_start(&draft("one", &splitting(), &[("size", "1")]).unwrap(), &world, EXITS).unwrap();
-    let starting = plan.starting_record(&BTreeSet::from([1]));
-    assert!(starting.plan.as_ref().unwrap().queues[1].found);
-    let text = serde_json::to_string(&starting).unwrap();
-    let read: FlowRecord = serde_json::from_str(&text).unwrap();
-    world.flows.insert("one".to_owned(), read.clone());
-    let finished = plan_finish("one", &read, &world).unwrap();
-    assert_eq!(Plan { notes: Vec::new(), ..plan }, finished);
-}
-
-#[test]
 fn foreign_flows_are_planned_from_blueprint_or_entries() {
     let plan = adopt(&draft("one", &splitting(), &[]).unwrap(), &BTreeMap::new(), EXITS).unwrap();
     let names = |plan: &PlanRecord| plan.queues.iter().map(|queue| queue.subscription.clone()).collect::<Vec<_>>();

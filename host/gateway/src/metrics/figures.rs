@@ -29,7 +29,7 @@ const HOST_GAUGES: [Figure<HostReport, f64>; 3] = [
     ("weir_host_config_version", "The version of the configuration that the host works by.", |host| host.status.config_version as f64),
 ];
 
-const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 6] = [
+const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 7] = [
     ("weir_processor_settled_messages_total", "Messages settled.", |status| status.handled_count),
     ("weir_processor_failed_attempts_total", "Attempts that failed by `retry`, `reject`, a trap or the time limit.", |status| {
         status.failed_count
@@ -38,6 +38,7 @@ const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 6] = [
     ("weir_processor_dead_messages_total", "Messages that went to the dead letters.", |status| status.dead_count),
     ("weir_processor_sent_messages_total", "Messages sent.", |status| status.sent_count),
     ("weir_processor_dropped_messages_total", "Messages dropped because nobody consumes the output.", |status| status.dropped_count),
+    ("weir_processor_restarts_total", "Tasks of the host that panicked and were started again.", |status| status.restarts_count),
 ];
 
 const QUEUE_GAUGES: [Figure<QueueSummary>; 4] = [
@@ -51,6 +52,12 @@ const QUEUE_GAUGES: [Figure<QueueSummary>; 4] = [
 pub(crate) fn build(topicspace: &str, out: &mut Text) {
     let labels = [("version", env!("CARGO_PKG_VERSION")), ("topicspace", topicspace)];
     out.gauge("weir_build_info", "The gateway's version of Weir and its topicspace; always 1.").sample(&labels, 1);
+}
+
+/// The log of this process.
+pub(crate) fn log(dropped_lines_count: u64, out: &mut Text) {
+    let help = "Log lines dropped because standard error could not be written fast enough or at all.";
+    out.counter("weir_log_lines_dropped_total", help).sample(&[], dropped_lines_count);
 }
 
 /// Whether what the other figures come from could be asked.
@@ -154,6 +161,25 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     let mut dropped = out.counter("weir_queue_dropped_messages_total", "Messages dropped because of the queue's own bound.");
     for queue in &there {
         dropped.sample(&names(queue), queue.dropped_count);
+    }
+    let help = "Messages lost because the disk did not keep them: missing at the start, or damaged and set aside.";
+    let mut damaged = out.counter("weir_queue_damaged_messages_total", help);
+    for queue in &there {
+        damaged.sample(&names(queue), queue.damaged_count);
+    }
+    let bounded: Vec<_> = there.iter().filter_map(|queue| Some((queue, queue.limit_bytes?))).collect();
+    let mut limits = out.gauge("weir_queue_limit_bytes", "The queue's own bound above which it refuses messages: dead letters.");
+    for (queue, limit_bytes) in &bounded {
+        limits.sample(&names(queue), *limit_bytes);
+    }
+    let mut full =
+        out.gauge("weir_queue_full", "1 if that bound is reached: a message was refused, and since then none was accepted or removed.");
+    for (queue, _) in &bounded {
+        full.sample(&names(queue), u8::from(queue.is_full));
+    }
+    let mut refused = out.counter("weir_queue_refused_messages_total", "How often a message was refused because of that bound.");
+    for (queue, _) in &bounded {
+        refused.sample(&names(queue), queue.refused_count);
     }
     let mut flows = out.gauge("weir_queue_flow_info", "A flow that uses the queue, and the interface whose exit it is, if any; always 1.");
     for queue in queues {

@@ -56,6 +56,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     let mut record = inspect(&gateway, bytes.clone()).await?;
     let limits = target.limits.as_deref().map(|text| limits_of(text, &record.limits)).transpose()?;
     if let Some(limits) = &limits {
+        check_limits(limits, &gateway)?;
         record.limits = limits.clone();
     }
     let (name, version) = name_of(target, &record.descriptor)?;
@@ -146,6 +147,16 @@ async fn write_record(gateway: &Gateway, key: &str, record: &ComponentRecord, be
         Err(ConfigError::Conflict { .. }) => Ok(false),
         Err(error) => Err(GatewayError::Config(error)),
     }
+}
+
+/// Refuses what the broker would refuse each time.
+fn check_limits(limits: &ComponentLimits, gateway: &Gateway) -> Result<()> {
+    let most = gateway.backend.limits().max_settle_bytes;
+    if limits.sends_bytes <= most {
+        return Ok(());
+    }
+    let problem = format!("sends-bytes is {}, and the broker takes at most {most} for one message: lower it", limits.sends_bytes);
+    Err(GatewayError::BadField { field: "limits".to_owned(), problem })
 }
 
 /// Reads limits; those that are not named have their defaults. A name that is none is an error, since a limit that is not there protects nobody.

@@ -6,15 +6,17 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
-use weir_pubsub::{Browsed, PubsubError, Queue};
+use weir_config::records::DeadLetter;
+use weir_pubsub::{Browsed, Head, MessageId, PubsubError};
 
 use super::exits::ndjson;
 use crate::body::NDJSON;
+use crate::dead_letters::{Owners, PAGE_COUNT, Selection, Wanted, heads, queue, read_wanted, whole as whole_letter};
 use crate::error::{GatewayError, Result};
+use crate::flows;
 use crate::gateway::{Gateway, Shared};
 use crate::line;
-use crate::protocol::{DeadLetterLine, DeadLetterSummary, DeadLetters};
+use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters};
 use crate::query::Fields;
 
 /// Letters of one answer, unless asked for others, and at most.
@@ -22,8 +24,10 @@ const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
 /// What is shown of a body.
 const SHOWN_BYTES: usize = 2048;
-/// Letters that are held in memory while one is looked for by its id.
-const LOOK_COUNT: u32 = 16;
+/// Texts of one answer, about.
+const ANSWER_BYTES: usize = 1 << 20;
+/// Letters that one answer looks at: of many, few may be selected.
+const LOOKED_AT_COUNT: usize = 50_000;
 /// Letters of one id that are shown whole. There is one for each queue that gave the message up.
 const WHOLE_COUNT: usize = 16;
 
@@ -36,6 +40,20 @@ pub(crate) struct Extent {
     limit: Option<u32>,
     /// Those behind this position.
     after: Option<u64>,
+    /// Those of this flow.
+    flow: Option<String>,
+    /// Those of this processor.
+    processor: Option<String>,
+    /// Those of the message with this id, or the one at this position.
+    id: Option<String>,
+}
+
+impl Extent {
+    fn selection(&self) -> Result<Selection> {
+        let ids = self.id.clone().map(|id| vec![DeadLetterId::Text(id)]);
+        let all = (ids.is_none() && self.flow.is_none() && self.processor.is_none()).then_some(true);
+        Selection::read(&DeadLetterOrder { ids, flow: self.flow.clone(), processor: self.processor.clone(), all, ..Default::default() })
+    }
 }
 
 /// The oldest messages that could not be handled. Nothing is taken.
@@ -55,16 +73,45 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Ex
             problem: format!("must be between 1 and {MAX_LIMIT}, is {limit}"),
         });
     }
-    let queue = queue(&gateway)?;
-    let depth = match gateway.backend.stats(&queue).await {
+    let selection = extent.selection()?;
+    let depth = match gateway.backend.stats(&queue(&gateway)?).await {
         Ok(stats) => stats.depth_count,
         // It is made by the flow service; before that there is no letter.
         Err(PubsubError::QueueNotFound { .. }) => return Ok(Json(DeadLetters::default())),
         Err(error) => return Err(GatewayError::broker("the dead letters cannot be read")(error)),
     };
-    let browsed = gateway.backend.browse(&queue, extent.after.unwrap_or(0), limit).await;
-    let browsed = browsed.map_err(GatewayError::broker("the dead letters cannot be read"))?;
-    Ok(Json(DeadLetters { depth_count: depth, letters: browsed.iter().map(summary).collect() }))
+    let (_, records) = flows::records(&gateway.config).await?;
+    let listed = list(&gateway, selection, &Owners::of(&records), extent.after.unwrap_or(0), limit as usize).await?;
+    Ok(Json(DeadLetters { depth_count: depth, ..listed }))
+}
+
+/// The selected letters behind a position, as far as one answer goes.
+async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut after: u64, limit: usize) -> Result<DeadLetters> {
+    let mut listed = DeadLetters::default();
+    let (mut bytes, mut looked_at_count) = (0, 0);
+    loop {
+        // A page is as large as what is still wanted, unless only some of it is.
+        let count = if selection == Selection::All { (limit - listed.letters.len()).min(PAGE_COUNT as usize) as u32 } else { PAGE_COUNT };
+        let page = heads(gateway, after, count, SHOWN_BYTES).await?;
+        listed.newest = page.newest;
+        if page.heads.is_empty() {
+            return Ok(listed);
+        }
+        for head in page.heads {
+            after = head.position;
+            looked_at_count += 1;
+            let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
+            if selection.takes(&head, read.as_ref().and_then(|read| owners.owner(read)).as_ref()) {
+                let letter = summary(&head, owners);
+                bytes += letter.reason.len() + letter.body.len() + letter.topic.len() + letter.subscription.len();
+                listed.letters.push(letter);
+            }
+            if listed.letters.len() >= limit || bytes >= ANSWER_BYTES || looked_at_count >= LOOKED_AT_COUNT {
+                listed.next_after = (after < listed.newest).then_some(after);
+                return Ok(listed);
+            }
+        }
+    }
 }
 
 /// One dead letter whole, by its position; or all of an id.
@@ -77,19 +124,30 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Ex
     responses((status = 200, description = "A line for each queue that gave the message up, at most 16", body = DeadLetterLine, content_type = NDJSON))
 )]
 pub(crate) async fn whole(State(gateway): State<Shared>, Path(letter): Path<String>) -> Result<Response> {
-    let found = match read_wanted(&letter)? {
-        Wanted::Position(position) => browse(&gateway, position - 1, 1).await?.into_iter().filter(|it| it.position == position).collect(),
-        Wanted::Id(id) => of_id(&gateway, &id).await?,
+    let positions = match read_wanted(&letter)? {
+        Wanted::Position(position) => vec![position],
+        Wanted::Id(id) => positions_of(&gateway, id).await?,
     };
+    let mut found = Vec::new();
+    for position in positions {
+        match whole_letter(&gateway, position).await {
+            Ok(letter) => found.extend(letter),
+            Err(PubsubError::QueueNotFound { .. }) => {}
+            Err(error) => return Err(GatewayError::broker("the dead letter cannot be read")(error)),
+        }
+    }
     if found.is_empty() {
         return Err(GatewayError::UnknownDeadLetter { letter });
     }
+    let (_, records) = flows::records(&gateway.config).await?;
+    let owners = Owners::of(&records);
     let mut lines = Vec::new();
-    for browsed in &found {
+    for Browsed { position, message } in found {
+        let head = Head { position, body_bytes: message.body.len() as u64, message: Ok(message.clone()) };
         lines.extend_from_slice(b"{\"letter\":");
-        serde_json::to_writer(&mut lines, &summary(browsed)).map_err(|_| GatewayError::Broken { what: "writing a dead letter" })?;
+        serde_json::to_writer(&mut lines, &summary(&head, &owners)).map_err(|_| GatewayError::Broken { what: "writing a dead letter" })?;
         lines.extend_from_slice(b",\"message\":");
-        line::write(&browsed.message, &mut lines);
+        line::write(&message, &mut lines);
         // The message has a line end of its own, which belongs behind the whole.
         lines.pop();
         lines.extend_from_slice(b"}\n");
@@ -97,91 +155,47 @@ pub(crate) async fn whole(State(gateway): State<Shared>, Path(letter): Path<Stri
     Ok(ndjson(Body::from(lines)))
 }
 
-/// How a letter is named.
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    /// By its place in the queue, from 1.
-    Position(u64),
-    /// By the message's id.
-    Id(String),
-}
-
-/// An id has 32 hexadecimal digits, which no position has.
-fn read_wanted(letter: &str) -> Result<Wanted> {
-    if letter.len() == 32 && letter.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Ok(Wanted::Id(letter.to_ascii_lowercase()));
-    }
-    match letter.parse() {
-        Ok(position) if position > 0 => Ok(Wanted::Position(position)),
-        _ => Err(GatewayError::BadField {
-            field: "the dead letter".to_owned(),
-            problem: format!(
-                "`{}` is neither a position, which is a number from 1, nor an id, which has 32 hexadecimal digits",
-                weir_pubsub::shown(letter)
-            ),
-        }),
-    }
-}
-
-async fn of_id(gateway: &Gateway, id: &str) -> Result<Vec<Browsed>> {
+/// The positions of the letters of a message.
+async fn positions_of(gateway: &Gateway, id: MessageId) -> Result<Vec<u64>> {
     let mut found = Vec::new();
     let mut after = 0;
     while found.len() < WHOLE_COUNT {
-        let page = browse(gateway, after, LOOK_COUNT).await?;
-        let Some(last) = page.last() else { break };
+        let page = heads(gateway, after, PAGE_COUNT, 0).await?;
+        let Some(last) = page.heads.last() else { break };
         after = last.position;
-        found.extend(page.into_iter().filter(|browsed| browsed.message.id.is_some_and(|it| it.to_string() == id)));
+        let has_id = |head: &&Head| head.message.as_ref().is_ok_and(|message| message.id == Some(id));
+        found.extend(page.heads.iter().filter(has_id).map(|head| head.position));
     }
+    found.truncate(WHOLE_COUNT);
     Ok(found)
 }
 
-async fn browse(gateway: &Gateway, after: u64, limit: u32) -> Result<Vec<Browsed>> {
-    match gateway.backend.browse(&queue(gateway)?, after, limit).await {
-        Err(PubsubError::QueueNotFound { .. }) => Ok(Vec::new()),
-        browsed => browsed.map_err(GatewayError::broker("the dead letters cannot be read")),
-    }
-}
-
-/// The topic of the dead letters.
-pub(crate) fn topic_name(gateway: &Gateway) -> String {
-    format!("flow:{}:{DEAD_LETTERS_TOPIC_NAME}", gateway.topicspace)
-}
-
-fn queue(gateway: &Gateway) -> Result<Queue> {
-    let wrong = |error: weir_pubsub::NameError| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() };
-    let topic = topic_name(gateway).parse().map_err(wrong)?;
-    Queue::new(topic, DEAD_LETTERS_SUBSCRIPTION.parse().map_err(wrong)?).map_err(wrong)
-}
-
-fn summary(browsed: &Browsed) -> DeadLetterSummary {
-    let message = &browsed.message;
-    let DeadLetter { topic, subscription, error, reason, attempts_count, digest } = DeadLetter::of_message(message).unwrap_or_default();
+fn summary(head: &Head, owners: &Owners) -> DeadLetterSummary {
+    let (message, unreadable) = match &head.message {
+        Ok(message) => (message.clone(), None),
+        Err(problem) => (weir_pubsub::Message::default(), Some(problem.clone())),
+    };
+    let letter = DeadLetter::of_message(&message).unwrap_or_default();
+    let owner = owners.owner(&letter);
+    let (processor, variant) = owner.as_ref().map(|owner| (owner.processor.clone(), owner.variant.clone())).unwrap_or_default();
     DeadLetterSummary {
-        position: browsed.position,
+        position: head.position,
         id: message.id.map(|id| id.to_string()),
-        topic,
-        subscription,
-        error,
-        reason,
-        attempts_count,
-        digest,
+        lost: letter.cut.map(|cut| cut.to_string()),
+        topic: letter.topic,
+        subscription: letter.subscription,
+        error: letter.error,
+        reason: letter.reason,
+        attempts_count: letter.attempts_count,
+        digest: letter.digest,
+        component: letter.component,
+        time_ms: letter.time_ms,
+        config_version: letter.config_version,
+        flows: owner.map(|owner| owner.flows).unwrap_or_default(),
+        processor,
+        variant,
+        unreadable,
         body: String::from_utf8_lossy(&message.body[..message.body.len().min(SHOWN_BYTES)]).into_owned(),
-        body_bytes: message.body.len() as u64,
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_letter_is_named_by_position_or_id() {
-        let id = "00000000000000000000000000000abc";
-        assert_eq!(read_wanted("7").unwrap(), Wanted::Position(7));
-        assert_eq!(read_wanted(&id.to_uppercase()).unwrap(), Wanted::Id(id.to_owned()));
-        for wrong in ["0", "-1", "x", "", "18446744073709551616", &id[1..].replace('0', "g")] {
-            assert!(read_wanted(wrong).unwrap_err().to_string().contains("neither a position"), "{wrong}");
-        }
+        body_bytes: head.body_bytes,
     }
 }

@@ -1,101 +1,158 @@
-//! `GET /api/v1/weir/flows/{flow}/exits/{interface}`: takes the messages that left a flow out of the queue that keeps them.
+//! `POST /api/v1/weir/flows/{flow}/exits/{interface}/take` and `.../acknowledge`: messages that left a flow, under a lease.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::Response;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{FutureExt, stream};
-use serde::Deserialize;
-use tokio::time::Instant;
-use utoipa::IntoParams;
-use weir_pubsub::{Consumer, ConsumerOptions, Delivery, PubsubError, Receipt};
+use serde::de::DeserializeOwned;
+use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
 
-use crate::body::NDJSON;
+use crate::body::{self, NDJSON};
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
+use crate::exit::{self, Lease, LeaseId, Taking, Then};
 use crate::gateway::{Gateway, Shared};
-use crate::line;
-use crate::metrics::open::{Opened, What};
-use crate::protocol::{ErrorAnswer, MessageLine};
-use crate::query::Fields;
-use crate::settling::Settling;
+use crate::metrics::open::What;
+use crate::protocol::{Acknowledge, Acknowledged, ErrorAnswer, TakeRequest, TakenLine};
 
-/// Lines that go out in one piece, at most.
-const BATCH_BYTES: usize = 64 << 10;
+/// How long a lease lasts without an acknowledgement, unless the request has another time: a pause of the taker, not one that stands still.
+const LEASE_TIME: Duration = Duration::from_secs(60);
+/// Below it a lease runs out while its messages are on their way; above it a taker that stands still keeps messages from all others.
+const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
 
-/// How much to read.
-#[derive(Deserialize, IntoParams)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Extent {
-    /// End after so many messages.
-    pub(crate) count: Option<u64>,
-    /// End when no message came for so many milliseconds.
-    pub(crate) wait_ms: Option<u64>,
-}
-
-/// Takes the messages that left a flow out of the queue that keeps them.
+/// Takes messages that left a flow, under a lease with acknowledgement.
 ///
-/// Streams lines until the count or the waiting time is reached, the caller goes, the flow is stopped, or Weir stops. A message is settled after its line was
-/// handed to the connection; what was not is given back.
+/// The first line is `{"lease": ID}`; then a line for each message, with its `receipt`. At most 1,024 messages or 1 MiB, but at least one
+/// message, are unacknowledged at once; further ones follow when those are acknowledged. The stream ends when everything is acknowledged and
+/// the count or the waiting time is reached; or when the lease runs out, the caller goes, the flow is stopped, or Weir stops. Messages that are
+/// not acknowledged then are delivered again at once, in their order.
 #[utoipa::path(
-    get,
-    path = "/api/v1/weir/flows/{flow}/exits/{interface}",
-    operation_id = "exit",
+    post,
+    path = "/api/v1/weir/flows/{flow}/exits/{interface}/take",
+    operation_id = "take",
     tag = "flows",
     params(
         ("flow" = String, Path, description = "The flow's id"),
         ("interface" = String, Path, description = "The interface's name"),
-        Extent,
     ),
-    responses((status = 200, description = "A line for each message; an error in the middle is the last line", body = MessageLine, content_type = NDJSON))
+    request_body = TakeRequest,
+    responses((status = 200, description = "The lease, then a line for each message; an error in the middle is the last line", body = TakenLine, content_type = NDJSON))
 )]
-pub(crate) async fn get(
-    State(gateway): State<Shared>,
-    Path((flow, name)): Path<(String, String)>,
-    Fields(extent): Fields<Extent>,
-) -> Result<Response> {
+pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, request: Request) -> Result<Response> {
+    let wanted: TakeRequest = read(&gateway, request, "\"count\", \"wait-ms\" and \"lease-ms\", all of them optional").await?;
+    let lease_time = lease_time(wanted.lease_ms)?;
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let Some(consumer) = consumer(&gateway, &interface).await? else {
-        let problem = "has no exit: something in the flow consumes it; a tap shows what passes (`weir tail` without --from-exit)";
+    let queue = interface.exit_queue()?;
+    let lease = Lease::new(gateway.backend.clone(), &flow, &name, wanted.count, lease_time);
+    let Some(consumer) = consumer(&gateway, &interface, exit::WINDOW).await? else {
+        let problem = "has no exit: something in the flow consumes it; `weir tail` shows the messages that pass";
         return Err(interface.wrong(problem.to_owned()));
     };
-    let exit = Exit {
-        settling: Settling::new(gateway.backend.clone()),
-        _open: gateway.open.begin(What::Exit),
-        gateway,
-        interface,
-        consumer,
-        left: extent.count,
-        wait: extent.wait_ms.map(Duration::from_millis),
-        handed_over: Vec::new(),
-        ended: false,
+    let lease = gateway.leases.begin(lease);
+    let open = gateway.open.begin(What::Exit);
+    let wait = wanted.wait_ms.map(Duration::from_millis);
+    Ok(ndjson(exit::lines(Taking { gateway, interface, queue, consumer, lease, wait, open })))
+}
+
+/// Acknowledges messages that were taken from an exit, and renews the lease.
+///
+/// Settles all messages up to a receipt. What is settled is durable when this is answered. With `end` the lease ends and everything else is
+/// given back.
+#[utoipa::path(
+    post,
+    path = "/api/v1/weir/flows/{flow}/exits/{interface}/acknowledge",
+    operation_id = "acknowledge",
+    tag = "flows",
+    params(
+        ("flow" = String, Path, description = "The flow's id"),
+        ("interface" = String, Path, description = "The interface's name"),
+    ),
+    request_body = Acknowledge,
+    responses(
+        (status = 200, description = "They are settled", body = Acknowledged),
+        (status = 410, description = "The lease has ended: what was not acknowledged is delivered again", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn acknowledge(
+    State(gateway): State<Shared>,
+    Path((flow, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Acknowledged>> {
+    let wanted: Acknowledge = read(&gateway, request, "\"lease\" and \"through\"").await?;
+    let bad = |problem: String| GatewayError::BadField { field: "lease".to_owned(), problem };
+    let id = LeaseId::read(&wanted.lease)
+        .ok_or_else(|| bad("must be the 32 hexadecimal digits of the first line that `take` answers".to_owned()))?;
+    let Some(lease) = gateway.leases.find(id) else { return Err(GatewayError::LeaseEnded { lease: id.to_string() }) };
+    if !lease.is_of(&flow, &name) {
+        return Err(bad(format!("{id} is not a lease on exit `{name}` of flow `{flow}`: use the path that it was taken at")));
+    }
+    let then = if wanted.end { Then::End } else { Then::GoOn };
+    let acknowledged_count = lease.acknowledge(wanted.through, then).await?;
+    if then == Then::End {
+        lease.gone().await;
+    }
+    Ok(Json(Acknowledged { acknowledged_count }))
+}
+
+/// What other methods than POST answer at the paths of an exit, and all of them at the path whose GET took messages without an
+/// acknowledgement; `None` for any other path.
+pub(crate) fn moved(method: &Method, path: &str) -> Option<Response> {
+    let (flow, behind) = path.strip_prefix("/api/v1/weir/flows/")?.split_once('/')?;
+    let (name, action) = behind.strip_prefix("exits/").map(|exit| exit.split_once('/').unwrap_or((exit, "")))?;
+    if !["", "take", "acknowledge"].contains(&action) {
+        return None;
+    }
+    let (flow, name) = (weir_pubsub::shown(flow), weir_pubsub::shown(name));
+    let next = format!(
+        "take messages by `weir take {flow} {name}`, or by POST /api/v1/weir/flows/{flow}/exits/{name}/take with a JSON object, and \
+         acknowledge them by POST .../acknowledge"
+    );
+    let path = path.chars().take(200).collect();
+    let mut response = GatewayError::WrongMethod { method: method.to_string(), path, next }.into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    Some(response)
+}
+
+async fn read<T: DeserializeOwned>(gateway: &Gateway, request: Request, fields: &str) -> Result<T> {
+    let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
+    let bad = |cause: &str| GatewayError::BadField {
+        field: "the body".to_owned(),
+        problem: format!("must be a JSON object with {fields}{cause}"),
     };
-    let lines = stream::unfold(exit, |mut exit| async move { exit.next().await.map(|lines| (Ok::<_, GatewayError>(lines), exit)) });
-    Ok(ndjson(Body::from_stream(lines)))
+    match serde_json::from_slice(&body) {
+        // A list would be read as the fields in their order.
+        Ok(_) if !body.trim_ascii_start().starts_with(b"{") => Err(bad("")),
+        Ok(read) => Ok(read),
+        Err(source) if source.is_data() => Err(bad(&format!(": {source}"))),
+        Err(source) => Err(GatewayError::NotJson { what: "the body".to_owned(), source }),
+    }
+}
+
+fn lease_time(lease_ms: Option<u64>) -> Result<Duration> {
+    match lease_ms {
+        None => Ok(LEASE_TIME),
+        Some(ms) if LEASE_MS.contains(&ms) => Ok(Duration::from_millis(ms)),
+        Some(ms) => {
+            let problem = format!("must be from {} to {} milliseconds, is {ms}", LEASE_MS.start(), LEASE_MS.end());
+            Err(GatewayError::BadField { field: "lease-ms".to_owned(), problem })
+        }
+    }
 }
 
 /// Reads the exit of an interface; `None` where it has none.
-pub(super) async fn consumer(gateway: &Gateway, interface: &Interface) -> Result<Option<Box<dyn Consumer>>> {
+pub(super) async fn consumer(gateway: &Gateway, interface: &Interface, window: std::num::NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
     let queue = interface.exit_queue()?;
-    match gateway.backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await {
+    let options = ConsumerOptions { window, ..ConsumerOptions::default() };
+    match gateway.backend.consumer(queue.topic(), queue.subscription(), options).await {
         Ok(consumer) => Ok(Some(consumer)),
         Err(PubsubError::QueueNotFound { .. }) if gateway.dispatch.is_stopped(interface).await => Err(interface.gone()),
         Err(PubsubError::QueueNotFound { .. }) => Ok(None),
         Err(error) => Err(GatewayError::broker("the exit cannot be read")(error)),
-    }
-}
-
-/// Why an exit cannot be read on.
-pub(super) async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
-    match error {
-        PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
-        error => GatewayError::broker("the exit cannot be read on")(error),
     }
 }
 
@@ -111,93 +168,4 @@ pub(crate) fn error_line(error: &GatewayError) -> Bytes {
     let mut line = serde_json::to_vec(&ErrorAnswer { error: error.to_body() }).unwrap_or_default();
     line.push(b'\n');
     Bytes::from(line)
-}
-
-struct Exit {
-    gateway: Shared,
-    interface: Arc<Interface>,
-    consumer: Box<dyn Consumer>,
-    left: Option<u64>,
-    wait: Option<Duration>,
-    /// What the connection has, or had before it asked for more.
-    handed_over: Vec<Receipt>,
-    settling: Settling,
-    ended: bool,
-    _open: Opened,
-}
-
-impl Exit {
-    /// The next lines; `None` at the end, when all that was handed over is settled.
-    async fn next(&mut self) -> Option<Bytes> {
-        match self.step().await {
-            Ok(lines) => lines,
-            Err(error) => {
-                self.ended = true;
-                tracing::warn!(error = %weir_pubsub::chain(&error), "exit stream ended");
-                Some(error_line(&error))
-            }
-        }
-    }
-
-    async fn step(&mut self) -> Result<Option<Bytes>> {
-        // Being asked again means that the connection took the lines before.
-        self.settling.settle(self.handed_over.drain(..)).await?;
-        if self.ended || self.left == Some(0) {
-            return self.settling.finish().await.map(|()| None);
-        }
-        match receive(&self.gateway, &self.interface, &*self.consumer, self.wait).await {
-            Next::Delivery(delivery) => Ok(Some(self.batch(*delivery))),
-            Next::Failed(error) => Err(cut_off(&self.gateway, &self.interface, error).await),
-            Next::Stopped => Err(self.interface.gone()),
-            Next::ShuttingDown => Err(GatewayError::ShuttingDown),
-            Next::End => self.settling.finish().await.map(|()| None),
-        }
-    }
-
-    /// The lines of a message and of those that are there already.
-    fn batch(&mut self, first: Delivery) -> Bytes {
-        let mut lines = Vec::new();
-        let mut next = Some(first);
-        while let Some(delivery) = next.take() {
-            line::write(&delivery.message, &mut lines);
-            self.handed_over.push(delivery.receipt);
-            self.left = self.left.map(|left| left - 1);
-            if self.left != Some(0) && lines.len() < BATCH_BYTES {
-                next = self.consumer.receive().now_or_never().and_then(Result::ok);
-            }
-        }
-        Bytes::from(lines)
-    }
-}
-
-/// What a reader of an interface waits for.
-pub(super) enum Next {
-    /// A message.
-    Delivery(Box<Delivery>),
-    /// The broker says why there is none.
-    Failed(PubsubError),
-    /// The flow was stopped.
-    Stopped,
-    /// No message came in time.
-    End,
-    /// Weir stops.
-    ShuttingDown,
-}
-
-/// Waits for the next message.
-pub(super) async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consumer, wait: Option<Duration>) -> Next {
-    let deadline = wait.map(|wait| Instant::now() + wait);
-    let idle = async {
-        match deadline {
-            Some(deadline) => tokio::time::sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        () = gateway.stopping.cancelled() => Next::ShuttingDown,
-        next = consumer.receive() => next.map_or_else(Next::Failed, |delivery| Next::Delivery(Box::new(delivery))),
-        () = interface.stopped.cancelled() => Next::Stopped,
-        () = idle => Next::End,
-    }
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/flow/{flow}/export/{interface}`: messages out of a flow over a WebSocket, one JSON text each.
 //!
-//! Where the interface has an exit they are taken from it: each goes to one reader, and is settled after it was handed to the connection.
-//! Else what passes from now on is copied, and a reader that is too slow is ended, not shown a gap.
+//! Where the interface has an exit they are taken from it: each goes to one reader, and is settled after the pong to a ping that was sent
+//! behind it. Otherwise what passes from now on is copied, and a reader that is too slow is ended, not shown a gap.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,28 +9,30 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use futures_util::FutureExt;
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use weir_pubsub::{Consumer, Delivery, PubsubError, Receipt};
 
 use super::{exits, taps};
 use crate::dispatch::{Interface, over};
 use crate::error::{GatewayError, Result};
+use crate::exit::{self, BATCH_BYTES, Batches};
 use crate::gateway::{Gateway, Shared};
 use crate::line;
 use crate::metrics::open::What;
 use crate::settling::Settling;
 use crate::socket::{Connection, End, Gone, Received, Upgrade};
 
-/// Messages that go out in one piece, at most.
-const BATCH_BYTES: usize = 64 << 10;
 /// What a reader may say: nothing is expected of it.
 const MAX_HEARD_BYTES: usize = 64 << 10;
 
 /// Messages out of a flow over a WebSocket, one JSON text each.
 ///
-/// Where the interface has an exit, messages are taken from it: each goes to one reader, and is settled after it was handed to the
-/// connection. Elsewhere each reader gets a copy of what passes from now on; one that is too slow is ended with the number of messages that
-/// it missed. A body that is no JSON comes as it is, in a binary message. What the reader sends is ignored.
+/// Where the interface has an exit, messages are taken from it: each goes to one reader, and is settled after the reader's pong to a ping that
+/// was sent behind it. The pong shows that the reader's WebSocket library has the message, not that the program has handled it. What is
+/// not settled when the connection ends is delivered again. Elsewhere each reader gets a copy of what passes from now on; one that is too
+/// slow is ended with the number of messages that it missed. A body that is not JSON is sent unchanged in a binary message. What the reader
+/// sends is ignored.
 #[utoipa::path(
     get,
     path = "/api/v1/flow/{flow}/export/{interface}",
@@ -44,9 +46,9 @@ const MAX_HEARD_BYTES: usize = 64 << 10;
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, upgrade: Upgrade) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let source = match exits::consumer(&gateway, &interface).await? {
-        Some(exit) => exit,
-        None => taps::tap(&gateway, &interface).await?,
+    let source = match exits::consumer(&gateway, &interface, exit::WINDOW).await? {
+        Some(exit) => Source::Exit { consumer: exit, batches: Batches::new(gateway.settings.ping_time) },
+        None => Source::Tap(taps::tap(&gateway, &interface).await?),
     };
     upgrade.accept(gateway, What::Export, MAX_HEARD_BYTES, |gateway, connection| async move {
         let settling = Settling::new(gateway.backend.clone());
@@ -54,10 +56,46 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<
     })
 }
 
+/// Where messages come from.
+enum Source {
+    /// They are taken, and settled once the reader has them.
+    Exit { consumer: Box<dyn Consumer>, batches: Batches },
+    /// They are copies.
+    Tap(Box<dyn Consumer>),
+}
+
+impl Source {
+    /// The next message, once it may be sent.
+    async fn next(&self) -> Result<Delivery, PubsubError> {
+        match self {
+            // One batch is on its way at a time.
+            Source::Exit { batches, .. } if batches.is_on_its_way() => std::future::pending().await,
+            Source::Exit { consumer, .. } | Source::Tap(consumer) => consumer.receive().await,
+        }
+    }
+
+    /// One that is there already, if the batch has room for it.
+    fn next_of_batch(&self, count: usize, bytes: usize) -> Option<Result<Delivery, PubsubError>> {
+        match self {
+            Source::Exit { consumer, batches } if batches.has_room(count, bytes) => consumer.receive().now_or_never(),
+            Source::Tap(consumer) if bytes < BATCH_BYTES => consumer.receive().now_or_never(),
+            _ => None,
+        }
+    }
+
+    /// When a reader that has not answered by then is ended.
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Source::Exit { batches, .. } => batches.deadline(),
+            Source::Tap(_) => None,
+        }
+    }
+}
+
 struct Export {
     gateway: Shared,
     interface: Arc<Interface>,
-    source: Box<dyn Consumer>,
+    source: Source,
     settling: Settling,
 }
 
@@ -83,7 +121,7 @@ impl Export {
         if let Err(error) = self.settling.finish().await {
             tracing::warn!(error = %weir_pubsub::chain(&error), "an export ended");
         }
-        // What was not handed over goes back now, and not when the other side has closed.
+        // Everything unsettled is given back now, not when the other side has closed.
         drop(self.source);
         match last {
             Last::Closed => connection.acknowledge().await,
@@ -96,11 +134,13 @@ impl Export {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
         let mut over = pin!(over(&gateway, &interface));
         loop {
+            let deadline = self.source.deadline();
             let step = tokio::select! {
                 biased;
                 error = &mut over => Err(Last::Failed(error)),
-                received = connection.receive() => heard(received),
-                next = self.source.receive() => match next {
+                received = connection.receive() => self.heard(received).await,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Err(Last::Gone),
+                next = self.source.next() => match next {
                     Ok(delivery) => self.hand_over(delivery, connection).await,
                     Err(error) => Err(Last::Failed(cut_off(&self.gateway, &self.interface, error).await)),
                 },
@@ -111,7 +151,7 @@ impl Export {
         }
     }
 
-    /// Hands over a message and those that are there already, then settles them.
+    /// Hands over a message and those that are there already, with a ping behind them where they are taken.
     async fn hand_over(&mut self, first: Delivery, connection: &mut Connection) -> Result<(), Last> {
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut bytes = 0;
@@ -120,13 +160,33 @@ impl Export {
             bytes += delivery.message.body.len();
             receipts.push(delivery.receipt);
             connection.feed(frame(delivery)).await?;
-            next = if bytes < BATCH_BYTES { self.source.receive().now_or_never() } else { None };
+            next = self.source.next_of_batch(receipts.len(), bytes);
         }
-        connection.flush().await?;
-        self.settling.settle(receipts.into_iter()).await.map_err(Last::Failed)?;
+        match &mut self.source {
+            Source::Exit { batches, .. } => connection.ping(batches.sent(receipts, Instant::now())).await?,
+            Source::Tap(_) => connection.flush().await?,
+        }
         match next {
             Some(Err(error)) => Err(Last::Failed(cut_off(&self.gateway, &self.interface, error).await)),
             _ => Ok(()),
+        }
+    }
+
+    /// A pong settles what is before its ping; besides, it only matters how a reader ends.
+    async fn heard(&mut self, received: Received) -> Result<(), Last> {
+        match (received, &mut self.source) {
+            (Received::Pong(carried), Source::Exit { batches, .. }) => match batches.answered(&carried, Instant::now()) {
+                Some(receipts) => self.settling.settle(receipts.into_iter()).await.map_err(Last::Failed),
+                None => Ok(()),
+            },
+            (Received::Text(_) | Received::Binary | Received::Pong(_), _) => Ok(()),
+            (Received::Closed, _) => Err(Last::Closed),
+            (Received::Cut(_), _) => Err(Last::Gone),
+            (Received::TooLarge { actual_bytes }, _) => {
+                let what = "the message".to_owned();
+                Err(Last::Failed(GatewayError::MessageTooLarge { what, actual_bytes, limit_bytes: MAX_HEARD_BYTES }))
+            }
+            (Received::Unreadable(problem), _) => Err(Last::Failed(GatewayError::BodyBroken { problem })),
         }
     }
 }
@@ -135,7 +195,7 @@ impl Export {
 async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::Lagged { missed_count } => GatewayError::Missed { missed_count },
-        error => exits::cut_off(gateway, interface, error).await,
+        error => exit::cut_off(gateway, interface, error).await,
     }
 }
 
@@ -145,19 +205,5 @@ fn frame(delivery: Delivery) -> Message {
     match body.clone().try_into() {
         Ok(text) if line::check_json(&body).is_ok() => Message::Text(text),
         _ => Message::Binary(body),
-    }
-}
-
-/// What a reader says is of no matter, but how it ends.
-fn heard(received: Received) -> Result<(), Last> {
-    match received {
-        Received::Text(_) | Received::Binary => Ok(()),
-        Received::Closed => Err(Last::Closed),
-        Received::Cut(_) => Err(Last::Gone),
-        Received::TooLarge { actual_bytes } => {
-            let what = "the message".to_owned();
-            Err(Last::Failed(GatewayError::MessageTooLarge { what, actual_bytes, limit_bytes: MAX_HEARD_BYTES }))
-        }
-        Received::Unreadable(problem) => Err(Last::Failed(GatewayError::BodyBroken { problem })),
     }
 }

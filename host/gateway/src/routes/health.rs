@@ -16,9 +16,15 @@ use crate::protocol::{ErrorAnswer, Health};
 const READY_TIME: Duration = Duration::from_secs(2);
 
 /// The process answers.
-#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "health", responses((status = 200, description = "It runs", body = Health)))]
-pub(crate) async fn healthz() -> Json<Health> {
-    Json(Health { status: "ok".to_owned(), reason: None })
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "health", responses(
+    (status = 200, description = "It runs", body = Health),
+    (status = 503, description = "It ends", body = Health),
+))]
+pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<Health>) {
+    if gateway.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "stopping".to_owned(), reason: None }));
+    }
+    (StatusCode::OK, Json(Health { status: "ok".to_owned(), reason: None }))
 }
 
 /// What the gateway needs is there: both services answer, the flows were read, and a host of processors reports.

@@ -131,9 +131,10 @@ impl Stream {
     }
 
     async fn take(&mut self, received: Received) -> Result<(), Last> {
-        self.number += 1;
+        self.number += u64::from(!matches!(received, Received::Pong(_)));
         let what = || format!("message {}", self.number);
         let error = match received {
+            Received::Pong(_) => return Ok(()),
             Received::Text(text) => match line::check_json(&text) {
                 Ok(()) => return self.import.send(self.number, text).await.map_err(Last::from),
                 Err(source) => GatewayError::NotJson { what: what(), source },

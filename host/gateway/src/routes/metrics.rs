@@ -33,6 +33,7 @@ const ASKED_TIME: Duration = Duration::from_secs(4);
 pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     let mut out = Text::default();
     figures::build(&gateway.topicspace, &mut out);
+    figures::log((gateway.dropped_log_lines)(), &mut out);
     gateway.requests.write(&mut out);
     gateway.open.write(&mut out);
     figures::hosts(&gateway.hosts.current(), &mut out);

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use weir_config::records::DEAD_LETTERS_SUBSCRIPTION;
 use weir_flow::protocol::FlowRecord;
 
-use super::dead_letters;
+use crate::dead_letters;
 use crate::error::Result;
 use crate::flows;
 use crate::gateway::{Gateway, Shared};

@@ -29,7 +29,8 @@ pub(crate) async fn config(State(gateway): State<Shared>, request: Request) -> R
 /// The flow service: blueprints, and the flows that are started from them.
 ///
 /// `operation` is `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`,
-/// `stop-flow` or Weir's own `swap`. A stop deletes what is in the flow's queues.
+/// `stop-flow` or Weir's own `swap`. A stop deletes what is in the flow's queues, unless `backlog` is `refuse`: then a flow that holds
+/// messages keeps running.
 #[utoipa::path(
     post,
     path = "/api/v1/flow",

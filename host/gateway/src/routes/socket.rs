@@ -107,6 +107,7 @@ impl Requests {
                 self.last(GatewayError::MessageTooLarge { what: "the message".to_owned(), actual_bytes, limit_bytes }, connection).await
             }
             Received::Unreadable(problem) => self.last(GatewayError::BodyBroken { problem }, connection).await,
+            Received::Pong(_) => Step::Next,
             Received::Closed => Step::Closed,
             Received::Cut(why) => {
                 tracing::debug!(why, "a socket was cut");

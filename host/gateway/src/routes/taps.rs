@@ -9,9 +9,12 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use weir_pubsub::{Consumer, PubsubError};
+use serde::Deserialize;
+use tokio::time::Instant;
+use utoipa::IntoParams;
+use weir_pubsub::{Consumer, Delivery, PubsubError};
 
-use super::exits::{Extent, Next, error_line, ndjson, receive};
+use super::exits::{error_line, ndjson};
 use crate::body::NDJSON;
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
@@ -23,6 +26,17 @@ use crate::query::Fields;
 
 /// Messages that wait for a slow reader; then the oldest are dropped, and the gap is shown as `{"missed": COUNT}`.
 const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
+
+/// How much to read.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Extent {
+    /// End after so many messages.
+    count: Option<u64>,
+    /// End when no message came for so many milliseconds.
+    wait_ms: Option<u64>,
+}
 
 /// Shows what passes an interface of a flow, and takes nothing.
 ///
@@ -87,5 +101,37 @@ impl Tap {
         };
         self.left = Some(0);
         Some(error_line(&error))
+    }
+}
+
+/// What a reader of an interface waits for.
+enum Next {
+    /// A message.
+    Delivery(Box<Delivery>),
+    /// The broker has a reason why there is none.
+    Failed(PubsubError),
+    /// The flow was stopped.
+    Stopped,
+    /// No message came in time.
+    End,
+    /// Weir stops.
+    ShuttingDown,
+}
+
+/// Waits for the next message.
+async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consumer, wait: Option<Duration>) -> Next {
+    let deadline = wait.map(|wait| Instant::now() + wait);
+    let idle = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = gateway.stopping.cancelled() => Next::ShuttingDown,
+        next = consumer.receive() => next.map_or_else(Next::Failed, |delivery| Next::Delivery(Box::new(delivery))),
+        () = interface.stopped.cancelled() => Next::Stopped,
+        () = idle => Next::End,
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Received {
     Text(Bytes),
     /// A message of bytes.
     Binary,
+    /// The answer to a [ping](Connection::ping), with what that carried.
+    Pong(Bytes),
     /// It wants to end: what was said so far can still be worked on, and then [acknowledged](Connection::acknowledge).
     Closed,
     /// A message that is larger than was agreed; nothing can be read behind it.
@@ -54,6 +56,8 @@ pub(crate) struct Connection {
     is_unreadable: bool,
     pings: Interval,
     is_silent: bool,
+    /// What the newest ping carried: a peer may answer that one alone, so one that only looks for life carries the same.
+    newest_ping: Bytes,
     unread_time: Duration,
 }
 
@@ -64,7 +68,7 @@ impl Connection {
         let mut pings = tokio::time::interval(settings.ping_time);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
-        Connection { stream, is_unreadable: false, pings, is_silent: false, unread_time: settings.unread_time }
+        Connection { stream, is_unreadable: false, pings, is_silent: false, newest_ping: Bytes::new(), unread_time: settings.unread_time }
     }
 
     /// Waits for what comes next. A peer that is silent is asked by a ping whether it is still there.
@@ -80,7 +84,7 @@ impl Connection {
                     if std::mem::replace(&mut self.is_silent, true) {
                         return Received::Cut("it was silent and did not answer a ping".to_owned());
                     }
-                    if self.feed(Message::Ping(Bytes::new())).await.is_err() || self.flush().await.is_err() {
+                    if self.ping(self.newest_ping.clone()).await.is_err() {
                         return Received::Cut("it could not be pinged".to_owned());
                     }
                     continue;
@@ -91,6 +95,7 @@ impl Connection {
                 Some(Ok(Message::Text(text))) => return Received::Text(Bytes::from(text)),
                 Some(Ok(Message::Binary(_))) => return Received::Binary,
                 Some(Ok(Message::Close(_))) => return Received::Closed,
+                Some(Ok(Message::Pong(carried))) if !carried.is_empty() && carried == self.newest_ping => return Received::Pong(carried),
                 // The stream answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(error)) => return self.failed(error),
@@ -124,6 +129,13 @@ impl Connection {
     /// Hands everything to the connection.
     pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
         within(self.unread_time, self.stream.flush()).await
+    }
+
+    /// Sends a ping behind everything that was fed: its pong shows that the peer's library has all of it.
+    pub(crate) async fn ping(&mut self, carried: Bytes) -> Result<(), Gone> {
+        self.newest_ping = carried.clone();
+        self.feed(Message::Ping(carried)).await?;
+        self.flush().await
     }
 
     /// Answers the peer's wish to end, which tells it that all before was worked on.

@@ -63,5 +63,5 @@ impl BareLog {
 }
 
 fn entry(sequence: u64) -> Entry {
-    Entry { sequence, place: Place::default(), size_bytes: 0, deliveries: 0, counting: Counting::Lazy, stored: None }
+    Entry { sequence, place: Place::default(), size_bytes: 0, sharers: 1, deliveries: 0, counting: Counting::Lazy, stored: None }
 }

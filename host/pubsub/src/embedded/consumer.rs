@@ -1,6 +1,7 @@
 //! Readers: of one queue, and of everything that is published on a topic.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -9,8 +10,7 @@ use tokio::time::Instant;
 
 use super::broadcast::{Mail, Mailbox};
 use super::group::Operation;
-use super::log::Chunk;
-use super::queue::Place;
+use super::log::{Chunk, ReadFault};
 use super::queues::{FIRST_EPHEMERAL, closed};
 use super::seats::{Body, Grab, Seat, Waiting};
 use super::{Shared, lock};
@@ -54,13 +54,23 @@ impl QueueConsumer {
         if self.seat.gone.load(Ordering::Acquire) {
             return Err(self.end());
         }
-        while let Some(waiting) = self.pop() {
-            if !waiting.is_expired(Instant::now()) {
-                return self.deliver(waiting).map(Some);
+        loop {
+            while let Some(waiting) = self.pop() {
+                if waiting.is_expired(Instant::now()) {
+                    // It lay here for too long: back in its queue it is forgotten.
+                    self.give_back(&waiting);
+                } else if let Some(delivery) = self.deliver(waiting)? {
+                    return Ok(Some(delivery));
+                }
             }
-            // It lay here for too long: back in its queue it is forgotten.
-            self.give_back(&waiting);
+            if !self.fetch()? {
+                return Ok(None);
+            }
         }
+    }
+
+    /// Takes messages from the queue or from other consumers; whether there were any.
+    fn fetch(&self) -> Result<bool> {
         let mut state = lock(&self.shared.state);
         if state.closed {
             drop(state);
@@ -72,7 +82,11 @@ impl QueueConsumer {
                 drop(state);
                 // Refused only when the broker closes, which the next look finds.
                 let _ = self.shared.inbox.submit(Operation::Mark { queue, sequences });
-                return Ok(None);
+                return Ok(false);
+            }
+            Grab::Blocked(reason) => {
+                let reason = format!("deliveries cannot be recorded, so nothing is handed out: {reason}; it goes on by itself");
+                return Err(PubsubError::Unavailable { reason });
             }
             Grab::Gone => {
                 drop(state);
@@ -83,15 +97,11 @@ impl QueueConsumer {
             taken = state.steal(self.id);
         }
         if taken.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         // Still under the lock of the state, so that nobody who leaves or steals misses them.
         lock(&self.seat.local).waiting.extend(taken);
-        drop(state);
-        match self.pop() {
-            Some(waiting) => self.deliver(waiting).map(Some),
-            None => Ok(None),
-        }
+        Ok(true)
     }
 
     /// Takes one message from what is at hand, notes it as received, and wakes the next reader if there is more.
@@ -116,19 +126,25 @@ impl QueueConsumer {
         Some(waiting)
     }
 
-    fn deliver(&self, waiting: Waiting) -> Result<Delivery> {
+    /// Hands a message out; `None` for one that is damaged, which is set aside.
+    fn deliver(&self, waiting: Waiting) -> Result<Option<Delivery>> {
         let message = match &waiting.body {
             Body::Memory(stored) => stored.delivered(Instant::now()),
-            Body::Log(place) => self.read(*place).inspect_err(|_| self.give_back(&waiting))?,
+            // What was written not long ago is in the page cache, and a chunk serves many messages, so this does not leave the thread.
+            Body::Log(place) => match self.shared.read(self.number, waiting.sequence, *place, &mut lock(&self.chunk)) {
+                Ok(message) => message,
+                Err(ReadFault::Damaged(damage)) => {
+                    self.shared.set_aside(self.number, waiting.sequence, Some(self.id), damage);
+                    return Ok(None);
+                }
+                Err(ReadFault::Failed { path, offset, source }) => {
+                    self.give_back(&waiting);
+                    return Err(unreadable(&path, offset, &source));
+                }
+            },
         };
         let receipt = Receipt { consumer: self.id, queue: self.number, sequence: waiting.sequence };
-        Ok(Delivery { message, receipt, delivery_count: waiting.deliveries })
-    }
-
-    /// Reads a message back. What was written not long ago is in the page cache, and a chunk serves many messages, so this does not leave
-    /// the thread.
-    fn read(&self, place: Place) -> Result<Message> {
-        self.shared.reader.message(place, &mut lock(&self.chunk))
+        Ok(Some(Delivery { message, receipt, delivery_count: waiting.deliveries }))
     }
 
     fn give_back(&self, waiting: &Waiting) {
@@ -155,6 +171,12 @@ impl Drop for QueueConsumer {
             let _ = self.shared.inbox.submit(Operation::Leave { consumer: self.id });
         }
     }
+}
+
+/// A message that cannot be read now; whoever gets this tries again later.
+fn unreadable(path: &Path, offset: u32, source: &std::io::Error) -> PubsubError {
+    tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now, tried again");
+    PubsubError::Unavailable { reason: format!("a message at byte {offset} of {} cannot be read now: {source}", path.display()) }
 }
 
 /// Reads everything that is published on a topic.

@@ -22,6 +22,19 @@ fn open(folder: &Path) -> Arc<EmbeddedBroker> {
     EmbeddedBroker::open(folder, options).unwrap()
 }
 
+/// Passes messages through a queue of their own, so that `a` and `b` are copied forward all the time.
+async fn make_noise(broker: Arc<EmbeddedBroker>) {
+    let noise = queue("noise");
+    broker.ensure_queue(&QueueSpec::new(noise.clone())).await.unwrap();
+    let producer = broker.producer(noise.topic()).await.unwrap();
+    let reader = broker.consumer(noise.topic(), noise.subscription(), ConsumerOptions::default()).await.unwrap();
+    loop {
+        producer.publish(Message::new(vec![0; 4000])).await.unwrap();
+        let delivery = reader.receive().await.unwrap();
+        broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
+    }
+}
+
 /// Publishes numbers to `a` and moves them on to `b`, and tells both once they are done, until it is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
@@ -30,6 +43,7 @@ async fn child() {
     for name in ["a", "b"] {
         broker.ensure_queue(&QueueSpec::new(queue(name))).await.unwrap();
     }
+    tokio::spawn(make_noise(broker.clone()));
     let (a, b) = (queue("a"), queue("b"));
     let producer = broker.producer(a.topic()).await.unwrap();
     tokio::spawn(async move {

@@ -1,13 +1,15 @@
 //! Deciding operations: what follows from each, before anything is visible.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::group::{Answer, Group, Operation, Outgoing, Reason, Step};
+use super::group::{Answer, Group, Operation, Outgoing, Reason, Redriven, Step};
+use super::log::{Damage, Definition};
 use super::queue::{Counting, Place, QueueState, Stored};
 use super::queues::{FIRST_EPHEMERAL, State, not_found};
-use crate::backend::{Receipt, Routing, Settled};
+use crate::backend::{Backlog, IfEmpty, Overflow, QueueSpec, Receipt, Routing, Settled};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -37,7 +39,13 @@ impl State {
                 let outcome = self.decide_take(&queue, position, &mut group.steps);
                 group.answers.push(Answer::Flag(done, outcome));
             }
+            Operation::Redrive { moved, stored, permit, done } => {
+                let outcome = self.decide_redrive(&moved, stored, group, now);
+                group.permits.push(permit);
+                group.answers.push(Answer::Flag(done, outcome));
+            }
             Operation::Mark { queue, sequences } => self.decide_mark(queue, sequences, group),
+            Operation::SetAside { queue, sequence, holder, damage } => self.decide_set_aside(queue, sequence, holder, damage, group),
             Operation::Leave { consumer } => group.steps.push(Step::Leave { consumer }),
             Operation::Create { spec, done } => {
                 let outcome = self.check_spec(&spec).map(|exists| {
@@ -48,13 +56,33 @@ impl State {
                 });
                 group.answers.push(Answer::Unit(done, outcome));
             }
+            Operation::Bound { spec, done } => {
+                let outcome = self.decide_bound(spec, &mut group.steps);
+                group.answers.push(Answer::Unit(done, outcome));
+            }
             Operation::Delete { queue, done } => {
-                if let Some(state) = self.find(&queue).and_then(|number| self.remove_queue(number)) {
-                    group.steps.push(Step::Delete { state: Box::new(state) });
-                }
+                // It stays until that is durable: whoever leaves or gives back meanwhile finds it, and nothing is to be undone.
+                group.steps.extend(self.find(&queue).map(|number| Step::Delete { number }));
                 group.answers.push(Answer::Unit(done, Ok(())));
             }
+            Operation::DeleteIfEmpty { queues, done } => {
+                let outcome = self.decide_delete_if_empty(&queues, &mut group.steps, now);
+                group.answers.push(Answer::IfEmpty(done, Ok(outcome)));
+            }
         }
+    }
+
+    fn decide_delete_if_empty(&mut self, names: &[Queue], steps: &mut Vec<Step>, now: Instant) -> IfEmpty {
+        let numbers: BTreeSet<u64> = names.iter().filter_map(|name| self.find(name)).collect();
+        let queues = numbers.iter().filter_map(|number| self.queues.get(number));
+        let counted = queues.map(|queue| Backlog { queue: queue.name.clone(), count: Some(queue.unexpired_count(now)) });
+        let holding: Vec<Backlog> = counted.filter(|backlog| backlog.count != Some(0)).collect();
+        if !holding.is_empty() {
+            return IfEmpty::NotEmpty(holding);
+        }
+        let gone = numbers.into_iter().filter_map(|number| self.remove_queue(number));
+        steps.extend(gone.map(|state| Step::DeleteEmpty { state: Box::new(state) }));
+        IfEmpty::Deleted
     }
 
     /// Adds the deliveries that the log does not know yet.
@@ -74,8 +102,10 @@ impl State {
         if let Some(disk) = &self.disk_full {
             return Err(disk.to_error());
         }
-        for queue in audience.queues.iter().filter_map(|number| self.queues.get(number)) {
-            check_room(queue, stored.size_bytes, self.options.queue_high_bytes)?;
+        for number in &audience.queues {
+            if let Some(queue) = self.queues.get_mut(number) {
+                check_room(queue, stored.size_bytes, self.options.queue_high_bytes)?;
+            }
         }
         self.put(topic, stored, &mut group.steps);
         Ok(())
@@ -106,10 +136,13 @@ impl State {
         if !self.queues.get(&receipt.queue).is_some_and(|queue| queue.is_held(receipt.sequence, receipt.consumer)) {
             return Ok(Settled::NoLongerHeld);
         }
-        for output in outputs.iter().filter(|output| output.routing == Routing::Required && output.topic.class().has_queues()) {
-            if self.audiences.get(&output.topic).is_none_or(|audience| audience.queues.is_empty()) {
-                return Err(PubsubError::QueueNotFound { queue: output.topic.to_string() });
+        self.take_turn(receipt)?;
+        if let Err(error) = self.check_outputs(&outputs) {
+            // Another queue that is full concerns this delivery alone: those behind it need not wait.
+            if !matches!(error, PubsubError::QueueFull { .. }) {
+                self.refuse(receipt.consumer, receipt.sequence);
             }
+            return Err(error);
         }
         if let Some(queue) = self.queues.get_mut(&receipt.queue)
             && let Some(entry) = queue.unhold(receipt.sequence, receipt.consumer)
@@ -130,6 +163,56 @@ impl State {
         Ok(Settled::Done { dropped_count })
     }
 
+    /// Refuses outputs that miss a required queue, or do not fit below the own bound of a queue that they go to.
+    fn check_outputs(&mut self, outputs: &[Outgoing]) -> Result<()> {
+        // What the outputs before add to each queue that refuses. Few settles have any.
+        let mut added: Vec<(u64, u64)> = Vec::new();
+        for output in outputs.iter().filter(|output| output.topic.class().has_queues()) {
+            let audience = self.audiences.get(&output.topic).filter(|audience| !audience.queues.is_empty());
+            let Some(audience) = audience else {
+                if output.routing == Routing::Required {
+                    return Err(PubsubError::QueueNotFound { queue: output.topic.to_string() });
+                }
+                continue;
+            };
+            for number in &audience.queues {
+                let Some(queue) = self.queues.get_mut(number) else { continue };
+                if queue.overflow.refuse_above_bytes().is_none() {
+                    continue;
+                }
+                let more_bytes = added.iter().filter(|(other, _)| other == number).map(|(_, bytes)| bytes).sum();
+                check_own_bound(queue, output.stored.size_bytes, more_bytes)?;
+                added.push((*number, output.stored.size_bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a settle while an earlier one of the same consumer was refused and not repeated: else it would take effect first.
+    fn take_turn(&mut self, receipt: &Receipt) -> Result<()> {
+        let Some(consumer) = self.consumers.get_mut(&receipt.consumer) else { return Ok(()) };
+        match consumer.refused.front() {
+            None => return Ok(()),
+            Some(first) if *first == receipt.sequence => {
+                consumer.refused.pop_front();
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        if !consumer.refused.contains(&receipt.sequence) {
+            consumer.refused.push_back(receipt.sequence);
+        }
+        let reason = "an earlier settle of this consumer failed: repeat that one first, or give its message back".to_owned();
+        Err(PubsubError::Unavailable { reason })
+    }
+
+    /// Notes that the next settle in turn did not take effect.
+    pub(super) fn refuse(&mut self, consumer: u64, sequence: u64) {
+        if let Some(consumer) = self.consumers.get_mut(&consumer) {
+            consumer.refused.push_front(sequence);
+        }
+    }
+
     /// Puts a message into all queues of a durable topic; `false` if there are none.
     fn put(&mut self, topic: &Topic, stored: Arc<Stored>, steps: &mut Vec<Step>) -> bool {
         let Some(audience) = self.audiences.get(topic) else { return false };
@@ -138,7 +221,7 @@ impl State {
         for number in &audience.queues {
             if let Some(queue) = self.queues.get_mut(number) {
                 queue.incoming_bytes += stored.size_bytes;
-                bounded |= queue.drop_oldest_above_bytes.is_some();
+                bounded |= queue.overflow.drop_oldest_above_bytes().is_some();
                 targets.push((*number, queue.assign()));
             }
         }
@@ -165,6 +248,52 @@ impl State {
         Ok(true)
     }
 
+    /// Takes one message out and puts another into a queue, in one group of steps or not at all.
+    fn decide_redrive(&mut self, moved: &Redriven, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<bool> {
+        let Redriven { from, position, to } = moved;
+        let number = self.find(from).ok_or_else(|| not_found(from))?;
+        let queue = self.queues.get_mut(&number).ok_or_else(|| not_found(from))?;
+        if queue.ready_mut(*position).is_none_or(|entry| entry.counting == Counting::Marking) {
+            return Ok(false);
+        }
+        self.decide_send(to, stored, group, now)?;
+        self.decide_take(from, *position, &mut group.steps)
+    }
+
+    /// Gives a queue the refusing bound of a specification; another one may have done it meanwhile.
+    fn decide_bound(&mut self, spec: QueueSpec, steps: &mut Vec<Step>) -> Result<()> {
+        match self.find_to_bound(&spec).and_then(|number| self.queues.get(&number)) {
+            Some(queue) => {
+                let definition = Definition { overflow: spec.overflow, ..queue.definition() };
+                steps.push(Step::Bound { definition });
+                Ok(())
+            }
+            None => match self.check_spec(&spec)? {
+                true => Ok(()),
+                false => Err(not_found(&spec.queue)),
+            },
+        }
+    }
+
+    /// A message is lost where it was read: it goes, unless it is gone already or somewhere else by now.
+    fn decide_set_aside(&mut self, number: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>, group: &mut Group) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        let held_at = holder.and_then(|consumer| queue.held_place(sequence, consumer));
+        let entry = match (holder, held_at) {
+            (Some(consumer), Some(place)) if place == damage.place => queue.unhold(sequence, consumer),
+            (Some(consumer), Some(_)) => {
+                group.steps.push(Step::Return { queue: number, sequence, consumer });
+                None
+            }
+            _ if queue.ready_mut(sequence).is_some_and(|entry| entry.place == damage.place) => queue.take_ready(sequence),
+            _ => None,
+        };
+        let Some(entry) = entry else { return };
+        queue.outgoing_bytes += u64::from(entry.size_bytes);
+        let holder = holder.filter(|_| held_at.is_some());
+        group.steps.push(Step::SetAside { queue: number, entry, holder, damage });
+    }
+
     fn decide_mark(&mut self, number: u64, mut sequences: Vec<u64>, group: &mut Group) {
         let Some(queue) = self.queues.get_mut(&number) else { return };
         sequences.retain(|sequence| queue.ready_mut(*sequence).is_some());
@@ -180,17 +309,27 @@ impl State {
     }
 }
 
-fn check_room(queue: &QueueState, size_bytes: u64, high_bytes: u64) -> Result<()> {
+fn check_room(queue: &mut QueueState, size_bytes: u64, high_bytes: u64) -> Result<()> {
     let used_bytes = queue.coming_size_bytes();
-    if queue.drop_oldest_above_bytes.is_some() || used_bytes + size_bytes <= high_bytes {
-        return Ok(());
+    match queue.overflow {
+        Overflow::DropOldest { .. } => Ok(()),
+        Overflow::Refuse { .. } => check_own_bound(queue, size_bytes, 0),
+        Overflow::None if used_bytes + size_bytes <= high_bytes => Ok(()),
+        Overflow::None => Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes, limit_bytes: high_bytes }),
     }
-    Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes, limit_bytes: high_bytes })
+}
+
+/// Refuses a message that does not fit below a queue's own bound, and counts that.
+pub(super) fn check_own_bound(queue: &mut QueueState, size_bytes: u64, more_bytes: u64) -> Result<()> {
+    let Some(limit_bytes) = queue.refuses(size_bytes, more_bytes) else { return Ok(()) };
+    queue.count_refusal();
+    let used_bytes = queue.coming_size_bytes() + more_bytes;
+    Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes, limit_bytes })
 }
 
 /// Removes the oldest ready messages of a bounded queue until what is coming fits.
 fn drop_oldest(queue: &mut QueueState, steps: &mut Vec<Step>) {
-    let Some(bound) = queue.drop_oldest_above_bytes else { return };
+    let Some(bound) = queue.overflow.drop_oldest_above_bytes() else { return };
     while queue.coming_size_bytes() > bound && queue.first_ready().is_some_and(|first| first.counting != Counting::Marking) {
         let Some(entry) = queue.pop_ready() else { break };
         queue.outgoing_bytes += u64::from(entry.size_bytes);

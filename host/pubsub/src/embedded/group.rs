@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::broadcast::Mailbox;
+use super::log::{Damage, Definition};
 use super::queue::{Entry, Place, QueueState, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
 use super::room::Permit;
-use crate::backend::{QueueSpec, Receipt, Routing, Settled};
+use crate::backend::{IfEmpty, QueueSpec, Receipt, Routing, Settled};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -25,26 +27,86 @@ pub(super) struct Outgoing {
 /// What is asked of the log.
 #[derive(Debug)]
 pub(super) enum Operation {
-    Publish { topic: Topic, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    SendTo { queue: Queue, stored: Arc<Stored>, permit: Permit, done: Done<()> },
-    Settle { receipt: Receipt, outputs: Vec<Outgoing>, done: Done<Settled> },
-    Take { queue: Queue, position: u64, done: Done<bool> },
-    Mark { queue: u64, sequences: Vec<u64> },
-    Leave { consumer: u64 },
-    Create { spec: QueueSpec, done: Done<()> },
-    Delete { queue: Queue, done: Done<()> },
+    Publish {
+        topic: Topic,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    SendTo {
+        queue: Queue,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<()>,
+    },
+    Settle {
+        receipt: Receipt,
+        outputs: Vec<Outgoing>,
+        done: Done<Settled>,
+    },
+    Take {
+        queue: Queue,
+        position: u64,
+        done: Done<bool>,
+    },
+    Redrive {
+        moved: Box<Redriven>,
+        stored: Arc<Stored>,
+        permit: Permit,
+        done: Done<bool>,
+    },
+    Mark {
+        queue: u64,
+        sequences: Vec<u64>,
+    },
+    /// A message cannot be read; the consumer that met it holds it, if one did.
+    SetAside {
+        queue: u64,
+        sequence: u64,
+        holder: Option<u64>,
+        damage: Box<Damage>,
+    },
+    Leave {
+        consumer: u64,
+    },
+    Create {
+        spec: QueueSpec,
+        done: Done<()>,
+    },
+    /// Gives a queue that is there the bound of the specification.
+    Bound {
+        spec: QueueSpec,
+        done: Done<()>,
+    },
+    Delete {
+        queue: Queue,
+        done: Done<()>,
+    },
+    DeleteIfEmpty {
+        queues: Vec<Queue>,
+        done: Done<IfEmpty>,
+    },
+}
+
+/// The message that a redrive takes out, and the queue that it fills in its place.
+#[derive(Debug)]
+pub(super) struct Redriven {
+    pub(super) from: Queue,
+    pub(super) position: u64,
+    pub(super) to: Queue,
 }
 
 impl Operation {
     /// Whether it changes which queues there are, so that it is committed alone.
     pub(super) fn is_structural(&self) -> bool {
-        matches!(self, Operation::Create { .. } | Operation::Delete { .. })
+        let changes = matches!(self, Operation::Create { .. } | Operation::Bound { .. } | Operation::Delete { .. });
+        changes || matches!(self, Operation::DeleteIfEmpty { .. })
     }
 
     /// About how much it adds to a frame.
     pub(super) fn size_bytes(&self) -> u64 {
         match self {
-            Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } => stored.size_bytes,
+            Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } | Operation::Redrive { stored, .. } => stored.size_bytes,
             Operation::Settle { outputs, .. } => outputs.iter().map(|output| output.stored.size_bytes).sum(),
             _ => 0,
         }
@@ -58,6 +120,14 @@ pub(super) enum Reason {
     Settled(u64),
     Taken,
     Dropped,
+}
+
+/// A message of one queue that is written again, with the deliveries that the log knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) queue: u64,
+    pub(super) sequence: u64,
+    pub(super) deliveries: u32,
 }
 
 /// One decided change.
@@ -76,6 +146,14 @@ pub(super) enum Step {
         entry: Entry,
         reason: Reason,
     },
+    /// A message, as it stands in the log, is written again further on in it; the queues that have it read it there.
+    Move {
+        targets: Vec<Moved>,
+        size_bytes: u32,
+        /// The message with its length and checksum.
+        block: Bytes,
+        place: Place,
+    },
     /// Deliveries of these sequences, ends included, happened or are about to.
     Delivered {
         queue: u64,
@@ -87,12 +165,34 @@ pub(super) enum Step {
         queue: u64,
         sequences: Vec<u64>,
     },
+    /// A message that was read where it is no longer comes again.
+    Return {
+        queue: u64,
+        sequence: u64,
+        consumer: u64,
+    },
+    /// A damaged message leaves its queue.
+    SetAside {
+        queue: u64,
+        entry: Entry,
+        holder: Option<u64>,
+        damage: Box<Damage>,
+    },
     Define {
         number: u64,
         spec: QueueSpec,
     },
-    Delete {
+    /// A queue that is there gets another bound of its own.
+    Bound {
+        definition: Definition,
+    },
+    /// A queue that was found empty goes; nothing can enter it meanwhile.
+    DeleteEmpty {
         state: Box<QueueState>,
+    },
+    /// A queue goes, with all that is in it.
+    Delete {
+        number: u64,
     },
     /// A message for a topic that lives in memory.
     Ephemeral {
@@ -119,8 +219,24 @@ impl Step {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
             Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
-            Step::Delivered { .. } | Step::Define { .. } | Step::Delete { .. } => true,
-            Step::Marked { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } | Step::Unblock { .. } | Step::Leave { .. } => false,
+            Step::DeleteEmpty { state } => state.number < FIRST_EPHEMERAL,
+            Step::Move { .. } | Step::Delivered { .. } | Step::SetAside { .. } => true,
+            Step::Define { .. } | Step::Bound { .. } | Step::Delete { .. } => true,
+            Step::Marked { .. } | Step::Return { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => false,
+            Step::Unblock { .. } | Step::Leave { .. } => false,
+        }
+    }
+}
+
+impl Step {
+    /// What the broker itself asks again after it could not be written, since no caller does.
+    pub(super) fn to_repeat(&self) -> Option<Operation> {
+        match self {
+            Step::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),
+            Step::SetAside { queue, entry, holder, damage } => {
+                Some(Operation::SetAside { queue: *queue, sequence: entry.sequence, holder: *holder, damage: damage.clone() })
+            }
+            _ => None,
         }
     }
 }
@@ -131,6 +247,7 @@ pub(super) enum Answer {
     Unit(Done<()>, Result<()>),
     Settled(Done<Settled>, Result<Settled>),
     Flag(Done<bool>, Result<bool>),
+    IfEmpty(Done<IfEmpty>, Result<IfEmpty>),
 }
 
 /// Why a group could not be written.
@@ -148,11 +265,16 @@ impl Failure {
         }
     }
 
-    /// For settles, which no full queue refuses: all the same it could not be written.
+    /// For what no full queue refuses, such as settles: all the same it could not be written.
     fn to_settle_error(&self) -> PubsubError {
+        PubsubError::Unavailable { reason: self.to_reason() }
+    }
+
+    /// For people.
+    pub(super) fn to_reason(&self) -> String {
         match self {
-            Failure::DiskFull(disk) => PubsubError::Unavailable { reason: format!("{} is full: nothing can be written", disk.disk) },
-            Failure::Unavailable(reason) => PubsubError::Unavailable { reason: reason.clone() },
+            Failure::DiskFull(disk) => format!("{} is full: nothing can be written", disk.disk),
+            Failure::Unavailable(reason) => reason.clone(),
         }
     }
 }
@@ -180,6 +302,7 @@ impl Group {
                 Answer::Unit(done, outcome) => drop(done.send(outcome)),
                 Answer::Settled(done, outcome) => drop(done.send(outcome)),
                 Answer::Flag(done, outcome) => drop(done.send(outcome)),
+                Answer::IfEmpty(done, outcome) => drop(done.send(outcome)),
             }
         }
     }
@@ -191,6 +314,7 @@ impl Group {
                 Answer::Unit(done, outcome) => drop(done.send(outcome.and_then(|()| Err(failure.to_error())))),
                 Answer::Settled(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
                 Answer::Flag(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
+                Answer::IfEmpty(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
             }
         }
     }

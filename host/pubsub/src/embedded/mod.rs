@@ -4,23 +4,32 @@
 //!   no waiting.
 //! - `log`: segments on disk; its documentation is the format.
 //! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
+//! - `browse`: looking at queues without consuming from them.
+//! - `live`, `moving`, `upkeep`: how that thread keeps the log small.
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
 mod apply;
 mod bare;
 mod broadcast;
+mod browse;
 mod consumer;
 mod decide;
+mod failure;
 mod group;
 mod inbox;
+mod live;
 mod log;
+mod moving;
 mod numbers;
 mod options;
+mod parked;
 mod producer;
 mod queue;
 mod queues;
 mod room;
 mod seats;
+mod trouble;
+mod upkeep;
 mod writer;
 
 use std::num::NonZeroU32;
@@ -35,20 +44,23 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
-pub use self::log::DiskUse;
+pub use self::log::{DiskReserve, DiskUse, damaged_files};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
 use self::consumer::{MailboxConsumer, QueueConsumer};
+use self::failure::Failed;
 use self::group::{Operation, Outgoing};
 use self::inbox::Inbox;
-use self::log::{Chunk, Log, Opened, Reader};
+use self::log::{Chunk, Damage, Log, Opened, ReadFault, Reader};
 use self::producer::{TopicProducer, lost};
-use self::queues::{FIRST_EPHEMERAL, State};
+use self::queue::Place;
+use self::queues::{Bounded, FIRST_EPHEMERAL, State};
 use self::room::Room;
 use self::seats::Seat;
-use self::writer::Writer;
-use crate::backend::{Backend, Browsed, Consumer, ConsumerOptions, Output, Producer, QueueSpec, QueueStats, Receipt, Settled};
+use crate::backend::{
+    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Settled,
+};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
 use crate::message::Message;
@@ -78,6 +90,14 @@ struct Shared {
     groups_count: AtomicU64,
     operations_count: AtomicU64,
     bytes_count: AtomicU64,
+    copied_bytes_count: AtomicU64,
+    failed: Failed,
+    /// Set by tests: the commit thread panics.
+    #[cfg(any(test, debug_assertions))]
+    panics_next: std::sync::atomic::AtomicBool,
+    /// Set by tests: so many of the next writes of the log fail.
+    #[cfg(test)]
+    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
 }
 
 impl EmbeddedBroker {
@@ -99,12 +119,18 @@ impl EmbeddedBroker {
             groups_count: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),
+            copied_bytes_count: AtomicU64::new(0),
+            failed: Failed::default(),
+            #[cfg(any(test, debug_assertions))]
+            panics_next: false.into(),
+            #[cfg(test)]
+            failing_writes_count: log.failing_writes_count(),
         });
-        let for_thread = shared.clone();
-        let writer = std::thread::Builder::new()
-            .name("weir-log".to_owned())
-            .spawn(move || Writer::new(for_thread, log).run())
-            .map_err(|source| OpenError::Io { action: "start the commit thread for", path: folder.to_owned(), source })?;
+        let writer = failure::start(shared.clone(), log).map_err(|source| OpenError::Io {
+            action: "start the commit thread for",
+            path: folder.to_owned(),
+            source,
+        })?;
         tracing::info!(
             folder = %folder.display(),
             queues_count = report.queues_count,
@@ -133,6 +159,7 @@ impl EmbeddedBroker {
             groups_count: self.shared.groups_count.load(Ordering::Relaxed),
             operations_count: self.shared.operations_count.load(Ordering::Relaxed),
             bytes_count: self.shared.bytes_count.load(Ordering::Relaxed),
+            copied_bytes_count: self.shared.copied_bytes_count.load(Ordering::Relaxed),
         }
     }
 
@@ -164,6 +191,31 @@ impl Drop for EmbeddedBroker {
 }
 
 impl Shared {
+    /// Reads a message of a queue, which may be moved meanwhile.
+    fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
+        self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
+    }
+
+    /// Reads something of a message at its place, and at its new place if it was moved meanwhile.
+    fn read_at<T>(
+        &self,
+        queue: u64,
+        sequence: u64,
+        mut place: Place,
+        mut read: impl FnMut(Place) -> Result<T, ReadFault>,
+    ) -> Result<T, ReadFault> {
+        loop {
+            let fault = match read(place) {
+                Ok(found) => return Ok(found),
+                Err(fault) => fault,
+            };
+            match lock(&self.state).place_of(queue, sequence) {
+                Some(moved) if moved != place => place = moved,
+                _ => return Err(fault),
+            }
+        }
+    }
+
     /// Waits for the answer to an operation.
     async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
         let (done, outcome) = oneshot::channel();
@@ -177,6 +229,12 @@ impl Shared {
             Ok(()) => outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed(),
             Err(error) => ready(Err(error)).boxed(),
         }
+    }
+
+    /// Has a message removed that cannot be read; `holder` is the consumer that met it.
+    fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
+        // Refused only when the broker closes: then it is met again after the next start.
+        let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
     }
 
     /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
@@ -224,7 +282,12 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
-        self.create_queue(spec).await
+        let bounded = lock(&self.shared.state).bound_at_once(spec)?;
+        match bounded {
+            Bounded::Done => Ok(()),
+            Bounded::InLog => self.shared.ask(|done| Operation::Bound { spec: spec.clone(), done }).await,
+            Bounded::Not => self.create_queue(spec).await,
+        }
     }
 
     async fn delete_queue(&self, queue: &Queue) -> Result<()> {
@@ -240,6 +303,11 @@ impl Backend for EmbeddedBroker {
             }
         }
         self.shared.ask(|done| Operation::Delete { queue: queue.clone(), done }).await
+    }
+
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+        // Through the commit thread for queues of memory, too: it is the only place where nothing else is under way.
+        self.shared.ask(|done| Operation::DeleteIfEmpty { queues: queues.to_vec(), done }).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
@@ -293,6 +361,10 @@ impl Backend for EmbeddedBroker {
         self.shared.send_to(queue, message).await
     }
 
+    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        self.shared.redrive(from, position, to, message).await
+    }
+
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
         let mailbox = Arc::new(Mailbox::new(buffer_count));
         lock(&self.shared.state).add_mailbox(topic, mailbox.clone())?;
@@ -300,31 +372,11 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        let entries = {
-            let state = lock(&self.shared.state);
-            state.check_open()?;
-            state.get(queue)?.ready_after(after, limit_count as usize)
-        };
-        let mut found = Vec::with_capacity(entries.len());
-        let mut chunk = Chunk::default();
-        for entry in entries {
-            let message = match entry.stored {
-                Some(stored) => Ok(stored.message.clone()),
-                None => self.shared.reader.message(entry.place, &mut chunk),
-            };
-            match message {
-                Ok(message) => found.push(Browsed { position: entry.sequence, message }),
-                // It went while we looked, and its segment with it.
-                Err(_)
-                    if lock(&self.shared.state)
-                        .get(queue)?
-                        .ready_after(entry.sequence - 1, 1)
-                        .first()
-                        .is_none_or(|e| e.sequence != entry.sequence) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(found)
+        self.shared.clone().browse(queue, after, limit_count).await
+    }
+
+    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
+        self.shared.clone().browse_heads(queue, after, limit_count, body_bytes).await
     }
 
     async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
@@ -337,7 +389,16 @@ impl Backend for EmbeddedBroker {
 mod crash;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
+mod faults;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod full;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod model;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod space;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod stress;

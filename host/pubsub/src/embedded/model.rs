@@ -14,10 +14,13 @@ use super::queue::{QueueState, Stored};
 use super::queues::State;
 use super::seats::{Body, Grab};
 use super::*;
-use crate::backend::{Delivery, Routing, Sharing};
+use crate::backend::{Delivery, Overflow, Routing, Sharing};
 
 /// Queue 1 and 2 read topic `a`, queue 3 reads topic `b`.
 const QUEUES: [(u64, &str); 3] = [(1, "a"), (2, "a"), (3, "b")];
+
+/// A few messages: whatever happens with segments happens all the time.
+const SEGMENT_BYTES: u64 = 600;
 
 fn topic(name: &str) -> Topic {
     format!("flow:tg:{name}").parse().unwrap()
@@ -98,6 +101,8 @@ struct Machine {
     state: State,
     consumers: [u64; 6],
     held: [Vec<(u64, String)>; 6],
+    /// What each consumer has to repeat or give back before anything else is settled, in order.
+    refused: [Vec<u64>; 6],
     model: Model,
     settles: usize,
 }
@@ -106,9 +111,10 @@ impl Machine {
     fn new() -> Self {
         let mut state = State::new(EmbeddedOptions::default());
         for (number, name) in QUEUES {
-            state.insert_queue(QueueState::new(queue(number, name), number, None));
+            state.insert_queue(QueueState::new(queue(number, name), number, Overflow::None));
         }
-        let mut machine = Machine { state, consumers: [0; 6], held: Default::default(), model: Model::default(), settles: 0 };
+        let (held, refused) = (Default::default(), Default::default());
+        let mut machine = Machine { state, consumers: [0; 6], held, refused, model: Model::default(), settles: 0 };
         (0..6).for_each(|consumer| machine.join(consumer));
         machine
     }
@@ -127,8 +133,9 @@ impl Machine {
             drop(self.state.apply(steps));
             group.answer();
         } else {
-            drop(self.state.undo(steps));
-            group.fail(&Failure::Unavailable("not written".to_owned()));
+            let failure = Failure::Unavailable("not written".to_owned());
+            drop(self.state.undo(steps, &failure));
+            group.fail(&failure);
         }
     }
 
@@ -156,8 +163,14 @@ impl Machine {
             return;
         }
         self.settles += 1;
-        let is_written = self.settles.is_multiple_of(2);
         let (sequence, body) = self.held[consumer][nth].clone();
+        let refused = &mut self.refused[consumer];
+        let is_in_turn = refused.first().is_none_or(|first| *first == sequence);
+        let is_written = self.settles.is_multiple_of(2) && is_in_turn;
+        refused.retain(|other| *other != sequence || !is_written);
+        if !is_written && !refused.contains(&sequence) {
+            refused.push(sequence);
+        }
         let receipt = Receipt { consumer: self.consumers[consumer], queue: QUEUES[consumer % 3].0, sequence };
         let name = output.map(|output| ["a", "b"][output]);
         let sent = match name {
@@ -179,6 +192,7 @@ impl Machine {
     fn give_back(&mut self, consumer: usize, nth: usize) {
         if nth < self.held[consumer].len() {
             let (sequence, body) = self.held[consumer].remove(nth);
+            self.refused[consumer].retain(|other| *other != sequence);
             drop(self.state.give_back(QUEUES[consumer % 3].0, sequence, self.consumers[consumer]));
             let at = self.model.at(consumer % 3, &body).unwrap();
             self.model.queues[consumer % 3].get_mut(&at).unwrap().holder = None;
@@ -190,6 +204,7 @@ impl Machine {
         assert_eq!(holds, !self.held[consumer].is_empty());
         drop(self.state.finish_leaving(self.consumers[consumer]));
         self.held[consumer].clear();
+        self.refused[consumer].clear();
         self.model.give_back(consumer % 3, consumer);
         self.join(consumer);
     }
@@ -255,7 +270,8 @@ impl Whole {
 
     /// Segments of a few messages and hardly any cache, so that all that is rare happens all the time.
     fn open(&mut self) {
-        let options = EmbeddedOptions { sync: SyncMode::None, segment_bytes: 600, cached_bytes: 20, ..EmbeddedOptions::default() };
+        let options =
+            EmbeddedOptions { sync: SyncMode::None, segment_bytes: SEGMENT_BYTES, cached_bytes: 20, ..EmbeddedOptions::default() };
         self.broker = Some(EmbeddedBroker::open(self.folder.path(), options).unwrap());
     }
 
@@ -348,6 +364,16 @@ impl Whole {
         self.join_all().await;
     }
 
+    /// However it went, the log does not grow beyond what lives.
+    fn check_log(&self) {
+        let held: u64 = self.model.queues.iter().flat_map(BTreeMap::values).map(|kept| kept.body.len() as u64 + 60).sum();
+        let files = std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap);
+        let segments = files.filter(|file| file.path().extension().is_some_and(|it| it == "log"));
+        let bytes: u64 = segments.map(|file| file.metadata().map_or(0, |found| found.len())).sum();
+        // Each segment begins with what defines three queues.
+        assert!(bytes <= 4 * held + 4 * SEGMENT_BYTES, "{bytes} bytes of log for {held} that live");
+    }
+
     async fn run(&mut self, ops: Vec<Op>) {
         for op in ops {
             match op {
@@ -361,6 +387,7 @@ impl Whole {
             }
         }
         self.reopen().await;
+        self.check_log();
         for at in 0..3 {
             while self.model.queues[at].values().any(|kept| kept.holder.is_none()) {
                 self.receive(at).await;

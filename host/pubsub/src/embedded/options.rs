@@ -34,6 +34,9 @@ pub struct EmbeddedOptions {
     pub request_queue_count: u64,
     /// Publishers are refused while less than this share of the disk is free; 5 percent.
     pub disk_reserve_percent: u64,
+    /// Space that is allocated on the disk and not used until it is full, so that settles go through then; at most a thirty-second part of
+    /// the disk. 16 MiB.
+    pub held_reserve_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
@@ -47,6 +50,7 @@ impl Default for EmbeddedOptions {
             request_queue_bytes: 64 << 20,
             request_queue_count: 100_000,
             disk_reserve_percent: 5,
+            held_reserve_bytes: 16 << 20,
         }
     }
 }
@@ -65,6 +69,10 @@ pub struct OpeningReport {
     pub log_bytes: u64,
     /// The end of the log that was never committed, if there was one.
     pub torn_tail: Option<TornTail>,
+    /// Messages that should be there and are not: the oldest segments are gone. They are lost.
+    pub missing_count: u64,
+    /// Messages among those counted above that do not read; they are set aside when they are reached.
+    pub damaged_count: u64,
 }
 
 /// The unfinished write at which the log ended: a crash in the middle of a commit, which nobody was told of as done.
@@ -83,8 +91,10 @@ pub struct CommitStats {
     pub groups_count: u64,
     /// Operations in them: publishes, settles and the like.
     pub operations_count: u64,
-    /// Bytes written to the log.
+    /// Bytes written to the log by them.
     pub bytes_count: u64,
+    /// Bytes written besides, to copy old messages forward so that the log stays small.
+    pub copied_bytes_count: u64,
 }
 
 /// Why a folder of queues could not be opened. Nothing in it was changed.
@@ -112,7 +122,7 @@ pub enum OpenError {
     },
     /// What was committed cannot be read any more.
     #[error(
-        "{} is damaged at byte {offset} ({detail}): nothing was changed; put back a backup of the folder, or move the folder away to start empty",
+        "{} is damaged at byte {offset} ({detail}): nothing was changed; restore a backup of the whole folder, or move the folder away to start with empty queues",
         segment.display()
     )]
     Damaged {

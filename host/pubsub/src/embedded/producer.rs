@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::group::{Operation, Outgoing};
-use super::log::MAX_SETTLE_BYTES;
-use super::queue::{Stored, size_of};
+use super::group::{Operation, Outgoing, Redriven};
+use super::queue::Stored;
 use super::queues::closed;
 use super::{Shared, lock};
 use crate::backend::{Output, Producer};
@@ -62,12 +61,26 @@ impl Shared {
         self.inbox.submit(operation).map_err(|_| closed())
     }
 
-    pub(super) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+    pub(super) async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        let stored = self.for_queue(to, message)?;
+        let permit = self.room.take(stored.size_bytes).await?;
+        let (done, outcome) = oneshot::channel();
+        let moved = Box::new(Redriven { from: from.clone(), position, to: to.clone() });
+        self.submit(Operation::Redrive { moved, stored, permit, done })?;
+        outcome.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// A message that is to go into one queue.
+    fn for_queue(&self, queue: &Queue, message: Message) -> Result<Arc<Stored>> {
         self.options.limits.check(queue.topic(), &message)?;
         if !queue.topic().class().has_queues() {
             return Err(wrong_class(queue.topic()));
         }
-        let stored = Stored::new(with_id(message));
+        Ok(Stored::new(with_id(message)))
+    }
+
+    pub(super) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+        let stored = self.for_queue(queue, message)?;
         let permit = self.room.take(stored.size_bytes).await?;
         let (done, outcome) = oneshot::channel();
         self.submit(Operation::SendTo { queue: queue.clone(), stored, permit, done })?;
@@ -102,11 +115,7 @@ impl Shared {
 
     /// Checks outputs and makes them ready to go.
     pub(super) fn outgoing(&self, outputs: Vec<Output>) -> Result<Vec<Outgoing>> {
-        let actual_bytes = outputs.iter().map(|output| size_of(&output.message)).sum();
-        if actual_bytes > MAX_SETTLE_BYTES {
-            let what = "all outputs of one settle together".to_owned();
-            return Err(PubsubError::TooLarge { what, actual_bytes, limit_bytes: MAX_SETTLE_BYTES });
-        }
+        self.options.limits.check_settle(&outputs)?;
         let ready = |output: Output| {
             self.options.limits.check(&output.topic, &output.message)?;
             let message = if output.topic.class().has_queues() { with_id(output.message) } else { output.message };

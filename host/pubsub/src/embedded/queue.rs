@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::log::Definition;
 use super::numbers::NumberMap;
-use crate::backend::QueueStats;
+use super::queues::FIRST_EPHEMERAL;
+use crate::backend::{Overflow, QueueStats};
+use crate::limits::size_of;
 use crate::message::Message;
 use crate::topic::Queue;
 
@@ -42,12 +44,10 @@ impl Stored {
     }
 }
 
-/// What a message counts against bounds: body, properties, and what is kept beside them.
-pub(super) fn size_of(message: &Message) -> u64 {
-    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
-    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-    (message.body.len() + texts + properties) as u64
-}
+/// Beside a message in the log: kind, count, size, length and checksum of its record.
+const RECORD_BYTES: u64 = 17;
+/// In such a record for each queue: its number and a sequence.
+const TARGET_BYTES: u64 = 12;
 
 /// Where in the log a message is; segment 0 means nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,11 +77,33 @@ pub(super) struct Entry {
     pub(super) sequence: u64,
     pub(super) place: Place,
     pub(super) size_bytes: u32,
+    /// Queues that its record in the log named, itself included: they share its bytes.
+    pub(super) sharers: u16,
     /// Deliveries so far, one counted ahead included.
     pub(super) deliveries: u32,
     pub(super) counting: Counting,
     /// The message, if it is kept in memory.
     pub(super) stored: Option<Arc<Stored>>,
+}
+
+impl Entry {
+    /// Its share of the log: what its record takes, divided by the queues that it was written for.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        (u64::from(self.place.length) + RECORD_BYTES) / u64::from(self.sharers.max(1)) + TARGET_BYTES
+    }
+}
+
+/// How many queues a record names, as an [`Entry`] keeps it.
+pub(super) fn sharers(targets_count: usize) -> u16 {
+    u16::try_from(targets_count).unwrap_or(u16::MAX)
+}
+
+/// A message of a segment whose messages are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Located {
+    pub(super) offset: u32,
+    pub(super) queue: u64,
+    pub(super) sequence: u64,
 }
 
 #[derive(Debug)]
@@ -95,7 +117,7 @@ struct Held {
 pub(super) struct QueueState {
     pub(super) name: Queue,
     pub(super) number: u64,
-    pub(super) drop_oldest_above_bytes: Option<u64>,
+    pub(super) overflow: Overflow,
     pub(super) next_sequence: u64,
     /// Never delivered, or given back before the broker was opened: in order of sequence, all behind `returned`.
     ready: VecDeque<Entry>,
@@ -112,6 +134,14 @@ pub(super) struct QueueState {
     pub(super) dropped_count: u64,
     /// Messages dropped because of the bound before the broker was opened.
     pub(super) dropped_before_count: u64,
+    /// Messages refused because of the queue's own bound.
+    refused_count: u64,
+    /// Whether one was refused and since then none was accepted or removed.
+    is_refusing: bool,
+    /// Messages that were missing when the broker was opened or were found damaged since.
+    pub(super) damaged_count: u64,
+    /// Why deliveries that must be recorded first cannot be, as of the last try.
+    pub(super) blocked: Option<String>,
     /// Bytes that the commit under way adds.
     pub(super) incoming_bytes: u64,
     /// Bytes that the commit under way takes away.
@@ -121,11 +151,11 @@ pub(super) struct QueueState {
 }
 
 impl QueueState {
-    pub(super) fn new(name: Queue, number: u64, drop_oldest_above_bytes: Option<u64>) -> Self {
+    pub(super) fn new(name: Queue, number: u64, overflow: Overflow) -> Self {
         QueueState {
             name,
             number,
-            drop_oldest_above_bytes,
+            overflow,
             next_sequence: 1,
             ready: VecDeque::new(),
             returned: BTreeMap::new(),
@@ -137,6 +167,10 @@ impl QueueState {
             size_bytes: 0,
             dropped_count: 0,
             dropped_before_count: 0,
+            refused_count: 0,
+            is_refusing: false,
+            damaged_count: 0,
+            blocked: None,
             incoming_bytes: 0,
             outgoing_bytes: 0,
             uncounted: Vec::new(),
@@ -150,6 +184,10 @@ impl QueueState {
             size_bytes: self.size_bytes,
             consumer_count: self.consumers.len() as u64,
             dropped_count: self.dropped_count,
+            damaged_count: self.damaged_count,
+            refuse_above_bytes: self.overflow.refuse_above_bytes(),
+            refused_count: self.refused_count,
+            is_refusing: self.is_refusing,
         }
     }
 
@@ -158,9 +196,10 @@ impl QueueState {
         Definition {
             number: self.number,
             queue: self.name.clone(),
-            drop_oldest_above_bytes: self.drop_oldest_above_bytes,
+            overflow: self.overflow,
             next_sequence: self.next_sequence,
             dropped_count: self.dropped_before_count + self.dropped_count,
+            live_count: self.depth_count,
         }
     }
 
@@ -170,6 +209,16 @@ impl QueueState {
 
     pub(super) fn depth_count(&self) -> u64 {
         self.depth_count
+    }
+
+    /// Messages in it, expired requests excluded.
+    pub(super) fn unexpired_count(&self, now: Instant) -> u64 {
+        // Queues of the log may be long, and nothing in them expires.
+        if self.number < FIRST_EPHEMERAL {
+            return self.depth_count;
+        }
+        let is_expired = |entry: &&Entry| entry.stored.as_ref().is_some_and(|stored| stored.is_expired(now));
+        self.depth_count - self.returned.values().chain(&self.ready).filter(is_expired).count() as u64
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -197,6 +246,7 @@ impl QueueState {
         debug_assert!(self.ready.back().is_none_or(|last| last.sequence < entry.sequence));
         self.depth_count += 1;
         self.size_bytes += u64::from(entry.size_bytes);
+        self.is_refusing = false;
         self.ready.push_back(entry);
     }
 
@@ -208,6 +258,34 @@ impl QueueState {
         if 10_u64.pow(dropped_count.ilog10()) == dropped_count {
             tracing::warn!(%topic, %subscription, dropped_count, "queue is at its bound and drops its oldest messages");
         }
+    }
+
+    /// The queue's own bound, where a message of this size does not fit below it beside what is there and `more_bytes` that come first.
+    pub(super) fn refuses(&self, size_bytes: u64, more_bytes: u64) -> Option<u64> {
+        let bound = self.overflow.refuse_above_bytes()?;
+        let used_bytes = self.coming_size_bytes() + more_bytes;
+        (used_bytes > 0 && used_bytes + size_bytes > bound).then_some(bound)
+    }
+
+    /// Counts a message that was refused because of the queue's own bound. The first of a row is logged.
+    pub(super) fn count_refusal(&mut self) {
+        self.refused_count += 1;
+        if !std::mem::replace(&mut self.is_refusing, true) {
+            let (topic, subscription, size_bytes) = (self.name.topic(), self.name.subscription(), self.size_bytes);
+            let limit_bytes = self.overflow.refuse_above_bytes();
+            tracing::warn!(%topic, %subscription, size_bytes, limit_bytes, "queue limit reached, messages are refused");
+        }
+    }
+
+    /// The position of the newest message that was ever committed to it.
+    pub(super) fn newest(&self) -> u64 {
+        self.next_sequence - 1
+    }
+
+    /// Changes the queue's own bound.
+    pub(super) fn set_overflow(&mut self, overflow: Overflow) {
+        self.overflow = overflow;
+        self.is_refusing = false;
     }
 
     /// Takes what is next, to be held or dropped; the counters stay.
@@ -235,6 +313,50 @@ impl QueueState {
         }
         let at = self.ready.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
         self.ready.get_mut(at)
+    }
+
+    /// One message, ready or held.
+    pub(super) fn entry(&self, sequence: u64) -> Option<&Entry> {
+        if let Some(held) = self.held.get(&sequence) {
+            return Some(&held.entry);
+        }
+        if let Some(entry) = self.returned.get(&sequence) {
+            return Some(entry);
+        }
+        let at = self.ready.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+        self.ready.get(at)
+    }
+
+    /// The same, to change where it is.
+    pub(super) fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
+        if self.held.contains_key(&sequence) {
+            return self.held.get_mut(&sequence).map(|held| &mut held.entry);
+        }
+        self.ready_mut(sequence)
+    }
+
+    /// The consumer that holds a message.
+    pub(super) fn holder(&self, sequence: u64) -> Option<u64> {
+        self.held.get(&sequence).map(|held| held.consumer)
+    }
+
+    /// Looks through messages for those of a segment: at the first call at all that are held or were returned, then at no more than
+    /// `limit_count` of those that were never delivered at a time. Returns how many it looked at, and the sequence to continue after; `None`
+    /// when all were looked at.
+    pub(super) fn locate(&self, segment: u32, after: Option<u64>, limit_count: usize, found: &mut Vec<Located>) -> (usize, Option<u64>) {
+        let located = |entry: &Entry| Located { offset: entry.place.offset, queue: self.number, sequence: entry.sequence };
+        let is_there = |entry: &&Entry| entry.place.segment == segment;
+        let mut looked_count = 0;
+        if after.is_none() {
+            let moving = self.held.values().map(|held| &held.entry).chain(self.returned.values());
+            found.extend(moving.filter(is_there).map(located));
+            looked_count += self.held.len() + self.returned.len();
+        }
+        let start = after.map_or(0, |after| self.ready.partition_point(|entry| entry.sequence <= after));
+        let end = (start + limit_count.max(1)).min(self.ready.len());
+        found.extend(self.ready.range(start..end).filter(is_there).map(located));
+        let next = if end == self.ready.len() { None } else { self.ready.get(end - 1).map(|last| last.sequence) };
+        (looked_count + end - start, next)
     }
 
     /// Takes one ready message out of its place; the counters stay.
@@ -273,6 +395,11 @@ impl QueueState {
         self.held.get(&sequence).is_some_and(|held| held.consumer == consumer)
     }
 
+    /// Where a message is that this consumer holds.
+    pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<Place> {
+        self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.place)
+    }
+
     /// Takes a message from the consumer that holds it; the counters stay.
     pub(super) fn unhold(&mut self, sequence: u64, consumer: u64) -> Option<Entry> {
         match self.held.entry(sequence) {
@@ -306,6 +433,7 @@ impl QueueState {
     pub(super) fn forget(&mut self, entry: &Entry) {
         self.depth_count -= 1;
         self.size_bytes -= u64::from(entry.size_bytes);
+        self.is_refusing = false;
     }
 
     /// All entries, when the queue goes.

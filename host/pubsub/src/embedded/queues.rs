@@ -10,12 +10,15 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::broadcast::Mailbox;
+use super::decide::check_own_bound;
+use super::group::Step;
+use super::live::LiveSegments;
 use super::log::{Definition, RecoveredQueue};
 use super::numbers::NumberMap;
 use super::options::EmbeddedOptions;
 use super::queue::{Counting, Entry, Place, QueueState, Stored};
 use super::seats::ConsumerState;
-use crate::backend::QueueSpec;
+use crate::backend::{Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -40,8 +43,8 @@ pub(super) struct State {
     pub(super) next_durable: u64,
     next_ephemeral: u64,
     pub(super) cached_bytes: u64,
-    /// Messages in each segment that some queue still has.
-    pub(super) live_counts: BTreeMap<u32, u64>,
+    /// What the queues still hold of each segment.
+    pub(super) live: LiveSegments,
     /// Queues with deliveries that the log does not know yet.
     pub(super) uncounted: Vec<u64>,
     /// Why publishers are refused although their queue has room: the disk is nearly full.
@@ -63,6 +66,17 @@ impl DiskFull {
     }
 }
 
+/// Whether a queue got the refusing bound of a specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bounded {
+    /// It has it now.
+    Done,
+    /// It lives in the log, which has to be told.
+    InLog,
+    /// It is missing, has that bound, or must not get it.
+    Not,
+}
+
 pub(super) fn closed() -> PubsubError {
     PubsubError::Unavailable { reason: "the embedded broker is closed".to_owned() }
 }
@@ -82,7 +96,7 @@ impl State {
             next_durable: 1,
             next_ephemeral: FIRST_EPHEMERAL,
             cached_bytes: 0,
-            live_counts: BTreeMap::new(),
+            live: LiveSegments::default(),
             uncounted: Vec::new(),
             disk_full: None,
             closed: false,
@@ -91,13 +105,14 @@ impl State {
 
     /// Takes in what the log had; everything in it may be what ended the last process.
     pub(super) fn restore(&mut self, recovered: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) {
-        self.live_counts.extend(segments.iter().map(|segment| (*segment, 0)));
-        for (number, RecoveredQueue { definition, entries }) in recovered {
-            let mut queue = QueueState::new(definition.queue, number, definition.drop_oldest_above_bytes);
+        segments.iter().for_each(|segment| self.live.begin(*segment));
+        for (number, RecoveredQueue { definition, entries, missing_count, .. }) in recovered {
+            let mut queue = QueueState::new(definition.queue, number, definition.overflow);
             queue.next_sequence = definition.next_sequence;
             queue.dropped_before_count = definition.dropped_count;
+            queue.damaged_count = missing_count;
             for entry in entries.into_values() {
-                *self.live_counts.entry(entry.place.segment).or_default() += 1;
+                self.live.add(&entry);
                 queue.append(entry);
             }
             self.next_durable = self.next_durable.max(number + 1);
@@ -113,10 +128,30 @@ impl State {
         definitions
     }
 
-    /// The oldest segment, if no queue has anything of it any more and it is not the one that is written to.
-    pub(super) fn next_dead_segment(&self, active: u32) -> Option<u32> {
-        let (segment, count) = self.live_counts.first_key_value()?;
-        (*count == 0 && *segment != active).then_some(*segment)
+    /// Messages in all queues of the log.
+    pub(super) fn messages_count(&self) -> u64 {
+        self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL).map(QueueState::depth_count).sum()
+    }
+
+    /// The same, as it was before these decided steps, which are not written yet.
+    pub(super) fn definitions_before(&self, steps: &[Step]) -> Vec<Definition> {
+        let mut definitions: BTreeMap<u64, Definition> = self.definitions().into_iter().map(|it| (it.number, it)).collect();
+        for step in steps {
+            match step {
+                Step::Put { targets, .. } => {
+                    for (queue, sequence) in targets {
+                        if let Some(definition) = definitions.get_mut(queue) {
+                            definition.next_sequence = definition.next_sequence.min(*sequence);
+                        }
+                    }
+                }
+                Step::DeleteEmpty { state } if state.number < FIRST_EPHEMERAL => {
+                    definitions.insert(state.number, state.definition());
+                }
+                _ => {}
+            }
+        }
+        definitions.into_values().collect()
     }
 
     pub(super) fn check_open(&self) -> Result<()> {
@@ -148,13 +183,32 @@ impl State {
     /// Whether the queue is there; an error when it is there with other properties.
     pub(super) fn check_spec(&self, spec: &QueueSpec) -> Result<bool> {
         let Some(state) = self.find(&spec.queue).and_then(|number| self.queues.get(&number)) else { return Ok(false) };
-        if state.drop_oldest_above_bytes == spec.drop_oldest_above_bytes {
+        if state.overflow == spec.overflow {
             return Ok(true);
         }
-        let bound = |bytes: Option<u64>| bytes.map_or("no bound".to_owned(), |bytes| format!("a bound of {bytes} bytes"));
-        let difference =
-            format!("it has {}, and {} was asked for", bound(state.drop_oldest_above_bytes), bound(spec.drop_oldest_above_bytes));
+        let difference = format!("it has {}, and {} was requested", state.overflow, spec.overflow);
         Err(PubsubError::QueueMismatch { queue: spec.queue.clone(), difference })
+    }
+
+    /// The number of the queue, where it is there and may get the refusing bound of the specification in place of what it has.
+    pub(super) fn find_to_bound(&self, spec: &QueueSpec) -> Option<u64> {
+        let number = self.find(&spec.queue)?;
+        let is_adaptable = |overflow: Overflow| !matches!(overflow, Overflow::DropOldest { .. }) && overflow != spec.overflow;
+        let state = self.queues.get(&number)?;
+        (matches!(spec.overflow, Overflow::Refuse { .. }) && is_adaptable(state.overflow)).then_some(number)
+    }
+
+    /// Gives a queue of memory the refusing bound of a specification; one of the log gets it by an operation.
+    pub(super) fn bound_at_once(&mut self, spec: &QueueSpec) -> Result<Bounded> {
+        self.check_open()?;
+        let Some(number) = self.find_to_bound(spec) else { return Ok(Bounded::Not) };
+        match self.queues.get_mut(&number) {
+            Some(queue) if number >= FIRST_EPHEMERAL => {
+                queue.set_overflow(spec.overflow);
+                Ok(Bounded::Done)
+            }
+            _ => Ok(Bounded::InLog),
+        }
     }
 
     /// Adds a queue that is not there.
@@ -168,7 +222,7 @@ impl State {
         if !self.check_spec(spec)? {
             let number = self.next_ephemeral;
             self.next_ephemeral += 1;
-            self.insert_queue(QueueState::new(spec.queue.clone(), number, spec.drop_oldest_above_bytes));
+            self.insert_queue(QueueState::new(spec.queue.clone(), number, spec.overflow));
         }
         Ok(())
     }
@@ -204,9 +258,7 @@ impl State {
         if entry.stored.is_some() {
             self.cached_bytes -= u64::from(entry.size_bytes);
         }
-        if let Some(count) = self.live_counts.get_mut(&entry.place.segment) {
-            *count -= 1;
-        }
+        self.live.remove(entry);
     }
 
     /// Adds a reader that hears of everything published on a topic.
@@ -233,6 +285,7 @@ impl State {
     pub(super) fn check_request_room(&mut self, number: u64, size_bytes: u64, now: Instant) -> Result<()> {
         let (limit_bytes, limit_count) = (self.options.request_queue_bytes, self.options.request_queue_count);
         let Some(queue) = self.queues.get_mut(&number) else { return Ok(()) };
+        check_own_bound(queue, size_bytes, 0)?;
         let fits = |queue: &QueueState| queue.size_bytes() + size_bytes <= limit_bytes && queue.depth_count() < limit_count;
         if fits(queue) {
             return Ok(());
@@ -270,12 +323,13 @@ pub(super) fn append_ephemeral(queue: &mut QueueState, stored: &Arc<Stored>) {
         sequence: queue.assign(),
         place: Place::default(),
         size_bytes: stored.size_bytes as u32,
+        sharers: 1,
         deliveries: 0,
         counting: Counting::Lazy,
         stored: Some(stored.clone()),
     };
     queue.append(entry);
-    while let Some(bound) = queue.drop_oldest_above_bytes
+    while let Some(bound) = queue.overflow.drop_oldest_above_bytes()
         && queue.size_bytes() > bound
         && queue.ready_count() > 1
     {

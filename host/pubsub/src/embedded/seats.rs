@@ -62,6 +62,11 @@ pub(super) struct ConsumerState {
     pub(super) held_count: u64,
     /// Settles of deliveries from memory queues that are on their way through the log: later ones wait behind them.
     pub(super) settling_count: u32,
+    /// It was told why its queue hands out nothing.
+    pub(super) is_told_blocked: bool,
+    /// Deliveries whose settles were refused, in the order of the calls: until the first of them is repeated or given back, all others are
+    /// refused too, so that none takes effect before it.
+    pub(super) refused: VecDeque<u64>,
     pub(super) seat: Arc<Seat>,
 }
 
@@ -89,6 +94,8 @@ pub(super) enum Grab {
     Taken(Vec<Waiting>),
     /// These must be marked in the log before they are handed out.
     Mark { queue: u64, sequences: Vec<u64> },
+    /// They cannot be marked: why, told to each consumer once for each time.
+    Blocked(String),
     /// The queue was deleted.
     Gone,
 }
@@ -109,7 +116,16 @@ impl State {
         state.exclusive = exclusive;
         let seat = Arc::new(Seat::default());
         let window = u64::from(options.window.get());
-        self.consumers.insert(id, ConsumerState { queue: number, window, held_count: 0, settling_count: 0, seat: seat.clone() });
+        let consumer = ConsumerState {
+            queue: number,
+            window,
+            held_count: 0,
+            settling_count: 0,
+            is_told_blocked: false,
+            refused: VecDeque::new(),
+            seat: seat.clone(),
+        };
+        self.consumers.insert(id, consumer);
         Ok((id, number, seat))
     }
 
@@ -165,6 +181,7 @@ impl State {
         state.put_back(received(entry));
         if let Some(consumer) = self.consumers.get_mut(&consumer) {
             consumer.held_count -= 1;
+            consumer.refused.retain(|other| *other != sequence);
         }
         self.recall(queue, sequence);
         self.wake(&[queue])
@@ -205,13 +222,19 @@ impl State {
     pub(super) fn wake(&self, queues: &[u64]) -> Wakes {
         let mut seats = Vec::new();
         for queue in queues.iter().filter_map(|number| self.queues.get(number)) {
-            if !queue.has_ready() || queue.leaving_count > 0 {
+            if queue.leaving_count > 0 || !(queue.has_ready() || self.is_any_fetched_ahead(queue)) {
                 continue;
             }
             let consumers = queue.consumers.iter().filter_map(|id| self.consumers.get(id));
             seats.extend(consumers.filter(|consumer| consumer.held_count < consumer.window).map(|consumer| consumer.seat.clone()));
         }
         Wakes(seats)
+    }
+
+    /// Whether one of several consumers took messages that it did not begin, so that another may steal them.
+    fn is_any_fetched_ahead(&self, queue: &QueueState) -> bool {
+        let has_waiting = |consumer: &ConsumerState| !super::lock(&consumer.seat.local).waiting.is_empty();
+        queue.consumers.len() > 1 && queue.consumers.iter().filter_map(|id| self.consumers.get(id)).any(has_waiting)
     }
 
     /// Takes what is next for a consumer: as much as fits its window, and no more than its share.
@@ -237,10 +260,19 @@ impl State {
             taken.push(hand_out(queue, entry, consumer));
         }
         state.held_count += taken.len() as u64;
-        if taken.is_empty() && room > 0 && queue.first_ready().is_some_and(|first| first.counting == Counting::Suspect) {
-            return Grab::Mark { queue: queue.number, sequences: begin_marking(queue, room) };
+        match queue.first_ready().map(|first| first.counting) {
+            Some(Counting::Suspect) if taken.is_empty() && room > 0 => {
+                Grab::Mark { queue: queue.number, sequences: begin_marking(queue, room) }
+            }
+            Some(Counting::Marking) if taken.is_empty() && room > 0 && !state.is_told_blocked => match &queue.blocked {
+                Some(reason) => {
+                    state.is_told_blocked = true;
+                    Grab::Blocked(reason.clone())
+                }
+                None => Grab::Taken(taken),
+            },
+            _ => Grab::Taken(taken),
         }
-        Grab::Taken(taken)
     }
 
     /// Takes half of what other consumers of the same queue took but did not begin, for one that has nothing.

@@ -55,22 +55,36 @@ async fn publish(broker: Arc<EmbeddedBroker>, from: u32) {
     }
 }
 
+/// Passes messages through a queue of their own until all are moved, so that the others are copied forward meanwhile.
+async fn make_noise(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
+    let noise = queue("noise");
+    let producer = broker.producer(noise.topic()).await.unwrap();
+    let reader = broker.consumer(noise.topic(), noise.subscription(), options(1)).await.unwrap();
+    while moved.load(Ordering::Relaxed) < MESSAGES {
+        producer.publish(Message::new(vec![0; 2000])).await.unwrap();
+        let delivery = reader.receive().await.unwrap();
+        broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_message_arrives_once_whoever_comes_and_goes() {
     let folder = tempfile::tempdir().unwrap();
     // Small, so that reading back, new segments and reclaim take part.
     let small = EmbeddedOptions { segment_bytes: 32 << 10, cached_bytes: 8 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
     let broker = EmbeddedBroker::open(folder.path(), small).unwrap();
-    for name in ["a", "b"] {
+    for name in ["a", "b", "noise"] {
         broker.create_queue(&QueueSpec::new(queue(name))).await.unwrap();
     }
     let moved = Arc::new(AtomicU32::new(0));
     let mut tasks = JoinSet::new();
+    tasks.spawn(make_noise(broker.clone(), moved.clone()));
     for at in 0..READERS {
         tasks.spawn(publish(broker.clone(), at));
         tasks.spawn(read(broker.clone(), moved.clone()));
     }
     tokio::time::timeout(Duration::from_secs(120), tasks.join_all()).await.expect("somebody waits for ever");
+    assert!(broker.commit_stats().copied_bytes_count > 0, "nothing was copied forward");
     let arrived = broker.browse(&queue("b"), 0, u32::MAX).await.unwrap();
     let numbers: BTreeSet<Vec<u8>> = arrived.iter().map(|browsed| browsed.message.body.to_vec()).collect();
     assert_eq!((arrived.len() as u32, numbers.len() as u32), (MESSAGES, MESSAGES));

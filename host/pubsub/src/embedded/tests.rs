@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::backend::{Delivery, Routing, Sharing};
+use crate::backend::{Delivery, Overflow, Routing, Sharing};
 use crate::message::CORRELATION_ID;
 use crate::request::Requester;
 
@@ -151,7 +151,7 @@ async fn a_bounded_queue_drops_its_oldest_and_counts_them() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
     let a = queue("flow:tg:a", "s");
-    broker.create_queue(&QueueSpec { queue: a.clone(), drop_oldest_above_bytes: Some(10) }).await.unwrap();
+    broker.create_queue(&QueueSpec { queue: a.clone(), overflow: Overflow::DropOldest { bytes: 10 } }).await.unwrap();
     for body in ["aaaa", "bbbb", "cccc", "dddd"] {
         publish(&broker, "flow:tg:a", body).await;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Properties, PubsubError, WEIR_PART, names};
+use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Properties, PubsubError, Routing, WEIR_PART, names};
 
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
 use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
@@ -48,7 +48,8 @@ impl Host for Guest {
             return Ok(Ok(()));
         };
         if route.is_held {
-            self.call.outputs.push(Output { topic: topic.clone(), message, routing: route.routing() });
+            // Whether some flow consumes it is looked at when it is settled.
+            self.call.outputs.push(Output { topic: topic.clone(), message, routing: Routing::Optional });
             return Ok(Ok(()));
         }
         let program = self.program.clone();

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use weir_gateway::protocol::QueueSummary;
 use weir_pubsub::embedded::DiskUse;
 
-use super::{Finding, fail, ok, warn};
-use crate::output::size;
+use super::{Finding, Grade, fail, ok, warn};
+use crate::output::{number, size};
 use crate::settings::Settings;
 
 /// Above the reserve by so much there is time to do something.
 const NEAR_PERCENT: u64 = 5;
+/// The broker keeps its log below this many times what is in the queues, and two segments.
+const LOG_PER_LIVE: u64 = 4;
 
 /// Whether the broker takes messages, by the same rule by which it decides.
 pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
@@ -39,10 +42,65 @@ fn judge(disk: DiskUse, reserve_percent: u64) -> Finding {
     ok("disk", what)
 }
 
+/// What the log takes beside what is in the queues, and which queue holds most of it.
+pub(super) fn check_log(data: &Path, settings: &Settings, queues: &[QueueSummary]) -> Finding {
+    let is_disk_short = check(data, settings).grade != Grade::Ok;
+    let files = std::fs::read_dir(data.join("queues")).into_iter().flatten().flatten();
+    let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+    let log_bytes = segments.filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum();
+    judge_log(log_bytes, settings.broker.segment_bytes, queues, is_disk_short)
+}
+
+fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_disk_short: bool) -> Finding {
+    const CHECK: &str = "log";
+    let on_disk = queues.iter().filter(|queue| queue.topic.starts_with("flow:"));
+    let live_bytes: u64 = on_disk.clone().map(|queue| queue.size_bytes).sum();
+    let what = format!("{} on the disk for {} of messages", size(log_bytes), size(live_bytes));
+    let Some(most) = on_disk.max_by_key(|queue| queue.size_bytes).filter(|queue| queue.size_bytes > 0) else { return ok(CHECK, what) };
+    let what = format!(
+        "{what}; most is held by {} (subscription {}): {} in {} messages",
+        most.topic,
+        most.subscription,
+        size(most.size_bytes),
+        number(most.depth_count.unwrap_or(0))
+    );
+    let is_large = log_bytes > live_bytes.saturating_mul(LOG_PER_LIVE).saturating_add(2 * segment_bytes);
+    if !is_large && !is_disk_short {
+        return ok(CHECK, what);
+    }
+    let next = match most.flows.first() {
+        _ if most.topic.ends_with(":weir-dead-letters") => "look through the dead letters: weir dead-letters list".to_owned(),
+        Some(flow) => format!("check what reads it: weir flow show {flow}; weir flow stop {flow} --discard deletes its messages"),
+        None => "check what reads it: weir queues".to_owned(),
+    };
+    warn(CHECK, what, next)
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::super::Grade;
+    use serde_json::json;
+
     use super::*;
+
+    fn queue(topic: &str, size_bytes: u64) -> QueueSummary {
+        serde_json::from_value(json!({
+            "topic": topic, "subscription": "s", "flows": ["a"], "depth-count": 2, "unsettled-count": 0, "size-bytes": size_bytes,
+            "consumer-count": 1, "dropped-count": 0,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_log_that_is_too_large_names_the_queue_that_holds_most() {
+        let queues = [queue("flow:tg:small:a", 1 << 20), queue("flow:tg:large:a", 3 << 20), queue("request:tg:memory:a", 9 << 20)];
+        let judged = |log_mib: u64, is_disk_short| judge_log(log_mib << 20, 8 << 20, &queues, is_disk_short);
+        assert_eq!((judged(32, false).grade, judged(33, false).grade, judged(1, true).grade), (Grade::Ok, Grade::Warn, Grade::Warn));
+        let found = judged(33, false);
+        assert!(found.what.contains("most is held by flow:tg:large:a (subscription s): 3.0 MiB in 2 messages"), "{}", found.what);
+        assert!(found.next.unwrap().contains("weir flow show a"));
+        assert_eq!(judge_log(1 << 40, 1, &[], true).grade, Grade::Ok);
+    }
 
     #[test]
     fn the_reserve_decides() {

@@ -5,9 +5,11 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use weir_pubsub::embedded::damaged_files;
+
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
-use crate::folder::{FORMAT, read_note, read_version};
+use crate::folder::{FORMAT, read_note, read_version, way_on};
 
 /// The oldest time that a clock can show: when this was written.
 const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
@@ -47,6 +49,7 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
         return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
     }
     let mut findings = vec![private(data), writable(data), version(data)];
+    findings.extend(damaged(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
     (state, findings)
@@ -76,6 +79,14 @@ fn writable(data: &Path) -> Finding {
     }
 }
 
+/// The bytes of messages that were damaged, which Weir keeps for people.
+fn damaged(data: &Path) -> Option<Finding> {
+    let folder = data.join("queues");
+    let found = damaged_files(&folder).unwrap_or_default();
+    let what = format!("{} damaged messages were set aside; their bytes are in {}/*.damaged", found.len(), folder.display());
+    (!found.is_empty()).then(|| warn("damage", what, "check the disk; recover what you need from these files, then delete them"))
+}
+
 fn version(data: &Path) -> Finding {
     const CHECK: &str = "format";
     match read_version(data) {
@@ -91,7 +102,7 @@ fn version(data: &Path) -> Finding {
             format!("use Weir {} or a newer one, or start on another folder: weir up --data DIR", note.weir),
         ),
         Ok(Some(note)) => ok(CHECK, format!("{}, last used by Weir {}", note.data_format, note.weir)),
-        Err(error) => fail(CHECK, format!("version.json cannot be read: {error}"), "put back a backup of the folder"),
+        Err(error) => fail(CHECK, format!("version.json is empty or damaged: {error}"), way_on(data)),
     }
 }
 

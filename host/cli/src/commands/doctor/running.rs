@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_config::records::{ProcessorState, ProcessorStatus};
-use weir_gateway::protocol::{DeadLetters, FlowSummary, HostReport, QueueSummary, Status};
+use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary, Status};
 use weir_pubsub::chain;
 
 use super::folder::State;
-use super::{Finding, Grade, fail, ok, warn};
+use super::{Finding, Grade, disk, fail, ok, warn};
 use crate::client::{Client, data_option};
 use crate::output::{age, cut, number, size};
 use crate::problem::Problem;
@@ -36,7 +36,7 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
                 State::Used(_) => vec![fail(
                     "gateway",
                     chain(&problem),
-                    "it may just be starting or stopping: wait a moment, else look at what `weir up` says",
+                    "it may be starting or stopping: wait a moment; on a full disk its address could not be noted: add --gateway URL as `weir up` printed it",
                 )],
             };
         }
@@ -56,18 +56,13 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
     };
     let mut findings = vec![ready];
     match reported(&client).await {
-        Ok(status) => findings.extend(of_status(&status, settings)),
+        Ok(status) => {
+            findings.extend(of_status(&status, settings));
+            // Named by hand, the gateway may be one of another folder or machine.
+            findings.extend(gateway.is_none().then(|| disk::check_log(data, settings, &status.queues)));
+        }
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
     }
-    findings.push(match client.get::<DeadLetters>("/api/v1/weir/dead-letters?limit=1").await {
-        Ok(DeadLetters { depth_count: 0, .. }) => ok("dead letters", "none"),
-        Ok(DeadLetters { depth_count, .. }) => warn(
-            "dead letters",
-            format!("{} wait to be looked at", number(depth_count)),
-            "weir dead-letters list shows why they were given up",
-        ),
-        Err(problem) => fail("dead letters", chain(&problem), "look at what `weir up` says"),
-    });
     findings
 }
 
@@ -105,8 +100,38 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
         findings.push(warn("version", what, "restart the older one, or use the command line of the same version"));
     }
     findings.extend([hosts(&status.hosts), flows(&status.flows, &status.hosts), processors(&status.hosts)]);
-    findings.push(queues(&status.queues, settings.broker.queue_high_bytes));
+    // Queues with a bound of their own, which refuse what is above it, are the dead letters.
+    let (letters, of_flows): (Vec<_>, Vec<_>) = status.queues.iter().cloned().partition(|queue| queue.flows.is_empty());
+    findings.push(queues(&of_flows, settings.broker.queue_high_bytes));
+    findings.push(dead_letters(&letters));
     findings
+}
+
+fn dead_letters(queues: &[QueueSummary]) -> Finding {
+    const CHECK: &str = "dead letters";
+    const NEXT: &str = "weir dead-letters list shows why; then weir dead-letters redrive or delete, or raise dead-letters.max-bytes";
+    let count: u64 = queues.iter().filter_map(|queue| queue.depth_count).sum();
+    let filled = |queue: &QueueSummary| format!("{} of {}", size(queue.size_bytes), size(queue.limit_bytes.unwrap_or_default()));
+    if let Some(queue) = queues.iter().find(|queue| queue.is_full) {
+        let what = format!("queue {} is full ({}): messages that cannot be handled stay with their processors", queue.topic, filled(queue));
+        return fail(CHECK, what, NEXT);
+    }
+    if let Some(queue) = queues.iter().find(|queue| queue.depth_count.is_none()) {
+        return fail(CHECK, format!("queue {} is missing", queue.topic), "it is made again within half a minute; if not, restart Weir");
+    }
+    let near = |queue: &&QueueSummary| {
+        queue.limit_bytes.is_some_and(|limit| queue.size_bytes.saturating_mul(100) >= limit.saturating_mul(NEARLY_FULL_PERCENT))
+    };
+    let near = queues.iter().find(near).map(|queue| format!("; {} is nearly full ({})", queue.topic, filled(queue)));
+    let what = match count {
+        0 => return ok(CHECK, "none"),
+        1 => "1 dead letter needs attention".to_owned(),
+        count => format!("{} dead letters need attention", number(count)),
+    };
+    match near {
+        Some(near) => warn(CHECK, what + &near, NEXT),
+        None => warn(CHECK, what, "weir dead-letters list shows why they were given up; weir dead-letters redrive sends them again"),
+    }
 }
 
 fn hosts(hosts: &[HostReport]) -> Finding {
@@ -206,10 +231,16 @@ fn queues(queues: &[QueueSummary], limit_bytes: u64) -> Finding {
 
 fn dropping(queues: &[QueueSummary]) -> Finding {
     const CHECK: &str = "queues";
+    let lost = |queue: &QueueSummary| format!("{} ({}): {} messages", queue.topic, queue.subscription, number(queue.damaged_count));
+    let lost: Vec<String> = queues.iter().filter(|queue| queue.damaged_count > 0).map(lost).collect();
+    if !lost.is_empty() {
+        let what = format!("messages were damaged or missing on disk since the start, and were set aside:\n{}", some(&lost));
+        return fail(CHECK, what, "the log names segment and offset of each; check the disk, and send these messages again");
+    }
     let dropped: u64 = queues.iter().map(|it| it.dropped_count).sum();
     if dropped > 0 {
         let what = format!("{} messages were dropped at exits that nobody reads", number(dropped));
-        return warn(CHECK, what, "read them (weir tail FLOW INTERFACE --from-exit), or raise flow.exit-limit");
+        return warn(CHECK, what, "take them (weir take FLOW INTERFACE), or raise flow.exit-limit");
     }
     let waiting: u64 = queues.iter().filter_map(|it| it.depth_count).sum();
     ok(CHECK, format!("{} with {} messages, none nearly full", queues.len(), number(waiting)))
@@ -244,8 +275,24 @@ mod tests {
         assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
         let missing = QueueSummary { depth_count: None, ..queue(0) };
         assert_eq!(queues(&[missing], 1 << 20).grade, Grade::Fail);
+        let damaged = QueueSummary { damaged_count: 2, ..queue(0) };
+        assert_eq!(queues(&[damaged], 1 << 20).grade, Grade::Fail);
         let dropped = QueueSummary { dropped_count: 3, ..queue(0) };
         assert_eq!(queues(&[dropped], 1 << 20).grade, Grade::Warn);
+    }
+
+    #[test]
+    fn dead_letters_are_judged_by_their_bound() {
+        let letters = |size_bytes: u64, is_full: bool| {
+            let queue = QueueSummary { limit_bytes: Some(100 << 20), is_full, depth_count: Some(size_bytes.min(3)), ..queue(size_bytes) };
+            let finding = dead_letters(&[queue]);
+            (finding.grade, finding.what)
+        };
+        assert_eq!(letters(0, false), (Grade::Ok, "none".to_owned()));
+        assert_eq!(letters(1, false), (Grade::Warn, "1 dead letter needs attention".to_owned()));
+        assert!(letters(80 << 20, false).1.contains("3 dead letters need attention; flow:tg:in:a is nearly full (80.0 MiB of 100.0 MiB)"));
+        let (grade, what) = letters(99 << 20, true);
+        assert!(grade == Grade::Fail && what.contains("is full (99.0 MiB of 100.0 MiB)"), "{what}");
     }
 
     #[test]

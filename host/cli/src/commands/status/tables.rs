@@ -13,6 +13,7 @@ pub(crate) fn sections(hosts: &[HostReport], of_queues: &[QueueSummary], width: 
     let mut text = String::new();
     push_section(&mut text, "PROCESSORS", processors(hosts, width, rows_count));
     push_section(&mut text, "QUEUES", busy_queues(of_queues, width, rows_count));
+    push_section(&mut text, "FULL", full_queues(of_queues, width));
     push_section(&mut text, "LAST ERRORS", errors(hosts, width, rows_count));
     text
 }
@@ -125,7 +126,7 @@ fn busy_queues(of: &[QueueSummary], width: usize, rows_count: usize) -> Option<S
     if of.len() <= rows_count {
         return queues(of, width);
     }
-    let is_busy = |queue: &&QueueSummary| queue.depth_count != Some(0) || queue.dropped_count > 0;
+    let is_busy = |queue: &&QueueSummary| queue.depth_count != Some(0) || queue.dropped_count > 0 || queue.damaged_count > 0;
     let (mut busy, empty): (Vec<&QueueSummary>, Vec<&QueueSummary>) = of.iter().partition(is_busy);
     busy.sort_by_key(|queue| (queue.depth_count.is_some(), std::cmp::Reverse(queue.size_bytes)));
     let left = busy.split_off(busy.len().min(rows_count)).len();
@@ -146,6 +147,21 @@ fn rate(per_1000_s: u64) -> String {
     }
 }
 
+/// Queues that refuse messages because of a bound of their own, and what to do.
+fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
+    let told = |queue: &QueueSummary| {
+        let (size, limit) = (output::size(queue.size_bytes), output::size(queue.limit_bytes.unwrap_or_default()));
+        let text = format!(
+            "{} is full ({size} of {limit}): messages that cannot be handled stay with their processors until dead letters are sent again \
+             or deleted (weir dead-letters redrive | delete), or dead-letters.max-bytes is raised",
+            queue.topic
+        );
+        output::wrapped(&text, "", width)
+    };
+    let full: Vec<String> = of.iter().filter(|queue| queue.is_full).map(told).collect();
+    (!full.is_empty()).then(|| full.join("\n"))
+}
+
 /// Queues as a table; none where there are none.
 pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
     let row = |queue: &QueueSummary| {
@@ -163,7 +179,13 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
         ]
     };
     let headings = ["topic", "for", "messages", "in work", "size", "dropped"];
-    (!queues.is_empty()).then(|| output::fitted(&headings, &[2, 3, 4, 5], queues.iter().map(row).collect(), width))
+    let table = (!queues.is_empty()).then(|| output::fitted(&headings, &[2, 3, 4, 5], queues.iter().map(row).collect(), width))?;
+    let damaged_count: u64 = queues.iter().map(|queue| queue.damaged_count).sum();
+    Some(if damaged_count == 0 {
+        table
+    } else {
+        format!("{table}\n{} damaged or missing messages were set aside: weir doctor", output::number(damaged_count))
+    })
 }
 
 /// The newest error of each processor, the newest of all first.

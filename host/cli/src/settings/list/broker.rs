@@ -85,4 +85,15 @@ pub(super) const LIST: &[Definition] = &[
         |s| Value::Time(s.flow.stop_wait),
         |s, value| s.flow.stop_wait = value.time(),
     ),
+    Definition::new(
+        "dead-letters.max-bytes",
+        Kind::Size(64 << 10, TIB),
+        (
+            "The size of the dead-letter queue above which it accepts no further message: messages that cannot be handled then stay with \
+             their processors, and nothing is dropped",
+            "room for many rejected messages, and far below the limit of one queue",
+        ),
+        |s| Value::Size(s.flow.dead_letters_max_bytes),
+        |s, value| s.flow.dead_letters_max_bytes = value.number(),
+    ),
 ];

@@ -35,7 +35,8 @@ pub(super) const LIST: &[Definition] = &[
     ),
     Definition::new(
         "component.send-size",
-        Kind::Size(KIB, GIB),
+        // What the broker takes in one settle.
+        Kind::Size(KIB, 256 * MIB),
         ("Their bodies and properties together", "four times the largest message"),
         |s| Value::Size(s.limits.sends_bytes),
         |s, value| s.limits.sends_bytes = value.number(),

@@ -109,8 +109,8 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.unread-time",
         Kind::Time(SECOND, HOUR),
         (
-            "How long a WebSocket's output may wait for its reader before the socket is ended",
-            "a pause of the other side, not one that never reads",
+            "How long output may wait for its reader, over HTTP or a WebSocket, before the connection is closed",
+            "tolerates a pause, closes what is never read",
         ),
         |s| Value::Time(s.gateway.unread_time),
         |s, value| s.gateway.unread_time = value.time(),

@@ -25,6 +25,7 @@ pub(crate) fn about(section: &str) -> &'static str {
         "gateway" => "The gateway: what callers may send, and how long they may wait.",
         "broker" => "The queues.",
         "flow" => "Flows.",
+        "dead-letters" => "Messages that could not be handled.",
         "component" => "Limits of components that are deployed from now on, unless `weir deploy --limit` sets others.",
         "retry" => "How messages that failed are tried again, by components that are deployed from now on.",
         _ => "",

@@ -9,51 +9,86 @@ use tokio::time::Instant;
 use crate::embedded::group::Failure;
 use crate::embedded::queues::DiskFull;
 
-/// How long one look at the disk is believed: at a gigabyte a second, what is written meanwhile is far below the reserve.
-const BELIEVED: Duration = Duration::from_secs(1);
+/// How long a measurement holds, less what was written here since: other programs write to the disk too.
+const HOLDS: Duration = Duration::from_secs(1);
 
-/// Looks at the disk from time to time.
+/// With less free a disk is full, whatever share of it is to be kept free: otherwise publishers would use up the reserve.
+const LEAST_FREE_BYTES: u64 = 1 << 20;
+
+/// Knows how full the disk is: by measuring from time to time, and by counting what is written in between.
 #[derive(Debug)]
 pub(super) struct DiskWatch {
     folder: PathBuf,
     reserve_percent: u64,
-    looked_at: Option<Instant>,
+    measured: Option<Measured>,
+    written_bytes: u64,
     full: Option<DiskFull>,
+}
+
+/// A measurement, and when it was made.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    disk: DiskUse,
+    at: Instant,
 }
 
 impl DiskWatch {
     pub(super) fn new(folder: &Path, reserve_percent: u64) -> Self {
-        DiskWatch { folder: folder.to_owned(), reserve_percent, looked_at: None, full: None }
+        DiskWatch { folder: folder.to_owned(), reserve_percent, measured: None, written_bytes: 0, full: None }
     }
 
-    /// The disk, if it has less free than the reserve.
-    pub(super) fn look(&mut self) -> Option<DiskFull> {
-        if self.looked_at.is_none_or(|at| at.elapsed() >= BELIEVED) {
-            self.looked_at = Some(Instant::now());
-            let full = self.measure().filter(|disk| disk.used_bytes > disk.limit_bytes);
-            if full.is_some() != self.full.is_some() {
-                tracing::warn!(folder = %self.folder.display(), is_full = full.is_some(), "disk reserve crossed");
-            }
-            self.full = full;
+    /// Counts what was written to the disk.
+    pub(super) fn count(&mut self, bytes: u64) {
+        self.written_bytes += bytes;
+    }
+
+    /// The next look measures.
+    pub(super) fn distrust(&mut self) {
+        self.measured = None;
+    }
+
+    /// Measures if the last measurement is too old, or may be wrong by what was written since; the disk if it was measured.
+    pub(super) fn look(&mut self) -> Option<DiskUse> {
+        if let Some(Measured { disk, at }) = self.measured
+            && at.elapsed() < HOLDS
+            && (self.full.is_some() || !self.is_full(disk, self.written_bytes))
+        {
+            return None;
         }
-        self.full.clone()
+        let disk = DiskUse::of(&self.folder).ok();
+        self.written_bytes = 0;
+        self.measured = disk.map(|disk| Measured { disk, at: Instant::now() });
+        let full = disk.filter(|disk| self.is_full(*disk, 0)).map(|disk| self.full_of(disk));
+        if full.is_some() != self.full.is_some() {
+            tracing::warn!(folder = %self.folder.display(), is_full = full.is_some(), "disk reserve crossed");
+        }
+        self.full = full;
+        disk
+    }
+
+    /// The disk, if it had less free than its share that is kept free when it was last measured.
+    pub(super) fn full(&self) -> Option<&DiskFull> {
+        self.full.as_ref()
     }
 
     /// What a failed write means to callers.
     pub(super) fn failure(&self, error: &io::Error) -> Failure {
-        match (error.kind(), self.measure()) {
-            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Some(disk)) => Failure::DiskFull(disk),
+        match (error.kind(), DiskUse::of(&self.folder)) {
+            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => Failure::DiskFull(self.full_of(disk)),
             _ => Failure::Unavailable(format!("the log could not be written: {error}")),
         }
     }
 
-    fn measure(&self) -> Option<DiskFull> {
-        let disk = DiskUse::of(&self.folder).ok()?;
-        Some(DiskFull {
+    fn is_full(&self, disk: DiskUse, written_bytes: u64) -> bool {
+        disk.used_bytes().saturating_add(written_bytes) > disk.limit_bytes(self.reserve_percent)
+    }
+
+    fn full_of(&self, disk: DiskUse) -> DiskFull {
+        DiskFull {
             disk: format!("the disk of {}", self.folder.display()),
             used_bytes: disk.used_bytes(),
             limit_bytes: disk.limit_bytes(self.reserve_percent),
-        })
+        }
     }
 }
 
@@ -82,8 +117,9 @@ impl DiskUse {
         self.total_bytes.saturating_sub(self.free_bytes)
     }
 
-    /// The use above which a broker with this reserve refuses publishers.
+    /// The use above which a broker with this reserve refuses publishers; without one it is that of a disk on which nothing can be written.
     pub fn limit_bytes(&self, reserve_percent: u64) -> u64 {
-        self.total_bytes - self.total_bytes / 100 * reserve_percent.min(100)
+        let least = LEAST_FREE_BYTES.min(self.total_bytes / 64);
+        self.total_bytes - (self.total_bytes / 100 * reserve_percent.min(100)).max(least)
     }
 }

@@ -3,17 +3,19 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use rustix::fs::{Advice, fadvise};
 
-use super::frame::{MESSAGE_HEADER_BYTES, decode_message};
+use super::damage::{Damage, Keep, ReadFault, path_of};
+use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message};
 use super::segment;
 use crate::embedded::lock;
 use crate::embedded::queue::Place;
-use crate::error::{PubsubError, Result};
 use crate::message::Message;
 
 /// Segments that are kept open to be read: readers are mostly in a few at a time.
@@ -21,11 +23,15 @@ const OPEN_FILES: usize = 16;
 /// What is read at once: messages that lie together, which is how they are asked for, share it.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// What is read of a message to show its beginning: its properties, which no limit lets become larger, and as much again.
+const HEAD_BYTES: usize = 64 << 10;
+
 /// Reads segments, from any thread.
 #[derive(Debug)]
 pub(in crate::embedded) struct Reader {
     folder: PathBuf,
     open: Mutex<VecDeque<(u32, Arc<File>)>>,
+    keep: Keep,
 }
 
 /// A piece of a segment that was read ahead.
@@ -39,50 +45,96 @@ pub(in crate::embedded) struct Chunk {
 impl Chunk {
     /// A message of it, without copying; `None` if it is not in here, or not whole yet.
     fn message(&self, place: Place) -> Option<Message> {
+        decode_message(&self.block(place)?)
+    }
+
+    fn block(&self, place: Place) -> Option<Bytes> {
         let start = (place.offset as usize).checked_sub(self.start)?;
         let end = start + MESSAGE_HEADER_BYTES + place.length as usize;
         if self.segment != place.segment || end > self.bytes.len() {
             return None;
         }
-        decode_message(&self.bytes.slice(start..end))
+        Some(self.bytes.slice(start..end))
     }
 }
 
 impl Reader {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Reader { folder, open: Mutex::default() }
+        Reader { folder, open: Mutex::default(), keep: Keep::default() }
     }
 
-    /// Reads a message, out of the chunk if it is there; else the chunk is read anew from that place on.
+    /// Reads a message, out of the chunk if it is there; otherwise the chunk is read again from that place on.
     ///
     /// # Errors
-    /// `Unavailable`, naming the file, when it cannot be read or is damaged there.
-    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message> {
-        // What was read ahead may have been written since, so that only what is read now tells damage.
+    /// [`ReadFault`]: what is damaged stays so, anything else may pass. A message may have been moved since its place was looked up, and its
+    /// old segment removed: whoever can look it up again should try the new place first.
+    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
+        // What was read ahead may have been written since, so that only what is read now proves damage.
         if let Some(message) = chunk.message(place) {
             return Ok(message);
         }
+        self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
+        chunk.message(place).map_or_else(|| self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize), Ok)
+    }
+
+    /// Reads a message of a sealed segment as it stands there: length, checksum and content, whether it is whole or damaged.
+    ///
+    /// # Errors
+    /// When the segment cannot be read or ends before.
+    pub(in crate::embedded) fn block(&self, place: Place, chunk: &mut Chunk) -> io::Result<Bytes> {
+        if let Some(block) = chunk.block(place) {
+            return Ok(block);
+        }
+        self.fill(place, chunk)?;
+        chunk.block(place).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn fill(&self, place: Place, chunk: &mut Chunk) -> io::Result<()> {
         let start = place.offset as usize;
         let wanted = MESSAGE_HEADER_BYTES + place.length as usize;
-        let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES)).map_err(|error| self.unreadable(place, &error.to_string()))?;
+        let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES))?;
         *chunk = Chunk { segment: place.segment, start, bytes };
-        chunk.message(place).ok_or_else(|| self.unreadable(place, "its checksum is wrong"))
+        Ok(())
+    }
+
+    /// Reads the beginning of a message, with at most `body_bytes` of its body and the size of the whole body. Only of a message that is read
+    /// whole anyway the checksum is compared.
+    ///
+    /// # Errors
+    /// As [`Reader::message`].
+    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
+        let (start, whole) = (place.offset as usize, MESSAGE_HEADER_BYTES + place.length as usize);
+        let wanted = whole.min(HEAD_BYTES.saturating_add(body_bytes));
+        if wanted < whole {
+            let bytes = self.read(place.segment, start, wanted).map_err(|error| self.failed(place, error))?;
+            if let Some(head) = decode_head(&bytes, place.length, body_bytes) {
+                return Ok(head);
+            }
+        }
+        let mut message = self.message(place, chunk)?;
+        let length = message.body.len();
+        // Copied, so that what was read ahead is not kept for it.
+        message.body = Bytes::copy_from_slice(&message.body[..length.min(body_bytes)]);
+        Ok((message, length as u64))
     }
 
     fn read(&self, segment: u32, start: usize, length: usize) -> io::Result<Bytes> {
-        let file = self.file(segment)?;
-        let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            match file.read_at(&mut bytes[filled..], (start + filled) as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        read_at(&*self.file(segment)?, start, length)
+    }
+
+    /// Reads a message that did not read past what the system has cached, so that only what the disk has counts as damage.
+    fn once_more(&self, place: Place, wanted: usize) -> Result<Message, ReadFault> {
+        let read = || {
+            let file = File::open(path_of(&self.folder, place))?;
+            // A hint that may go unheard: then what is cached is all that there is to be had.
+            let _ = fadvise(&file, u64::from(place.offset), NonZeroU64::new(wanted as u64), Advice::DontNeed);
+            read_at(&file, place.offset as usize, wanted)
+        };
+        let bytes = read().map_err(|error| self.failed(place, error))?;
+        if bytes.len() < wanted {
+            return Err(self.damaged(place, "the file ends before it", &bytes));
         }
-        bytes.truncate(filled);
-        Ok(bytes.into())
+        decode_message(&bytes).ok_or_else(|| self.damaged(place, "its checksum is wrong", &bytes))
     }
 
     fn file(&self, segment: u32) -> io::Result<Arc<File>> {
@@ -99,13 +151,35 @@ impl Reader {
     }
 
     /// Closes a segment that goes.
-    pub(super) fn forget(&self, segment: u32) {
+    pub(in crate::embedded) fn forget(&self, segment: u32) {
         lock(&self.open).retain(|(number, _)| *number != segment);
     }
 
-    fn unreadable(&self, place: Place, detail: &str) -> PubsubError {
-        let path = segment::path(&self.folder, place.segment);
-        tracing::error!(path = %path.display(), offset = place.offset, error = detail, "message cannot be read back");
-        PubsubError::Unavailable { reason: format!("a message at byte {} of {} cannot be read: {detail}", place.offset, path.display()) }
+    fn failed(&self, place: Place, source: io::Error) -> ReadFault {
+        if source.kind() == io::ErrorKind::NotFound {
+            return self.damaged(place, "its file is missing", &Bytes::new());
+        }
+        ReadFault::Failed { path: path_of(&self.folder, place), offset: place.offset, source }
     }
+
+    fn damaged(&self, place: Place, detail: &'static str, bytes: &Bytes) -> ReadFault {
+        let kept_in = self.keep.keep(&self.folder, place, bytes);
+        ReadFault::Damaged(Box::new(Damage { place, path: path_of(&self.folder, place), detail, kept_in }))
+    }
+}
+
+/// Reads until the length or the end of the file.
+fn read_at(file: &File, start: usize, length: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], (start + filled) as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes.into())
 }

@@ -1,20 +1,36 @@
 //! Opening: what the segments hold, and what is wrong with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::confined::damaged_messages;
 use super::frame::{Definition, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, Record, Records};
+use super::mark::{self, Mark};
 use super::segment::{self, BadHeader, FORMAT_VERSION, HEADER_BYTES, Header};
+use crate::embedded::group::Moved;
 use crate::embedded::options::{OpenError, OpeningReport, SyncMode, TornTail};
-use crate::embedded::queue::{Counting, Entry, Place};
+use crate::embedded::queue::{Counting, Entry, Place, sharers};
 
 /// A queue as the log has it.
 #[derive(Debug)]
 pub(in crate::embedded) struct RecoveredQueue {
     pub(in crate::embedded) definition: Definition,
     pub(in crate::embedded) entries: BTreeMap<u64, Entry>,
+    /// Messages that it should have and that are in segments that are gone.
+    pub(in crate::embedded) missing_count: u64,
+    /// The first sequence that cannot be one of those.
+    missing_below: u64,
+}
+
+impl RecoveredQueue {
+    /// Takes a message out, here or from where it is missing.
+    fn remove(&mut self, sequence: u64) {
+        if self.entries.remove(&sequence).is_none() && sequence < self.missing_below {
+            self.missing_count = self.missing_count.saturating_sub(1);
+        }
+    }
 }
 
 /// The segment to go on with.
@@ -23,6 +39,8 @@ pub(super) struct Last {
     pub(super) number: u32,
     pub(super) length: u64,
     pub(super) seed: u32,
+    /// The format that the segment was begun in.
+    pub(super) version: u32,
 }
 
 /// What a folder holds.
@@ -33,7 +51,11 @@ pub(super) struct Recovered {
     pub(super) sealed: BTreeMap<u32, u64>,
     pub(super) last: Option<Last>,
     pub(super) next_frame: u64,
+    /// How far the log was whole for certain.
+    pub(super) mark: Mark,
     torn: Option<TornTail>,
+    /// Segments and offsets of messages that do not read.
+    damaged: BTreeSet<(u32, u32)>,
 }
 
 impl Recovered {
@@ -44,6 +66,29 @@ impl Recovered {
             segments_count: self.sealed.len() as u64,
             log_bytes: self.sealed.values().sum(),
             torn_tail: self.torn.clone(),
+            missing_count: self.queues.values().map(|queue| queue.missing_count).sum(),
+            damaged_count: self.queues.values().map(|queue| self.damaged_count(queue)).sum(),
+        }
+    }
+
+    fn damaged_count(&self, queue: &RecoveredQueue) -> u64 {
+        if self.damaged.is_empty() {
+            return 0;
+        }
+        queue.entries.values().filter(|entry| self.damaged.contains(&(entry.place.segment, entry.place.offset))).count() as u64
+    }
+
+    /// Tells of what is lost, queue by queue.
+    fn tell(&self) {
+        for queue in self.queues.values() {
+            let (topic, subscription) = (queue.definition.queue.topic(), queue.definition.queue.subscription());
+            let (missing_count, damaged_count) = (queue.missing_count, self.damaged_count(queue));
+            if missing_count > 0 {
+                tracing::error!(%topic, %subscription, missing_count, "messages are missing: segments that held them are gone");
+            }
+            if damaged_count > 0 {
+                tracing::error!(%topic, %subscription, damaged_count, "messages are damaged, and are set aside when they are reached");
+            }
         }
     }
 }
@@ -57,23 +102,41 @@ struct Stop {
 /// Reads all segments. Only when all is well but a torn tail, that is set aside and cut.
 pub(super) fn recover(folder: &Path, sync: SyncMode) -> Result<Recovered, OpenError> {
     let numbers = segment::list(folder)?;
-    let mut found = Recovered::default();
+    let mark = mark::read(folder).map_err(|source| OpenError::Io { action: "read the mark of", path: folder.to_owned(), source })?;
+    if numbers.last().copied().unwrap_or(0) < mark.segment {
+        let detail = format!("it is missing, and so is all behind it; {}", held(&mark));
+        return Err(damaged(&segment::path(folder, mark.segment), 0, &detail));
+    }
+    let mut found = Recovered { mark, ..Recovered::default() };
     for (at, number) in numbers.iter().copied().enumerate() {
         let path = segment::path(folder, number);
         if at > 0 && numbers[at - 1] + 1 != number {
             return Err(damaged(&path, 0, "the segment before it is missing"));
         }
         let bytes = std::fs::read(&path).map_err(|source| OpenError::Io { action: "read", path: path.clone(), source })?;
-        let is_last = at + 1 == numbers.len();
-        if let Err(stop) = found.read_segment(&path, number, &bytes)? {
-            let whole = found.sealed.contains_key(&number);
-            if !is_last || !is_torn(&bytes, &stop, whole, number, at) {
-                return Err(damaged(&path, stop.offset as u64, stop.detail));
+        // What has a segment behind it was whole before that was made.
+        let committed_bytes = if at + 1 == numbers.len() { mark.committed_bytes(number) } else { u64::MAX };
+        let stop = found.read_segment(&path, number, &bytes, committed_bytes)?.err();
+        let end = found.sealed.get(&number).copied();
+        match stop {
+            Some(stop) if end.unwrap_or(0) >= committed_bytes && is_torn(&bytes, &stop, end.is_some(), number, at) => {
+                found.torn = Some(set_aside(folder, sync, number, &bytes, end.map_or(0, |_| stop.offset))?);
             }
-            found.torn = Some(set_aside(folder, sync, number, &bytes, if whole { stop.offset } else { 0 })?);
+            Some(stop) => return Err(damaged(&path, stop.offset as u64, stop.detail)),
+            None if committed_bytes != u64::MAX && end.unwrap_or(0) < committed_bytes => {
+                let detail = format!("the file ends here, and had {committed_bytes} bytes; {}", held(&mark));
+                return Err(damaged(&path, end.unwrap_or(0), &detail));
+            }
+            None => {}
         }
     }
+    found.tell();
     Ok(found)
+}
+
+/// What was there when the mark was written, for people.
+fn held(mark: &Mark) -> String {
+    format!("the queues held {} messages when that was last noted", mark.messages_count)
 }
 
 /// Whether what stopped the reading of the last segment is a write that was never finished.
@@ -140,8 +203,8 @@ fn damaged(path: &Path, offset: u64, detail: &str) -> OpenError {
 }
 
 impl Recovered {
-    /// Reads one segment; inside, where it had to stop.
-    fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8]) -> Result<Result<(), Stop>, OpenError> {
+    /// Reads one segment, which was whole up to `committed_bytes` for certain; inside, where it had to stop.
+    fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8], committed_bytes: u64) -> Result<Result<(), Stop>, OpenError> {
         let header = match Header::decode(bytes) {
             Ok(header) => header,
             Err(BadHeader::Newer(found)) => {
@@ -163,18 +226,36 @@ impl Recovered {
             let frame = match Frame::decode(&bytes[offset..], header.seed()) {
                 Ok(frame) if frame.number == self.next_frame => frame,
                 Ok(_) => return Err(damaged(path, offset as u64, "frames are missing before it")),
-                Err(detail) => return Ok(Err(Stop { offset, detail })),
+                Err(detail) => match self.read_damaged(number, bytes, offset, header.seed(), committed_bytes) {
+                    Some(frame) => frame,
+                    None => return Ok(Err(Stop { offset, detail })),
+                },
             };
             self.replay(frame.payload, number, offset + FRAME_HEADER_BYTES).map_err(|detail| damaged(path, offset as u64, detail))?;
             offset += FRAME_HEADER_BYTES + frame.payload.len();
             self.next_frame += 1;
             self.sealed.insert(number, offset as u64);
-            self.last = Some(Last { number, length: offset as u64, seed: header.seed() });
+            self.last = Some(Last { number, length: offset as u64, seed: header.seed(), version: header.version });
         }
         Ok(Ok(()))
     }
 
+    /// A frame in which messages are damaged and nothing else is, if it was committed; the messages are noted.
+    fn read_damaged<'a>(&mut self, number: u32, bytes: &'a [u8], offset: usize, seed: u32, committed_bytes: u64) -> Option<Frame<'a>> {
+        let frame = Frame::unchecked(&bytes[offset..]).filter(|frame| frame.number == self.next_frame)?;
+        let start = offset + FRAME_HEADER_BYTES;
+        let end = start + frame.payload.len();
+        let messages = damaged_messages(&bytes[offset..end], seed)?;
+        if end as u64 > committed_bytes && !has_frame_behind(bytes, offset) {
+            return None;
+        }
+        self.damaged.extend(messages.into_iter().map(|at| (number, (start + at) as u32)));
+        Some(frame)
+    }
+
     fn replay(&mut self, payload: &[u8], segment: u32, start: usize) -> Result<(), &'static str> {
+        // Whatever is found may be what ended the last process.
+        let counting = Counting::Suspect;
         let mut records = Records::new(payload);
         while let Some(record) = records.next() {
             match record? {
@@ -182,20 +263,31 @@ impl Recovered {
                 Record::Deleted { queue } => drop(self.queues.remove(&queue)),
                 Record::Put { targets, size_bytes, offset, length } => {
                     let place = Place { segment, offset: (start + offset) as u32, length };
+                    let sharers = sharers(targets.len());
                     for (queue, sequence) in targets {
-                        self.put(queue, sequence, place, size_bytes)?;
+                        self.put(queue, Entry { sequence, place, size_bytes, sharers, deliveries: 0, counting, stored: None })?;
                     }
                 }
-                // What speaks of a message of a segment that is gone has no meaning any more.
-                Record::Removed { queue, sequence } => {
-                    self.queues.get_mut(&queue).map(|queue| queue.entries.remove(&sequence));
+                Record::Moved { targets, size_bytes, offset, length } => {
+                    let place = Place { segment, offset: (start + offset) as u32, length };
+                    let sharers = sharers(targets.len());
+                    for Moved { queue, sequence, deliveries } in targets {
+                        self.put_again(queue, Entry { sequence, place, size_bytes, sharers, deliveries, counting, stored: None })?;
+                    }
+                }
+                // What speaks of a message of a segment that is gone only tells that it is not missing.
+                Record::Removed { queue, sequence } | Record::SetAside { queue, sequence } => {
+                    if let Some(queue) = self.queues.get_mut(&queue) {
+                        queue.remove(sequence);
+                    }
                 }
                 Record::Dropped { queue, sequence } => {
                     if let Some(queue) = self.queues.get_mut(&queue) {
-                        queue.entries.remove(&sequence);
+                        queue.remove(sequence);
                         queue.definition.dropped_count += 1;
                     }
                 }
+                Record::Live { queue, count } => self.expect(queue, count),
                 Record::Delivered { queue, first, last } if first <= last => {
                     let entries = self.queues.get_mut(&queue).map(|queue| queue.entries.range_mut(first..=last));
                     entries.into_iter().flatten().for_each(|(_, entry)| entry.deliveries = entry.deliveries.saturating_add(1));
@@ -210,18 +302,40 @@ impl Recovered {
         match self.queues.get_mut(&definition.number) {
             Some(queue) => queue.definition = definition,
             None => {
-                self.queues.insert(definition.number, RecoveredQueue { definition, entries: BTreeMap::new() });
+                let queue = RecoveredQueue { definition, entries: BTreeMap::new(), missing_count: 0, missing_below: 0 };
+                self.queues.insert(queue.definition.number, queue);
             }
         }
     }
 
-    fn put(&mut self, queue: u64, sequence: u64, place: Place, size_bytes: u32) -> Result<(), &'static str> {
+    /// Takes note of how many messages a queue had before the oldest segment that is there: they are missing unless they go later on.
+    fn expect(&mut self, queue: u64, count: u64) {
+        if self.last.is_none()
+            && let Some(queue) = self.queues.get_mut(&queue)
+        {
+            (queue.missing_count, queue.missing_below) = (count, queue.definition.next_sequence);
+        }
+    }
+
+    fn put(&mut self, queue: u64, entry: Entry) -> Result<(), &'static str> {
         let queue = self.queues.get_mut(&queue).ok_or("a message enters a queue that does not exist")?;
-        if sequence < queue.definition.next_sequence {
+        if entry.sequence < queue.definition.next_sequence {
             return Err("a sequence was used twice");
         }
-        queue.definition.next_sequence = sequence + 1;
-        queue.entries.insert(sequence, Entry { sequence, place, size_bytes, deliveries: 0, counting: Counting::Suspect, stored: None });
+        queue.definition.next_sequence = entry.sequence + 1;
+        queue.entries.insert(entry.sequence, entry);
+        Ok(())
+    }
+
+    /// A message that was copied forward, in place of its first copy, whose segment may be gone.
+    fn put_again(&mut self, queue: u64, entry: Entry) -> Result<(), &'static str> {
+        let queue = self.queues.get_mut(&queue).ok_or("a message is moved in a queue that does not exist")?;
+        if entry.sequence >= queue.definition.next_sequence {
+            return Err("a message is moved that never entered its queue");
+        }
+        // One of those before the oldest segment is found here.
+        queue.remove(entry.sequence);
+        queue.entries.insert(entry.sequence, entry);
         Ok(())
     }
 }

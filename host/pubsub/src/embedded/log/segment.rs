@@ -8,12 +8,13 @@ use crate::embedded::options::{OpenError, SyncMode};
 
 pub(super) const HEADER_BYTES: usize = 48;
 /// The newest format that this program reads, and the one that it writes.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRLOG\0";
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    pub(super) version: u32,
     pub(super) number: u64,
     pub(super) first_frame: u64,
     pub(super) salt: u64,
@@ -28,7 +29,7 @@ pub(super) enum BadHeader {
 
 impl Header {
     pub(super) fn new(number: u64, first_frame: u64, salt: u64) -> Self {
-        Header { number, first_frame, salt }
+        Header { version: FORMAT_VERSION, number, first_frame, salt }
     }
 
     /// What the checksum of each frame begins with.
@@ -39,7 +40,7 @@ impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.salt.to_le_bytes());
@@ -63,7 +64,7 @@ impl Header {
             return Err(BadHeader::Damaged("the header's checksum is wrong"));
         }
         let long = |at: usize| bytes[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-        Ok(Header { number: long(16), first_frame: long(24), salt: long(32) })
+        Ok(Header { version, number: long(16), first_frame: long(24), salt: long(32) })
     }
 }
 
@@ -88,7 +89,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<u32>, OpenError> {
 }
 
 /// Makes the file, which must not exist.
-pub(super) fn create(folder: &Path, number: u32) -> io::Result<File> {
+pub(super) fn create_new(folder: &Path, number: u32) -> io::Result<File> {
     File::options().read(true).write(true).create_new(true).open(path(folder, number))
 }
 
@@ -127,7 +128,13 @@ mod tests {
     #[test]
     fn a_later_format_is_told_from_damage() {
         let mut bytes = Header::new(1, 1, 1).encode();
-        bytes[8] = 2;
-        assert_eq!(Header::decode(&bytes), Err(BadHeader::Newer(2)));
+        bytes[8] = 3;
+        assert_eq!(Header::decode(&bytes), Err(BadHeader::Newer(3)));
+    }
+
+    #[test]
+    fn an_older_format_is_read() {
+        let header = Header { version: 1, ..Header::new(3, 9, 5) };
+        assert_eq!(Header::decode(&header.encode()), Ok(header));
     }
 }

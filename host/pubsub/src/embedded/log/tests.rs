@@ -2,16 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::backend::QueueSpec;
-use crate::embedded::group::Reason;
+use crate::embedded::group::{Moved, Reason};
 use crate::embedded::queue::{Counting, Entry, Place, Stored};
 use crate::message::{Message, MessageId};
 use crate::topic::Queue;
 
 /// Sequences that each queue holds.
 type Content = BTreeMap<u64, BTreeSet<u64>>;
+
+/// Writes, or stops half way while there are writes left to fail.
+pub(super) fn write(failing_count: &AtomicU32, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    if failing_count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1)).is_err() {
+        return file.write_all_at(bytes, offset);
+    }
+    file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+    Err(std::io::ErrorKind::StorageFull.into())
+}
 
 fn options() -> EmbeddedOptions {
     EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() }
@@ -31,7 +41,8 @@ fn put(targets: &[(u64, u64)], body: &str) -> Step {
 }
 
 fn remove(queue: u64, sequence: u64) -> Step {
-    let entry = Entry { sequence, place: Place::default(), size_bytes: 0, deliveries: 0, counting: Counting::Lazy, stored: None };
+    let entry =
+        Entry { sequence, place: Place::default(), size_bytes: 0, sharers: 1, deliveries: 0, counting: Counting::Lazy, stored: None };
     Step::Remove { queue, entry, reason: Reason::Taken }
 }
 
@@ -64,7 +75,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
         let name = file.file_name().into_string().unwrap();
-        if name != "LOCK" {
+        if name != "LOCK" && name != "reserve" {
             all.insert(name, std::fs::read(file.path()).unwrap());
         }
     }
@@ -129,20 +140,26 @@ fn goes_on(folder: &Path, mut opened: Opened, mut content_before: Content) {
 }
 
 #[test]
-fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_refused_with_nothing_changed() {
+fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_told_or_refused_with_nothing_changed() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let whole = files(folder.path());
     let (last_start, before_last) = stages[stages.len() - 2].clone();
+    let mut told_count = 0;
     for at in 0..whole[FIRST].len() {
         let mut flipped = whole.clone();
         flipped.get_mut(FIRST).unwrap()[at] ^= 0x10;
         let folder = folder_of(&flipped);
         match Log::open(folder.path(), &options()) {
-            Ok(opened) => {
-                assert!(at as u64 >= last_start, "a flip at {at} was not seen");
+            Ok(opened) if at as u64 >= last_start => {
                 assert_eq!(content(&opened), before_last, "flip at {at}");
                 assert!(opened.report.torn_tail.is_some());
+            }
+            Ok(opened) => {
+                // In a message, and nowhere else.
+                assert_eq!(content(&opened), stages.last().unwrap().1, "flip at {at}");
+                assert_eq!((opened.report.damaged_count, opened.report.torn_tail), (1, None), "a flip at {at} was not seen");
+                told_count += 1;
             }
             Err(OpenError::Damaged { segment, .. }) => {
                 assert!((at as u64) < last_start, "a flip at {at} was refused");
@@ -153,6 +170,94 @@ fn a_flip_in_the_last_frame_is_a_torn_tail_and_before_it_is_refused_with_nothing
             Err(error) => panic!("flip at {at}: {error}"),
         }
     }
+    assert!(told_count > 40, "{told_count}");
+}
+
+#[test]
+fn what_was_marked_as_whole_is_never_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    opened.log.mark(4);
+    drop(opened);
+    let whole = files(folder.path());
+    let (last_start, all) = (stages[stages.len() - 2].0, &stages.last().unwrap().1);
+    let mut told_count = 0;
+    for at in last_start as usize..whole[FIRST].len() {
+        let mut flipped = whole.clone();
+        flipped.get_mut(FIRST).unwrap()[at] ^= 0x10;
+        let folder = folder_of(&flipped);
+        match Log::open(folder.path(), &options()) {
+            Ok(opened) => {
+                assert_eq!((&content(&opened), opened.report.damaged_count), (all, 1), "flip at {at}");
+                told_count += 1;
+            }
+            Err(OpenError::Damaged { offset, .. }) => assert_eq!(offset, last_start, "flip at {at}"),
+            Err(error) => panic!("flip at {at}: {error}"),
+        }
+        assert_eq!(files(folder.path()), flipped, "nothing is changed");
+    }
+    assert!(told_count > 10, "{told_count}");
+    for length in 0..whole[FIRST].len() {
+        let mut cut = whole.clone();
+        cut.get_mut(FIRST).unwrap().truncate(length);
+        let folder = folder_of(&cut);
+        let error = Log::open(folder.path(), &options()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "cut at {length}: {error}");
+        assert_eq!(files(folder.path()), cut, "nothing is changed");
+    }
+    // What is behind the mark may still be torn.
+    let folder = folder_of(&whole);
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    opened.log.write(&mut [put(&[(1, 3)], "behind")]).unwrap();
+    drop(opened);
+    let bytes = std::fs::read(folder.path().join(FIRST)).unwrap();
+    std::fs::write(folder.path().join(FIRST), &bytes[..bytes.len() - 1]).unwrap();
+    let opened = Log::open(folder.path(), &options()).unwrap();
+    assert_eq!(&content(&opened), all);
+    assert!(opened.report.torn_tail.is_some());
+}
+
+#[test]
+fn newest_segments_that_are_gone_are_missed() {
+    let (mut all, _) = two_segments();
+    let folder = folder_of(&all);
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    opened.log.mark(4);
+    drop(opened);
+    all = files(folder.path());
+    for gone in [&[SECOND][..], &[FIRST, SECOND]] {
+        let left: BTreeMap<_, _> = all.clone().into_iter().filter(|(name, _)| !gone.contains(&name.as_str())).collect();
+        let folder = folder_of(&left);
+        let error = Log::open(folder.path(), &options()).unwrap_err();
+        assert!(matches!(&error, OpenError::Damaged { segment, .. } if segment.ends_with(SECOND)), "{error}");
+        assert!(error.to_string().contains("held 4 messages"), "{error}");
+        assert_eq!(files(folder.path()), left, "nothing is changed");
+    }
+}
+
+#[test]
+fn oldest_segments_that_are_gone_are_missed_message_by_message() {
+    let folder = tempfile::tempdir().unwrap();
+    small_log(folder.path());
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    let live = |queue: &RecoveredQueue| Definition { live_count: queue.entries.len() as u64, ..queue.definition.clone() };
+    let definitions: Vec<_> = opened.queues.values().map(live).collect();
+    opened.log.rotate(&definitions).unwrap();
+    let missing = || {
+        let mut left = files(folder.path());
+        left.remove(FIRST);
+        let report = Log::open(folder_of(&left).path(), &options()).unwrap().report;
+        (report.messages_count, report.missing_count)
+    };
+    assert_eq!(missing(), (0, 3));
+    opened.log.write(&mut [remove(2, 1), put(&[(1, 3)], "later")]).unwrap();
+    assert_eq!(missing(), (1, 2));
+    // What came later is no concern of the first segment.
+    opened.log.write(&mut [remove(1, 3), remove(1, 2)]).unwrap();
+    assert_eq!(missing(), (0, 1));
+    opened.log.write(&mut [Step::Delete { number: 2 }]).unwrap();
+    assert_eq!(missing(), (0, 0), "then it may be unlinked");
 }
 
 /// A log of two segments; its files.
@@ -222,10 +327,10 @@ fn a_segment_whose_messages_are_gone_can_go() {
 #[test]
 fn a_later_format_is_refused() {
     let (mut files, _) = two_segments();
-    files.get_mut(FIRST).unwrap()[8] = 2;
+    files.get_mut(FIRST).unwrap()[8] = 3;
     let folder = folder_of(&files);
     let error = Log::open(folder.path(), &options()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]
@@ -233,7 +338,7 @@ fn a_failed_write_is_cut_back_and_the_next_goes_through() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let mut opened = Log::open(folder.path(), &options()).unwrap();
-    opened.log.fail_next_write = true;
+    opened.log.failing_writes_count.store(1, Ordering::Relaxed);
     assert!(opened.log.write(&mut [put(&[(1, 3)], "never")]).is_err());
     assert_eq!(std::fs::metadata(folder.path().join(FIRST)).unwrap().len(), stages.last().unwrap().0);
     opened.log.write(&mut [put(&[(1, 4)], "later")]).unwrap();
@@ -265,4 +370,97 @@ fn a_folder_in_use_is_refused() {
     assert!(matches!(&error, OpenError::InUse { folder: named } if named == folder.path()), "{error}");
     drop(opened);
     Log::open(folder.path(), &options()).unwrap();
+}
+
+/// A log in which the two messages of queue 2 were copied into a second segment, one of them delivered meanwhile.
+fn copied_log(folder: &Path) {
+    small_log(folder);
+    let mut opened = Log::open(folder, &options()).unwrap();
+    let definitions: Vec<_> = opened.queues.values().map(|queue| queue.definition.clone()).collect();
+    opened.log.rotate(&definitions).unwrap();
+    let reader = opened.log.reader();
+    let mut steps: Vec<Step> = Vec::new();
+    for (sequence, deliveries) in [(1, 5), (2, 0)] {
+        let entry = &opened.queues[&2].entries[&sequence];
+        let block = reader.block(entry.place, &mut Chunk::default()).unwrap();
+        let targets = vec![Moved { queue: 2, sequence, deliveries }];
+        steps.push(Step::Move { targets, size_bytes: entry.size_bytes, block, place: entry.place });
+    }
+    steps.push(Step::Delivered { queue: 2, first: 2, last: 2 });
+    opened.log.write(&mut steps).unwrap();
+    opened.log.write(&mut [remove(1, 2), put(&[(2, 3)], "new")]).unwrap();
+}
+
+#[test]
+fn what_was_copied_is_there_once_whether_its_first_segment_is_gone_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    copied_log(folder.path());
+    for _ in 0..2 {
+        let opened = Log::open(folder.path(), &options()).unwrap();
+        assert_eq!(content(&opened), BTreeMap::from([(1, BTreeSet::new()), (2, BTreeSet::from([1, 2, 3]))]));
+        let entries = &opened.queues[&2].entries;
+        let deliveries: Vec<u32> = entries.values().map(|entry| entry.deliveries).collect();
+        assert_eq!(deliveries, [5, 1, 0]);
+        let read = |sequence: u64| opened.log.reader().message(entries[&sequence].place, &mut Chunk::default()).unwrap().body;
+        assert_eq!([read(1), read(2), read(3)].map(|body| body.to_vec()), [b"both".to_vec(), b"moved".to_vec(), b"new".to_vec()]);
+        assert_eq!(opened.queues[&2].definition.next_sequence, 4);
+        drop(opened);
+        // The second time it is gone: nothing lives in it.
+        let _ = std::fs::remove_file(folder.path().join(FIRST));
+    }
+}
+
+#[test]
+fn cut_at_every_byte_a_copy_counts_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    copied_log(folder.path());
+    let whole = files(folder.path());
+    for length in HEADER_BYTES..whole[SECOND].len() {
+        let mut cut = whole.clone();
+        cut.get_mut(SECOND).unwrap().truncate(length);
+        let opened = Log::open(folder_of(&cut).path(), &options()).unwrap();
+        let found: Vec<u64> = opened.queues[&2].entries.keys().copied().collect();
+        assert!(found == [1, 2] || found == [1, 2, 3], "cut at {length}: {found:?}");
+    }
+}
+
+#[test]
+fn a_copy_of_what_never_was_is_damage() {
+    for moved in [Moved { queue: 1, sequence: 9, deliveries: 0 }, Moved { queue: 7, sequence: 1, deliveries: 0 }] {
+        let folder = tempfile::tempdir().unwrap();
+        small_log(folder.path());
+        let mut opened = Log::open(folder.path(), &options()).unwrap();
+        let place = opened.queues[&1].entries[&2].place;
+        let block = opened.log.reader().block(place, &mut Chunk::default()).unwrap();
+        opened.log.write(&mut [Step::Move { targets: vec![moved], size_bytes: 4, block, place }]).unwrap();
+        drop(opened);
+        let error = Log::open(folder.path(), &options()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    }
+}
+
+/// Makes a segment one of format version 1, as an older Weir wrote it.
+fn make_old(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let header = Header { version: 1, ..Header::decode(&bytes).unwrap() };
+    bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_log_of_the_first_format_is_read_and_goes_on_in_the_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = small_log(folder.path());
+    make_old(&folder.path().join(FIRST));
+    let mut opened = Log::open(folder.path(), &options()).unwrap();
+    assert_eq!(content(&opened), stages.last().unwrap().1);
+    assert!(opened.log.is_active_full(), "nothing of the second format may stand in a segment of the first");
+    let definitions: Vec<_> = opened.queues.values().map(|queue| queue.definition.clone()).collect();
+    opened.log.rotate(&definitions).unwrap();
+    assert!(!opened.log.is_active_full());
+    opened.log.write(&mut [put(&[(2, 3)], "new")]).unwrap();
+    drop(opened);
+    let bytes = std::fs::read(folder.path().join(SECOND)).unwrap();
+    assert_eq!(Header::decode(&bytes).unwrap().version, 2);
+    assert_eq!(content(&Log::open(folder.path(), &options()).unwrap())[&2], BTreeSet::from([1, 2, 3]));
 }

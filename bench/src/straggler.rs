@@ -1,0 +1,121 @@
+//! The disk that the log takes beside messages that nobody reads, while a busy neighbour sends through it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::ensure;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_pubsub::{Backend, ConsumerOptions, Message, Queue, QueueSpec};
+
+const MIB: u64 = 1 << 20;
+/// What one message of the neighbour has.
+const BODY_BYTES: usize = 16 << 10;
+/// Messages of the neighbour that are under way at a time.
+const OUTSTANDING_COUNT: usize = 64;
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What the watch saw at most.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    disk_bytes: u64,
+}
+
+/// Messages that nobody reads.
+struct Dead {
+    name: String,
+    count: usize,
+    body_bytes: usize,
+}
+
+pub(crate) async fn run(through_mib: u64, segment_mib: u64, backlog_mib: u64) -> anyhow::Result<()> {
+    let letter = Dead { name: "a dead letter of 16 bytes".to_owned(), count: 1, body_bytes: 16 };
+    let count = (backlog_mib * MIB / BODY_BYTES as u64) as usize;
+    let backlog = Dead { name: format!("{backlog_mib} MiB that are not read"), count, body_bytes: BODY_BYTES };
+    for dead in [letter, backlog] {
+        case(&dead, through_mib, segment_mib * MIB).await?;
+    }
+    Ok(())
+}
+
+async fn case(dead: &Dead, through_mib: u64, segment_bytes: u64) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let options = EmbeddedOptions { segment_bytes, queue_high_bytes: 8 << 30, ..EmbeddedOptions::default() };
+    let broker = EmbeddedBroker::open(folder.path(), options)?;
+    let (unread, busy) = (queue("dead")?, queue("busy")?);
+    for queue in [&unread, &busy] {
+        broker.create_queue(&QueueSpec::new(queue.clone())).await?;
+    }
+    let producer = broker.producer(unread.topic()).await?;
+    for _ in 0..dead.count {
+        producer.publish(Message::new(vec![b'd'; dead.body_bytes])).await?;
+    }
+    let began = Instant::now();
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let watching = tokio::spawn(watch(folder.path().to_owned(), stopped));
+    pass(&broker, &busy, through_mib * MIB).await?;
+    let took = began.elapsed();
+    drop(stop);
+    let seen = watching.await?;
+    let stats = broker.stats(&unread).await?;
+    ensure!(stats.depth_count == dead.count as u64, "{} of {} messages are left", stats.depth_count, dead.count);
+    let allowed_bytes = 4 * stats.size_bytes + 2 * segment_bytes;
+    let commits = broker.commit_stats();
+    println!(
+        "beside {}, {through_mib} MiB through a neighbour at {:.0} MiB/s: at most {} MiB on the disk, {:.2} of the {} MiB allowed; copied {:.3} of what was written",
+        dead.name,
+        through_mib as f64 / took.as_secs_f64(),
+        seen.disk_bytes / MIB,
+        seen.disk_bytes as f64 / allowed_bytes as f64,
+        allowed_bytes / MIB,
+        commits.copied_bytes_count as f64 / commits.bytes_count as f64,
+    );
+    ensure!(seen.disk_bytes <= allowed_bytes, "the log took more than four times what lives and two segments");
+    Ok(())
+}
+
+fn queue(name: &str) -> anyhow::Result<Queue> {
+    Ok(Queue::new(format!("flow:tg:{name}:bench").parse()?, "bench".parse()?)?)
+}
+
+/// Sends messages through the neighbour's queue, each settled as soon as it is received.
+async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64) -> anyhow::Result<()> {
+    let body = Bytes::from(vec![b'b'; BODY_BYTES]);
+    let producer = broker.producer(busy.topic()).await?;
+    let reader = broker.consumer(busy.topic(), busy.subscription(), ConsumerOptions::default()).await?;
+    for _ in 0..bytes / (BODY_BYTES * OUTSTANDING_COUNT) as u64 {
+        try_join_all((0..OUTSTANDING_COUNT).map(|_| producer.publish(Message::new(body.clone())))).await?;
+        let mut settling = Vec::with_capacity(OUTSTANDING_COUNT);
+        for _ in 0..OUTSTANDING_COUNT {
+            let delivery = reader.receive().await?;
+            settling.push(broker.settle(&delivery.receipt, Vec::new()));
+        }
+        try_join_all(settling).await?;
+    }
+    Ok(())
+}
+
+/// Looks at the folder until it is told to stop.
+async fn watch(folder: PathBuf, mut stopped: tokio::sync::oneshot::Receiver<()>) -> Seen {
+    let mut seen = Seen::default();
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return seen,
+            _ = ticks.tick() => seen.disk_bytes = seen.disk_bytes.max(disk_bytes(&folder)),
+        }
+    }
+}
+
+/// What the segments of the log take; the reserve is of a fixed size.
+fn disk_bytes(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+    // A segment may go between the two looks.
+    segments.map(|file| file.metadata().map_or(0, |found| found.blocks() * 512)).sum()
+}

@@ -1,0 +1,73 @@
+//! `weir dead-letters ...`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::settings::units::parse_time;
+
+/// `weir dead-letters ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List the oldest dead letters without removing them
+    List {
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only those of this flow
+        #[arg(long)]
+        flow: Option<String>,
+        /// Only those of this processor
+        #[arg(long)]
+        processor: Option<String>,
+    },
+    /// Show dead letters with their whole bodies, their properties and the reason, without removing them
+    Show {
+        #[command(flatten)]
+        letters: Letters,
+    },
+    /// Send dead letters again, each to the queue that it came from, under the message's id. Exit code 1 if one could not be sent
+    Redrive(Redrive),
+    /// Delete dead letters. Exit code 1 if one could not be deleted
+    Delete {
+        #[command(flatten)]
+        letters: Letters,
+    },
+}
+
+/// Which dead letters: ids, a flow or a processor of it, or all.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Letters {
+    /// Positions in the list or message ids; both are in `weir dead-letters list`. An id stands for all letters of the message
+    #[arg(value_name = "ID", conflicts_with_all = ["flow", "processor", "all"])]
+    pub(crate) ids: Vec<String>,
+    /// Those of this flow
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) flow: Option<String>,
+    /// Those of this processor
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) processor: Option<String>,
+    /// All that are there now
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Arguments of `weir dead-letters redrive`.
+///
+/// On the broker of `weir up` each letter is sent exactly once: it leaves the dead letters in the same write. Its attempts begin again.
+#[derive(Debug, Args)]
+pub(crate) struct Redrive {
+    #[command(flatten)]
+    pub(crate) letters: Letters,
+    /// Swap the letters' processor to this deployment first and wait until it runs, as `weir swap --wait` does: NAME@VERSION, or NAME for
+    /// its newest version. Nothing is sent if the swap fails
+    #[arg(long, value_name = "NAME@VERSION")]
+    pub(crate) to: Option<String>,
+    /// Swap it for other flows too, where they share the processor's entry
+    #[arg(long, requires = "to")]
+    pub(crate) shared: bool,
+    /// How long to wait for the swap, for example 10s, 500ms or 2m
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time, requires = "to")]
+    pub(crate) timeout: Duration,
+}

@@ -1,0 +1,183 @@
+//! `--to`: swaps the processor of the selected letters before they are sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use weir_config::records::ComponentRef;
+use weir_gateway::protocol::{DeadLetterSummary, DeadLetters, FlowSummary, Status};
+
+use crate::args::{Letters, Redrive, Swap};
+use crate::client::escaped;
+use crate::commands::{Session, swap};
+use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
+
+/// An entry: processor and variant.
+type Entry = (String, String);
+
+/// What the selected letters are from.
+#[derive(Debug, Default)]
+struct Selected {
+    entries: BTreeSet<Entry>,
+    /// The newest letter at the time: what arrives later is not sent.
+    newest: u64,
+}
+
+/// What was swapped, and up to which letter may be sent now.
+pub(super) struct Ready {
+    pub(super) swapped: Value,
+    pub(super) through: u64,
+}
+
+/// Swaps each entry that the selected letters are from, and waits until all hosts run the component. Nothing is sent by it.
+pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: &str) -> Result<Ready> {
+    let selected = look(session, &redrive.letters).await?;
+    let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
+    let swaps = plan(&selected, &flows, redrive, component)?;
+    let mut swapped = Vec::new();
+    for swap in swaps {
+        let told = format!("nothing was sent: the swap of {} in flow {} failed", swap.processor, swap.flow);
+        let (done, hosts) = swap::perform(session, &swap).await.map_err(|error| as_problem(error, &told))?;
+        if session.format == Format::Text {
+            swap::show(&done, hosts.as_ref())?;
+        }
+        let keys = [&done.component, &done.previous].map(ComponentRef::key);
+        swapped.push(
+            json!({"flow": swap.flow, "processor": done.processor, "variant": done.variant, "component": keys[0], "previous": keys[1]}),
+        );
+    }
+    Ok(Ready { swapped: swapped.into(), through: selected.newest })
+}
+
+/// Says first that nothing was sent; what went wrong, with its own exit code and next step, stays the cause.
+fn as_problem(error: anyhow::Error, told: &str) -> anyhow::Error {
+    match error.downcast::<Problem>() {
+        Ok(problem) => {
+            let outer = Problem::new(problem.exit, told);
+            let outer = match problem.next_step() {
+                Some(next) => outer.next(next.to_owned()),
+                None => outer,
+            };
+            outer.because(problem).into()
+        }
+        Err(error) => error.context(told.to_owned()),
+    }
+}
+
+/// Which entries the selected letters are from.
+async fn look(session: &Session, letters: &Letters) -> Result<Selected> {
+    let mut selected = Selected::default();
+    if letters.ids.is_empty() {
+        let of = |name: &str, value: &Option<String>| value.as_ref().map_or(String::new(), |value| format!("&{name}={}", escaped(value)));
+        let query = format!("{}{}", of("flow", &letters.flow), of("processor", &letters.processor));
+        pages(session, &query, &mut selected).await?;
+    }
+    for id in &letters.ids {
+        pages(session, &format!("&id={}", escaped(id)), &mut selected).await?;
+    }
+    Ok(selected)
+}
+
+async fn pages(session: &Session, query: &str, selected: &mut Selected) -> Result<(), Problem> {
+    let mut after = 0;
+    let mut newest = None;
+    loop {
+        let page: DeadLetters = session.client.get(&format!("/api/v1/weir/dead-letters?limit=1000&after={after}{query}")).await?;
+        let newest = *newest.get_or_insert(page.newest);
+        selected.newest = selected.newest.max(newest);
+        let old = page.letters.into_iter().filter(|letter| letter.position <= newest && !letter.processor.is_empty());
+        selected.entries.extend(old.map(|DeadLetterSummary { processor, variant, .. }| (processor, variant)));
+        match page.next_after {
+            Some(next) if next < newest => after = next,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// One swap for each entry that a flow has, or why there must be none.
+fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component: &str) -> Result<Vec<Swap>, Problem> {
+    let processors: BTreeSet<&str> = selected.entries.iter().map(|(processor, _)| processor.as_str()).collect();
+    if processors.len() > 1 {
+        let names = processors.into_iter().collect::<Vec<_>>().join(", ");
+        let what = format!("nothing was sent: the selected dead letters are of several processors ({names}), and --to swaps one");
+        return Err(Problem::new(Exit::Usage, what).next("add --processor NAME, once for each processor"));
+    }
+    let mut users: BTreeMap<&Entry, Vec<&str>> = BTreeMap::new();
+    for entry in &selected.entries {
+        let has = |flow: &&FlowSummary| flow.processors.iter().any(|it| it.processor == entry.0 && it.variant == entry.1);
+        let flows: Vec<&str> = flows.iter().filter(has).map(|flow| flow.id.as_str()).collect();
+        if !flows.is_empty() {
+            users.insert(entry, flows);
+        }
+    }
+    if let (true, Some((processor, variant))) = (users.is_empty(), selected.entries.first()) {
+        let what = format!(
+            "nothing was sent: no flow has {processor} ({variant}), which the selected dead letters are of, so it cannot be swapped"
+        );
+        return Err(Problem::new(Exit::Failed, what).next("start its flow again; weir flow list shows those that run"));
+    }
+    let mut swaps = Vec::new();
+    for ((processor, variant), flows) in users {
+        if flows.len() > 1 && !redrive.shared {
+            let what = format!("nothing was sent: {processor} ({variant}) is shared by the flows {}", flows.join(", "));
+            return Err(Problem::new(Exit::Failed, what).next("add --shared to swap it in all of them"));
+        }
+        let named = redrive.letters.flow.as_deref().filter(|named| flows.contains(named));
+        swaps.push(Swap {
+            flow: named.unwrap_or(flows[0]).to_owned(),
+            processor: format!("{processor}:{variant}"),
+            component: component.to_owned(),
+            wait: true,
+            timeout: redrive.timeout,
+            shared: redrive.shared,
+        });
+    }
+    Ok(swaps)
+}
+
+/// What is shown where there is nothing to swap.
+pub(super) fn show_none(session: &Session, ready: &Ready) -> std::io::Result<()> {
+    let is_empty = ready.swapped.as_array().is_some_and(Vec::is_empty);
+    if is_empty && session.format == Format::Text { output::line("nothing to swap") } else { Ok(()) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn redrive(flow: Option<&str>, shared: bool) -> Redrive {
+        let letters = Letters { ids: Vec::new(), flow: flow.map(str::to_owned), processor: None, all: flow.is_none() };
+        Redrive { letters, to: Some("p@2".to_owned()), shared, timeout: Duration::from_secs(1) }
+    }
+
+    fn planned(entries: &[(&str, &str)], redrive: &Redrive) -> Result<Vec<String>, String> {
+        let flow = |id: &str, processors: &[(&str, &str)]| FlowSummary {
+            id: id.to_owned(),
+            processors: processors
+                .iter()
+                .map(|(processor, variant)| serde_json::from_value(json!({"processor": processor, "variant": variant})).unwrap())
+                .collect(),
+            ..FlowSummary::default()
+        };
+        let flows = [flow("one", &[("p", "one"), ("p", "b"), ("q", "one")]), flow("two", &[("p", "two"), ("p", "b")])];
+        let entries = entries.iter().map(|(processor, variant)| ((*processor).to_owned(), (*variant).to_owned())).collect();
+        let swaps = plan(&Selected { entries, newest: 9 }, &flows, redrive, "p@2").map_err(|problem| problem.to_string())?;
+        Ok(swaps.into_iter().map(|swap| format!("{} {} {}", swap.flow, swap.processor, swap.component)).collect())
+    }
+
+    #[test]
+    fn one_swap_for_each_entry_of_one_processor() {
+        let all = redrive(None, false);
+        assert_eq!(planned(&[("p", "one"), ("p", "two")], &all).unwrap(), ["one p:one p@2", "two p:two p@2"]);
+        assert_eq!(planned(&[("p", "one"), ("p", "gone")], &all).unwrap(), ["one p:one p@2"]);
+        assert!(planned(&[], &all).unwrap().is_empty());
+        assert!(planned(&[("p", "gone")], &all).unwrap_err().contains("no flow has p (gone)"));
+        assert!(planned(&[("p", "one"), ("q", "one")], &all).unwrap_err().contains("several processors (p, q)"));
+        assert!(planned(&[("p", "b")], &all).unwrap_err().contains("shared by the flows one, two"));
+        assert_eq!(planned(&[("p", "b")], &redrive(None, true)).unwrap(), ["one p:b p@2"]);
+        assert_eq!(planned(&[("p", "b")], &redrive(Some("two"), true)).unwrap(), ["two p:b p@2"]);
+    }
+}

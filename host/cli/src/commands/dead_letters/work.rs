@@ -1,0 +1,171 @@
+//! Sending dead letters again and deleting them, in portions, so that it is seen how far it is.
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use weir_gateway::protocol::{DeadLetterFailure, DeadLetterId, DeadLetterOrder};
+
+use crate::args::Letters;
+use crate::commands::Session;
+use crate::output;
+use crate::problem::{Exit, Problem};
+use crate::progress::{Counter, during};
+
+/// Letters of one request: some tenths of a second.
+const PORTION_COUNT: u32 = 1000;
+/// Failures that are shown; all are counted.
+const SHOWN_COUNT: usize = 100;
+
+/// What is done with letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Redrive,
+    Delete,
+}
+
+impl Action {
+    fn path(self) -> &'static str {
+        match self {
+            Action::Redrive => "/api/v1/weir/dead-letters/redrive",
+            Action::Delete => "/api/v1/weir/dead-letters/delete",
+        }
+    }
+
+    fn doing(self) -> &'static str {
+        match self {
+            Action::Redrive => "sending dead letters again",
+            Action::Delete => "deleting dead letters",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Action::Redrive => "sent again",
+            Action::Delete => "deleted",
+        }
+    }
+
+    /// The name of the count in JSON.
+    fn count(self) -> &'static str {
+        match self {
+            Action::Redrive => "redriven-count",
+            Action::Delete => "deleted-count",
+        }
+    }
+}
+
+/// The answer to either request.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Answer {
+    #[serde(alias = "redriven-count", alias = "deleted-count")]
+    done_count: u64,
+    failed_count: u64,
+    failures: Vec<DeadLetterFailure>,
+    next_after: Option<u64>,
+    through: u64,
+}
+
+/// What became of the selected letters.
+#[derive(Debug, Default)]
+struct Outcome {
+    done_count: u64,
+    failed_count: u64,
+    failures: Vec<DeadLetterFailure>,
+}
+
+/// The selection as the gateway reads it.
+pub(super) fn order(letters: &Letters) -> DeadLetterOrder {
+    let ids = (!letters.ids.is_empty()).then(|| letters.ids.iter().cloned().map(DeadLetterId::Text).collect());
+    DeadLetterOrder {
+        ids,
+        flow: letters.flow.clone(),
+        processor: letters.processor.clone(),
+        all: letters.all.then_some(true),
+        ..DeadLetterOrder::default()
+    }
+}
+
+/// Works on all selected letters, up to a position if one is given, and shows what became of them; `before` belongs to the same answer.
+pub(super) async fn work(session: &Session, action: Action, letters: &Letters, through: Option<u64>, before: Value) -> Result<()> {
+    let counter = Counter::of_things();
+    let mut outcome = Outcome::default();
+    let ended = during(session.format, action.doing(), &counter, portions(session, action, letters, through, &counter, &mut outcome)).await;
+    show(session, action, &outcome, before)?;
+    if let Err(problem) = ended {
+        let told = format!("not all selected dead letters were {}", action.done());
+        return Err(anyhow::Error::new(problem).context(told));
+    }
+    match outcome.failed_count {
+        0 => Ok(()),
+        failed => Err(failure(action, &outcome, failed).into()),
+    }
+}
+
+async fn portions(
+    session: &Session,
+    action: Action,
+    letters: &Letters,
+    through: Option<u64>,
+    counter: &Counter,
+    outcome: &mut Outcome,
+) -> Result<(), Problem> {
+    let mut order = DeadLetterOrder { through, limit: Some(PORTION_COUNT), ..order(letters) };
+    loop {
+        let body =
+            serde_json::to_string(&order).map_err(|error| Problem::new(Exit::Failed, "the request cannot be written").because(error))?;
+        let answer: Answer = session.client.post(action.path(), body).await?;
+        outcome.done_count += answer.done_count;
+        outcome.failed_count += answer.failed_count;
+        outcome.failures.extend(answer.failures.into_iter().take(SHOWN_COUNT - outcome.failures.len()));
+        counter.add(answer.done_count + answer.failed_count);
+        let Some(after) = answer.next_after else { return Ok(()) };
+        order.after = Some(after);
+        order.through = Some(answer.through);
+    }
+}
+
+fn show(session: &Session, action: Action, outcome: &Outcome, before: Value) -> std::io::Result<()> {
+    if session.format == output::Format::Json {
+        let mut shown = json!({"failed-count": outcome.failed_count, "failures": outcome.failures});
+        shown[action.count()] = outcome.done_count.into();
+        if !before.is_null() {
+            shown["swapped"] = before;
+        }
+        return output::json(&shown);
+    }
+    match (outcome.done_count, outcome.failed_count) {
+        (0, 0) => output::line("no dead letter is selected"),
+        (count, _) => output::line(&format!("{} {}", counted(count), action.done())),
+    }
+}
+
+fn counted(count: u64) -> String {
+    if count == 1 { "1 dead letter".to_owned() } else { format!("{} dead letters", output::number(count)) }
+}
+
+fn failure(action: Action, outcome: &Outcome, failed: u64) -> Problem {
+    let mut details: Vec<(String, Value)> = outcome.failures.iter().map(|failure| (told(failure), json!(failure))).collect();
+    let left = failed.saturating_sub(details.len() as u64);
+    if left > 0 {
+        details.push((format!("and {} more", output::number(left)), json!({"more-count": left})));
+    }
+    let what = format!("{} {} not {}", counted(failed), if failed == 1 { "was" } else { "were" }, action.done());
+    let problem = Problem::new(Exit::Failed, what).with_details(details);
+    problem.next("what was not found is gone; the others are still there: weir dead-letters list")
+}
+
+/// A letter that stays, in one line.
+fn told(failure: &DeadLetterFailure) -> String {
+    let mut parts = Vec::new();
+    parts.extend(failure.position.map(|position| position.to_string()));
+    parts.extend(failure.id.clone());
+    if !failure.flows.is_empty() {
+        parts.push(format!("flow {}", failure.flows.join(", ")));
+    }
+    if let (Some(topic), Some(subscription)) = (&failure.topic, &failure.subscription) {
+        parts.push(format!("{topic} ({subscription})"));
+    }
+    let message = output::cut(&failure.message, 400);
+    if parts.is_empty() { message } else { format!("{}: {message}", parts.join("  ")) }
+}

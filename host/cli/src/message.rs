@@ -1,0 +1,125 @@
+//! A line of a stream of messages, with its body byte for byte: reading it as values would change numbers, drop repeated fields, and
+//! refuse JSON that nests deep or holds half a character.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use weir_gateway::protocol::ErrorBody;
+
+/// A line as the gateway has it.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Line<'a> {
+    /// Where it was handed out under a lease.
+    pub(crate) receipt: Option<u64>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    properties: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    body: Option<&'a RawValue>,
+    text: Option<String>,
+    base64: Option<String>,
+    /// Messages that were not shown.
+    pub(crate) missed: Option<u64>,
+    error: Option<ErrorBody>,
+}
+
+/// A field that is there, `null` included.
+fn present<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(field).map(Some)
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// When it is not a JSON object, or a field has a value of another kind.
+    pub(crate) fn read(line: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(line)
+    }
+
+    /// The error that ends a stream, where this is one.
+    pub(crate) fn error(&self) -> Option<&ErrorBody> {
+        self.error.as_ref().filter(|_| self.id.is_none() && self.properties.is_none())
+    }
+
+    /// Whether this is a message.
+    pub(crate) fn is_message(&self) -> bool {
+        self.body.is_some() || self.text.is_some() || self.base64.is_some()
+    }
+
+    /// Writes the body and a line end.
+    pub(crate) fn write_body(&self, out: &mut Vec<u8>) {
+        let body = self.body.map(RawValue::get).or(self.text.as_deref()).or(self.base64.as_deref());
+        out.extend_from_slice(body.unwrap_or_default().as_bytes());
+        out.push(b'\n');
+    }
+
+    /// Writes the message as one line of JSON, without its receipt.
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        out.extend_from_slice(self.id.map_or("null", RawValue::get).as_bytes());
+        out.extend_from_slice(b",\"properties\":");
+        out.extend_from_slice(self.properties.map_or("{}", RawValue::get).as_bytes());
+        if let Some(body) = self.body {
+            out.extend_from_slice(b",\"body\":");
+            out.extend_from_slice(body.get().as_bytes());
+        }
+        for (name, value) in [("text", &self.text), ("base64", &self.base64)] {
+            if let Some(value) = value {
+                out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+                out.extend_from_slice(serde_json::Value::from(value.as_str()).to_string().as_bytes());
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_pass_byte_for_byte() {
+        let deep = format!("{}1{}", "[".repeat(130), "]".repeat(130));
+        let odd = [
+            r#"{"big":123456789012345678901234567890,"dec":1.10,"exp":1.50e3,"neg":-0}"#,
+            r#"{"n":1e400}"#,
+            r#"{"id":"first","n":1,"id":"second"}"#,
+            r#"{"text":"half of an emoji: \ud83d"}"#,
+            "null",
+            r#"{  "spaced" :1}"#,
+            &deep,
+        ];
+        for body in odd {
+            let line = format!(r#"{{"receipt":7,"id":"a","properties":{{"p":"\u0041"}},"body":{body}}}"#);
+            let read = Line::read(line.as_bytes()).unwrap();
+            let (mut text, mut json) = (Vec::new(), Vec::new());
+            read.write_body(&mut text);
+            read.write_json(&mut json);
+            assert_eq!((read.receipt, read.is_message(), read.error().is_none()), (Some(7), true, true));
+            assert_eq!(String::from_utf8(text).unwrap(), format!("{body}\n"));
+            assert_eq!(String::from_utf8(json).unwrap(), format!("{}\n", line.replace(r#""receipt":7,"#, "")));
+        }
+    }
+
+    #[test]
+    fn other_bodies_are_text_or_base64() {
+        for (field, text) in [(r#""text":"a\n\"b""#, "a\n\"b\n"), (r#""base64":"/w==""#, "/w==\n")] {
+            let line = format!(r#"{{"id":null,"properties":{{}},{field}}}"#);
+            let read = Line::read(line.as_bytes()).unwrap();
+            let (mut out, mut json) = (Vec::new(), Vec::new());
+            read.write_body(&mut out);
+            read.write_json(&mut json);
+            assert_eq!((String::from_utf8(out).unwrap().as_str(), String::from_utf8(json).unwrap()), (text, format!("{line}\n")));
+        }
+    }
+
+    #[test]
+    fn an_error_ends_a_stream_and_is_not_taken_for_a_message() {
+        let line = br#"{"error":{"type":"flow-stopped","message":"gone"}}"#;
+        assert_eq!(Line::read(line).unwrap().error().unwrap().kind, "flow-stopped");
+        assert!(Line::read(br#"{"missed":3}"#).unwrap().error().is_none());
+        assert!(Line::read(b"nope").is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! Standard output, for what must not be lost on its way: it is known how much of it the other side has.
+//!
+//! A file has what was written to it. A pipe's reader has what is no longer in the pipe. Terminals, sockets and devices show no more than
+//! that a write succeeded.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, SeekFrom, fstat, ftruncate, seek};
+use rustix::io::{Errno, ioctl_fionread, write};
+use tokio_util::sync::CancellationToken;
+
+/// What a pipe with any room takes without waiting.
+const PIECE_BYTES: usize = 4096;
+/// How long a cancelled write goes on, at most.
+const LOOK_TIME: Duration = Duration::from_millis(100);
+/// The wait between two looks whether a pipe is empty, which nothing announces: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Writes never wait for a reader.
+    File,
+    /// What was read of it can be seen.
+    Pipe,
+    /// A terminal, a socket or a device.
+    Other,
+}
+
+/// An output, usually standard output.
+pub(crate) struct Sink<F> {
+    out: F,
+    kind: Kind,
+}
+
+/// How far a write is, for others to see, and whether it is to end early.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    out_bytes: AtomicUsize,
+    is_cancelled: AtomicBool,
+}
+
+impl Progress {
+    /// Bytes that the other side has.
+    pub(crate) fn out_bytes(&self) -> usize {
+        self.out_bytes.load(Ordering::Acquire)
+    }
+
+    /// Ends the write at the next opportunity.
+    pub(crate) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Release);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire)
+    }
+}
+
+/// How a write ended. In each case [`Progress`] has how much the other side has.
+#[derive(Debug)]
+pub(crate) enum Put {
+    /// It has all.
+    All,
+    /// It has gone, which is no error.
+    Gone,
+    /// The write was cancelled.
+    Cancelled,
+    /// It takes no more.
+    Failed(io::Error),
+}
+
+impl<F: AsFd> Sink<F> {
+    /// An output of any kind.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub(crate) fn new(out: F) -> io::Result<Self> {
+        let kind = match FileType::from_raw_mode(fstat(&out)?.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Fifo => Kind::Pipe,
+            _ => Kind::Other,
+        };
+        Ok(Sink { out, kind })
+    }
+
+    /// Writes everything, and waits until the other side has it. Blocks the thread.
+    pub(crate) fn put(&self, bytes: &[u8], progress: &Progress) -> Put {
+        let written = match self.kind {
+            Kind::File => self.write_file(bytes, progress),
+            Kind::Pipe | Kind::Other => self.write_pieces(bytes, progress),
+        };
+        match written {
+            Ok(()) => Put::All,
+            Err(put) => put,
+        }
+    }
+
+    /// Takes back the last bytes that were written to a file, if nothing was written behind them: half a line is none.
+    pub(crate) fn take_back(&self, count: usize) {
+        let cut = || -> rustix::io::Result<()> {
+            let (at, size) = (seek(&self.out, SeekFrom::Current(0))?, fstat(&self.out)?.st_size as u64);
+            if at == size && size >= count as u64 {
+                ftruncate(&self.out, size - count as u64)?;
+                seek(&self.out, SeekFrom::Start(size - count as u64))?;
+            }
+            Ok(())
+        };
+        if self.kind == Kind::File && count > 0 {
+            // Where it cannot be taken back it stays: it was not acknowledged.
+            let _ = cut();
+        }
+    }
+
+    fn write_file(&self, bytes: &[u8], progress: &Progress) -> Result<(), Put> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match write(&self.out, &bytes[written..]) {
+                Ok(0) => return Err(Put::Failed(ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(Put::Failed(error.into())),
+            }
+            progress.out_bytes.store(written, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Writes only what is taken at once, so that a reader that stalls does not hold the thread.
+    fn write_pieces(&self, bytes: &[u8], progress: &Progress) -> Result<(), Put> {
+        let mut written = 0;
+        while written < bytes.len() {
+            if progress.is_cancelled() {
+                return Err(Put::Cancelled);
+            }
+            let ready = self.wait(PollFlags::OUT, LOOK_TIME)?;
+            if ready.contains(PollFlags::OUT) {
+                match write(&self.out, &bytes[written..bytes.len().min(written + PIECE_BYTES)]) {
+                    Ok(count) => written += count,
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    Err(Errno::PIPE | Errno::CONNRESET) => return Err(self.gone(written, progress)),
+                    Err(error) => return Err(Put::Failed(error.into())),
+                }
+            } else if ready.intersects(PollFlags::ERR | PollFlags::HUP) {
+                return Err(self.gone(written, progress));
+            }
+            self.note(written, progress)?;
+        }
+        self.drain(written, progress)
+    }
+
+    /// Waits until the other side has what was written.
+    fn drain(&self, written: usize, progress: &Progress) -> Result<(), Put> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.note(written, progress)?;
+            if progress.out_bytes() >= written {
+                return Ok(());
+            }
+            if progress.is_cancelled() {
+                return Err(Put::Cancelled);
+            }
+            if self.wait(PollFlags::empty(), pause)?.intersects(PollFlags::ERR | PollFlags::HUP) {
+                return Err(self.gone(written, progress));
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn gone(&self, written: usize, progress: &Progress) -> Put {
+        self.note(written, progress).map_or_else(|failed| failed, |()| Put::Gone)
+    }
+
+    /// Notes how much of what was written the other side has. Other programs that write to the same pipe only make it less.
+    fn note(&self, written: usize, progress: &Progress) -> Result<(), Put> {
+        let unread = match self.kind {
+            Kind::Pipe => ioctl_fionread(&self.out).map_err(|error| Put::Failed(error.into()))?,
+            Kind::File | Kind::Other => 0,
+        };
+        let out_bytes = written.saturating_sub(usize::try_from(unread).unwrap_or(usize::MAX));
+        progress.out_bytes.fetch_max(out_bytes, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn wait(&self, wanted: PollFlags, time: Duration) -> Result<PollFlags, Put> {
+        let mut watched = [PollFd::new(&self.out, wanted)];
+        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        match poll(&mut watched, Some(&time)) {
+            Ok(_) => Ok(watched[0].revents()),
+            Err(Errno::INTR) => Ok(PollFlags::empty()),
+            Err(error) => Err(Put::Failed(error.into())),
+        }
+    }
+}
+
+/// A token that is cancelled when the reader of standard output goes, also while nothing is written to it.
+pub(crate) fn reader_gone() -> io::Result<CancellationToken> {
+    let gone = CancellationToken::new();
+    let sink = Sink::new(io::stdout())?;
+    if sink.kind == Kind::File {
+        return Ok(gone);
+    }
+    let told = gone.clone();
+    // It ends with the process: it waits for nothing but the reader, and holds nothing.
+    std::thread::Builder::new().name("reader".to_owned()).spawn(move || {
+        loop {
+            let mut watched = [PollFd::new(&sink.out, PollFlags::empty())];
+            match poll(&mut watched, None) {
+                Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => return told.cancel(),
+                Ok(_) if watched[0].revents().contains(PollFlags::NVAL) => return,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    })?;
+    Ok(gone)
+}

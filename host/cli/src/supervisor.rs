@@ -1,0 +1,59 @@
+//! Watches all roles: none may end by itself, and the first that does ends the process with its reason.
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, select_all};
+
+/// A role, and the reason for which it ended, once it has.
+pub(crate) struct Watched<'a> {
+    role: &'static str,
+    ended: BoxFuture<'a, String>,
+}
+
+impl<'a> Watched<'a> {
+    /// Watches a role by a future that returns when the role has ended by itself.
+    pub(crate) fn new(role: &'static str, ended: impl Future<Output = String> + Send + 'a) -> Self {
+        Watched { role, ended: ended.boxed() }
+    }
+}
+
+/// A role that ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fallen {
+    /// Which, for people.
+    pub(crate) role: &'static str,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// Waits for the first role that ends. Of several that have ended it is the one that is named first, so a role stands before those that
+/// need it.
+///
+/// # Cancel safety
+/// That of the futures.
+pub(crate) async fn first_to_end(watched: Vec<Watched<'_>>) -> Fallen {
+    let ends = watched.into_iter().map(|Watched { role, ended }| ended.map(move |reason| Fallen { role, reason }).boxed());
+    select_all(ends).await.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+
+    #[tokio::test]
+    async fn the_first_role_that_ends_is_named_with_its_reason() {
+        let task = tokio::spawn(async { panic!("no more") });
+        let watched = vec![
+            Watched::new("the broker", pending()),
+            Watched::new("the flow service", async { task.await.map_or_else(weir_pubsub::broken_off, |()| String::new()) }),
+            Watched::new("the gateway", pending()),
+        ];
+        assert_eq!(first_to_end(watched).await, Fallen { role: "the flow service", reason: "panic: no more".to_owned() });
+    }
+
+    #[tokio::test]
+    async fn of_two_that_have_ended_the_one_that_others_need_is_named() {
+        let watched = ["the broker", "the gateway"].map(|role| Watched::new(role, ready("gone".to_owned())));
+        assert_eq!(first_to_end(watched.into()).await.role, "the broker");
+    }
+}

@@ -1,0 +1,193 @@
+//! Stopping a flow only if it holds no messages. What stands in config is taken out first, so that nothing more is begun; then the queues
+//! are deleted in one step if all are empty, otherwise everything is put back.
+//!
+//! A stop that is cut off is taken back by [`Lifecycle::resume`], even if its queues were deleted already: then they were empty, and nobody
+//! was told that the flow is stopped.
+
+use std::collections::BTreeMap;
+
+use weir_config::Batch;
+use weir_pubsub::{Backlog, Class, IfEmpty, PubsubError, Queue, chain};
+
+use super::Lifecycle;
+use super::queues::queue_of;
+use super::start::{REQUEST_ROOM_BYTES, keys_of_interest};
+use super::stop::release_entries;
+use super::world::{Entries, Flows, json};
+use crate::error::{FlowError, Result};
+use crate::plan::{EntryKey, Release, Restored, World, describe, next_step, refusing_record, release, restore};
+use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
+
+/// How far a stop came before it failed.
+enum Failed {
+    /// Nothing was changed.
+    Before(FlowError),
+    /// The entries may be out: they are put back.
+    Halfway(FlowError),
+    /// The queues are deleted: what is left is decided by [`Lifecycle::resume`].
+    Late(FlowError),
+}
+
+/// A flow that is stopped, as it is in config.
+struct Subject {
+    record: FlowRecord,
+    text: String,
+    entries: Entries,
+    release: Release,
+}
+
+impl Subject {
+    fn plan(&self) -> PlanRecord {
+        self.record.plan.clone().unwrap_or_default()
+    }
+}
+
+impl Lifecycle {
+    /// Stops a flow if all the queues that are its own are empty. The flow's lock must be held.
+    pub(super) async fn stop_if_empty(&self, id: &str) -> Result<Vec<String>> {
+        let stopped = match self.take_entries(id).await {
+            Ok(Some(queues)) => self.delete_if_empty(id, &queues).await,
+            // It never ran, or is about to be gone by an order that came before.
+            Ok(None) => return self.stop_locked(id).await,
+            Err(failed) => Err(failed),
+        };
+        match stopped {
+            Ok(()) => Ok(Vec::new()),
+            Err(Failed::Before(error) | Failed::Late(error)) => Err(error),
+            Err(Failed::Halfway(error)) => match self.take_back(id).await {
+                Ok(()) => Err(error),
+                Err(source) => {
+                    tracing::warn!(flow = id, error = %chain(&source), "refused stop of a flow is not taken back yet");
+                    Err(FlowError::not_undone(&error, source))
+                }
+            },
+        }
+    }
+
+    /// Marks the flow as stopping and takes out the entries that no other flow uses, in one step; they are kept in its record. Returns the
+    /// queues that are the flow's own; `None` if there is nothing that could be put back.
+    async fn take_entries(&self, id: &str) -> Result<Option<Vec<QueueRecord>>, Failed> {
+        let _writer = self.writer.lock().await;
+        let subject = self.subject(id).await.map_err(Failed::Before)?;
+        match subject.record.status {
+            Some(FlowStatus::Stopping) if subject.record.is_refusing() => return Ok(Some(subject.release.queues)),
+            Some(FlowStatus::Starting | FlowStatus::Stopping) => return Ok(None),
+            Some(FlowStatus::Updating) | None => {}
+        }
+        if self.failed_starts.contains(id) {
+            return Ok(None);
+        }
+        self.check_unread(id, &subject).await.map_err(Failed::Before)?;
+        let stopping = refusing_record(&subject.record, &subject.release, &subject.entries.texts);
+        let batch = taking_out(id, &stopping, subject.text);
+        // What cannot be put back in one step must not be taken out.
+        let back = putting_back(id, restore(&stopping, &BTreeMap::new()), json(&stopping));
+        let limit_bytes = self.backend.limits().max_message_bytes - REQUEST_ROOM_BYTES;
+        let fits = batch.check_fits(limit_bytes).and_then(|()| back.check_fits(limit_bytes));
+        fits.map_err(|source| Failed::Before(FlowError::TooLargeToRefuse { id: id.to_owned(), source }))?;
+        let written = self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")));
+        // A write that got no answer may have been done.
+        written.map_err(|error| if error.is_passing() { Failed::Halfway(error) } else { Failed::Before(error) })?;
+        Ok(Some(subject.release.queues))
+    }
+
+    async fn subject(&self, id: &str) -> Result<Subject> {
+        let Flows { records, texts } = self.load_flows().await?;
+        let (Some(record), Some(text)) = (records.get(id), texts.get(id)) else {
+            return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(id) });
+        };
+        if let Err(error) = serde_json::from_str::<FlowRecord>(text) {
+            let problem = format!("{error}; stop the flow with `weir flow stop {id} --discard`");
+            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::blueprint::shown(id), problem });
+        }
+        let (record, text) = (record.clone(), text.clone());
+        let flows = Flows { records, texts };
+        let entries = self.load_entries(keys_of_interest(id, &record, &flows)).await?;
+        let world = World { flows: flows.records, entries: entries.whole.clone(), ..World::default() };
+        let release = release(id, &record.plan.clone().unwrap_or_default(), &world);
+        Ok(Subject { record, text, entries, release })
+    }
+
+    /// Refuses at once, and without disturbing the flow, while messages wait where nothing reads them.
+    async fn check_unread(&self, id: &str, subject: &Subject) -> Result<()> {
+        let (mut backlog, mut is_unread) = (Vec::new(), false);
+        for queue in subject.release.queues.iter().filter_map(|record| queue_of(record).ok()) {
+            // Of requests it is not known here which have expired.
+            if queue.topic().class() != Class::Flow {
+                continue;
+            }
+            match self.backend.stats(&queue).await {
+                Ok(stats) if stats.depth_count > 0 => {
+                    is_unread |= stats.consumer_count == 0;
+                    backlog.push(Backlog { queue, count: Some(stats.depth_count) });
+                }
+                Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
+                Err(error) => return Err(FlowError::broker(format!("looking into the queue {queue}"))(error)),
+            }
+        }
+        if is_unread { Err(not_empty(id, &subject.record, &backlog)) } else { Ok(()) }
+    }
+
+    /// Deletes the queues if all are empty, then the record. Others may have begun to use a queue or an entry since, so it is looked again,
+    /// and nobody can begin to meanwhile.
+    async fn delete_if_empty(&self, id: &str, queues: &[QueueRecord]) -> Result<(), Failed> {
+        let waited = self.wait_for_processors(id, queues).await;
+        waited.map_err(|error| match error {
+            FlowError::ShuttingDown { .. } => Failed::Halfway(FlowError::StopCutOff { id: id.to_owned() }),
+            error => Failed::Halfway(error),
+        })?;
+        let _writer = self.writer.lock().await;
+        let subject = self.subject(id).await.map_err(Failed::Halfway)?;
+        let queues: Vec<Queue> = subject.release.queues.iter().filter_map(|record| queue_of(record).ok()).collect();
+        let deleted = self.backend.delete_queues_if_empty(&queues).await;
+        match deleted.map_err(FlowError::broker(format!("deleting the queues of flow `{id}`"))).map_err(Failed::Halfway)? {
+            IfEmpty::Deleted => {}
+            IfEmpty::NotEmpty(backlog) => return Err(Failed::Halfway(not_empty(id, &subject.record, &backlog))),
+        }
+        let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone()));
+        let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);
+        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
+    }
+
+    /// Lets a flow run again whose stop was refused or cut off. The flow's lock must be held.
+    pub(super) async fn take_back(&self, id: &str) -> Result<()> {
+        let _writer = self.writer.lock().await;
+        let flows = self.load_flows().await?;
+        let (Some(record), Some(text)) = (flows.records.get(id), flows.texts.get(id)) else { return Ok(()) };
+        if !record.is_refusing() {
+            return Ok(());
+        }
+        self.create_queues(record.plan.as_ref().map_or(&[], |plan| &plan.queues)).await?;
+        let mut restored = restore(record, &flows.records);
+        let there = self.load_entries(restored.entries.keys().cloned().collect()).await?;
+        // What is there by now was written by the start of a flow that shares it, by what was kept here.
+        restored.entries.retain(|key, _| !there.texts.contains_key(key));
+        let batch = putting_back(id, restored, text.clone());
+        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")))?;
+        tracing::info!(flow = id, "stop of a flow taken back");
+        Ok(())
+    }
+}
+
+/// Marks a flow as stopping and deletes the entries that its record keeps.
+fn taking_out(id: &str, stopping: &FlowRecord, before: String) -> Batch {
+    let batch = Batch::new().put(FLOW_TYPE, id, json(stopping)).only_if(FLOW_TYPE, id, Some(before));
+    let kept = stopping.plan.iter().flat_map(|plan| &plan.entries).filter(|entry| entry.kept.is_some());
+    kept.fold(batch, |batch, entry| {
+        let at = EntryKey::of(entry).config_key();
+        batch.delete(at.config_type.clone(), at.key.clone()).only_if(at.config_type, at.key, entry.kept.clone())
+    })
+}
+
+/// The reverse.
+fn putting_back(id: &str, restored: Restored, stopping: String) -> Batch {
+    let batch = Batch::new().put(FLOW_TYPE, id, json(&restored.record)).only_if(FLOW_TYPE, id, Some(stopping));
+    restored.entries.into_iter().fold(batch, |batch, (key, entry)| {
+        let at = key.config_key();
+        batch.put(at.config_type.clone(), at.key.clone(), entry).only_if(at.config_type, at.key, None)
+    })
+}
+
+fn not_empty(id: &str, record: &FlowRecord, backlog: &[Backlog]) -> FlowError {
+    FlowError::NotEmpty { id: id.to_owned(), backlog: describe(id, record, backlog), next_step: next_step(id, record, backlog) }
+}

@@ -1,0 +1,103 @@
+//! A stop that may be refused: what it takes out of the configuration, and how that is put back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::records::Entry;
+
+use super::EntryKey;
+use super::ownership::{Release, consumed, plans};
+use crate::protocol::{Backlog, FlowRecord, FlowStatus};
+
+/// What a flow is again when its stop is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Its record while it runs.
+    pub record: FlowRecord,
+    /// The texts of the entries that the stop took out.
+    pub entries: BTreeMap<EntryKey, String>,
+}
+
+/// The record of a flow while its stop may be refused. `texts` are its entries in config; those that no other flow uses are noted in it.
+pub fn refusing_record(record: &FlowRecord, release: &Release, texts: &BTreeMap<EntryKey, String>) -> FlowRecord {
+    let mut stopping = FlowRecord { status: Some(FlowStatus::Stopping), backlog: Some(Backlog::Refuse), ..record.clone() };
+    for entry in stopping.plan.iter_mut().flat_map(|plan| &mut plan.entries) {
+        let key = EntryKey::of(entry);
+        entry.kept = texts.get(&key).filter(|_| release.entries.contains(&key)).cloned();
+    }
+    stopping
+}
+
+/// What puts such a flow back: everything as it was, except that its entries learn which of their outputs other flows began or ceased to
+/// consume meanwhile.
+pub fn restore(stopping: &FlowRecord, flows: &BTreeMap<String, FlowRecord>) -> Restored {
+    let fed: BTreeSet<&str> = plans(flows, "").flat_map(|plan| &plan.queues).map(|queue| queue.topic.as_str()).collect();
+    let mut record = FlowRecord { status: None, backlog: None, ..stopping.clone() };
+    let mut entries = BTreeMap::new();
+    for entry in record.plan.iter_mut().flat_map(|plan| &mut plan.entries) {
+        if let Some(text) = entry.kept.take() {
+            let consumed = consumed(&entry.outputs, &fed);
+            entries.insert(EntryKey::of(entry), with_consumed(text, consumed));
+        }
+    }
+    Restored { record, entries }
+}
+
+/// The text of an entry with these consumed outputs; as it is where it has them already, or is not of this service's making.
+fn with_consumed(text: String, consumed: Vec<String>) -> String {
+    match serde_json::from_str::<Entry>(&text) {
+        Ok(entry) if entry.consumed != consumed && is_ours(&entry) => {
+            let entry = Entry { consumed, ..entry };
+            serde_json::to_string(&entry).expect("maps with string keys and plain fields always become JSON")
+        }
+        _ => text,
+    }
+}
+
+/// Entries of other services have none of these.
+fn is_ours(entry: &Entry) -> bool {
+    entry.component.is_some() || entry.flow.is_some() || !entry.consumed.is_empty()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const OURS: &str = r#"{ "topics": {"output": "flow:tg:out"}, "flow": "one", "later": 1, "parameters": {} }"#;
+
+    fn record(queue: &str) -> FlowRecord {
+        let entries =
+            [json!({"processor": "p", "variant": "one", "outputs": {"output": "flow:tg:out"}}), json!({"processor": "q", "variant": "b"})];
+        let plan = json!({"queues": [{"topic": queue, "subscription": "s"}], "entries": entries});
+        serde_json::from_value(json!({"blueprint-name": "b", "plan": plan})).unwrap()
+    }
+
+    fn key(processor: &str, variant: &str) -> EntryKey {
+        EntryKey { processor: processor.to_owned(), variant: variant.to_owned() }
+    }
+
+    fn refusing() -> FlowRecord {
+        let release = Release { entries: BTreeSet::from([key("p", "one")]), ..Release::default() };
+        let texts = BTreeMap::from([(key("p", "one"), OURS.to_owned()), (key("q", "b"), "shared".to_owned())]);
+        refusing_record(&record("flow:tg:in"), &release, &texts)
+    }
+
+    #[test]
+    fn a_refused_stop_leaves_record_and_entries_as_they_were() {
+        let read: FlowRecord = serde_json::from_str(&serde_json::to_string(&refusing()).unwrap()).unwrap();
+        assert!(read.is_refusing());
+        let restored = restore(&read, &BTreeMap::from([("one".to_owned(), read.clone())]));
+        assert_eq!(restored, Restored { record: record("flow:tg:in"), entries: BTreeMap::from([(key("p", "one"), OURS.to_owned())]) });
+    }
+
+    #[test]
+    fn entries_learn_what_other_flows_began_to_consume_meanwhile() {
+        let flows = BTreeMap::from([("one".to_owned(), refusing()), ("two".to_owned(), record("flow:tg:out"))]);
+        let entry: Entry = serde_json::from_str(&restore(&flows["one"], &flows).entries[&key("p", "one")]).unwrap();
+        assert_eq!(entry.consumed, ["output"]);
+        let foreign = r#"{"topics":{"output":"flow:tg:out"},"parameters":{}}"#;
+        assert_eq!(with_consumed(foreign.to_owned(), vec!["output".to_owned()]), foreign);
+        assert_eq!(with_consumed("broken".to_owned(), Vec::new()), "broken");
+    }
+}

@@ -1,0 +1,50 @@
+//! Dead letters: which ones a caller means, which flow each is from, and what is done with them. The paths are in [`crate::routes`].
+
+mod moving;
+mod owners;
+mod selection;
+
+use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
+use weir_pubsub::{Browsed, Heads, PubsubError, Queue};
+
+use crate::error::{GatewayError, Result};
+use crate::gateway::Gateway;
+
+pub(crate) use moving::{Action, Outcome, Portion, work};
+pub(crate) use owners::Owners;
+pub(crate) use selection::{Selection, Wanted, read_wanted};
+
+/// Letters whose beginnings are in memory at a time.
+pub(crate) const PAGE_COUNT: u32 = 128;
+
+/// The topic of the dead letters.
+pub(crate) fn topic_name(gateway: &Gateway) -> String {
+    format!("flow:{}:{DEAD_LETTERS_TOPIC_NAME}", gateway.topicspace)
+}
+
+/// Their queue.
+pub(crate) fn queue(gateway: &Gateway) -> Result<Queue> {
+    let wrong = |error: weir_pubsub::NameError| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() };
+    let topic = topic_name(gateway).parse().map_err(wrong)?;
+    Queue::new(topic, DEAD_LETTERS_SUBSCRIPTION.parse().map_err(wrong)?).map_err(wrong)
+}
+
+/// The beginnings of the letters behind a position. Without the queue there are none: the flow service makes it.
+pub(crate) async fn heads(gateway: &Gateway, after: u64, count: u32, body_bytes: usize) -> Result<Heads> {
+    match gateway.backend.browse_heads(&queue(gateway)?, after, count, body_bytes).await {
+        Err(PubsubError::QueueNotFound { .. }) => Ok(Heads::default()),
+        heads => heads.map_err(GatewayError::broker("the dead letters cannot be read")),
+    }
+}
+
+/// One letter whole; `None` if it is not there or is being read by a consumer of the queue.
+pub(crate) async fn whole(gateway: &Gateway, position: u64) -> Result<Option<Browsed>, PubsubError> {
+    let Ok(queue) = queue(gateway) else { return Ok(None) };
+    // Not before it is known to be there: else the next one would be read, which may be large.
+    let head = gateway.backend.browse_heads(&queue, position.saturating_sub(1), 1, 0).await?;
+    if head.heads.first().is_none_or(|head| head.position != position) {
+        return Ok(None);
+    }
+    let found = gateway.backend.browse(&queue, position.saturating_sub(1), 1).await?;
+    Ok(found.into_iter().find(|letter| letter.position == position))
+}

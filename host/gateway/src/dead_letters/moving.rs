@@ -1,0 +1,333 @@
+//! Sending dead letters again and deleting them: in portions, so that neither many nor large ones are in memory together.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use weir_config::records::DeadLetter;
+use weir_pubsub::{Class, Head, Message, PubsubError, Queue, chain};
+
+use super::owners::{Owner, Owners};
+use super::selection::{Selection, Wanted};
+use super::{PAGE_COUNT, heads, queue, whole};
+use crate::error::{GatewayError, Result};
+use crate::gateway::Gateway;
+use crate::protocol::DeadLetterFailure;
+
+/// Letters that are on their way together: they share a commit.
+const BATCH_COUNT: usize = 64;
+/// Their bodies together, about; one may be larger by itself.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Bodies up to this size are read together with the heads.
+const SMALL_BYTES: usize = 16 << 10;
+/// Letters that are described when they fail; all are counted.
+const DESCRIBED_COUNT: usize = 100;
+/// How long a description may be.
+const DESCRIBED_BYTES: usize = 1 << 10;
+
+/// What to do with letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Send each again to the queue that it came from.
+    Redrive,
+    /// Remove each.
+    Delete,
+}
+
+/// Which part of the queue is worked on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Portion {
+    /// Letters behind this position.
+    pub(crate) after: u64,
+    /// Letters up to this position; unless given, up to the newest one at the beginning, so that what is given up again meanwhile is left.
+    pub(crate) through: Option<u64>,
+    /// End after so many letters; a page may add some.
+    pub(crate) limit_count: Option<u32>,
+}
+
+/// What became of the selected letters.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) done_count: u64,
+    pub(crate) failed_count: u64,
+    pub(crate) failures: Vec<DeadLetterFailure>,
+    /// Where to go on, if the limit ended it.
+    pub(crate) next_after: Option<u64>,
+    /// Up to where letters are looked at.
+    pub(crate) through: u64,
+}
+
+/// A selected letter.
+struct Letter {
+    head: Head,
+    read: Option<DeadLetter>,
+    owner: Option<Owner>,
+}
+
+/// Why a letter stays.
+struct Refusal {
+    kind: &'static str,
+    message: String,
+}
+
+fn refusal<T>(kind: &'static str, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { kind, message: message.into() })
+}
+
+/// Works on the selected letters. What fails stays and is reported; the others go on.
+///
+/// # Errors
+/// When the letters cannot be read at all. What was done before is done.
+///
+/// # Cancel safety
+/// Each letter is sent again, deleted, or still there.
+pub(crate) async fn work(
+    gateway: &Gateway,
+    action: Action,
+    mut selection: Selection,
+    owners: &Owners,
+    portion: Portion,
+) -> Result<Outcome> {
+    let mut work = Work { gateway, action, owners, stuck: HashMap::new(), outcome: Outcome::default() };
+    if let Some(positions) = selection.only_positions() {
+        for some in positions.chunks(BATCH_COUNT) {
+            let mut found = Vec::new();
+            for position in some {
+                let page = heads(gateway, position - 1, 1, work.body_bytes()).await?;
+                found.extend(page.heads.into_iter().filter(|head| head.position == *position && selection.takes(head, None)));
+            }
+            work.all_of(found).await?;
+        }
+    } else {
+        work.through_the_queue(&mut selection, portion).await?;
+    }
+    if work.outcome.next_after.is_none() {
+        work.report_missing(&selection).await?;
+    }
+    Ok(work.outcome)
+}
+
+struct Work<'a> {
+    gateway: &'a Gateway,
+    action: Action,
+    owners: &'a Owners,
+    /// Queues that nothing can be sent to now, so that the order of their letters is kept, with the reason.
+    stuck: HashMap<Queue, (&'static str, String)>,
+    outcome: Outcome,
+}
+
+impl Work<'_> {
+    /// How much of each body is read along with the heads.
+    fn body_bytes(&self) -> usize {
+        if self.action == Action::Redrive { SMALL_BYTES } else { 0 }
+    }
+
+    async fn through_the_queue(&mut self, selection: &mut Selection, portion: Portion) -> Result<()> {
+        let (mut after, mut through) = (portion.after, portion.through);
+        let mut taken_count = 0;
+        loop {
+            let page = heads(self.gateway, after, PAGE_COUNT, self.body_bytes()).await?;
+            let end = *through.get_or_insert(page.newest);
+            self.outcome.through = end;
+            let Some(last) = page.heads.last().map(|head| head.position) else { return Ok(()) };
+            let mut selected = Vec::new();
+            for head in page.heads.into_iter().filter(|head| head.position <= end) {
+                let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
+                let owner = read.as_ref().and_then(|read| self.owners.owner(read));
+                if selection.takes(&head, owner.as_ref()) {
+                    selected.push(head);
+                }
+            }
+            taken_count += selected.len() as u64;
+            self.all_of(selected).await?;
+            if last >= end {
+                return Ok(());
+            }
+            after = last;
+            // What was named must all be looked for, so that it is known what is not there.
+            if matches!(selection, Selection::Named { .. }) {
+                continue;
+            }
+            if portion.limit_count.is_some_and(|limit| taken_count >= u64::from(limit)) {
+                self.outcome.next_after = Some(after);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Works on these letters, a batch at a time.
+    async fn all_of(&mut self, heads: Vec<Head>) -> Result<()> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for head in heads {
+            if batch.len() >= BATCH_COUNT || (!batch.is_empty() && bytes + head.body_bytes > BATCH_BYTES) {
+                self.batch(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+            bytes += head.body_bytes;
+            let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
+            let owner = read.as_ref().and_then(|read| self.owners.owner(read));
+            batch.push(Letter { head, read, owner });
+        }
+        self.batch(batch).await
+    }
+
+    async fn batch(&mut self, batch: Vec<Letter>) -> Result<()> {
+        let from = queue(self.gateway)?;
+        let mut ready = Vec::new();
+        for letter in batch {
+            match self.prepare(&letter).await {
+                Ok(sent) => ready.push((letter, sent)),
+                Err(refusal) => self.fail(&letter, refusal),
+            }
+        }
+        let backend = &self.gateway.backend;
+        let moves = ready.iter_mut().map(|(letter, sent)| {
+            let (position, from) = (letter.head.position, &from);
+            let sent = sent.take();
+            async move {
+                match sent {
+                    Some((to, message)) => (Some(to.clone()), backend.redrive(from, position, &to, message).await),
+                    None => (None, backend.take(from, position).await),
+                }
+            }
+        });
+        // All are begun in their order, which is that of the target's queue then.
+        let moved = join_all(moves).await;
+        for ((letter, _), (to, outcome)) in ready.into_iter().zip(moved) {
+            match outcome {
+                Ok(true) => self.outcome.done_count += 1,
+                Ok(false) => self.fail(&letter, Refusal { kind: "gone", message: GONE.to_owned() }),
+                Err(error) => {
+                    let refusal = self.refused(&letter, to, &error);
+                    self.fail(&letter, refusal);
+                    if matches!(error, PubsubError::Unavailable { .. }) {
+                        return Err(GatewayError::broker("the dead letters cannot be worked on")(error));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a letter goes, and the message that goes there; nothing for one that is deleted.
+    async fn prepare(&self, letter: &Letter) -> Result<Option<(Queue, Message)>, Refusal> {
+        if self.action == Action::Delete {
+            return Ok(None);
+        }
+        let to = target(letter, &queue(self.gateway).map_err(|error| Refusal { kind: "internal", message: chain(&error) })?)?;
+        if let Some((kind, message)) = self.stuck.get(&to) {
+            return refusal(kind, message.clone());
+        }
+        let head = &letter.head;
+        let message = match &head.message {
+            Ok(message) if message.body.len() as u64 == head.body_bytes => message.clone(),
+            _ => match whole(self.gateway, head.position).await {
+                Ok(Some(found)) => found.message,
+                Ok(None) => return refusal("gone", GONE),
+                Err(error) => return refusal("unreadable", chain(&error)),
+            },
+        };
+        Ok(Some((to, DeadLetter::original(&message))))
+    }
+
+    /// Why a letter was not sent.
+    fn refused(&mut self, letter: &Letter, to: Option<Queue>, error: &PubsubError) -> Refusal {
+        let flows = letter.owner.as_ref().map(|owner| owner.flows.join(", ")).unwrap_or_default();
+        let (kind, message, is_stuck) = match (error, &to) {
+            (PubsubError::QueueNotFound { .. }, Some(to)) => (
+                "queue-missing",
+                format!("queue {to} does not exist any more: start flow {flows} again with this processor, or delete the letter"),
+                true,
+            ),
+            (PubsubError::QueueFull { .. }, Some(_)) => {
+                ("queue-full", format!("{}: send the letter again when there is room", chain(error)), true)
+            }
+            (PubsubError::QueueNotFound { .. }, None) => ("gone", GONE.to_owned(), false),
+            (PubsubError::TooLarge { .. }, _) => {
+                ("too-large", format!("{}: raise broker.max-message, or delete the letter", chain(error)), false)
+            }
+            (PubsubError::OutcomeUnknown { .. }, _) => ("outcome-unknown", chain(error), false),
+            (error, _) => ("unavailable", chain(error), false),
+        };
+        if let (Some(to), true) = (to, is_stuck) {
+            self.stuck.insert(to, (kind, message.clone()));
+        }
+        Refusal { kind, message }
+    }
+
+    fn fail(&mut self, letter: &Letter, refusal: Refusal) {
+        let (read, owner) = (letter.read.as_ref(), letter.owner.as_ref());
+        let id = letter.head.message.as_ref().ok().and_then(|message| message.id);
+        self.add(DeadLetterFailure {
+            position: Some(letter.head.position),
+            id: id.map(|id| id.to_string()),
+            flows: owner.map(|owner| owner.flows.clone()).unwrap_or_default(),
+            topic: read.map(|read| cut(&read.topic)),
+            subscription: read.map(|read| cut(&read.subscription)),
+            kind: refusal.kind.to_owned(),
+            message: cut(&refusal.message),
+        });
+    }
+
+    fn add(&mut self, failure: DeadLetterFailure) {
+        self.outcome.failed_count += 1;
+        if self.outcome.failures.len() < DESCRIBED_COUNT {
+            self.outcome.failures.push(failure);
+        }
+    }
+
+    /// Reports what was named and is not there, and that some cannot be seen.
+    async fn report_missing(&mut self, selection: &Selection) -> Result<()> {
+        for wanted in selection.missing() {
+            let (position, id) = match wanted {
+                Wanted::Position(position) => (Some(position), None),
+                Wanted::Id(id) => (None, Some(id.to_string())),
+            };
+            let name = position.map(|position| position.to_string()).or_else(|| id.clone()).unwrap_or_default();
+            let message = format!("there is no dead letter `{name}`, or a consumer of the dead-letter queue is reading it");
+            self.add(DeadLetterFailure { position, id, message, ..DeadLetterFailure::of("not-found") });
+        }
+        let held_count = match self.gateway.backend.stats(&queue(self.gateway)?).await {
+            Ok(stats) => stats.unsettled_count,
+            Err(_) => 0,
+        };
+        if held_count > 0 && !matches!(selection, Selection::Named { .. }) {
+            let message = format!("{held_count} letters are being read by a consumer of the dead-letter queue and were left alone");
+            self.add(DeadLetterFailure { message, ..DeadLetterFailure::of("in-progress") });
+        }
+        Ok(())
+    }
+}
+
+const GONE: &str = "it was sent again, deleted or taken by a consumer meanwhile";
+
+/// The queue that a letter came from, if it can be sent there.
+fn target(letter: &Letter, letters: &Queue) -> Result<Queue, Refusal> {
+    if let Err(problem) = &letter.head.message {
+        return refusal("unreadable", problem.clone());
+    }
+    let Some(read) = &letter.read else {
+        return refusal(
+            "foreign",
+            "it has no properties `weir-dead-topic` and `weir-dead-subscription`: it does not say where it came from",
+        );
+    };
+    if let Some(cut) = read.cut {
+        return refusal(
+            "incomplete",
+            format!("it lost {cut} when it became a dead letter, so it would not be the same message: delete it"),
+        );
+    }
+    let parsed = (read.topic.parse(), read.subscription.parse());
+    let (Ok(topic), Ok(subscription)) = parsed else {
+        return refusal("foreign", "its properties `weir-dead-topic` and `weir-dead-subscription` do not name a queue");
+    };
+    match Queue::new(topic, subscription) {
+        Ok(queue) if queue.topic().class() == Class::Flow && queue != *letters => Ok(queue),
+        _ => refusal("foreign", "its properties `weir-dead-topic` and `weir-dead-subscription` do not name a queue of a processor"),
+    }
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(DESCRIBED_BYTES)].to_owned()
+}

@@ -1,0 +1,85 @@
+//! Which flows and which processor a dead letter is from. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use weir_config::records::DeadLetter;
+use weir_flow::protocol::FlowRecord;
+
+/// Where a letter is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The flows that use its queue: several share one. Where no flow does any more: the variant, which is mostly the flow's id.
+    pub(crate) flows: Vec<String>,
+    /// The processor.
+    pub(crate) processor: String,
+    /// The key of its entry.
+    pub(crate) variant: String,
+}
+
+/// The owners of all queues that flows have now.
+pub(crate) struct Owners(HashMap<(String, String), Owner>);
+
+impl Owners {
+    /// Reads the flows' plans.
+    pub(crate) fn of(records: &BTreeMap<String, FlowRecord>) -> Self {
+        let mut owners: HashMap<(String, String), Owner> = HashMap::new();
+        for (id, record) in records {
+            let Some(plan) = &record.plan else { continue };
+            for queue in &plan.queues {
+                let known = plan.entries.iter().find(|entry| {
+                    let rest = queue.subscription.strip_prefix(&format!("{}--{}--", entry.processor, entry.variant));
+                    rest.is_some_and(|spec| !spec.is_empty())
+                });
+                let Some(entry) = known else { continue };
+                let owner = owners.entry((queue.topic.clone(), queue.subscription.clone())).or_insert_with(|| Owner {
+                    flows: Vec::new(),
+                    processor: entry.processor.clone(),
+                    variant: entry.variant.clone(),
+                });
+                owner.flows.push(id.clone());
+            }
+        }
+        Owners(owners)
+    }
+
+    /// The owner of a letter; `None` where its subscription is not that of a processor.
+    pub(crate) fn owner(&self, letter: &DeadLetter) -> Option<Owner> {
+        let known = self.0.get(&(letter.topic.clone(), letter.subscription.clone()));
+        known.cloned().or_else(|| of_subscription(&letter.subscription))
+    }
+}
+
+/// Reads `PROCESSOR--VARIANT--SPEC`.
+fn of_subscription(subscription: &str) -> Option<Owner> {
+    let (processor, rest) = subscription.split_once("--")?;
+    let (variant, _) = rest.rsplit_once("--")?;
+    Some(Owner { flows: vec![variant.to_owned()], processor: processor.to_owned(), variant: variant.to_owned() })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_from_every_flow_that_uses_its_queue() {
+        let record = |id: &str| -> FlowRecord {
+            let text = format!(
+                r#"{{"blueprint-name": "b", "plan": {{"queues": [{{"topic": "flow:tg:shared", "subscription": "p--b--input"}},
+                {{"topic": "flow:tg:in", "subscription": "a--b--{id}--input"}}, {{"topic": "flow:tg:out", "subscription": "gateway--{id}--out"}}],
+                "entries": [{{"processor": "p", "variant": "b"}}, {{"processor": "a--b", "variant": "{id}"}}]}}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let owners = Owners::of(&BTreeMap::from([("one".to_owned(), record("one")), ("two".to_owned(), record("two"))]));
+        let owner = |topic: &str, subscription: &str| {
+            let letter = DeadLetter { topic: topic.into(), subscription: subscription.into(), ..DeadLetter::default() };
+            owners.owner(&letter).map(|owner| (owner.flows.join(","), owner.processor, owner.variant))
+        };
+        let expected = |flows: &str, processor: &str, variant: &str| Some((flows.to_owned(), processor.to_owned(), variant.to_owned()));
+        assert_eq!(owner("flow:tg:shared", "p--b--input"), expected("one,two", "p", "b"));
+        assert_eq!(owner("flow:tg:in", "a--b--two--input"), expected("two", "a--b", "two"));
+        assert_eq!(owner("flow:tg:gone", "p--three--input"), expected("three", "p", "three"));
+        assert_eq!(owner("flow:tg:x", "somebody"), None);
+    }
+}

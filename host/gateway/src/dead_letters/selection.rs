@@ -1,0 +1,174 @@
+//! Which dead letters a caller means. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_pubsub::{Head, MessageId};
+
+use super::owners::Owner;
+use crate::error::{GatewayError, Result};
+use crate::protocol::{DeadLetterId, DeadLetterOrder};
+
+/// Ids in one request, at most.
+const MAX_IDS_COUNT: usize = 10_000;
+
+/// How a letter is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wanted {
+    /// By its place in the queue, from 1.
+    Position(u64),
+    /// By the message's id.
+    Id(MessageId),
+}
+
+/// Which letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// These.
+    Named {
+        /// By position.
+        positions: BTreeSet<u64>,
+        /// By the message's id; with whether one was found.
+        ids: BTreeMap<MessageId, bool>,
+    },
+    /// Those of a flow, a processor, or a processor in a flow.
+    Of {
+        /// The flow.
+        flow: Option<String>,
+        /// The processor.
+        processor: Option<String>,
+    },
+    /// All.
+    All,
+}
+
+impl Selection {
+    /// Reads what a request selects.
+    pub(crate) fn read(order: &DeadLetterOrder) -> Result<Self> {
+        let wrong = |problem: String| Err(GatewayError::BadField { field: "the selection".to_owned(), problem });
+        let ids = order.ids.as_deref().unwrap_or_default();
+        let is_of = order.flow.is_some() || order.processor.is_some();
+        match (ids.is_empty(), is_of, order.all.unwrap_or_default()) {
+            (true, false, false) => {
+                wrong("no dead letter is selected: give `ids` (positions or message ids), `flow`, `processor`, or `all`: true".to_owned())
+            }
+            (false, false, false) if ids.len() > MAX_IDS_COUNT => wrong(format!(
+                "{} ids are too many: at most {MAX_IDS_COUNT} in one request; use `flow` or `all`, or send several",
+                ids.len()
+            )),
+            (false, false, false) => Self::named(ids),
+            (true, true, false) => Ok(Selection::Of { flow: order.flow.clone(), processor: order.processor.clone() }),
+            (true, false, true) => Ok(Selection::All),
+            _ => wrong("`ids`, `flow` with `processor`, and `all` exclude each other: give one of them".to_owned()),
+        }
+    }
+
+    fn named(names: &[DeadLetterId]) -> Result<Self> {
+        let (mut positions, mut ids) = (BTreeSet::new(), BTreeMap::new());
+        for name in names {
+            let wanted = match name {
+                DeadLetterId::Position(position) => read_wanted(&position.to_string())?,
+                DeadLetterId::Text(text) => read_wanted(text)?,
+            };
+            match wanted {
+                Wanted::Position(position) => drop(positions.insert(position)),
+                Wanted::Id(id) => drop(ids.insert(id, false)),
+            }
+        }
+        Ok(Selection::Named { positions, ids })
+    }
+
+    /// Whether a letter is meant. What was found of an id is noted.
+    pub(crate) fn takes(&mut self, head: &Head, owner: Option<&Owner>) -> bool {
+        match self {
+            Selection::All => true,
+            Selection::Of { flow, processor } => owner.is_some_and(|owner| {
+                flow.as_ref().is_none_or(|flow| owner.flows.contains(flow))
+                    && processor.as_ref().is_none_or(|processor| owner.processor == *processor)
+            }),
+            Selection::Named { positions, ids } => {
+                let id = head.message.as_ref().ok().and_then(|message| message.id);
+                let by_id = id.and_then(|id| ids.get_mut(&id)).map(|found| *found = true).is_some();
+                positions.remove(&head.position) || by_id
+            }
+        }
+    }
+
+    /// Positions to look at in place of the whole queue, if nothing else is selected.
+    pub(crate) fn only_positions(&self) -> Option<Vec<u64>> {
+        match self {
+            Selection::Named { positions, ids } if ids.is_empty() => Some(positions.iter().copied().collect()),
+            _ => None,
+        }
+    }
+
+    /// What was named and not found by the end.
+    pub(crate) fn missing(&self) -> Vec<Wanted> {
+        let Selection::Named { positions, ids } = self else { return Vec::new() };
+        let ids = ids.iter().filter(|(_, found)| !**found).map(|(id, _)| Wanted::Id(*id));
+        positions.iter().copied().map(Wanted::Position).chain(ids).collect()
+    }
+}
+
+/// An id has 32 hexadecimal digits, which no position has.
+pub(crate) fn read_wanted(letter: &str) -> Result<Wanted> {
+    if let Ok(id) = letter.parse() {
+        return Ok(Wanted::Id(id));
+    }
+    match letter.parse() {
+        Ok(position) if position > 0 => Ok(Wanted::Position(position)),
+        _ => Err(GatewayError::BadField {
+            field: "the dead letter".to_owned(),
+            problem: format!(
+                "`{}` is neither a position, which is a number from 1, nor an id, which has 32 hexadecimal digits",
+                weir_pubsub::shown(letter)
+            ),
+        }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Selection> {
+        Selection::read(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn a_letter_is_named_by_position_or_id() {
+        let id = "00000000000000000000000000000abc";
+        assert_eq!(read_wanted("7").unwrap(), Wanted::Position(7));
+        assert_eq!(read_wanted(&id.to_uppercase()).unwrap(), Wanted::Id(MessageId(0xabc)));
+        for wrong in ["0", "-1", "x", "", "18446744073709551616", &id[1..].replace('0', "g")] {
+            assert!(read_wanted(wrong).unwrap_err().to_string().contains("neither a position"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_selection_names_letters_or_a_flow_or_all() {
+        let of = |flow: Option<&str>, processor: Option<&str>| Selection::Of {
+            flow: flow.map(str::to_owned),
+            processor: processor.map(str::to_owned),
+        };
+        assert_eq!(read(r#"{"flow": "f"}"#).unwrap(), of(Some("f"), None));
+        assert_eq!(read(r#"{"processor": "p", "flow": "f", "ids": [], "all": false}"#).unwrap(), of(Some("f"), Some("p")));
+        assert_eq!(read(r#"{"all": true, "ids": null}"#).unwrap(), Selection::All);
+        let named = read(r#"{"ids": [7, "7", "00000000000000000000000000000abc"]}"#).unwrap();
+        assert_eq!((named.only_positions(), named.missing()), (None, vec![Wanted::Position(7), Wanted::Id(MessageId(0xabc))]));
+        assert_eq!(read(r#"{"ids": ["3", 1]}"#).unwrap().only_positions(), Some(vec![1, 3]));
+    }
+
+    #[test]
+    fn nothing_and_too_much_are_refused_with_the_choices() {
+        for wrong in ["{}", r#"{"all": false}"#, r#"{"ids": []}"#] {
+            assert!(read(wrong).unwrap_err().to_string().contains("`ids` (positions or message ids), `flow`"), "{wrong}");
+        }
+        for wrong in [r#"{"all": true, "flow": "f"}"#, r#"{"ids": ["1"], "all": true}"#, r#"{"ids": ["1"], "processor": "p"}"#] {
+            assert!(read(wrong).unwrap_err().to_string().contains("exclude each other"), "{wrong}");
+        }
+        assert!(read(r#"{"ids": ["0"]}"#).unwrap_err().to_string().contains("neither a position"));
+        let many = format!(r#"{{"ids": [{}1]}}"#, "1,".repeat(MAX_IDS_COUNT));
+        assert!(read(&many).unwrap_err().to_string().contains("10001 ids are too many"));
+    }
+}

@@ -1,0 +1,337 @@
+//! Leases: who may acknowledge what, and until when.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::ops::Deref;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rand::Rng;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use weir_pubsub::{Backend, PubsubError, Receipt, Settled};
+
+use super::held::{Held, Refused};
+use crate::error::{GatewayError, Result};
+
+/// Names a lease: 128 random bits, so that it cannot be guessed. On the wire: 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LeaseId(u128);
+
+impl LeaseId {
+    fn random(rng: &mut impl Rng) -> Self {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        LeaseId(u128::from_be_bytes(bytes))
+    }
+
+    /// Reads what a lease's first line has.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let is_hexadecimal = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u128::from_str_radix(text, 16).ok().filter(|_| is_hexadecimal).map(LeaseId)
+    }
+}
+
+impl std::fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The leases of a gateway that have not ended. There is one for each connection that takes from an exit.
+#[derive(Default)]
+pub(crate) struct Leases(Mutex<HashMap<LeaseId, Arc<Lease>>>);
+
+impl Leases {
+    /// Makes a lease, which ends when what is returned is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, lease: Lease) -> Registered {
+        let lease = Arc::new(lease);
+        self.all().insert(lease.id, lease.clone());
+        Registered { leases: self.clone(), lease }
+    }
+
+    /// A lease that has not ended.
+    pub(crate) fn find(&self, id: LeaseId) -> Option<Arc<Lease>> {
+        self.all().get(&id).cloned()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<LeaseId, Arc<Lease>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lease that can be found until this is dropped.
+pub(crate) struct Registered {
+    leases: Arc<Leases>,
+    lease: Arc<Lease>,
+}
+
+impl Registered {
+    /// The lease itself, to be waited for beside this.
+    pub(super) fn shared(&self) -> Arc<Lease> {
+        self.lease.clone()
+    }
+}
+
+impl Deref for Registered {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.lease
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.lease.close();
+        self.leases.all().remove(&self.lease.id);
+        self.lease.gone.cancel();
+    }
+}
+
+/// The right to acknowledge the messages that one connection was handed.
+pub(crate) struct Lease {
+    id: LeaseId,
+    flow: String,
+    interface: String,
+    backend: Arc<dyn Backend>,
+    held: Mutex<Held>,
+    /// Settles whose outcome is not known yet.
+    settling_count: AtomicUsize,
+    /// Told when something was acknowledged, or handed out where nothing was held.
+    changed: Notify,
+    /// Cancelled when the taker has ended it.
+    released: CancellationToken,
+    /// Cancelled when everything that was not acknowledged is given back.
+    gone: CancellationToken,
+}
+
+impl Lease {
+    /// A lease on the exit of an interface, over at most `count` messages.
+    pub(crate) fn new(backend: Arc<dyn Backend>, flow: &str, interface: &str, count: Option<u64>, lease_time: Duration) -> Self {
+        Lease {
+            id: LeaseId::random(&mut rand::rng()),
+            flow: flow.to_owned(),
+            interface: interface.to_owned(),
+            backend,
+            held: Mutex::new(Held::new(count, lease_time)),
+            settling_count: AtomicUsize::new(0),
+            changed: Notify::new(),
+            released: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    /// Whether it is one of this exit.
+    pub(crate) fn is_of(&self, flow: &str, interface: &str) -> bool {
+        self.flow == flow && self.interface == interface
+    }
+
+    /// Settles all messages up to a receipt, and renews the lease or ends it: how many were settled.
+    ///
+    /// # Errors
+    /// `LeaseEnded`, `BadField` for a receipt that was never handed out. When a settle fails the lease ends: what was not settled is
+    /// delivered again.
+    pub(crate) async fn acknowledge(&self, through: u64, then: Then) -> Result<u64> {
+        let under_way = self.begin_settling(through, then)?;
+        // Counted until their outcome is known, or whoever asked has gone.
+        let _counted = Counted::new(&self.settling_count, under_way.len());
+        let mut settled_count = 0;
+        for settling in under_way {
+            match settling.await {
+                Ok(Settled::Done { .. }) => settled_count += 1,
+                Ok(Settled::NoLongerHeld) => {}
+                Err(error) => {
+                    self.release();
+                    return Err(GatewayError::broker("messages could not be acknowledged and will be delivered again")(error));
+                }
+            }
+        }
+        Ok(settled_count)
+    }
+
+    /// Submits the settles under the lock: they are ahead of the consumer's leaving then.
+    fn begin_settling(&self, through: u64, then: Then) -> Result<Vec<BoxFuture<'static, Result<Settled, PubsubError>>>> {
+        let mut held = self.held();
+        let receipts = held.acknowledge(through, Instant::now()).map_err(|refused| match refused {
+            Refused::Ended => self.ended(),
+            Refused::NeverHandedOut { last } => GatewayError::BadField {
+                field: "through".to_owned(),
+                problem: match last {
+                    0 => format!("receipt {through} was never handed out: nothing was handed out under this lease yet"),
+                    last => format!("receipt {through} was never handed out: the last one is {last}"),
+                },
+            },
+        })?;
+        let under_way = receipts.iter().map(|receipt| self.backend.settle(receipt, Vec::new())).collect();
+        if then == Then::End {
+            // Nothing is handed out in place of what was acknowledged.
+            held.end();
+            self.release();
+        }
+        drop(held);
+        self.changed.notify_waiters();
+        Ok(under_way)
+    }
+
+    /// Ends the lease; what is not acknowledged is given back.
+    fn release(&self) {
+        self.released.cancel();
+    }
+
+    /// Waits until the lease has ended and everything that is not acknowledged was given back.
+    pub(crate) async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+
+    /// From here on nothing is acknowledged.
+    pub(super) fn close(&self) {
+        self.held().end();
+    }
+
+    /// Why nothing can be acknowledged.
+    pub(crate) fn ended(&self) -> GatewayError {
+        GatewayError::LeaseEnded { lease: self.id.to_string() }
+    }
+
+    /// Messages that are held by this lease, those included whose settle is under way.
+    pub(super) fn held_count(&self) -> usize {
+        self.held().count() + self.settling_count.load(Ordering::Acquire)
+    }
+
+    /// Whether the count allows one more message.
+    pub(super) fn may_take(&self) -> bool {
+        self.held().may_take()
+    }
+
+    /// How many messages the consumer may hold, where that changes.
+    pub(super) fn window(&self) -> Option<NonZeroU32> {
+        let window = self.held().window()?;
+        NonZeroU32::new(window as u32)
+    }
+
+    /// The receipt that the next message gets.
+    pub(super) fn next_number(&self) -> u64 {
+        self.held().next_number()
+    }
+
+    /// Hands out a message, unless there is no room for it yet.
+    pub(super) fn hand_out(&self, receipt: Receipt, size_bytes: usize) -> HandedOut {
+        let mut held = self.held();
+        if held.has_ended() || !held.has_room(size_bytes) {
+            return HandedOut::NotYet;
+        }
+        let was_empty = held.is_empty();
+        held.hand_out(receipt, size_bytes, Instant::now());
+        drop(held);
+        if was_empty {
+            // The time of the lease begins to run.
+            self.changed.notify_waiters();
+        }
+        HandedOut::Done
+    }
+
+    /// Waits until there is room for a message of this size.
+    pub(super) async fn room(&self, size_bytes: usize) {
+        self.becomes(|held| held.has_room(size_bytes)).await;
+    }
+
+    /// Waits until everything that was handed out is acknowledged.
+    pub(super) async fn emptied(&self) {
+        self.becomes(Held::is_empty).await;
+    }
+
+    async fn becomes(&self, wanted: impl Fn(&Held) -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // What changes between the look and the wait is seen.
+            changed.as_mut().enable();
+            if wanted(&self.held()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until the lease has run out, or was ended by its taker.
+    pub(super) async fn over(&self) -> Over {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let deadline = {
+                let mut held = self.held();
+                if self.released.is_cancelled() {
+                    return Over::Released;
+                }
+                if held.expire(Instant::now()) {
+                    return Over::RanOut;
+                }
+                held.deadline()
+            };
+            tokio::select! {
+                biased;
+                () = self.released.cancelled() => return Over::Released,
+                // Renewed meanwhile or not: the next look shows.
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+                () = changed, if deadline.is_none() => {}
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What follows an acknowledgement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Further messages.
+    GoOn,
+    /// The end of the lease.
+    End,
+}
+
+/// Whether a message was handed out.
+#[derive(PartialEq, Eq)]
+pub(super) enum HandedOut {
+    /// It was.
+    Done,
+    /// Others must be acknowledged first, or the lease has ended.
+    NotYet,
+}
+
+/// How a lease ends before its stream does.
+pub(super) enum Over {
+    /// Nothing was acknowledged for its time.
+    RanOut,
+    /// The taker has ended it, or a settle failed.
+    Released,
+}
+
+/// Counts something until it is dropped.
+struct Counted<'a> {
+    total: &'a AtomicUsize,
+    count: usize,
+}
+
+impl<'a> Counted<'a> {
+    fn new(total: &'a AtomicUsize, count: usize) -> Self {
+        total.fetch_add(count, Ordering::AcqRel);
+        Counted { total, count }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.count, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,211 @@
+//! From an exit to a connection: a task of its own, so that a lease runs out and a stop is seen although the connection is not read.
+
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, Receipt};
+
+use super::batches::BATCH_BYTES;
+use super::held::MAX_COUNT;
+use super::lease::{HandedOut, Over, Registered};
+use crate::dispatch::{Interface, over};
+use crate::error::{GatewayError, Result};
+use crate::gateway::{Gateway, Shared};
+use crate::line;
+use crate::metrics::open::Opened;
+use crate::routes::exits::error_line;
+
+/// What the consumer of an exit may hold: what may be unacknowledged.
+pub(crate) const WINDOW: NonZeroU32 = NonZeroU32::new(MAX_COUNT as u32).expect("it is not 0");
+/// Pieces that wait for the connection.
+const PIECES_COUNT: usize = 2;
+/// How long messages that another reader holds are waited for before an exit counts as empty: those of one that went a moment ago are
+/// on their way back.
+const RETURN_TIME: Duration = Duration::from_secs(1);
+/// How often messages that nobody holds, and that are not there either, are waited for so long: the log is asked to note them.
+const MAX_LOOKS: u32 = 30;
+
+/// Takes from an exit for one connection.
+pub(crate) struct Taking {
+    pub(crate) gateway: Shared,
+    pub(crate) interface: Arc<Interface>,
+    pub(crate) queue: Queue,
+    pub(crate) consumer: Box<dyn Consumer>,
+    pub(crate) lease: Registered,
+    /// End when no message came for so long; `None`: go on.
+    pub(crate) wait: Option<Duration>,
+    /// Counts the stream while it is open.
+    pub(crate) open: Opened,
+}
+
+/// The lines of a body: the lease, then the messages, and an error as the last one.
+pub(crate) fn lines(taking: Taking) -> Body {
+    let (pieces, receiver) = mpsc::channel(PIECES_COUNT);
+    let task = tokio::spawn(taking.run(pieces));
+    let lines =
+        stream::unfold((receiver, Some(task)), |(mut receiver, task): (mpsc::Receiver<Bytes>, Option<JoinHandle<()>>)| async move {
+            if let Some(piece) = receiver.recv().await {
+                return Some((Ok::<_, GatewayError>(piece), (receiver, task)));
+            }
+            // It has ended; a panic of it is not taken for the end of the messages.
+            let error = task?.await.err()?;
+            tracing::error!(error = %weir_pubsub::chain(&error), "exit stream panicked");
+            Some((Ok(error_line(&GatewayError::Broken { what: "taking from the exit" })), (receiver, None)))
+        });
+    Body::from_stream(lines)
+}
+
+/// What comes after a piece.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// More.
+    More,
+    /// Nothing: the count is reached, or the exit is empty, and everything is acknowledged; or the connection has gone.
+    End,
+}
+
+/// A line that is not handed out yet.
+struct Next {
+    receipt: Receipt,
+    line: Vec<u8>,
+}
+
+impl Taking {
+    async fn run(self, pieces: mpsc::Sender<Bytes>) {
+        let error = self.pump(&pieces).await.err();
+        let Taking { consumer, lease, open, .. } = self;
+        // Everything that was not acknowledged goes back at once. An acknowledgement after that is refused.
+        lease.close();
+        drop(consumer);
+        drop(lease);
+        drop(open);
+        if let Some(error) = error {
+            tracing::debug!(error = %weir_pubsub::chain(&error), "exit stream ended");
+            // It waits for the connection, which is bounded: one that does not read is closed.
+            let _ = pieces.send(error_line(&error)).await;
+        }
+    }
+
+    async fn pump(&self, pieces: &mpsc::Sender<Bytes>) -> Result<()> {
+        let first = Bytes::from(format!("{{\"lease\":\"{}\"}}\n", self.lease.id()));
+        if pieces.send(first).await.is_err() {
+            return Ok(());
+        }
+        let lease = self.lease.shared();
+        let mut stopped = pin!(over(&self.gateway, &self.interface));
+        let mut lease_over = pin!(lease.over());
+        let mut next = None;
+        loop {
+            tokio::select! {
+                biased;
+                error = &mut stopped => return Err(error),
+                over = &mut lease_over => return match over {
+                    Over::RanOut => Err(lease.ended()),
+                    Over::Released => Ok(()),
+                },
+                () = pieces.closed() => return Ok(()),
+                step = self.step(pieces, &mut next) => if step? == Step::End {
+                    return Ok(());
+                },
+            }
+        }
+    }
+
+    /// Hands out a message and those that are there already, once the connection takes them.
+    async fn step(&self, pieces: &mpsc::Sender<Bytes>, next: &mut Option<Next>) -> Result<Step> {
+        let Ok(permit) = pieces.reserve().await else { return Ok(Step::End) };
+        if next.is_none() {
+            let delivery = if self.lease.may_take() { self.receive().await? } else { None };
+            let Some(delivery) = delivery else {
+                drop(permit);
+                self.lease.emptied().await;
+                return Ok(Step::End);
+            };
+            let mut line = Vec::new();
+            line::write_with_receipt(self.lease.next_number(), &delivery.message, &mut line);
+            *next = Some(Next { receipt: delivery.receipt, line });
+        }
+        self.lease.room(next.as_ref().map_or(0, |next| next.line.len())).await;
+        permit.send(self.batch(next));
+        Ok(Step::More)
+    }
+
+    /// The line that waits, for which there is room, and those of the messages that are there already.
+    fn batch(&self, next: &mut Option<Next>) -> Bytes {
+        let mut lines = Vec::new();
+        while let Some(Next { receipt, line }) = next.take() {
+            if self.lease.hand_out(receipt, line.len()) == HandedOut::NotYet {
+                *next = Some(Next { receipt, line });
+                break;
+            }
+            if lines.is_empty() {
+                lines = line
+            } else {
+                lines.extend_from_slice(&line)
+            }
+            if lines.len() >= BATCH_BYTES || !self.lease.may_take() {
+                break;
+            }
+            *next = self.fitting().receive().now_or_never().and_then(Result::ok).map(|delivery| {
+                let mut line = Vec::new();
+                line::write_with_receipt(self.lease.next_number(), &delivery.message, &mut line);
+                Next { receipt: delivery.receipt, line }
+            });
+        }
+        Bytes::from(lines)
+    }
+
+    /// The next message; `None` when none came for the time that is waited.
+    async fn receive(&self) -> Result<Option<Delivery>> {
+        let Some(mut wait) = self.wait else { return self.received(self.fitting().receive().await).await.map(Some) };
+        let mut looks_count = 0;
+        loop {
+            if let Ok(received) = timeout(wait, self.fitting().receive()).await {
+                return self.received(received).await.map(Some);
+            }
+            let stats = self.gateway.backend.stats(&self.queue).await;
+            let stats = match stats {
+                Ok(stats) => stats,
+                Err(error) => return Err(cut_off(&self.gateway, &self.interface, error).await),
+            };
+            let ready_count = stats.depth_count.saturating_sub(stats.unsettled_count);
+            let held_elsewhere_count = stats.unsettled_count.saturating_sub(self.lease.held_count() as u64);
+            looks_count += 1;
+            if !(ready_count > 0 && looks_count <= MAX_LOOKS || held_elsewhere_count > 0 && looks_count == 1) {
+                return Ok(None);
+            }
+            wait = RETURN_TIME;
+        }
+    }
+
+    /// The consumer, which fetches no more ahead than the count allows.
+    fn fitting(&self) -> &dyn Consumer {
+        if let Some(window) = self.lease.window() {
+            self.consumer.set_window(window);
+        }
+        &*self.consumer
+    }
+
+    async fn received(&self, received: Result<Delivery, PubsubError>) -> Result<Delivery> {
+        match received {
+            Ok(delivery) => Ok(delivery),
+            Err(error) => Err(cut_off(&self.gateway, &self.interface, error).await),
+        }
+    }
+}
+
+/// Why an exit cannot be read on.
+pub(crate) async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
+    match error {
+        PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
+        error => GatewayError::broker("the exit cannot be read on")(error),
+    }
+}

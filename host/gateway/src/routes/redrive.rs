@@ -1,0 +1,77 @@
+//! `POST /api/v1/weir/dead-letters/redrive` and `.../delete`: sends dead letters again to the queues that they came from, and removes them.
+
+use axum::Json;
+use axum::extract::{Request, State};
+
+use crate::body;
+use crate::dead_letters::{Action, Owners, Portion, Selection, work};
+use crate::error::{GatewayError, Result};
+use crate::flows;
+use crate::gateway::Shared;
+use crate::protocol::{DeadLetterOrder, DeadLettersDeleted, DeadLettersRedriven};
+
+/// A request: 10,000 ids and some more.
+const MAX_ORDER_BYTES: usize = 1 << 20;
+
+/// Sends dead letters again, each to the one queue that it came from, with the message's id.
+///
+/// What cannot be sent stays and is reported; the others go on. Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive
+/// meanwhile are left alone.
+#[utoipa::path(
+    post,
+    path = "/api/v1/weir/dead-letters/redrive",
+    operation_id = "redrive-dead-letters",
+    tag = "dead letters",
+    request_body(content = DeadLetterOrder, description = "Which letters"),
+    responses((status = 200, description = "How many were sent, and which were not and why", body = DeadLettersRedriven))
+)]
+pub(crate) async fn redrive(State(gateway): State<Shared>, request: Request) -> Result<Json<DeadLettersRedriven>> {
+    let outcome = perform(&gateway, request, Action::Redrive).await?;
+    Ok(Json(DeadLettersRedriven {
+        redriven_count: outcome.done_count,
+        failed_count: outcome.failed_count,
+        failures: outcome.failures,
+        next_after: outcome.next_after,
+        through: outcome.through,
+    }))
+}
+
+/// Deletes dead letters.
+///
+/// Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive meanwhile are left alone.
+#[utoipa::path(
+    post,
+    path = "/api/v1/weir/dead-letters/delete",
+    operation_id = "delete-dead-letters",
+    tag = "dead letters",
+    request_body(content = DeadLetterOrder, description = "Which letters"),
+    responses((status = 200, description = "How many were deleted, and which were not and why", body = DeadLettersDeleted))
+)]
+pub(crate) async fn delete(State(gateway): State<Shared>, request: Request) -> Result<Json<DeadLettersDeleted>> {
+    let outcome = perform(&gateway, request, Action::Delete).await?;
+    Ok(Json(DeadLettersDeleted {
+        deleted_count: outcome.done_count,
+        failed_count: outcome.failed_count,
+        failures: outcome.failures,
+        next_after: outcome.next_after,
+        through: outcome.through,
+    }))
+}
+
+async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<crate::dead_letters::Outcome> {
+    let body = body::read_json(request, MAX_ORDER_BYTES, gateway.settings.body_time).await?;
+    let order: DeadLetterOrder = serde_json::from_slice(&body).map_err(|source| match source.is_data() {
+        true => GatewayError::BadField { field: "the body".to_owned(), problem: source.to_string() },
+        false => GatewayError::NotJson { what: "the body".to_owned(), source },
+    })?;
+    let selection = Selection::read(&order)?;
+    let (_, records) = flows::records(&gateway.config).await?;
+    let portion = Portion { after: order.after.unwrap_or(0), through: order.through, limit_count: order.limit };
+    let outcome = work(gateway, action, selection, &Owners::of(&records), portion).await?;
+    let (done_count, failed_count) = (outcome.done_count, outcome.failed_count);
+    match action {
+        Action::Redrive => tracing::info!(done_count, failed_count, "dead letters sent again"),
+        Action::Delete => tracing::info!(done_count, failed_count, "dead letters deleted"),
+    }
+    Ok(outcome)
+}

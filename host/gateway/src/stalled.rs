@@ -1,0 +1,91 @@
+//! A connection whose peer must read: when output waits for longer than a time and nothing of it goes, writing fails, which ends the
+//! connection and whatever was writing to it.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// A stream whose writes fail with `TimedOut` when the peer takes nothing for a time.
+pub(crate) struct Reading<S> {
+    stream: S,
+    unread_time: Duration,
+    /// Runs while output waits.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Reading<S> {
+    /// The same stream, with a bound on how long its output may wait.
+    pub(crate) fn new(stream: S, unread_time: Duration) -> Self {
+        Reading { stream, unread_time, waiting: None }
+    }
+
+    /// What a write came to, or that the peer did not read for too long.
+    fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        let unread_time = self.unread_time;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(unread_time)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, format!("the peer read nothing for {} s", unread_time.as_secs_f64()))))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Reading<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Reading<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(context, written)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.bounded(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_slowly_is_waited_for_and_one_that_stalls_is_not() {
+        let (near, mut far) = duplex(8);
+        let mut near = Reading::new(near, Duration::from_secs(30));
+        let slow = async {
+            for _ in 0..10 {
+                tokio::time::advance(Duration::from_secs(20)).await;
+                far.read_exact(&mut [0; 8]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(near.write_all(&[0; 88]), slow);
+        written.unwrap();
+        let error = near.write_all(b"x").await.unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::TimedOut, "the peer read nothing for 30 s".to_owned()));
+    }
+}

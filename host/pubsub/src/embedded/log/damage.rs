@@ -1,0 +1,113 @@
+//! Messages that cannot be read back: what is known of them, and the file that keeps their bytes.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use super::segment;
+use crate::embedded::lock;
+use crate::embedded::queue::Place;
+
+/// Damaged bytes that are kept in files beside the log, at most.
+const KEPT_BYTES: u64 = 64 << 20;
+/// Such files, at most.
+const KEPT_COUNT: u64 = 1000;
+/// Ends the name of such a file.
+const EXTENSION: &str = "damaged";
+
+/// Why a message could not be read.
+#[derive(Debug)]
+pub(in crate::embedded) enum ReadFault {
+    /// The bytes on disk are not those that were written, or they are gone: they will not come back.
+    Damaged(Box<Damage>),
+    /// The operating system could not read them this time.
+    Failed { path: PathBuf, offset: u32, source: io::Error },
+}
+
+impl fmt::Display for ReadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, offset, detail): (_, _, &dyn fmt::Display) = match self {
+            ReadFault::Damaged(damage) => (&damage.path, damage.place.offset, &damage.detail),
+            ReadFault::Failed { path, offset, source } => (path, *offset, source),
+        };
+        write!(f, "the message at byte {offset} of {} cannot be read: {detail}", path.display())
+    }
+}
+
+/// A message that is lost.
+#[derive(Clone, Debug)]
+pub(in crate::embedded) struct Damage {
+    pub(in crate::embedded) place: Place,
+    /// The file that it was in.
+    pub(in crate::embedded) path: PathBuf,
+    pub(in crate::embedded) detail: &'static str,
+    /// The file that keeps what could be read of it.
+    pub(in crate::embedded) kept_in: Option<PathBuf>,
+}
+
+/// Keeps the bytes of damaged messages, each in a file `SEGMENT-OFFSET.damaged`, as long as there are not too many.
+#[derive(Debug, Default)]
+pub(super) struct Keep(Mutex<Option<Kept>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    count: u64,
+    bytes: u64,
+}
+
+impl Keep {
+    /// Keeps the bytes; the file, if there is one then. Of a message that several queues share there is one.
+    pub(super) fn keep(&self, folder: &Path, place: Place, bytes: &Bytes) -> Option<PathBuf> {
+        let path = folder.join(format!("{:020}-{:010}.{EXTENSION}", place.segment, place.offset));
+        let mut kept = lock(&self.0);
+        let all = kept.get_or_insert_with(|| Kept::of(folder));
+        if path.exists() {
+            return Some(path);
+        }
+        if bytes.is_empty() || all.count >= KEPT_COUNT || all.bytes + bytes.len() as u64 > KEPT_BYTES {
+            return None;
+        }
+        if let Err(error) = File::create_new(&path).and_then(|mut file| file.write_all(bytes)) {
+            tracing::warn!(path = %path.display(), %error, "bytes of a damaged message not kept");
+            // Half of it is of no use.
+            let _ = std::fs::remove_file(&path);
+            return None;
+        }
+        (all.count, all.bytes) = (all.count + 1, all.bytes + bytes.len() as u64);
+        Some(path)
+    }
+}
+
+impl Kept {
+    fn of(folder: &Path) -> Self {
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let kept = files.filter(|file| file.path().extension().is_some_and(|extension| extension == EXTENSION));
+        let sizes = kept.map(|file| file.metadata().map_or(0, |found| found.len()));
+        sizes.fold(Kept::default(), |all, bytes| Kept { count: all.count + 1, bytes: all.bytes + bytes })
+    }
+}
+
+/// The file of a place.
+pub(super) fn path_of(folder: &Path, place: Place) -> PathBuf {
+    segment::path(folder, place.segment)
+}
+
+/// The files that keep damaged messages of a folder of queues.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn damaged_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(folder)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == EXTENSION) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

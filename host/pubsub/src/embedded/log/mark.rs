@@ -1,0 +1,155 @@
+//! How far the log was whole when that was last noted: by this what was committed and is gone is told from a write that never ended.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::segment;
+use crate::embedded::options::SyncMode;
+
+const NAME: &str = "MARK";
+const MAGIC: [u8; 8] = *b"WEIRMRK\0";
+const SLOT_BYTES: usize = 48;
+/// Apart by more than what a disk writes at once, so that a torn write spoils one of them only.
+const SLOT_DISTANCE: u64 = 4096;
+
+/// Everything before this was durable. It is never ahead of the log, and may be far behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Rises by one with each that is written.
+    count: u64,
+    /// The segment that was written to.
+    pub(super) segment: u32,
+    /// How long it was, up to the end of its last whole frame.
+    pub(super) length: u64,
+    /// Messages that the queues held.
+    pub(super) messages_count: u64,
+}
+
+impl Mark {
+    fn encode(&self) -> [u8; SLOT_BYTES] {
+        let mut bytes = [0; SLOT_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..16].copy_from_slice(&self.count.to_le_bytes());
+        bytes[16..24].copy_from_slice(&u64::from(self.segment).to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.length.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.messages_count.to_le_bytes());
+        let sum = crc32c::crc32c(&bytes[..40]);
+        bytes[40..44].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; SLOT_BYTES]) -> Option<Self> {
+        let long = |at: usize| bytes[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+        let is_whole = bytes[..8] == MAGIC && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
+        let segment = u32::try_from(long(16)).ok()?;
+        is_whole.then_some(Mark { count: long(8), segment, length: long(24), messages_count: long(32) })
+    }
+
+    /// Up to where a segment was whole for certain.
+    pub(super) fn committed_bytes(&self, segment: u32) -> u64 {
+        match segment.cmp(&self.segment) {
+            std::cmp::Ordering::Less => u64::MAX,
+            std::cmp::Ordering::Equal => self.length,
+            std::cmp::Ordering::Greater => 0,
+        }
+    }
+}
+
+/// The newest mark of a folder. Without a file there is none; one that does not read is as good as none, and told.
+pub(super) fn read(folder: &Path) -> io::Result<Mark> {
+    let path = folder.join(NAME);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Mark::default()),
+        Err(error) => return Err(error),
+    };
+    let slot = |at: u64| -> io::Result<Option<Mark>> {
+        let mut bytes = [0; SLOT_BYTES];
+        match file.read_exact_at(&mut bytes, at * SLOT_DISTANCE) {
+            Ok(()) => Ok(Mark::decode(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    let newest = [slot(0)?, slot(1)?].into_iter().flatten().max_by_key(|mark| mark.count);
+    if newest.is_none() {
+        tracing::error!(path = %path.display(), "mark does not read: damage at the end of the log is not told from a crash this time");
+    }
+    Ok(newest.unwrap_or_default())
+}
+
+/// Writes marks, by turns into two slots.
+#[derive(Debug)]
+pub(super) struct Marker {
+    path: PathBuf,
+    sync: SyncMode,
+    file: Option<File>,
+    last: Mark,
+}
+
+impl Marker {
+    /// Goes on from the mark that was found.
+    pub(super) fn new(folder: &Path, sync: SyncMode, found: Mark) -> Self {
+        Marker { path: folder.join(NAME), sync, file: None, last: found }
+    }
+
+    /// Whether the newest mark is behind this.
+    pub(super) fn is_behind(&self, segment: u32, length: u64) -> bool {
+        (self.last.segment, self.last.length) != (segment, length)
+    }
+
+    /// Writes a mark. Without it, damage from here on may be taken for a crash, so a failure is told and nothing else.
+    pub(super) fn write(&mut self, segment: u32, length: u64, messages_count: u64) {
+        let mark = Mark { count: self.last.count + 1, segment, length, messages_count };
+        if let Err(error) = self.try_write(&mark) {
+            tracing::warn!(path = %self.path.display(), %error, "mark of the log not written");
+        }
+        // Also then: it is tried again only when there is more to be marked.
+        self.last = mark;
+    }
+
+    fn try_write(&mut self, mark: &Mark) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.path)?;
+                if let Some(folder) = self.path.parent() {
+                    segment::sync_folder(folder, self.sync)?;
+                }
+                self.file.insert(file)
+            }
+        };
+        file.write_all_at(&mark.encode(), mark.count % 2 * SLOT_DISTANCE)?;
+        if self.sync == SyncMode::Data { file.sync_data() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_slots_the_newest_that_is_whole_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()).unwrap(), Mark::default());
+        let mut marker = Marker::new(folder.path(), SyncMode::None, Mark::default());
+        marker.write(1, 100, 7);
+        marker.write(2, 200, 8);
+        let found = read(folder.path()).unwrap();
+        assert_eq!(found, Mark { count: 2, segment: 2, length: 200, messages_count: 8 });
+        assert_eq!([1, 2, 3].map(|segment| found.committed_bytes(segment)), [u64::MAX, 200, 0]);
+        let path = folder.path().join(NAME);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..44 {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&path, &flipped).unwrap();
+            assert_eq!(read(folder.path()).unwrap().segment, 1, "flip at {at}");
+        }
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(read(folder.path()).unwrap(), Mark::default());
+    }
+}

@@ -1,0 +1,101 @@
+//! Space that is held in reserve: an empty file of allocated blocks. That of the log becomes its next segment when the disk is full.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+
+use super::disk::DiskUse;
+
+/// At most this part of the disk is held: on a small one the reserve must not be what fills it.
+const PART_OF_DISK: u64 = 32;
+/// Less is of no use.
+const LEAST_BYTES: u64 = 64 << 10;
+/// Blocks as `stat` counts them.
+const BLOCK_BYTES: u64 = 512;
+
+/// A file that holds space on a disk until it is needed.
+#[derive(Debug)]
+pub struct DiskReserve {
+    path: PathBuf,
+    wanted_bytes: u64,
+    held: Option<File>,
+    is_supported: bool,
+}
+
+impl DiskReserve {
+    /// Nothing is held yet; the file may be there from before.
+    pub fn new(path: PathBuf, wanted_bytes: u64) -> Self {
+        DiskReserve { path, wanted_bytes, held: None, is_supported: true }
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How much is held.
+    pub fn held_bytes(&self) -> u64 {
+        self.held.as_ref().map_or(0, allocated)
+    }
+
+    /// Whether it was used or never taken, and may be taken later.
+    pub fn is_missing(&self) -> bool {
+        self.held.is_none() && self.is_supported && self.wanted_bytes > 0
+    }
+
+    /// Takes the file out, to be written to.
+    pub(super) fn take(&mut self) -> Option<File> {
+        self.held.take()
+    }
+
+    /// Gives the space back to the disk; whether there was some.
+    pub fn give_up(&mut self) -> bool {
+        self.held = None;
+        std::fs::remove_file(&self.path).is_ok()
+    }
+
+    /// Allocates it if it is missing and the disk has room for it twice; of a small disk it takes no more than a thirty-second part. Call it
+    /// again for what failed. It blocks for some milliseconds.
+    pub fn fill(&mut self, disk: DiskUse) {
+        if !self.is_missing() {
+            return;
+        }
+        let bytes = self.wanted_bytes.min(disk.total_bytes / PART_OF_DISK);
+        if bytes < LEAST_BYTES {
+            return;
+        }
+        match self.allocate(bytes, disk.free_bytes) {
+            Ok(held) => self.held = held,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "no space can be held in reserve here: on a full disk settling stops too");
+                self.is_supported = false;
+                let _ = std::fs::remove_file(&self.path);
+            }
+        }
+    }
+
+    fn allocate(&self, bytes: u64, free_bytes: u64) -> io::Result<Option<File>> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.path)?;
+        if file.metadata()?.len() > 0 {
+            // A crash while it became a segment.
+            file.set_len(0)?;
+        }
+        if allocated(&file) >= bytes {
+            return Ok(Some(file));
+        }
+        if free_bytes < bytes * 2 {
+            return Ok(None);
+        }
+        // The length stays 0, so that a segment made of it ends where its last frame does.
+        rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes)?;
+        Ok(Some(file))
+    }
+}
+
+fn allocated(file: &File) -> u64 {
+    file.metadata().map_or(0, |found| found.blocks() * BLOCK_BYTES)
+}

@@ -1,0 +1,143 @@
+//! Copying forward: what lives of the oldest segment is written again at the end of the log, so that this segment and the dead ones behind it
+//! can be removed. Here is what is copied and when; `upkeep` does it.
+
+use bytes::Bytes;
+
+use super::group::{Moved, Step};
+use super::lock;
+use super::queue::Place;
+use super::queue::{Located, QueueState, sharers};
+use super::queues::{FIRST_EPHEMERAL, State};
+
+/// The log may have this many times the bytes that live, and one segment. At three times, half a byte is copied for each that is written.
+const LOG_PER_LIVE: u64 = 3;
+/// Messages in one portion, at most: how long the lock is held.
+const PORTION_COUNT: usize = 4096;
+
+/// Whether the log holds so much more than what lives that its oldest segment should be copied.
+pub(super) fn is_due(log_bytes: u64, live_bytes: u64, segment_bytes: u64) -> bool {
+    log_bytes > live_bytes.saturating_mul(LOG_PER_LIVE).saturating_add(segment_bytes)
+}
+
+/// The copying of one segment: first its messages are looked for in all queues, then they are copied in the order in which they lie there.
+#[derive(Debug)]
+pub(super) struct Mover {
+    segment: u32,
+    /// Queues that are yet to be looked through, the last one first.
+    queues: Vec<u64>,
+    /// Where to continue in that one.
+    after: Option<u64>,
+    found: Vec<Located>,
+    /// How many of these were copied or have gone.
+    done_count: usize,
+}
+
+impl Mover {
+    pub(super) fn new(state: &State, segment: u32) -> Self {
+        let queues = state.queues.keys().copied().filter(|number| *number < FIRST_EPHEMERAL).collect();
+        Mover { segment, queues, after: None, found: Vec::new(), done_count: 0 }
+    }
+
+    /// The segment that is copied.
+    pub(super) fn segment(&self) -> u32 {
+        self.segment
+    }
+
+    /// Looks at about so many messages; `true` once all were looked at. Messages that change hands meanwhile may be missed: they are found when
+    /// the segment is looked for again.
+    pub(super) fn look(&mut self, state: &State, limit_count: usize) -> bool {
+        let mut left_count = limit_count;
+        while let Some(number) = self.queues.last() {
+            if left_count == 0 {
+                return false;
+            }
+            let looked = state.queues.get(number).map(|queue| queue.locate(self.segment, self.after, left_count, &mut self.found));
+            let (looked_count, next) = looked.unwrap_or_default();
+            left_count = left_count.saturating_sub(looked_count);
+            self.after = next;
+            if next.is_none() {
+                self.queues.pop();
+                if self.queues.is_empty() {
+                    self.found.sort_unstable();
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether everything that was found was copied.
+    pub(super) fn is_done(&self) -> bool {
+        self.done_count == self.found.len()
+    }
+
+    /// The next messages to copy, without their content, up to about so many bytes. Their places are the old ones.
+    ///
+    /// What was received before must be counted in the log with this commit or before it: the deliveries that are noted here take it as known.
+    pub(super) fn next_portion(&mut self, state: &State, limit_bytes: u64) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let (mut bytes, mut count) = (0, 0);
+        while bytes < limit_bytes && count < PORTION_COUNT {
+            let rest = &self.found[self.done_count..];
+            let Some(first) = rest.first() else { break };
+            let same = rest.iter().take_while(|located| located.offset == first.offset);
+            let (mut targets, mut copied) = (Vec::new(), None);
+            for located in same {
+                self.done_count += 1;
+                count += 1;
+                let Some(queue) = state.queues.get(&located.queue) else { continue };
+                let Some(entry) = queue.entry(located.sequence).filter(|entry| entry.place.segment == self.segment) else { continue };
+                let deliveries = entry.deliveries.saturating_sub(u32::from(is_delivery_unknown(state, queue, located.sequence)));
+                targets.push(Moved { queue: located.queue, sequence: located.sequence, deliveries });
+                copied = Some((entry.place, entry.size_bytes));
+            }
+            if let Some((place, size_bytes)) = copied {
+                bytes += u64::from(place.length);
+                steps.push(Step::Move { targets, size_bytes, block: Bytes::new(), place });
+            }
+        }
+        steps
+    }
+}
+
+/// Whether the last delivery of a message, which is counted in memory, is not known to the log: its consumer has it at hand, or received it just now.
+fn is_delivery_unknown(state: &State, queue: &QueueState, sequence: u64) -> bool {
+    let Some(consumer) = queue.holder(sequence).and_then(|id| state.consumers.get(&id)) else { return false };
+    // Under one lock: a message goes from one to the other while it is received.
+    let local = lock(&consumer.seat.local);
+    local.waiting.iter().any(|waiting| waiting.sequence == sequence && !waiting.counted_ahead)
+        || local.received.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
+}
+
+impl State {
+    /// Where a message is now, if its queue still has it.
+    pub(super) fn place_of(&self, queue: u64, sequence: u64) -> Option<Place> {
+        self.queues.get(&queue)?.entry(sequence).map(|entry| entry.place)
+    }
+
+    /// Makes a message that was copied known at its new place.
+    pub(super) fn apply_move(&mut self, targets: &[Moved], place: Place) {
+        let sharers = sharers(targets.len());
+        for moved in targets {
+            let queue = self.queues.get_mut(&moved.queue);
+            let Some(entry) = queue.and_then(|queue| queue.entry_mut(moved.sequence)) else { continue };
+            let before = entry.clone();
+            (entry.place, entry.sharers) = (place, sharers);
+            self.live.shift(&before, entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copying_begins_at_three_times_what_lives_and_a_segment() {
+        assert!(!is_due(0, 0, 100));
+        assert!(!is_due(100, 0, 100));
+        assert!(is_due(101, 0, 100));
+        assert!(!is_due(400, 100, 100));
+        assert!(is_due(401, 100, 100));
+        assert!(!is_due(u64::MAX, u64::MAX, 100));
+    }
+}

@@ -1,0 +1,131 @@
+//! Messages that were delivered so often without being settled that they may be what ends their hosts. A host may also be ended from
+//! outside, so only an attempt that was begun under a note in a file and had no outcome counts against a message, and one such attempt is
+//! made at a time.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use weir_pubsub::{MessageId, Subscription};
+
+/// Attempts under a note without an outcome before a message is given up.
+pub(crate) const MAX_TRIALS_COUNT: u32 = 3;
+
+/// The notes of one host.
+#[derive(Clone, Debug)]
+pub(crate) struct Suspects {
+    folder: PathBuf,
+    turn: Arc<Semaphore>,
+}
+
+/// One attempt under a note.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    note: PathBuf,
+    _turn: OwnedSemaphorePermit,
+}
+
+/// The name of a message's note: the message as one subscription has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoteName(MessageId);
+
+impl NoteName {
+    pub(crate) fn new(id: MessageId, subscription: &Subscription) -> Self {
+        NoteName(id.of_output(subscription.as_str(), u32::MAX))
+    }
+}
+
+impl Suspects {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Suspects { folder, turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// How many attempts at this message had no outcome.
+    pub(crate) async fn trials_count(&self, name: NoteName) -> u32 {
+        let note = self.note(name);
+        blocking(move || Ok(read(&note))).await.unwrap_or(0)
+    }
+
+    /// Begins an attempt, once no other is under way: from here on it counts, until its end is noted.
+    ///
+    /// # Errors
+    /// When the note cannot be written; the attempt must not be made then.
+    pub(crate) async fn begin(&self, name: NoteName) -> io::Result<Trial> {
+        let turn = self.turn.clone().acquire_owned().await.expect("it is never closed");
+        let (folder, note) = (self.folder.clone(), self.note(name));
+        let written = note.clone();
+        blocking(move || write(&folder, &written, read(&written) + 1)).await?;
+        Ok(Trial { note, _turn: turn })
+    }
+
+    /// Forgets a message that was given up.
+    pub(crate) async fn forget(&self, name: NoteName) {
+        remove(self.note(name)).await;
+    }
+
+    fn note(&self, name: NoteName) -> PathBuf {
+        self.folder.join(name.0.to_string())
+    }
+}
+
+impl Trial {
+    /// The host lives and the attempt had an outcome, so it does not count. One that is dropped does.
+    pub(crate) async fn end(self) {
+        remove(self.note).await;
+    }
+}
+
+async fn remove(note: PathBuf) {
+    if let Err(error) = blocking(move || fs::remove_file(note)).await
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(error = %weir_pubsub::chain(&error), "note of a suspect message not removed");
+    }
+}
+
+/// What does not read counts as nothing: then the message has more attempts.
+fn read(note: &Path) -> u32 {
+    fs::read_to_string(note).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+fn write(folder: &Path, note: &Path, count: u32) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let part = note.with_extension("part");
+    let mut file = File::create(&part)?;
+    file.write_all(count.to_string().as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&part, note)?;
+    File::open(folder)?.sync_all()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_attempts_that_did_not_end_count_and_they_come_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let suspects = Suspects::new(folder.path().join("suspects"));
+        let name = |id| NoteName::new(MessageId(id), &"p--v--input".parse().unwrap());
+        let trial = suspects.begin(name(1)).await.unwrap();
+        let other = suspects.begin(name(2));
+        tokio::pin!(other);
+        assert!(futures_util::poll!(&mut other).is_pending());
+        // The host ends here.
+        drop(trial);
+        let other = other.await.unwrap();
+        assert_eq!((suspects.trials_count(name(1)).await, suspects.trials_count(name(2)).await), (1, 1));
+        other.end().await;
+        drop(suspects.begin(name(1)).await.unwrap());
+        assert_eq!((suspects.trials_count(name(1)).await, suspects.trials_count(name(2)).await), (2, 0));
+        suspects.forget(name(1)).await;
+        assert_eq!(suspects.trials_count(name(1)).await, 0);
+    }
+}

@@ -1,0 +1,45 @@
+//! A service that panics has failed, with its reason; a follower that panics goes on.
+
+use weir_config::{Batch, ConfigService};
+
+use super::faulty::{Call, Faulty};
+use super::support::{Bench, recorder, run, soon};
+
+#[tokio::test]
+async fn a_service_that_panics_has_failed_with_its_reason() {
+    let bench = Bench::new();
+    let faulty = Faulty::over(bench.backend.clone());
+    let mut service = ConfigService::start(faulty.clone(), "tg", bench.store().await).await.unwrap();
+    let client = bench.hasty_client().await;
+    client.version().await.unwrap();
+    assert!(service.is_running());
+    faulty.panic_once(Call::Receive, "request:tg:config");
+    assert!(client.version().await.is_err());
+    let reason = soon(service.failed()).await;
+    assert!(reason.contains("ordered by a test"), "{reason}");
+    assert!(!service.is_running());
+    service.stop().await;
+    // Its queue is free for the next one.
+    let next = bench.service().await;
+    client.version().await.unwrap();
+    next.stop().await;
+}
+
+#[tokio::test]
+async fn a_follower_that_panics_calls_its_handlers_again_with_everything() {
+    let bench = Bench::new();
+    let service = bench.service().await;
+    let client = bench.client().await;
+    let faulty = Faulty::over(bench.backend.clone());
+    let (mut seen, handler) = recorder();
+    let follower = weir_config::Follower::new(faulty.clone(), "tg", bench.client().await).unwrap().on(["t"], handler);
+    let running = run(follower);
+    client.apply(Batch::new().put("t", "k", "1")).await.unwrap();
+    seen.until("t", "k", Some("1")).await;
+    faulty.panic_once(Call::Receive, "notify:tg:config");
+    client.apply(Batch::new().put("t", "k", "2")).await.unwrap();
+    seen.until("t", "k", Some("2")).await;
+    running.reaches(client.version().await.unwrap()).await;
+    assert!(faulty.has_panicked() && running.handle.status().borrow().fetch_error.is_none());
+    service.stop().await;
+}

@@ -1,0 +1,162 @@
+//! A broker whose way to the config service can be cut at a moment of choice.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use weir_pubsub::{
+    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec,
+    QueueStats, Receipt, Result, Settled, Subscription, Topic,
+};
+
+/// What becomes of requests to the config service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Up,
+    /// They do not leave.
+    Down,
+    /// One is done and its answer is lost; then the line is down.
+    Deaf,
+}
+
+/// What the line waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    QueueMade,
+    QueuesDeleted,
+}
+
+#[derive(Debug)]
+struct State {
+    line: Line,
+    next: Option<(Moment, Line)>,
+}
+
+/// Passes everything on to another broker.
+pub(super) struct Cut {
+    inner: Arc<dyn Backend>,
+    state: Arc<Mutex<State>>,
+}
+
+impl Cut {
+    pub(super) fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Cut { inner, state: Arc::new(Mutex::new(State { line: Line::Up, next: None })) })
+    }
+
+    pub(super) fn set(&self, line: Line) {
+        self.state.lock().unwrap().line = line;
+    }
+
+    /// Changes the line once something was done.
+    pub(super) fn set_after(&self, moment: Moment, line: Line) {
+        self.state.lock().unwrap().next = Some((moment, line));
+    }
+
+    fn done(&self, moment: Moment) {
+        let mut state = self.state.lock().unwrap();
+        if let Some((_, line)) = state.next.take_if(|(at, _)| *at == moment) {
+            state.line = line;
+        }
+    }
+}
+
+struct CutProducer {
+    inner: Box<dyn Producer>,
+    state: Arc<Mutex<State>>,
+}
+
+#[async_trait]
+impl Producer for CutProducer {
+    async fn publish(&self, message: Message) -> Result<()> {
+        let line = self.state.lock().unwrap().line;
+        if line == Line::Up {
+            return self.inner.publish(message).await;
+        }
+        self.state.lock().unwrap().line = Line::Down;
+        if line == Line::Deaf {
+            self.inner.publish(message).await?;
+            return Err(PubsubError::OutcomeUnknown { reason: "cut".to_owned() });
+        }
+        Err(PubsubError::Unavailable { reason: "cut".to_owned() })
+    }
+}
+
+#[async_trait]
+impl Backend for Cut {
+    fn limits(&self) -> &Limits {
+        self.inner.limits()
+    }
+
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
+        let made = self.inner.create_queue(spec).await;
+        self.done(Moment::QueueMade);
+        made
+    }
+
+    async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.inner.ensure_queue(spec).await
+    }
+
+    async fn delete_queue(&self, queue: &Queue) -> Result<()> {
+        self.inner.delete_queue(queue).await
+    }
+
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+        let deleted = self.inner.delete_queues_if_empty(queues).await;
+        self.done(Moment::QueuesDeleted);
+        deleted
+    }
+
+    async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
+        self.inner.queue_exists(queue).await
+    }
+
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        self.inner.stats(queue).await
+    }
+
+    async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
+        let inner = self.inner.producer(topic).await?;
+        if topic.as_str() != "request:tg:config" {
+            return Ok(inner);
+        }
+        Ok(Box::new(CutProducer { inner, state: self.state.clone() }))
+    }
+
+    async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+        self.inner.consumer(topic, subscription, options).await
+    }
+
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
+        self.inner.settle(receipt, outputs)
+    }
+
+    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+        self.inner.give_back(receipt).await
+    }
+
+    async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
+        self.inner.send_to(queue, message).await
+    }
+
+    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
+        self.inner.tap(topic, buffer_count).await
+    }
+
+    async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
+        self.inner.browse(queue, after, limit_count).await
+    }
+
+    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        self.inner.redrive(from, position, to, message).await
+    }
+
+    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
+        self.inner.browse_heads(queue, after, limit_count, body_bytes).await
+    }
+
+    async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
+        self.inner.take(queue, position).await
+    }
+}
