@@ -50,7 +50,8 @@ async fn serve(page: String) -> (u16, mpsc::Receiver<String>) {
             while !head.windows(4).any(|four| four == b"\r\n\r\n") && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
             let head = String::from_utf8_lossy(&head);
             let length = page.len();
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{page}");
+            let answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{page}");
             // A browser opens connections that it does not use.
             let _ = stream.write_all(answer.as_bytes()).await;
             if let Some(path) = head.split(' ').nth(1) {
@@ -107,7 +108,8 @@ async fn a_page_of_another_site_neither_takes_nor_changes_anything() {
 #[tokio::test]
 async fn a_link_of_another_site_opens_the_page_that_describes_the_gateway() {
     let bed = Bed::new().await;
-    let link = format!("<!doctype html><meta http-equiv=\"refresh\" content=\"0;url=http://{}/\">", bed.address);
+    // While the page loads, so that the browser counts as loaded what it leads to.
+    let link = format!("<!doctype html><script>location.replace(\"http://{}/\")</script>", bed.address);
     let (port, _asked) = serve(link).await;
     for url in [format!("http://{}/", bed.address), format!("http://localhost:{port}/")] {
         let opened = url.clone();
