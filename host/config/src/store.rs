@@ -290,13 +290,8 @@ async fn connect(path: &Path, locking: SqliteLockingMode, connections_count: u32
         .busy_timeout(BUSY_TIMEOUT)
         // A line for each statement helps nobody; what fails is an error of ours.
         .disable_statement_logging();
-    SqlitePoolOptions::new()
-        .max_connections(connections_count)
-        .min_connections(1)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .connect_with(options)
-        .await
+    // No least number: the pool would open a connection beside the first one, and wait for its locks on a slow disk until the time-out.
+    SqlitePoolOptions::new().max_connections(connections_count).max_lifetime(None).idle_timeout(None).connect_with(options).await
 }
 
 /// Whether SQLite found no room: for a page (13), or for the memory that it shares by a file (the size and the opening of it).

@@ -169,3 +169,13 @@ async fn any_number_of_keys_is_read_in_their_order() {
     assert!(store.get(&keys, whole).await.is_ok());
     assert!(matches!(store.get(&keys, whole - 1).await, Err(ConfigError::AnswerTooLarge { .. })));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn new_stores_open_whatever_else_keeps_the_machine_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = (0..200).map(|number| folder.path().join(format!("{number}.sqlite")));
+    let opened = futures_util::future::join_all(paths.map(|path| tokio::spawn(async move { Store::open(&path).await }))).await;
+    for store in opened {
+        assert!(store.unwrap().unwrap().version().await.unwrap() > 0);
+    }
+}
