@@ -4,58 +4,17 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, ConsumerOptions, Limits, Message, Queue};
+use weir_tests::disk::SmallDisk;
 use weir_tests::wait::{DEADLINE, eventually, pass, within};
 use weir_tests::weir::{Weir, run};
 
 use crate::guests;
 use crate::stage::{Stage, queue};
-
-/// A file system in memory with little room, which is gone with this.
-struct Tmpfs(tempfile::TempDir);
-
-impl Tmpfs {
-    fn new(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path()).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "a tmpfs cannot be mounted: run this as root");
-        Tmpfs(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Takes all the room that is left.
-    fn fill(&self) {
-        let file = File::create(self.filler()).unwrap();
-        let block = vec![1; 4096];
-        let mut at = 0;
-        while file.write_all_at(&block, at).is_ok() {
-            at += block.len() as u64;
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filler()).unwrap();
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status: ExitStatus| status.success()));
-    }
-}
 
 /// A Weir with a flow of the echo component, stopped, with numbered messages in the queue of its input.
 async fn stopped_with_backlog(data: &Path, count: u32) {
@@ -199,7 +158,7 @@ async fn oldest_files_that_are_gone_are_counted_message_by_message() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_order_is_kept_over_a_disk_that_fills_and_is_freed_again_and_again() {
     const COUNT: usize = 2_000;
-    let disk = Tmpfs::new("24M");
+    let disk = SmallDisk::new(24 << 10);
     let options = EmbeddedOptions { sync: SyncMode::None, segment_bytes: 1 << 20, disk_reserve_percent: 0, ..EmbeddedOptions::default() };
     let mut stage = Stage::on(&disk.path().join("queues"), options).await;
     stage.run(guests::ECHO, &[], |record| record.concurrency = Some(1)).await;
@@ -230,7 +189,7 @@ async fn the_order_is_kept_over_a_disk_that_fills_and_is_freed_again_and_again()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_of_a_full_disk_gets_a_reason_or_messages_and_goes_on_when_it_is_freed() {
-    let disk = Tmpfs::new("8M");
+    let disk = SmallDisk::new(8 << 10);
     let folder = disk.path().join("queues");
     let a = queue("flow:tg:a", "s");
     let broker = EmbeddedBroker::open(&folder, EmbeddedOptions::default()).unwrap();
