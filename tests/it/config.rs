@@ -1,6 +1,7 @@
 //! The config service, its store and client, and the follower.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bounds;
 mod client;
 pub(crate) mod fake;
 pub(crate) mod faulty;

@@ -111,6 +111,10 @@ pub(crate) enum Command {
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) flags: SettingFlags,
+    /// Serve only this processor, and follow nothing else in the configuration; its entries without a component run the newest deployment
+    /// of its name. May be repeated [default: every entry that names a component]
+    #[arg(long = "processor", value_name = "NAME", value_parser = parse_processor)]
+    pub(crate) processors: Vec<String>,
 }
 
 /// Settings that are given on the command line. They are read with all others, so that everything that is wrong is told at once.
@@ -229,6 +233,9 @@ pub(crate) enum Flow {
         /// What it is for
         #[arg(long, default_value = "")]
         description: String,
+        /// A processor that a program outside of Weir does on the same broker: nothing need be deployed for it. May be repeated
+        #[arg(long = "external", value_name = "NAME", value_parser = parse_processor)]
+        external: Vec<String>,
         /// A parameter's value; may be repeated
         #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
         parameters: Vec<(String, String)>,
@@ -437,6 +444,17 @@ fn parse_parameter(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The name of a processor, as blueprints have it before the colon.
+fn parse_processor(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, file)) => Err(format!("give the name alone and deploy the file first: weir deploy {name} {file}")),
+        None if text.is_empty() || text.contains(':') || text.contains(char::is_control) => {
+            Err("a processor's name is not empty and has no colon, for example --processor splitter".to_owned())
+        }
+        None => Ok(text.to_owned()),
+    }
+}
+
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
     let limit = text.split_once('=').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
     limit.ok_or_else(|| "a limit is NAME=NUMBER, for example --limit sends-count=20000".to_owned())
@@ -457,6 +475,15 @@ mod tests {
         assert_eq!(parse_limit("sends-count=20"), Ok(("sends-count".to_owned(), 20)));
         for wrong in ["sends-count", "sends-count=many", "sends-count=-1"] {
             assert!(parse_limit(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn processors_are_names_alone() {
+        assert_eq!(parse_processor("splitter"), Ok("splitter".to_owned()));
+        assert!(parse_processor("a=b.wasm").unwrap_err().contains("weir deploy a b.wasm"));
+        for wrong in ["", "a:b", "a\n"] {
+            assert!(parse_processor(wrong).is_err(), "{wrong}");
         }
     }
 

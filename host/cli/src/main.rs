@@ -99,7 +99,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 async fn up_and_ended(data: &Path, format: Format, up: &args::Up) -> Result<ExitCode> {
-    let loaded = settings::load(data, &up.flags)?;
+    let mut loaded = settings::load(data, &up.flags)?;
+    loaded.settings.processors = up.processors.iter().cloned().collect();
     logging::start(&loaded.settings);
     loaded.notes.iter().for_each(|note| tracing::warn!(note, "setting is perhaps misspelt"));
     match commands::up::run(data, format, loaded.settings).await? {

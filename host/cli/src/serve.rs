@@ -56,7 +56,7 @@ impl Roles {
         let flow = FlowService::start(backend.clone(), client.clone(), TOPICSPACE, settings.flow.clone());
         let flow = flow.await.context("the flow service did not start")?;
         let components = ComponentFolder::new(folder.components());
-        let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings.instances_count).await?;
+        let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings).await?;
         let gateway_token = CancellationToken::new();
         let parts = GatewayParts {
             backend,
@@ -161,14 +161,15 @@ async fn start_host(
     backend: Arc<dyn Backend>,
     config: ConfigClient,
     components: ComponentFolder,
-    instances_count: u32,
+    settings: &Settings,
 ) -> anyhow::Result<Host> {
+    let instances_count = settings.instances_count;
     let settings = HostSettings {
         id: host_id(),
         topicspace: TOPICSPACE.to_owned(),
         components,
         code_cache: folder.cache(),
-        served: Served::All,
+        served: if settings.processors.is_empty() { Served::All } else { Served::Names(settings.processors.clone()) },
         instances_count: if instances_count == 0 { HostSettings::instances_for_this_machine() } else { instances_count },
     };
     Host::start(backend, config, settings).await.context("the host of processors did not start")

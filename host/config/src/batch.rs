@@ -1,9 +1,10 @@
 //! What is written in one step, and what is read of one state.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Condition, Key, Request, Value};
+use crate::whole::size_of;
 
 /// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
@@ -26,6 +27,18 @@ pub struct Batch {
     pub delete: Vec<Key>,
     /// What must be true before, else nothing changes.
     pub conditions: Vec<Condition>,
+    /// What room it may take.
+    pub room: Room,
+}
+
+/// What room a batch may take in the configuration, whose size is bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// What is left below the reserve.
+    #[default]
+    Common,
+    /// The reserve too: it finishes or undoes what was begun, which must not fail for want of room.
+    Reserve,
 }
 
 impl Batch {
@@ -55,6 +68,13 @@ impl Batch {
         self
     }
 
+    /// The same as a step that finishes or undoes what was begun, for which a part of the configuration's bound is kept free.
+    #[must_use]
+    pub fn with_reserve(mut self) -> Self {
+        self.room = Room::Reserve;
+        self
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.put.is_empty() && self.delete.is_empty()
@@ -76,8 +96,25 @@ impl Batch {
     /// The request that writes it.
     pub(crate) fn into_request(self) -> Request {
         let operation = if self.put.is_empty() { "delete" } else { "put" }.to_owned();
-        let Batch { put, delete, conditions } = self;
-        Request { operation: Some(operation), values: Some(put), keys: Some(delete), conditions, ..Request::default() }
+        let Batch { put, delete, conditions, room } = self;
+        let reserve = room == Room::Reserve;
+        Request { operation: Some(operation), values: Some(put), keys: Some(delete), conditions, reserve, ..Request::default() }
+    }
+
+    /// The keys that it writes or deletes, each once.
+    pub(crate) fn changed_keys(&self) -> Vec<Key> {
+        let put = self.put.iter().map(|value| Key { config_type: value.config_type.clone(), key: value.key.clone() });
+        put.chain(self.delete.iter().cloned()).collect::<HashSet<_>>().into_iter().collect()
+    }
+
+    /// What the values that it writes take in an answer; of a key that is written twice, the last.
+    pub(crate) fn put_bytes(&self) -> u64 {
+        let last: HashMap<(&str, &str), &str> = self
+            .put
+            .iter()
+            .map(|value| ((value.config_type.as_str(), value.key.as_str()), value.value.as_deref().unwrap_or_default()))
+            .collect();
+        last.into_iter().map(|((config_type, key), value)| size_of(config_type, key, value)).sum()
     }
 
     /// # Errors
@@ -111,6 +148,17 @@ pub(crate) fn check_count(entries: usize) -> Result<()> {
 /// A key as errors name it, cut, control characters escaped.
 pub(crate) fn shown(config_type: &str, key: &str) -> String {
     format!("`{}` of type `{}`", weir_pubsub::shown(key), weir_pubsub::shown(config_type))
+}
+
+/// Why a batch is not written whose condition does not hold.
+pub(crate) fn conflict(condition: &Condition, is_there: bool) -> ConfigError {
+    let name = shown(&condition.config_type, &condition.key);
+    let message = match (&condition.value, is_there) {
+        (None, _) => format!("{name} exists"),
+        (Some(_), false) => format!("{name} does not exist"),
+        (Some(_), true) => format!("{name} has another value"),
+    };
+    ConfigError::Conflict { message }
 }
 
 fn refused<T>(reason: String) -> Result<T> {

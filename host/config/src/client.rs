@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use weir_pubsub::{Backend, Message, PubsubError, Requester, Subscription};
 
-use crate::batch::{Batch, Versioned};
+use crate::batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Versioned};
 use crate::error::{ConfigError, Result};
-use crate::protocol::{Key, Request, Response, Value};
+use crate::protocol::{Key, Request, Response, Usage, Value};
 use crate::store::Everything;
 use crate::topics::ConfigTopics;
 
@@ -84,11 +84,68 @@ impl ConfigClient {
         Ok(Versioned { version: response.version, value: response.directory })
     }
 
-    /// The values of a type, by key.
+    /// The types that have values, and how large everything is. A config service that is not Weir's is asked for everything in place of it
+    /// and does not tell the size.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub async fn types(&self) -> Result<(Versioned<Vec<String>>, Option<Usage>)> {
+        match self.ask(&of_operation("list-types")).await {
+            Ok(response) => Ok((Versioned { version: response.version, value: response.directory }, response.usage)),
+            Err(ConfigError::Answered { kind, .. }) if kind == "bad-operation" => {
+                let everything = self.everything().await?;
+                let types = everything.value.into_iter().filter(|(_, values)| !values.is_empty()).map(|(name, _)| name).collect();
+                Ok((Versioned { version: everything.version, value: types }, None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The values of a type, by key. Those that are too many for one answer are read in portions; the version is the lowest of them.
     ///
     /// # Errors
     /// As [`ConfigClient::get`].
     pub async fn values(&self, config_type: &str) -> Result<Versioned<BTreeMap<String, String>>> {
+        match self.values_at_once(config_type).await {
+            Err(error) if error.is_about_size() => {
+                let Versioned { version, value: keys } = self.list(config_type).await?;
+                let keys = keys.into_iter().map(|key| Key { config_type: config_type.to_owned(), key }).collect();
+                let read = self.get_in_portions(keys).await?;
+                let pair = |(key, text): (Key, String)| (key.key, text);
+                Ok(Versioned { version: read.version.min(version), value: read.value.into_iter().map(pair).collect() })
+            }
+            read => read,
+        }
+    }
+
+    /// The values of those keys that are there, in as many requests as they need. The version is the lowest of all answers.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub async fn get_in_portions(&self, keys: Vec<Key>) -> Result<Versioned<Vec<(Key, String)>>> {
+        if keys.is_empty() {
+            return Ok(Versioned { version: self.version().await?, value: Vec::new() });
+        }
+        let mut read = Versioned { version: u64::MAX, value: Vec::with_capacity(keys.len()) };
+        let mut portions: Vec<Vec<Key>> = keys.chunks(MAX_REQUEST_ENTRIES_COUNT).rev().map(<[Key]>::to_vec).collect();
+        while let Some(mut portion) = portions.pop() {
+            match self.get(&portion).await {
+                Ok(answer) => {
+                    read.version = read.version.min(answer.version);
+                    let pair = |Value { config_type, key, value }| value.map(|text| (Key { config_type, key }, text));
+                    read.value.extend(answer.value.into_iter().filter_map(pair));
+                }
+                Err(error) if portion.len() > 1 && error.is_about_size() => {
+                    let rest = portion.split_off(portion.len() / 2);
+                    portions.extend([rest, portion]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    async fn values_at_once(&self, config_type: &str) -> Result<Versioned<BTreeMap<String, String>>> {
         let request = Request { config_type: Some(config_type.to_owned()), ..of_operation("getvalues") };
         let response = self.ask(&request).await?;
         let pair = |value: Value| value.value.map(|text| (value.key, text));

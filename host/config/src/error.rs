@@ -8,6 +8,9 @@ use weir_pubsub::{NameError, PubsubError};
 /// The result of an operation on configuration.
 pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 
+/// What the message of an answer that is too large says: there is no error type of its own for it on the wire.
+const ASK_FOR_LESS: &str = "ask for fewer types or keys at a time";
+
 /// Why an operation on configuration failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -55,10 +58,22 @@ pub enum ConfigError {
         reason: String,
     },
     /// An answer would be larger than the broker carries: ask for less at a time.
-    #[error("the answer would have more than {limit_bytes} bytes: ask for fewer types or keys at a time")]
+    #[error("the answer would have more than {limit_bytes} bytes: {ASK_FOR_LESS}")]
     AnswerTooLarge {
         /// The broker's limit.
         limit_bytes: usize,
+    },
+    /// Everything together would not fit into one answer any more: nothing was changed; delete something first.
+    #[error(
+        "the whole configuration would have {after_bytes} bytes, of at most {limit_bytes}; it has {before_bytes}: delete values that are not needed any more (`weir config list` shows the size of each type), or raise broker.max-answer if it is below 64 MiB"
+    )]
+    WholeTooLarge {
+        /// What it has now.
+        before_bytes: u64,
+        /// What it would have.
+        after_bytes: u64,
+        /// What it may have.
+        limit_bytes: u64,
     },
     /// The service answered with an error other than a conflict.
     #[error("the config service answered {kind}: {message}")]
@@ -108,6 +123,15 @@ impl ConfigError {
     /// Whether the same request may work later: the service or the broker was not there, or the store failed.
     pub fn is_passing(&self) -> bool {
         matches!(self, ConfigError::Unavailable { .. } | ConfigError::StoreFailed { .. })
+    }
+
+    /// Whether the answer may have been too large, or the request: it is worth while to ask for less at a time.
+    pub(crate) fn is_about_size(&self) -> bool {
+        match self {
+            ConfigError::Answered { kind, message } => kind == "config-error" && message.contains(ASK_FOR_LESS),
+            ConfigError::TooLarge { .. } | ConfigError::AnswerTooLarge { .. } => true,
+            _ => false,
+        }
     }
 
     /// An error of the pub/sub layer, sorted by what the caller can do about it.

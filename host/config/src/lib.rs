@@ -39,8 +39,9 @@ mod service;
 mod store;
 mod topics;
 mod watch;
+mod whole;
 
-pub use batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Versioned};
+pub use batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Room, Versioned};
 pub use client::ConfigClient;
 pub use components::ComponentFolder;
 pub use error::{ConfigError, Result};

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Room};
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Notify, Request, RequestFault, Response, ServiceError};
 use crate::store::{Applied, Store};
+use crate::whole::MAX_WHOLE_BYTES;
 use weir_pubsub::chain;
 
 /// Keys that a notify carries, at most; with more it names the types alone.
@@ -26,9 +27,9 @@ pub(crate) async fn perform(store: &Store, request: Result<Request, RequestFault
     };
     let operation = request.operation.as_deref().unwrap_or_default();
     let done = match operation {
-        "put" => put(store, request).await,
-        "delete" => delete(store, request).await,
-        "get" | "list" | "getvalues" | "config" => read(store, request, limit_bytes).await.map(Outcome::of_read),
+        "put" => put(store, request, limit_bytes).await,
+        "delete" => delete(store, request, limit_bytes).await,
+        "get" | "list" | "getvalues" | "config" | "list-types" => read(store, request, limit_bytes).await.map(Outcome::of_read),
         unknown => return refusal("bad-operation", unknown_operation(unknown)),
     };
     done.unwrap_or_else(|error| match error {
@@ -51,7 +52,7 @@ pub(crate) fn refusal(kind: &str, message: String) -> Outcome {
 
 fn unknown_operation(operation: &str) -> String {
     let shown = weir_pubsub::shown(operation);
-    format!("field `operation`: `{shown}` is unknown: it must be get, list, getvalues, put, delete or config")
+    format!("field `operation`: `{shown}` is unknown: it must be get, list, getvalues, put, delete, config or list-types")
 }
 
 async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Response> {
@@ -71,6 +72,11 @@ async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Res
             let value_of = |(key, value)| crate::protocol::Value { config_type: config_type.clone(), key, value: Some(value) };
             (response.version, response.values) = (read.version, read.value.into_iter().map(value_of).collect());
         }
+        Some("list-types") => {
+            let read = store.types().await?;
+            (response.version, response.directory) = (read.version, read.value);
+            response.usage = Some(store.usage(limit_bytes.min(MAX_WHOLE_BYTES)).await?);
+        }
         _ => {
             let read = store.everything(limit_bytes).await?;
             (response.version, response.config) = (read.version, read.value);
@@ -79,19 +85,24 @@ async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Res
     Ok(response)
 }
 
-async fn put(store: &Store, request: Request) -> Result<Outcome> {
+async fn put(store: &Store, request: Request, limit_bytes: usize) -> Result<Outcome> {
     let put = present(request.values, "values")?;
     // Here `keys` is an addition that others do not know: for them null means that they do not use it.
-    write(store, Batch { put, delete: request.keys.unwrap_or_default(), conditions: request.conditions }).await
+    let delete = request.keys.unwrap_or_default();
+    write(store, Batch { put, delete, conditions: request.conditions, room: room(request.reserve) }, limit_bytes).await
 }
 
-async fn delete(store: &Store, request: Request) -> Result<Outcome> {
+async fn delete(store: &Store, request: Request, limit_bytes: usize) -> Result<Outcome> {
     let delete = present(request.keys, "keys")?;
-    write(store, Batch { put: Vec::new(), delete, conditions: request.conditions }).await
+    write(store, Batch { put: Vec::new(), delete, conditions: request.conditions, room: room(request.reserve) }, limit_bytes).await
 }
 
-async fn write(store: &Store, batch: Batch) -> Result<Outcome> {
-    let notify = match store.apply(&batch).await? {
+fn room(reserve: bool) -> Room {
+    if reserve { Room::Reserve } else { Room::Common }
+}
+
+async fn write(store: &Store, batch: Batch, limit_bytes: usize) -> Result<Outcome> {
+    let notify = match store.apply_within(&batch, limit_bytes.min(MAX_WHOLE_BYTES)).await? {
         Applied::Nothing => None,
         Applied::Step { version, changed } => Some(notify_of(version, changed)),
     };

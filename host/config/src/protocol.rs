@@ -15,7 +15,7 @@ pub const CONFIG_SUBSCRIPTION: &str = "config-svc";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ConfigRequest)]
 pub struct Request {
-    /// `get`, `list`, `getvalues`, `put`, `delete` or `config`.
+    /// `get`, `list`, `getvalues`, `put`, `delete`, `config` or `list-types` (Weir's own).
     pub operation: Option<String>,
     /// For `get` and `delete`; with `put`, keys deleted in the same step.
     pub keys: Option<Vec<Key>>,
@@ -28,6 +28,10 @@ pub struct Request {
     /// With `put` and `delete`: what must be true of the store, else nothing changes (Weir's own).
     #[serde(rename = "if", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// With `put` and `delete`: it finishes or undoes what was begun, and may use the part of the bound that is kept free for that (Weir's
+    /// own).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reserve: bool,
 }
 
 impl Default for Request {
@@ -38,6 +42,7 @@ impl Default for Request {
             config_type: Some(String::new()),
             values: Some(Vec::new()),
             conditions: Vec::new(),
+            reserve: false,
         }
     }
 }
@@ -87,6 +92,7 @@ impl Request {
             config_type: field(&mut fields, "type", defaults.config_type)?,
             values: field(&mut fields, "values", defaults.values)?,
             conditions: field(&mut fields, "if", defaults.conditions)?,
+            reserve: field(&mut fields, "reserve", defaults.reserve)?,
         })
     }
 }
@@ -159,12 +165,26 @@ pub struct Response {
     /// For `get` and `getvalues`.
     #[schema(value_type = Vec<ConfigValue>)]
     pub values: Vec<Value>,
-    /// For `list`.
+    /// For `list`: keys; for `list-types`: types.
     pub directory: Vec<String>,
     /// For `config`: everything, by type and key.
     pub config: BTreeMap<String, BTreeMap<String, String>>,
     /// What went wrong.
     pub error: Option<ServiceError>,
+    /// For `list-types`: how large everything is (Weir's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// How large everything is, and how large it may become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = ConfigUsage)]
+pub struct Usage {
+    /// What everything takes in an answer.
+    pub size_bytes: u64,
+    /// What it may take: the smaller of 64 MiB and the broker's largest answer.
+    pub limit_bytes: u64,
 }
 
 /// An error as services tell it.
@@ -199,7 +219,7 @@ mod tests {
     fn a_missing_field_is_its_default_and_null_stays_null() {
         assert_eq!(Request::read(b"{}").unwrap(), Request::default());
         let nulls = Request::read(br#"{"operation": null, "keys": null, "type": null, "values": null, "unknown": [1]}"#).unwrap();
-        assert_eq!(nulls, Request { operation: None, keys: None, config_type: None, values: None, conditions: Vec::new() });
+        assert_eq!(nulls, Request { operation: None, keys: None, config_type: None, values: None, ..Request::default() });
         let values = Request::read(br#"{"values": [{"type": "t"}, {"value": null}]}"#).unwrap().values.unwrap();
         assert_eq!(values[0], Value { config_type: "t".into(), key: String::new(), value: Some(String::new()) });
         assert_eq!(values[1].value, None);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
@@ -12,9 +13,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, T
 
 use weir_pubsub::chain;
 
-use crate::batch::{Batch, Versioned, check_count, shown};
+use crate::batch::{Batch, Versioned, check_count, conflict};
 use crate::error::{ConfigError, Result};
-use crate::protocol::{Condition, Key, Value};
+use crate::protocol::{Condition, Key, Usage, Value};
+use crate::whole::{Budget, Whole, check_growth, size_of};
 
 /// Everything, by type and key.
 pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
@@ -41,6 +43,8 @@ pub struct Store {
     least_version: i64,
     /// Connections, at most; one where the file is locked exclusively, so that a second one could not open it.
     connections_count: u32,
+    /// The size of everything as of a version; of another version it is not known.
+    whole: Arc<Mutex<Whole>>,
 }
 
 /// What a batch did.
@@ -101,7 +105,8 @@ impl Store {
     async fn open_in(path: &Path, now_seconds: u64, locking: SqliteLockingMode) -> sqlx::Result<Self> {
         let connections_count = if matches!(locking, SqliteLockingMode::Exclusive) { 1 } else { MAX_CONNECTIONS_COUNT };
         let pool = connect(path, locking, connections_count).await?;
-        let store = Store { pool, least_version: i64::try_from(now_seconds).unwrap_or(0), connections_count };
+        let least_version = i64::try_from(now_seconds).unwrap_or(0);
+        let store = Store { pool, least_version, connections_count, whole: Arc::default() };
         migrator().run(&store.pool).await?;
         Ok(store)
     }
@@ -193,6 +198,50 @@ impl Store {
         self.collect(sqlx::query("SELECT type, key, value FROM config_value"), limit_bytes).await
     }
 
+    /// The types that have values.
+    ///
+    /// # Errors
+    /// `StoreFailed`.
+    pub async fn types(&self) -> Result<Versioned<Vec<String>>> {
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
+        let version = version_of(&mut tx).await.map_err(failed("reading the version"))?;
+        let rows = sqlx::query_scalar("SELECT DISTINCT type FROM config_value ORDER BY type").fetch_all(&mut *tx);
+        let types: Vec<String> = rows.await.map_err(failed("listing types"))?;
+        Ok(Versioned { version, value: types })
+    }
+
+    /// How large everything is in an answer, and how large it may become.
+    ///
+    /// # Errors
+    /// `StoreFailed`.
+    pub async fn usage(&self, limit_bytes: usize) -> Result<Usage> {
+        let mut connection = self.connection().await.map_err(failed(BEGINNING_TO_READ))?;
+        let mut tx = connection.begin().await.map_err(failed(BEGINNING_TO_READ))?;
+        let size_bytes = self.whole_bytes(&mut tx).await.map_err(failed("measuring the configuration"))?;
+        Ok(Usage { size_bytes, limit_bytes: limit_bytes as u64 })
+    }
+
+    /// How large everything is, as of the transaction. It is measured again only where somebody else wrote since it was last known.
+    async fn whole_bytes(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
+        let version = version_of(tx).await?;
+        if let Some(bytes) = self.whole().of(version) {
+            return Ok(bytes);
+        }
+        let mut bytes = 0;
+        let mut rows = sqlx::query("SELECT type, key, value FROM config_value").fetch(&mut **tx);
+        while let Some(row) = rows.try_next().await? {
+            bytes += size_of(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        }
+        drop(rows);
+        *self.whole() = Whole { version, bytes };
+        Ok(bytes)
+    }
+
+    fn whole(&self) -> std::sync::MutexGuard<'_, Whole> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn collect(
         &self,
         query: sqlx::query::Query<'_, Sqlite, sqlx::sqlite::SqliteArguments>,
@@ -221,6 +270,14 @@ impl Store {
     /// # Cancel safety
     /// The batch was written whole or not at all.
     pub async fn apply(&self, batch: &Batch) -> Result<Applied> {
+        self.apply_within(batch, usize::MAX).await
+    }
+
+    /// The same, unless everything together would not fit into an answer of so many bytes any more.
+    ///
+    /// # Errors
+    /// As [`Store::apply`], and `WholeTooLarge`. Cancel safety is the same, too.
+    pub async fn apply_within(&self, batch: &Batch, limit_bytes: usize) -> Result<Applied> {
         batch.check()?;
         let mut connection = self.connection().await.map_err(failed("beginning a write"))?;
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("beginning a write"))?;
@@ -230,15 +287,21 @@ impl Store {
         if batch.is_empty() {
             return Ok(Applied::Nothing);
         }
+        let before_bytes = self.whole_bytes(&mut tx).await.map_err(failed("measuring the configuration"))?;
+        let after_bytes = (before_bytes + batch.put_bytes()).saturating_sub(replaced_bytes(&mut tx, batch).await?);
+        check_growth(before_bytes, after_bytes, limit_bytes as u64, batch.room)?;
         let step = write(&mut tx, batch, self.least_version).await.map_err(failed("writing a batch"))?;
         match tx.commit().await {
-            Ok(()) => Ok(step),
+            Ok(()) => {}
             Err(error) if self.is_stored(connection, &step).await => {
                 tracing::warn!(error = %chain(&error), "commit of the configuration reported an error and is stored");
-                Ok(step)
             }
-            Err(error) => Err(failed("committing a batch")(error)),
+            Err(error) => return Err(failed("committing a batch")(error)),
         }
+        if let Applied::Step { version, .. } = step {
+            *self.whole() = Whole { version, bytes: after_bytes };
+        }
+        Ok(step)
     }
 
     /// Whether a step was stored, by the version that another connection reads than the one whose commit failed.
@@ -359,19 +422,25 @@ async fn look_up(tx: &mut Transaction<'_, Sqlite>, keys: &[&Key], budget: &mut B
     Ok(())
 }
 
+/// What the values that a batch replaces or deletes add to the size of everything.
+async fn replaced_bytes(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<u64> {
+    let keys = batch.changed_keys();
+    let mut bytes = 0;
+    for some in keys.chunks(KEYS_PER_STATEMENT_COUNT) {
+        let mut found = HashMap::new();
+        look_up(tx, &some.iter().collect::<Vec<_>>(), &mut Budget::of(usize::MAX), &mut found).await?;
+        bytes += found.iter().map(|(key, value)| size_of(&key.config_type, &key.key, value)).sum::<u64>();
+    }
+    Ok(bytes)
+}
+
 async fn check_condition(tx: &mut Transaction<'_, Sqlite>, condition: &Condition) -> Result<()> {
     let Condition { config_type, key, value: wanted } = condition;
     let found = value_of(tx, config_type, key).await.map_err(failed("checking a condition"))?;
     if found == *wanted {
         return Ok(());
     }
-    let name = shown(config_type, key);
-    let message = match (wanted, found) {
-        (None, _) => format!("{name} exists"),
-        (Some(_), None) => format!("{name} does not exist"),
-        (Some(_), Some(_)) => format!("{name} has another value"),
-    };
-    Err(ConfigError::Conflict { message })
+    Err(conflict(condition, found.is_some()))
 }
 
 async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch, least_version: i64) -> sqlx::Result<Applied> {
@@ -403,24 +472,6 @@ async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch, least_version: i
             .await?;
     }
     Ok(Applied::Step { version: version.unsigned_abs(), changed })
-}
-
-/// What is left of the size of an answer, so that one that cannot be sent is not even collected.
-struct Budget {
-    left_bytes: usize,
-    limit_bytes: usize,
-}
-
-impl Budget {
-    fn of(limit_bytes: usize) -> Self {
-        Budget { left_bytes: limit_bytes, limit_bytes }
-    }
-
-    fn spend(&mut self, texts: &[&str]) -> Result<()> {
-        let size = texts.iter().map(|t| t.len()).sum();
-        self.left_bytes = self.left_bytes.checked_sub(size).ok_or(ConfigError::AnswerTooLarge { limit_bytes: self.limit_bytes })?;
-        Ok(())
-    }
 }
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ConfigError {

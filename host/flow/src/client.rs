@@ -32,6 +32,10 @@ pub struct StartFlow {
     pub parameters: BTreeMap<String, serde_json::Value>,
     /// Keep no results where nobody reads them.
     pub drop_exits: bool,
+    /// Refuse it if nothing does the work of one of its processors.
+    pub require_readers: bool,
+    /// Processors that programs outside of Weir do.
+    pub external: Vec<String>,
 }
 
 /// What [`FlowClient::get_flow`] tells.
@@ -155,6 +159,8 @@ impl FlowClient {
             description: Some(flow.description),
             parameters: Some(flow.parameters),
             drop_exits: flow.drop_exits,
+            require_readers: flow.require_readers,
+            external: flow.external,
             ..Request::new("start-flow")
         };
         Ok(self.ask_well(request).await?.notes)

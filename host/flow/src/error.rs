@@ -73,6 +73,14 @@ pub enum FlowError {
         /// What is wrong and how to mend it.
         problem: String,
     },
+    /// Nothing does the work of some of the flow's processors.
+    #[error(
+        "nothing does the work of {processors}: deploy a component for each (`weir deploy NAME FILE.wasm`), correct the name in the blueprint, or, for a program outside of Weir, name it with --external NAME"
+    )]
+    Unserved {
+        /// Which, each with what was perhaps meant.
+        processors: String,
+    },
     /// The flow is larger than the config service takes in one step.
     #[error(
         "the flow would have {processors_count} processors, too many for one step of the configuration: split the blueprint into several"

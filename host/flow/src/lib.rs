@@ -4,6 +4,7 @@
 //! processors what to do by entries (`processor:NAME`). Deciding and acting are apart: planning is pure, executing a plan is not.
 
 pub mod blueprint;
+pub mod bounds;
 mod client;
 mod error;
 mod lifecycle;

@@ -3,6 +3,7 @@
 //! Every operation holds its flow's lock; what reads, decides and writes also holds the writer's lock, so that two flows that share a queue
 //! or an entry see each other. Nobody waits for processors or for queues that resist while holding the latter.
 
+mod known;
 mod locks;
 mod queues;
 mod refuse;
@@ -15,15 +16,19 @@ mod world;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use weir_config::ConfigClient;
+use weir_config::{Change, ConfigClient, Follower};
 use weir_pubsub::Backend;
 
+use crate::error::{FlowError, Result};
 use crate::plan::Exits;
+use crate::protocol::FLOW_TYPE;
 use crate::refusals::Refusals;
 use crate::settings::FlowSettings;
 
+use known::Known;
 use locks::FlowLocks;
 
 pub(crate) use start::Start;
@@ -37,6 +42,9 @@ pub(crate) struct Lifecycle {
     writer: Mutex<()>,
     flows: FlowLocks,
     failed_starts: FailedStarts,
+    /// The flows; a follower keeps them.
+    known: Arc<Known>,
+    following: Following,
     /// What hosts cannot run.
     pub(crate) refusals: Refusals,
     /// Ends waits when the service shuts down.
@@ -44,8 +52,19 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    pub(crate) fn new(backend: Arc<dyn Backend>, config: ConfigClient, settings: FlowSettings, token: CancellationToken) -> Self {
-        Lifecycle {
+    /// Begins to follow the flows, until it is dropped.
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        config: ConfigClient,
+        topicspace: &str,
+        settings: FlowSettings,
+        token: CancellationToken,
+    ) -> Result<Self> {
+        let known = Arc::new(Known::default());
+        let following = Following::begin(Follower::new(backend.clone(), topicspace, config.clone()), &known)?;
+        Ok(Lifecycle {
+            known,
+            following,
             backend,
             config,
             settings,
@@ -54,11 +73,34 @@ impl Lifecycle {
             failed_starts: FailedStarts::default(),
             refusals: Refusals::default(),
             token,
-        }
+        })
     }
 
     fn kept_exits(&self) -> Exits {
         Exits::Keep { limit_bytes: self.settings.exit_limit_bytes }
+    }
+}
+
+/// The follower of the flows at work; it ends when this is dropped.
+struct Following {
+    /// The version of the configuration as of which the flows are known.
+    version: watch::Receiver<u64>,
+    _task: JoinSet<()>,
+}
+
+impl Following {
+    fn begin(follower: weir_config::Result<Follower>, known: &Arc<Known>) -> Result<Self> {
+        let follower = follower.map_err(FlowError::config("following the flows"))?.on([FLOW_TYPE], {
+            let known = known.clone();
+            move |change: Change| {
+                change.types.get(FLOW_TYPE).into_iter().for_each(|records| known.apply(records));
+                std::future::ready(Ok(()))
+            }
+        });
+        let version = follower.version();
+        let mut task = JoinSet::new();
+        task.spawn(follower.run(CancellationToken::new()));
+        Ok(Following { version, _task: task })
     }
 }
 

@@ -3,9 +3,10 @@
 use weir_config::{Batch, ConfigClient};
 
 use crate::blueprint::{Blueprint, check_name, shown};
+use crate::bounds::check_description;
 use crate::error::{FlowError, Result};
 use crate::lifecycle::{Lifecycle, Start};
-use crate::plan::{FlowIdentity, SwapOrder};
+use crate::plan::{FlowIdentity, Readers, SwapOrder};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
 use weir_pubsub::chain;
 
@@ -95,8 +96,10 @@ async fn start_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response>
         .description
         .ok_or_else(|| FlowError::Request { field: "description", problem: "is null: give a text, which may be empty".to_owned() })?;
     let flow = FlowIdentity { id, blueprint, description };
+    check_description(&flow.description).map_err(|problem| FlowError::Request { field: "description", problem })?;
     let parameters = request.parameters.unwrap_or_default();
-    let notes = lifecycle.start(Start { flow, parameters, drop_exits: request.drop_exits }).await?;
+    let readers = Readers { are_required: request.require_readers, external: request.external.into_iter().collect() };
+    let notes = lifecycle.start(Start { flow, parameters, drop_exits: request.drop_exits, readers }).await?;
     Ok(Response { notes: cut(notes), ..Response::default() })
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use weir_config::records::{ParameterKind, ParameterSpec};
 
 use crate::blueprint::{Blueprint, DeclaredParameter, check_name, shown};
+use crate::bounds::check_parameters;
 use crate::error::{FlowError, Result};
 
 /// What a parameter may be: a config value of type `parameter-type`.
@@ -125,6 +126,7 @@ pub fn resolve(blueprint: &Blueprint, given: &BTreeMap<String, Value>, types: &B
         }
     }
     take_from_controllers(&blueprint.parameters, &mut resolved.values);
+    check_parameters(&resolved.values).map_err(|problem| FlowError::Request { field: "parameters", problem })?;
     Ok(resolved)
 }
 

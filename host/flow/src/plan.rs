@@ -9,6 +9,7 @@ mod draft;
 mod loose;
 mod ownership;
 mod queues;
+mod readers;
 mod restore;
 mod swap;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use adopt::{adopt, adopt_without_blueprint};
 pub use backlog::{describe, next_step};
 pub use draft::{Draft, DraftProcessor, FlowIdentity};
 pub use ownership::{Release, owned_queues, release};
+pub use readers::{Readers, check_readers};
 pub use restore::{Restored, refusing_record, restore};
 pub use swap::{Swap, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
 
@@ -58,6 +60,8 @@ pub struct World {
     pub descriptors: BTreeMap<String, Descriptor>,
     /// The entries that are there: the flow's own and those of [`affected_entries`].
     pub entries: BTreeMap<EntryKey, Entry>,
+    /// The processors that hosts reported lately.
+    pub hosted: BTreeSet<String>,
     /// Entries that are put back if the stop of their flow is refused; until then they count as if they were there.
     pub kept: BTreeMap<EntryKey, Entry>,
 }

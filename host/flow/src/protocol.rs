@@ -53,6 +53,13 @@ pub struct Request {
     /// For `start-flow`: keep no results where nobody reads them (Weir's own).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drop_exits: bool,
+    /// For `start-flow`: refuse a flow with a processor that nothing does (Weir's own). A processor is done by a deployment, by a program
+    /// that has a `descriptor` in config, by a host that reported its name within 20 s, or by one that `external` names.
+    #[serde(alias = "require-readers", skip_serializing_if = "std::ops::Not::not")]
+    pub require_readers: bool,
+    /// For `start-flow`: processors that programs outside of Weir do (Weir's own).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<String>,
     /// For `stop-flow`: what becomes of messages that are still in the flow's queues (Weir's own). `discard`, the default, deletes them;
     /// with `refuse` the flow is stopped only if there are none.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
@@ -80,6 +87,8 @@ impl Default for Request {
             flow_id: empty(),
             parameters: Some(BTreeMap::new()),
             drop_exits: false,
+            require_readers: false,
+            external: Vec::new(),
             backlog: None,
             processor: None,
             component: None,
@@ -147,8 +156,9 @@ pub struct Swapped {
     pub variant: String,
     /// What the entry names from now on.
     pub component: ComponentRef,
-    /// What it named before.
-    pub previous: ComponentRef,
+    /// What it named before; none where it named nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<ComponentRef>,
     /// It named that component already: nothing was written.
     #[serde(default)]
     pub unchanged: bool,

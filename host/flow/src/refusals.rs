@@ -1,6 +1,6 @@
 //! What hosts say that they cannot run: the newest word of each, and which of it is news.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +12,17 @@ use crate::plan::EntryKey;
 /// A host that said nothing for so long is gone: it speaks every 5 s.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
+/// For so long after its last report a host counts as one that serves what it reported.
+const SERVES_FOR: Duration = Duration::from_secs(20);
+
 /// The refusals that hosts report.
 #[derive(Default)]
 pub(crate) struct Refusals(Mutex<BTreeMap<String, Reported>>);
 
 struct Reported {
     at: Instant,
+    /// The processors that it has or was told to serve.
+    names: BTreeSet<String>,
     refusals: BTreeMap<EntryKey, Refusal>,
 }
 
@@ -25,6 +30,8 @@ impl Refusals {
     /// Takes a host's report over and returns what can never work in it and was not heard of before. What was heard of before must not
     /// be acted on again: since then, the same component may have been named anew.
     pub(crate) fn take(&self, status: HostStatus) -> Vec<(EntryKey, Refusal)> {
+        let has = status.processors.iter().map(|processor| processor.processor.clone());
+        let names = has.chain(status.serves.iter().flatten().cloned()).collect();
         let refusals: BTreeMap<EntryKey, Refusal> = status
             .processors
             .into_iter()
@@ -36,13 +43,21 @@ impl Refusals {
         let known = hosts.remove(&status.host).map(|reported| reported.refusals).unwrap_or_default();
         let is_news = |(key, refusal): &(&EntryKey, &Refusal)| refusal.permanent && known.get(key) != Some(refusal);
         let news = refusals.iter().filter(is_news).map(|(key, refusal)| (key.clone(), refusal.clone())).collect();
-        hosts.insert(status.host, Reported { at: now, refusals });
+        hosts.insert(status.host, Reported { at: now, names, refusals });
         news
     }
 
     /// The components that some host refuses to run for an entry.
     pub(crate) fn of(&self, key: &EntryKey) -> Vec<ComponentRef> {
         self.lock().values().filter_map(|reported| reported.refusals.get(key)).map(|refusal| refusal.component.clone()).collect()
+    }
+
+    /// The processors that hosts have reported lately.
+    pub(crate) fn served_names(&self) -> BTreeSet<String> {
+        let now = Instant::now();
+        let hosts = self.lock();
+        let current = hosts.values().filter(|reported| now.duration_since(reported.at) < SERVES_FOR);
+        current.flat_map(|reported| reported.names.iter().cloned()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Reported>> {
@@ -83,6 +98,9 @@ mod tests {
         assert!(versions(report("a", Some(("3.0.0", false, 3)))).is_empty(), "what may pass is left to the host");
         let key = EntryKey { processor: "p".into(), variant: "v".into() };
         assert_eq!(refusals.of(&key).len(), 2);
+        assert_eq!(refusals.served_names(), BTreeSet::from(["p".to_owned()]));
+        tokio::time::advance(SERVES_FOR).await;
+        assert!(refusals.served_names().is_empty());
         tokio::time::advance(GONE_AFTER).await;
         versions(report("c", None));
         assert!(refusals.of(&key).is_empty());

@@ -47,7 +47,7 @@ impl FlowService {
         let topics = FlowTopics::of(topicspace)?;
         let (token, cut_off) = (CancellationToken::new(), CancellationToken::new());
         let (resume_every, dead_letters_max_bytes) = (settings.resume_every, settings.dead_letters_max_bytes);
-        let lifecycle = Lifecycle::new(backend.clone(), config.clone(), settings, token.clone());
+        let lifecycle = Lifecycle::new(backend.clone(), config.clone(), topicspace, settings, token.clone())?;
         let service = Service {
             backend,
             config,

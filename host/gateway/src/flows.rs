@@ -2,44 +2,66 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_config::protocol::{Key, Value};
-use weir_config::records::{Entry, entry_type};
-use weir_config::{ConfigClient, MAX_REQUEST_ENTRIES_COUNT};
+use weir_config::ConfigClient;
+use weir_config::protocol::Key;
+use weir_config::records::{Entry, entry_type, processor_of_entry_type};
 use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, Interface};
 use weir_pubsub::{Backend, PubsubError, Queue};
 
 use crate::error::{GatewayError, Result};
 use crate::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary};
 
-/// All flows as the configuration has them, with its version. A record that cannot be read is left out and logged.
-pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<String, FlowRecord>)> {
+/// All flows as the configuration has them.
+pub(crate) struct Records {
+    /// The version of the configuration.
+    pub(crate) version: u64,
+    pub(crate) readable: BTreeMap<String, FlowRecord>,
+    /// Those whose record cannot be read, with the reason.
+    pub(crate) unreadable: BTreeMap<String, String>,
+}
+
+/// All flows, those that cannot be read apart.
+pub(crate) async fn read(config: &ConfigClient) -> Result<Records> {
     let values = config.values(FLOW_TYPE).await.map_err(GatewayError::Config)?;
-    let read = |(id, text): (String, String)| match serde_json::from_str(&text) {
-        Ok(record) => Some((id, record)),
-        Err(error) => {
-            tracing::warn!(flow = %id, error = %weir_pubsub::chain(&error), "unreadable flow record left out");
-            None
+    let mut records = Records { version: values.version, readable: BTreeMap::new(), unreadable: BTreeMap::new() };
+    for (id, text) in values.value {
+        match serde_json::from_str(&text) {
+            Ok(record) => drop(records.readable.insert(id, record)),
+            Err(error) => drop(records.unreadable.insert(id, weir_pubsub::chain(&error))),
         }
-    };
-    Ok((values.version, values.value.into_iter().filter_map(read).collect()))
+    }
+    Ok(records)
+}
+
+/// The flows that can be read, with the version of the configuration.
+pub(crate) async fn records(config: &ConfigClient) -> Result<(u64, BTreeMap<String, FlowRecord>)> {
+    let records = read(config).await?;
+    for (flow, error) in &records.unreadable {
+        tracing::debug!(flow, error, "unreadable flow record left out");
+    }
+    Ok((records.version, records.readable))
 }
 
 /// Flows as people want to see them. All their entries are read at once: a request for each would be most of the time.
-pub(crate) async fn summaries(config: &ConfigClient, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<FlowSummary>> {
-    let named = records.values().filter_map(|record| record.plan.as_ref()).flat_map(|plan| &plan.entries);
+pub(crate) async fn summaries(config: &ConfigClient, records: &Records) -> Result<Vec<FlowSummary>> {
+    let named = records.readable.values().filter_map(|record| record.plan.as_ref()).flat_map(|plan| &plan.entries);
     let named: BTreeSet<(&str, &str)> = named.map(|entry| (entry.processor.as_str(), entry.variant.as_str())).collect();
     let key = |(processor, variant): &(&str, &str)| Key { config_type: entry_type(processor), key: (*variant).to_owned() };
-    let keys: Vec<Key> = named.iter().map(key).collect();
-    let mut values = Vec::with_capacity(keys.len());
-    for some in keys.chunks(MAX_REQUEST_ENTRIES_COUNT) {
-        values.extend(config.get(some).await.map_err(GatewayError::Config)?.value);
-    }
-    let read = |((processor, variant), value): (&(&str, &str), Value)| {
-        let entry = serde_json::from_str::<Entry>(&value.value?).ok()?;
-        Some((((*processor).to_owned(), (*variant).to_owned()), entry))
+    let values = config.get_in_portions(named.iter().map(key).collect()).await.map_err(GatewayError::Config)?.value;
+    let read = |(key, text): (Key, String)| {
+        let processor = processor_of_entry_type(&key.config_type)?.to_owned();
+        Some(((processor, key.key), serde_json::from_str::<Entry>(&text).ok()?))
     };
-    let entries = named.iter().zip(values).filter_map(read).collect();
-    Ok(records.iter().map(|(id, record)| summary(id, record, &entries)).collect())
+    let entries = values.into_iter().filter_map(read).collect();
+    let unreadable = records.unreadable.iter().map(|(id, problem)| FlowSummary {
+        id: id.clone(),
+        description: format!("its record cannot be read: {problem}"),
+        status: UNREADABLE.to_owned(),
+        ..FlowSummary::default()
+    });
+    let mut all: Vec<_> = records.readable.iter().map(|(id, record)| summary(id, record, &entries)).chain(unreadable).collect();
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(all)
 }
 
 fn summary(id: &str, record: &FlowRecord, entries: &BTreeMap<(String, String), Entry>) -> FlowSummary {
@@ -68,6 +90,9 @@ fn summary(id: &str, record: &FlowRecord, entries: &BTreeMap<(String, String), E
         processors: record.plan.iter().flat_map(|plan| &plan.entries).map(|entry| processor(&entry.processor, &entry.variant)).collect(),
     }
 }
+
+/// The status of a flow whose record cannot be read.
+const UNREADABLE: &str = "unreadable";
 
 /// The queues of all flows, each once.
 pub(crate) fn queues(records: &BTreeMap<String, FlowRecord>) -> Vec<QueueSummary> {

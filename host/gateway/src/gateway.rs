@@ -86,7 +86,7 @@ impl Gateway {
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;
-        let dispatch = Arc::new(Dispatch::new(config.clone(), follower.version()));
+        let dispatch = Arc::new(Dispatch::new(config.clone(), &follower.handle()));
         let follower = follower.on([FLOW_TYPE], {
             let dispatch = dispatch.clone();
             move |change| {

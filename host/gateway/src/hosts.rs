@@ -133,7 +133,9 @@ mod tests {
     use super::*;
 
     fn report(host: &str, config_version: u64) -> Vec<u8> {
-        let status = HostStatus { host: host.into(), version: "0".into(), started_ms: 0, time_ms: 0, config_version, processors: vec![] };
+        let status = serde_json::json!({
+            "host": host, "version": "0", "started-ms": 0, "time-ms": 0, "config-version": config_version, "processors": [],
+        });
         serde_json::to_vec(&status).unwrap()
     }
 

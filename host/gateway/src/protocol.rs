@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use weir_config::protocol::Usage;
 use weir_config::records::{ComponentRecord, ComponentRef, HostStatus};
 
 /// An answer that is an error.
@@ -141,7 +142,10 @@ pub struct Unreached {
     /// The flow, where the entry belongs to one alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
-    /// `NAME@VERSION` that it runs; none for a program outside of Weir.
+    /// All flows that use the entry.
+    #[serde(default)]
+    pub flows: Vec<String>,
+    /// `NAME@VERSION` that it runs; none where it names no component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<String>,
 }
@@ -166,6 +170,10 @@ pub struct Status {
     pub topicspace: String,
     /// The newest version of the configuration.
     pub config_version: u64,
+    /// How large the whole configuration is, and how large it may become.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
+    pub config_usage: Option<Usage>,
     /// The hosts that reported lately.
     pub hosts: Vec<HostReport>,
     /// The flows, by id.
@@ -195,7 +203,7 @@ pub struct FlowSummary {
     pub blueprint: String,
     /// For people.
     pub description: String,
-    /// `running`, `starting`, `updating` or `stopping`.
+    /// `running`, `starting`, `updating`, `stopping` or `unreadable`.
     pub status: String,
     /// Its parameters, resolved.
     pub parameters: BTreeMap<String, String>,

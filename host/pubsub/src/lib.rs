@@ -12,6 +12,7 @@ pub mod embedded;
 mod error;
 mod limits;
 mod message;
+mod nearest;
 mod request;
 mod retry;
 mod supervise;
@@ -27,6 +28,7 @@ pub use limits::Limits;
 pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
 };
+pub use nearest::nearest;
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
 pub use supervise::{broken_off, panic_text, restarting};

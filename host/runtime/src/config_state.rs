@@ -11,8 +11,22 @@ pub(crate) struct ConfigState {
     /// The version of the configuration.
     pub(crate) version: u64,
     types: BTreeMap<String, TypeState>,
-    /// The types that are followed; `None` stands for all.
-    followed: Option<BTreeSet<String>>,
+    /// The types that are followed; `None` before the first change.
+    followed: Option<Followed>,
+}
+
+/// The config types that a host follows: no others concern it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Followed {
+    pub(crate) types: BTreeSet<String>,
+    /// What further types begin with.
+    pub(crate) prefix: Option<&'static str>,
+}
+
+impl Followed {
+    fn contains(&self, name: &str) -> bool {
+        self.types.contains(name) || self.prefix.is_some_and(|prefix| name.starts_with(prefix))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +38,7 @@ struct TypeState {
 
 impl ConfigState {
     /// The state after a change. A type that has the same content as before keeps its version, one that lost its last value stays, empty.
-    pub(crate) fn after(&self, change: Change, followed: Option<BTreeSet<String>>) -> Self {
+    pub(crate) fn after(&self, change: Change, followed: Option<Followed>) -> Self {
         let mut types = BTreeMap::new();
         for (name, old) in &self.types {
             let gone = !change.types.contains_key(name);

@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus};
-use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, HandlerId};
+use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 
 use crate::component::Loader;
-use crate::config_state::ConfigState;
+use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
@@ -61,8 +61,8 @@ impl HostSettings {
 /// A host at work. Dropping it ends all its work at once; what it held goes back to the queues.
 pub struct Host {
     board: Arc<Board>,
-    /// The version of the configuration that it works by.
-    version: watch::Receiver<u64>,
+    /// Which version of the configuration it works by, and whether it can be fetched.
+    config: watch::Receiver<FollowerStatus>,
     stop: CancellationToken,
     /// Cancelled after the work has ended.
     end: CancellationToken,
@@ -93,11 +93,11 @@ impl Host {
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
-        let board = Arc::new(Board::new(settings.id));
+        let board = Arc::new(Board::new(settings.id, &settings.served));
         let mut services = JoinSet::new();
-        let version = follower.version();
+        let config = follower.handle().status();
         let (reporter, backend_of_status, topicspace) = (board.clone(), backend.clone(), settings.topicspace);
-        let (reported, ended) = (version.clone(), end.clone());
+        let (reported, ended) = (config.clone(), end.clone());
         services.spawn(async move {
             let work = || reporter.publish(backend_of_status.clone(), topicspace.clone(), reported.clone(), ended.clone());
             restarting(&ended, work, |panic| tracing::error!(error = panic, "status reporter panicked, restarting it")).await;
@@ -110,12 +110,12 @@ impl Host {
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
-        Ok(Host { board, version, stop, end, work, tasks, services, ticker_ended })
+        Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
 
     /// What it tells of itself, as of now.
     pub fn status(&self) -> HostStatus {
-        self.board.report(*self.version.borrow())
+        self.board.report(&self.config.borrow())
     }
 
     /// Waits until a part of it has ended that all its work needs, which happens only by a fault of its own; the part and the reason. Tasks
@@ -171,37 +171,37 @@ struct Following {
     handle: FollowerHandle,
     sender: Arc<watch::Sender<Arc<ConfigState>>>,
     registered: HandlerId,
-    types: Option<BTreeSet<String>>,
+    followed: Followed,
 }
 
 impl Following {
     fn new(handle: FollowerHandle, served: Served, sender: watch::Sender<Arc<ConfigState>>) -> Self {
         let sender = Arc::new(sender);
-        let types = types_to_follow(&served, &BTreeMap::new());
-        let registered = register(&handle, types.clone(), sender.clone());
-        Following { handle, sender, registered, types }
+        let followed = types_to_follow(&served, &BTreeMap::new());
+        let registered = register(&handle, followed.clone(), sender.clone());
+        Following { handle, sender, registered, followed }
     }
 
     /// Follows other types from now on.
-    fn follow(&mut self, types: Option<BTreeSet<String>>) {
-        if self.types != types {
+    fn follow(&mut self, followed: Followed) {
+        if self.followed != followed {
             // In this order, so that the old handler cannot take away what the new one has brought.
             self.handle.unregister(self.registered);
-            self.registered = register(&self.handle, types.clone(), self.sender.clone());
-            self.types = types;
+            self.registered = register(&self.handle, followed.clone(), self.sender.clone());
+            self.followed = followed;
         }
     }
 }
 
-fn register(handle: &FollowerHandle, types: Option<BTreeSet<String>>, sender: Arc<watch::Sender<Arc<ConfigState>>>) -> HandlerId {
-    let followed = types.clone();
+fn register(handle: &FollowerHandle, followed: Followed, sender: Arc<watch::Sender<Arc<ConfigState>>>) -> HandlerId {
+    let Followed { types, prefix } = followed.clone();
     let keep = move |change: Change| {
-        sender.send_modify(|state| *state = Arc::new(state.after(change, followed.clone())));
+        sender.send_modify(|state| *state = Arc::new(state.after(change, Some(followed.clone()))));
         std::future::ready(Ok(()))
     };
-    match types {
-        Some(types) => handle.register(types, keep),
-        None => handle.register_everything(keep),
+    match prefix {
+        Some(prefix) => handle.register_with_prefix(types, prefix, keep),
+        None => handle.register(types, keep),
     }
 }
 

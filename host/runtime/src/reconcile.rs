@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::Content;
-use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, Entry, entry_type, processor_of_entry_type};
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
 
-use crate::config_state::ConfigState;
+use crate::config_state::{ConfigState, Followed};
 use crate::status::Key;
 
 /// Which processors a host serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// Every entry that names a component.
+    /// Every entry that names a component, of whatever processor.
     All,
     /// These names; entries without a component get the newest deployment of the processor's name.
     Names(BTreeSet<String>),
@@ -178,10 +178,13 @@ fn newest(name: &str, components: Option<&Content>) -> Result<ComponentRef, Stri
     Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest: record.digest })
 }
 
-/// The config types that a host must know for what it serves; `None` stands for all.
-pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -> Option<BTreeSet<String>> {
-    let Served::Names(names) = served else { return None };
-    let mut types: BTreeSet<String> = names.iter().map(|name| entry_type(name)).collect();
+/// The config types that a host must know for what it serves: entries, deployments, and what its components declare. What else is in the
+/// configuration, and how large it is, does not concern it.
+pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -> Followed {
+    let (mut types, prefix) = match served {
+        Served::All => (BTreeSet::new(), Some(ENTRY_TYPE_PREFIX)),
+        Served::Names(names) => (names.iter().map(|name| entry_type(name)).collect(), None),
+    };
     types.insert(COMPONENT_TYPE.to_owned());
     for wanted in wanted.values() {
         if let Wanted::Run(work) | Wanted::Paused(work) = wanted {
@@ -189,7 +192,7 @@ pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -
             types.extend(records.flat_map(|record| &record.descriptor.config_types).map(|config_type| config_type.name.clone()));
         }
     }
-    Some(types)
+    Followed { types, prefix }
 }
 
 #[cfg(test)]
@@ -300,11 +303,13 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_names_follows_only_what_they_need() {
+    fn a_host_follows_only_what_it_serves() {
         let state = state(&[("component", "p@1.0.0", deployed("ab")), ("processor:p", "v", entry("1.0.0", "ab"))]);
         let served = names(&["p", "q"]);
-        let types = types_to_follow(&served, &wanted(&state, &served)).unwrap();
-        assert_eq!(types.into_iter().collect::<Vec<_>>(), ["component", "processor:p", "processor:q", "prompt"]);
-        assert_eq!(types_to_follow(&Served::All, &BTreeMap::new()), None);
+        let followed = types_to_follow(&served, &wanted(&state, &served));
+        assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "processor:p", "processor:q", "prompt"]);
+        let followed = types_to_follow(&Served::All, &wanted(&state, &Served::All));
+        assert_eq!(followed.types.into_iter().collect::<Vec<_>>(), ["component", "prompt"]);
+        assert_eq!((followed.prefix, types_to_follow(&served, &BTreeMap::new()).prefix), (Some("processor:"), None));
     }
 }

@@ -8,8 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use weir_config::FollowerStatus;
 use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
 use weir_pubsub::{Backend, Class, Message, Topic};
+
+use crate::reconcile::Served;
 
 /// How often a host reports without being asked.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -234,14 +237,19 @@ impl Shown {
 /// All variants of a host, and who it is.
 pub(crate) struct Board {
     pub(crate) host: String,
+    serves: Option<Vec<String>>,
     pub(crate) started_ms: u64,
     pub(crate) changed: Arc<Notify>,
     variants: Mutex<BTreeMap<Key, Arc<VariantStatus>>>,
 }
 
 impl Board {
-    pub(crate) fn new(host: String) -> Self {
-        Board { host, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
+    pub(crate) fn new(host: String, served: &Served) -> Self {
+        let serves = match served {
+            Served::All => None,
+            Served::Names(names) => Some(names.iter().cloned().collect()),
+        };
+        Board { host, serves, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
     }
 
     /// The status of a variant; a new one if there is none.
@@ -262,13 +270,15 @@ impl Board {
         self.lock().values().filter_map(busy).collect()
     }
 
-    pub(crate) fn report(&self, config_version: u64) -> HostStatus {
+    pub(crate) fn report(&self, config: &FollowerStatus) -> HostStatus {
         HostStatus {
             host: self.host.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
             time_ms: now_ms(),
-            config_version,
+            config_version: config.version,
+            config_problem: config.fetch_error.as_deref().map(cut),
+            serves: self.serves.clone(),
             processors: self.lock().values().map(|status| status.report()).collect(),
         }
     }
@@ -278,7 +288,7 @@ impl Board {
         &self,
         backend: Arc<dyn Backend>,
         topicspace: String,
-        mut version: watch::Receiver<u64>,
+        mut config: watch::Receiver<FollowerStatus>,
         stop: CancellationToken,
     ) {
         let Ok(topic) = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME) else { return };
@@ -298,13 +308,13 @@ impl Board {
                     stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
                     false
                 }
-                Ok(()) = version.changed() => {
+                Ok(()) = config.changed() => {
                     stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
                     false
                 }
             };
-            let version = *version.borrow_and_update();
-            publish_once(&*backend, &topic, &self.report(version)).await;
+            let report = self.report(&config.borrow_and_update());
+            publish_once(&*backend, &topic, &report).await;
             if stopped {
                 return;
             }

@@ -150,6 +150,10 @@ impl State {
         let config_type = request.config_type.clone().unwrap_or_default();
         let value_at = |config_type: &str, key: &str| self.config.get(config_type).and_then(|values| values.get(key)).cloned();
         match request.operation.as_deref() {
+            Some("list-types") => {
+                let with_values = self.config.iter().filter(|(_, values)| !values.is_empty());
+                response.directory = with_values.map(|(name, _)| name.clone()).collect();
+            }
             Some("config") => response.config = self.config.clone(),
             Some("getvalues") => {
                 let values = self.config.get(&config_type).cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Notify as Bell;
 use weir_config::{Batch, Change};
 
-use super::fake::{Fake, Instead, notify};
+use super::fake::{Fake, Instead, notify, notify_keys};
 use super::support::{Bench, recorder, run, soon};
 
 #[tokio::test]
@@ -157,4 +157,46 @@ async fn a_follower_without_handlers_knows_the_version() {
     fake.move_to(9);
     fake.notify(notify(9, &["a"])).await;
     running.reaches(9).await;
+}
+
+#[tokio::test]
+async fn a_handler_of_a_prefix_gets_types_that_come_and_go_and_nothing_else_is_fetched() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("p:one", "k", "1"), ("other", "k", "large"), ("t", "k", "t5")]).await;
+    let (mut seen, handler) = recorder();
+    let follower = bench.follower().await;
+    follower.handle().register_with_prefix(["t"], "p:", handler);
+    let running = run(follower);
+    let first = seen.next().await;
+    assert_eq!(first.types.keys().collect::<Vec<_>>(), ["p:one", "t"]);
+    assert_eq!(fake.requests(), ["list-types", "getvalues p:one", "getvalues t"]);
+    // A type that had no value before is known by the list.
+    fake.set(6, "p:two", "k", "2");
+    fake.notify(notify_keys(6, &[("p:two", &["k"])])).await;
+    assert_eq!(seen.next().await.get("p:two", "k"), Some("2"));
+    fake.set(7, "other", "k", "larger");
+    fake.notify(notify(7, &["other"])).await;
+    running.reaches(7).await;
+    fake.unset(8, "p:one", "k");
+    fake.notify(notify(8, &["p:one"])).await;
+    assert_eq!(seen.next().await.types.keys().collect::<Vec<_>>(), ["p:two", "t"]);
+    assert_eq!(fake.requests(), ["get p:two/k", "getvalues p:one"]);
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_the_place_of_another_is_served_with_what_is_known() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("p:one", "k", "1"), ("t", "k", "t5")]).await;
+    let ((mut old, on_old), (mut new, on_new)) = (recorder(), recorder());
+    let follower = bench.follower().await;
+    let id = follower.handle().register_with_prefix(["u"], "p:", on_old);
+    let running = run(follower);
+    old.next().await;
+    running.reaches(5).await;
+    fake.requests();
+    running.handle.unregister(id);
+    running.handle.register_with_prefix(["t"], "p:", on_new);
+    let change = new.next().await;
+    assert_eq!((change.get("p:one", "k"), change.get("t", "k")), (Some("1"), Some("t5")));
+    assert_eq!(fake.requests(), ["getvalues t"]);
 }

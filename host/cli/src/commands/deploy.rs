@@ -6,7 +6,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::Body;
-use weir_gateway::protocol::Deployed;
+use weir_gateway::protocol::{Deployed, Unreached};
 
 use super::{Session, read_input};
 use crate::args::Deploy;
@@ -92,12 +92,25 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     if deployed.not_reached.is_empty() {
         return Ok(());
     }
-    output::line(&format!("\nThese go on with what they run; to change one: weir swap FLOW PROCESSOR {name}@{version} --wait"))?;
-    let row = |entry: &weir_gateway::protocol::Unreached| {
-        let runs = entry.runs.clone().unwrap_or_else(|| "a program outside of Weir".to_owned());
+    output::line("\nThis deployment does not reach these running entries:")?;
+    let row = |entry: &Unreached| {
+        let runs = entry.runs.clone().unwrap_or_else(|| "no component".to_owned());
         vec![format!("  {}", entry.processor), entry.variant.clone(), entry.flow.clone().unwrap_or_else(|| "shared".to_owned()), runs]
     };
-    output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))
+    output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))?;
+    output::line("To change one:")?;
+    let component = format!("{name}@{version}");
+    deployed.not_reached.iter().try_for_each(|entry| output::line(&format!("  {}", swap_command(entry, &component))))
+}
+
+/// The command by which an entry gets a component.
+fn swap_command(entry: &Unreached, component: &str) -> String {
+    let Unreached { processor, variant, flow, flows, .. } = entry;
+    let Some(flow) = flow.as_ref().or(flows.first()) else {
+        return format!("(no flow of Weir uses {processor}:{variant}: start it again where it was started)");
+    };
+    let shared = if flows.len() > 1 { " --shared" } else { "" };
+    format!("weir swap {flow} {processor}:{variant} {component} --wait{shared}")
 }
 
 #[cfg(test)]
@@ -113,6 +126,18 @@ mod tests {
         for wrong in ["", "@1", "a@"] {
             assert_eq!(query(Some(wrong), &[]).unwrap_err().exit, Exit::Usage, "{wrong}");
         }
+    }
+
+    #[test]
+    fn each_entry_has_its_command() {
+        let check = |flow: Option<&str>, flows: &[&str], command: &str| {
+            let flows = flows.iter().map(ToString::to_string).collect();
+            let entry = Unreached { processor: "p".into(), variant: "v".into(), flow: flow.map(str::to_owned), flows, runs: None };
+            assert_eq!(swap_command(&entry, "p@1.0.0"), command);
+        };
+        check(Some("one"), &["one"], "weir swap one p:v p@1.0.0 --wait");
+        check(None, &["one", "two"], "weir swap one p:v p@1.0.0 --wait --shared");
+        check(None, &[], "(no flow of Weir uses p:v: start it again where it was started)");
     }
 
     #[test]

@@ -15,19 +15,21 @@ use crate::progress::{Counter, during};
 /// Runs one of the commands.
 pub(crate) async fn run(session: &Session, command: Flow) -> Result<()> {
     match command {
-        Flow::Start { blueprint, flow, description, parameters } => start(session, &blueprint, &flow, &description, parameters).await,
+        Flow::Start { blueprint, flow, description, external, parameters } => {
+            let request = json!({
+                "operation": "start-flow", "blueprint-name": blueprint, "flow-id": flow, "description": description,
+                "parameters": unique(parameters)?, "require-readers": true, "external": external,
+            });
+            start(session, &blueprint, &flow, &request).await
+        }
         Flow::Stop { flow, discard } => stop(session, &flow, discard).await,
         Flow::List => list(session).await,
         Flow::Show { flow } => show(session, &flow).await,
     }
 }
 
-async fn start(session: &Session, blueprint: &str, flow: &str, description: &str, parameters: Vec<(String, String)>) -> Result<()> {
-    let parameters = unique(parameters)?;
-    let request = json!({
-        "operation": "start-flow", "blueprint-name": blueprint, "flow-id": flow, "description": description, "parameters": parameters,
-    });
-    let answer = during(session.format, &format!("starting flow {flow}"), &Counter::default(), session.client.ask_flow(&request)).await?;
+async fn start(session: &Session, blueprint: &str, flow: &str, request: &serde_json::Value) -> Result<()> {
+    let answer = during(session.format, &format!("starting flow {flow}"), &Counter::default(), session.client.ask_flow(request)).await?;
     let notes = notes(&answer);
     if session.format == Format::Json {
         return Ok(output::json(&json!({"flow": flow, "notes": notes}))?);
@@ -136,7 +138,7 @@ fn print_parts(flow: &FlowSummary) -> std::io::Result<()> {
         output::line(&format!("  parameters  {}", parameters.join(" ")))?;
     }
     for processor in &flow.processors {
-        let component = processor.component.as_ref().map_or_else(|| "a program outside of Weir".to_owned(), |component| component.key());
+        let component = processor.component.as_ref().map_or_else(|| "no component: left to a program outside of Weir".to_owned(), |component| component.key());
         output::line(&format!("  processor   {} ({}), {component}", processor.processor, processor.variant))?;
     }
     for (name, kind) in &flow.interfaces {

@@ -57,10 +57,11 @@ pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, 
 /// Shows people what a swap did.
 pub(crate) fn show(swapped: &Swapped, waited: Option<&BTreeSet<String>>) -> std::io::Result<()> {
     let Swapped { processor, variant, component, previous, unchanged, sharers } = swapped;
-    let (new, old) = (component.key(), previous.key());
-    match unchanged {
-        true => output::line(&format!("{processor} ({variant}) has {new} already"))?,
-        false => output::line(&format!("{processor} ({variant}) is swapped from {old} to {new}"))?,
+    let new = component.key();
+    match (unchanged, previous) {
+        (true, _) => output::line(&format!("{processor} ({variant}) has {new} already"))?,
+        (false, Some(old)) => output::line(&format!("{processor} ({variant}) is swapped from {} to {new}", old.key()))?,
+        (false, None) => output::line(&format!("{processor} ({variant}) is given {new}; it had no component"))?,
     }
     if !sharers.is_empty() {
         output::line(&format!("  also in flows {}", sharers.join(", ")))?;
@@ -93,13 +94,20 @@ async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostR
 }
 
 fn refused(flow: &str, swapped: &Swapped, host: &str, refusal: &Refusal) -> Problem {
-    let (new, old) = (swapped.component.key(), swapped.previous.key());
+    let new = swapped.component.key();
     let Swapped { processor, variant, .. } = swapped;
-    let problem = Problem::new(Exit::Failed, format!("{new} does not take over {processor} ({variant}) on host {host}: {old} goes on"));
-    let next = match refusal.permanent {
-        true => "the swap is taken back: mend the component or its deployment, deploy it, and swap again".to_owned(),
-        false => format!("the host goes on trying; to give up: weir swap {flow} {processor} {old}"),
+    let (goes_on, next) = match (&swapped.previous, refusal.permanent) {
+        (Some(old), true) => {
+            let next = "the swap is taken back: mend the component or its deployment, deploy it, and swap again".to_owned();
+            (format!(": {} goes on", old.key()), next)
+        }
+        (Some(old), false) => {
+            let next = format!("the host goes on trying; to give up: weir swap {flow} {processor} {}", old.key());
+            (format!(": {} goes on", old.key()), next)
+        }
+        (None, _) => (String::new(), "deploy a component that fits, and swap again".to_owned()),
     };
+    let problem = Problem::new(Exit::Failed, format!("{new} does not take over {processor} ({variant}) on host {host}{goes_on}"));
     problem.because(anyhow::Error::msg(refusal.problem.clone())).next(next)
 }
 

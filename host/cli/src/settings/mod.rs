@@ -8,7 +8,7 @@ mod list;
 mod template;
 pub(crate) mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
@@ -74,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// Instances of components at a time; 0: by the machine's memory.
     pub(crate) instances_count: u32,
+    /// The processors that the host serves; every entry that names a component if there are none. Given on the command line alone.
+    pub(crate) processors: BTreeSet<String>,
     /// Where the gateway's token is, which itself is never a setting: settings are shown.
     pub(crate) token_file: Option<PathBuf>,
     /// The gateway's bounds.
@@ -96,6 +98,7 @@ impl Default for Settings {
             log_filter: LOGGED.to_owned(),
             log_format: LogFormat::default(),
             instances_count: 0,
+            processors: BTreeSet::new(),
             token_file: None,
             gateway: GatewaySettings::default(),
             flow: FlowSettings::default(),

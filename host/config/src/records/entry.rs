@@ -32,12 +32,15 @@ pub struct Entry {
     pub paused: bool,
 }
 
+/// What the config types of entries begin with.
+pub const ENTRY_TYPE_PREFIX: &str = "processor:";
+
 /// The config type of a processor's entries.
 pub fn entry_type(processor: &str) -> String {
-    format!("processor:{processor}")
+    format!("{ENTRY_TYPE_PREFIX}{processor}")
 }
 
 /// The processor whose entries a config type holds.
 pub fn processor_of_entry_type(config_type: &str) -> Option<&str> {
-    config_type.strip_prefix("processor:").filter(|name| !name.is_empty())
+    config_type.strip_prefix(ENTRY_TYPE_PREFIX).filter(|name| !name.is_empty())
 }

@@ -13,6 +13,6 @@ pub use descriptor::{
     ConsumerSpec, Descriptor, DescriptorError, GrantSpec, MAX_DESCRIPTOR_BYTES, Named, ParameterKind, ParameterSpec, ProducerSpec,
     RequestSpec,
 };
-pub use entry::{Entry, entry_type, processor_of_entry_type};
+pub use entry::{ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};

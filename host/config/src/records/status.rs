@@ -22,6 +22,12 @@ pub struct HostStatus {
     pub time_ms: u64,
     /// The version of the configuration that it works by.
     pub config_version: u64,
+    /// Why it cannot fetch the configuration at the moment, for people: it works with what it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_problem: Option<String>,
+    /// The processors that it was told to serve; none where it serves every entry that names a component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Vec<String>>,
     /// Its processors, by name and variant.
     pub processors: Vec<ProcessorStatus>,
 }

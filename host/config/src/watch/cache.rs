@@ -1,10 +1,11 @@
 //! What the follower knows of the types that its handlers want.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Content;
 use super::fetch::{Update, Wanted};
+use super::registry::Registered;
 
 /// Content by type, each in the version in which it is known: never below the follower's own.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub(super) struct Cache {
     types: BTreeMap<String, Known>,
     /// Of which version all types were fetched; what is not in `types` has been without values since.
     rest: Option<u64>,
+    /// The same of the types with a prefix.
+    listed: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -21,8 +24,15 @@ struct Known {
 }
 
 impl Cache {
-    pub(super) fn of_everything(version: u64) -> Self {
-        Cache { types: BTreeMap::new(), rest: Some(version) }
+    pub(super) fn of_everything(version: u64, wanted: &Wanted) -> Self {
+        let mut cache = Cache { rest: Some(version), ..Cache::default() };
+        cache.note_listed(wanted, version);
+        cache
+    }
+
+    /// All types with the wanted prefixes are known as of a version.
+    pub(super) fn note_listed(&mut self, wanted: &Wanted, version: u64) {
+        self.listed.extend(wanted.prefixes.iter().map(|prefix| (prefix.clone(), version)));
     }
 
     pub(super) fn insert(&mut self, config_type: String, version: u64, content: Content) {
@@ -34,12 +44,22 @@ impl Cache {
         if !wanted.contains(config_type) {
             return None;
         }
-        self.types.get(config_type).map(|known| known.version).or(self.rest)
+        let listed = || wanted.prefix_of(config_type).and_then(|prefix| self.listed.get(prefix).copied());
+        self.types.get(config_type).map(|known| known.version).or(self.rest).or_else(listed)
+    }
+
+    /// What of this is not known.
+    pub(super) fn missing(&self, mut wanted: Wanted) -> Wanted {
+        wanted.everything &= self.rest.is_none();
+        wanted.types.retain(|name| self.rest.is_none() && !self.types.contains_key(name));
+        wanted.prefixes.retain(|prefix| self.rest.is_none() && !self.listed.contains_key(prefix));
+        wanted
     }
 
     /// Drops what nobody wants any more: it is not kept up to date.
     pub(super) fn keep_only(&mut self, wanted: &Wanted) {
         self.types.retain(|config_type, _| wanted.contains(config_type));
+        self.listed.retain(|prefix, _| wanted.prefixes.contains(prefix));
         if !wanted.everything {
             self.rest = None;
         }
@@ -51,6 +71,9 @@ impl Cache {
             self.types.entry(config_type).or_insert(known);
         }
         self.rest = self.rest.or(more.rest);
+        for (prefix, version) in more.listed {
+            self.listed.entry(prefix).or_insert(version);
+        }
     }
 
     /// Takes in a change.
@@ -71,15 +94,13 @@ impl Cache {
         }
     }
 
-    /// What a handler gets; `None` stands for everything.
-    pub(super) fn content_for(&self, types: Option<&BTreeSet<String>>) -> BTreeMap<String, Arc<Content>> {
-        match types {
-            Some(types) => types.iter().map(|name| (name.clone(), self.content_of(name))).collect(),
-            None => {
-                let with_values = self.types.iter().filter(|(_, known)| !known.content.is_empty());
-                with_values.map(|(name, known)| (name.clone(), known.content.clone())).collect()
-            }
-        }
+    /// What a handler gets.
+    pub(super) fn content_for(&self, handler: &Registered) -> BTreeMap<String, Arc<Content>> {
+        let is_wanted = |name: &str| handler.types.is_none() || handler.has_prefix_of(name);
+        let with_values = self.types.iter().filter(|(name, known)| is_wanted(name) && !known.content.is_empty());
+        let mut all: BTreeMap<_, _> = with_values.map(|(name, known)| (name.clone(), known.content.clone())).collect();
+        all.extend(handler.types.iter().flatten().map(|name| (name.clone(), self.content_of(name))));
+        all
     }
 
     fn content_of(&self, config_type: &str) -> Arc<Content> {

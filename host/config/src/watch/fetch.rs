@@ -16,6 +16,8 @@ use crate::protocol::Key;
 pub(super) struct Wanted {
     pub(super) types: BTreeSet<String>,
     pub(super) everything: bool,
+    /// What further types begin with.
+    pub(super) prefixes: BTreeSet<String>,
 }
 
 impl Wanted {
@@ -26,22 +28,22 @@ impl Wanted {
                 Some(types) => wanted.types.extend(types.iter().cloned()),
                 None => wanted.everything = true,
             }
+            wanted.prefixes.extend(handler.prefix.iter().cloned());
         }
         wanted
     }
 
     pub(super) fn contains(&self, config_type: &str) -> bool {
-        self.everything || self.types.contains(config_type)
+        self.everything || self.types.contains(config_type) || self.prefix_of(config_type).is_some()
+    }
+
+    /// The prefix by which a type is wanted.
+    pub(super) fn prefix_of(&self, config_type: &str) -> Option<&str> {
+        self.prefixes.iter().map(String::as_str).find(|prefix| config_type.starts_with(prefix))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.types.is_empty() && !self.everything
-    }
-
-    pub(super) fn without(mut self, other: &Wanted) -> Self {
-        self.types.retain(|name| !other.contains(name));
-        self.everything &= !other.everything;
-        self
+        self.types.is_empty() && self.prefixes.is_empty() && !self.everything
     }
 }
 
@@ -49,7 +51,7 @@ impl Wanted {
 pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache, u64)> {
     if wanted.everything {
         let fetched = client.everything().await?;
-        let mut cache = Cache::of_everything(fetched.version);
+        let mut cache = Cache::of_everything(fetched.version, wanted);
         for (config_type, content) in fetched.value {
             cache.insert(config_type, fetched.version, content);
         }
@@ -57,7 +59,14 @@ pub(super) async fn all(client: &ConfigClient, wanted: &Wanted) -> Result<(Cache
     }
     let mut cache = Cache::default();
     let mut lowest = None;
-    for config_type in &wanted.types {
+    let mut types = wanted.types.clone();
+    if !wanted.prefixes.is_empty() {
+        let (there, _) = client.types().await?;
+        types.extend(there.value.into_iter().filter(|name| wanted.prefix_of(name).is_some()));
+        cache.note_listed(wanted, there.version);
+        lowest = Some(there.version);
+    }
+    for config_type in &types {
         let fetched = client.values(config_type).await?;
         cache.insert(config_type.clone(), fetched.version, fetched.value);
         lowest = Some(lowest.unwrap_or(u64::MAX).min(fetched.version));

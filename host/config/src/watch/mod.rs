@@ -253,7 +253,8 @@ impl Following {
                 return;
             }
         };
-        let wanted = fetch::Wanted::by(self.handlers().iter().filter(|handler| self.served.contains(&handler.id)));
+        let wanted = fetch::Wanted::by(&self.handlers());
+        self.cache.keep_only(&wanted);
         match decide(self.version, |config_type| self.cache.version_of(config_type, &wanted), &notify) {
             Step::Skip => {}
             Step::MoveVersion => self.move_to(notify.version),
@@ -310,15 +311,14 @@ impl Following {
         Ok(true)
     }
 
-    /// Fetches what handlers that are new want and nobody else wanted, and calls them. `false`: the service answered with an older version.
+    /// Fetches what handlers that are new want and is not known yet, and calls them. `false`: the service answered with an older version.
     async fn serve_new(&mut self, handlers: &[Arc<Registered>]) -> Result<bool> {
-        let wanted = fetch::Wanted::by(handlers.iter().filter(|handler| self.served.contains(&handler.id)));
-        self.cache.keep_only(&wanted);
+        self.cache.keep_only(&fetch::Wanted::by(handlers));
         let new: Vec<_> = handlers.iter().filter(|handler| !self.served.contains(&handler.id)).cloned().collect();
         if new.is_empty() {
             return Ok(true);
         }
-        let missing = fetch::Wanted::by(&new).without(&wanted);
+        let missing = self.cache.missing(fetch::Wanted::by(&new));
         if !missing.is_empty() {
             let (more, lowest_version) = fetch::all(&self.follower.client, &missing).await?;
             if lowest_version < self.version {
@@ -333,7 +333,7 @@ impl Following {
     }
 
     async fn call(&mut self, handler: &Arc<Registered>, version: u64) {
-        let change = Change { version, types: self.cache.content_for(handler.types.as_ref()) };
+        let change = Change { version, types: self.cache.content_for(handler) };
         self.follower.shared.call(handler, change).await;
         self.served.insert(handler.id);
     }

@@ -29,12 +29,19 @@ pub(super) struct Registered {
     pub(super) id: HandlerId,
     /// `None` for a handler of everything.
     pub(super) types: Option<BTreeSet<String>>,
+    /// What further types begin with.
+    pub(super) prefix: Option<String>,
     handler: Handler,
 }
 
 impl Registered {
     pub(super) fn wants_any<'a>(&self, mut types: impl Iterator<Item = &'a String>) -> bool {
-        self.types.as_ref().is_none_or(|wanted| types.any(|name| wanted.contains(name)))
+        self.types.as_ref().is_none_or(|wanted| types.any(|name| wanted.contains(name) || self.has_prefix_of(name)))
+    }
+
+    /// Whether it wants a type by its beginning.
+    pub(super) fn has_prefix_of(&self, name: &str) -> bool {
+        self.prefix.as_ref().is_some_and(|prefix| name.starts_with(prefix))
     }
 }
 
@@ -96,9 +103,9 @@ impl Shared {
         })
     }
 
-    fn register(&self, types: Option<BTreeSet<String>>, handler: Handler) -> HandlerId {
+    fn register(&self, types: Option<BTreeSet<String>>, prefix: Option<String>, handler: Handler) -> HandlerId {
         let id = HandlerId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        self.lock().insert(id, Arc::new(Registered { id, types, handler }));
+        self.lock().insert(id, Arc::new(Registered { id, types, prefix, handler }));
         self.changed.notify_one();
         id
     }
@@ -129,7 +136,18 @@ impl FollowerHandle {
         R: Future<Output = Result<(), String>> + Send + 'static,
     {
         let types = types.into_iter().map(Into::into).collect();
-        self.shared.register(Some(types), Arc::new(move |change| Box::pin(handler(change))))
+        self.shared.register(Some(types), None, Arc::new(move |change| Box::pin(handler(change))))
+    }
+
+    /// The same with all types besides whose names begin with `prefix`; those of them that have no values are not in the change.
+    pub fn register_with_prefix<T, F, R>(&self, types: T, prefix: &str, handler: F) -> HandlerId
+    where
+        T: IntoIterator<Item: Into<String>>,
+        F: Fn(Change) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let types = types.into_iter().map(Into::into).collect();
+        self.shared.register(Some(types), Some(prefix.to_owned()), Arc::new(move |change| Box::pin(handler(change))))
     }
 
     /// Adds a handler that gets everything at every change.
@@ -138,7 +156,7 @@ impl FollowerHandle {
         F: Fn(Change) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.shared.register(None, Arc::new(move |change| Box::pin(handler(change))))
+        self.shared.register(None, None, Arc::new(move |change| Box::pin(handler(change))))
     }
 
     /// Removes a handler: no call of it begins any more; one that is under way ends.

@@ -91,7 +91,8 @@ impl Lifecycle {
     /// One try. Others may have begun to use a queue since, so it is looked again, and nobody can begin to meanwhile.
     async fn delete_unowned(&self, id: &str, queues: Vec<QueueRecord>) -> Result<(Vec<(QueueRecord, String)>, bool)> {
         let _writer = self.writer.lock().await;
-        let flows = self.load_flows().await?;
+        self.catch_up().await?;
+        let flows = self.known.around(id, queues.iter().map(|queue| queue.topic.clone()), []);
         let owned = owned_queues(&flows.records, id);
         let mut resisting = Vec::new();
         let mut is_answered = true;
@@ -145,8 +146,13 @@ impl Lifecycle {
     }
 
     /// Tries once more to delete what stops have left over. The writer's lock must be held.
-    pub(super) async fn retry_leftovers(&self, flows: &Flows) -> Result<()> {
+    pub(super) async fn retry_leftovers(&self) -> Result<()> {
         let leftovers = self.config.values(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
+        if leftovers.is_empty() {
+            return Ok(());
+        }
+        self.catch_up().await?;
+        let flows = self.known.all();
         let owned = owned_queues(&flows.records, "");
         for (name, text) in leftovers {
             let Ok(record) = serde_json::from_str::<QueueRecord>(&text) else {

@@ -92,7 +92,7 @@ impl Lifecycle {
     }
 
     async fn subject(&self, id: &str) -> Result<Subject> {
-        let Flows { records, texts } = self.load_flows().await?;
+        let Flows { records, texts } = self.flows_around(id).await?;
         let (Some(record), Some(text)) = (records.get(id), texts.get(id)) else {
             return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(id) });
         };
@@ -144,7 +144,7 @@ impl Lifecycle {
             IfEmpty::Deleted => {}
             IfEmpty::NotEmpty(backlog) => return Err(Failed::Halfway(not_empty(id, &subject.record, &backlog))),
         }
-        let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone()));
+        let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
         let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);
         self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
     }
@@ -152,7 +152,7 @@ impl Lifecycle {
     /// Lets a flow run again whose stop was refused or cut off. The flow's lock must be held.
     pub(super) async fn take_back(&self, id: &str) -> Result<()> {
         let _writer = self.writer.lock().await;
-        let flows = self.load_flows().await?;
+        let flows = self.flows_around(id).await?;
         let (Some(record), Some(text)) = (flows.records.get(id), flows.texts.get(id)) else { return Ok(()) };
         if !record.is_refusing() {
             return Ok(());
@@ -171,7 +171,7 @@ impl Lifecycle {
 
 /// Marks a flow as stopping and deletes the entries that its record keeps.
 fn taking_out(id: &str, stopping: &FlowRecord, before: String) -> Batch {
-    let batch = Batch::new().put(FLOW_TYPE, id, json(stopping)).only_if(FLOW_TYPE, id, Some(before));
+    let batch = Batch::new().put(FLOW_TYPE, id, json(stopping)).only_if(FLOW_TYPE, id, Some(before)).with_reserve();
     let kept = stopping.plan.iter().flat_map(|plan| &plan.entries).filter(|entry| entry.kept.is_some());
     kept.fold(batch, |batch, entry| {
         let at = EntryKey::of(entry).config_key();
@@ -181,7 +181,7 @@ fn taking_out(id: &str, stopping: &FlowRecord, before: String) -> Batch {
 
 /// The reverse.
 fn putting_back(id: &str, restored: Restored, stopping: String) -> Batch {
-    let batch = Batch::new().put(FLOW_TYPE, id, json(&restored.record)).only_if(FLOW_TYPE, id, Some(stopping));
+    let batch = Batch::new().put(FLOW_TYPE, id, json(&restored.record)).only_if(FLOW_TYPE, id, Some(stopping)).with_reserve();
     restored.entries.into_iter().fold(batch, |batch, (key, entry)| {
         let at = key.config_key();
         batch.put(at.config_type.clone(), at.key.clone(), entry).only_if(at.config_type, at.key, None)

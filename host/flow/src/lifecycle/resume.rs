@@ -13,14 +13,26 @@ use crate::error::{FlowError, Result};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
 use weir_pubsub::chain;
 
+/// Flows whose queues are ensured in one go.
+const ENSURED_COUNT: usize = 32;
+
 impl Lifecycle {
     /// Ensures the queues of all running flows. Returns the ids of flows that are between two states.
     pub(crate) async fn ensure(&self) -> Result<BTreeSet<String>> {
-        let _writer = self.writer.lock().await;
-        let flows = self.load_flows().await?;
-        self.ensure_queues(&flows.records).await;
         let mut between = self.failed_starts.ids().clone();
-        between.extend(flows.records.into_iter().filter(|(_, flow)| flow.status.is_some()).map(|(id, _)| id));
+        let ids = {
+            let _writer = self.writer.lock().await;
+            self.catch_up().await?;
+            self.known.ids()
+        };
+        // In portions, so that operations need not wait for all of them.
+        for ids in ids.chunks(ENSURED_COUNT) {
+            let _writer = self.writer.lock().await;
+            self.catch_up().await?;
+            let flows = self.known.some(ids);
+            self.ensure_queues(&flows.records).await;
+            between.extend(flows.records.into_iter().filter(|(_, flow)| flow.status.is_some()).map(|(id, _)| id));
+        }
         Ok(between)
     }
 
@@ -85,7 +97,6 @@ impl Lifecycle {
 
     async fn leftovers(&self) -> Result<()> {
         let _writer = self.writer.lock().await;
-        let flows = self.load_flows().await?;
-        self.retry_leftovers(&flows).await
+        self.retry_leftovers().await
     }
 }

@@ -9,7 +9,7 @@ use super::queues::queue_of;
 use super::world::{Entries, Flows, json};
 use crate::error::{FlowError, Result};
 use crate::parameters::resolve;
-use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, affected_entries, owned_queues, plan_start};
+use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, Readers, affected_entries, check_readers, owned_queues, plan_start};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE};
 use weir_pubsub::chain;
 
@@ -22,6 +22,7 @@ pub(crate) struct Start {
     pub(crate) flow: FlowIdentity,
     pub(crate) parameters: BTreeMap<String, serde_json::Value>,
     pub(crate) drop_exits: bool,
+    pub(crate) readers: Readers,
 }
 
 /// How far a start came before it failed.
@@ -96,16 +97,20 @@ impl Lifecycle {
 
     async fn plan(&self, start: Start) -> Result<(Plan, Flows, Entries)> {
         let id = start.flow.id.clone();
-        let flows = self.load_flows().await?;
-        if flows.texts.contains_key(&id) {
+        self.catch_up().await?;
+        if self.known.contains(&id) {
             return Err(FlowError::FlowExists { id });
         }
         let blueprint = self.load_blueprint(&start.flow.blueprint).await?;
         let types = self.load_parameter_types(&blueprint).await?;
         let draft = Draft::new(start.flow, &blueprint, resolve(&blueprint, &start.parameters, &types)?)?;
-        let (world, entries) = self.load_world(&draft, &flows).await?;
+        let flows = self.known.around(&id, draft.named_topics(), draft.processors.iter().map(|processor| processor.key.clone()));
+        let (mut world, entries) = self.load_world(&draft, &flows).await?;
+        world.hosted = self.refusals.served_names();
         let exits = if start.drop_exits { Exits::Drop } else { self.kept_exits() };
-        let plan = plan_start(&draft, &world, exits)?;
+        let notes = check_readers(&draft, &world, &start.readers)?;
+        let mut plan = plan_start(&draft, &world, exits)?;
+        plan.notes.extend(notes);
         Ok((plan, flows, entries))
     }
 

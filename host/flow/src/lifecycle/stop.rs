@@ -39,7 +39,7 @@ impl Lifecycle {
         let stopping = self.delete_entries(id).await?;
         self.wait_for_processors(id, &stopping.queues).await?;
         let leftover = self.delete_queues(id, stopping.queues).await?;
-        let mut batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(stopping.text));
+        let mut batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(stopping.text)).with_reserve();
         let mut notes = Vec::new();
         for (queue, reason) in &leftover {
             let name = name_of(queue);
@@ -54,7 +54,7 @@ impl Lifecycle {
     /// Marks the flow as stopping and deletes the entries that no other flow uses, in one step.
     async fn delete_entries(&self, id: &str) -> Result<Stopping> {
         let _writer = self.writer.lock().await;
-        let flows = self.load_flows().await?;
+        let flows = self.flows_around(id).await?;
         let (Some(record), Some(before)) = (flows.records.get(id), flows.texts.get(id)) else {
             return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(id) });
         };
@@ -62,7 +62,7 @@ impl Lifecycle {
         let entries = self.load_entries(keys_of_interest(id, record, &flows)).await?;
         let world = World { flows: flows.records.clone(), entries: entries.whole.clone(), ..World::default() };
         let release = release(id, &plan, &world);
-        let mut batch = release_entries(Batch::new(), &release, &plan, &entries);
+        let mut batch = release_entries(Batch::new().with_reserve(), &release, &plan, &entries);
         let mut text = before.clone();
         if record.status != Some(FlowStatus::Stopping) || record.is_refusing() {
             text = json(&record.stopping());

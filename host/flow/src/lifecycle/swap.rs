@@ -18,7 +18,7 @@ impl Lifecycle {
     pub(crate) async fn swap(&self, order: SwapOrder) -> Result<Swapped> {
         let _flow = self.flows.lock(&order.flow).await;
         let _writer = self.writer.lock().await;
-        let flows = self.load_flows().await?;
+        let flows = self.flows_around(&order.flow).await?;
         let Some(flow) = flows.records.get(&order.flow) else {
             return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(&order.flow) });
         };
@@ -29,11 +29,11 @@ impl Lifecycle {
         world.components = self.load_components(&BTreeSet::from([reference])).await?;
         let swap = plan_swap(&order, &key, &world, &self.refusals.of(&key))?;
         let component = swap.entry.component.clone().expect("a swap has a component");
-        let unchanged = component == swap.old;
+        let unchanged = swap.old.as_ref() == Some(&component);
         if !unchanged {
             let batch = put_entry(Batch::new(), &key, &json(&swap.entry), &entries);
             self.config.apply(batch).await.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
-            let (from, to) = (swap.old.key(), component.key());
+            let (from, to) = (swap.old.as_ref().map(ComponentRef::key), component.key());
             tracing::info!(flow = order.flow, processor = key.processor, variant = key.variant, from, to, "component swapped");
         }
         let EntryKey { processor, variant } = key;
@@ -52,7 +52,7 @@ impl Lifecycle {
         let _writer = self.writer.lock().await;
         let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
         let Some(entry) = entries.whole.get(key).and_then(|entry| put_back(entry, refusal)) else { return Ok(()) };
-        match self.config.apply(put_entry(Batch::new(), key, &json(&entry), &entries)).await {
+        match self.config.apply(put_entry(Batch::new().with_reserve(), key, &json(&entry), &entries)).await {
             Ok(()) => {}
             // It was swapped, or its flow stopped, meanwhile.
             Err(ConfigError::Conflict { .. }) => return Ok(()),

@@ -1,12 +1,14 @@
 //! Reading what plans are made against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use weir_config::protocol::{Key, Value};
+use weir_config::protocol::Key;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Entry, entry_type, processor_of_entry_type};
-use weir_config::{Batch, ConfigError, MAX_REQUEST_ENTRIES_COUNT};
+use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
+use super::known::Planless;
 use crate::blueprint::Blueprint;
 use crate::error::{FlowError, Result};
 use crate::parameters::{ParameterType, Resolved};
@@ -14,7 +16,11 @@ use crate::plan::{Draft, EntryKey, FlowIdentity, World, adopt, adopt_without_blu
 use crate::protocol::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, FlowRecord, PARAMETER_TYPE, PlanRecord};
 use weir_pubsub::chain;
 
-/// All flows, and the texts that stand in config for conditions on them.
+/// How long the follower of the flows may be behind before they are read. In one process it is some milliseconds.
+const BEHIND_TIME: Duration = Duration::from_secs(2);
+
+/// Flows, and the texts that stand in config for conditions on them.
+#[derive(Default)]
 pub(super) struct Flows {
     pub(super) records: BTreeMap<String, FlowRecord>,
     pub(super) texts: BTreeMap<String, String>,
@@ -35,43 +41,74 @@ impl EntryKey {
 }
 
 impl Lifecycle {
-    /// All flows. Those that another service started get their plans here, when they are first seen. The writer's lock must be held.
-    pub(super) async fn load_flows(&self) -> Result<Flows> {
-        let texts = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
-        let mut flows = Flows { records: BTreeMap::new(), texts };
-        for id in flows.texts.keys().cloned().collect::<Vec<_>>() {
-            let record = match serde_json::from_str::<FlowRecord>(&flows.texts[&id]) {
-                Ok(record) if record.plan.is_some() => record,
-                Ok(record) => self.adopt(&id, record, &mut flows).await?,
-                Err(error) => {
-                    tracing::warn!(flow = id, error = %chain(&error), "record of a flow is not readable");
-                    FlowRecord { plan: Some(self.adopt_by_entries(&id).await?), ..FlowRecord::default() }
-                }
-            };
-            flows.records.insert(id, record);
+    /// Brings what is known of the flows up to the configuration as it is now. Those that another service started get their plans here, when
+    /// they are first seen. The writer's lock must be held.
+    pub(super) async fn catch_up(&self) -> Result<()> {
+        let version = self.config.version().await.map_err(FlowError::config("reading the flows"))?;
+        let mut applied = self.following.version.clone();
+        let reached = tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await;
+        if !matches!(reached, Ok(Ok(_))) {
+            tracing::debug!(version, "follower of the flows is behind, they are read");
+            let records = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
+            self.known.apply(&records);
         }
-        Ok(flows)
+        self.plan_the_planless().await
+    }
+
+    /// A flow and all flows that an operation on it may concern. The writer's lock must be held.
+    pub(super) async fn flows_around(&self, id: &str) -> Result<Flows> {
+        self.catch_up().await?;
+        Ok(self.known.around(id, [], []))
+    }
+
+    /// Gives those flows a plan whose records have none: foreign ones for good, those that cannot be read by their entries.
+    async fn plan_the_planless(&self) -> Result<()> {
+        let planless = self.known.planless();
+        let unreadable: BTreeSet<&str> = planless.iter().filter(|flow| flow.record.is_none()).map(|flow| flow.id.as_str()).collect();
+        let mut entries = if unreadable.is_empty() { BTreeMap::new() } else { self.entries_of_variants(&unreadable).await? };
+        for Planless { id, text, record } in planless {
+            match record {
+                Some(record) => self.adopt(&id, text, record).await?,
+                None => {
+                    let entries = entries.remove(&id).unwrap_or_default();
+                    self.known.set_plan(&id, &text, adopt_without_blueprint(&id, &entries));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives a foreign flow's record its plan and stores it.
-    async fn adopt(&self, id: &str, mut record: FlowRecord, flows: &mut Flows) -> Result<FlowRecord> {
+    async fn adopt(&self, id: &str, before: String, mut record: FlowRecord) -> Result<()> {
         let plan = match self.plan_of_foreign(id, &record).await {
             Ok(plan) => plan,
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => {
                 tracing::warn!(flow = id, error = %chain(&error), "foreign flow is planned by its entries, since its blueprint is not usable");
-                self.adopt_by_entries(id).await?
+                let entries = self.entries_of_variants(&BTreeSet::from([id])).await?.remove(id).unwrap_or_default();
+                adopt_without_blueprint(id, &entries)
             }
         };
-        record.plan = Some(plan);
-        let (before, text) = (flows.texts[id].clone(), json(&record));
-        match self.config.apply(Batch::new().put(FLOW_TYPE, id, &text).only_if(FLOW_TYPE, id, Some(before))).await {
-            Ok(()) => drop(flows.texts.insert(id.to_owned(), text)),
+        record.plan = Some(plan.clone());
+        let batch = Batch::new().put(FLOW_TYPE, id, json(&record)).only_if(FLOW_TYPE, id, Some(before.clone())).with_reserve();
+        match self.config.apply(batch).await {
+            Ok(()) => {
+                let text = json(&record);
+                self.known.replace(id, &before, &text);
+                Ok(())
+            }
             // Its own service is at it: it is planned again when it is seen next.
-            Err(ConfigError::Conflict { .. }) => {}
-            Err(error) => return Err(FlowError::config("storing the plan of a foreign flow")(error)),
+            Err(ConfigError::Conflict { .. }) => {
+                self.known.set_plan(id, &before, plan);
+                Ok(())
+            }
+            Err(error) if error.is_passing() => Err(FlowError::config("storing the plan of a foreign flow")(error)),
+            Err(error) => {
+                tracing::warn!(flow = id, error = %chain(&error), "plan of a foreign flow cannot be stored");
+                self.known.set_plan(id, &before, plan);
+                Ok(())
+            }
         }
-        Ok(record)
     }
 
     async fn plan_of_foreign(&self, id: &str, record: &FlowRecord) -> Result<PlanRecord> {
@@ -81,16 +118,18 @@ impl Lifecycle {
         adopt(&draft, &self.load_descriptors(&draft).await?, self.kept_exits())
     }
 
-    async fn adopt_by_entries(&self, id: &str) -> Result<PlanRecord> {
-        let everything = self.config.everything().await.map_err(FlowError::config("reading the entries"))?.value;
-        let mut entries = BTreeMap::new();
-        for (config_type, values) in everything {
-            let Some(processor) = processor_of_entry_type(&config_type) else { continue };
-            if let Some(entry) = values.get(id).and_then(|text| serde_json::from_str::<Entry>(text).ok()) {
-                entries.insert(EntryKey { processor: processor.to_owned(), variant: id.to_owned() }, entry);
-            }
+    /// The entries whose variants are these, by variant. All are asked for together: each read may be one of many processors.
+    async fn entries_of_variants(&self, variants: &BTreeSet<&str>) -> Result<BTreeMap<String, BTreeMap<EntryKey, Entry>>> {
+        let types = self.config.types().await.map_err(FlowError::config("reading the entries"))?.0.value;
+        let processors = types.iter().filter_map(|config_type| processor_of_entry_type(config_type));
+        let keys = processors.flat_map(|processor| {
+            variants.iter().map(move |variant| EntryKey { processor: processor.to_owned(), variant: (*variant).to_owned() })
+        });
+        let mut found: BTreeMap<String, BTreeMap<EntryKey, Entry>> = BTreeMap::new();
+        for (key, entry) in self.load_entries(keys.collect()).await?.whole {
+            found.entry(key.variant.clone()).or_default().insert(key, entry);
         }
-        Ok(adopt_without_blueprint(id, &entries))
+        Ok(found)
     }
 
     pub(super) async fn load_blueprint(&self, name: &str) -> Result<Blueprint> {
@@ -169,15 +208,12 @@ impl Lifecycle {
         Ok(components)
     }
 
-    /// The values of keys that are there, asked for in portions that fit into a request.
+    /// The values of keys that are there.
     async fn load(&self, action: &str, keys: Vec<Key>) -> Result<Vec<(Key, String)>> {
-        let mut there = Vec::new();
-        for keys in keys.chunks(MAX_REQUEST_ENTRIES_COUNT) {
-            let values = self.config.get(keys).await.map_err(FlowError::config(action))?.value;
-            let pair = |Value { config_type, key, value }| value.map(|text| (Key { config_type, key }, text));
-            there.extend(values.into_iter().filter_map(pair));
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(there)
+        Ok(self.config.get_in_portions(keys).await.map_err(FlowError::config(action))?.value)
     }
 }
 

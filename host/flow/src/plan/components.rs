@@ -66,7 +66,7 @@ fn versions<'w>(name: &str, world: &'w World) -> impl Iterator<Item = (Version, 
     after.filter_map(move |key| Version::parse(&key[prefix.len()..]).ok().map(|version| (version, key.as_str())))
 }
 
-fn newest(name: &str, world: &World) -> Option<String> {
+pub(super) fn newest(name: &str, world: &World) -> Option<String> {
     versions(name, world).max().map(|(_, key)| key.to_owned())
 }
 

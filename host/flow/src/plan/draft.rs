@@ -99,6 +99,16 @@ impl Draft {
         })
     }
 
+    /// The topics that it names anywhere, as texts.
+    pub fn named_topics(&self) -> Vec<String> {
+        let offered = self.interfaces.values().flat_map(|interface| match interface {
+            Interface::Flow { flow } => vec![flow.clone()],
+            Interface::Service { request, response } => vec![request.clone(), response.clone()],
+        });
+        let topics = self.processors.iter().flat_map(|processor| processor.topics.values());
+        topics.map(ToString::to_string).chain(offered).collect()
+    }
+
     /// The record without a plan.
     pub(super) fn record(&self) -> FlowRecord {
         FlowRecord {

@@ -31,8 +31,8 @@ pub struct Swap {
     pub key: EntryKey,
     /// The entry as it is to be, whole; as it is if it runs that component already.
     pub entry: Entry,
-    /// What the entry names now.
-    pub old: ComponentRef,
+    /// What the entry names now; none where a program outside of Weir does its work, or nothing.
+    pub old: Option<ComponentRef>,
     /// Other flows that share it.
     pub sharers: BTreeSet<String>,
 }
@@ -82,9 +82,7 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
     let Some(entry) = world.entries.get(key) else {
         return fault(place, format!("its entry (variant `{}`) is gone or not readable: start the flow anew", shown(&key.variant)));
     };
-    let Some(old) = &entry.component else {
-        return fault(place, "it is done by a program outside of Weir: there is no component to swap");
-    };
+    let old = entry.component.as_ref();
     let sharers = sharers(&order.flow, key, world);
     if !sharers.is_empty() && !order.shared {
         let flows = names(sharers.iter().map(String::as_str));
@@ -121,15 +119,15 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
             format!("it reads `{input}`, which is no input in this flow: swap to one that does not, or start a flow for it"),
         );
     }
-    let swapped = match &component == old {
+    let swapped = match Some(&component) == old {
         true => entry.clone(),
         false => {
             let is_good = |candidate: &&ComponentRef| **candidate != component && !bad.contains(candidate);
-            let previous = [Some(old), entry.previous.as_ref()].into_iter().flatten().find(is_good).cloned();
+            let previous = [old, entry.previous.as_ref()].into_iter().flatten().find(is_good).cloned();
             Entry { component: Some(component), previous, ..entry.clone() }
         }
     };
-    Ok(Swap { key: key.clone(), entry: swapped, old: old.clone(), sharers })
+    Ok(Swap { key: key.clone(), entry: swapped, old: old.cloned(), sharers })
 }
 
 /// The entry with its previous component in place of one that hosts refuse for good; `None` if it names another by now or has no previous

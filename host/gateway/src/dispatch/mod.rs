@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use weir_config::protocol::Key;
-use weir_config::{Change, ConfigClient, Content};
+use weir_config::{Change, ConfigClient, Content, FollowerHandle, FollowerStatus};
 use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
 
 use crate::error::{GatewayError, Result};
@@ -34,6 +34,7 @@ pub(crate) struct Dispatch {
     known: RwLock<KnownFlows>,
     /// The version of the configuration that is applied.
     version: watch::Receiver<u64>,
+    follower: watch::Receiver<FollowerStatus>,
 }
 
 #[derive(Default)]
@@ -51,9 +52,9 @@ enum Known {
 }
 
 impl Dispatch {
-    /// Nothing is known before the first [change](Dispatch::apply); `version` is that of the follower which calls it.
-    pub(crate) fn new(config: ConfigClient, version: watch::Receiver<u64>) -> Self {
-        Dispatch { config, known: RwLock::default(), version }
+    /// Nothing is known before the first [change](Dispatch::apply), with which the follower of this handle calls it.
+    pub(crate) fn new(config: ConfigClient, follower: &FollowerHandle) -> Self {
+        Dispatch { config, known: RwLock::default(), version: follower.version(), follower: follower.status() }
     }
 
     /// Takes over the records of all flows as they are now.
@@ -62,9 +63,15 @@ impl Dispatch {
         self.known.write().unwrap_or_else(PoisonError::into_inner).apply(records);
     }
 
-    /// Whether the flows were read at least once.
-    pub(crate) fn is_ready(&self) -> bool {
-        *self.version.borrow() > 0
+    /// Why the flows are not known as they are now, if they are not.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let status = self.follower.borrow();
+        match (&status.fetch_error, status.version) {
+            (Some(error), 0) => Some(format!("the flows were not read yet: {error}")),
+            (Some(error), _) => Some(format!("the flows cannot be read as they are now: {error}")),
+            (None, 0) => Some("the flows were not read yet".to_owned()),
+            (None, _) => None,
+        }
     }
 
     /// Finds an interface of a running flow; the errors name what there is.

@@ -7,16 +7,22 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use weir_config::records::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, Descriptor, Digest, Entry, processor_of_entry_type};
-use weir_config::{Batch, ConfigError};
+use weir_config::{Batch, ConfigError, Content};
+use weir_flow::protocol::PlanRecord;
 
 use crate::body;
 use crate::error::{GatewayError, Result};
+use crate::flows;
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{Deployed, ErrorAnswer, Unreached};
 use crate::query::Fields;
+
+/// Types of entries that are read at a time.
+const READS_COUNT: usize = 16;
 
 /// Under which name and version, by default the descriptor's; and its limits, as a JSON object of those that are not the default.
 #[derive(Deserialize, IntoParams)]
@@ -60,9 +66,10 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
         record.limits = limits.clone();
     }
     let (name, version) = name_of(target, &record.descriptor)?;
+    // Before anything is written: what fails must leave nothing.
+    let not_reached = unreached(&gateway, &name, record.digest).await?;
     gateway.components.put(&bytes).await.map_err(GatewayError::ComponentStore)?;
     let (record, unchanged) = put_record(&gateway, &format!("{name}@{version}"), record, limits).await?;
-    let not_reached = unreached(&gateway, &name, record.digest).await?;
     tracing::info!(component = %format!("{name}@{version}"), digest = %record.digest, unchanged, "component deployed");
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }))
 }
@@ -172,22 +179,37 @@ fn limits_of(text: &str, defaults: &ComponentLimits) -> Result<ComponentLimits> 
     serde_json::from_value(known).map_err(|error| wrong(error.to_string()))
 }
 
-/// The running entries of this component's name that run another digest.
+/// The running entries of this component's name that run another digest, or none. They are read type by type: all together may be more than
+/// one answer carries.
 async fn unreached(gateway: &Gateway, name: &str, digest: Digest) -> Result<Vec<Unreached>> {
-    let everything = gateway.config.everything().await.map_err(GatewayError::Config)?.value;
-    let mut found = Vec::new();
-    for (config_type, values) in &everything {
-        let Some(processor) = processor_of_entry_type(config_type) else { continue };
-        for (variant, value) in values {
-            let Ok(entry) = serde_json::from_str::<Entry>(value) else { continue };
-            let concerned =
-                entry.component.as_ref().map_or(processor == name, |component| component.name == name && component.digest != digest);
-            if concerned {
-                let runs = entry.component.map(|component| component.key());
-                found.push(Unreached { processor: processor.to_owned(), variant: variant.clone(), flow: entry.flow, runs });
-            }
-        }
+    let types = gateway.config.types().await.map_err(GatewayError::Config)?.0.value;
+    let types: Vec<String> = types.into_iter().filter(|config_type| processor_of_entry_type(config_type).is_some()).collect();
+    let read = async |config_type: String| {
+        let values = gateway.config.values(&config_type).await.map_err(GatewayError::Config)?.value;
+        Ok::<_, GatewayError>(unreached_of(&config_type, values, name, digest))
+    };
+    let mut found: Vec<Unreached> = stream::iter(types.into_iter().map(read)).buffered(READS_COUNT).try_concat().await?;
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let (_, records) = flows::records(&gateway.config).await?;
+    let plans = || records.iter().filter_map(|(id, record)| Some((id, record.plan.as_ref()?)));
+    for entry in &mut found {
+        let uses = |plan: &PlanRecord| plan.entries.iter().any(|it| it.processor == entry.processor && it.variant == entry.variant);
+        entry.flows = plans().filter(|(_, plan)| uses(plan)).map(|(id, _)| id.clone()).collect();
     }
     found.sort();
     Ok(found)
+}
+
+fn unreached_of(config_type: &str, values: Content, name: &str, digest: Digest) -> Vec<Unreached> {
+    let processor = processor_of_entry_type(config_type).unwrap_or_default();
+    let read = |(variant, value): (String, String)| {
+        let Entry { flow, component, .. } = serde_json::from_str::<Entry>(&value).ok()?;
+        let is_concerned =
+            component.as_ref().map_or(processor == name, |component| component.name == name && component.digest != digest);
+        let runs = component.map(|component| component.key());
+        is_concerned.then(|| Unreached { processor: processor.to_owned(), variant, flow, flows: Vec::new(), runs })
+    };
+    values.into_iter().filter_map(read).collect()
 }

@@ -10,7 +10,7 @@ use weir_pubsub::chain;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
-use crate::protocol::{ErrorAnswer, Health};
+use crate::protocol::{ErrorAnswer, Health, HostReport};
 
 /// How long a service may take: less than whoever asks commonly waits.
 const READY_TIME: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<
     (StatusCode::OK, Json(Health { status: "ok".to_owned(), reason: None }))
 }
 
-/// What the gateway needs is there: both services answer, the flows were read, and a host of processors reports.
+/// What the gateway needs is there: both services answer, the flows were read, and a host of processors reports and has the configuration.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -43,11 +43,23 @@ pub(crate) async fn readyz(State(gateway): State<Shared>) -> (StatusCode, Json<H
         silent("the config service", gateway.services.ask_config(br#"{"operation": "list", "type": "flow"}"#)),
         silent("the flow service", gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
     );
-    let host = gateway.hosts.current().is_empty().then(|| "no host of processors reports, as each does every 5 s".to_owned());
-    let flows = (!gateway.dispatch.is_ready()).then(|| "the flows were not read yet".to_owned());
-    let missing: Vec<String> = [config, flow, flows, host].into_iter().flatten().collect();
+    let mut missing: Vec<String> = [config, flow, gateway.dispatch.problem()].into_iter().flatten().collect();
+    missing.extend(of_hosts(&gateway.hosts.current()));
     let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))
+}
+
+/// What keeps hosts from their work.
+fn of_hosts(hosts: &[HostReport]) -> Vec<String> {
+    if hosts.is_empty() {
+        return vec!["no host of processors reports, as each does every 5 s".to_owned()];
+    }
+    let problem = |host: &HostReport| match (&host.status.config_problem, host.status.config_version) {
+        (Some(problem), _) => Some(format!("host {} cannot fetch the configuration: {problem}", host.status.host)),
+        (None, 0) => Some(format!("host {} has not fetched the configuration yet", host.status.host)),
+        (None, _) => None,
+    };
+    hosts.iter().filter_map(problem).collect()
 }
 
 /// Why a service is not there, if it is not.

@@ -3,6 +3,7 @@
 
 mod disk;
 mod folder;
+mod readers;
 mod running;
 
 use std::fmt::Write as _;

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use weir_config::protocol::Usage;
 use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary, Status};
 use weir_pubsub::chain;
 
 use super::folder::State;
-use super::{Finding, Grade, disk, fail, ok, warn};
+use super::{Finding, Grade, disk, fail, ok, readers, warn};
 use crate::client::{Client, data_option};
 use crate::output::{age, cut, number, size};
 use crate::problem::Problem;
@@ -73,7 +74,8 @@ async fn reported(client: &Client) -> Result<Status, Problem> {
     loop {
         ticks.tick().await;
         let status: Status = client.get("/api/v1/weir/status").await?;
-        let is_whole = !status.hosts.is_empty() && flows(&status.flows, &status.hosts).grade == Grade::Ok;
+        let is_whole =
+            !status.hosts.is_empty() && flows(&status.flows, &status.hosts).grade == Grade::Ok && readers::check(&status).grade != Grade::Fail;
         if is_whole || Instant::now() >= end {
             return Ok(status);
         }
@@ -100,6 +102,8 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
         findings.push(warn("version", what, "restart the older one, or use the command line of the same version"));
     }
     findings.extend([hosts(&status.hosts), flows(&status.flows, &status.hosts), processors(&status.hosts)]);
+    findings.extend(status.config_usage.as_ref().map(configuration));
+    findings.push(readers::check(status));
     // Queues with a bound of their own, which refuse what is above it, are the dead letters.
     let (letters, of_flows): (Vec<_>, Vec<_>) = status.queues.iter().cloned().partition(|queue| queue.flows.is_empty());
     findings.push(queues(&of_flows, settings.broker.queue_high_bytes));
@@ -140,11 +144,28 @@ fn hosts(hosts: &[HostReport]) -> Finding {
     let Some(last) = hosts.iter().map(|host| host.age_ms).max() else {
         return fail(CHECK, "none has reported: no message is handled", next);
     };
+    if let Some((host, problem)) = hosts.iter().find_map(|host| Some((&host.status.host, host.status.config_problem.as_ref()?))) {
+        let what = format!("host {host} cannot fetch the configuration: {}", cut(problem, 300));
+        return fail(CHECK, what, "it works with what it had; see the log of `weir up`, and the check `configuration`");
+    }
     if last > SILENT_MS {
         return warn(CHECK, format!("one has been silent for {}", age(last)), next);
     }
     let count = if hosts.len() == 1 { "1 reports".to_owned() } else { format!("{} report", hosts.len()) };
     ok(CHECK, format!("{count}, the last time {} ago", age(last)))
+}
+
+/// The whole configuration has a bound, so that it can be read at once.
+fn configuration(usage: &Usage) -> Finding {
+    const CHECK: &str = "configuration";
+    let Usage { size_bytes, limit_bytes } = *usage;
+    let what = format!("{} of {}", size(size_bytes), size(limit_bytes));
+    let next = "weir config list shows the size of each type; delete what is not needed any more: weir config delete TYPE KEY";
+    match size_bytes {
+        over if over > limit_bytes => fail(CHECK, format!("{what}: nothing that makes it larger is taken"), next),
+        half if half >= limit_bytes / 2 => warn(CHECK, format!("{what}: above its limit nothing that makes it larger is taken"), next),
+        _ => ok(CHECK, what),
+    }
 }
 
 fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
@@ -155,15 +176,24 @@ fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
     let mut amiss = Vec::new();
     for flow in flows {
         if flow.status != "running" {
-            amiss.push(format!("flow {} is {}", flow.id, flow.status));
+            let why = if flow.status == "unreadable" { format!(": {}", cut(&flow.description, 200)) } else { String::new() };
+            amiss.push(format!("flow {} is {}{why}", flow.id, flow.status));
         }
         let unserved = flow.processors.iter().filter(|it| it.component.is_some() && !served(&it.processor, &it.variant));
         amiss.extend(unserved.map(|it| format!("no host has {} of flow {}", it.processor, flow.id)));
     }
+    let outside = flows.iter().flat_map(|flow| &flow.processors).filter(|it| it.component.is_none()).count();
+    let outside = match outside {
+        0 => String::new(),
+        1 => "; 1 processor has no component and is left to a program outside of Weir".to_owned(),
+        count => format!("; {count} processors have no component and are left to programs outside of Weir"),
+    };
     match (amiss.is_empty(), flows.len()) {
         (true, 0) => ok(CHECK, "none is started"),
-        (true, 1) => ok(CHECK, "1 runs, and each of its processors has a host"),
-        (true, count) => ok(CHECK, format!("{count} run, and each of their processors has a host")),
+        (true, 1) if outside.is_empty() => ok(CHECK, "1 runs, and each of its processors has a host"),
+        (true, count) if outside.is_empty() => ok(CHECK, format!("{count} run, and each of their processors has a host")),
+        (true, 1) => ok(CHECK, format!("1 runs{outside}")),
+        (true, count) => ok(CHECK, format!("{count} run{outside}")),
         (false, _) => fail(CHECK, some(&amiss), "weir flow show FLOW tells more, and `weir up` says what went wrong"),
     }
 }
@@ -247,7 +277,7 @@ fn dropping(queues: &[QueueSummary]) -> Finding {
 }
 
 /// The first few, and how many more there are.
-fn some(all: &[String]) -> String {
+pub(super) fn some(all: &[String]) -> String {
     let named = all.iter().take(NAMED_COUNT).cloned().collect::<Vec<_>>().join("\n");
     match all.len().saturating_sub(NAMED_COUNT) {
         0 => named,
@@ -293,6 +323,12 @@ mod tests {
         assert!(letters(80 << 20, false).1.contains("3 dead letters need attention; flow:tg:in:a is nearly full (80.0 MiB of 100.0 MiB)"));
         let (grade, what) = letters(99 << 20, true);
         assert!(grade == Grade::Fail && what.contains("is full (99.0 MiB of 100.0 MiB)"), "{what}");
+    }
+
+    #[test]
+    fn the_configuration_is_judged_by_its_limit() {
+        let grade = |size_bytes| configuration(&Usage { size_bytes, limit_bytes: 100 }).grade;
+        assert_eq!((grade(49), grade(50), grade(100), grade(101)), (Grade::Ok, Grade::Warn, Grade::Warn, Grade::Fail));
     }
 
     #[test]

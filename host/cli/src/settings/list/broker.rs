@@ -38,6 +38,16 @@ pub(super) const LIST: &[Definition] = &[
         |s, value| s.broker.limits.max_message_bytes = usize::try_from(value.number()).unwrap_or(usize::MAX),
     ),
     Definition::new(
+        "broker.max-answer",
+        Kind::Size(MIB, 256 * MIB),
+        (
+            "The largest answer to a request. The whole configuration is one, so that it cannot grow beyond this, nor beyond 64 MiB",
+            "an answer is in memory several times while it is sent and read",
+        ),
+        |s| Value::Size(s.broker.limits.max_answer_bytes as u64),
+        |s, value| s.broker.limits.max_answer_bytes = usize::try_from(value.number()).unwrap_or(usize::MAX),
+    ),
+    Definition::new(
         "broker.cache",
         Kind::Size(MIB, TIB),
         ("Messages kept in memory, all queues together; the rest is read from disk", "readers that keep up are served from it"),

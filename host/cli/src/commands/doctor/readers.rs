@@ -1,0 +1,64 @@
+//! Messages that wait and that nothing reads.
+
+use weir_config::records::ProcessorState;
+use weir_gateway::protocol::{FlowProcessor, FlowSummary, QueueSummary, Status};
+
+use super::running::some;
+use super::{Finding, fail, ok, warn};
+use crate::output::number;
+
+const CHECK: &str = "readers";
+
+/// Whether each queue of a processor has something that reads it.
+pub(super) fn check(status: &Status) -> Finding {
+    let unread: Vec<&QueueSummary> = status.queues.iter().filter(|queue| is_unread(queue) && !is_starting(status, queue)).collect();
+    let waiting: Vec<&&QueueSummary> = unread.iter().filter(|queue| queue.depth_count.is_some_and(|count| count > 0)).collect();
+    if let Some(first) = waiting.first() {
+        let told: Vec<String> = waiting.iter().map(|queue| told(queue)).collect();
+        return fail(CHECK, some(&told), next(status, first));
+    }
+    match unread.first() {
+        Some(first) => {
+            let told: Vec<String> = unread.iter().map(|queue| format!("nothing reads {} ({})", queue.topic, queue.subscription)).collect();
+            warn(CHECK, some(&told), next(status, first))
+        }
+        None => ok(CHECK, "no message waits without a reader"),
+    }
+}
+
+fn told(queue: &QueueSummary) -> String {
+    let count = queue.depth_count.unwrap_or_default();
+    let messages = if count == 1 { "1 message waits".to_owned() } else { format!("{} messages wait", number(count)) };
+    format!("{messages} on {} and nothing reads it ({})", queue.topic, queue.subscription)
+}
+
+/// A queue of a processor of a flow; exits wait for whoever takes them, and what no flow owns is for another check.
+fn is_unread(queue: &QueueSummary) -> bool {
+    queue.consumer_count == 0 && queue.exit.is_none() && queue.depth_count.is_some() && !queue.flows.is_empty()
+}
+
+/// Whether a host makes the queue's processor ready.
+fn is_starting(status: &Status, queue: &QueueSummary) -> bool {
+    let starting = status.hosts.iter().flat_map(|host| &host.status.processors).filter(|it| it.state == ProcessorState::Starting);
+    starting.into_iter().any(|it| belongs(queue, &it.processor, &it.variant))
+}
+
+fn belongs(queue: &QueueSummary, processor: &str, variant: &str) -> bool {
+    queue.subscription.strip_prefix(&format!("{processor}--{variant}--")).is_some_and(|spec| !spec.is_empty())
+}
+
+/// What gives the first of them a reader.
+fn next(status: &Status, queue: &QueueSummary) -> String {
+    match processor(status, queue) {
+        Some((flow, processor)) if processor.component.is_none() => format!(
+            "start the program outside of Weir that does it, or give it a component: weir swap {} {}:{} COMPONENT",
+            flow.id, processor.processor, processor.variant
+        ),
+        _ => "weir status shows what its processor does; a host must serve it, and its component must run".to_owned(),
+    }
+}
+
+fn processor<'s>(status: &'s Status, queue: &QueueSummary) -> Option<(&'s FlowSummary, &'s FlowProcessor)> {
+    let of = |flow: &'s FlowSummary| flow.processors.iter().map(move |processor| (flow, processor));
+    status.flows.iter().flat_map(of).find(|(_, it)| belongs(queue, &it.processor, &it.variant))
+}

@@ -1,0 +1,98 @@
+//! The size of everything: what has a bound, so that everything can be read at once.
+
+use crate::batch::Room;
+use crate::error::{ConfigError, Result};
+
+/// Whatever a broker carries, no more than this: everything is in memory several times while it is answered and read.
+pub(crate) const MAX_WHOLE_BYTES: usize = 64 << 20;
+/// What an answer has beside its values.
+const FRAME_BYTES: u64 = 256;
+/// The names of the fields of one value in an answer, with quotes, braces and commas.
+const FIELDS_BYTES: u64 = r#"{"type":,"key":,"value":},"#.len() as u64;
+/// This part of the bound is kept free for writes that finish or undo what was begun: a sixty-fourth.
+const RESERVE_SHARE: u64 = 64;
+
+/// The size of everything as of a version. The version 0 stands for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whole {
+    pub(crate) version: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Whole {
+    /// The size, if it is that of this version.
+    pub(crate) fn of(self, version: u64) -> Option<u64> {
+        (self.version == version && version > 0).then_some(self.bytes)
+    }
+}
+
+/// What a value takes in an answer, in the larger of the forms that answers have.
+pub(crate) fn size_of(config_type: &str, key: &str, value: &str) -> u64 {
+    FIELDS_BYTES + [config_type, key, value].into_iter().map(json_bytes).sum::<u64>()
+}
+
+/// The length of a text as a JSON string.
+fn json_bytes(text: &str) -> u64 {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | 0x08 | 0x09 | 0x0a | 0x0c | 0x0d => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    2 + text.len() as u64 + text.bytes().map(escaped).sum::<u64>()
+}
+
+/// Refuses a change after which everything would not fit into one answer. What makes it no larger always passes, and so does, within the
+/// reserve, what finishes or undoes something that was begun.
+pub(crate) fn check_growth(before_bytes: u64, after_bytes: u64, limit_bytes: u64, room: Room) -> Result<()> {
+    let reserve_bytes = limit_bytes / RESERVE_SHARE;
+    let most_bytes = limit_bytes.saturating_sub(FRAME_BYTES + reserve_bytes);
+    let passes = match room {
+        Room::Common => after_bytes <= most_bytes,
+        Room::Reserve => after_bytes <= most_bytes + reserve_bytes || after_bytes - before_bytes.min(after_bytes) <= reserve_bytes,
+    };
+    if passes || after_bytes <= before_bytes {
+        return Ok(());
+    }
+    Err(ConfigError::WholeTooLarge { before_bytes, after_bytes, limit_bytes: most_bytes })
+}
+
+/// What is left of the size of an answer, so that one that cannot be sent is not even collected.
+pub(crate) struct Budget {
+    left_bytes: usize,
+    limit_bytes: usize,
+}
+
+impl Budget {
+    pub(crate) fn of(limit_bytes: usize) -> Self {
+        Budget { left_bytes: limit_bytes, limit_bytes }
+    }
+
+    pub(crate) fn spend(&mut self, texts: &[&str]) -> Result<()> {
+        let size = texts.iter().map(|t| t.len()).sum();
+        self.left_bytes = self.left_bytes.checked_sub(size).ok_or(ConfigError::AnswerTooLarge { limit_bytes: self.limit_bytes })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_the_size_that_it_has_in_an_answer() {
+        for text in ["", "plain", "\"quoted\" \\ and \u{1}\u{8}\t\n\u{c}\r\u{1f}\u{7f}", "grün \u{2028}"] {
+            assert_eq!(json_bytes(text), serde_json::to_string(text).unwrap().len() as u64, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_grows_beyond_the_bound_is_refused_and_what_does_not_grow_passes() {
+        let passes = |before, after, room| check_growth(before, after, 6_400 + FRAME_BYTES, room).is_ok();
+        assert!(passes(0, 6_200, Room::Common) && !passes(0, 6_400, Room::Common));
+        assert!(passes(9_000, 9_000, Room::Common) && passes(9_000, 8_000, Room::Common) && !passes(9_000, 9_001, Room::Common));
+        assert!(passes(6_200, 6_390, Room::Reserve) && passes(9_000, 9_050, Room::Reserve) && !passes(9_000, 9_200, Room::Reserve));
+        let message = check_growth(10, 7_000, 6_400 + FRAME_BYTES, Room::Common).unwrap_err().to_string();
+        assert!(message.contains("7000 bytes") && message.contains("has 10"), "{message}");
+    }
+}

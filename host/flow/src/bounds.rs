@@ -1,0 +1,70 @@
+//! Bounds of the texts that come with flows and blueprints: they are in the flow's record, which is read whenever the flow is looked at, and
+//! in its entries, which every host that serves it holds.
+
+use std::collections::BTreeMap;
+
+/// The longest description of a flow or a blueprint: several pages for people.
+pub const MAX_DESCRIPTION_BYTES: usize = 16 << 10;
+/// The most parameters of a flow, or of one processor of a blueprint.
+pub const MAX_PARAMETERS_COUNT: usize = 1_000;
+/// The longest value of one parameter: a long prompt. What is longer belongs into the configuration, under a type of its own.
+pub const MAX_PARAMETER_BYTES: usize = 64 << 10;
+/// The names and values of all parameters of a flow, or of one processor of a blueprint, together.
+pub const MAX_PARAMETERS_BYTES: usize = 256 << 10;
+
+/// What is wrong with a description, and how to mend it.
+pub(crate) fn check_description(text: &str) -> Result<(), String> {
+    if text.len() <= MAX_DESCRIPTION_BYTES {
+        return Ok(());
+    }
+    Err(format!("the description has {} bytes, of at most {MAX_DESCRIPTION_BYTES}: shorten it", text.len()))
+}
+
+/// What is wrong with the number or size of parameters, and how to mend it.
+pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), String> {
+    check_count(parameters.len())?;
+    if let Some((name, value)) = parameters.iter().find(|(_, value)| value.len() > MAX_PARAMETER_BYTES) {
+        let name = crate::blueprint::shown(name);
+        return Err(format!(
+            "the value of `{name}` has {} bytes, of at most {MAX_PARAMETER_BYTES}: shorten it, or keep it in the configuration (weir config put)",
+            value.len()
+        ));
+    }
+    let bytes: usize = parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > MAX_PARAMETERS_BYTES {
+        return Err(format!(
+            "all parameters together have {bytes} bytes, of at most {MAX_PARAMETERS_BYTES}: shorten them, or keep them in the configuration (weir config put)"
+        ));
+    }
+    Ok(())
+}
+
+/// What is wrong with the number of parameters, and how to mend it.
+pub(crate) fn check_count(count: usize) -> Result<(), String> {
+    if count <= MAX_PARAMETERS_COUNT {
+        return Ok(());
+    }
+    Err(format!("there are {count}, of at most {MAX_PARAMETERS_COUNT}: give fewer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(count: usize, bytes: usize) -> Result<(), String> {
+        check_parameters(&(0..count).map(|at| (format!("{at:04}"), "x".repeat(bytes))).collect())
+    }
+
+    #[test]
+    fn number_and_size_are_bounded() {
+        assert_eq!((check(MAX_PARAMETERS_COUNT, 10), check(1, MAX_PARAMETER_BYTES)), (Ok(()), Ok(())));
+        for (result, words) in [
+            (check(MAX_PARAMETERS_COUNT + 1, 1), "there are 1001, of at most 1000"),
+            (check(1, MAX_PARAMETER_BYTES + 1), "the value of `0000` has 65537 bytes, of at most 65536"),
+            (check(5, MAX_PARAMETER_BYTES), "all parameters together have 327700 bytes, of at most 262144"),
+        ] {
+            let problem = result.err().unwrap_or_default();
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The flows as they are known here. A follower keeps them up to date, so that no operation reads them all, and an operation looks only at
+//! those that it may concern: its time does not grow with the number of flows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use weir_config::Content;
+use weir_pubsub::chain;
+
+use super::world::Flows;
+use crate::plan::EntryKey;
+use crate::protocol::{FlowRecord, PlanRecord};
+
+/// All flows.
+#[derive(Default)]
+pub(super) struct Known(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    flows: BTreeMap<String, KnownFlow>,
+    /// The ids of flows with a queue or an output of a topic.
+    by_topic: HashMap<String, BTreeSet<String>>,
+    /// The ids of flows with an entry.
+    by_entry: HashMap<EntryKey, BTreeSet<String>>,
+    /// Those whose record has no plan or cannot be read.
+    planless: BTreeSet<String>,
+}
+
+struct KnownFlow {
+    /// What stands in config.
+    text: String,
+    /// The record, with a plan that is only known here where the text has none.
+    record: FlowRecord,
+    is_readable: bool,
+}
+
+/// A flow whose record has no plan.
+pub(super) struct Planless {
+    pub(super) id: String,
+    pub(super) text: String,
+    /// `None` where it cannot be read.
+    pub(super) record: Option<FlowRecord>,
+}
+
+impl Known {
+    /// Takes over the records of all flows as they are now.
+    pub(super) fn apply(&self, records: &Content) {
+        let mut state = self.lock();
+        let gone: Vec<String> = state.flows.keys().filter(|id| !records.contains_key(*id)).cloned().collect();
+        gone.iter().for_each(|id| drop(state.remove(id)));
+        for (id, text) in records {
+            if state.flows.get(id).is_none_or(|known| known.text != *text) {
+                state.take(id, text);
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.lock().flows.contains_key(id)
+    }
+
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.lock().flows.keys().cloned().collect()
+    }
+
+    /// Some flows, as far as they are there.
+    pub(super) fn some(&self, ids: &[String]) -> Flows {
+        self.lock().of(ids.iter())
+    }
+
+    /// All flows.
+    pub(super) fn all(&self) -> Flows {
+        let state = self.lock();
+        state.of(state.flows.keys())
+    }
+
+    /// A flow, if it is there, and all flows that what it names, or these topics and entries, may concern: those that share a topic or an
+    /// entry, and those that share a topic with these.
+    pub(super) fn around(&self, id: &str, topics: impl IntoIterator<Item = String>, entries: impl IntoIterator<Item = EntryKey>) -> Flows {
+        let state = self.lock();
+        let (mut topics, mut entries): (BTreeSet<String>, BTreeSet<EntryKey>) = (topics.into_iter().collect(), entries.into_iter().collect());
+        if let Some(plan) = state.plan(id) {
+            topics.extend(topics_of(plan).cloned());
+            entries.extend(plan.entries.iter().map(EntryKey::of));
+        }
+        let mut ids: BTreeSet<&String> = topics.iter().filter_map(|topic| state.by_topic.get(topic)).flatten().collect();
+        ids.extend(entries.iter().filter_map(|entry| state.by_entry.get(entry)).flatten());
+        // What their outputs feed decides what their entries say.
+        let fed = ids.iter().filter_map(|id| state.plan(id)).flat_map(|plan| &plan.entries).flat_map(|entry| entry.outputs.values());
+        let second: BTreeSet<&String> = fed.filter_map(|topic| state.by_topic.get(topic)).flatten().collect();
+        ids.extend(second);
+        ids.extend(state.flows.get_key_value(id).map(|(id, _)| id));
+        state.of(ids.into_iter())
+    }
+
+    /// Those that have no plan of their own.
+    pub(super) fn planless(&self) -> Vec<Planless> {
+        let state = self.lock();
+        let planless = |id: &String| {
+            let known = state.flows.get(id)?;
+            let record = known.is_readable.then(|| known.record.clone());
+            Some(Planless { id: id.clone(), text: known.text.clone(), record })
+        };
+        state.planless.iter().filter_map(planless).collect()
+    }
+
+    /// Gives a flow its plan, unless it has changed meanwhile.
+    pub(super) fn set_plan(&self, id: &str, text: &str, plan: PlanRecord) {
+        let mut state = self.lock();
+        if state.flows.get(id).is_none_or(|known| known.text != text) {
+            return;
+        }
+        let Some(mut known) = state.remove(id) else { return };
+        known.record.plan = Some(plan);
+        let is_readable = known.is_readable;
+        state.insert(id, known);
+        if !is_readable {
+            // Its entries are all that is known of it, and may change at any time.
+            state.planless.insert(id.to_owned());
+        }
+    }
+
+    /// Takes over what was just written in place of a text.
+    pub(super) fn replace(&self, id: &str, before: &str, text: &str) {
+        let mut state = self.lock();
+        if state.flows.get(id).is_some_and(|known| known.text == before) {
+            state.take(id, text);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, id: &str, text: &str) {
+        self.remove(id);
+        let (record, is_readable) = match serde_json::from_str::<FlowRecord>(text) {
+            Ok(record) => (record, true),
+            Err(error) => {
+                tracing::warn!(flow = id, error = %chain(&error), "record of a flow is not readable");
+                (FlowRecord::default(), false)
+            }
+        };
+        self.insert(id, KnownFlow { text: text.to_owned(), record, is_readable });
+    }
+
+    fn insert(&mut self, id: &str, known: KnownFlow) {
+        match &known.record.plan {
+            Some(plan) => {
+                for topic in topics_of(plan) {
+                    self.by_topic.entry(topic.clone()).or_default().insert(id.to_owned());
+                }
+                for entry in &plan.entries {
+                    self.by_entry.entry(EntryKey::of(entry)).or_default().insert(id.to_owned());
+                }
+            }
+            None => drop(self.planless.insert(id.to_owned())),
+        }
+        self.flows.insert(id.to_owned(), known);
+    }
+
+    fn remove(&mut self, id: &str) -> Option<KnownFlow> {
+        let known = self.flows.remove(id)?;
+        self.planless.remove(id);
+        for topic in known.record.plan.iter().flat_map(topics_of) {
+            if let Some(ids) = self.by_topic.get_mut(topic) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_topic.remove(topic);
+                }
+            }
+        }
+        for entry in known.record.plan.iter().flat_map(|plan| &plan.entries).map(EntryKey::of) {
+            if let Some(ids) = self.by_entry.get_mut(&entry) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_entry.remove(&entry);
+                }
+            }
+        }
+        Some(known)
+    }
+
+    fn plan(&self, id: &str) -> Option<&PlanRecord> {
+        self.flows.get(id)?.record.plan.as_ref()
+    }
+
+    fn of<'s>(&self, ids: impl Iterator<Item = &'s String>) -> Flows {
+        let mut flows = Flows::default();
+        for id in ids {
+            if let Some(known) = self.flows.get(id) {
+                flows.records.insert(id.clone(), known.record.clone());
+                flows.texts.insert(id.clone(), known.text.clone());
+            }
+        }
+        flows
+    }
+}
+
+/// The topics of a plan's queues and outputs.
+fn topics_of(plan: &PlanRecord) -> impl Iterator<Item = &String> {
+    let outputs = plan.entries.iter().flat_map(|entry| entry.outputs.values());
+    plan.queues.iter().map(|queue| &queue.topic).chain(outputs)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(reads: &str, sends: &str, entry: &str) -> String {
+        json!({"blueprint-name": "b", "plan": {
+            "queues": [{"topic": reads, "subscription": "s"}],
+            "entries": [{"processor": "p", "variant": entry, "outputs": {"output": sends}}]
+        }})
+        .to_string()
+    }
+
+    fn content(records: &[(&str, String)]) -> Content {
+        records.iter().map(|(id, text)| ((*id).to_owned(), text.clone())).collect()
+    }
+
+    fn around(known: &Known, id: &str, topics: &[&str]) -> Vec<String> {
+        known.around(id, topics.iter().map(ToString::to_string), []).records.into_keys().collect()
+    }
+
+    #[test]
+    fn an_operation_looks_at_what_may_concern_it_and_at_nothing_else() {
+        let known = Known::default();
+        // `a` feeds `b`, whose output feeds `c`; `d` has an entry of `a`, and `e` nothing of all that.
+        let mut all = content(&[
+            ("a", record("1", "2", "a")),
+            ("b", record("2", "3", "b")),
+            ("c", record("3", "4", "c")),
+            ("d", record("8", "9", "a")),
+            ("e", record("5", "6", "e")),
+        ]);
+        known.apply(&all);
+        assert_eq!(around(&known, "a", &[]), ["a", "b", "c", "d"], "what `b` consumes depends on `c`");
+        assert_eq!(around(&known, "e", &[]), ["e"]);
+        assert_eq!(around(&known, "new", &["6"]), ["e"]);
+        assert_eq!(around(&known, "new", &[]), Vec::<String>::new());
+        all.remove("b");
+        all.insert("e".to_owned(), record("2", "6", "e"));
+        known.apply(&all);
+        assert_eq!(around(&known, "a", &[]), ["a", "d", "e"]);
+        known.apply(&Content::new());
+        let state = known.lock();
+        assert!(state.flows.is_empty() && state.by_topic.is_empty() && state.by_entry.is_empty());
+    }
+
+    #[test]
+    fn a_flow_without_a_plan_is_found_and_an_unreadable_one_again_and_again() {
+        let known = Known::default();
+        let foreign = r#"{"blueprint-name": "b"}"#;
+        known.apply(&content(&[("foreign", foreign.to_owned()), ("broken", "nonsense".to_owned()), ("ours", record("1", "2", "a"))]));
+        let planless = known.planless();
+        assert_eq!(planless.iter().map(|flow| (flow.id.as_str(), flow.record.is_some())).collect::<Vec<_>>(), [("broken", false), ("foreign", true)]);
+        let plan = || serde_json::from_value::<PlanRecord>(json!({"queues": [{"topic": "7", "subscription": "s"}]})).unwrap();
+        known.set_plan("foreign", "another text", plan());
+        assert_eq!(known.planless().len(), 2);
+        known.set_plan("foreign", foreign, plan());
+        known.set_plan("broken", "nonsense", plan());
+        assert_eq!(known.planless().into_iter().map(|flow| flow.id).collect::<Vec<_>>(), ["broken"]);
+        assert_eq!(around(&known, "new", &["7"]), ["broken", "foreign"]);
+    }
+}
