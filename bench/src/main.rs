@@ -2,6 +2,7 @@
 
 mod bare;
 mod flow;
+mod flows;
 mod gateway;
 mod handle;
 mod import;
@@ -102,6 +103,15 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// Starting and stopping one flow more beside 10 and beside many; `weir` must lie beside this binary
+    Flows {
+        /// Flows of the side that has many.
+        #[arg(long, default_value_t = 1_000)]
+        flows: u32,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
     /// The disk that the log takes beside messages that nobody reads, while a busy neighbour sends through it
     Straggler {
         /// What the neighbour sends, in MiB.
@@ -137,6 +147,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Request { requests } => runtime.block_on(request::run(&guest("parts")?, requests)),
         Bench::Start { rounds } => runtime.block_on(start::run(&weir()?, &echo()?, rounds)),
         Bench::Status { flows, rounds } => runtime.block_on(status::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
+        Bench::Flows { flows, rounds } => runtime.block_on(flows::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Straggler { mib, segment_mib, backlog_mib } => runtime.block_on(straggler::run(mib, segment_mib, backlog_mib)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }

@@ -1,9 +1,11 @@
 //! The flow service over the embedded broker and the real config service.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bounds;
 mod cut;
 mod errors;
 mod parameters;
+mod readers;
 mod refuse;
 mod refused;
 mod resume;

@@ -142,8 +142,8 @@ pub struct Unreached {
     /// The flow, where the entry belongs to one alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
-    /// All flows that use the entry.
-    #[serde(default)]
+    /// The flows that use an entry which belongs to none alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flows: Vec<String>,
     /// `NAME@VERSION` that it runs; none where it names no component.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -69,14 +69,19 @@ impl ConfigState {
         self.types.get(config_type).map(|state| &*state.content)
     }
 
+    /// The same, shared.
+    pub(crate) fn shared(&self, config_type: &str) -> Option<&Arc<Content>> {
+        self.types.get(config_type).map(|state| &state.content)
+    }
+
     /// The version in which a type last changed; 0 for one without any value so far.
     pub(crate) fn version_of(&self, config_type: &str) -> u64 {
         self.types.get(config_type).map_or(0, |state| state.version)
     }
 
     /// All types that have or had values.
-    pub(crate) fn types(&self) -> impl Iterator<Item = (&str, &Content)> {
-        self.types.iter().map(|(name, state)| (name.as_str(), &*state.content))
+    pub(crate) fn all_shared(&self) -> impl Iterator<Item = (&str, &Arc<Content>)> {
+        self.types.iter().map(|(name, state)| (name.as_str(), &state.content))
     }
 }
 

@@ -23,8 +23,9 @@ use crate::consumed::Consumed;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
-use crate::reconcile::{Served, Wanted, types_to_follow, wanted};
+use crate::reconcile::{Served, Wanted, types_to_follow};
 use crate::status::{Board, Key};
+use crate::wants::{Changes, Wants};
 use weir_pubsub::{broken_off, chain, panic_text, restarting};
 
 /// How long dropped work may take to be gone.
@@ -216,6 +217,7 @@ struct Reconciler {
     gone: (mpsc::Sender<Key>, mpsc::Receiver<Key>),
     compiled: BTreeSet<Digest>,
     to_compile: mpsc::Sender<Digest>,
+    wants: Wants,
 }
 
 impl Reconciler {
@@ -224,7 +226,18 @@ impl Reconciler {
         let mut keepers = JoinSet::new();
         keepers.spawn(compile_ahead(means.clone(), digests));
         let (kept, compiled) = (BTreeMap::new(), BTreeSet::new());
-        Reconciler { following, board, means, served, kept, keepers, gone: mpsc::channel(64), compiled, to_compile }
+        Reconciler {
+            following,
+            board,
+            means,
+            served,
+            kept,
+            keepers,
+            gone: mpsc::channel(64),
+            compiled,
+            to_compile,
+            wants: Wants::default(),
+        }
     }
 
     async fn run(mut self) {
@@ -251,26 +264,18 @@ impl Reconciler {
     }
 
     fn reconcile(&mut self, state: &ConfigState) {
-        let wanted = wanted(state, &self.served);
-        self.following.follow(types_to_follow(&self.served, &wanted));
-        self.compile_deployed(state);
-        for (key, sender) in &self.kept {
-            if !wanted.contains_key(key) {
-                sender.send_if_modified(|old| old.take().is_some());
-            }
+        let Changes { variants, are_components_changed } = self.wants.update(state, &self.served);
+        if are_components_changed {
+            self.compile_deployed(state);
         }
-        for (key, wanted) in wanted {
-            match self.kept.get(&key) {
-                Some(sender) => {
-                    sender.send_if_modified(|old| {
-                        let is_new = old.as_ref() != Some(&wanted);
-                        if is_new {
-                            *old = Some(wanted);
-                        }
-                        is_new
-                    });
-                }
-                None => self.keep(key, wanted),
+        if !variants.is_empty() {
+            self.following.follow(types_to_follow(&self.served, self.wants.all()));
+        }
+        for (key, wanted) in variants {
+            match (self.kept.get(&key), wanted) {
+                (Some(sender), wanted) => drop(sender.send_replace(wanted)),
+                (None, Some(wanted)) => self.keep(key, wanted),
+                (None, None) => {}
             }
         }
     }

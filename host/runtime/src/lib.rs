@@ -28,6 +28,7 @@ mod settler;
 mod slots;
 mod status;
 mod suspects;
+mod wants;
 mod worker;
 
 pub use component::Loaded;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::Content;
-use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, ENTRY_TYPE_PREFIX, Entry, entry_type};
 
-use crate::config_state::{ConfigState, Followed};
+use crate::config_state::Followed;
 use crate::status::Key;
 
 /// Which processors a host serves.
@@ -18,7 +18,7 @@ pub enum Served {
 }
 
 impl Served {
-    fn includes(&self, processor: &str) -> bool {
+    pub(crate) fn includes(&self, processor: &str) -> bool {
         match self {
             Served::All => true,
             Served::Names(names) => names.contains(processor),
@@ -101,22 +101,8 @@ impl Work {
     }
 }
 
-/// All variants that a host should know of.
-pub(crate) fn wanted(state: &ConfigState, served: &Served) -> BTreeMap<Key, Wanted> {
-    let components = state.content(COMPONENT_TYPE);
-    let mut all = BTreeMap::new();
-    for (config_type, content) in state.types() {
-        let Some(processor) = processor_of_entry_type(config_type).filter(|name| served.includes(name)) else { continue };
-        for (variant, text) in content {
-            if let Some(wanted) = wanted_of_entry(processor, text, components, served) {
-                all.insert(Key { processor: processor.to_owned(), variant: variant.clone() }, wanted);
-            }
-        }
-    }
-    all
-}
-
-fn wanted_of_entry(processor: &str, text: &str, components: Option<&Content>, served: &Served) -> Option<Wanted> {
+/// What one entry wants; `None` for one that is not the host's.
+pub(crate) fn wanted_of_entry(processor: &str, text: &str, components: Option<&Content>, served: &Served) -> Option<Wanted> {
     let mut entry: Entry = match serde_json::from_str(text) {
         Ok(entry) => entry,
         Err(error) => return Some(broken(format!("the entry is not readable: {error}; write it by starting a flow"))),
@@ -199,9 +185,18 @@ pub(crate) fn types_to_follow(served: &Served, wanted: &BTreeMap<Key, Wanted>) -
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::config_state::ConfigState;
+    use crate::wants::Wants;
     use serde_json::{Value, json};
     use std::sync::Arc;
     use weir_config::Change;
+
+    /// All variants that a host should know of.
+    fn wanted(state: &ConfigState, served: &Served) -> BTreeMap<Key, Wanted> {
+        let mut wants = Wants::default();
+        wants.update(state, served);
+        wants.all().clone()
+    }
 
     fn digest(byte: &str) -> String {
         format!("sha256:{}", byte.repeat(32))

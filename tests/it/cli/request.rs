@@ -27,7 +27,7 @@ async fn asked(data: &std::path::Path) -> Weir {
     let file = data.join("blueprint.json");
     std::fs::write(&file, blueprint.to_string()).unwrap();
     weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "b", "one"]).await;
+    weir.must(&["flow", "start", "b", "one", "--external", "outside"]).await;
     weir
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn with_exit(folder: &Path) -> Weir {
     let file = folder.join("blueprint.json");
     fs::write(&file, blueprint("outside", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "b", "one"]).await;
+    weir.must(&["flow", "start", "b", "one", "--external", "outside"]).await;
     weir
 }
 

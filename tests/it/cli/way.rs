@@ -114,7 +114,7 @@ async fn lines_and_files_are_sent_as_messages_of_their_own() {
     let file = folder.path().join("blueprint.json");
     fs::write(&file, blueprint("outside", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "b", "one"]).await;
+    weir.must(&["flow", "start", "b", "one", "--external", "outside"]).await;
     let lines = folder.path().join("lines.ndjson");
     fs::write(&lines, (0..1000).map(|at| format!("{at}\n")).collect::<String>()).unwrap();
     assert_eq!(weir.must(&["send", "one", "out", lines.to_str().unwrap(), "--each-line"]).await, "sent 1,000 messages\n");
@@ -140,7 +140,7 @@ async fn a_stop_wants_a_word_before_it_deletes_messages() {
     let file = folder.path().join("blueprint.json");
     fs::write(&file, blueprint("outside", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
-    weir.must(&["flow", "start", "b", "one"]).await;
+    weir.must(&["flow", "start", "b", "one", "--external", "outside"]).await;
     weir.must(&["send", "one", "in", "--text", "kept"]).await;
     let refused = weir.run(&["flow", "stop", "one"]).await;
     assert_eq!(refused.status.code(), Some(1));
@@ -163,6 +163,7 @@ async fn a_new_version_names_what_it_does_not_reach() {
     fs::write(&changed, other).unwrap();
     let text = weir.must(&["deploy", "echo@1.1.0", changed.to_str().unwrap()]).await;
     assert!(text.contains("These go on with what they run") && text.contains("echo       one      one   echo@1.0.0"), "{text}");
+    assert!(text.contains("\n  weir swap one echo:one echo@1.1.0 --wait\n"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

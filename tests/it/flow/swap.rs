@@ -61,11 +61,11 @@ async fn a_swap_changes_the_component_of_one_flow_and_remembers_the_one_before()
     let (before, other) = (entry(&bench).await, bench.get("processor:splitter", "two").await);
     let mut notifies = bench.notifies().await;
     let swapped = swap(&bench, order("splitter@1.0.0")).await;
-    assert!(swapped.unchanged && swapped.component == swapped.previous, "{swapped:?}");
+    assert!(swapped.unchanged && Some(&swapped.component) == swapped.previous.as_ref(), "{swapped:?}");
     // The newest of the name.
     let swapped = swap(&bench, order("splitter")).await;
     assert_eq!(
-        (swapped.component.key(), swapped.previous.key(), swapped.unchanged),
+        (swapped.component.key(), swapped.previous.unwrap().key(), swapped.unchanged),
         ("splitter@2.0.0".into(), "splitter@1.0.0".into(), false)
     );
     let mut wanted = before;
@@ -117,7 +117,7 @@ async fn what_is_not_there_is_named_with_what_is() {
     check(SwapOrder { processor: "chunker".to_owned(), ..order("splitter") }, &["no such processor", "counter, splitter"]).await;
     check(order("splitter@9.0.0"), &["`splitter@9.0.0` is not deployed", "splitter@1.0.0, splitter@2.0.0"]).await;
     check(order("nothing"), &["`nothing` is not deployed", "deploy it"]).await;
-    check(SwapOrder { processor: "counter".to_owned(), ..order("splitter") }, &["program outside of Weir"]).await;
+    check(SwapOrder { processor: "counter".to_owned(), ..order("splitter") }, &["processor `counter`", "the output `output`"]).await;
     let raw = bench.raw().await;
     for (field, missing) in [("processor", json!({"component": "x"})), ("component", json!({"processor": "x"}))] {
         let mut request = json!({"operation": "swap", "flow_id": "one"});
@@ -204,4 +204,37 @@ async fn what_a_host_can_never_run_is_put_back() {
     assert_eq!(entry(&bench).await["previous"], component("1.0.0", "ab"));
     say(&bench, &[("one", "3.0.0", "ee", true, 5)]).await;
     until_component(&bench, "one", "1.0.0").await;
+}
+
+#[tokio::test]
+async fn an_entry_without_a_component_is_given_one_that_fits() {
+    let (bench, _service) = ready().await;
+    bench
+        .put(
+            "component",
+            "counter@1.0.0",
+            &json!({
+                "digest": digest("ee"), "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1, "consumers": ["input"]}
+            }),
+        )
+        .await;
+    let before = bench.get("processor:counter", "text").await.unwrap();
+    assert_eq!(before.get("component"), None);
+    let swapped = swap(&bench, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
+    assert_eq!((swapped.component.key(), swapped.previous, swapped.unchanged), ("counter@1.0.0".into(), None, false));
+    let mut wanted = before;
+    wanted["component"] = json!({"name": "counter", "version": "1.0.0", "digest": digest("ee")});
+    assert_eq!(bench.get("processor:counter", "text").await.unwrap(), wanted);
+    // One that reads what the flow does not feed is refused as for any other.
+    bench
+        .put(
+            "component",
+            "counter@2.0.0",
+            &json!({
+                "digest": digest("ff"), "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1, "consumers": ["input", "more"]}
+            }),
+        )
+        .await;
+    let error = refusal(&bench, SwapOrder { processor: "counter".to_owned(), ..order("counter") }).await;
+    assert!(error.contains("more"), "{error}");
 }

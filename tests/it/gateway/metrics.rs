@@ -86,8 +86,16 @@ async fn the_figures_of_a_running_weir_are_what_was_sent() {
 async fn names_of_any_letters_are_labels() {
     let bed = Bed::new().await;
     let name = "a \"b\" \\ {c=\"d\"},\ne\u{301}";
-    let report =
-        HostStatus { host: name.into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, processors: vec![odd(name)] };
+    let report = HostStatus {
+        host: name.into(),
+        version: "0".into(),
+        started_ms: 1,
+        time_ms: 2,
+        config_version: 3,
+        config_problem: None,
+        serves: None,
+        processors: vec![odd(name)],
+    };
     let report = serde_json::to_string(&report).unwrap();
     let metrics = eventually(DEADLINE, "the host in the figures", || async {
         bed.publish("notify:tg:weir-status", &report).await;

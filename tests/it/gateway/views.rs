@@ -63,7 +63,13 @@ async fn dead_letters_are_shown_and_stay() {
 
 /// What a host reports.
 fn report() -> String {
-    let host = HostStatus { host: "h".into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, processors: Vec::new() };
+    report_of(3, None)
+}
+
+fn report_of(config_version: u64, config_problem: Option<String>) -> String {
+    let (host, version) = ("h".into(), "0".into());
+    let host =
+        HostStatus { host, version, started_ms: 1, time_ms: 2, config_version, config_problem, serves: None, processors: Vec::new() };
     serde_json::to_string(&host).unwrap()
 }
 
@@ -82,4 +88,15 @@ async fn it_is_ready_when_nothing_is_missing() {
     })
     .await;
     assert_eq!(ready, json!({"status": "ready"}));
+    for (version, problem, words) in
+        [(0, None, "host h has not fetched"), (3, Some("too large".to_owned()), "host h cannot fetch the configuration: too large")]
+    {
+        let report = report_of(version, problem);
+        eventually(DEADLINE, "the gateway not to be ready", || async {
+            bed.publish("notify:tg:weir-status", &report).await;
+            let (status, answer) = bed.get("/readyz").await;
+            (status == 503 && answer["reason"].as_str().unwrap().contains(words)).then_some(())
+        })
+        .await;
+    }
 }

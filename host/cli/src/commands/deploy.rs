@@ -92,13 +92,13 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     if deployed.not_reached.is_empty() {
         return Ok(());
     }
-    output::line("\nThis deployment does not reach these running entries:")?;
+    output::line(&format!("\nThese go on with what they run; to change one: weir swap FLOW PROCESSOR {name}@{version} --wait"))?;
     let row = |entry: &Unreached| {
         let runs = entry.runs.clone().unwrap_or_else(|| "no component".to_owned());
         vec![format!("  {}", entry.processor), entry.variant.clone(), entry.flow.clone().unwrap_or_else(|| "shared".to_owned()), runs]
     };
     output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))?;
-    output::line("To change one:")?;
+    output::line("The commands:")?;
     let component = format!("{name}@{version}");
     deployed.not_reached.iter().try_for_each(|entry| output::line(&format!("  {}", swap_command(entry, &component))))
 }

@@ -138,7 +138,10 @@ fn print_parts(flow: &FlowSummary) -> std::io::Result<()> {
         output::line(&format!("  parameters  {}", parameters.join(" ")))?;
     }
     for processor in &flow.processors {
-        let component = processor.component.as_ref().map_or_else(|| "no component: left to a program outside of Weir".to_owned(), |component| component.key());
+        let component = processor
+            .component
+            .as_ref()
+            .map_or_else(|| "no component: left to a program outside of Weir".to_owned(), |component| component.key());
         output::line(&format!("  processor   {} ({}), {component}", processor.processor, processor.variant))?;
     }
     for (name, kind) in &flow.interfaces {

@@ -78,7 +78,8 @@ impl Known {
     /// entry, and those that share a topic with these.
     pub(super) fn around(&self, id: &str, topics: impl IntoIterator<Item = String>, entries: impl IntoIterator<Item = EntryKey>) -> Flows {
         let state = self.lock();
-        let (mut topics, mut entries): (BTreeSet<String>, BTreeSet<EntryKey>) = (topics.into_iter().collect(), entries.into_iter().collect());
+        let (mut topics, mut entries): (BTreeSet<String>, BTreeSet<EntryKey>) =
+            (topics.into_iter().collect(), entries.into_iter().collect());
         if let Some(plan) = state.plan(id) {
             topics.extend(topics_of(plan).cloned());
             entries.extend(plan.entries.iter().map(EntryKey::of));
@@ -258,7 +259,10 @@ mod tests {
         let foreign = r#"{"blueprint-name": "b"}"#;
         known.apply(&content(&[("foreign", foreign.to_owned()), ("broken", "nonsense".to_owned()), ("ours", record("1", "2", "a"))]));
         let planless = known.planless();
-        assert_eq!(planless.iter().map(|flow| (flow.id.as_str(), flow.record.is_some())).collect::<Vec<_>>(), [("broken", false), ("foreign", true)]);
+        assert_eq!(
+            planless.iter().map(|flow| (flow.id.as_str(), flow.record.is_some())).collect::<Vec<_>>(),
+            [("broken", false), ("foreign", true)]
+        );
         let plan = || serde_json::from_value::<PlanRecord>(json!({"queues": [{"topic": "7", "subscription": "s"}]})).unwrap();
         known.set_plan("foreign", "another text", plan());
         assert_eq!(known.planless().len(), 2);

@@ -46,8 +46,9 @@ impl Lifecycle {
     pub(super) async fn catch_up(&self) -> Result<()> {
         let version = self.config.version().await.map_err(FlowError::config("reading the flows"))?;
         let mut applied = self.following.version.clone();
-        let reached = tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await;
-        if !matches!(reached, Ok(Ok(_))) {
+        let reached =
+            tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await.is_ok_and(|reached| reached.is_ok());
+        if !reached {
             tracing::debug!(version, "follower of the flows is behind, they are read");
             let records = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
             self.known.apply(&records);

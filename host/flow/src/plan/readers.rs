@@ -28,7 +28,9 @@ pub struct Readers {
 pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<Vec<String>> {
     let names: BTreeSet<&str> = draft.processors.iter().map(|processor| processor.key.processor.as_str()).collect();
     let unknown = readers.external.iter().filter(|name| !names.contains(name.as_str()));
-    let note = |name: &String| format!("`{}` is not a processor of the blueprint: --external has no use for it{}", shown(name), meant(name, &names));
+    let note = |name: &String| {
+        format!("`{}` is not a processor of the blueprint: --external has no use for it{}", shown(name), meant(name, &names))
+    };
     let notes = unknown.map(note).collect();
     if !readers.are_required {
         return Ok(notes);

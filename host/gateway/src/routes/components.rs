@@ -194,7 +194,7 @@ async fn unreached(gateway: &Gateway, name: &str, digest: Digest) -> Result<Vec<
     }
     let (_, records) = flows::records(&gateway.config).await?;
     let plans = || records.iter().filter_map(|(id, record)| Some((id, record.plan.as_ref()?)));
-    for entry in &mut found {
+    for entry in found.iter_mut().filter(|entry| entry.flow.is_none()) {
         let uses = |plan: &PlanRecord| plan.entries.iter().any(|it| it.processor == entry.processor && it.variant == entry.variant);
         entry.flows = plans().filter(|(_, plan)| uses(plan)).map(|(id, _)| id.clone()).collect();
     }
@@ -206,8 +206,7 @@ fn unreached_of(config_type: &str, values: Content, name: &str, digest: Digest) 
     let processor = processor_of_entry_type(config_type).unwrap_or_default();
     let read = |(variant, value): (String, String)| {
         let Entry { flow, component, .. } = serde_json::from_str::<Entry>(&value).ok()?;
-        let is_concerned =
-            component.as_ref().map_or(processor == name, |component| component.name == name && component.digest != digest);
+        let is_concerned = component.as_ref().map_or(processor == name, |component| component.name == name && component.digest != digest);
         let runs = component.map(|component| component.key());
         is_concerned.then(|| Unreached { processor: processor.to_owned(), variant, flow, flows: Vec::new(), runs })
     };

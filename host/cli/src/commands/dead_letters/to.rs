@@ -42,9 +42,9 @@ pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: 
         if session.format == Format::Text {
             swap::show(&done, hosts.as_ref())?;
         }
-        let keys = [&done.component, &done.previous].map(ComponentRef::key);
+        let (component, previous) = (done.component.key(), done.previous.as_ref().map(ComponentRef::key));
         swapped.push(
-            json!({"flow": swap.flow, "processor": done.processor, "variant": done.variant, "component": keys[0], "previous": keys[1]}),
+            json!({"flow": swap.flow, "processor": done.processor, "variant": done.variant, "component": component, "previous": previous}),
         );
     }
     Ok(Ready { swapped: swapped.into(), through: selected.newest })

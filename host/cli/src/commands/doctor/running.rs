@@ -74,8 +74,9 @@ async fn reported(client: &Client) -> Result<Status, Problem> {
     loop {
         ticks.tick().await;
         let status: Status = client.get("/api/v1/weir/status").await?;
-        let is_whole =
-            !status.hosts.is_empty() && flows(&status.flows, &status.hosts).grade == Grade::Ok && readers::check(&status).grade != Grade::Fail;
+        let is_whole = !status.hosts.is_empty()
+            && flows(&status.flows, &status.hosts).grade == Grade::Ok
+            && readers::check(&status).grade != Grade::Fail;
         if is_whole || Instant::now() >= end {
             return Ok(status);
         }
@@ -146,7 +147,7 @@ fn hosts(hosts: &[HostReport]) -> Finding {
     };
     if let Some((host, problem)) = hosts.iter().find_map(|host| Some((&host.status.host, host.status.config_problem.as_ref()?))) {
         let what = format!("host {host} cannot fetch the configuration: {}", cut(problem, 300));
-        return fail(CHECK, what, "it works with what it had; see the log of `weir up`, and the check `configuration`");
+        return fail(CHECK, what, "it works with what it had; see the log of `weir up`, and the check `config`");
     }
     if last > SILENT_MS {
         return warn(CHECK, format!("one has been silent for {}", age(last)), next);
@@ -157,7 +158,7 @@ fn hosts(hosts: &[HostReport]) -> Finding {
 
 /// The whole configuration has a bound, so that it can be read at once.
 fn configuration(usage: &Usage) -> Finding {
-    const CHECK: &str = "configuration";
+    const CHECK: &str = "config";
     let Usage { size_bytes, limit_bytes } = *usage;
     let what = format!("{} of {}", size(size_bytes), size(limit_bytes));
     let next = "weir config list shows the size of each type; delete what is not needed any more: weir config delete TYPE KEY";

@@ -1,0 +1,115 @@
+//! A flow with a processor that nothing does is refused where that is required, and told where it is not.
+
+use serde_json::{Value, json};
+use weir_flow::{FlowError, StartFlow};
+use weir_pubsub::Message;
+
+use super::support::*;
+
+/// Two processors that nothing does, one of them misspelt, and one that is deployed.
+fn blueprint() -> Value {
+    json!({
+        "blueprint": {"index:{blueprint}": {"topics": {"input": "flow:tg:index:{blueprint}"}}},
+        "flow": {
+            "splitter:{id}": {"topics": {"input": "flow:tg:text:{id}", "output": "flow:tg:chunks:{id}"}, "parameters": {"size": "1"}},
+            "splittre:{id}": {"topics": {"input": "flow:tg:chunks:{id}"}},
+        }
+    })
+}
+
+async fn start(bench: &Bench, id: &str, external: &[&str]) -> Result<Vec<String>, FlowError> {
+    let external = external.iter().map(ToString::to_string).collect();
+    let flow = StartFlow { id: id.into(), blueprint: "b".into(), require_readers: true, external, ..StartFlow::default() };
+    soon(bench.flows.start_flow(flow)).await
+}
+
+/// A host's report: what it was told to serve, and what it has entries of.
+async fn report(bench: &Bench, serves: &[&str], has: &[&str]) {
+    let counters = json!({
+        "state": "running", "handled-count": 0, "failed-count": 0, "trapped-count": 0, "dead-count": 0, "sent-count": 0,
+        "dropped-count": 0, "in-hand-count": 0, "rate-per-1000-s": 0,
+    });
+    let processor = |name: &&str| {
+        let mut processor = counters.clone();
+        (processor["processor"], processor["variant"]) = (json!(name), json!("v"));
+        processor
+    };
+    let report = json!({
+        "host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "serves": serves,
+        "processors": has.iter().map(processor).collect::<Vec<_>>(),
+    });
+    let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
+    producer.publish(Message::new(report.to_string())).await.unwrap();
+}
+
+async fn ready() -> (Bench, weir_flow::FlowService) {
+    let (bench, service) = Bench::ready().await;
+    bench.flows.put_blueprint("b", &blueprint().to_string()).await.unwrap();
+    (bench, service)
+}
+
+#[tokio::test]
+async fn all_processors_that_nothing_does_are_named_at_once_and_nothing_is_made() {
+    let (bench, _service) = ready().await;
+    let before = (bench.everything().await, bench.queues());
+    let error = start(&bench, "one", &[]).await.unwrap_err().to_string();
+    for words in ["`index`", "`splittre` (did you mean `splitter`?)", "weir deploy NAME FILE.wasm", "--external NAME"] {
+        assert!(error.contains(words), "`{words}` is missing in {error}");
+    }
+    assert!(!error.contains("`splitter`,"), "{error}");
+    assert_eq!((bench.everything().await, bench.queues()), before);
+    // As on the shared wire, where it is a note.
+    let notes = bench.start_on("b", "two", json!({})).await.unwrap();
+    assert_eq!(notes.iter().filter(|note| note.contains("nothing is deployed or registered")).count(), 2, "{notes:?}");
+}
+
+#[tokio::test]
+async fn what_programs_outside_of_weir_do_is_named_by_the_start() {
+    let (bench, _service) = ready().await;
+    let error = start(&bench, "one", &["index"]).await.unwrap_err().to_string();
+    assert!(error.contains("`splittre`") && !error.contains("`index`"), "{error}");
+    let notes = start(&bench, "one", &["index", "splittre", "indx"]).await.unwrap();
+    assert!(notes.iter().any(|note| note.contains("`indx` is not a processor of the blueprint") && note.contains("`index`")), "{notes:?}");
+    // On the wire in both forms of the name.
+    let raw = bench.raw().await;
+    for (field, flow) in [("require_readers", "three"), ("require-readers", "four")] {
+        let mut request = json!({"operation": "start-flow", "flow_id": flow, "blueprint_name": "b", "external": ["index"]});
+        request[field] = json!(true);
+        let (kind, message) = raw.error(&request).await;
+        assert!(kind == "flow-error" && message.contains("`splittre`"), "{kind}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn descriptors_deployments_and_hosts_count() {
+    let (bench, _service) = ready().await;
+    bench.put("descriptor", "index", &json!({"schema": 1, "consumers": ["input"]})).await;
+    let error = start(&bench, "one", &[]).await.unwrap_err().to_string();
+    assert!(error.contains("`splittre`") && !error.contains("`index`"), "{error}");
+    for (id, serves, has) in [("one", vec!["splittre"], vec![]), ("two", vec![], vec!["splittre"])] {
+        report(&bench, &serves, &has).await;
+        until(async || start(&bench, id, &[]).await.is_ok()).await;
+        report(&bench, &[], &[]).await;
+        // It may have been started before the report was heard.
+        until(async || match start(&bench, "never", &[]).await {
+            Ok(_) => bench.flows.stop_flow("never").await.is_err(),
+            Err(error) => error.to_string().contains("`splittre`"),
+        })
+        .await;
+    }
+    bench.put("component", "splittre@1.0.0", &json!({
+        "digest": format!("sha256:{}", "cd".repeat(32)), "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1, "consumers": ["input"]}
+    })).await;
+    start(&bench, "three", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_shared_entry_without_a_component_is_not_served_by_a_later_deployment() {
+    let (bench, _service) = ready().await;
+    start(&bench, "one", &["index", "splittre"]).await.unwrap();
+    bench.put("component", "index@1.0.0", &json!({
+        "digest": format!("sha256:{}", "cd".repeat(32)), "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1, "consumers": ["input"]}
+    })).await;
+    let error = start(&bench, "two", &["splittre"]).await.unwrap_err().to_string();
+    assert!(error.contains("`index`"), "{error}");
+}
