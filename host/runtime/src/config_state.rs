@@ -59,6 +59,12 @@ impl ConfigState {
         ConfigState { version: change.version, types, followed }
     }
 
+    /// The same with some types alone.
+    pub(crate) fn only(&self, types: &[String]) -> Self {
+        let kept = types.iter().filter_map(|name| Some((name.clone(), self.types.get(name)?.clone())));
+        ConfigState { version: self.version, types: kept.collect(), followed: None }
+    }
+
     /// Whether it is known what these types hold.
     pub(crate) fn covers(&self, types: &[String]) -> bool {
         self.followed.as_ref().is_none_or(|followed| types.iter().all(|name| followed.contains(name)))
@@ -100,6 +106,15 @@ mod tests {
         assert_eq!((state.version_of("a"), state.version_of("empty"), state.version_of("x")), (5, 0, 0));
         let state = state.after(change(6, &[("a", &[("k", "1")]), ("b", &[("k", "2")])]), None);
         assert_eq!((state.version, state.version_of("a"), state.version_of("b")), (6, 5, 6));
+    }
+
+    #[test]
+    fn what_an_instance_keeps_is_its_types_in_the_same_versions() {
+        let state = ConfigState::default().after(change(5, &[("a", &[("k", "1")]), ("b", &[("k", "1")])]), None);
+        let state = state.after(change(6, &[("a", &[("k", "1")]), ("b", &[("k", "2")])]), None);
+        let only = state.only(&["a".to_owned(), "none".to_owned()]);
+        assert_eq!((only.version, only.version_of("a"), only.version_of("b"), only.version_of("none")), (6, 5, 0, 0));
+        assert!(only.content("a").is_some() && only.content("b").is_none());
     }
 
     #[test]

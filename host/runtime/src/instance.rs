@@ -121,6 +121,8 @@ impl Instance {
 
     async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
         let loaded = &program.loaded;
+        // Not the whole state: thousands of idle instances would keep as many old ones.
+        let config = Arc::new(config.only(&program.config_types));
         let mut store = Store::new(loaded.engine.inner(), Guest::new(program.clone(), config));
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
@@ -149,7 +151,8 @@ impl Instance {
         let old = &self.store.data().config;
         let changed: Vec<String> =
             self.program.config_types.iter().filter(|name| old.version_of(name) != config.version_of(name)).cloned().collect();
-        let old = std::mem::replace(&mut self.store.data_mut().config, config.clone());
+        let config = Arc::new(config.only(&self.program.config_types));
+        let old = std::mem::replace(&mut self.store.data_mut().config, config);
         if changed.is_empty() {
             return Ok(());
         }

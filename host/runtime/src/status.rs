@@ -18,8 +18,12 @@ use crate::reconcile::Served;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How long the first report takes: who starts together with the host hears of it soon.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
-/// How long a change waits for others, to be reported with them.
+/// How long a change waits for others, to be reported with them: at least this, and longer where a report takes long, so that a host with
+/// thousands of variants is not busy with reports.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+const LONGEST_DEBOUNCE: Duration = Duration::from_secs(1);
+/// The wait is so many times what the last report took: whoever reads reports takes as long, each.
+const DEBOUNCE_FACTOR: u32 = 30;
 /// The longest error that is reported.
 const MAX_ERROR_BYTES: usize = 2 << 10;
 
@@ -294,6 +298,7 @@ impl Board {
         let Ok(topic) = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME) else { return };
         let mut next_tick = Instant::now() + FIRST_INTERVAL;
         let mut last_tick = Instant::now();
+        let mut debounce = DEBOUNCE;
         loop {
             let stopped = tokio::select! {
                 () = stop.cancelled() => true,
@@ -305,16 +310,18 @@ impl Board {
                     false
                 }
                 () = self.changed.notified() => {
-                    stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(debounce)).await;
                     false
                 }
                 Ok(()) = config.changed() => {
-                    stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(debounce)).await;
                     false
                 }
             };
+            let began = Instant::now();
             let report = self.report(&config.borrow_and_update());
             publish_once(&*backend, &topic, &report).await;
+            debounce = (began.elapsed() * DEBOUNCE_FACTOR).clamp(DEBOUNCE, LONGEST_DEBOUNCE);
             if stopped {
                 return;
             }

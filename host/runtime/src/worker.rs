@@ -94,7 +94,7 @@ impl Worker {
                     continue;
                 }
                 // At once and not with the next message, so that what the component says of a faulty change is there to be read.
-                Ok(()) = self.config.changed(), if self.held.is_some() => {
+                Ok(()) = self.config.changed(), if self.follows_config() => {
                     self.refresh().await;
                     continue;
                 }
@@ -120,6 +120,11 @@ impl Worker {
             }
         };
         (self.number, ended)
+    }
+
+    /// Whether it has an instance that a change of the configuration may concern. All others sleep through it: there may be thousands.
+    fn follows_config(&self) -> bool {
+        self.held.is_some() && !self.generation.borrow().program.config_types.is_empty()
     }
 
     fn program(&self) -> Arc<Program> {
