@@ -63,6 +63,9 @@ async fn processors_run_and_all_commands_work_beyond_the_bound() {
     .await;
     let (grade, words) = check(&weir, "config").await;
     assert!(grade == "fail" && words.contains("of 4.0 MiB"), "{grade} {words}");
+    let listed = weir.must(&["config", "list"]).await;
+    assert!(listed.lines().any(|line| line.split_whitespace().take(3).eq(["large", "6", "6.0"])), "{listed}");
+    assert_eq!(weir.must(&["config", "list", "large"]).await.lines().count(), 7);
     // A deployment is refused whole: nothing of it is recorded.
     let refused = weir.run(&["deploy", "echo@2.0.0", guest_path("echo").to_str().unwrap()]).await;
     assert_eq!(refused.status.code(), Some(1));

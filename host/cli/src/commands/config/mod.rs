@@ -1,5 +1,6 @@
 //! `weir config`: the configuration, value by value.
 
+mod portions;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ type Values = BTreeMap<String, BTreeMap<String, String>>;
 struct Answer {
     version: u64,
     values: Vec<Stored>,
+    directory: Vec<String>,
     config: Values,
 }
 
@@ -190,12 +192,13 @@ async fn list_keys(session: &Session, config_type: &str) -> Result<()> {
 /// All values, or those of one type, with their version.
 async fn everything(session: &Session, config_type: Option<&str>) -> Result<(u64, Values), Problem> {
     let Some(config_type) = config_type else {
-        let answer = ask(session, &json!({"operation": "config"})).await?;
-        return Ok((answer.version, answer.config));
+        return match ask(session, &json!({"operation": "config"})).await {
+            Ok(answer) => Ok((answer.version, answer.config)),
+            Err(problem) => portions::all(session).await.map_err(|_| problem),
+        };
     };
-    let answer = ask(session, &json!({"operation": "getvalues", "type": config_type})).await?;
-    let keys = answer.values.into_iter().filter_map(|stored| Some((stored.key, stored.value?))).collect();
-    Ok((answer.version, BTreeMap::from([(config_type.to_owned(), keys)])))
+    let (version, keys) = portions::values(session, config_type).await?;
+    Ok((version, BTreeMap::from([(config_type.to_owned(), keys)])))
 }
 
 /// Prints what changes from now on, until a signal comes. Changes between two looks show as one.

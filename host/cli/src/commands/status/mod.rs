@@ -85,6 +85,11 @@ fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
         text.push_str("no host has reported yet: processors do not run, or it has just started\n");
     }
     push_section(&mut text, "FLOWS", flows(&status.flows, width, rows_count));
+    for host in &status.hosts {
+        if let Some(problem) = &host.status.config_problem {
+            text.push_str(&format!("host {} cannot fetch the configuration: {}\n", host.status.host, output::cut(problem, 300)));
+        }
+    }
     text.push_str(&sections(&status.hosts, &status.queues, width, rows_count));
     text
 }
