@@ -337,6 +337,12 @@ pub trait Backend: Send + Sync + 'static {
     /// `Unavailable`, `OutcomeUnknown`; the delivery is still held then.
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>>;
 
+    /// Acknowledges several deliveries without outputs, in the order given: each is [`Backend::settle`]d, and a broker that writes may
+    /// write all of them at once. One future for each.
+    fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+        receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
+    }
+
     /// Gives a delivery back: it is delivered again, to any consumer, in its old place. Nothing happens if it is no longer held.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ impl Lease {
                 },
             },
         })?;
-        let under_way = receipts.iter().map(|receipt| self.backend.settle(receipt, Vec::new())).collect();
+        let under_way = self.backend.acknowledge(&receipts);
         if then == Then::End {
             // Nothing is handed out in place of what was acknowledged.
             held.end();

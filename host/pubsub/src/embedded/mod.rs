@@ -55,7 +55,7 @@ use self::inbox::Inbox;
 use self::log::{Chunk, Damage, Log, Opened, ReadFault, Reader};
 use self::producer::{TopicProducer, lost};
 use self::queue::Place;
-use self::queues::{Bounded, FIRST_EPHEMERAL, State};
+use self::queues::{Bounded, FIRST_EPHEMERAL, State, closed};
 use self::room::Room;
 use self::seats::Seat;
 use crate::backend::{
@@ -231,6 +231,21 @@ impl Shared {
         }
     }
 
+    /// Submits acknowledgements together, so that the commit thread finds all of them: woken by the first, it would write that one alone.
+    fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+        let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
+            .iter()
+            .map(|receipt| {
+                let (done, outcome) = oneshot::channel();
+                (Operation::Settle { receipt: *receipt, outputs: Vec::new(), done }, outcome)
+            })
+            .unzip();
+        match self.inbox.submit_all(operations) {
+            Ok(()) => outcomes.into_iter().map(|outcome| outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed()).collect(),
+            Err(_) => receipts.iter().map(|_| ready(Err(closed())).boxed()).collect(),
+        }
+    }
+
     /// Has a message removed that cannot be read; `holder` is the consumer that met it.
     fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
         // Refused only when the broker closes: then it is met again after the next start.
@@ -346,6 +361,13 @@ impl Backend for EmbeddedBroker {
             Ok(outputs) => self.shared.submit_settle(*receipt, outputs),
             Err(error) => ready(Err(error)).boxed(),
         }
+    }
+
+    fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+        if receipts.iter().all(|receipt| receipt.consumer != 0 && receipt.queue < FIRST_EPHEMERAL) {
+            return self.shared.submit_acknowledgements(receipts);
+        }
+        receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
     }
 
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {

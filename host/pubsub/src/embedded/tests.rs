@@ -395,6 +395,25 @@ async fn settles_submitted_before_their_consumer_went_count() {
 }
 
 #[tokio::test]
+async fn deliveries_acknowledged_together_are_one_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = create(&broker, "flow:tg:a").await;
+    let mut receipts = Vec::new();
+    let reader = consumer(&broker, "flow:tg:a").await;
+    for number in 0..60 {
+        publish(&broker, "flow:tg:a", &number.to_string()).await;
+        receipts.push(next(&*reader).await.receipt);
+    }
+    let before_count = broker.commit_stats().groups_count;
+    let outcomes = futures_util::future::join_all(broker.acknowledge(&receipts)).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Settled::Done { dropped_count: 0 }))));
+    assert_eq!((broker.commit_stats().groups_count - before_count, broker.stats(&a).await.unwrap().depth_count), (1, 0));
+    let outcomes = futures_util::future::join_all(broker.acknowledge(&receipts[..2])).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Settled::NoLongerHeld))));
+}
+
+#[tokio::test]
 async fn a_tap_copies_and_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);
