@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use weir_config::DISK_FULL;
 use weir_gateway::protocol::{ErrorAnswer, ErrorBody};
 
 use crate::folder::{read_note, read_token};
@@ -220,13 +221,14 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
     let exit = match error.kind.as_str() {
         "bad-component" | "not-json" | "too-large" | "bad-request" | "wrong-content-type" => Exit::BadInput,
         "unavailable" | "timed-out" | "queue-full" | "outcome-unknown" => Exit::Unavailable,
+        _ if error.message.contains(DISK_FULL) => Exit::Unavailable,
         _ => Exit::Failed,
     };
     let problem = Problem::new(exit, error.message.clone());
     match error.kind.as_str() {
-        "queue-full" => {
-            problem.next("wait until some of it is worked off, or free the disk if it is that (weir doctor tells), then send it again")
-        }
+        "queue-full" => problem
+            .next("wait until messages are processed, or free the disk if that is full (weir doctor shows which), then send it again"),
+        _ if error.message.contains(DISK_FULL) => problem.next("free space on the disk of the data folder, then repeat the command"),
         "lease-ended" => {
             problem.next("whatever reads the output stood still for too long: take again, with more time for it (--lease 10m)")
         }

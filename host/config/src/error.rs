@@ -8,6 +8,9 @@ use weir_pubsub::{NameError, PubsubError};
 /// The result of an operation on configuration.
 pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 
+/// In the message of every error that a full disk caused.
+pub const DISK_FULL: &str = "the disk of the configuration is full";
+
 /// Why an operation on configuration failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, T
 use weir_pubsub::chain;
 
 use crate::batch::{Batch, Versioned, check_count, shown};
-use crate::error::{ConfigError, Result};
+use crate::error::{ConfigError, DISK_FULL, Result};
 use crate::protocol::{Condition, Key, Value};
 
 /// Everything, by type and key.
@@ -317,6 +317,9 @@ fn explained(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
             .into(),
             _ => error.into(),
         },
+        _ if is_disk_full(&error) => DISK_FULL.into(),
+        // Its cause is the same once more.
+        sqlx::Error::Database(database) => database.to_string().into(),
         _ => error.into(),
     }
 }
@@ -424,7 +427,7 @@ impl Budget {
 }
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ConfigError {
-    move |source| ConfigError::StoreFailed { doing, source: source.into() }
+    move |source| ConfigError::StoreFailed { doing, source: explained(source) }
 }
 
 #[cfg(test)]

@@ -141,8 +141,10 @@ fn kept(opened: &OpeningReport) -> Vec<String> {
         line(opened.messages_count, "messages were kept from before"),
         line(
             opened.missing_count,
-            "MESSAGES ARE MISSING: files of the log are gone; the log names the queues. Restore a backup to recover them",
+            "MESSAGES ARE MISSING: parts of the log are gone or do not read; Weir's own log names the queues. Restore a backup to recover them",
         ),
+        line(opened.repeated_count, "settled messages are redelivered: the part of the log that recorded this is lost"),
+        opened.lost_mark.map(|detail| format!("LOSS OF THE NEWEST MESSAGES IS NOT DETECTED this time: queues/MARK: {detail}")),
         line(opened.damaged_count, "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues"),
         line(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
     ]

@@ -44,7 +44,7 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
-pub use self::log::{DiskReserve, DiskUse, damaged_files};
+pub use self::log::{DiskReserve, DiskUse, damaged_files, lost_mark};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
 use self::broadcast::{BUFFERED_COUNT, Mailbox};
@@ -415,6 +415,9 @@ mod faults;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod full;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod losses;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod model;

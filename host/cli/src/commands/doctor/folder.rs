@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use weir_pubsub::embedded::damaged_files;
+use weir_pubsub::embedded::{damaged_files, lost_mark};
 
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
@@ -52,6 +52,8 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
     findings.extend(damaged(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
+    // A Weir that runs has written it.
+    findings.extend(mark(data).filter(|_| state == State::Free));
     (state, findings)
 }
 
@@ -83,8 +85,17 @@ fn writable(data: &Path) -> Finding {
 fn damaged(data: &Path) -> Option<Finding> {
     let folder = data.join("queues");
     let found = damaged_files(&folder).unwrap_or_default();
-    let what = format!("{} damaged messages were set aside; their bytes are in {}/*.damaged", found.len(), folder.display());
+    let what =
+        format!("{} damaged messages or parts of the log were set aside; their bytes are in {}/*.damaged", found.len(), folder.display());
     (!found.is_empty()).then(|| warn("damage", what, "check the disk; recover what you need from these files, then delete them"))
+}
+
+/// The note of how far the log was whole, without which lost segments leave no trace.
+fn mark(data: &Path) -> Option<Finding> {
+    let folder = data.join("queues");
+    let detail = lost_mark(&folder).ok().flatten()?;
+    let what = format!("{}/MARK: {detail}: loss of the newest messages is not detected", folder.display());
+    Some(fail("mark", what, "check the disk and restore a backup if messages are missing; the next start writes it again"))
 }
 
 fn version(data: &Path) -> Finding {
