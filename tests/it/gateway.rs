@@ -17,6 +17,7 @@ mod openapi;
 mod pages;
 mod peer;
 mod refusals;
+mod sites;
 mod sockets;
 mod streams;
 mod supervision;
