@@ -3,6 +3,7 @@
 
 mod answers;
 mod bed;
+mod bounds;
 mod components;
 mod dispatch;
 mod exits;
