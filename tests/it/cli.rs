@@ -10,6 +10,8 @@ mod inspect;
 mod letters;
 mod log;
 mod log_faults;
+mod pauses;
+mod privacy;
 mod refusals;
 mod request;
 mod rules;

@@ -7,6 +7,7 @@ mod parameters;
 mod refuse;
 mod refused;
 mod resume;
+mod services;
 mod start;
 mod stop;
 mod supervision;

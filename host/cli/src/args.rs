@@ -129,6 +129,10 @@ pub(crate) struct SettingFlags {
     /// How long to finish messages in work when told to stop, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
     #[arg(long, value_name = "TIME")]
     pub(crate) grace: Option<String>,
+    /// Whether to start on a data folder that all users of the machine can write to: refuse or allow [env: WEIR_SHARED_DATA_FOLDER]
+    /// [default: refuse]
+    #[arg(long, value_name = "WORD")]
+    pub(crate) shared_data_folder: Option<String>,
     /// How log lines are written: text or json [env: WEIR_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -143,6 +147,7 @@ impl SettingFlags {
         let own = [
             ("--listen", "listen", &self.listen),
             ("--grace", "grace", &self.grace),
+            ("--shared-data-folder", "shared-data-folder", &self.shared_data_folder),
             ("--log-format", "log.format", &self.log_format),
             ("--token-file", "gateway.token-file", &self.token_file),
         ];

@@ -8,6 +8,7 @@ mod logging;
 mod message;
 mod nearest;
 mod output;
+mod privacy;
 mod problem;
 mod progress;
 mod screen;

@@ -1,7 +1,7 @@
 //! What can go wrong between a caller and Weir, and the one place where it becomes a status and a JSON text.
 
 use axum::Json;
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use weir_config::ConfigError;
@@ -129,6 +129,24 @@ pub enum GatewayError {
     /// More WebSockets would be too many.
     #[error("{limit_count} WebSockets are open, which is the most: close some, or try again later")]
     TooManySockets {
+        /// How many may be open.
+        limit_count: usize,
+    },
+    /// Bodies and answers of all callers would take too much memory.
+    #[error(
+        "the gateway already holds nearly {limit_bytes} bytes of requests and answers, and at most {limit_bytes} are allowed: try again in a \
+         moment, send and request less at a time, or raise the setting `gateway.max-held-bytes`"
+    )]
+    Overloaded {
+        /// How many may be held.
+        limit_bytes: usize,
+    },
+    /// All connections are in use.
+    #[error(
+        "all {limit_count} connections of the gateway are in use: close some, try again in a moment, or raise the setting \
+         `gateway.max-connections`"
+    )]
+    TooManyConnections {
         /// How many may be open.
         limit_count: usize,
     },
@@ -325,7 +343,10 @@ impl GatewayError {
             GatewayError::NotJson { .. } => (StatusCode::BAD_REQUEST, "not-json"),
             GatewayError::BadField { .. } | GatewayError::BinaryMessage { .. } => (StatusCode::BAD_REQUEST, "bad-request"),
             GatewayError::Missed { .. } => (StatusCode::SERVICE_UNAVAILABLE, "missed"),
-            GatewayError::TooManySockets { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            GatewayError::TooManySockets { .. } | GatewayError::TooManyConnections { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            GatewayError::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             GatewayError::UnknownPath { .. }
             | GatewayError::UnknownFlow { .. }
             | GatewayError::UnknownInterface { .. }
@@ -357,6 +378,11 @@ impl GatewayError {
         }
     }
 
+    /// Whether the gateway has too much to do, whatever the request is.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, GatewayError::Overloaded { .. } | GatewayError::TooManySockets { .. } | GatewayError::TooManyConnections { .. })
+    }
+
     /// The error as it is told to callers: its type, and its message with all causes.
     pub fn to_body(&self) -> ErrorBody {
         ErrorBody { kind: self.kind().1.to_owned(), message: chain(self) }
@@ -379,18 +405,22 @@ fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let status = self.kind().0;
-        if status.is_server_error() {
+        if status.is_server_error() && !self.is_busy() {
             tracing::warn!(error = %chain(&self), status = status.as_u16(), "request failed");
         }
         let mut response = (status, Json(ErrorAnswer { error: self.to_body() })).into_response();
         if let Some(wanted) = self.wanted() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
         }
+        if self.is_busy() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
 
-/// An error on one of the paths that Weir shares with others: there every error is an answer of status 200.
+/// An error on one of the paths that Weir shares with others: there every error is an answer of status 200, except that the gateway has too
+/// much to do, which is 503 on every path.
 pub(crate) struct SharedPathError(GatewayError);
 
 impl<E: Into<GatewayError>> From<E> for SharedPathError {
@@ -401,6 +431,9 @@ impl<E: Into<GatewayError>> From<E> for SharedPathError {
 
 impl IntoResponse for SharedPathError {
     fn into_response(self) -> Response {
+        if self.0.is_busy() {
+            return self.0.into_response();
+        }
         if self.0.kind().0.is_server_error() {
             tracing::warn!(error = %chain(&self.0), "request failed");
         }

@@ -9,6 +9,7 @@ use weir_config::{ComponentFolder, ConfigClient, Follower};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, Class, Subscription, Topic};
 
+use crate::budget::Budget;
 use crate::dispatch::Dispatch;
 use crate::error::{GatewayError, Result};
 use crate::exit::Leases;
@@ -53,6 +54,8 @@ pub(crate) struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
+    /// Bytes of requests and answers that are held.
+    pub(crate) budget: Arc<Budget>,
     /// Leases on messages of exits.
     pub(crate) leases: Arc<Leases>,
     /// Places of WebSockets.
@@ -95,6 +98,7 @@ impl Gateway {
             }
         });
         let max_sockets_count = settings.max_sockets_count;
+        let budget = Arc::new(Budget::new(settings.max_held_bytes));
         let gateway = Gateway {
             backend,
             config,
@@ -108,6 +112,7 @@ impl Gateway {
             hosts: Hosts::default(),
             requests: Requests::default(),
             open: Arc::default(),
+            budget,
             leases: Arc::default(),
             sockets: Arc::new(Semaphore::new(max_sockets_count)),
             subscription,

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
 use crate::metrics::requests;
-use crate::{connections, guard, pages, routes};
+use crate::{connections, guard, held, pages, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
@@ -68,6 +68,7 @@ fn router(gateway: Shared) -> Router {
     Router::from(paths())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
+        .layer(from_fn_with_state(gateway.clone(), held::count))
         .layer(from_fn_with_state(gateway.clone(), guard::allowed))
         .layer(from_fn_with_state(gateway.clone(), pages::readable))
         // Outermost: what the guard refuses is counted too.

@@ -3,34 +3,44 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::pulse::Pulse;
+
 /// A stream whose writes fail with `TimedOut` when the peer takes nothing for a time.
 pub(crate) struct Reading<S> {
     stream: S,
     unread_time: Duration,
+    /// Told when output waits.
+    pulse: Arc<Pulse>,
     /// Runs while output waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Reading<S> {
     /// The same stream, with a bound on how long its output may wait.
-    pub(crate) fn new(stream: S, unread_time: Duration) -> Self {
-        Reading { stream, unread_time, waiting: None }
+    pub(crate) fn new(stream: S, unread_time: Duration, pulse: Arc<Pulse>) -> Self {
+        Reading { stream, unread_time, pulse, waiting: None }
     }
 
     /// What a write came to, or that the peer did not read for too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waiting = None;
+            if self.waiting.take().is_some() {
+                self.pulse.flow();
+            }
             return written;
         }
-        let unread_time = self.unread_time;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(unread_time)));
+        let (unread_time, pulse) = (self.unread_time, &self.pulse);
+        let waiting = self.waiting.get_or_insert_with(|| {
+            pulse.stall();
+            Box::pin(sleep(unread_time))
+        });
         ready!(waiting.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, format!("the peer read nothing for {} s", unread_time.as_secs_f64()))))
     }
@@ -76,7 +86,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_slowly_is_waited_for_and_one_that_stalls_is_not() {
         let (near, mut far) = duplex(8);
-        let mut near = Reading::new(near, Duration::from_secs(30));
+        let mut near = Reading::new(near, Duration::from_secs(30), Arc::new(Pulse::new()));
         let slow = async {
             for _ in 0..10 {
                 tokio::time::advance(Duration::from_secs(20)).await;

@@ -230,7 +230,9 @@ pub trait Producer: Send + Sync {
     ///
     /// A message without an id gets a random one, except on `response` and `notify` topics, where an absent id stays absent.
     /// `response` and `notify` with nobody there: the message is dropped without an error. `flow` and `request` without a queue:
-    /// `QueueNotFound`, and nothing was sent.
+    /// `QueueNotFound`, and nothing was sent. A full queue of a `flow` topic refuses the message for all of them. Readers of a `request` topic
+    /// are independent: a full queue does not get the message and counts it as dropped; the message is refused only if no queue has room,
+    /// or, where queues have exclusive consumers, none of these.
     ///
     /// # Errors
     /// `TooLarge`, `QueueNotFound`, `QueueFull`, `Unavailable`, `OutcomeUnknown`.
@@ -367,7 +369,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool>;
 
     /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
-    /// seen. At most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`. It is
+    /// seen. At most `buffer_count` messages, or 16 MiB of bodies, wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`. It is
     /// gone with its reader.
     ///
     /// # Errors

@@ -161,7 +161,11 @@ macro_rules! for_each_embedded_promise {
                 a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held,
                 ensuring_changes_a_refusing_bound_for_good,
             ],
-            publishing: [a_full_queue_is_queue_full_and_nothing_is_sent],
+            publishing: [
+                a_full_queue_is_queue_full_and_nothing_is_sent,
+                a_full_queue_of_a_request_topic_misses_what_the_others_get,
+                a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full,
+            ],
             settling: [
                 a_settle_never_fails_for_a_full_queue,
                 a_settle_that_fails_sends_nothing,

@@ -9,6 +9,7 @@ use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_flow::protocol::{FlowRecord, FlowStatus};
 
 use super::text::Text;
+use crate::budget::Budget;
 use crate::protocol::{HostReport, QueueSummary};
 
 const STATES: [(ProcessorState, &str); 6] = [
@@ -81,6 +82,16 @@ pub(crate) fn config(version: u64, records: &BTreeMap<String, FlowRecord>, out: 
     for (status, name) in statuses {
         flows.sample(&[("status", name)], records.values().filter(|record| record.status == status).count());
     }
+}
+
+/// The bytes of requests and answers that the gateway holds.
+pub(crate) fn held(budget: &Budget, out: &mut Text) {
+    let help = "Bytes of requests and answers that the gateway holds, without the first 64 KiB of each.";
+    out.gauge("weir_gateway_held_bytes", help).sample(&[], budget.held_bytes());
+    let help = "How many it may hold: the setting gateway.max-held-bytes.";
+    out.gauge("weir_gateway_held_limit_bytes", help).sample(&[], budget.limit_bytes());
+    let help = "Requests, answers and streams that were refused because of that limit.";
+    out.counter("weir_gateway_overloaded_total", help).sample(&[], budget.refused_count());
 }
 
 /// Hosts and their processors, as they last reported.

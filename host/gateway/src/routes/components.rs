@@ -1,11 +1,11 @@
 //! `POST /api/v1/weir/components?name=&version=&limits=` and `GET /api/v1/weir/components/{digest}`: the store of components.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
+use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -15,6 +15,7 @@ use weir_config::{Batch, ConfigError};
 use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
+use crate::held::Received;
 use crate::protocol::{Deployed, ErrorAnswer, Unreached};
 use crate::query::Fields;
 
@@ -76,11 +77,17 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     params(("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits")),
     responses((status = 200, description = "The bytes", body = inline(ComponentBytes), content_type = "application/wasm"))
 )]
-pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String>) -> Result<Response> {
+pub(crate) async fn get(
+    State(gateway): State<Shared>,
+    Path(digest): Path<String>,
+    Extension(held): Extension<Received>,
+) -> Result<Response> {
     let digest: Digest = digest.parse().map_err(|error: weir_config::records::NotADigest| GatewayError::BadField {
         field: "the digest in the path".to_owned(),
         problem: error.to_string(),
     })?;
+    // Many may be read at once.
+    held.resize(gateway.components.size_bytes(digest).await.map_err(GatewayError::ComponentStore)?)?;
     let found = gateway.components.get(digest).await.map_err(GatewayError::ComponentStore)?;
     let bytes = found.ok_or(GatewayError::UnknownComponent { digest })?;
     let mut response = Response::new(Body::from(bytes));

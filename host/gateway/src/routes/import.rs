@@ -69,7 +69,7 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let mut import = Import::new(interface.producer(&gateway).await?, gateway.settings.full_time);
+    let mut import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
     let open = gateway.open.begin(What::Import);
     if wanted.answers {
         body::expect_type(request.headers(), NDJSON)?;
@@ -99,7 +99,7 @@ pub(super) async fn ended(gateway: &Gateway, interface: &Interface, outcome: Res
 }
 
 fn lines_of(gateway: &Gateway, body: Body) -> Lines {
-    Lines::new(body, gateway.backend.limits().max_message_bytes)
+    Lines::new(body, gateway.backend.limits().max_message_bytes, gateway.budget.share(), gateway.settings.body_time)
 }
 
 async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Import, body: Body) -> Result<(), Ended> {

@@ -62,7 +62,7 @@ pub(crate) async fn get(
     upgrade: Upgrade,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let import = Import::new(interface.producer(&gateway).await?, gateway.settings.full_time);
+    let import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
     let import = if wanted.answers { import.answering() } else { import };
     let limit_bytes = gateway.backend.limits().max_message_bytes;
     upgrade.accept(gateway, What::Import, limit_bytes, |gateway, connection| async move {
@@ -144,6 +144,7 @@ impl Stream {
                 let limit_bytes = self.gateway.backend.limits().max_message_bytes;
                 GatewayError::MessageTooLarge { what: what(), actual_bytes, limit_bytes }
             }
+            Received::Refused(error) => error,
             Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
             Received::Closed => return Err(Last::Closed),
             Received::Cut(why) => {

@@ -36,6 +36,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     figures::log((gateway.dropped_log_lines)(), &mut out);
     gateway.requests.write(&mut out);
     gateway.open.write(&mut out);
+    figures::held(&gateway.budget, &mut out);
     figures::hosts(&gateway.hosts.current(), &mut out);
     let config = in_time(flows::records(&gateway.config)).await;
     let none = BTreeMap::new();

@@ -47,7 +47,7 @@ pub use self::bare::BareLog;
 pub use self::log::{DiskReserve, DiskUse, damaged_files, lost_mark};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
-use self::broadcast::{BUFFERED_COUNT, Mailbox};
+use self::broadcast::{BUFFERED_BYTES, BUFFERED_COUNT, Mailbox, TAPPED_BYTES};
 use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::failure::Failed;
 use self::group::{Operation, Outgoing};
@@ -101,6 +101,12 @@ struct Shared {
 }
 
 impl EmbeddedBroker {
+    fn listen(&self, topic: &Topic, mailbox: Mailbox) -> Result<Box<dyn Consumer>> {
+        let mailbox = Arc::new(mailbox);
+        lock(&self.shared.state).add_mailbox(topic, mailbox.clone())?;
+        Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
+    }
+
     /// Opens the folder, which is made if it is not there, and locks it until the broker is closed.
     ///
     /// # Errors
@@ -344,7 +350,7 @@ impl Backend for EmbeddedBroker {
 
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         if !topic.class().has_queues() {
-            return self.tap(topic, BUFFERED_COUNT).await;
+            return self.listen(topic, Mailbox::new(BUFFERED_COUNT, BUFFERED_BYTES));
         }
         let not_a_queue = |_| PubsubError::QueueNotFound { queue: format!("{subscription} of {topic}") };
         let name = Queue::new(topic.clone(), subscription.clone()).map_err(not_a_queue)?;
@@ -388,9 +394,7 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
-        let mailbox = Arc::new(Mailbox::new(buffer_count));
-        lock(&self.shared.state).add_mailbox(topic, mailbox.clone())?;
-        Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
+        self.listen(topic, Mailbox::new(buffer_count, TAPPED_BYTES))
     }
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {

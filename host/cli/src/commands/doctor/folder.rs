@@ -10,6 +10,8 @@ use weir_pubsub::embedded::{damaged_files, lost_mark};
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
 use crate::folder::{FORMAT, read_note, read_version, way_on};
+use crate::privacy::{self, Others, SharedFolder};
+use crate::token::Secret;
 
 /// The oldest time that a clock can show: when this was written.
 const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
@@ -26,7 +28,7 @@ pub(super) enum State {
 }
 
 /// Whether it is there, private, writable, in use, and of a format that is known.
-pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
+pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) {
     const CHECK: &str = "data folder";
     match fs::metadata(data) {
         Ok(found) if found.is_dir() => {}
@@ -48,7 +50,7 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
         let what = format!("{} cannot be entered: {error}", data.display());
         return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
     }
-    let mut findings = vec![private(data), writable(data), version(data)];
+    let mut findings = vec![private(data, shared), writable(data), version(data)];
     findings.extend(damaged(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
@@ -57,14 +59,33 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
     (state, findings)
 }
 
-fn private(data: &Path) -> Finding {
+fn private(data: &Path, shared: SharedFolder) -> Finding {
     const CHECK: &str = "data folder";
-    let mode = fs::metadata(data).map(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777).unwrap_or_default();
+    let mode = privacy::mode(data);
+    if privacy::writers(mode) != Others::None {
+        let (what, next) = (privacy::in_folder(data), format!("chmod 700 {}, after checking what is in it", data.display()));
+        let is_refused = privacy::check_folder(data, shared).is_err();
+        return if is_refused { fail(CHECK, what, format!("{next}; weir up refuses to start on it")) } else { warn(CHECK, what, next) };
+    }
     if mode & 0o077 == 0 {
         return ok(CHECK, format!("{}, open to its owner alone", data.display()));
     }
     let what = format!("{} is open to other users (mode {mode:o}): messages are in it", data.display());
     warn(CHECK, what, format!("chmod 700 {}", data.display()))
+}
+
+/// What is wrong with the file of the gateway's token; none where no file is named.
+pub(super) fn token(file: Option<&Path>) -> Option<Finding> {
+    const CHECK: &str = "token file";
+    let file = file?;
+    let finding = match Secret::of_file(file).and_then(|secret| secret.to_token()) {
+        Err(problem) => fail(CHECK, weir_pubsub::chain(&problem), "name a file with a token of 16 or more characters"),
+        Ok(_) => match privacy::token_readable(file) {
+            Some(what) => warn(CHECK, what, format!("chmod 600 {}, and replace the token if others may have read it", file.display())),
+            None => ok(CHECK, format!("{}, readable by its owner alone", file.display())),
+        },
+    };
+    Some(finding)
 }
 
 fn writable(data: &Path) -> Finding {

@@ -76,10 +76,11 @@ pub(super) fn fail(check: &'static str, what: impl Into<String>, next: impl Into
 pub(crate) async fn run(data: &Path, gateway: Option<&str>, format: Format, command: &args::Doctor) -> Result<ExitCode> {
     let mut findings = Vec::new();
     let (loaded, of_settings) = check_settings(data, &command.flags);
-    let (state, of_folder) = folder::check(data);
+    let (state, of_folder) = folder::check(data, loaded.settings.shared_folder);
     findings.extend(of_folder);
     findings.push(disk::check(data, &loaded.settings));
     findings.push(of_settings);
+    findings.extend(folder::token(loaded.settings.token_file.as_deref()));
     findings.push(folder::check_clock(data));
     findings.extend(running::check(data, gateway, &state, &loaded.settings).await);
     match format {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::LogFormat;
 use super::super::definition::Definition;
 use super::super::kind::{Kind, Value};
+use crate::privacy::SharedFolder;
 
 pub(super) const LIST: &[Definition] = &[
     Definition::new(
@@ -26,6 +27,17 @@ pub(super) const LIST: &[Definition] = &[
         |s, value| s.grace = value.time(),
     )
     .flag("--grace"),
+    Definition::new(
+        "shared-data-folder",
+        Kind::Word(&["refuse", "allow"]),
+        (
+            "Whether to start on a data folder that all users of the machine can write to",
+            "they could replace components, which Weir runs, and messages",
+        ),
+        |s| Value::Text(s.shared_folder.word().to_owned()),
+        |s, value| s.shared_folder = if value.text() == "allow" { SharedFolder::Allow } else { SharedFolder::Refuse },
+    )
+    .flag("--shared-data-folder"),
     Definition::new(
         "log.filter",
         Kind::Filter,
