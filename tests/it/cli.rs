@@ -8,6 +8,7 @@ mod follow;
 mod inputs;
 mod inspect;
 mod letters;
+mod letters_faults;
 mod log;
 mod log_faults;
 mod refusals;
