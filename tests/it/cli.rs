@@ -22,6 +22,7 @@ mod swap;
 mod take;
 mod take_faults;
 mod token;
+mod unowned;
 mod up;
 mod way;
 

@@ -55,6 +55,7 @@ impl Roles {
         let client = ConfigClient::connect(backend.clone(), TOPICSPACE).await.context("the config service cannot be reached")?;
         let flow = FlowService::start(backend.clone(), client.clone(), TOPICSPACE, settings.flow.clone());
         let flow = flow.await.context("the flow service did not start")?;
+        weir_gateway::warn_of_unowned_queues(&*backend, &client, TOPICSPACE).await;
         let components = ComponentFolder::new(folder.components());
         let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings.instances_count).await?;
         let gateway_token = CancellationToken::new();

@@ -170,7 +170,7 @@ pub struct Status {
     pub hosts: Vec<HostReport>,
     /// The flows, by id.
     pub flows: Vec<FlowSummary>,
-    /// The queues of flows, and the dead letters.
+    /// The queues of flows, the dead letters, and those that belong to no flow.
     pub queues: Vec<QueueSummary>,
 }
 
@@ -262,6 +262,9 @@ pub struct QueueSummary {
     /// Messages lost because the disk did not keep them, since the broker was opened.
     #[serde(default)]
     pub damaged_count: u64,
+    /// Whether it belongs to no flow, for example because the configuration was lost: nothing reads it.
+    #[serde(default)]
+    pub is_unowned: bool,
 }
 
 /// The answer to `GET queues`.

@@ -50,6 +50,7 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
     }
     let mut findings = vec![private(data), writable(data), version(data)];
     findings.extend(damaged(data));
+    findings.extend(configuration(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
     (state, findings)
@@ -85,6 +86,23 @@ fn damaged(data: &Path) -> Option<Finding> {
     let found = damaged_files(&folder).unwrap_or_default();
     let what = format!("{} damaged messages were set aside; their bytes are in {}/*.damaged", found.len(), folder.display());
     (!found.is_empty()).then(|| warn("damage", what, "check the disk; recover what you need from these files, then delete them"))
+}
+
+/// Whether the configuration is missing beside queues.
+fn configuration(data: &Path) -> Option<Finding> {
+    let is_missing = fs::metadata(data.join("config.sqlite"))
+        .map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |found| found.len() == 0);
+    let files = fs::read_dir(data.join("queues")).into_iter().flatten().flatten();
+    let has_queues = files.into_iter().any(|file| {
+        file.path().extension().is_some_and(|extension| extension == "log") && file.metadata().is_ok_and(|found| found.len() > 0)
+    });
+    (is_missing && has_queues).then(|| {
+        let what = format!(
+            "{} is missing or empty, and queues/ is not: flows, blueprints and components are lost",
+            data.join("config.sqlite").display()
+        );
+        fail("configuration", what, "restore a backup of the whole data folder; without it Weir starts with an empty configuration")
+    })
 }
 
 fn version(data: &Path) -> Finding {

@@ -4,6 +4,7 @@
 mod disk;
 mod folder;
 mod running;
+mod unowned;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -26,6 +27,8 @@ pub(super) enum Grade {
     Warn,
     /// It does not work.
     Fail,
+    /// It could not be checked from here.
+    Skip,
 }
 
 impl Grade {
@@ -34,12 +37,14 @@ impl Grade {
             Grade::Ok => "ok",
             Grade::Warn => "warn",
             Grade::Fail => "fail",
+            Grade::Skip => "skip",
         }
     }
 
     fn shown(self) -> String {
         let colour = match self {
             Grade::Ok => AnsiColor::Green,
+            Grade::Skip => AnsiColor::Blue,
             Grade::Warn => AnsiColor::Yellow,
             Grade::Fail => AnsiColor::Red,
         };
@@ -70,6 +75,11 @@ pub(super) fn warn(check: &'static str, what: impl Into<String>, next: impl Into
 /// It does not work.
 pub(super) fn fail(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
     Finding { check, grade: Grade::Fail, what: what.into(), next: Some(next.into()) }
+}
+
+/// It could not be checked from here.
+pub(super) fn skip(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Skip, what: what.into(), next: Some(next.into()) }
 }
 
 /// Runs all checks, and fails if one does.
@@ -122,9 +132,13 @@ fn text(findings: &[Finding], width: usize) -> String {
         let _ = writeln!(text, "{}  {check:<label$}  {}", grade.shown(), lines.trim_start());
     }
     let count = |grade| findings.iter().filter(|finding| finding.grade == grade).count();
+    let skipped = match count(Grade::Skip) {
+        0 => String::new(),
+        count => format!(", {count} not checked"),
+    };
     let summary = match (count(Grade::Fail), count(Grade::Warn)) {
-        (0, 0) => "all is well".to_owned(),
-        (failed, warned) => format!("{failed} failed, {warned} to look at"),
+        (0, 0) => format!("all is well{skipped}"),
+        (failed, warned) => format!("{failed} failed, {warned} to look at{skipped}"),
     };
     let _ = writeln!(text, "\n{summary}");
     text
