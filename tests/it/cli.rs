@@ -24,6 +24,7 @@ mod take_faults;
 mod token;
 mod unowned;
 mod up;
+mod versions;
 mod way;
 
 use std::path::Path;

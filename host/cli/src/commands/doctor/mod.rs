@@ -1,6 +1,7 @@
 //! `weir doctor`: looks at everything that is amiss again and again, each with what to do. It works with and without a running Weir, and
 //! changes nothing.
 
+mod components;
 mod disk;
 mod folder;
 mod running;

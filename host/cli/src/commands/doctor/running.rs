@@ -10,7 +10,7 @@ use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary, Status};
 use weir_pubsub::chain;
 
 use super::folder::State;
-use super::{Finding, Grade, disk, fail, ok, skip, unowned, warn};
+use super::{Finding, Grade, components, disk, fail, ok, skip, unowned, warn};
 use crate::client::{Client, data_option};
 use crate::folder::read_note;
 use crate::output::{age, cut, number, size};
@@ -60,6 +60,7 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
         Ok(status) => {
             findings.extend(of_status(&status, settings));
             findings.extend(unowned::check_configuration(&client, &status).await);
+            findings.extend(components::check(&client).await);
             findings.push(log(data, gateway, settings, &status.queues));
         }
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
