@@ -8,6 +8,7 @@ mod follow;
 mod inputs;
 mod inspect;
 mod letters;
+mod letters_faults;
 mod log;
 mod log_faults;
 mod pauses;
@@ -23,7 +24,9 @@ mod swap;
 mod take;
 mod take_faults;
 mod token;
+mod unowned;
 mod up;
+mod versions;
 mod way;
 
 use std::path::Path;

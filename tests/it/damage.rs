@@ -257,8 +257,8 @@ async fn outputs_that_the_broker_can_never_take_go_to_the_dead_letters_at_once()
     let mut stage = Stage::on(folder.path(), options).await;
     stage.start_host(weir_runtime::Served::All).await;
     let change = |record: &mut weir_config::records::ComponentRecord| {
-        record.limits.sends_bytes = 1 << 30;
-        record.retry.attempts_count = 1;
+        record.limits.sends_bytes = Some(1 << 30);
+        record.retry.attempts_count = Some(1);
     };
     stage.run(guests::BIG_OUTPUT, &[], change).await;
     // The component's own limit is what the broker takes, whatever its deployment says.

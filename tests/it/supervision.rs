@@ -73,7 +73,7 @@ async fn a_keeper_that_panics_while_its_processor_runs_is_started_again() {
     assert_eq!(stage.outputs().await.next_text().await, "before");
     faulty.panic_once(Call::Limits, "");
     // Another deployment of the same component has its keeper prepare a new program.
-    stage.run("echo", &[], |record| record.retry.attempts_count += 1).await;
+    stage.run("echo", &[], |record| record.retry.attempts_count = Some(6)).await;
     stage.until("echo", |status| status.restarts_count == 1 && status.state == ProcessorState::Running).await;
     stage.send_text("after").await;
     assert_eq!(stage.outputs().await.next_text().await, "after");

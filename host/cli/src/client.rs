@@ -74,7 +74,10 @@ impl Client {
 
     /// Reads a resource.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        self.answer(self.request(Method::GET, path).timeout(ANSWER_TIME)).await
+        let response = self.request(Method::GET, path).timeout(ANSWER_TIME).send().await.map_err(|error| self.unread(error))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unread(error))?;
+        self.parsed(status, &body)
     }
 
     /// Whether the gateway and the services behind it answer: `None`, or why they do not.
@@ -110,7 +113,7 @@ impl Client {
 
     /// Begins to read lines of JSON; no limit on their time.
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, Problem> {
-        self.read_lines(self.request(Method::GET, path)).await
+        self.lines_in(self.request(Method::GET, path).send().await.map_err(|error| self.unread(error))?).await
     }
 
     /// The same for what is answered to a JSON body.
@@ -124,7 +127,10 @@ impl Client {
     }
 
     async fn read_lines(&self, request: RequestBuilder) -> Result<Lines, Problem> {
-        let response = self.begin(request).await?;
+        self.lines_in(self.begin(request).await?).await
+    }
+
+    async fn lines_in(&self, response: Response) -> Result<Lines, Problem> {
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }
@@ -135,16 +141,20 @@ impl Client {
     pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Problem> {
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        self.parsed(status, &body)
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, status: StatusCode, body: &[u8]) -> Result<T, Problem> {
         if status == StatusCode::UNAUTHORIZED {
             return Err(self.unauthorized());
         }
-        if let Ok(ErrorAnswer { error }) = serde_json::from_slice(&body) {
+        if let Ok(ErrorAnswer { error }) = serde_json::from_slice(body) {
             return Err(of_answer(&error));
         }
         if !status.is_success() {
             return Err(self.no_gateway(&format!("it answered with status {status}")));
         }
-        serde_json::from_slice(&body).map_err(|error| self.no_gateway("its answer is not of the expected form").because(error))
+        serde_json::from_slice(body).map_err(|error| self.no_gateway("its answer is not of the expected form").because(error))
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -195,6 +205,17 @@ impl Client {
             Problem::new(Exit::Unavailable, format!("the connection to Weir at {} broke; what was asked may have happened", self.url))
         };
         problem.because(error.without_url())
+    }
+
+    /// As [`Client::unreachable`] for a request that changes nothing.
+    fn unread(&self, error: reqwest::Error) -> Problem {
+        if error.is_connect() {
+            return self.unreachable(error);
+        }
+        let what = if error.is_timeout() { "did not answer in time" } else { "sent no complete answer: the connection was lost" };
+        Problem::new(Exit::Unavailable, format!("Weir at {} {what}", self.url))
+            .next(format!("repeat the command: nothing was changed. If Weir has stopped, start it again: {}", self.up))
+            .because(error.without_url())
     }
 }
 
@@ -260,7 +281,8 @@ impl Lines {
             })?;
             match chunk {
                 Some(chunk) => self.buffer.extend_from_slice(&chunk),
-                None => return Ok(None),
+                None if self.buffer.is_empty() => return Ok(None),
+                None => return Err(Problem::new(Exit::Unavailable, "the stream ended in the middle of a line")),
             }
         }
     }

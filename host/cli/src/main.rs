@@ -128,7 +128,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         Command::Tail(command) => commands::tail::run(session, command).await,
         Command::Swap(command) => commands::swap::run(session, command).await,
         Command::Status(command) => commands::status::run(session, command).await,
-        Command::Components => commands::components::run(session).await,
+        Command::Components(command) => commands::components::run(session, command).await,
         Command::Queues(command) => commands::queues::run(session, command).await,
         Command::Config(command) => commands::config::run(session, command).await,
         Command::DeadLetters(command) => commands::dead_letters::run(session, command).await,

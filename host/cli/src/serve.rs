@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::ComponentRecord;
+use weir_config::records::{ComponentDefaults, ComponentRecord};
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::FlowService;
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Token};
 use weir_pubsub::embedded::{EmbeddedBroker, OpeningReport};
 use weir_pubsub::{Backend, broken_off, chain};
 use weir_runtime::{Host, HostSettings, Inspected, Served};
@@ -55,14 +55,16 @@ impl Roles {
         let client = ConfigClient::connect(backend.clone(), TOPICSPACE).await.context("the config service cannot be reached")?;
         let flow = FlowService::start(backend.clone(), client.clone(), TOPICSPACE, settings.flow.clone());
         let flow = flow.await.context("the flow service did not start")?;
+        weir_gateway::warn_of_unowned_queues(&*backend, &client, TOPICSPACE).await;
         let components = ComponentFolder::new(folder.components());
-        let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings.instances_count).await?;
+        let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings).await?;
         let gateway_token = CancellationToken::new();
         let parts = GatewayParts {
             backend,
             config: client,
             components,
-            inspect: inspect_with(settings),
+            inspect: Arc::new(inspect),
+            defaults: defaults(settings),
             topicspace: TOPICSPACE.to_owned(),
             dropped_log_lines: logging::dropped_count,
             settings: GatewaySettings { token, ..settings.gateway.clone() },
@@ -147,13 +149,14 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     })
 }
 
-/// Checks components, and gives their records the limits that are set.
-fn inspect_with(settings: &Settings) -> Inspect {
-    let (limits, retry) = (settings.limits.clone(), settings.retry.clone());
-    Arc::new(move |bytes| {
-        let checked = weir_runtime::inspect(bytes).and_then(Inspected::check).map_err(|fault| chain(&fault))?;
-        Ok(ComponentRecord { limits: limits.clone(), retry: retry.clone(), ..ComponentRecord::from(checked) })
-    })
+/// Checks a component. Its record holds no limits: where a deployment gives none, the settings count.
+fn inspect(bytes: &[u8]) -> Result<ComponentRecord, String> {
+    let checked = weir_runtime::inspect(bytes).and_then(Inspected::check).map_err(|fault| chain(&fault))?;
+    Ok(ComponentRecord::from(checked))
+}
+
+fn defaults(settings: &Settings) -> ComponentDefaults {
+    ComponentDefaults { limits: settings.limits.clone(), retry: settings.retry.clone() }
 }
 
 async fn start_host(
@@ -161,8 +164,9 @@ async fn start_host(
     backend: Arc<dyn Backend>,
     config: ConfigClient,
     components: ComponentFolder,
-    instances_count: u32,
+    settings: &Settings,
 ) -> anyhow::Result<Host> {
+    let instances_count = settings.instances_count;
     let settings = HostSettings {
         id: host_id(),
         topicspace: TOPICSPACE.to_owned(),
@@ -170,6 +174,7 @@ async fn start_host(
         code_cache: folder.cache(),
         served: Served::All,
         instances_count: if instances_count == 0 { HostSettings::instances_for_this_machine() } else { instances_count },
+        defaults: defaults(settings),
     };
     Host::start(backend, config, settings).await.context("the host of processors did not start")
 }

@@ -259,6 +259,34 @@ pub enum GatewayError {
         /// The digest that wanted it.
         given: Digest,
     },
+    /// The version was deployed with other limits.
+    #[error(
+        "{key} is deployed with other limits, and a version never changes: {}; deploy it under another version, or, if no flow runs it, \
+         remove it first: weir components remove {key}",
+        .differences.join(", ")
+    )]
+    VersionFixed {
+        /// `NAME@VERSION`.
+        key: String,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// The record of a deployment cannot be used.
+    #[error(
+        "the deployment {key} cannot be used: {problem}; deploy it under another version, or, if no flow runs it, remove it first: weir components remove {key}"
+    )]
+    BadDeployment {
+        /// `NAME@VERSION`.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No such deployment.
+    #[error("there is no deployment {key}: weir components lists those that are there")]
+    UnknownDeployment {
+        /// `NAME@VERSION`.
+        key: String,
+    },
     /// The store has no such component.
     #[error("there is no component {digest} in the store; `weir deploy` brings one")]
     UnknownComponent {
@@ -360,7 +388,9 @@ impl GatewayError {
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
             GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),
-            GatewayError::VersionTaken { .. } => (StatusCode::CONFLICT, "conflict"),
+            GatewayError::VersionTaken { .. } | GatewayError::VersionFixed { .. } => (StatusCode::CONFLICT, "conflict"),
+            GatewayError::BadDeployment { .. } => (StatusCode::CONFLICT, "bad-deployment"),
+            GatewayError::UnknownDeployment { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::Broker { source, .. } => kind_of_broker(source),
             GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),

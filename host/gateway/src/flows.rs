@@ -101,6 +101,7 @@ impl QueueSummary {
             refused_count: 0,
             is_full: false,
             damaged_count: 0,
+            is_unowned: false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentRecord, STATUS_TOPIC_NAME};
+use weir_config::records::{ComponentDefaults, ComponentRecord, STATUS_TOPIC_NAME};
 use weir_config::{ComponentFolder, ConfigClient, Follower};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, Class, Subscription, Topic};
@@ -32,6 +32,8 @@ pub struct GatewayParts {
     pub components: ComponentFolder,
     /// How components are checked.
     pub inspect: Inspect,
+    /// What holds for components whose deployment gives nothing else.
+    pub defaults: ComponentDefaults,
     /// The topicspace that is served.
     pub topicspace: String,
     /// How many lines the log of the process has dropped, for `/metrics`.
@@ -46,6 +48,7 @@ pub(crate) struct Gateway {
     pub(crate) config: ConfigClient,
     pub(crate) components: ComponentFolder,
     pub(crate) inspect: Inspect,
+    pub(crate) defaults: ComponentDefaults,
     pub(crate) topicspace: String,
     pub(crate) dropped_log_lines: fn() -> u64,
     pub(crate) settings: GatewaySettings,
@@ -80,7 +83,7 @@ pub(crate) type Shared = Arc<Gateway>;
 impl Gateway {
     /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
     pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
-        let GatewayParts { backend, config, components, inspect, topicspace, dropped_log_lines, settings } = parts;
+        let GatewayParts { backend, config, components, inspect, defaults, topicspace, dropped_log_lines, settings } = parts;
         let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
         let topic = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME)
@@ -105,6 +108,7 @@ impl Gateway {
             dispatch,
             components,
             inspect,
+            defaults,
             topicspace,
             dropped_log_lines,
             settings,

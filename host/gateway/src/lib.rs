@@ -34,9 +34,11 @@ mod socket;
 mod stalled;
 mod token;
 mod translate;
+mod unowned;
 
 pub use error::GatewayError;
 pub use gateway::{GatewayParts, Inspect};
 pub use serve::serve;
 pub use settings::GatewaySettings;
 pub use token::{BadToken, Token};
+pub use unowned::warn_of_unowned_queues;

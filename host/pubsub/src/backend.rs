@@ -305,6 +305,12 @@ pub trait Backend: Send + Sync + 'static {
     /// `Unavailable`.
     async fn queue_exists(&self, queue: &Queue) -> Result<bool>;
 
+    /// The names of all `flow` and `request` queues, in order of topic and subscription.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn list_queues(&self) -> Result<Vec<Queue>>;
+
     /// What the queue holds.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::suspects::Suspects;
 /// How long a component runs before it lets others go on: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
 /// The memory of one instance, at most, whatever its deployment allows; only address space, which costs nothing.
-const MAX_MEMORY_BYTES: usize = 256 << 20;
+const MAX_MEMORY_BYTES: usize = weir_config::records::MAX_MEMORY_BYTES as usize;
 
 /// The engine and what belongs to it. Cloning is cheap.
 #[derive(Clone)]

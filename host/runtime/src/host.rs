@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_config::records::{COMPONENT_TYPE, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus};
+use weir_config::records::{
+    COMPONENT_TYPE, ComponentDefaults, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus,
+};
 use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, HandlerId};
 use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 
@@ -45,6 +47,8 @@ pub struct HostSettings {
     pub served: Served,
     /// How many instances it can have at a time; see [`HostSettings::instances_for_this_machine`].
     pub instances_count: u32,
+    /// What holds for components whose deployment gives nothing else.
+    pub defaults: ComponentDefaults,
 }
 
 impl HostSettings {
@@ -106,7 +110,8 @@ impl Host {
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components));
         let tasks = TaskTracker::new();
-        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone() };
+        let defaults = Arc::new(settings.defaults);
+        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
@@ -347,6 +352,7 @@ mod tests {
             code_cache: folder.path().join("cache"),
             served: Served::All,
             instances_count: 4,
+            defaults: ComponentDefaults::default(),
         };
         let breaks: [(Break, &str); 3] = [
             (|host| host.work.abort_all(), "the reconcile loop: it was cancelled"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_config::records::{ComponentRef, ProcessorState, Refusal};
+use weir_config::records::{ComponentDefaults, ComponentRef, ProcessorState, Refusal};
 use weir_pubsub::{Backend, Backoff, Queue};
 
 use crate::component::Loader;
@@ -34,6 +34,8 @@ pub(crate) struct Means {
     pub(crate) stop: CancellationToken,
     /// Knows of all tasks that hold consumers.
     pub(crate) tasks: TaskTracker,
+    /// What holds where a deployment gives nothing else.
+    pub(crate) defaults: Arc<ComponentDefaults>,
 }
 
 /// Keeps one variant.
@@ -260,7 +262,7 @@ fn refusal(component: &ComponentRef, problem: &str, permanent: bool) -> Refusal 
 async fn prepare(means: &Means, key: &Key, work: &Work, warm_counts: &[usize]) -> Result<Generation, RuntimeError> {
     let loaded = means.loader.load(work.component.digest).await?;
     let names = (&*key.processor, &*key.variant);
-    let surroundings = Surroundings { backend: means.backend.clone(), stop: means.stop.child_token() };
+    let surroundings = Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };
     let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
     let mut config = means.config.clone();
     let known = config.wait_for(|state| state.covers(&program.config_types)).await.expect("the host outlives its keepers").clone();

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit};
+use weir_config::records::{
+    ComponentDefaults, ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
+};
 use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic};
 
 use crate::component::Loaded;
@@ -24,6 +26,8 @@ pub struct Surroundings {
     pub backend: Arc<dyn Backend>,
     /// Cancelled when the host wants to stop.
     pub stop: CancellationToken,
+    /// What holds where a deployment gives nothing else.
+    pub defaults: Arc<ComponentDefaults>,
 }
 
 /// A component with what one entry gives it.
@@ -108,6 +112,7 @@ impl Program {
         let (processor, variant) = names;
         let Fit { inputs, outputs, requests, parameters } =
             fit(processor, variant, entry, record).map_err(|problem| RuntimeError::Entry { problem })?;
+        let limits = within(record.limits_over(&surroundings.defaults), surroundings.backend.limits());
         let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
         Ok(Program {
             processor: processor.into(),
@@ -122,11 +127,11 @@ impl Program {
             requests: requests.into_iter().map(RequestRoute::new).collect(),
             parameters,
             config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
-            limits: within(&record.limits, surroundings.backend.limits()),
-            retry: record.retry.clone(),
+            retry: record.retry_over(&surroundings.defaults),
             window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
             message_limits: *surroundings.backend.limits(),
-            log_quota: Arc::new(LogQuota::new(record.limits.log_bytes_per_minute)),
+            log_quota: Arc::new(LogQuota::new(limits.log_bytes_per_minute)),
+            limits,
             surroundings,
         })
     }
@@ -168,8 +173,8 @@ impl Program {
 }
 
 /// What a component may do, and no more than its broker takes: older records may say more.
-fn within(limits: &ComponentLimits, of_broker: &Limits) -> ComponentLimits {
-    ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits.clone() }
+fn within(limits: ComponentLimits, of_broker: &Limits) -> ComponentLimits {
+    ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits }
 }
 
 impl std::fmt::Debug for Program {

@@ -155,8 +155,8 @@ fn record(component: &ComponentRef, components: Option<&Content>) -> Result<Comp
     let Some(text) = components.and_then(|components| components.get(&key)) else {
         return Err(format!("there is no deployment {key}: deploy it with `weir deploy {key} FILE.wasm`"));
     };
-    let record: ComponentRecord =
-        serde_json::from_str(text).map_err(|error| format!("the deployment {key} is not readable: {error}; deploy it again"))?;
+    let record: ComponentRecord = serde_json::from_str(text)
+        .map_err(|error| format!("the deployment {key} cannot be used: {error}; deploy it again under another version, and swap to it"))?;
     if record.digest != component.digest {
         let (wanted, found) = (component.digest, record.digest);
         return Err(format!("the deployment {key} is {found}, and the entry names {wanted}: start the flow again, or swap the component"));
@@ -173,8 +173,9 @@ fn newest(name: &str, components: Option<&Content>) -> Result<ComponentRef, Stri
     let (version, text) = versions
         .max_by(|(a, _), (b, _)| a.cmp(b))
         .ok_or_else(|| format!("the entry names no component and there is no deployment of `{name}`: deploy one"))?;
-    let record: ComponentRecord =
-        serde_json::from_str(text).map_err(|error| format!("the deployment {name}@{version} is not readable: {error}; deploy it again"))?;
+    let record: ComponentRecord = serde_json::from_str(text).map_err(|error| {
+        format!("the deployment {name}@{version} cannot be used: {error}; deploy it again under another version, and swap to it")
+    })?;
     Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest: record.digest })
 }
 

@@ -67,7 +67,7 @@ async fn what_is_too_much_is_refused_in_the_same_words() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_undeclared_config_type_is_a_trap_with_the_same_words() {
     let stage = Stage::new().await;
-    stage.run("config_get", &[], |record| record.retry.attempts_count = 1).await;
+    stage.run("config_get", &[], |record| record.retry.attempts_count = Some(1)).await;
     let question = json!({"type": "secrets", "key": "a"});
     stage.send_text(&question.to_string()).await;
     let (letter, _) = stage.dead_letter().await;

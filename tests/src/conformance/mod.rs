@@ -40,6 +40,7 @@ macro_rules! for_each_promise {
                 deleting_empty_queues_wakes_their_consumers_with_queue_not_found,
                 a_message_published_during_a_deletion_is_counted_or_refused,
                 a_queue_exists_from_its_making_to_its_deletion,
+                all_queues_are_listed_in_their_order,
                 stats_count_what_a_queue_holds,
                 stats_of_a_missing_queue_are_queue_not_found,
                 what_one_caller_does_the_others_see,

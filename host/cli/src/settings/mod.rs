@@ -85,7 +85,7 @@ pub(crate) struct Settings {
     pub(crate) flow: FlowSettings,
     /// The queues.
     pub(crate) broker: EmbeddedOptions,
-    /// Limits of components that are deployed from now on.
+    /// Limits of components that were deployed without others.
     pub(crate) limits: ComponentLimits,
     /// How their failed messages are tried again.
     pub(crate) retry: RetryPolicy,

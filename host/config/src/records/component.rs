@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::descriptor::Descriptor;
+use super::limits::{ComponentDefaults, ComponentLimits, GivenLimits, GivenRetry, RetryPolicy};
 
 /// The config type of deployments.
 pub const COMPONENT_TYPE: &str = "component";
@@ -123,68 +124,29 @@ pub struct ComponentRecord {
     /// What it may reach outside of its queues, by name; nothing unless granted.
     #[serde(default)]
     pub grants: Vec<String>,
-    /// Its bounds.
+    /// The limits that were given for it. Older records hold all of them.
     #[serde(default)]
-    pub limits: ComponentLimits,
+    pub limits: GivenLimits,
     /// Messages of each input handled side by side, in place of the descriptor's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
     /// Messages held unsettled by each consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u32>,
-    /// How failed messages are tried again.
+    /// How failed messages are tried again, as far as it was given. Older records hold all of it.
     #[serde(default)]
-    pub retry: RetryPolicy,
+    pub retry: GivenRetry,
 }
 
-/// Bounds of one instance and of one call of `handle`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct ComponentLimits {
-    /// Linear memory of an instance.
-    pub memory_bytes: u64,
-    /// A whole `handle`, waiting for replies included.
-    pub time_ms: u64,
-    /// Messages sent by one `handle`.
-    pub sends_count: u32,
-    /// Bodies and properties sent by one `handle`.
-    pub sends_bytes: u64,
-    /// Log lines of one minute.
-    pub log_bytes_per_minute: u64,
-}
-
-impl Default for ComponentLimits {
-    fn default() -> Self {
-        // 64 MiB of memory carry JSON work on bodies of 4 MiB; the others bound what one message can cost its neighbours.
-        ComponentLimits {
-            memory_bytes: 64 << 20,
-            time_ms: 60_000,
-            sends_count: 1_000,
-            sends_bytes: 16 << 20,
-            log_bytes_per_minute: 1 << 20,
-        }
+impl ComponentRecord {
+    /// The limits that hold under a host's defaults.
+    pub fn limits_over(&self, defaults: &ComponentDefaults) -> ComponentLimits {
+        self.limits.over(&defaults.limits)
     }
-}
 
-/// How failed messages are tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct RetryPolicy {
-    /// Attempts in all; then the message goes to the dead letters.
-    pub attempts_count: u32,
-    /// The wait after the first failure; it doubles.
-    pub first_wait_ms: u64,
-    /// The longest wait.
-    pub longest_wait_ms: u64,
-    /// All waits of one message together.
-    pub waiting_ms: u64,
-    /// How long a message may be answered with `busy` before it is given back to its queue.
-    pub busy_ms: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        RetryPolicy { attempts_count: 5, first_wait_ms: 1_000, longest_wait_ms: 30_000, waiting_ms: 300_000, busy_ms: 600_000 }
+    /// How its failed messages are tried again under a host's defaults.
+    pub fn retry_over(&self, defaults: &ComponentDefaults) -> RetryPolicy {
+        self.retry.over(&defaults.retry)
     }
 }
 
@@ -210,7 +172,10 @@ mod tests {
             "00".repeat(32)
         );
         let record: ComponentRecord = serde_json::from_str(&text).unwrap();
-        assert_eq!(record.limits, ComponentLimits { time_ms: 5, ..Default::default() });
-        assert_eq!(record.retry.attempts_count, 5);
+        let defaults = ComponentDefaults::default();
+        assert_eq!(record.limits_over(&defaults), ComponentLimits { time_ms: 5, ..Default::default() });
+        assert_eq!(record.retry_over(&defaults).attempts_count, 5);
+        let wrong = text.replace("\"time-ms\": 5", "\"time-ms\": 0");
+        assert!(serde_json::from_str::<ComponentRecord>(&wrong).unwrap_err().to_string().contains("limits.time-ms is 0"));
     }
 }

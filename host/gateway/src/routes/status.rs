@@ -19,6 +19,6 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Status>> {
         config_version,
         hosts: gateway.hosts.current(),
         flows: flows::summaries(&gateway.config, &records).await?,
-        queues: queues::with_depths(&gateway, &records).await?,
+        queues: queues::all(&gateway, &records).await?,
     }))
 }

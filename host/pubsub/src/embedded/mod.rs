@@ -337,6 +337,14 @@ impl Backend for EmbeddedBroker {
         Ok(state.find(queue).is_some())
     }
 
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        let state = lock(&self.shared.state);
+        state.check_open()?;
+        let mut names: Vec<_> = state.queues.values().map(|queue| queue.name.clone()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         let state = lock(&self.shared.state);
         state.check_open()?;

@@ -52,6 +52,7 @@ pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) 
     }
     let mut findings = vec![private(data, shared), writable(data), version(data)];
     findings.extend(damaged(data));
+    findings.extend(configuration(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
     // A Weir that runs has written it.
@@ -117,6 +118,23 @@ fn mark(data: &Path) -> Option<Finding> {
     let detail = lost_mark(&folder).ok().flatten()?;
     let what = format!("{}/MARK: {detail}: loss of the newest messages is not detected", folder.display());
     Some(fail("mark", what, "check the disk and restore a backup if messages are missing; the next start writes it again"))
+}
+
+/// Whether the configuration is missing beside queues.
+fn configuration(data: &Path) -> Option<Finding> {
+    let is_missing = fs::metadata(data.join("config.sqlite"))
+        .map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |found| found.len() == 0);
+    let files = fs::read_dir(data.join("queues")).into_iter().flatten().flatten();
+    let has_queues = files.into_iter().any(|file| {
+        file.path().extension().is_some_and(|extension| extension == "log") && file.metadata().is_ok_and(|found| found.len() > 0)
+    });
+    (is_missing && has_queues).then(|| {
+        let what = format!(
+            "{} is missing or empty, and queues/ is not: flows, blueprints and components are lost",
+            data.join("config.sqlite").display()
+        );
+        fail("configuration", what, "restore a backup of the whole data folder; without it Weir starts with an empty configuration")
+    })
 }
 
 fn version(data: &Path) -> Finding {

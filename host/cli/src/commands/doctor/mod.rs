@@ -1,9 +1,11 @@
 //! `weir doctor`: looks at everything that is amiss again and again, each with what to do. It works with and without a running Weir, and
 //! changes nothing.
 
+mod components;
 mod disk;
 mod folder;
 mod running;
+mod unowned;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -26,6 +28,8 @@ pub(super) enum Grade {
     Warn,
     /// It does not work.
     Fail,
+    /// It could not be checked from here.
+    Skip,
 }
 
 impl Grade {
@@ -34,12 +38,14 @@ impl Grade {
             Grade::Ok => "ok",
             Grade::Warn => "warn",
             Grade::Fail => "fail",
+            Grade::Skip => "skip",
         }
     }
 
     fn shown(self) -> String {
         let colour = match self {
             Grade::Ok => AnsiColor::Green,
+            Grade::Skip => AnsiColor::Blue,
             Grade::Warn => AnsiColor::Yellow,
             Grade::Fail => AnsiColor::Red,
         };
@@ -70,6 +76,11 @@ pub(super) fn warn(check: &'static str, what: impl Into<String>, next: impl Into
 /// It does not work.
 pub(super) fn fail(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
     Finding { check, grade: Grade::Fail, what: what.into(), next: Some(next.into()) }
+}
+
+/// It could not be checked from here.
+pub(super) fn skip(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Skip, what: what.into(), next: Some(next.into()) }
 }
 
 /// Runs all checks, and fails if one does.
@@ -123,9 +134,13 @@ fn text(findings: &[Finding], width: usize) -> String {
         let _ = writeln!(text, "{}  {check:<label$}  {}", grade.shown(), lines.trim_start());
     }
     let count = |grade| findings.iter().filter(|finding| finding.grade == grade).count();
+    let skipped = match count(Grade::Skip) {
+        0 => String::new(),
+        count => format!(", {count} not checked"),
+    };
     let summary = match (count(Grade::Fail), count(Grade::Warn)) {
-        (0, 0) => "all is well".to_owned(),
-        (failed, warned) => format!("{failed} failed, {warned} to look at"),
+        (0, 0) => format!("all is well{skipped}"),
+        (failed, warned) => format!("{failed} failed, {warned} to look at{skipped}"),
     };
     let _ = writeln!(text, "\n{summary}");
     text
