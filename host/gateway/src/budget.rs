@@ -151,7 +151,7 @@ mod tests {
         let (first, mut second) = (budget.hold(FREE_BYTES + 1000).unwrap(), budget.share());
         assert!(second.resize_soon(FREE_BYTES + 1).await.is_err());
         let give_back = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
             drop(first);
         };
         let (held, ()) = tokio::join!(second.resize_soon(FREE_BYTES + 1), give_back);

@@ -24,7 +24,7 @@ async fn operations(bed: &Bed) -> Vec<(Method, String, Value)> {
     let (_, document) = answer(bed.get_request("/api/v1/weir/openapi.json")).await;
     let paths = document["paths"].as_object().unwrap().clone();
     let of = |(path, item): (String, Value)| {
-        let path = path.replace("{flow}", "one").replace("{interface}", "out").replace('{', "").replace('}', "");
+        let path = path.replace("{flow}", "one").replace("{interface}", "out").replace(['{', '}'], "");
         let operations = item.as_object().unwrap().clone();
         operations.into_iter().map(move |(method, described)| (method.to_uppercase().parse().unwrap(), path.clone(), described))
     };
