@@ -94,8 +94,9 @@ async fn a_message_in_hand_is_finished_by_the_old_component_and_its_reader_stays
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_in_backoff_is_tried_next_with_the_new_component() {
     let mut stage = stage().await;
+    const DAY_MS: u64 = 86_400_000;
     let slow = |record: &mut ComponentRecord| {
-        (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) = (u64::MAX / 4, u64::MAX / 4, u64::MAX);
+        (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) = (DAY_MS, DAY_MS, 7 * DAY_MS);
     };
     let (one, two) = (deploy(&stage, guests::TRAP, 1, slow).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
     stage.start_host(Served::All).await;

@@ -1,12 +1,15 @@
 //! What several crates read and write as config values: serde lives here and in `protocol`.
 
+mod bounds;
 mod component;
 mod dead_letter;
 mod descriptor;
 mod entry;
 mod fit;
 mod status;
+mod status_parts;
 
+pub use bounds::{MAX_CONCURRENCY, MAX_WINDOW, MAX_WORKERS_COUNT};
 pub use component::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, ComponentRef, Digest, NotADigest, RetryPolicy};
 pub use dead_letter::{Cut, DEAD_LETTER_PREFIX, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
 pub use descriptor::{
@@ -16,3 +19,4 @@ pub use descriptor::{
 pub use entry::{Entry, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
+pub use status_parts::{StatusPart, StatusParts, status_messages};
