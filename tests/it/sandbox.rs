@@ -65,6 +65,20 @@ async fn memory_is_limited_and_the_reason_told() {
         stage.send_text(r#"{"grow_bytes": 10000000}"#).await;
     }
     assert_eq!(stage.outputs().await.texts(3).await.len(), 3);
+    let told = |error: &String| error.contains("each instance is replaced after few messages, the last one after 1 (");
+    stage.until("grow-memory", |status| status.last_error.as_ref().is_some_and(told)).await;
+    stage.end().await;
+}
+
+/// A new instance would have as much: replacing it frees nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_of_the_start_does_not_wear_an_instance_out() {
+    let stage = Stage::new().await;
+    stage.run(guests::LARGE_START, &[], |record| record.limits.memory_bytes = 40 << 20).await;
+    for _ in 0..3 {
+        stage.send_text("{}").await;
+    }
+    assert_eq!(stage.outputs().await.texts(3).await, ["1", "2", "3"], "the messages that one instance has handled");
     stage.end().await;
 }
 

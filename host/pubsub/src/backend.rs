@@ -259,6 +259,16 @@ pub trait Consumer: Send + Sync {
     /// No message is lost when the future is dropped.
     async fn receive(&self) -> Result<Delivery>;
 
+    /// Waits until a message is there for `receive`, and takes nothing: the message is not delivered by it (it may be fetched ahead), and
+    /// `receive` of any task may get it, also of one that waits already.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive`], except `Lagged`.
+    ///
+    /// # Cancel safety
+    /// No message is lost when the future is dropped.
+    async fn readable(&self) -> Result<()>;
+
     /// Changes how many messages the consumer may hold unsettled. What it holds above a smaller window stays with it.
     fn set_window(&self, window: NonZeroU32);
 }

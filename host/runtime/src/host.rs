@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,13 +52,12 @@ pub struct HostSettings {
 }
 
 impl HostSettings {
-    /// A number of instances that the machine's memory carries at 16 MiB each, between 64 and 4,000: above, the kernel's count of memory
-    /// maps ends it all.
+    /// The number of instances that the memory of the machine, or of the cgroup that bounds this process, carries at 16 MiB each, between 8
+    /// and 4,000: with more, the kernel's limit on memory maps is exceeded.
     pub fn instances_for_this_machine() -> u32 {
-        const INSTANCE_KIB: u64 = 16 << 10;
-        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
-        total.map_or(256, |kib| kib / INSTANCE_KIB).clamp(64, 4_000) as u32
+        const INSTANCE_BYTES: u64 = 16 << 20;
+        let available = crate::memory::available_bytes(Path::new("/"));
+        available.map_or(256, |bytes| bytes / INSTANCE_BYTES).clamp(8, 4_000) as u32
     }
 }
 
@@ -97,7 +96,7 @@ impl Host {
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
-        let board = Arc::new(Board::new(settings.id));
+        let board = Arc::new(Board::new(settings.id, backend.limits().max_message_bytes));
         let mut services = JoinSet::new();
         let version = follower.version();
         let (reporter, backend_of_status, topicspace) = (board.clone(), backend.clone(), settings.topicspace);

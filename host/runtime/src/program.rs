@@ -14,7 +14,8 @@ use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue,
 use crate::component::Loaded;
 use crate::console::LogQuota;
 use crate::error::RuntimeError;
-use crate::slots::Purpose;
+use crate::renewals::Renewals;
+use crate::slots::{Purpose, Slot};
 
 /// How many messages a consumer holds unsettled unless its deployment says otherwise.
 const WINDOW: u32 = 256;
@@ -51,6 +52,7 @@ pub struct Program {
     pub(crate) window: NonZeroU32,
     pub(crate) message_limits: Limits,
     pub(crate) log_quota: Arc<LogQuota>,
+    pub(crate) renewals: Renewals,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -132,6 +134,7 @@ impl Program {
             message_limits: *surroundings.backend.limits(),
             log_quota: Arc::new(LogQuota::new(limits.log_bytes_per_minute)),
             limits,
+            renewals: Renewals::default(),
             surroundings,
         })
     }
@@ -139,6 +142,20 @@ impl Program {
     /// What an instance that handles messages of an input is for.
     pub(crate) fn purpose(&self, input: usize) -> Purpose {
         if self.inputs.get(input).is_some_and(Input::is_request) { Purpose::Request } else { Purpose::Flow }
+    }
+
+    /// What an instance that handles messages of an input is for, and how many slots it takes.
+    pub(crate) fn needs(&self, input: usize) -> (Purpose, u32) {
+        (self.purpose(input), self.loaded.slots_count)
+    }
+
+    /// Waits for the slots of an instance that handles messages of an input.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses only the turn.
+    pub(crate) async fn slot(&self, input: usize) -> Slot {
+        let (purpose, count) = self.needs(input);
+        self.loaded.engine.slots().take(purpose, count).await
     }
 
     /// The place of an output by its name.

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
-use weir_pubsub::{Backend, Class, Message, Topic};
+use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME, status_messages};
+use weir_pubsub::{Backend, Class, Message, PubsubError, Topic};
 
 /// How often a host reports without being asked.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -42,6 +42,8 @@ pub(crate) struct Counters {
     pub(crate) no_longer_held: AtomicU64,
     /// Tasks that panicked and were started again.
     pub(crate) restarts: AtomicU64,
+    /// What waits for an instance slot now.
+    waiting_for_slot: AtomicU64,
 }
 
 impl Counters {
@@ -70,6 +72,22 @@ impl InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         count(&self.0.counters.let_go);
+    }
+}
+
+/// A worker or a setup that waits for an instance slot. It counts as such until this is dropped.
+pub(crate) struct WaitingForSlot(Arc<VariantStatus>);
+
+impl WaitingForSlot {
+    pub(crate) fn begin(status: &Arc<VariantStatus>) -> Self {
+        count(&status.counters.waiting_for_slot);
+        WaitingForSlot(status.clone())
+    }
+}
+
+impl Drop for WaitingForSlot {
+    fn drop(&mut self) {
+        self.0.counters.waiting_for_slot.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -203,6 +221,7 @@ impl VariantStatus {
             dropped_count: read(&counters.dropped),
             in_hand_count: counters.in_hand(),
             restarts_count: read(&counters.restarts),
+            waiting_for_slot_count: read(&counters.waiting_for_slot),
             rate_per_1000_s: shown.rate.1,
             last_error: shown.last_error.as_ref().map(|(error, _)| error.clone()),
             last_error_ms: shown.last_error.as_ref().map(|(_, ms)| *ms),
@@ -236,12 +255,14 @@ pub(crate) struct Board {
     pub(crate) host: String,
     pub(crate) started_ms: u64,
     pub(crate) changed: Arc<Notify>,
+    /// The largest message of a report.
+    max_message_bytes: usize,
     variants: Mutex<BTreeMap<Key, Arc<VariantStatus>>>,
 }
 
 impl Board {
-    pub(crate) fn new(host: String) -> Self {
-        Board { host, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
+    pub(crate) fn new(host: String, max_message_bytes: usize) -> Self {
+        Board { host, started_ms: now_ms(), changed: Arc::default(), max_message_bytes, variants: Mutex::default() }
     }
 
     /// The status of a variant; a new one if there is none.
@@ -284,6 +305,8 @@ impl Board {
         let Ok(topic) = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME) else { return };
         let mut next_tick = Instant::now() + FIRST_INTERVAL;
         let mut last_tick = Instant::now();
+        let mut is_published = true;
+        let mut pause = DEBOUNCE;
         loop {
             let stopped = tokio::select! {
                 () = stop.cancelled() => true,
@@ -295,16 +318,22 @@ impl Board {
                     false
                 }
                 () = self.changed.notified() => {
-                    stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                     false
                 }
                 Ok(()) = version.changed() => {
-                    stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                     false
                 }
             };
             let version = *version.borrow_and_update();
-            publish_once(&*backend, &topic, &self.report(version)).await;
+            let began = Instant::now();
+            is_published = note_published(
+                publish_once(&*backend, &topic, status_messages(self.report(version), self.max_message_bytes)).await,
+                is_published,
+            );
+            // What takes long is not done at each change.
+            pause = (began.elapsed() * 10).clamp(DEBOUNCE, INTERVAL);
             if stopped {
                 return;
             }
@@ -316,12 +345,22 @@ impl Board {
     }
 }
 
-async fn publish_once(backend: &dyn Backend, topic: &Topic, status: &HostStatus) {
-    let body = serde_json::to_vec(status).expect("plain fields always become JSON");
-    let published = async { backend.producer(topic).await?.publish(Message::new(body)).await };
-    if let Err(error) = published.await {
-        tracing::debug!(error = %weir_pubsub::chain(&error), "status could not be published");
+async fn publish_once(backend: &dyn Backend, topic: &Topic, messages: Vec<Vec<u8>>) -> Result<(), PubsubError> {
+    let producer = backend.producer(topic).await?;
+    for message in messages {
+        producer.publish(Message::new(message)).await?;
     }
+    Ok(())
+}
+
+/// Logs the first of several failures, and their end; whether it was published.
+fn note_published(published: Result<(), PubsubError>, was_published: bool) -> bool {
+    match (&published, was_published) {
+        (Err(error), true) => tracing::warn!(error = %weir_pubsub::chain(error), "host status not published"),
+        (Ok(()), false) => tracing::info!("host status published again"),
+        _ => {}
+    }
+    published.is_ok()
 }
 
 fn busy_text(status: &VariantStatus) -> String {

@@ -145,6 +145,10 @@ impl Consumer for FaultyConsumer {
         }
     }
 
+    async fn readable(&self) -> Result<()> {
+        self.inner.readable().await
+    }
+
     fn set_window(&self, window: NonZeroU32) {
         self.inner.set_window(window);
     }

@@ -77,6 +77,7 @@ macro_rules! for_each_promise {
                 giving_back_what_is_not_held_does_nothing,
                 deliveries_are_counted_from_one,
                 dropping_a_receive_loses_no_message,
+                a_message_can_be_waited_for_without_taking_it,
             ],
             exclusivity: [
                 beside_an_exclusive_consumer_others_are_refused,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::bounds::{self, OutOfBound};
 use super::descriptor::Descriptor;
 use super::limits::{ComponentDefaults, ComponentLimits, GivenLimits, GivenRetry, RetryPolicy};
 
@@ -106,9 +107,9 @@ impl ComponentRef {
     }
 }
 
-/// A component under a name and version, with its grants and limits.
+/// A component under a name and version, with its grants and limits. Reading one checks the bounds of all its numbers, lists and strings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", remote = "Self")]
 pub struct ComponentRecord {
     /// The digest of its bytes.
     pub digest: Digest,
@@ -136,6 +137,30 @@ pub struct ComponentRecord {
     /// How failed messages are tried again, as far as it was given. Older records hold all of it.
     #[serde(default)]
     pub retry: GivenRetry,
+}
+
+impl Serialize for ComponentRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ComponentRecord::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ComponentRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let wrong = |OutOfBound { field, problem }| D::Error::custom(format!("field `{field}` {problem}"));
+        bounds::check(&value, bounds::COMPONENT).map_err(wrong)?;
+        if let Some(descriptor) = value.get("descriptor") {
+            bounds::check(descriptor, bounds::DESCRIPTOR).map_err(|found| {
+                let field = format!("descriptor.{}", found.field);
+                wrong(OutOfBound { field, ..found })
+            })?;
+        }
+        let record = ComponentRecord::deserialize(value).map_err(D::Error::custom)?;
+        record.descriptor.check_workers(record.concurrency).map_err(D::Error::custom)?;
+        Ok(record)
+    }
 }
 
 impl ComponentRecord {
@@ -177,5 +202,28 @@ mod tests {
         assert_eq!(record.retry_over(&defaults).attempts_count, 5);
         let wrong = text.replace("\"time-ms\": 5", "\"time-ms\": 0");
         assert!(serde_json::from_str::<ComponentRecord>(&wrong).unwrap_err().to_string().contains("limits.time-ms is 0"));
+        assert_eq!(serde_json::from_str::<ComponentRecord>(&serde_json::to_string(&record).unwrap()).unwrap(), record);
+    }
+
+    #[test]
+    fn numbers_that_no_host_can_serve_are_not_read() {
+        let fault = |change: fn(&mut serde_json::Value)| {
+            let digest = format!("sha256:{}", "00".repeat(32));
+            let mut record = serde_json::json!({"digest": digest, "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1}});
+            change(&mut record);
+            serde_json::from_value::<ComponentRecord>(record).unwrap_err().to_string()
+        };
+        let range = "it must be a whole number from 1 to 1000";
+        let huge = fault(|record| record["descriptor"]["concurrency"] = 4_294_967_295_u32.into());
+        assert_eq!(huge, format!("field `descriptor.concurrency` is 4294967295; {range}"));
+        assert_eq!(fault(|record| record["concurrency"] = 0.into()), format!("field `concurrency` is 0; {range}"));
+        assert!(fault(|record| record["window"] = (1_u64 << 40).into()).contains("field `window` is 1099511627776"));
+        assert!(fault(|record| record["retry"] = serde_json::json!({"first-wait-ms": u64::MAX})).contains("retry.first-wait-ms"));
+        assert!(fault(|record| record["limits"] = serde_json::json!({"time-ms": 0})).contains("limits.time-ms"));
+        let many = |record: &mut serde_json::Value| {
+            record["concurrency"] = 1000.into();
+            record["descriptor"]["consumers"] = serde_json::json!(["a", "b", "c", "d", "e"]);
+        };
+        assert!(fault(many).contains("is 5000; at most 4000"));
     }
 }

@@ -1,5 +1,6 @@
 //! What several crates read and write as config values: serde lives here and in `protocol`.
 
+mod bounds;
 mod component;
 mod dead_letter;
 mod descriptor;
@@ -7,7 +8,9 @@ mod entry;
 mod fit;
 mod limits;
 mod status;
+mod status_parts;
 
+pub use bounds::{MAX_CONCURRENCY, MAX_WINDOW, MAX_WORKERS_COUNT};
 pub use component::{COMPONENT_TYPE, ComponentRecord, ComponentRef, Digest, NotADigest};
 pub use dead_letter::{Cut, DEAD_LETTER_PREFIX, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
 pub use descriptor::{
@@ -18,3 +21,4 @@ pub use entry::{Entry, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
 pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
+pub use status_parts::{StatusPart, StatusParts, status_messages};

@@ -122,6 +122,10 @@ fn processors(hosts: &[HostReport], out: &mut Text) {
     for (labels, status) in &all {
         in_hand.sample(labels, status.in_hand_count);
     }
+    let mut waiting = out.gauge("weir_processor_waiting_for_slot", "Workers and setups that wait for an instance slot of the host.");
+    for (labels, status) in &all {
+        waiting.sample(labels, status.waiting_for_slot_count);
+    }
     let mut state = out.gauge("weir_processor_state", "1 for the state that the processor is in, 0 for all others.");
     for ([host, processor, variant, flow], status) in &all {
         for (of, name) in STATES {

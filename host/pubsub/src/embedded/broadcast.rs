@@ -80,6 +80,20 @@ impl Mailbox {
         }
     }
 
+    /// Waits until [`Mailbox::next`] has something to return at once. Cancel safe.
+    pub(super) async fn readable(&self) {
+        while !self.has_next() {
+            self.bell.notified().await;
+        }
+        // The bell rang for a task that takes it.
+        self.bell.notify_one();
+    }
+
+    fn has_next(&self) -> bool {
+        let buffer = lock(&self.buffer);
+        buffer.closed || buffer.missed_count > 0 || !buffer.messages.is_empty()
+    }
+
     fn try_next(&self) -> Option<Mail> {
         let mut buffer = lock(&self.buffer);
         if buffer.missed_count > 0 {

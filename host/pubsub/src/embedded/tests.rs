@@ -403,12 +403,14 @@ async fn deliveries_acknowledged_together_are_one_write() {
     let reader = consumer(&broker, "flow:tg:a").await;
     for number in 0..60 {
         publish(&broker, "flow:tg:a", &number.to_string()).await;
-        receipts.push(next(&*reader).await.receipt);
+        let delivery = next(&*reader).await;
+        receipts.push(delivery.receipt);
     }
     let before_count = broker.commit_stats().groups_count;
     let outcomes = futures_util::future::join_all(broker.acknowledge(&receipts)).await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Settled::Done { dropped_count: 0 }))));
-    assert_eq!((broker.commit_stats().groups_count - before_count, broker.stats(&a).await.unwrap().depth_count), (1, 0));
+    let depth_count = broker.stats(&a).await.unwrap().depth_count;
+    assert_eq!((broker.commit_stats().groups_count - before_count, depth_count), (1, 0));
     let outcomes = futures_util::future::join_all(broker.acknowledge(&receipts[..2])).await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Settled::NoLongerHeld))));
 }

@@ -52,6 +52,9 @@ impl Totals {
         if !self.states.contains(&state) {
             self.states.push(state);
         }
+        if status.waiting_for_slot_count > 0 && !self.states.contains(&NO_SLOT) {
+            self.states.push(NO_SLOT);
+        }
         self.handled += status.handled_count;
         self.rate_per_1000_s += status.rate_per_1000_s;
         self.failed += status.failed_count;
@@ -59,6 +62,9 @@ impl Totals {
         self.in_hand += status.in_hand_count;
     }
 }
+
+/// Beside the state: work waits because all instance slots of the host are in use.
+const NO_SLOT: &str = "no-slot";
 
 fn state(state: ProcessorState) -> &'static str {
     match state {

@@ -57,8 +57,8 @@ pub(super) const LIST: &[Definition] = &[
         "host.instances",
         Kind::Count(0, 4_000),
         (
-            "How many instances of components there may be at a time; 0: as many as the machine's memory carries at 16 MiB each, from 64 on",
-            "above 4000 the kernel's count of memory maps ends it all",
+            "Instance slots of components; 0: as many as the memory of the machine, or of the cgroup that bounds Weir, carries at 16 MiB each, from 8 on",
+            "above 4000 the kernel's limit on memory maps is exceeded",
         ),
         |s| Value::Count(s.instances_count.into()),
         |s, value| s.instances_count = u32::try_from(value.number()).unwrap_or(u32::MAX),
