@@ -7,31 +7,36 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A stream whose writes fail with `TimedOut` when the peer takes nothing for a time.
 pub(crate) struct Reading<S> {
     stream: S,
     unread_time: Duration,
-    /// Runs while output waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Made at the first wait, and used again for later ones.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether output waits, so that the timer counts.
+    is_waiting: bool,
 }
 
 impl<S> Reading<S> {
     /// The same stream, with a bound on how long its output may wait.
     pub(crate) fn new(stream: S, unread_time: Duration) -> Self {
-        Reading { stream, unread_time, waiting: None }
+        Reading { stream, unread_time, timer: None, is_waiting: false }
     }
 
     /// What a write came to, or that the peer did not read for too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waiting = None;
+            self.is_waiting = false;
             return written;
         }
         let unread_time = self.unread_time;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(unread_time)));
-        ready!(waiting.as_mut().poll(context));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(unread_time)));
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            timer.as_mut().reset(Instant::now() + unread_time);
+        }
+        ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, format!("the peer read nothing for {} s", unread_time.as_secs_f64()))))
     }
 }
