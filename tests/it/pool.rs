@@ -128,7 +128,7 @@ async fn a_processor_that_waits_for_a_slot_can_be_stopped() {
     let (_, id) = service.asked().await;
     send(&stage, "echo", "1").await;
     stage.until("p-echo", |status| status.waiting_for_slot_count == 1).await;
-    stage.config.apply(Batch::new().delete(&entry_type("p-echo"), "v")).await.unwrap();
+    stage.config.apply(Batch::new().delete(entry_type("p-echo"), "v")).await.unwrap();
     assert_eq!(stage.given_back(&input("echo"), "p-echo--v--input").await, 1);
     service.answer(&id, "1").await;
     stage.outputs().await.texts(1).await;
@@ -229,7 +229,7 @@ async fn a_report_that_is_larger_than_a_message_arrives() {
     // Each has an error of 2 KiB, so that all have more than the 4 MiB of a message.
     let digest = "sha256:".to_owned() + &"ab".repeat(32);
     let missing = serde_json::json!({"component": {"name": "x".repeat(1100), "version": "1.0.0", "digest": digest}}).to_string();
-    let batch = (0..COUNT).fold(Batch::new(), |batch, number| batch.put("processor:p", &number.to_string(), missing.clone()));
+    let batch = (0..COUNT).fold(Batch::new(), |batch, number| batch.put("processor:p", number.to_string(), missing.clone()));
     stage.config.apply(batch).await.unwrap();
     let mut parts = StatusParts::default();
     loop {

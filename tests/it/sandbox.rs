@@ -74,7 +74,7 @@ async fn memory_is_limited_and_the_reason_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_of_the_start_does_not_wear_an_instance_out() {
     let stage = Stage::new().await;
-    stage.run(guests::LARGE_START, &[], |record| record.limits.memory_bytes = 40 << 20).await;
+    stage.run(guests::LARGE_START, &[], |record| record.limits.memory_bytes = Some(40 << 20)).await;
     for _ in 0..3 {
         stage.send_text("{}").await;
     }

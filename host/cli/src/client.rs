@@ -1,5 +1,6 @@
 //! The way to a running Weir: its gateway.
 
+use std::io::BufRead;
 use std::path::Path;
 use std::time::Duration;
 
@@ -241,7 +242,7 @@ pub(crate) fn escaped(part: &str) -> String {
 pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
     let exit = match error.kind.as_str() {
         "bad-component" | "not-json" | "too-large" | "bad-request" | "wrong-content-type" => Exit::BadInput,
-        "unavailable" | "timed-out" | "queue-full" | "outcome-unknown" => Exit::Unavailable,
+        "unavailable" | "shutting-down" | "timed-out" | "queue-full" | "outcome-unknown" => Exit::Unavailable,
         _ if error.message.contains(DISK_FULL) => Exit::Unavailable,
         _ => Exit::Failed,
     };
@@ -250,9 +251,10 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
         "queue-full" => problem
             .next("wait until messages are processed, or free the disk if that is full (weir doctor shows which), then send it again"),
         _ if error.message.contains(DISK_FULL) => problem.next("free space on the disk of the data folder, then repeat the command"),
-        "lease-ended" => {
-            problem.next("whatever reads the output stood still for too long: take again, with more time for it (--lease 10m)")
-        }
+        "lease-ended" => problem
+            .next("`weir take` was suspended, or the reader of its output stood still: take again, with more time for it (--lease 10m)"),
+        // A stopped flow has no messages left, so nothing of it is delivered again.
+        "flow-stopped" => problem.next("see which flows run: weir status"),
         "outcome-unknown" => problem.next("look with `weir status` whether it arrived before sending it again"),
         _ => problem,
     }
@@ -269,23 +271,53 @@ impl Lines {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let mut searched = 0;
         loop {
-            if let Some(at) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
-                let mut line = self.buffer.split_to(searched + at + 1);
-                line.truncate(searched + at);
+            if let Some(end) = line_end(&self.buffer[searched..]) {
+                let mut line = self.buffer.split_to(searched + end);
+                line.truncate(searched + end - 1);
                 return Ok(Some(line.freeze()));
             }
             searched = self.buffer.len();
-            let chunk = self.response.chunk().await.map_err(|error| {
-                Problem::new(Exit::Unavailable, "the stream broke off: Weir was stopped, or the connection was lost")
-                    .because(error.without_url())
-            })?;
-            match chunk {
-                Some(chunk) => self.buffer.extend_from_slice(&chunk),
-                None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(Problem::new(Exit::Unavailable, "the stream ended in the middle of a line")),
+            if !self.read_on().await? {
+                return Ok(None);
             }
         }
     }
+
+    /// All lines that have come, at least one, each with its end; `None` at the end.
+    pub(crate) async fn next_all(&mut self) -> Result<Option<BytesMut>, Problem> {
+        let mut searched = 0;
+        loop {
+            if let Some(last) = self.buffer[searched..].iter().rposition(|byte| *byte == b'\n') {
+                return Ok(Some(self.buffer.split_to(searched + last + 1)));
+            }
+            searched = self.buffer.len();
+            if !self.read_on().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether more has come.
+    async fn read_on(&mut self) -> Result<bool, Problem> {
+        let chunk = self.response.chunk().await.map_err(|error| {
+            Problem::new(Exit::Unavailable, "the stream broke off: Weir was stopped, or the connection was lost")
+                .because(error.without_url())
+        })?;
+        match &chunk {
+            Some(chunk) => self.buffer.extend_from_slice(chunk),
+            None if self.buffer.is_empty() => {}
+            None => return Err(Problem::new(Exit::Unavailable, "the stream ended in the middle of a line")),
+        }
+        Ok(chunk.is_some())
+    }
+}
+
+/// The length of the first line with its end; `None` where no line ends.
+pub(crate) fn line_end(mut bytes: &[u8]) -> Option<usize> {
+    let all = bytes;
+    // Searches faster than a loop over the bytes; it reads from memory, which does not fail.
+    let length = bytes.skip_until(b'\n').ok()?;
+    all[..length].ends_with(b"\n").then_some(length)
 }
 
 #[cfg(test)]

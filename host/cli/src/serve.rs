@@ -67,7 +67,7 @@ impl Roles {
             defaults: defaults(settings),
             topicspace: TOPICSPACE.to_owned(),
             dropped_log_lines: logging::dropped_count,
-            settings: GatewaySettings { token, ..settings.gateway.clone() },
+            settings: GatewaySettings { token, drain_time: drain_time(settings.grace), ..settings.gateway.clone() },
         };
         let mut gateway = JoinSet::new();
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
@@ -116,6 +116,11 @@ impl Roles {
         }
         self.broker.close().await;
     }
+}
+
+/// How long requests under way may take at the stop: the gateway has half of the grace time, and its last answers need some of it.
+fn drain_time(grace: Duration) -> Duration {
+    GatewaySettings::default().drain_time.min(grace / 4)
 }
 
 /// Waits until the gateway has ended, and returns the reason.

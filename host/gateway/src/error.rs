@@ -199,6 +199,14 @@ pub enum GatewayError {
         /// Its id.
         flow: String,
     },
+    /// The flow is about to be no more, unless it holds messages.
+    #[error(
+        "flow `{flow}` is being stopped, unless it still holds messages: try again in a moment; `weir flow show {flow}` shows its state"
+    )]
+    FlowStopping {
+        /// Its id.
+        flow: String,
+    },
     /// The flow is not there yet.
     #[error("flow `{flow}` is being started: try again in a moment; `weir flow show {flow}` tells how it is")]
     FlowStarting {
@@ -323,6 +331,11 @@ pub enum GatewayError {
     /// The gateway is ending.
     #[error("Weir is shutting down")]
     ShuttingDown,
+    /// The gateway is ending and cannot wait for the answer.
+    #[error(
+        "Weir is shutting down and did not wait for the answer: the request may have been handled; check, then send it again once Weir runs"
+    )]
+    CutOff,
     /// Something that must not happen did.
     #[error("{what} failed inside of Weir; the log says more")]
     Broken {
@@ -384,7 +397,9 @@ impl GatewayError {
             GatewayError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
             GatewayError::LeaseEnded { .. } => (StatusCode::GONE, "lease-ended"),
             GatewayError::FlowStopped { .. } => (StatusCode::GONE, "flow-stopped"),
-            GatewayError::FlowStarting { .. } | GatewayError::Behind { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            GatewayError::FlowStarting { .. } | GatewayError::FlowStopping { .. } | GatewayError::Behind { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
             GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),
@@ -394,6 +409,7 @@ impl GatewayError {
             GatewayError::Broker { source, .. } => kind_of_broker(source),
             GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
+            GatewayError::CutOff => (StatusCode::SERVICE_UNAVAILABLE, "shutting-down"),
             GatewayError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             GatewayError::ComponentStore(_) | GatewayError::Broken { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }

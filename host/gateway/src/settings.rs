@@ -35,6 +35,8 @@ pub struct GatewaySettings {
     /// How long output may wait for its reader, over HTTP and a WebSocket, before the connection is closed: it tolerates a pause, and closes
     /// what is never read.
     pub unread_time: Duration,
+    /// How long requests under way may take once the gateway is told to end; then they are answered that it ends.
+    pub drain_time: Duration,
     /// How often a WebSocket that is silent is asked by a ping whether the other side is there; the second time in vain ends it.
     pub ping_time: Duration,
     /// How long an import waits for room in a full queue before it gives up.
@@ -56,6 +58,7 @@ impl Default for GatewaySettings {
             max_sockets_count: 256,
             socket_requests_count: 32,
             unread_time: Duration::from_secs(30),
+            drain_time: Duration::from_secs(2),
             ping_time: Duration::from_secs(30),
             full_time: Duration::from_secs(60),
         }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::pulse::Pulse;
 
@@ -18,30 +18,33 @@ pub(crate) struct Reading<S> {
     unread_time: Duration,
     /// Told when output waits.
     pulse: Arc<Pulse>,
-    /// Runs while output waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Made at the first wait, and used again for later ones.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether output waits, so that the timer counts.
+    is_waiting: bool,
 }
 
 impl<S> Reading<S> {
     /// The same stream, with a bound on how long its output may wait.
     pub(crate) fn new(stream: S, unread_time: Duration, pulse: Arc<Pulse>) -> Self {
-        Reading { stream, unread_time, pulse, waiting: None }
+        Reading { stream, unread_time, pulse, timer: None, is_waiting: false }
     }
 
     /// What a write came to, or that the peer did not read for too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            if self.waiting.take().is_some() {
+            if std::mem::take(&mut self.is_waiting) {
                 self.pulse.flow();
             }
             return written;
         }
-        let (unread_time, pulse) = (self.unread_time, &self.pulse);
-        let waiting = self.waiting.get_or_insert_with(|| {
-            pulse.stall();
-            Box::pin(sleep(unread_time))
-        });
-        ready!(waiting.as_mut().poll(context));
+        let unread_time = self.unread_time;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(unread_time)));
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.pulse.stall();
+            timer.as_mut().reset(Instant::now() + unread_time);
+        }
+        ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, format!("the peer read nothing for {} s", unread_time.as_secs_f64()))))
     }
 }

@@ -174,6 +174,7 @@ async fn the_end_of_weir_and_of_a_flow_end_it_with_the_reason() {
     weir.must(&["flow", "stop", "one"]).await;
     let (code, words) = ended(taking).await;
     assert!(code == Some(1) && words.contains("flow `one` was stopped"), "{code:?} {words}");
+    assert!(!words.contains("delivered again") && !words.contains("run it again"), "{words}");
     weir.must(&["flow", "start", "b", "one"]).await;
     fill(&weir, folder.path(), &numbers(0, 3)).await;
     let taking = follow(&weir);

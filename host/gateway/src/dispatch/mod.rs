@@ -46,6 +46,8 @@ struct KnownFlows {
 #[derive(Clone)]
 enum Known {
     Running(Arc<Flow>),
+    /// It is being stopped in a way that may still be refused.
+    Undecided(Arc<Flow>),
     Starting,
     Stopping,
 }
@@ -75,13 +77,14 @@ impl Dispatch {
         self.look_for(flow).await?.interface(interface)
     }
 
-    /// Whether the flow of an interface was stopped, as the configuration is now.
+    /// Whether the flow of an interface was stopped, as the configuration is now. A stop that may still be refused is waited for.
     pub(crate) async fn is_stopped(&self, interface: &Interface) -> bool {
         if !interface.stopped.is_cancelled()
             && let Ok(version) = self.config.version().await
         {
             // If it stays behind, what is known has to do.
             let _ = self.reach(version).await;
+            let _ = tokio::time::timeout(BEHIND_TIME, interface.decided()).await;
         }
         interface.stopped.is_cancelled()
     }
@@ -96,6 +99,7 @@ impl Dispatch {
         self.reach(found.version).await?;
         match self.known(id) {
             Some(Known::Running(flow)) => Ok(flow),
+            Some(Known::Undecided(_)) => Err(GatewayError::FlowStopping { flow: id.to_owned() }),
             Some(Known::Starting) => Err(GatewayError::FlowStarting { flow: id.to_owned() }),
             Some(Known::Stopping) => Err(GatewayError::FlowStopped { flow: id.to_owned() }),
             None => {
@@ -156,9 +160,13 @@ impl KnownFlows {
         };
         let before = self.records.remove(id).map(|(_, known)| known);
         let now = match (record.status, before) {
+            (Some(FlowStatus::Stopping), before) if record.is_refusing() => undecided(before, id, record),
             (Some(FlowStatus::Starting), before) => stopped(before, Known::Starting),
             (Some(FlowStatus::Stopping), before) => stopped(before, Known::Stopping),
-            (None | Some(FlowStatus::Updating), Some(Known::Running(flow))) if flow.offers(&record) => Known::Running(flow),
+            (None | Some(FlowStatus::Updating), Some(Known::Running(flow) | Known::Undecided(flow))) if flow.offers(&record) => {
+                flow.set_undecided(false);
+                Known::Running(flow)
+            }
             (None | Some(FlowStatus::Updating), before) => stopped(before, Known::Running(Arc::new(Flow::new(id, record)))),
         };
         self.stopped.remove(id);
@@ -178,16 +186,29 @@ impl KnownFlows {
     }
 
     fn was_stopped(&self, id: &str) -> bool {
-        self.stopped.contains(id) || matches!(self.records.get(id), Some((_, Known::Stopping | Known::Running(_))))
+        self.stopped.contains(id) || matches!(self.records.get(id), Some((_, Known::Stopping | Known::Undecided(_) | Known::Running(_))))
     }
 }
 
 /// What comes after; what ran before ends.
 fn stopped(before: Option<Known>, after: Known) -> Known {
-    if let Some(Known::Running(flow)) = before {
+    if let Some(Known::Running(flow) | Known::Undecided(flow)) = before {
         flow.stop();
     }
     after
+}
+
+/// A flow whose stop may still be refused: what reads it goes on.
+fn undecided(before: Option<Known>, id: &str, record: FlowRecord) -> Known {
+    let flow = match before {
+        Some(Known::Running(flow) | Known::Undecided(flow)) if flow.offers(&record) => flow,
+        before => {
+            stopped(before, Known::Stopping);
+            Arc::new(Flow::new(id, record))
+        }
+    };
+    flow.set_undecided(true);
+    Known::Undecided(flow)
 }
 
 fn read(record: &str) -> Result<FlowRecord, serde_json::Error> {
@@ -206,6 +227,8 @@ pub(crate) async fn over(gateway: &Gateway, interface: &Interface) -> GatewayErr
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn content(records: &[(&str, &str)]) -> Content {
@@ -239,6 +262,26 @@ mod tests {
         assert!(known.records.is_empty() && known.was_stopped("f") && !known.was_stopped("g"));
         known.apply(&content(&[("f", RUNNING)]));
         assert!(!running(&known, "f").stopped.is_cancelled() && known.stopped.is_empty());
+    }
+
+    #[test]
+    fn what_reads_a_flow_goes_on_while_its_stop_may_be_refused() {
+        let refusing = RUNNING.replace("\"blueprint", "\"status\": \"stopping\", \"backlog\": \"refuse\", \"blueprint");
+        let mut known = KnownFlows::default();
+        known.apply(&content(&[("f", RUNNING)]));
+        let first = running(&known, "f");
+        known.apply(&content(&[("f", &refusing)]));
+        assert!(!first.stopped.is_cancelled() && matches!(known.records["f"].1, Known::Undecided(_)));
+        assert!(first.decided().now_or_never().is_none(), "writers wait");
+        known.apply(&content(&[("f", RUNNING)]));
+        assert!(Arc::ptr_eq(&first, &running(&known, "f")), "the stop was refused");
+        assert!(first.decided().now_or_never().is_some());
+        known.apply(&content(&[("f", &refusing)]));
+        known.apply(&content(&[]));
+        assert!(first.stopped.is_cancelled() && known.was_stopped("f"));
+        known.apply(&content(&[("f", &refusing)]));
+        known.apply(&content(&[("f", RUNNING)]));
+        assert!(!running(&known, "f").stopped.is_cancelled(), "one that was stopping at the gateway's start");
     }
 
     #[test]

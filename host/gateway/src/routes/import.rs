@@ -132,7 +132,8 @@ async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
         error = over(gateway, interface) => Err(error.into()),
         // What is stored meanwhile is counted, so that nothing waits for a sender that pauses.
         Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
-        next = lines.next() => {
+        // Nothing is accepted while it is not decided whether the flow is stopped.
+        next = async { interface.decided().await; lines.next().await } => {
             let Some((number, text)) = next? else { return Ok(Step::End) };
             line::check_json(&text).map_err(|source| GatewayError::NotJson { what: format!("line {number}"), source })?;
             import.send(number, text).await.map(|()| Step::Done)

@@ -118,7 +118,8 @@ impl Stream {
                 error = &mut over => Err(Last::Failed(error.into())),
                 // What is stored meanwhile is told, so that nothing waits for a sender that pauses.
                 Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(Last::from),
-                received = connection.receive() => self.take(received).await,
+                // Nothing is accepted while it is not decided whether the flow is stopped.
+                received = async { interface.decided().await; connection.receive().await } => self.take(received).await,
             };
             let step = match step {
                 Ok(()) => self.answer(connection).await,

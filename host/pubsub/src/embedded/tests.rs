@@ -401,8 +401,8 @@ async fn deliveries_acknowledged_together_are_one_write() {
     let a = create(&broker, "flow:tg:a").await;
     let mut receipts = Vec::new();
     let reader = consumer(&broker, "flow:tg:a").await;
-    for number in 0..60 {
-        publish(&broker, "flow:tg:a", &number.to_string()).await;
+    for _ in 0..60 {
+        publish(&broker, "flow:tg:a", "x").await;
         let delivery = next(&*reader).await;
         receipts.push(delivery.receipt);
     }

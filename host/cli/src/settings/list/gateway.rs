@@ -168,6 +168,8 @@ mod tests {
             unread_time: _,
             ping_time: _,
             full_time: _,
+            // A part of the grace time.
+            drain_time: _,
         } = GatewaySettings::default();
         assert_eq!(super::LIST.len(), 14, "one for each, and the token's file in place of the token");
     }
