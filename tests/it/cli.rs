@@ -20,6 +20,7 @@ mod settings;
 mod shell;
 mod show;
 mod space;
+mod spinning;
 mod swap;
 mod take;
 mod take_faults;
