@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use weir_config::records::{ComponentRef, ProcessorState, Refusal};
 use weir_pubsub::{Backend, Backoff, Queue};
 
+use crate::background::Movable;
 use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
@@ -151,8 +152,11 @@ impl Keeper {
     async fn prepare(&self, work: &Work) -> Option<Result<Generation, RuntimeError>> {
         let mut newer = self.wanted.clone();
         let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
+        let (means, key, work) = (self.means.clone(), self.key.clone(), work.clone());
+        // A component's setup may use the processor for as long as its `handle` may.
+        let preparing = Movable::new(async move { prepare(&means, &key, &work, &warm_counts).await });
         tokio::select! {
-            prepared = prepare(&self.means, &self.key, work, &warm_counts) => Some(prepared),
+            prepared = preparing => Some(prepared),
             _ = newer.changed() => None,
             () = self.means.stop.cancelled() => None,
         }
