@@ -11,6 +11,7 @@ use wasmtime::Store;
 use weir_config::Change;
 use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
 
+use crate::background::{metered, to_front};
 use crate::bindings::Processor;
 use crate::bindings::setup::Configurable;
 use crate::bindings::weir::processor::delivery::{Failure, MessageParam, Verdict};
@@ -323,11 +324,16 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Waits for a call no longer than this. Most calls never wait: only one that does is given a timer, from then on.
+/// Waits for a call no longer than this. Most calls never wait: only one that does is given a timer, and has its use of the processor
+/// measured, from then on.
 async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
         Poll::Ready(ended) => Some(ended),
-        Poll::Pending => timeout(limit, call).await.ok(),
+        Poll::Pending => {
+            let ended = timeout(limit, metered(call)).await.ok();
+            to_front().await;
+            ended
+        }
     }
 }

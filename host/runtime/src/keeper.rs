@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use weir_config::records::{ComponentDefaults, ComponentRef, ProcessorState, Refusal};
 use weir_pubsub::{Backend, Backoff, Queue};
 
+use crate::background::Movable;
 use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
@@ -177,13 +178,15 @@ impl Keeper {
         let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.inputs[input].concurrency as usize);
         let first = (0..ready.len()).find(|input| wanted_by(*input) > 0).unwrap_or(0);
         let (_turn, slot) = self.setup_slot(&program, first, work).await;
-        let instance = Instance::start(slot, &program, known.clone()).await?;
+        let instance = Movable::new(start(slot, program.clone(), known.clone())).await?;
         if let Some(ready) = ready.get_mut(first) {
             ready.push(instance);
         }
         for (input, ready) in ready.iter_mut().enumerate() {
             while ready.len() < wanted_by(input) {
-                let Some(instance) = Instance::start_if_room(&program, input, known.clone()).await? else { break };
+                let (program, known) = (program.clone(), known.clone());
+                let starting = Movable::new(async move { Instance::start_if_room(&program, input, known).await });
+                let Some(instance) = starting.await? else { break };
                 ready.push(instance);
             }
         }
@@ -320,4 +323,9 @@ impl Keeper {
 
 fn refusal(component: &ComponentRef, problem: &str, permanent: bool) -> Refusal {
     Refusal { component: component.clone(), problem: cut(problem), permanent, time_ms: now_ms() }
+}
+
+/// A component's setup may use the processor for as long as its `handle` may: it owns what it needs, so that it can be moved.
+async fn start(slot: Slot, program: Arc<Program>, known: Arc<ConfigState>) -> Result<Instance, RuntimeError> {
+    Instance::start(slot, &program, known).await
 }

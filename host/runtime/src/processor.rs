@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
 
+use crate::background::Movable;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::generation::{Generation, Warm};
@@ -237,7 +238,8 @@ impl Intake {
                 consumer.set_window(self.window(&program));
                 for number in 0..program.inputs[self.index].concurrency {
                     if employed.insert(number) {
-                        workers.spawn(self.worker(number, receiving.clone(), settler.clone(), stop.clone()).run());
+                        let worker = self.worker(number, receiving.clone(), settler.clone(), stop.clone());
+                        workers.spawn(Movable::new(worker.run()));
                     }
                 }
             }

@@ -45,10 +45,23 @@ async fn spinners(weir: &Weir) -> (u64, u64) {
     (sum("in-hand-count"), sum("failed-count"))
 }
 
+/// Background threads that have lowest priority and have used a processor.
+fn threads_of_lowest_priority(pid: u32) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let is_background = |stat: String| {
+        // Behind the name, which may hold anything: the state is the third field, user time the 14th, the nice value the 19th.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        stat.contains("(weir-background)") && fields.get(16) == Some(&"19") && fields.get(11).is_some_and(|ticks| *ticks != "0")
+    };
+    tasks.filter(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(is_background)).count()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_many_spinning_components_as_threads_leave_room_for_others() {
     let folder = tempfile::tempdir().unwrap();
     let weir = beside_two_spinners(folder.path()).await;
+    eventually(DEADLINE, "both to go on with lowest priority", || async { (threads_of_lowest_priority(weir.pid()) == 2).then_some(()) })
+        .await;
     for _ in 0..REQUESTS_COUNT {
         assert_eq!(weir.post("/api/v1/flow/one/service/ask", &json!({})).await, json!(0));
     }
