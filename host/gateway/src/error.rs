@@ -270,7 +270,7 @@ pub enum GatewayError {
     /// The version was deployed with other limits.
     #[error(
         "{key} is deployed with other limits, and a version never changes: {}; deploy it under another version, or, if no flow runs it, \
-         remove it first: weir components remove {key}",
+         delete its record first: weir config delete --force component {key}",
         .differences.join(", ")
     )]
     VersionFixed {
@@ -281,7 +281,7 @@ pub enum GatewayError {
     },
     /// The record of a deployment cannot be used.
     #[error(
-        "the deployment {key} cannot be used: {problem}; deploy it under another version, or, if no flow runs it, remove it first: weir components remove {key}"
+        "the deployment {key} cannot be used: {problem}; deploy it under another version, or, if no flow runs it, delete its record first: weir config delete --force component {key}"
     )]
     BadDeployment {
         /// `NAME@VERSION`.
