@@ -36,6 +36,7 @@ impl Gateway {
             config: whole.config.clone(),
             components: ComponentFolder::new(folder.join("components")),
             inspect: Arc::new(|_| Err("nothing is deployed here".to_owned())),
+            defaults: Default::default(),
             topicspace: "tg".to_owned(),
             dropped_log_lines: || 0,
             settings: GatewaySettings::default(),

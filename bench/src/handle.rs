@@ -20,7 +20,7 @@ pub(crate) async fn run(echo: &[u8], rounds: u32) -> anyhow::Result<()> {
     let engine = Engine::new(4, &folder.path().join("cache"))?;
     let loaded = Arc::new(Loaded::of_bytes(&engine, echo)?);
     let (component, record) = stage::deployment(echo)?;
-    let surroundings = Surroundings { backend: broker, stop: Default::default() };
+    let surroundings = Surroundings { backend: broker, stop: Default::default(), defaults: Default::default() };
     let program = Program::new(("echo", "bench"), &stage::entry(), component, &record, loaded, surroundings)?;
     let mut instance = Instance::start_alone(&Arc::new(program), Change::default()).await?;
     let (mut best_bare, mut best) = (f64::MAX, f64::MAX);

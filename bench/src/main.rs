@@ -136,7 +136,8 @@ fn main() -> anyhow::Result<()> {
     };
     let echo = || guest("echo");
     let weir = || std::env::current_exe().map(|bench| bench.with_file_name("weir"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // As `weir up` has it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().event_interval(1).global_queue_interval(1).enable_all().build()?;
     match arguments.bench {
         Bench::Handle { rounds } => runtime.block_on(handle::run(&echo()?, rounds)),
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),

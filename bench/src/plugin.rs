@@ -104,11 +104,11 @@ impl Subject {
     async fn instance(&self, memory_bytes: Option<u64>) -> anyhow::Result<Instance> {
         let (component, mut record): (_, ComponentRecord) = stage::deployment(&self.bytes)?;
         if let Some(bytes) = memory_bytes {
-            record.limits.memory_bytes = bytes;
+            record.limits.memory_bytes = Some(bytes);
         }
         // As many as the texts want.
-        record.limits.sends_count = 1 << 20;
-        let surroundings = Surroundings { backend: self.broker.clone(), stop: Default::default() };
+        record.limits.sends_count = Some(1 << 20);
+        let surroundings = Surroundings { backend: self.broker.clone(), stop: Default::default(), defaults: Default::default() };
         let program = Program::new(("subject", "bench"), &self.entry, component, &record, self.loaded.clone(), surroundings)?;
         Ok(Instance::start_alone(&Arc::new(program), self.config.clone()).await?)
     }

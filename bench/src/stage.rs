@@ -79,6 +79,7 @@ impl Whole {
             code_cache: self.folder.join("cache"),
             served: Served::All,
             instances_count: 64,
+            defaults: Default::default(),
         };
         Ok(Host::start(self.broker.clone(), self.config.clone(), settings).await?)
     }

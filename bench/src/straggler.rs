@@ -1,11 +1,12 @@
 //! The disk that the log takes beside messages that nobody reads, while a busy neighbour sends through it.
 
+use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -15,8 +16,10 @@ use weir_pubsub::{Backend, ConsumerOptions, Message, Queue, QueueSpec};
 const MIB: u64 = 1 << 20;
 /// What one message of the neighbour has.
 const BODY_BYTES: usize = 16 << 10;
-/// Messages of the neighbour that are under way at a time.
-const OUTSTANDING_COUNT: usize = 64;
+/// Messages that are under way at a time, at most: as many as share a flush by their size.
+const OUTSTANDING_COUNT: usize = 256;
+/// Of a segment, so that what is under way is little beside the two that are allowed.
+const OUTSTANDING_PART: u64 = 8;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What the watch saw at most.
@@ -51,13 +54,16 @@ async fn case(dead: &Dead, through_mib: u64, segment_bytes: u64) -> anyhow::Resu
         broker.create_queue(&QueueSpec::new(queue.clone())).await?;
     }
     let producer = broker.producer(unread.topic()).await?;
-    for _ in 0..dead.count {
-        producer.publish(Message::new(vec![b'd'; dead.body_bytes])).await?;
+    let body = Bytes::from(vec![b'd'; dead.body_bytes]);
+    for first in (0..dead.count).step_by(OUTSTANDING_COUNT) {
+        let count = OUTSTANDING_COUNT.min(dead.count - first);
+        try_join_all((0..count).map(|_| producer.publish(Message::new(body.clone())))).await?;
     }
     let began = Instant::now();
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let watching = tokio::spawn(watch(folder.path().to_owned(), stopped));
-    pass(&broker, &busy, through_mib * MIB).await?;
+    let outstanding_bytes = segment_bytes / OUTSTANDING_PART;
+    pass(&broker, &busy, through_mib * MIB, (outstanding_bytes as usize / BODY_BYTES).clamp(1, OUTSTANDING_COUNT)).await?;
     let took = began.elapsed();
     drop(stop);
     let seen = watching.await?;
@@ -82,20 +88,23 @@ fn queue(name: &str) -> anyhow::Result<Queue> {
     Ok(Queue::new(format!("flow:tg:{name}:bench").parse()?, "bench".parse()?)?)
 }
 
-/// Sends messages through the neighbour's queue, each settled as soon as it is received.
-async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64) -> anyhow::Result<()> {
+/// Sends messages through the neighbour's queue. Those that were received are settled while the next ones are sent.
+async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64, outstanding_count: usize) -> anyhow::Result<()> {
     let body = Bytes::from(vec![b'b'; BODY_BYTES]);
     let producer = broker.producer(busy.topic()).await?;
-    let reader = broker.consumer(busy.topic(), busy.subscription(), ConsumerOptions::default()).await?;
-    for _ in 0..bytes / (BODY_BYTES * OUTSTANDING_COUNT) as u64 {
-        try_join_all((0..OUTSTANDING_COUNT).map(|_| producer.publish(Message::new(body.clone())))).await?;
-        let mut settling = Vec::with_capacity(OUTSTANDING_COUNT);
-        for _ in 0..OUTSTANDING_COUNT {
+    let window = u32::try_from(outstanding_count).ok().and_then(NonZeroU32::new).context("no window")?;
+    let options = ConsumerOptions { window, ..ConsumerOptions::default() };
+    let reader = broker.consumer(busy.topic(), busy.subscription(), options).await?;
+    let mut settling = Vec::new();
+    for _ in 0..bytes / (BODY_BYTES * outstanding_count) as u64 {
+        let sending = try_join_all((0..outstanding_count).map(|_| producer.publish(Message::new(body.clone()))));
+        tokio::try_join!(sending, try_join_all(std::mem::take(&mut settling)))?;
+        for _ in 0..outstanding_count {
             let delivery = reader.receive().await?;
             settling.push(broker.settle(&delivery.receipt, Vec::new()));
         }
-        try_join_all(settling).await?;
     }
+    try_join_all(settling).await?;
     Ok(())
 }
 

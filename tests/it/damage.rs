@@ -129,9 +129,28 @@ async fn files_of_the_log_that_are_gone_are_missed() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(73), "{said}");
     assert!(said.contains("it is missing") && said.contains("held 20 messages") && said.contains("backup"), "{said}");
+    let queues = data.path().join("queues");
+    assert!(said.contains(&format!("move the folder {} away", queues.display())), "{said}");
     fs::rename(&aside, &path).unwrap();
     let weir = Weir::up(data.path()).await;
     assert!(weir.said().contains("20 messages were kept from before"), "{}", weir.said());
+    assert_eq!(weir.end().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_is_gone_is_reported_by_the_start_and_the_doctor() {
+    let data = tempfile::tempdir().unwrap();
+    stopped_with_backlog(data.path(), 20).await;
+    let mark = data.path().join("queues/MARK");
+    let doctor = async || String::from_utf8_lossy(&run(data.path(), &["doctor"]).await.stdout).into_owned();
+    assert!(!doctor().await.contains("MARK"));
+    fs::remove_file(&mark).unwrap();
+    let said = doctor().await;
+    assert!(said.contains("fail  mark") && said.contains("MARK: the file is missing"), "{said}");
+    let weir = Weir::up(data.path()).await;
+    assert!(weir.said().contains("LOSS OF THE NEWEST MESSAGES IS NOT DETECTED"), "{}", weir.said());
+    assert!(weir.said().lines().any(|line| line.contains("ERROR") && line.contains("mark lost")), "{}", weir.said());
+    assert!(!doctor().await.contains("MARK"), "it is written again");
     assert_eq!(weir.end().await.code(), Some(0));
 }
 
@@ -238,8 +257,8 @@ async fn outputs_that_the_broker_can_never_take_go_to_the_dead_letters_at_once()
     let mut stage = Stage::on(folder.path(), options).await;
     stage.start_host(weir_runtime::Served::All).await;
     let change = |record: &mut weir_config::records::ComponentRecord| {
-        record.limits.sends_bytes = 1 << 30;
-        record.retry.attempts_count = 1;
+        record.limits.sends_bytes = Some(1 << 30);
+        record.retry.attempts_count = Some(1);
     };
     stage.run(guests::BIG_OUTPUT, &[], change).await;
     // The component's own limit is what the broker takes, whatever its deployment says.

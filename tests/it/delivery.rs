@@ -88,7 +88,7 @@ async fn a_reject_is_given_up_at_once_and_holds_up_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trap_is_tried_again_in_a_new_instance_and_tells_its_stderr() {
     let stage = Stage::new().await;
-    stage.run(guests::TRAP, &[], |record| record.retry.attempts_count = 2).await;
+    stage.run(guests::TRAP, &[], |record| record.retry.attempts_count = Some(2)).await;
     stage.send_text(r#"{"trap": true}"#).await;
     stage.send_text("{}").await;
     assert_eq!(stage.outputs().await.next_text().await, "{}");
@@ -103,7 +103,7 @@ async fn a_trap_is_tried_again_in_a_new_instance_and_tells_its_stderr() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exit_is_a_trap() {
     let stage = Stage::new().await;
-    stage.run(guests::EXIT, &[], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::EXIT, &[], |record| record.retry.attempts_count = Some(1)).await;
     stage.send_text(r#"{"exit": 3}"#).await;
     stage.send_text("{}").await;
     assert_eq!(stage.outputs().await.next_text().await, "{}");
@@ -115,7 +115,7 @@ async fn an_exit_is_a_trap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_is_neither_an_attempt_nor_an_error() {
     let stage = Stage::new().await;
-    stage.run(guests::BUSY, &[("times", "3"), ("delay", "1")], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::BUSY, &[("times", "3"), ("delay", "1")], |record| record.retry.attempts_count = Some(1)).await;
     stage.send_text("one").await;
     assert_eq!(stage.outputs().await.next_text().await, "one");
     let status = stage.until("busy", |status| status.handled_count == 1).await;
@@ -216,7 +216,7 @@ async fn an_entry_that_vanishes_stops_and_one_that_comes_back_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parameters_that_change_are_taken_over_without_losing_a_message() {
     let stage = Stage::new().await;
-    stage.run(guests::RETRY, &[("until", "1")], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::RETRY, &[("until", "1")], |record| record.retry.attempts_count = Some(1)).await;
     stage.send_text("before").await;
     let outputs = stage.outputs().await;
     assert_eq!(outputs.next_text().await, "before");
@@ -331,7 +331,7 @@ async fn configuration_is_there_and_follows_its_changes() {
     let mut stage = Stage::without_host().await;
     stage.config.apply(Batch::new().put("settings", "a", "1").put("unrelated", "b", "2")).await.unwrap();
     stage.start_host(names(&["config-get"])).await;
-    stage.run(guests::CONFIG_GET, &[], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::CONFIG_GET, &[], |record| record.retry.attempts_count = Some(1)).await;
     stage.send_text(r#"{"key": "a"}"#).await;
     let outputs = stage.outputs().await;
     let first: serde_json::Value = serde_json::from_str(&outputs.next_text().await).unwrap();
@@ -352,7 +352,7 @@ async fn configuration_is_there_and_follows_its_changes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_setup_keeps_the_variant_from_taking_messages() {
     let stage = Stage::new().await;
-    stage.run(guests::SETUP_REFUSED, &[("refuse", "no key")], |record| record.limits.time_ms = 300).await;
+    stage.run(guests::SETUP_REFUSED, &[("refuse", "no key")], |record| record.limits.time_ms = Some(300)).await;
     stage.send_text("one").await;
     let status = stage.until_state("setup-refused", ProcessorState::Failing).await;
     assert!(status.last_error.unwrap().contains("no key"));
@@ -373,7 +373,7 @@ async fn a_refused_setup_keeps_the_variant_from_taking_messages() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_answered_in_parts_and_a_failed_one_with_an_error() {
     let stage = Stage::new().await;
-    let component = stage.deploy(guests::PARTS, |record| record.retry.attempts_count = 1).await;
+    let component = stage.deploy(guests::PARTS, |record| record.retry.attempts_count = Some(1)).await;
     stage.create("request:tg:ask", "parts--v--request").await;
     let topics = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
     stage.put(&entry_type("parts"), "v", &entry(&component, &topics, &[])).await;

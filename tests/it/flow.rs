@@ -9,6 +9,7 @@ mod readers;
 mod refuse;
 mod refused;
 mod resume;
+mod services;
 mod start;
 mod stop;
 mod supervision;

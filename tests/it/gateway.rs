@@ -3,6 +3,7 @@
 
 mod answers;
 mod bed;
+mod bounds;
 mod components;
 mod dispatch;
 mod exits;
@@ -17,6 +18,7 @@ mod openapi;
 mod pages;
 mod peer;
 mod refusals;
+mod sites;
 mod sockets;
 mod streams;
 mod supervision;

@@ -54,7 +54,7 @@ async fn each_output_has_its_own_topic_and_an_optional_one_may_have_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_has_what_its_own_message_wrote_to_stderr() {
     let stage = Stage::new().await;
-    stage.run(guests::STDERR, &[], |record| record.retry.attempts_count = 1).await;
+    stage.run(guests::STDERR, &[], |record| record.retry.attempts_count = Some(1)).await;
     let outputs = stage.outputs().await;
     stage.send_text(r#"{"stderr": "about another message"}"#).await;
     outputs.next().await;

@@ -15,6 +15,7 @@ mod gateway;
 mod guests;
 mod handlers;
 mod interop;
+mod pool;
 mod refusing;
 mod routing;
 mod sandbox;

@@ -24,8 +24,8 @@ async fn a_component_that_never_returns_is_ended_and_holds_up_no_other() {
     let stage = Stage::new().await;
     stage
         .run(guests::SPIN, &[], |record| {
-            record.limits.time_ms = 500;
-            record.retry.attempts_count = 2;
+            record.limits.time_ms = Some(500);
+            record.retry.attempts_count = Some(2);
         })
         .await;
     let echo = stage.deploy(guests::ECHO, |_| {}).await;
@@ -53,8 +53,8 @@ async fn memory_is_limited_and_the_reason_told() {
     let stage = Stage::new().await;
     stage
         .run(guests::GROW_MEMORY, &[], |record| {
-            record.limits.memory_bytes = 16 << 20;
-            record.retry.attempts_count = 1;
+            record.limits.memory_bytes = Some(16 << 20);
+            record.retry.attempts_count = Some(1);
         })
         .await;
     stage.send_text(r#"{"grow": true}"#).await;
@@ -65,13 +65,27 @@ async fn memory_is_limited_and_the_reason_told() {
         stage.send_text(r#"{"grow_bytes": 10000000}"#).await;
     }
     assert_eq!(stage.outputs().await.texts(3).await.len(), 3);
+    let told = |error: &String| error.contains("each instance is replaced after few messages, the last one after 1 (");
+    stage.until("grow-memory", |status| status.last_error.as_ref().is_some_and(told)).await;
+    stage.end().await;
+}
+
+/// A new instance would have as much: replacing it frees nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_of_the_start_does_not_wear_an_instance_out() {
+    let stage = Stage::new().await;
+    stage.run(guests::LARGE_START, &[], |record| record.limits.memory_bytes = Some(40 << 20)).await;
+    for _ in 0..3 {
+        stage.send_text("{}").await;
+    }
+    assert_eq!(stage.outputs().await.texts(3).await, ["1", "2", "3"], "the messages that one instance has handled");
     stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_needs_more_memory_than_it_may_have_does_not_start() {
     let stage = Stage::new().await;
-    stage.run(guests::ECHO, &[], |record| record.limits.memory_bytes = 64 << 10).await;
+    stage.run(guests::ECHO, &[], |record| record.limits.memory_bytes = Some(64 << 10)).await;
     let status = stage.until_state("echo", ProcessorState::Broken).await;
     assert!(status.last_error.unwrap().contains("limits.memory-bytes"));
     stage.end().await;
@@ -82,9 +96,9 @@ async fn sends_are_limited_in_number_and_size() {
     let stage = Stage::new().await;
     stage
         .run(guests::BIG_OUTPUT, &[], |record| {
-            record.limits.sends_count = 10;
-            record.limits.sends_bytes = 6 << 20;
-            record.retry.attempts_count = 1;
+            record.limits.sends_count = Some(10);
+            record.limits.sends_bytes = Some(6 << 20);
+            record.retry.attempts_count = Some(1);
         })
         .await;
     for (command, word) in [

@@ -78,6 +78,7 @@ impl Stage {
             code_cache: self.folder.path().join("cache"),
             served,
             instances_count,
+            defaults: Default::default(),
         };
         self.host = Some(Host::start(backend, self.config.clone(), settings).await.unwrap());
     }
@@ -114,7 +115,7 @@ impl Stage {
         self.components.put(bytes).await.unwrap();
         let mut record = ComponentRecord::from(inspect(bytes).unwrap());
         // Tests that are not about waiting do not wait long.
-        record.retry.first_wait_ms = 10;
+        record.retry.first_wait_ms = Some(10);
         change(&mut record);
         let component = ComponentRef { name: name.replace('_', "-"), version: version.to_owned(), digest: record.digest };
         self.put(COMPONENT_TYPE, &component.key(), &record).await;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use weir_config::records::{HostStatus, ProcessorState};
-use weir_pubsub::{Backend, ConsumerOptions};
+use weir_pubsub::{Backend, ConsumerOptions, PubsubError};
 use weir_runtime::Served;
-use weir_tests::wait::within;
+use weir_tests::wait::{DEADLINE, eventually, within};
 
 use crate::config::faulty::{Call, Faulty};
 use crate::stage::Stage;
@@ -73,7 +73,7 @@ async fn a_keeper_that_panics_while_its_processor_runs_is_started_again() {
     assert_eq!(stage.outputs().await.next_text().await, "before");
     faulty.panic_once(Call::Limits, "");
     // Another deployment of the same component has its keeper prepare a new program.
-    stage.run("echo", &[], |record| record.retry.attempts_count += 1).await;
+    stage.run("echo", &[], |record| record.retry.attempts_count = Some(6)).await;
     stage.until("echo", |status| status.restarts_count == 1 && status.state == ProcessorState::Running).await;
     stage.send_text("after").await;
     assert_eq!(stage.outputs().await.next_text().await, "after");
@@ -112,5 +112,24 @@ async fn a_config_follower_that_panics_is_started_again() {
     stage.run("stderr", &[], |_| {}).await;
     stage.until_state("stderr", ProcessorState::Running).await;
     assert!(faulty.has_panicked());
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_fails_by_its_disk_and_then_by_its_full_queue_does_not_stop_its_input() {
+    const LETTERS: &str = "flow:tg:weir-dead-letters";
+    let (stage, faulty) = stage().await;
+    faulty.refuse(LETTERS, || PubsubError::Unavailable { reason: "the disk is full".to_owned() });
+    stage.run("reject", &[], |_| {}).await;
+    stage.send_text(r#"{"reject": "no text"}"#).await;
+    let refused = || async { (faulty.refusals_count() > 0).then_some(()) };
+    eventually(DEADLINE, "the dead letter to be refused by the disk", refused).await;
+    faulty.refuse(LETTERS, || PubsubError::QueueFull { queue: format!("queue {LETTERS}"), used_bytes: 2, limit_bytes: 1 });
+    stage.send_text("{}").await;
+    assert_eq!(stage.outputs().await.next_text().await, "{}");
+    eventually(DEADLINE, "the dead letter to be refused by its queue", refused).await;
+    faulty.accept();
+    let (letter, _) = stage.dead_letter().await;
+    assert_eq!(letter.reason, "no text");
     stage.end().await;
 }

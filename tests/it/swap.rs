@@ -95,7 +95,8 @@ async fn a_message_in_hand_is_finished_by_the_old_component_and_its_reader_stays
 async fn a_message_in_backoff_is_tried_next_with_the_new_component() {
     let mut stage = stage().await;
     let slow = |record: &mut ComponentRecord| {
-        (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) = (u64::MAX / 4, u64::MAX / 4, u64::MAX);
+        (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) =
+            (Some(3_600_000), Some(3_600_000), Some(86_400_000));
     };
     let (one, two) = (deploy(&stage, guests::TRAP, 1, slow).await, deploy(&stage, guests::ECHO, 2, |_| {}).await);
     stage.start_host(Served::All).await;
@@ -115,7 +116,7 @@ async fn a_message_in_backoff_is_tried_next_with_the_new_component() {
 async fn a_component_that_refuses_its_setup_never_takes_over_and_does_once_it_agrees() {
     let mut stage = stage().await;
     let one = deploy(&stage, guests::ECHO, 1, |_| {}).await;
-    let two = deploy(&stage, guests::SETUP_REFUSED, 2, |record| record.limits.time_ms = 300).await;
+    let two = deploy(&stage, guests::SETUP_REFUSED, 2, |record| record.limits.time_ms = Some(300)).await;
     stage.start_host(Served::All).await;
     let put = async |component: &ComponentRef, parameters: &[(&str, &str)]| {
         stage.put(&entry_type("p"), "v", &entry(component, &WAY, parameters)).await;

@@ -209,6 +209,15 @@ impl Weir {
         self.child.wait().unwrap();
     }
 
+    /// Kills it without warning, as `kill -9` does.
+    ///
+    /// # Panics
+    /// When it has ended and was waited for.
+    pub fn kill_now(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+
     /// Asks it to end, as `kill` does.
     pub fn ask_to_end(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
 
+mod components;
 mod dead_letters;
 mod take;
 
@@ -7,7 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_config::records::GivenLimits;
 
+pub(crate) use self::components::{Components, ComponentsCommand};
 pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
 pub(crate) use self::take::Take;
 use crate::settings::units::parse_time;
@@ -67,8 +70,8 @@ pub(crate) enum Command {
     Settings(Settings),
     /// Bring a component: check it, store it, and record it under a name and version
     Deploy(Deploy),
-    /// List what is deployed, with its inputs, outputs and parameters
-    Components,
+    /// List what is deployed, with its inputs, outputs and parameters, or show a deployment with its limits
+    Components(Components),
     /// Tell what a component consumes, produces, asks for and needs, without running it and without a running Weir
     Inspect(Inspect),
     /// Templates of flows
@@ -133,6 +136,10 @@ pub(crate) struct SettingFlags {
     /// How long to finish messages in work when told to stop, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
     #[arg(long, value_name = "TIME")]
     pub(crate) grace: Option<String>,
+    /// Whether to start on a data folder that all users of the machine can write to: refuse or allow [env: WEIR_SHARED_DATA_FOLDER]
+    /// [default: refuse]
+    #[arg(long, value_name = "WORD")]
+    pub(crate) shared_data_folder: Option<String>,
     /// How log lines are written: text or json [env: WEIR_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -147,6 +154,7 @@ impl SettingFlags {
         let own = [
             ("--listen", "listen", &self.listen),
             ("--grace", "grace", &self.grace),
+            ("--shared-data-folder", "shared-data-folder", &self.shared_data_folder),
             ("--log-format", "log.format", &self.log_format),
             ("--token-file", "gateway.token-file", &self.token_file),
         ];
@@ -184,7 +192,8 @@ pub(crate) struct Deploy {
     /// NAME@VERSION and the file. Name and version default to those in the component's descriptor
     #[arg(num_args = 1..=2, required = true, value_names = ["NAME[@VERSION]", "FILE.wasm"])]
     pub(crate) target_and_file: Vec<String>,
-    /// A limit that is not to be the default: memory-bytes, time-ms, sends-count, sends-bytes or log-bytes-per-minute. May be repeated
+    /// A limit in place of the setting: memory-bytes, time-ms, sends-count, sends-bytes or log-bytes-per-minute. May be repeated. It belongs
+    /// to the version and never changes
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
     pub(crate) limits: Vec<(String, u64)>,
 }
@@ -457,7 +466,9 @@ fn parse_processor(text: &str) -> Result<String, String> {
 
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
     let limit = text.split_once('=').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
-    limit.ok_or_else(|| "a limit is NAME=NUMBER, for example --limit sends-count=20000".to_owned())
+    let (name, number) = limit.ok_or_else(|| "a limit is NAME=NUMBER, for example --limit sends-count=20000".to_owned())?;
+    GivenLimits::check(&name, number).map_err(|error| error.to_string())?;
+    Ok((name, number))
 }
 
 #[cfg(test)]
@@ -473,7 +484,9 @@ mod tests {
     #[test]
     fn limits_are_numbers() {
         assert_eq!(parse_limit("sends-count=20"), Ok(("sends-count".to_owned(), 20)));
-        for wrong in ["sends-count", "sends-count=many", "sends-count=-1"] {
+        for wrong in
+            ["sends-count", "sends-count=many", "sends-count=-1", "memory-bytes=3", "memory-bytes=268435457", "time-ms=0", "sends=1"]
+        {
             assert!(parse_limit(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,5 +1,6 @@
 //! The way to a running Weir: its gateway.
 
+use std::io::BufRead;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use weir_config::DISK_FULL;
 use weir_gateway::protocol::{ErrorAnswer, ErrorBody};
 
 use crate::folder::{read_note, read_token};
@@ -73,7 +75,10 @@ impl Client {
 
     /// Reads a resource.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        self.answer(self.request(Method::GET, path).timeout(ANSWER_TIME)).await
+        let response = self.request(Method::GET, path).timeout(ANSWER_TIME).send().await.map_err(|error| self.unread(error))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unread(error))?;
+        self.parsed(status, &body)
     }
 
     /// Whether the gateway and the services behind it answer: `None`, or why they do not.
@@ -109,7 +114,7 @@ impl Client {
 
     /// Begins to read lines of JSON; no limit on their time.
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, Problem> {
-        self.read_lines(self.request(Method::GET, path)).await
+        self.lines_in(self.request(Method::GET, path).send().await.map_err(|error| self.unread(error))?).await
     }
 
     /// The same for what is answered to a JSON body.
@@ -123,7 +128,10 @@ impl Client {
     }
 
     async fn read_lines(&self, request: RequestBuilder) -> Result<Lines, Problem> {
-        let response = self.begin(request).await?;
+        self.lines_in(self.begin(request).await?).await
+    }
+
+    async fn lines_in(&self, response: Response) -> Result<Lines, Problem> {
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }
@@ -134,16 +142,20 @@ impl Client {
     pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Problem> {
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        self.parsed(status, &body)
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, status: StatusCode, body: &[u8]) -> Result<T, Problem> {
         if status == StatusCode::UNAUTHORIZED {
             return Err(self.unauthorized());
         }
-        if let Ok(ErrorAnswer { error }) = serde_json::from_slice(&body) {
+        if let Ok(ErrorAnswer { error }) = serde_json::from_slice(body) {
             return Err(of_answer(&error));
         }
         if !status.is_success() {
             return Err(self.no_gateway(&format!("it answered with status {status}")));
         }
-        serde_json::from_slice(&body).map_err(|error| self.no_gateway("its answer is not of the expected form").because(error))
+        serde_json::from_slice(body).map_err(|error| self.no_gateway("its answer is not of the expected form").because(error))
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -195,6 +207,17 @@ impl Client {
         };
         problem.because(error.without_url())
     }
+
+    /// As [`Client::unreachable`] for a request that changes nothing.
+    fn unread(&self, error: reqwest::Error) -> Problem {
+        if error.is_connect() {
+            return self.unreachable(error);
+        }
+        let what = if error.is_timeout() { "did not answer in time" } else { "sent no complete answer: the connection was lost" };
+        Problem::new(Exit::Unavailable, format!("Weir at {} {what}", self.url))
+            .next(format!("repeat the command: nothing was changed. If Weir has stopped, start it again: {}", self.up))
+            .because(error.without_url())
+    }
 }
 
 /// ` --data DIR` where it is not the default.
@@ -219,17 +242,19 @@ pub(crate) fn escaped(part: &str) -> String {
 pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
     let exit = match error.kind.as_str() {
         "bad-component" | "not-json" | "too-large" | "bad-request" | "wrong-content-type" => Exit::BadInput,
-        "unavailable" | "timed-out" | "queue-full" | "outcome-unknown" => Exit::Unavailable,
+        "unavailable" | "shutting-down" | "timed-out" | "queue-full" | "outcome-unknown" => Exit::Unavailable,
+        _ if error.message.contains(DISK_FULL) => Exit::Unavailable,
         _ => Exit::Failed,
     };
     let problem = Problem::new(exit, error.message.clone());
     match error.kind.as_str() {
-        "queue-full" => {
-            problem.next("wait until some of it is worked off, or free the disk if it is that (weir doctor tells), then send it again")
-        }
-        "lease-ended" => {
-            problem.next("whatever reads the output stood still for too long: take again, with more time for it (--lease 10m)")
-        }
+        "queue-full" => problem
+            .next("wait until messages are processed, or free the disk if that is full (weir doctor shows which), then send it again"),
+        _ if error.message.contains(DISK_FULL) => problem.next("free space on the disk of the data folder, then repeat the command"),
+        "lease-ended" => problem
+            .next("`weir take` was suspended, or the reader of its output stood still: take again, with more time for it (--lease 10m)"),
+        // A stopped flow has no messages left, so nothing of it is delivered again.
+        "flow-stopped" => problem.next("see which flows run: weir status"),
         "outcome-unknown" => problem.next("look with `weir status` whether it arrived before sending it again"),
         _ => problem,
     }
@@ -246,22 +271,53 @@ impl Lines {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let mut searched = 0;
         loop {
-            if let Some(at) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
-                let mut line = self.buffer.split_to(searched + at + 1);
-                line.truncate(searched + at);
+            if let Some(end) = line_end(&self.buffer[searched..]) {
+                let mut line = self.buffer.split_to(searched + end);
+                line.truncate(searched + end - 1);
                 return Ok(Some(line.freeze()));
             }
             searched = self.buffer.len();
-            let chunk = self.response.chunk().await.map_err(|error| {
-                Problem::new(Exit::Unavailable, "the stream broke off: Weir was stopped, or the connection was lost")
-                    .because(error.without_url())
-            })?;
-            match chunk {
-                Some(chunk) => self.buffer.extend_from_slice(&chunk),
-                None => return Ok(None),
+            if !self.read_on().await? {
+                return Ok(None);
             }
         }
     }
+
+    /// All lines that have come, at least one, each with its end; `None` at the end.
+    pub(crate) async fn next_all(&mut self) -> Result<Option<BytesMut>, Problem> {
+        let mut searched = 0;
+        loop {
+            if let Some(last) = self.buffer[searched..].iter().rposition(|byte| *byte == b'\n') {
+                return Ok(Some(self.buffer.split_to(searched + last + 1)));
+            }
+            searched = self.buffer.len();
+            if !self.read_on().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether more has come.
+    async fn read_on(&mut self) -> Result<bool, Problem> {
+        let chunk = self.response.chunk().await.map_err(|error| {
+            Problem::new(Exit::Unavailable, "the stream broke off: Weir was stopped, or the connection was lost")
+                .because(error.without_url())
+        })?;
+        match &chunk {
+            Some(chunk) => self.buffer.extend_from_slice(chunk),
+            None if self.buffer.is_empty() => {}
+            None => return Err(Problem::new(Exit::Unavailable, "the stream ended in the middle of a line")),
+        }
+        Ok(chunk.is_some())
+    }
+}
+
+/// The length of the first line with its end; `None` where no line ends.
+pub(crate) fn line_end(mut bytes: &[u8]) -> Option<usize> {
+    let all = bytes;
+    // Searches faster than a loop over the bytes; it reads from memory, which does not fail.
+    let length = bytes.skip_until(b'\n').ok()?;
+    all[..length].ends_with(b"\n").then_some(length)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod logging;
 mod message;
 mod nearest;
 mod output;
+mod privacy;
 mod problem;
 mod progress;
 mod screen;
@@ -60,7 +61,10 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // A component may run for 10 ms at a time. By default a thread looks for sockets, timers and tasks of others once in 61 turns.
+    builder.event_interval(1).global_queue_interval(1);
+    let runtime = builder.enable_all().build().context("the runtime did not start")?;
     let outcome = runtime.block_on(run(arguments));
     // A thread that waits for standard input must not keep the process.
     runtime.shutdown_background();
@@ -128,7 +132,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         Command::Tail(command) => commands::tail::run(session, command).await,
         Command::Swap(command) => commands::swap::run(session, command).await,
         Command::Status(command) => commands::status::run(session, command).await,
-        Command::Components => commands::components::run(session).await,
+        Command::Components(command) => commands::components::run(session, command).await,
         Command::Queues(command) => commands::queues::run(session, command).await,
         Command::Config(command) => commands::config::run(session, command).await,
         Command::DeadLetters(command) => commands::dead_letters::run(session, command).await,

@@ -16,6 +16,9 @@ pub(crate) struct Line<'a> {
     properties: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     body: Option<&'a RawValue>,
+    /// The body with the white space around it.
+    #[serde(skip)]
+    whole_body: Option<&'a [u8]>,
     text: Option<String>,
     base64: Option<String>,
     /// Messages that were not shown.
@@ -28,13 +31,24 @@ fn present<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(field).map(Some)
 }
 
+/// A value of a line with the white space around it, which belongs to a body: the gateway adds none.
+fn with_white_space<'a>(line: &'a [u8], value: &str) -> &'a [u8] {
+    let at = value.as_ptr() as usize - line.as_ptr() as usize;
+    let (before, behind) = (&line[..at], &line[at + value.len()..]);
+    let start = before.len() - before.iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let end = line.len() - behind.len() + behind.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    &line[start..end]
+}
+
 impl<'a> Line<'a> {
     /// Reads a line.
     ///
     /// # Errors
     /// When it is not a JSON object, or a field has a value of another kind.
     pub(crate) fn read(line: &'a [u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(line)
+        let mut read: Self = serde_json::from_slice(line)?;
+        read.whole_body = read.body.map(|body| with_white_space(line, body.get()));
+        Ok(read)
     }
 
     /// The error that ends a stream, where this is one.
@@ -49,8 +63,8 @@ impl<'a> Line<'a> {
 
     /// Writes the body and a line end.
     pub(crate) fn write_body(&self, out: &mut Vec<u8>) {
-        let body = self.body.map(RawValue::get).or(self.text.as_deref()).or(self.base64.as_deref());
-        out.extend_from_slice(body.unwrap_or_default().as_bytes());
+        let other = self.text.as_deref().or(self.base64.as_deref()).unwrap_or_default();
+        out.extend_from_slice(self.whole_body.unwrap_or(other.as_bytes()));
         out.push(b'\n');
     }
 
@@ -60,9 +74,9 @@ impl<'a> Line<'a> {
         out.extend_from_slice(self.id.map_or("null", RawValue::get).as_bytes());
         out.extend_from_slice(b",\"properties\":");
         out.extend_from_slice(self.properties.map_or("{}", RawValue::get).as_bytes());
-        if let Some(body) = self.body {
+        if let Some(body) = self.whole_body {
             out.extend_from_slice(b",\"body\":");
-            out.extend_from_slice(body.get().as_bytes());
+            out.extend_from_slice(body);
         }
         for (name, value) in [("text", &self.text), ("base64", &self.base64)] {
             if let Some(value) = value {
@@ -89,6 +103,7 @@ mod tests {
             r#"{"text":"half of an emoji: \ud83d"}"#,
             "null",
             r#"{  "spaced" :1}"#,
+            " \t{\"around\":1}  \r",
             &deep,
         ];
         for body in odd {

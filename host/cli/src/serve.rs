@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::ComponentRecord;
+use weir_config::records::{ComponentDefaults, ComponentRecord};
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::FlowService;
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Token};
 use weir_pubsub::embedded::{EmbeddedBroker, OpeningReport};
 use weir_pubsub::{Backend, broken_off, chain};
 use weir_runtime::{Host, HostSettings, Inspected, Served};
@@ -55,6 +55,7 @@ impl Roles {
         let client = ConfigClient::connect(backend.clone(), TOPICSPACE).await.context("the config service cannot be reached")?;
         let flow = FlowService::start(backend.clone(), client.clone(), TOPICSPACE, settings.flow.clone());
         let flow = flow.await.context("the flow service did not start")?;
+        weir_gateway::warn_of_unowned_queues(&*backend, &client, TOPICSPACE).await;
         let components = ComponentFolder::new(folder.components());
         let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings).await?;
         let gateway_token = CancellationToken::new();
@@ -62,10 +63,11 @@ impl Roles {
             backend,
             config: client,
             components,
-            inspect: inspect_with(settings),
+            inspect: Arc::new(inspect),
+            defaults: defaults(settings),
             topicspace: TOPICSPACE.to_owned(),
             dropped_log_lines: logging::dropped_count,
-            settings: GatewaySettings { token, ..settings.gateway.clone() },
+            settings: GatewaySettings { token, drain_time: drain_time(settings.grace), ..settings.gateway.clone() },
         };
         let mut gateway = JoinSet::new();
         gateway.spawn(weir_gateway::serve(listener, parts, gateway_token.clone()));
@@ -116,6 +118,11 @@ impl Roles {
     }
 }
 
+/// How long requests under way may take at the stop: the gateway has half of the grace time, and its last answers need some of it.
+fn drain_time(grace: Duration) -> Duration {
+    GatewaySettings::default().drain_time.min(grace / 4)
+}
+
 /// Waits until the gateway has ended, and returns the reason.
 async fn gateway_failed(gateway: &mut JoinSet<Result<(), GatewayError>>) -> String {
     match gateway.join_next().await {
@@ -147,13 +154,14 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     })
 }
 
-/// Checks components, and gives their records the limits that are set.
-fn inspect_with(settings: &Settings) -> Inspect {
-    let (limits, retry) = (settings.limits.clone(), settings.retry.clone());
-    Arc::new(move |bytes| {
-        let checked = weir_runtime::inspect(bytes).and_then(Inspected::check).map_err(|fault| chain(&fault))?;
-        Ok(ComponentRecord { limits: limits.clone(), retry: retry.clone(), ..ComponentRecord::from(checked) })
-    })
+/// Checks a component. Its record holds no limits: where a deployment gives none, the settings count.
+fn inspect(bytes: &[u8]) -> Result<ComponentRecord, String> {
+    let checked = weir_runtime::inspect(bytes).and_then(Inspected::check).map_err(|fault| chain(&fault))?;
+    Ok(ComponentRecord::from(checked))
+}
+
+fn defaults(settings: &Settings) -> ComponentDefaults {
+    ComponentDefaults { limits: settings.limits.clone(), retry: settings.retry.clone() }
 }
 
 async fn start_host(
@@ -171,6 +179,7 @@ async fn start_host(
         code_cache: folder.cache(),
         served: if settings.processors.is_empty() { Served::All } else { Served::Names(settings.processors.clone()) },
         instances_count: if instances_count == 0 { HostSettings::instances_for_this_machine() } else { instances_count },
+        defaults: defaults(settings),
     };
     Host::start(backend, config, settings).await.context("the host of processors did not start")
 }

@@ -47,6 +47,20 @@ impl ComponentFolder {
         blocking(move || folder.get_now(digest)).await
     }
 
+    /// The size of a component in bytes; 0 if it is not there.
+    ///
+    /// # Errors
+    /// `ComponentFolder`.
+    pub async fn size_bytes(&self, digest: Digest) -> Result<usize> {
+        let path = self.path(digest);
+        blocking(move || match fs::metadata(&path) {
+            Ok(found) => Ok(usize::try_from(found.len()).unwrap_or(usize::MAX)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(ConfigError::ComponentFolder { doing: "read", path, source }),
+        })
+        .await
+    }
+
     fn put_now(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = digest_of(bytes);
         let path = self.path(digest);

@@ -11,6 +11,9 @@ pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 /// What the message of an answer that is too large says: there is no error type of its own for it on the wire.
 const ASK_FOR_LESS: &str = "ask for fewer types or keys at a time";
 
+/// In the message of every error that a full disk caused.
+pub const DISK_FULL: &str = "the disk of the configuration is full";
+
 /// Why an operation on configuration failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

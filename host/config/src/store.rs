@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, Sqlite, T
 use weir_pubsub::chain;
 
 use crate::batch::{Batch, Versioned, check_count, conflict};
-use crate::error::{ConfigError, Result};
+use crate::error::{ConfigError, DISK_FULL, Result};
 use crate::protocol::{Condition, Key, Usage, Value};
 use crate::whole::{Budget, Whole, check_growth, size_of};
 
@@ -380,6 +380,9 @@ fn explained(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
             .into(),
             _ => error.into(),
         },
+        _ if is_disk_full(&error) => DISK_FULL.into(),
+        // Its cause is the same once more.
+        sqlx::Error::Database(database) => database.to_string().into(),
         _ => error.into(),
     }
 }
@@ -475,7 +478,7 @@ async fn write(tx: &mut Transaction<'_, Sqlite>, batch: &Batch, least_version: i
 }
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> ConfigError {
-    move |source| ConfigError::StoreFailed { doing, source: source.into() }
+    move |source| ConfigError::StoreFailed { doing, source: explained(source) }
 }
 
 #[cfg(test)]

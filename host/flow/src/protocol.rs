@@ -225,7 +225,7 @@ impl FlowRecord {
     }
 
     /// Whether it is being stopped in a way that may still be refused: until then it owns what its plan names.
-    pub(crate) fn is_refusing(&self) -> bool {
+    pub fn is_refusing(&self) -> bool {
         self.status == Some(FlowStatus::Stopping) && self.backlog == Some(Backlog::Refuse)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_config::records::{ComponentRef, HostStatus, Refusal};
+use weir_config::records::{ComponentRef, Refusal, StatusPart, StatusParts};
 
 use crate::plan::EntryKey;
 
@@ -17,7 +17,14 @@ const SERVES_FOR: Duration = Duration::from_secs(20);
 
 /// The refusals that hosts report.
 #[derive(Default)]
-pub(crate) struct Refusals(Mutex<BTreeMap<String, Reported>>);
+pub(crate) struct Refusals(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    hosts: BTreeMap<String, Reported>,
+    /// Of reports that come in several messages.
+    parts: StatusParts,
+}
 
 struct Reported {
     at: Instant,
@@ -29,7 +36,9 @@ struct Reported {
 impl Refusals {
     /// Takes a host's report over and returns what can never work in it and was not heard of before. What was heard of before must not
     /// be acted on again: since then, the same component may have been named anew.
-    pub(crate) fn take(&self, status: HostStatus) -> Vec<(EntryKey, Refusal)> {
+    pub(crate) fn take(&self, part: StatusPart) -> Vec<(EntryKey, Refusal)> {
+        let State { hosts, parts } = &mut *self.lock();
+        let Some(status) = parts.take(part) else { return Vec::new() };
         let has = status.processors.iter().map(|processor| processor.processor.clone());
         let names = has.chain(status.serves.iter().flatten().cloned()).collect();
         let refusals: BTreeMap<EntryKey, Refusal> = status
@@ -38,7 +47,6 @@ impl Refusals {
             .filter_map(|processor| Some((EntryKey { processor: processor.processor, variant: processor.variant }, processor.refused?)))
             .collect();
         let now = Instant::now();
-        let mut hosts = self.lock();
         hosts.retain(|_, reported| now.duration_since(reported.at) < GONE_AFTER);
         let known = hosts.remove(&status.host).map(|reported| reported.refusals).unwrap_or_default();
         let is_news = |(key, refusal): &(&EntryKey, &Refusal)| refusal.permanent && known.get(key) != Some(refusal);
@@ -49,18 +57,18 @@ impl Refusals {
 
     /// The components that some host refuses to run for an entry.
     pub(crate) fn of(&self, key: &EntryKey) -> Vec<ComponentRef> {
-        self.lock().values().filter_map(|reported| reported.refusals.get(key)).map(|refusal| refusal.component.clone()).collect()
+        self.lock().hosts.values().filter_map(|reported| reported.refusals.get(key)).map(|refusal| refusal.component.clone()).collect()
     }
 
     /// The processors that hosts have reported lately.
     pub(crate) fn served_names(&self) -> BTreeSet<String> {
         let now = Instant::now();
-        let hosts = self.lock();
-        let current = hosts.values().filter(|reported| now.duration_since(reported.at) < SERVES_FOR);
+        let state = self.lock();
+        let current = state.hosts.values().filter(|reported| now.duration_since(reported.at) < SERVES_FOR);
         current.flat_map(|reported| reported.names.iter().cloned()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Reported>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,7 +79,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn report(host: &str, refused: Option<(&str, bool, u64)>) -> HostStatus {
+    fn report(host: &str, refused: Option<(&str, bool, u64)>) -> StatusPart {
         let component = |version: &str| json!({"name": "p", "version": version, "digest": format!("sha256:{}", "ab".repeat(32))});
         let mut processor = json!({"processor": "p", "variant": "v", "state": "running"});
         for counter in ["handled", "failed", "trapped", "dead", "sent", "dropped", "in-hand"] {

@@ -10,7 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
-use weir_config::records::HostStatus;
+use weir_config::records::StatusPart;
 use weir_pubsub::{
     Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Overflow, Producer, PubsubError, QueueSpec, Sharing,
 };
@@ -226,11 +226,11 @@ impl Service {
 
     /// Puts back what a host can never run.
     fn hear(&self, report: &[u8]) {
-        let status: HostStatus = match serde_json::from_slice(report) {
-            Ok(status) => status,
+        let part: StatusPart = match serde_json::from_slice(report) {
+            Ok(part) => part,
             Err(error) => return tracing::debug!(error = %chain(&error), "unreadable host report ignored"),
         };
-        for (key, refusal) in self.lifecycle.refusals.take(status) {
+        for (key, refusal) in self.lifecycle.refusals.take(part) {
             let lifecycle = self.lifecycle.clone();
             self.spawn(async move { lifecycle.put_back(key, refusal).await });
         }

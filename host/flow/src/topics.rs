@@ -1,10 +1,17 @@
 //! Where the flow service listens and answers.
 
+use weir_config::protocol::CONFIG_TOPIC_NAME;
 use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, STATUS_TOPIC_NAME};
 use weir_pubsub::{Class, NameError, Queue, Topic};
 
 use crate::error::{FlowError, Result};
 use crate::protocol::{FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME};
+
+/// Whether a topic carries the requests to a config or flow service, in any topicspace. Only the service itself may read them: each other
+/// subscription gets a copy of every request.
+pub(crate) fn is_of_service(topic: &Topic) -> bool {
+    topic.class() == Class::Request && [CONFIG_TOPIC_NAME, FLOW_TOPIC_NAME].contains(&topic.name())
+}
 
 /// The topics and queues of one topicspace's flow service.
 #[derive(Clone, Debug)]

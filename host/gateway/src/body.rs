@@ -1,6 +1,5 @@
 //! Bodies of requests: what they may be, how large, and how long they may take.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -11,7 +10,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
+use crate::budget::Share;
 use crate::error::{GatewayError, Result};
+use crate::held::Received;
 
 /// What is read of a refused body, so that its sender gets to read the answer instead of a broken connection.
 const DRAINED_BYTES: u64 = 256 << 20;
@@ -48,30 +49,51 @@ pub(crate) async fn read_json(request: Request, limit_bytes: usize, time: Durati
 
 /// Reads a whole body.
 pub(crate) async fn read(request: Request, limit_bytes: usize, time: Duration) -> Result<Bytes> {
+    let received = Received::of(request.extensions());
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut stream = request.into_body().into_data_stream();
     let too_large = announced.is_some_and(|length| length > limit_bytes as u64);
-    let read = if too_large { Ok(None) } else { collect(&mut stream, limit_bytes, time).await };
-    match read? {
-        Some(body) => Ok(body),
-        None => {
+    let mut body = Pieces { announced_bytes: announced.and_then(|length| usize::try_from(length).ok()), ..Pieces::default() };
+    let read = if too_large { Ok(None) } else { collect(&mut stream, &mut body, received.as_ref(), limit_bytes, time).await };
+    match read {
+        Ok(Some(body)) => Ok(body),
+        Ok(None) => {
             drain(&mut stream).await;
             Err(GatewayError::BodyTooLarge { actual_bytes: announced, limit_bytes })
+        }
+        Err(error) => {
+            if error.is_busy() {
+                // What was read is let go of before the rest is read and forgotten.
+                drop(body);
+                let _ = received.map(|received| received.resize(0));
+                drain(&mut stream).await;
+            }
+            Err(error)
         }
     }
 }
 
 /// The body, or `None` when it is too large.
-async fn collect(stream: &mut BodyDataStream, limit_bytes: usize, time: Duration) -> Result<Option<Bytes>> {
+async fn collect(
+    stream: &mut BodyDataStream,
+    body: &mut Pieces,
+    received: Option<&Received>,
+    limit_bytes: usize,
+    time: Duration,
+) -> Result<Option<Bytes>> {
     let deadline = Instant::now() + time;
-    let mut body = Pieces::default();
     loop {
         let next = tokio::time::timeout_at(deadline, stream.next()).await;
         let next = next.map_err(|_| GatewayError::BodyBroken { problem: format!("it did not come within {} s", time.as_secs()) })?;
         match next {
-            None => return Ok(Some(body.whole())),
+            None => return Ok(Some(std::mem::take(body).whole())),
             Some(Ok(chunk)) if body.length() + chunk.len() > limit_bytes => return Ok(None),
-            Some(Ok(chunk)) => body.add(chunk),
+            Some(Ok(chunk)) => {
+                if let Some(received) = received {
+                    received.resize(body.bytes_with(chunk.len()))?;
+                }
+                body.add(chunk);
+            }
             Some(Err(error)) => return Err(broken(&error)),
         }
     }
@@ -80,6 +102,8 @@ async fn collect(stream: &mut BodyDataStream, limit_bytes: usize, time: Duration
 /// A body as it comes: one that comes in one piece, as small ones do, is not copied.
 #[derive(Default)]
 struct Pieces {
+    /// Its size, where it was said: nothing is moved while it grows then.
+    announced_bytes: Option<usize>,
     first: Bytes,
     all: BytesMut,
 }
@@ -89,12 +113,19 @@ impl Pieces {
         self.first.len() + self.all.len()
     }
 
+    /// What is held with so many bytes more. Where the size was not said, what it grows into has up to twice the size.
+    fn bytes_with(&self, more_bytes: usize) -> usize {
+        let bytes = self.length() + more_bytes;
+        if self.announced_bytes.is_some() || self.length() == 0 { bytes } else { bytes.next_power_of_two() }
+    }
+
     fn add(&mut self, piece: Bytes) {
         if self.length() == 0 {
             self.first = piece;
             return;
         }
         if !self.first.is_empty() {
+            self.all.reserve(self.announced_bytes.unwrap_or_default());
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.all.extend_from_slice(&piece);
@@ -127,6 +158,10 @@ pub(crate) async fn drain(stream: &mut BodyDataStream) {
 pub(crate) struct Lines {
     stream: BodyDataStream,
     buffer: BytesMut,
+    /// Of the buffer.
+    share: Share,
+    /// How long the sender may pause.
+    pause_time: Duration,
     searched: usize,
     number: u64,
     limit_bytes: usize,
@@ -134,12 +169,14 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Lines of at most so many bytes.
-    pub(crate) fn new(body: Body, limit_bytes: usize) -> Self {
-        Lines { stream: body.into_data_stream(), buffer: BytesMut::new(), searched: 0, number: 0, limit_bytes, ended: false }
+    /// Lines of at most so many bytes, of a sender that pauses no longer than this.
+    pub(crate) fn new(body: Body, limit_bytes: usize, share: Share, pause_time: Duration) -> Self {
+        let (stream, buffer) = (body.into_data_stream(), BytesMut::new());
+        Lines { stream, buffer, share, pause_time, searched: 0, number: 0, limit_bytes, ended: false }
     }
 
-    /// The next line that is not blank, with its number from 1 and without its end; `None` after the last one.
+    /// The next line that is not blank, with its number from 1 and without its end; `None` after the last one. White space before a line
+    /// is left out: a sender that has nothing to send yet sends some from time to time.
     ///
     /// # Cancel safety
     /// No line is lost.
@@ -152,15 +189,33 @@ impl Lines {
             } else if self.ended {
                 return Ok(None);
             } else {
-                match Pin::new(&mut self.stream).next().await {
-                    Some(chunk) => self.buffer.extend_from_slice(&chunk.map_err(|error| broken(&error))?),
-                    None => self.ended = true,
-                }
+                self.read_on().await?;
             }
         }
     }
 
+    /// Reads one piece of the body.
+    async fn read_on(&mut self) -> Result<()> {
+        // Before the next piece is there, so that it is not lost when this is cancelled.
+        self.share.resize_soon(self.buffer.capacity()).await?;
+        match tokio::time::timeout(self.pause_time, self.stream.next()).await {
+            Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.map_err(|error| broken(&error))?),
+            Ok(None) => self.ended = true,
+            Err(_) => {
+                // Nothing more is expected of it, so that its connection ends at once.
+                self.ended = true;
+                let problem =
+                    format!("nothing more came for {} s: send white space or a blank line during a pause", self.pause_time.as_secs());
+                return Err(GatewayError::BodyBroken { problem });
+            }
+        }
+        Ok(())
+    }
+
     fn split(&mut self) -> Result<Option<Bytes>> {
+        if self.searched == 0 {
+            self.skip_blanks();
+        }
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n').map(|at| self.searched + at);
         let length = end.unwrap_or(self.buffer.len());
         if length > self.limit_bytes {
@@ -183,6 +238,12 @@ impl Lines {
         Ok(Some(line))
     }
 
+    /// Forgets white space at the beginning of a line.
+    fn skip_blanks(&mut self) {
+        let blank_count = self.buffer.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+        self.buffer.advance(blank_count);
+    }
+
     /// Reads and forgets the rest, up to a bound.
     pub(crate) async fn drain(mut self) {
         if !self.ended {
@@ -194,11 +255,15 @@ impl Lines {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::budget::Budget;
 
     async fn lines_of(chunks: &'static [&'static str], limit_bytes: usize) -> Result<Vec<(u64, String)>> {
         let stream = futures_util::stream::iter(chunks.iter().map(|chunk| Ok::<_, std::io::Error>(*chunk)));
-        let mut lines = Lines::new(Body::from_stream(stream), limit_bytes);
+        let share = Arc::new(Budget::new(1 << 20)).share();
+        let mut lines = Lines::new(Body::from_stream(stream), limit_bytes, share, Duration::from_secs(1));
         let mut all = Vec::new();
         while let Some((number, line)) = lines.next().await? {
             all.push((number, String::from_utf8(line.to_vec()).unwrap()));
@@ -211,7 +276,7 @@ mod tests {
         for pieces in [&[][..], &["whole"], &["", "who", "", "le"], &["w", "h", "o", "l", "e"]] {
             let stream = futures_util::stream::iter(pieces.iter().map(|piece| Ok::<_, std::io::Error>(*piece)));
             let mut stream = Body::from_stream(stream).into_data_stream();
-            let body = collect(&mut stream, 5, Duration::from_secs(1)).await.unwrap().unwrap();
+            let body = collect(&mut stream, &mut Pieces::default(), None, 5, Duration::from_secs(1)).await.unwrap().unwrap();
             assert_eq!(body, if pieces.is_empty() { "" } else { "whole" });
         }
     }
@@ -222,6 +287,12 @@ mod tests {
         assert_eq!(lines_of(&["{\"a\"", ":1}\n", "\n2\n3"], 100).await.unwrap(), expected);
         assert_eq!(lines_of(&["{\"a\":1}\n\n2\n3\n"], 100).await.unwrap(), expected);
         assert_eq!(lines_of(&[], 100).await.unwrap(), vec![]);
+    }
+
+    #[tokio::test]
+    async fn white_space_before_a_line_is_left_out_and_counts_for_nothing() {
+        let expected = vec![(1, "{\"a\": 1}".to_owned()), (3, "[ ]".to_owned())];
+        assert_eq!(lines_of(&["   ", "      ", "  {\"a\": 1}", "\n \t", " \r", "\n", "       ", "[ ]"], 8).await.unwrap(), expected);
     }
 
     #[tokio::test]

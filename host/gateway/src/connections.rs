@@ -2,6 +2,8 @@
 //! for its reader.
 //!
 //! Served here and not by axum, which sets no bounds: connections that say nothing would take the file descriptors that the broker needs.
+//! When all places are taken, further connections wait in a [room](crate::room), those that are quiet or not read give way, and requests for
+//! health and figures are served all the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +11,20 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::pulse::{Crowd, Pulse, Watched, Way};
+use crate::room::{Left, Room};
 use crate::settings::GatewaySettings;
 use crate::stalled::Reading;
 
 /// The wait after a connection could not be taken, most often for want of file descriptors: they come back when others end.
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);
+/// What is read ahead of one connection, and the most that the head of a request may have.
+const READ_AHEAD_BYTES: usize = 128 << 10;
 
 /// Serves until the token is cancelled; then takes no more requests, and returns when those under way are answered.
 ///
@@ -27,14 +32,27 @@ const ACCEPT_WAIT: Duration = Duration::from_secs(1);
 /// Dropping the future ends all connections at once.
 pub(crate) async fn serve(listener: TcpListener, router: Router, settings: &GatewaySettings, token: &CancellationToken) {
     let places = Arc::new(Semaphore::new(settings.max_connections_count));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.head_time);
+    let server = Arc::new(Server::new(router, settings, token.clone()));
+    let mut room = Room::new(places.clone(), server.crowd.clone(), settings);
     let mut connections = JoinSet::new();
-    while let Some((stream, place)) = token.run_until_cancelled(next(&listener, &places)).await {
+    while let Some(stream) = token.run_until_cancelled(next(&listener)).await {
         // An answer is small, and whoever waits for it should not wait for more to go with it.
         let _ = stream.set_nodelay(true);
-        let stream = Reading::new(stream, settings.unread_time);
-        connections.spawn(work(http.clone(), stream, router.clone(), token.clone(), place));
+        let server = server.clone();
+        match places.clone().try_acquire_owned() {
+            Ok(place) => connections.spawn(async move { server.work(stream, place).await }),
+            Err(_) => {
+                let waiting = room.enter(stream);
+                connections.spawn(async move {
+                    match server.token.clone().run_until_cancelled(waiting).await {
+                        Some(Left::WithPlace(stream, place)) => server.work(stream, place).await,
+                        Some(Left::ForHealth(stream, place)) => server.answer_health(stream, place).await,
+                        Some(Left::Refused(refused)) => refused.answer().await,
+                        Some(Left::Gone) | None => {}
+                    }
+                })
+            }
+        };
         while let Some(ended) = connections.try_join_next() {
             note(ended);
         }
@@ -45,12 +63,11 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: &Gate
     }
 }
 
-/// The next connection, once there is a place for it. Until then it waits where the system keeps those that nobody has taken.
-async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = places.clone().acquire_owned().await.expect("the places are never closed");
+/// The next connection.
+async fn next(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 tracing::warn!(error = %weir_pubsub::chain(&error), "a connection cannot be taken");
                 tokio::time::sleep(ACCEPT_WAIT).await;
@@ -59,16 +76,62 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Ow
     }
 }
 
-async fn work(http: http1::Builder, stream: Reading<TcpStream>, router: Router, token: CancellationToken, _place: OwnedSemaphorePermit) {
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = &mut connection => served,
-        () = token.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+/// What all connections share.
+struct Server {
+    http: http1::Builder,
+    router: Router,
+    unread_time: Duration,
+    crowd: Arc<Crowd>,
+    token: CancellationToken,
+}
+
+impl Server {
+    fn new(router: Router, settings: &GatewaySettings, token: CancellationToken) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(settings.head_time).max_buf_size(READ_AHEAD_BYTES);
+        Server { http, router, unread_time: settings.unread_time, crowd: Arc::default(), token }
+    }
+
+    async fn work(&self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+        let pulse = Arc::new(Pulse::new());
+        let stream = TokioIo::new(Reading::new(stream, self.unread_time, pulse.clone()));
+        let connection = self.http.serve_connection(stream, Watched::new(self.router.clone(), pulse.clone())).with_upgrades();
+        tokio::pin!(connection);
+        let served = tokio::select! {
+            served = &mut connection => served,
+            () = self.token.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            way = pulse.gives_way(&self.crowd) => match way {
+                Way::Quiet => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        served = connection => served,
+                        () = pulse.stays_quiet() => Ok(()),
+                    }
+                }
+                Way::Stalled => Ok(()),
+            },
+        };
+        ended(served);
+    }
+
+    /// Answers one request for health or figures, and not for long.
+    async fn answer_health(&self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+        /// Above what `/metrics` may take.
+        const TIME: Duration = Duration::from_secs(10);
+        let pulse = Arc::new(Pulse::new());
+        let stream = TokioIo::new(Reading::new(stream, self.unread_time, pulse.clone()));
+        let mut http = self.http.clone();
+        http.keep_alive(false);
+        if let Ok(served) = tokio::time::timeout(TIME, http.serve_connection(stream, Watched::new(self.router.clone(), pulse))).await {
+            ended(served);
         }
-    };
+    }
+}
+
+fn ended(served: hyper::Result<()>) {
     if let Err(error) = served {
         tracing::debug!(error = %weir_pubsub::chain(&error), "a connection ended early");
     }

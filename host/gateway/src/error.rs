@@ -1,7 +1,7 @@
 //! What can go wrong between a caller and Weir, and the one place where it becomes a status and a JSON text.
 
 use axum::Json;
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use weir_config::ConfigError;
@@ -132,6 +132,24 @@ pub enum GatewayError {
         /// How many may be open.
         limit_count: usize,
     },
+    /// Bodies and answers of all callers would take too much memory.
+    #[error(
+        "the gateway already holds nearly {limit_bytes} bytes of requests and answers, and at most {limit_bytes} are allowed: try again in a \
+         moment, send and request less at a time, or raise the setting `gateway.max-held-bytes`"
+    )]
+    Overloaded {
+        /// How many may be held.
+        limit_bytes: usize,
+    },
+    /// All connections are in use.
+    #[error(
+        "all {limit_count} connections of the gateway are in use: close some, try again in a moment, or raise the setting \
+         `gateway.max-connections`"
+    )]
+    TooManyConnections {
+        /// How many may be open.
+        limit_count: usize,
+    },
     /// A field has a value that is not taken.
     #[error("{field}: {problem}")]
     BadField {
@@ -178,6 +196,14 @@ pub enum GatewayError {
     /// The flow is no more, or is about to be.
     #[error("flow `{flow}` was stopped; `weir flow start` starts it again")]
     FlowStopped {
+        /// Its id.
+        flow: String,
+    },
+    /// The flow is about to be no more, unless it holds messages.
+    #[error(
+        "flow `{flow}` is being stopped, unless it still holds messages: try again in a moment; `weir flow show {flow}` shows its state"
+    )]
+    FlowStopping {
         /// Its id.
         flow: String,
     },
@@ -241,6 +267,34 @@ pub enum GatewayError {
         /// The digest that wanted it.
         given: Digest,
     },
+    /// The version was deployed with other limits.
+    #[error(
+        "{key} is deployed with other limits, and a version never changes: {}; deploy it under another version, or, if no flow runs it, \
+         delete its record first: weir config delete --force component {key}",
+        .differences.join(", ")
+    )]
+    VersionFixed {
+        /// `NAME@VERSION`.
+        key: String,
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// The record of a deployment cannot be used.
+    #[error(
+        "the deployment {key} cannot be used: {problem}; deploy it under another version, or, if no flow runs it, delete its record first: weir config delete --force component {key}"
+    )]
+    BadDeployment {
+        /// `NAME@VERSION`.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No such deployment.
+    #[error("there is no deployment {key}: weir components lists those that are there")]
+    UnknownDeployment {
+        /// `NAME@VERSION`.
+        key: String,
+    },
     /// The store has no such component.
     #[error("there is no component {digest} in the store; `weir deploy` brings one")]
     UnknownComponent {
@@ -277,6 +331,11 @@ pub enum GatewayError {
     /// The gateway is ending.
     #[error("Weir is shutting down")]
     ShuttingDown,
+    /// The gateway is ending and cannot wait for the answer.
+    #[error(
+        "Weir is shutting down and did not wait for the answer: the request may have been handled; check, then send it again once Weir runs"
+    )]
+    CutOff,
     /// Something that must not happen did.
     #[error("{what} failed inside of Weir; the log says more")]
     Broken {
@@ -325,7 +384,10 @@ impl GatewayError {
             GatewayError::NotJson { .. } => (StatusCode::BAD_REQUEST, "not-json"),
             GatewayError::BadField { .. } | GatewayError::BinaryMessage { .. } => (StatusCode::BAD_REQUEST, "bad-request"),
             GatewayError::Missed { .. } => (StatusCode::SERVICE_UNAVAILABLE, "missed"),
-            GatewayError::TooManySockets { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            GatewayError::TooManySockets { .. } | GatewayError::TooManyConnections { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            GatewayError::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             GatewayError::UnknownPath { .. }
             | GatewayError::UnknownFlow { .. }
             | GatewayError::UnknownInterface { .. }
@@ -335,14 +397,19 @@ impl GatewayError {
             GatewayError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
             GatewayError::LeaseEnded { .. } => (StatusCode::GONE, "lease-ended"),
             GatewayError::FlowStopped { .. } => (StatusCode::GONE, "flow-stopped"),
-            GatewayError::FlowStarting { .. } | GatewayError::Behind { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            GatewayError::FlowStarting { .. } | GatewayError::FlowStopping { .. } | GatewayError::Behind { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
             GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),
-            GatewayError::VersionTaken { .. } => (StatusCode::CONFLICT, "conflict"),
+            GatewayError::VersionTaken { .. } | GatewayError::VersionFixed { .. } => (StatusCode::CONFLICT, "conflict"),
+            GatewayError::BadDeployment { .. } => (StatusCode::CONFLICT, "bad-deployment"),
+            GatewayError::UnknownDeployment { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::Broker { source, .. } => kind_of_broker(source),
             GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
+            GatewayError::CutOff => (StatusCode::SERVICE_UNAVAILABLE, "shutting-down"),
             GatewayError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             GatewayError::ComponentStore(_) | GatewayError::Broken { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -355,6 +422,11 @@ impl GatewayError {
             GatewayError::WrongToken => Some("Bearer error=\"invalid_token\""),
             _ => None,
         }
+    }
+
+    /// Whether the gateway has too much to do, whatever the request is.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, GatewayError::Overloaded { .. } | GatewayError::TooManySockets { .. } | GatewayError::TooManyConnections { .. })
     }
 
     /// The error as it is told to callers: its type, and its message with all causes.
@@ -379,18 +451,22 @@ fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let status = self.kind().0;
-        if status.is_server_error() {
+        if status.is_server_error() && !self.is_busy() {
             tracing::warn!(error = %chain(&self), status = status.as_u16(), "request failed");
         }
         let mut response = (status, Json(ErrorAnswer { error: self.to_body() })).into_response();
         if let Some(wanted) = self.wanted() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
         }
+        if self.is_busy() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
 
-/// An error on one of the paths that Weir shares with others: there every error is an answer of status 200.
+/// An error on one of the paths that Weir shares with others: there every error is an answer of status 200, except that the gateway has too
+/// much to do, which is 503 on every path.
 pub(crate) struct SharedPathError(GatewayError);
 
 impl<E: Into<GatewayError>> From<E> for SharedPathError {
@@ -401,6 +477,9 @@ impl<E: Into<GatewayError>> From<E> for SharedPathError {
 
 impl IntoResponse for SharedPathError {
     fn into_response(self) -> Response {
+        if self.0.is_busy() {
+            return self.0.into_response();
+        }
         if self.0.kind().0.is_server_error() {
             tracing::warn!(error = %chain(&self.0), "request failed");
         }

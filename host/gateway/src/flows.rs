@@ -126,6 +126,7 @@ impl QueueSummary {
             refused_count: 0,
             is_full: false,
             damaged_count: 0,
+            is_unowned: false,
         }
     }
 

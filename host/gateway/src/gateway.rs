@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentRecord, STATUS_TOPIC_NAME};
+use weir_config::records::{ComponentDefaults, ComponentRecord, STATUS_TOPIC_NAME};
 use weir_config::{ComponentFolder, ConfigClient, Follower};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, Class, Subscription, Topic};
 
+use crate::budget::Budget;
 use crate::dispatch::Dispatch;
 use crate::error::{GatewayError, Result};
 use crate::exit::Leases;
@@ -31,6 +32,8 @@ pub struct GatewayParts {
     pub components: ComponentFolder,
     /// How components are checked.
     pub inspect: Inspect,
+    /// What holds for components whose deployment gives nothing else.
+    pub defaults: ComponentDefaults,
     /// The topicspace that is served.
     pub topicspace: String,
     /// How many lines the log of the process has dropped, for `/metrics`.
@@ -45,6 +48,7 @@ pub(crate) struct Gateway {
     pub(crate) config: ConfigClient,
     pub(crate) components: ComponentFolder,
     pub(crate) inspect: Inspect,
+    pub(crate) defaults: ComponentDefaults,
     pub(crate) topicspace: String,
     pub(crate) dropped_log_lines: fn() -> u64,
     pub(crate) settings: GatewaySettings,
@@ -53,6 +57,8 @@ pub(crate) struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
+    /// Bytes of requests and answers that are held.
+    pub(crate) budget: Arc<Budget>,
     /// Leases on messages of exits.
     pub(crate) leases: Arc<Leases>,
     /// Places of WebSockets.
@@ -77,7 +83,7 @@ pub(crate) type Shared = Arc<Gateway>;
 impl Gateway {
     /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
     pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
-        let GatewayParts { backend, config, components, inspect, topicspace, dropped_log_lines, settings } = parts;
+        let GatewayParts { backend, config, components, inspect, defaults, topicspace, dropped_log_lines, settings } = parts;
         let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
         let topic = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME)
@@ -95,12 +101,14 @@ impl Gateway {
             }
         });
         let max_sockets_count = settings.max_sockets_count;
+        let budget = Arc::new(Budget::new(settings.max_held_bytes));
         let gateway = Gateway {
             backend,
             config,
             dispatch,
             components,
             inspect,
+            defaults,
             topicspace,
             dropped_log_lines,
             settings,
@@ -108,6 +116,7 @@ impl Gateway {
             hosts: Hosts::default(),
             requests: Requests::default(),
             open: Arc::default(),
+            budget,
             leases: Arc::default(),
             sockets: Arc::new(Semaphore::new(max_sockets_count)),
             subscription,

@@ -31,9 +31,12 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Refuses whoever may not speak to this gateway.
 pub(crate) async fn allowed(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     match check(gateway.settings.token.as_ref(), &parts) {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
         Err(error) => {
             // The sender of a large body gets to read why instead of a broken connection.
             body::drain(&mut body.into_data_stream()).await;
@@ -42,18 +45,27 @@ pub(crate) async fn allowed(State(gateway): State<Shared>, request: Request, nex
     }
 }
 
-fn check(token: Option<&Token>, request: &Parts) -> Result<()> {
-    let Some(token) = token else { return local_program_only(request) };
+/// Who sent a request that is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// May do everything.
+    Trusted,
+    /// Has not shown the gateway's token: it is told no names and no figures.
+    Unknown,
+}
+
+fn check(token: Option<&Token>, request: &Parts) -> Result<Caller> {
+    let Some(token) = token else { return local_program_only(request).map(|()| Caller::Trusted) };
     match shown_token(request) {
-        Some(shown) if token.is(&shown) => Ok(()),
-        _ if is_open(request.uri.path()) => local_program_only(request),
+        Some(shown) if token.is(&shown) => Ok(Caller::Trusted),
+        _ if is_open(request.uri.path()) => local_program_only(request).map(|()| Caller::Unknown),
         Some(_) => Err(GatewayError::WrongToken),
         None => Err(GatewayError::MissingToken),
     }
 }
 
 /// What needs no token: whether Weir runs and is ready, which supervisors and load balancers ask that have no secret, and are told no
-/// name and no figure (`/metrics` tells both); and what the gateway's paths are, which is the same everywhere and for browsers, which
+/// name and no figure (`/metrics` tells both, and `/readyz` with the token); and what the gateway's paths are, which is the same everywhere and for browsers, which
 /// cannot show a token for a page.
 pub(crate) fn is_open(path: &str) -> bool {
     ["/healthz", "/readyz", "/api/v1/weir/openapi.json"].contains(&path) || is_page(path)
@@ -169,7 +181,7 @@ mod tests {
 
     #[test]
     fn without_a_token_an_origin_or_a_foreign_or_doubled_host_is_refused() {
-        let refused = |uri: &str, pairs: &[(&str, &str)]| check(None, &request(uri, pairs)).map_err(|error| error.to_string());
+        let refused = |uri: &str, pairs: &[(&str, &str)]| check(None, &request(uri, pairs)).map(|_| ()).map_err(|error| error.to_string());
         assert_eq!(refused("/", &[("host", "localhost:8088")]), Ok(()));
         assert!(refused("/", &[("host", "localhost"), ("origin", "http://localhost")]).unwrap_err().contains("web page"));
         assert!(refused("/", &[("host", "evil.example")]).unwrap_err().contains("evil.example"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::HostStatus;
+use weir_config::records::{HostStatus, StatusPart, StatusParts};
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Subscription, Topic, restarting};
 
 use crate::protocol::HostReport;
@@ -23,6 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct Hosts {
     reports: Mutex<BTreeMap<String, (Instant, HostStatus)>>,
+    /// Of reports that come in several messages.
+    parts: Mutex<StatusParts>,
 }
 
 /// The reports of hosts.
@@ -107,13 +109,15 @@ impl Hosts {
     }
 
     fn take(&self, body: &[u8]) {
-        let status: HostStatus = match serde_json::from_slice(body) {
-            Ok(status) => status,
+        let part: StatusPart = match serde_json::from_slice(body) {
+            Ok(part) => part,
             Err(error) => {
                 tracing::debug!(error = %weir_pubsub::chain(&error), "unreadable host report ignored");
                 return;
             }
         };
+        let whole = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take(part);
+        let Some(status) = whole else { return };
         let mut reports = self.lock();
         reports.insert(status.host.clone(), (Instant::now(), status));
         if reports.len() > MAX_HOSTS_COUNT {

@@ -11,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use weir_pubsub::{Backoff, Message, MessageId, Producer, PubsubError};
 
+use crate::budget::Share;
 use crate::dispatch::SharedProducer;
 use crate::error::GatewayError;
 
@@ -49,6 +50,8 @@ pub(crate) struct Import {
     producer: SharedProducer,
     in_flight: FuturesOrdered<BoxFuture<'static, Outcome>>,
     in_flight_bytes: usize,
+    /// Of what is in flight.
+    share: Share,
     stored_count: u64,
     /// Where each stored message is told; none where nobody asked.
     answers: Option<Vec<Stored>>,
@@ -57,8 +60,8 @@ pub(crate) struct Import {
 
 impl Import {
     /// Begins one; a full queue is waited for as long as is said.
-    pub(crate) fn new(producer: SharedProducer, full_time: Duration) -> Self {
-        Import { producer, in_flight: FuturesOrdered::new(), in_flight_bytes: 0, stored_count: 0, answers: None, full_time }
+    pub(crate) fn new(producer: SharedProducer, share: Share, full_time: Duration) -> Self {
+        Import { producer, in_flight: FuturesOrdered::new(), in_flight_bytes: 0, share, stored_count: 0, answers: None, full_time }
     }
 
     /// Notes each message that is stored from now on.
@@ -82,6 +85,12 @@ impl Import {
         while self.in_flight.len() >= IN_FLIGHT_COUNT || self.in_flight_bytes + body.len() > IN_FLIGHT_BYTES {
             let Some(outcome) = self.in_flight.next().await else { break };
             self.take(outcome).await?;
+        }
+        while !self.share.try_resize(self.in_flight_bytes + body.len()) {
+            match self.in_flight.next().await {
+                Some(outcome) => self.take(outcome).await?,
+                None => self.share.resize_soon(body.len()).await?,
+            }
         }
         let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
         self.in_flight_bytes += message.body.len();
@@ -132,6 +141,7 @@ impl Import {
             Err(PubsubError::QueueFull { .. }) => self.send_again(number, message).await?,
             Err(error) => return Err(Ended::Broker(error)),
         }
+        self.share.try_resize(self.in_flight_bytes);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! of this machine may, and what comes from a web page or names another host is refused.
 
 mod body;
+mod budget;
 mod connections;
 mod dead_letters;
 mod dispatch;
@@ -12,6 +13,7 @@ mod exit;
 mod flows;
 mod gateway;
 mod guard;
+mod held;
 mod hosts;
 mod import;
 mod line;
@@ -20,7 +22,9 @@ mod openapi;
 mod page;
 mod pages;
 pub mod protocol;
+mod pulse;
 mod query;
+mod room;
 mod routes;
 mod serve;
 mod services;
@@ -30,9 +34,11 @@ mod socket;
 mod stalled;
 mod token;
 mod translate;
+mod unowned;
 
 pub use error::GatewayError;
 pub use gateway::{GatewayParts, Inspect};
 pub use serve::serve;
 pub use settings::GatewaySettings;
 pub use token::{BadToken, Token};
+pub use unowned::warn_of_unowned_queues;

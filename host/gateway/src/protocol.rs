@@ -132,6 +132,38 @@ pub struct Deployed {
     pub not_reached: Vec<Unreached>,
 }
 
+/// The answer to `GET deployments/{deployment}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Deployment {
+    /// `NAME@VERSION`.
+    pub component: String,
+    /// The limits that hold, by name.
+    pub limits: BTreeMap<String, EffectiveLimit>,
+    /// How failed messages are tried again, by name.
+    pub retry: BTreeMap<String, EffectiveLimit>,
+    /// The record as it is in the configuration.
+    pub record: ComponentRecord,
+}
+
+/// A limit that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EffectiveLimit {
+    /// The number, in the unit that its name ends with.
+    pub value: u64,
+    /// Where it is from.
+    pub from: LimitSource,
+}
+
+/// Where a limit is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitSource {
+    /// It was given when the version was deployed, and never changes.
+    Deployment,
+    /// It is the setting, as Weir was started with it.
+    Settings,
+}
+
 /// A running entry that a deployment does not reach.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Unreached {
@@ -178,7 +210,7 @@ pub struct Status {
     pub hosts: Vec<HostReport>,
     /// The flows, by id.
     pub flows: Vec<FlowSummary>,
-    /// The queues of flows, and the dead letters.
+    /// The queues of flows, the dead letters, and those that belong to no flow.
     pub queues: Vec<QueueSummary>,
 }
 
@@ -270,6 +302,9 @@ pub struct QueueSummary {
     /// Messages lost because the disk did not keep them, since the broker was opened.
     #[serde(default)]
     pub damaged_count: u64,
+    /// Whether it belongs to no flow, for example because the configuration was lost: nothing reads it.
+    #[serde(default)]
+    pub is_unowned: bool,
 }
 
 /// The answer to `GET queues`.

@@ -10,7 +10,7 @@ pub struct GatewaySettings {
     /// What callers must show. Without one, programs of this machine may do everything, and web pages nothing.
     pub token: Option<Token>,
     /// Connections that are open at once, those that became WebSockets aside: well below the 1,024 file descriptors that a process has by
-    /// default, of which the broker needs some. Further ones wait.
+    /// default, of which the broker needs some. A bounded number of further ones waits.
     pub max_connections_count: usize,
     /// How long a connection may wait with its next request, or take to send its head: a pause, not a place that nobody uses.
     pub head_time: Duration,
@@ -18,7 +18,11 @@ pub struct GatewaySettings {
     pub max_body_bytes: usize,
     /// An uploaded component. Those of languages that bring their interpreter have 20 to 40 MiB.
     pub max_component_bytes: usize,
-    /// How long a body may take to arrive: an upload over a slow line, not a connection that does nothing.
+    /// Bytes of bodies and answers that are held in memory at once, of all callers together; the first 64 KiB of each are not counted. Room for
+    /// four of the largest answers.
+    pub max_held_bytes: usize,
+    /// How long a body may take to arrive, and a body of any number of messages may pause: an upload over a slow line, not a connection that
+    /// does nothing.
     pub body_time: Duration,
     /// How long the config and flow services may take: a flow's stop tries for 10 s to delete a queue, and may wait its turn.
     pub service_time: Duration,
@@ -31,6 +35,8 @@ pub struct GatewaySettings {
     /// How long output may wait for its reader, over HTTP and a WebSocket, before the connection is closed: it tolerates a pause, and closes
     /// what is never read.
     pub unread_time: Duration,
+    /// How long requests under way may take once the gateway is told to end; then they are answered that it ends.
+    pub drain_time: Duration,
     /// How often a WebSocket that is silent is asked by a ping whether the other side is there; the second time in vain ends it.
     pub ping_time: Duration,
     /// How long an import waits for room in a full queue before it gives up.
@@ -45,12 +51,14 @@ impl Default for GatewaySettings {
             head_time: Duration::from_secs(60),
             max_body_bytes: 16 << 20,
             max_component_bytes: 64 << 20,
+            max_held_bytes: 256 << 20,
             body_time: Duration::from_secs(60),
             service_time: Duration::from_secs(120),
             interface_time: Duration::from_secs(300),
             max_sockets_count: 256,
             socket_requests_count: 32,
             unread_time: Duration::from_secs(30),
+            drain_time: Duration::from_secs(2),
             ping_time: Duration::from_secs(30),
             full_time: Duration::from_secs(60),
         }

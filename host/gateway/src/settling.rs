@@ -24,8 +24,8 @@ impl Settling {
 
     /// Settles these, and waits only while too many are under way.
     pub(crate) async fn settle(&mut self, receipts: impl Iterator<Item = Receipt>) -> Result<()> {
-        let backend = &self.backend;
-        self.under_way.extend(receipts.map(|receipt| backend.settle(&receipt, Vec::new())));
+        let receipts: Vec<Receipt> = receipts.collect();
+        self.under_way.extend(self.backend.acknowledge(&receipts));
         self.wait(SETTLING_COUNT).await
     }
 

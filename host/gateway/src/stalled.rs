@@ -3,35 +3,48 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::pulse::Pulse;
 
 /// A stream whose writes fail with `TimedOut` when the peer takes nothing for a time.
 pub(crate) struct Reading<S> {
     stream: S,
     unread_time: Duration,
-    /// Runs while output waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Told when output waits.
+    pulse: Arc<Pulse>,
+    /// Made at the first wait, and used again for later ones.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether output waits, so that the timer counts.
+    is_waiting: bool,
 }
 
 impl<S> Reading<S> {
     /// The same stream, with a bound on how long its output may wait.
-    pub(crate) fn new(stream: S, unread_time: Duration) -> Self {
-        Reading { stream, unread_time, waiting: None }
+    pub(crate) fn new(stream: S, unread_time: Duration, pulse: Arc<Pulse>) -> Self {
+        Reading { stream, unread_time, pulse, timer: None, is_waiting: false }
     }
 
     /// What a write came to, or that the peer did not read for too long.
     fn bounded<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waiting = None;
+            if std::mem::take(&mut self.is_waiting) {
+                self.pulse.flow();
+            }
             return written;
         }
         let unread_time = self.unread_time;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(unread_time)));
-        ready!(waiting.as_mut().poll(context));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(unread_time)));
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.pulse.stall();
+            timer.as_mut().reset(Instant::now() + unread_time);
+        }
+        ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, format!("the peer read nothing for {} s", unread_time.as_secs_f64()))))
     }
 }
@@ -76,7 +89,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_slowly_is_waited_for_and_one_that_stalls_is_not() {
         let (near, mut far) = duplex(8);
-        let mut near = Reading::new(near, Duration::from_secs(30));
+        let mut near = Reading::new(near, Duration::from_secs(30), Arc::new(Pulse::new()));
         let slow = async {
             for _ in 0..10 {
                 tokio::time::advance(Duration::from_secs(20)).await;

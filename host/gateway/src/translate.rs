@@ -1,7 +1,10 @@
 //! Names on the gateway are in kebab-case (`flow-id`), names on the services' queues in snake_case (`flow_id`). Only the names of the
 //! outermost object are translated: what is below it belongs to the user (parameters, definitions, keys).
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::{GatewayError, Result};
@@ -14,9 +17,12 @@ pub(crate) fn request(body: &[u8]) -> Result<Bytes> {
 
 /// An answer as the gateway gives it: fields that are null are left out, empty ones stay.
 pub(crate) fn answer(body: &[u8]) -> Result<Bytes> {
-    let fields = object(body, "the service's answer")?;
-    let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
-    Ok(Bytes::from(Value::Object(kept.map(|(name, value)| (name.replace('_', "-"), value)).collect()).to_string()))
+    // Answers may be large: what is below the outermost names is copied once, and not read.
+    let fields: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(body).map_err(|source| GatewayError::NotJson { what: "the service's answer".to_owned(), source })?;
+    let kept = fields.into_iter().filter(|(_, value)| value.get() != "null");
+    let named: BTreeMap<String, &RawValue> = kept.map(|(name, value)| (name.replace('_', "-"), value)).collect();
+    serde_json::to_vec(&named).map(Bytes::from).map_err(|_| GatewayError::Broken { what: "writing an answer" })
 }
 
 fn object(body: &[u8], what: &str) -> Result<Map<String, Value>> {
@@ -38,7 +44,7 @@ mod tests {
         let there = request(br#"{"flow-id": "a-b", "parameters": {"chunk-size": "1"}}"#).unwrap();
         assert_eq!(there, r#"{"flow_id":"a-b","parameters":{"chunk-size":"1"}}"#);
         let back = answer(br#"{"blueprint_names": [], "flow": "", "error": null, "parameters": {"chunk_size": "1"}}"#).unwrap();
-        assert_eq!(back, r#"{"blueprint-names":[],"flow":"","parameters":{"chunk_size":"1"}}"#);
+        assert_eq!(back, r#"{"blueprint-names":[],"flow":"","parameters":{"chunk_size": "1"}}"#);
     }
 
     #[test]

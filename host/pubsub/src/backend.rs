@@ -230,7 +230,9 @@ pub trait Producer: Send + Sync {
     ///
     /// A message without an id gets a random one, except on `response` and `notify` topics, where an absent id stays absent.
     /// `response` and `notify` with nobody there: the message is dropped without an error. `flow` and `request` without a queue:
-    /// `QueueNotFound`, and nothing was sent.
+    /// `QueueNotFound`, and nothing was sent. A full queue of a `flow` topic refuses the message for all of them. Readers of a `request` topic
+    /// are independent: a full queue does not get the message and counts it as dropped; the message is refused only if no queue has room,
+    /// or, where queues have exclusive consumers, none of these.
     ///
     /// # Errors
     /// `TooLarge`, `QueueNotFound`, `QueueFull`, `Unavailable`, `OutcomeUnknown`.
@@ -256,6 +258,16 @@ pub trait Consumer: Send + Sync {
     /// # Cancel safety
     /// No message is lost when the future is dropped.
     async fn receive(&self) -> Result<Delivery>;
+
+    /// Waits until a message is there for `receive`, and takes nothing: the message is not delivered by it (it may be fetched ahead), and
+    /// `receive` of any task may get it, also of one that waits already.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive`], except `Lagged`.
+    ///
+    /// # Cancel safety
+    /// No message is lost when the future is dropped.
+    async fn readable(&self) -> Result<()>;
 
     /// Changes how many messages the consumer may hold unsettled. What it holds above a smaller window stays with it.
     fn set_window(&self, window: NonZeroU32);
@@ -303,6 +315,12 @@ pub trait Backend: Send + Sync + 'static {
     /// `Unavailable`.
     async fn queue_exists(&self, queue: &Queue) -> Result<bool>;
 
+    /// The names of all `flow` and `request` queues, in order of topic and subscription.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn list_queues(&self) -> Result<Vec<Queue>>;
+
     /// What the queue holds.
     ///
     /// # Errors
@@ -337,6 +355,12 @@ pub trait Backend: Send + Sync + 'static {
     /// `Unavailable`, `OutcomeUnknown`; the delivery is still held then.
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>>;
 
+    /// Acknowledges several deliveries without outputs, in the order given: each is [`Backend::settle`]d, and a broker that writes may
+    /// write all of them at once. One future for each.
+    fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+        receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
+    }
+
     /// Gives a delivery back: it is delivered again, to any consumer, in its old place. Nothing happens if it is no longer held.
     ///
     /// # Errors
@@ -361,7 +385,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool>;
 
     /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
-    /// seen. At most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`. It is
+    /// seen. At most `buffer_count` messages, or 16 MiB of bodies, wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`. It is
     /// gone with its reader.
     ///
     /// # Errors

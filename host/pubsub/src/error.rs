@@ -30,9 +30,9 @@ pub enum PubsubError {
         queue: Queue,
     },
     /// The queue is above its high mark, or the disk is nearly full: nothing was sent; try again later.
-    #[error("{queue} is full: {used_bytes} bytes of {limit_bytes}")]
+    #[error("{queue} is full: {used_bytes} bytes of {limit_bytes}{}", room(queue))]
     QueueFull {
-        /// `queue NAME`, or the disk, as people read it.
+        /// `queue NAME`, or `the disk of FOLDER`.
         queue: String,
         /// How much is in use.
         used_bytes: u64,
@@ -83,4 +83,12 @@ pub enum PubsubError {
         /// What was tried, and what to do instead.
         reason: &'static str,
     },
+}
+
+/// Begins the name of a disk in place of a queue's.
+pub(crate) const DISK_OF: &str = "the disk of ";
+
+/// What makes room on a disk.
+fn room(queue: &str) -> &'static str {
+    if queue.starts_with(DISK_OF) { "; free space on it, or lower broker.disk-reserve-percent" } else { "" }
 }

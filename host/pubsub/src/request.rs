@@ -23,11 +23,44 @@ const BUFFERED_BYTES: usize = 16 << 20;
 
 type Waiting = Arc<Mutex<HashMap<String, Asker>>>;
 
+/// The same of all askers of one requester together: an asker that has unread parts loses its answer above it.
+const BUFFERED_BYTES_OF_ALL: usize = 64 << 20;
+
 /// Whoever waits for an answer.
 struct Asker {
     parts: mpsc::Sender<Message>,
-    /// Bodies of the parts that were not read yet.
-    unread_bytes: Arc<AtomicUsize>,
+    unread: Arc<Unread>,
+}
+
+/// Bodies of the parts that were not read yet.
+struct Unread {
+    own_bytes: AtomicUsize,
+    /// Of all askers.
+    all_bytes: Arc<AtomicUsize>,
+}
+
+impl Unread {
+    fn of(all_bytes: Arc<AtomicUsize>) -> Self {
+        Unread { own_bytes: AtomicUsize::new(0), all_bytes }
+    }
+
+    /// Counts a part; whether it is too much beside what this asker has not read.
+    fn add(&self, bytes: usize) -> bool {
+        let own_before = self.own_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let all_before = self.all_bytes.fetch_add(bytes, Ordering::Relaxed);
+        own_before > 0 && (own_before + bytes > BUFFERED_BYTES || all_before + bytes > BUFFERED_BYTES_OF_ALL)
+    }
+
+    fn remove(&self, bytes: usize) {
+        self.own_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.all_bytes.fetch_sub(*self.own_bytes.get_mut(), Ordering::Relaxed);
+    }
 }
 
 /// Sends requests to one topic and takes the answers from another.
@@ -37,6 +70,8 @@ pub struct Requester {
     producer: Box<dyn Producer>,
     request_topic: Topic,
     waiting: Waiting,
+    /// Bodies of the parts that no asker has read yet.
+    unread_bytes: Arc<AtomicUsize>,
     reader: JoinHandle<()>,
 }
 
@@ -54,7 +89,7 @@ impl Requester {
             let panicked = |panic: &str| tracing::error!(error = panic, "reader of answers panicked, restarting it");
             restarting(&CancellationToken::new(), || read_answers(&*answers, &for_reader), panicked).await;
         });
-        Ok(Requester { producer, request_topic: request_topic.clone(), waiting, reader })
+        Ok(Requester { producer, request_topic: request_topic.clone(), waiting, unread_bytes: Arc::default(), reader })
     }
 
     /// Asks and waits for the answer; of an answer in parts, the last one.
@@ -83,12 +118,12 @@ impl Requester {
         }
         let id = MessageId::random(&mut rand::rng()).to_string();
         let (sender, parts) = mpsc::channel(BUFFERED_PARTS);
-        let unread_bytes = Arc::<AtomicUsize>::default();
-        lock(&self.waiting).insert(id.clone(), Asker { parts: sender, unread_bytes: unread_bytes.clone() });
+        let unread = Arc::new(Unread::of(self.unread_bytes.clone()));
+        lock(&self.waiting).insert(id.clone(), Asker { parts: sender, unread: unread.clone() });
         let replies = Replies {
             id: id.clone(),
             parts,
-            unread_bytes,
+            unread,
             waiting: self.waiting.clone(),
             deadline: Instant::now() + timeout,
             timeout,
@@ -119,7 +154,7 @@ enum State {
 pub struct Replies {
     id: String,
     parts: mpsc::Receiver<Message>,
-    unread_bytes: Arc<AtomicUsize>,
+    unread: Arc<Unread>,
     waiting: Waiting,
     deadline: Instant,
     timeout: Duration,
@@ -143,7 +178,7 @@ impl Replies {
         let part = tokio::time::timeout_at(self.deadline, self.parts.recv()).await;
         match part {
             Ok(Some(message)) => {
-                self.unread_bytes.fetch_sub(message.body.len(), Ordering::Relaxed);
+                self.unread.remove(message.body.len());
                 if message.properties.get(WEIR_PART) != Some("more") {
                     self.state = State::Ended;
                 }
@@ -187,8 +222,7 @@ fn hand_over(message: Message, waiting: &Waiting) {
     let Some(id) = message.properties.get(CORRELATION_ID) else { return };
     let mut waiting = lock(waiting);
     let Some(asker) = waiting.get(id) else { return };
-    let before_bytes = asker.unread_bytes.fetch_add(message.body.len(), Ordering::Relaxed);
-    let too_much = before_bytes > 0 && before_bytes + message.body.len() > BUFFERED_BYTES;
+    let too_much = asker.unread.add(message.body.len());
     if too_much || asker.parts.try_send(message.clone()).is_err() {
         let id = id.to_owned();
         waiting.remove(&id);

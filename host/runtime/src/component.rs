@@ -11,7 +11,7 @@ use weir_config::records::Digest;
 use weir_pubsub::panic_text;
 
 use crate::bindings::{ProcessorIndices, setup::ConfigurableIndices};
-use crate::engine::Engine;
+use crate::engine::{Engine, TABLES_PER_SLOT};
 use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::inspect::{Inspected, inspect};
@@ -25,6 +25,8 @@ pub struct Loaded {
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) processor: ProcessorIndices,
     pub(crate) setup: Option<ConfigurableIndices>,
+    /// The slots of the pool that one instance takes.
+    pub(crate) slots_count: u32,
 }
 
 impl Loaded {
@@ -52,7 +54,21 @@ impl Loaded {
             true => Some(ConfigurableIndices::new(&pre).map_err(unfit)?),
             false => None,
         };
-        Ok(Loaded { digest, engine: engine.clone(), pre, processor, setup })
+        Ok(Loaded { digest, engine: engine.clone(), pre, processor, setup, slots_count: slots_count(engine, digest, component)? })
+    }
+}
+
+/// The slots that an instance takes: one for each memory, and for each four tables.
+fn slots_count(engine: &Engine, digest: Digest, component: &Component) -> Result<u32, RuntimeError> {
+    let needed = component.resources_required().ok_or_else(|| RuntimeError::ComponentUnfit {
+        digest,
+        source: "it instantiates modules that it imports, so that its memories cannot be counted".into(),
+    })?;
+    let (slots_count, largest_count) =
+        (needed.num_memories.max(needed.num_tables.div_ceil(TABLES_PER_SLOT)).max(1), engine.slots().largest_count());
+    match slots_count <= largest_count {
+        true => Ok(slots_count),
+        false => Err(RuntimeError::TooManySlots { digest, slots_count, largest_count }),
     }
 }
 
@@ -67,13 +83,21 @@ pub(crate) struct Loader {
     engine: Engine,
     folder: ComponentFolder,
     loaded: Mutex<HashMap<Digest, Weak<Loaded>>>,
+    /// One load at a time of each digest: the others share what it loads.
+    loading: Mutex<HashMap<Digest, Weak<Semaphore>>>,
+    /// Files of compiled code that are read at a time.
+    reading: Semaphore,
     /// One compilation at a time: each takes all processors by itself.
     compiling: Semaphore,
 }
 
+/// Enough to keep a disk busy; each file is read whole to verify it.
+const READ_COUNT: usize = 4;
+
 impl Loader {
     pub(crate) fn new(engine: Engine, folder: ComponentFolder) -> Self {
-        Loader { engine, folder, loaded: Mutex::default(), compiling: Semaphore::new(1) }
+        let (reading, compiling) = (Semaphore::new(READ_COUNT), Semaphore::new(1));
+        Loader { engine, folder, loaded: Mutex::default(), loading: Mutex::default(), reading, compiling }
     }
 
     /// Loads a component, or shares the one that is in use.
@@ -84,14 +108,13 @@ impl Loader {
         if let Some(loaded) = self.in_use(digest) {
             return Ok(loaded);
         }
-        let _turn = self.compiling.acquire().await.expect("the semaphore is never closed");
+        let turn = self.turn(digest);
+        let _turn = turn.acquire().await.expect("the semaphore is never closed");
         if let Some(loaded) = self.in_use(digest) {
             return Ok(loaded);
         }
-        let engine = self.engine.clone();
-        let kept =
-            blocking(digest, move || engine.load_compiled(digest).map(|component| Loaded::link(&engine, digest, &component)).transpose());
-        let loaded = match kept.await? {
+        // First, and not in the turn of those that compile: what is compiled starts while others are.
+        let loaded = match self.compiled(digest).await? {
             Some(loaded) => loaded,
             None => self.compile(digest).await?,
         };
@@ -100,7 +123,23 @@ impl Loader {
         Ok(loaded)
     }
 
+    fn turn(&self, digest: Digest) -> Arc<Semaphore> {
+        let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        loading.retain(|_, turn| turn.strong_count() > 0);
+        let turn = loading.get(&digest).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(Semaphore::new(1)));
+        loading.insert(digest, Arc::downgrade(&turn));
+        turn
+    }
+
+    async fn compiled(&self, digest: Digest) -> Result<Option<Loaded>, RuntimeError> {
+        let _reads = self.reading.acquire().await.expect("the semaphore is never closed");
+        let engine = self.engine.clone();
+        let kept = move || engine.load_compiled(digest).map(|component| Loaded::link(&engine, digest, &component)).transpose();
+        blocking(digest, kept).await
+    }
+
     async fn compile(&self, digest: Digest) -> Result<Loaded, RuntimeError> {
+        let _turn = self.compiling.acquire().await.expect("the semaphore is never closed");
         let bytes = self.folder.get(digest).await.map_err(|error| RuntimeError::ComponentUnreadable { digest, source: error.into() })?;
         let bytes = bytes.ok_or(RuntimeError::ComponentMissing { digest })?;
         tracing::info!(%digest, size_bytes = bytes.len(), "compiling component");
@@ -129,5 +168,57 @@ async fn blocking<T: Send + 'static>(
         Err(Ok(payload)) => Err(RuntimeError::ComponentUnfit { digest, source: panic_text(&*payload).into() }),
         // Only a runtime that is being torn down cancels blocking work, and with it what waits for it.
         Err(Err(_)) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// A component that exports nothing and has this many memories of its own.
+    fn component(memories_count: u32) -> Vec<u8> {
+        use wasm_encoder::{InstanceSection, MemorySection, MemoryType, Module, ModuleArg, ModuleSection};
+        let (mut module, mut memories) = (Module::new(), MemorySection::new());
+        memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+        module.section(&memories);
+        let mut component = wasm_encoder::Component::new();
+        component.section(&ModuleSection(&module));
+        let mut instances = InstanceSection::new();
+        for _ in 0..memories_count {
+            instances.instantiate::<[(&str, ModuleArg); 0], &str>(0, []);
+        }
+        component.section(&instances);
+        component.finish()
+    }
+
+    #[tokio::test]
+    async fn a_compiled_component_is_loaded_while_others_compile() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::new(4, &folder.path().join("cache")).unwrap();
+        let (cached, other) = (Digest::from_sha256([1; 32]), Digest::from_sha256([2; 32]));
+        engine.compile(cached, &component(1)).unwrap();
+        let loader = Loader::new(engine, ComponentFolder::new(folder.path().join("components")));
+        let compiling = loader.compiling.acquire().await.unwrap();
+        let mut waits = Box::pin(loader.load(other));
+        // It has no handler, which is found out after it was read: the turn for compiling was not waited for.
+        let found = loader.load(cached).await.unwrap_err();
+        assert!(matches!(found, RuntimeError::ComponentUnfit { .. }), "{found}");
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(compiling);
+        assert!(matches!(waits.await.unwrap_err(), RuntimeError::ComponentMissing { .. }));
+    }
+
+    #[tokio::test]
+    async fn each_memory_of_a_component_takes_a_slot() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::new(4, folder.path()).unwrap();
+        let digest = Digest::from_sha256([1; 32]);
+        let count = |memories_count| slots_count(&engine, digest, &Component::new(engine.inner(), component(memories_count)).unwrap());
+        assert_eq!((count(0).unwrap(), count(1).unwrap(), count(3).unwrap()), (1, 1, 3));
+        let refused = count(4).unwrap_err();
+        assert!(refused.is_permanent() && refused.to_string().contains("takes 4 instance slots"), "{refused}");
     }
 }

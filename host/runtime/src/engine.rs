@@ -21,8 +21,10 @@ use crate::suspects::Suspects;
 
 /// How long a component runs before it lets others go on: one tick of the epoch.
 const TICK: Duration = Duration::from_millis(10);
+/// Tables that go with one memory; only address space, too. Components of all languages have two or three.
+pub(crate) const TABLES_PER_SLOT: u32 = 4;
 /// The memory of one instance, at most, whatever its deployment allows; only address space, which costs nothing.
-const MAX_MEMORY_BYTES: usize = 256 << 20;
+const MAX_MEMORY_BYTES: usize = weir_config::records::MAX_MEMORY_BYTES as usize;
 
 /// The engine and what belongs to it. Cloning is cheap.
 #[derive(Clone)]
@@ -81,15 +83,46 @@ impl Engine {
         self.cache.load(&self.inner, digest)
     }
 
-    /// Compiles a component and keeps the code. Takes all processors for up to seconds.
+    /// Compiles a component and keeps the code. Takes all processors for up to seconds. The code is then mapped from its file, which costs
+    /// no memory of the process, and what the compiler used is returned to the system.
     pub(crate) fn compile(&self, digest: Digest, bytes: &[u8]) -> Result<Component, RuntimeError> {
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
-        let component = Component::new(&self.inner, bytes).map_err(unfit)?;
-        if let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| self.cache.store(digest, &code)) {
+        let code = compiled_apart(bytes).map_err(unfit)?;
+        let stored = self.cache.store(digest, &code);
+        let kept = stored.is_ok().then(|| self.cache.load(&self.inner, digest)).flatten();
+        let component = match kept {
+            Some(component) => Ok(component),
+            None => deserialized(&self.inner, &code).map_err(unfit),
+        };
+        drop(code);
+        give_back_memory();
+        if let Err(error) = stored {
             // Without the cache the next start takes longer, and nothing else.
             tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code cannot be kept");
         }
-        Ok(component)
+        component
+    }
+}
+
+/// Compiles by an engine that goes with the work: a compiler keeps the buffers of all its threads for as long as it lives.
+fn compiled_apart(bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    wasmtime::Engine::new(&code_settings())?.precompile_component(bytes)
+}
+
+/// The code that was compiled just now, where its file cannot be used.
+fn deserialized(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[allow(unsafe_code, reason = "code that this engine has compiled, which was in no other hands")]
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
+/// Has the allocator return free memory to the system. It would keep what the compiler's threads used, some hundred MiB.
+fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[allow(unsafe_code, reason = "a function of the C library without preconditions")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
@@ -106,7 +139,7 @@ fn settings(instances_count: u32) -> Config {
         .total_core_instances(u32::MAX)
         .total_memories(instances_count)
         .total_stacks(instances_count)
-        .total_tables(instances_count.saturating_mul(2))
+        .total_tables(instances_count.saturating_mul(TABLES_PER_SLOT))
         .table_elements(20_000)
         .max_core_instance_size(1 << 20)
         .max_component_instance_size(2 << 20)
@@ -115,13 +148,19 @@ fn settings(instances_count: u32) -> Config {
         .table_keep_resident(64 << 10)
         .max_unused_warm_slots(100)
         .pagemap_scan(Enabled::Auto);
+    let mut config = code_settings();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// The settings that code depends on.
+fn code_settings() -> Config {
     let mut config = Config::new();
     config
         // Asynchronous components double the cost of every call and are not served yet.
         .concurrency_support(false)
         .epoch_interruption(true)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
     config
 }
 

@@ -157,6 +157,18 @@ pub enum RuntimeError {
         #[source]
         source: Cause,
     },
+    /// One instance takes more of the pool than the host may give it.
+    #[error(
+        "an instance of the component {digest} takes {slots_count} instance slots (one for each memory, and for each four tables), and this host has {largest_count}: raise host.instances"
+    )]
+    TooManySlots {
+        /// Which.
+        digest: Digest,
+        /// How many it takes.
+        slots_count: u32,
+        /// How many there are for one instance.
+        largest_count: u32,
+    },
     /// An instance cannot be made now.
     #[error("no instance can be made now")]
     Instance(#[source] Cause),
@@ -188,7 +200,7 @@ impl RuntimeError {
     pub fn blame(&self) -> Blame {
         match self {
             RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } => Blame::Component,
-            RuntimeError::SetupRefused { .. } | RuntimeError::Entry { .. } => Blame::Deployment,
+            RuntimeError::SetupRefused { .. } | RuntimeError::Entry { .. } | RuntimeError::TooManySlots { .. } => Blame::Deployment,
             RuntimeError::SetupFailed { .. } => Blame::Component,
             RuntimeError::Engine { .. }
             | RuntimeError::CodeCache { .. }
@@ -201,6 +213,12 @@ impl RuntimeError {
 
     /// Whether trying again with nothing changed is of no use.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } | RuntimeError::Entry { .. })
+        matches!(
+            self,
+            RuntimeError::Component { .. }
+                | RuntimeError::ComponentUnfit { .. }
+                | RuntimeError::Entry { .. }
+                | RuntimeError::TooManySlots { .. }
+        )
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::instance::Instance;
 use crate::program::Program;
+use crate::slots::Slots;
 
 /// A program with ready instances.
 pub(crate) struct Generation {
@@ -22,6 +23,29 @@ impl Generation {
     /// An instance for a worker of this input, if one is ready.
     pub(crate) fn take(&self, input: usize) -> Option<Instance> {
         self.ready.get(input)?.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Whether an instance is ready for a worker of this input.
+    pub(crate) fn has_ready(&self, input: usize) -> bool {
+        self.ready.get(input).is_some_and(|ready| !ready.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
+    }
+
+    /// Drops the instances that are ready for this input.
+    pub(crate) fn drop_ready(&self, input: usize) {
+        while self.take(input).is_some() {}
+    }
+
+    /// Waits for something while no worker uses what is ready: it gives way like an idle instance.
+    pub(crate) async fn giving_way<T>(&self, slots: &Slots, event: impl Future<Output = T>) -> T {
+        tokio::pin!(event);
+        loop {
+            let has_ready = (0..self.ready.len()).any(|input| self.has_ready(input));
+            tokio::select! {
+                biased;
+                happened = &mut event => return happened,
+                () = slots.run_short(), if has_ready => (0..self.ready.len()).for_each(|input| self.drop_ready(input)),
+            }
+        }
     }
 }
 

@@ -201,18 +201,32 @@ pub(crate) struct MemoryLimit {
     limit_bytes: u64,
     /// All linear memories of the instance together.
     pub(crate) used_bytes: u64,
+    /// What they were once it was set up: every new instance has as much.
+    start_bytes: u64,
     /// What was asked for in vain.
     pub(crate) refused_bytes: Option<u64>,
 }
 
 impl MemoryLimit {
     fn new(limit_bytes: u64) -> Self {
-        MemoryLimit { limit_bytes, used_bytes: 0, refused_bytes: None }
+        MemoryLimit { limit_bytes, used_bytes: 0, start_bytes: 0, refused_bytes: None }
     }
 
-    /// Whether the instance should make room for a new one: some languages leak what they send.
+    /// Notes that the instance is set up.
+    pub(crate) fn note_start(&mut self) {
+        self.start_bytes = self.used_bytes;
+    }
+
+    /// Whether the instance should make room for a new one: some languages leak what they send. Half of what the limit left it at its start
+    /// is used then.
     pub(crate) fn is_half_used(&self) -> bool {
-        self.used_bytes > self.limit_bytes / 2
+        self.used_bytes.saturating_sub(self.start_bytes) > self.limit_bytes.saturating_sub(self.start_bytes) / 2
+    }
+
+    /// The figures, for people.
+    pub(crate) fn shown(&self) -> String {
+        let MemoryLimit { limit_bytes, used_bytes, start_bytes, .. } = self;
+        format!("{used_bytes} bytes of memory in use, {start_bytes} of them since the start, limits.memory-bytes is {limit_bytes}")
     }
 
     /// What was refused, for people.
@@ -272,5 +286,17 @@ mod tests {
         assert!(!memory.memory_growing(40, 70, None).unwrap());
         assert!(memory.refusal().unwrap().contains("110 bytes of memory, of at most 100"));
         assert!(!memory.memory_growing(40, 41, Some(40)).unwrap(), "the memory's own maximum");
+    }
+
+    #[test]
+    fn what_an_instance_has_at_its_start_is_not_used_up() {
+        let mut memory = MemoryLimit::new(100);
+        assert!(memory.memory_growing(0, 60, None).unwrap());
+        memory.note_start();
+        assert!(!memory.is_half_used(), "a new instance would have as much");
+        assert!(memory.memory_growing(60, 80, None).unwrap());
+        assert!(!memory.is_half_used());
+        assert!(memory.memory_growing(80, 81, None).unwrap());
+        assert!(memory.is_half_used(), "more than half of the 40 that were left");
     }
 }

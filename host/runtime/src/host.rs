@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_config::records::{COMPONENT_TYPE, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus};
+use weir_config::records::{
+    COMPONENT_TYPE, ComponentDefaults, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus,
+};
 use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 
@@ -46,16 +48,17 @@ pub struct HostSettings {
     pub served: Served,
     /// How many instances it can have at a time; see [`HostSettings::instances_for_this_machine`].
     pub instances_count: u32,
+    /// What holds for components whose deployment gives nothing else.
+    pub defaults: ComponentDefaults,
 }
 
 impl HostSettings {
-    /// A number of instances that the machine's memory carries at 16 MiB each, between 64 and 4,000: above, the kernel's count of memory
-    /// maps ends it all.
+    /// The number of instances that the memory of the machine, or of the cgroup that bounds this process, carries at 16 MiB each, between 8
+    /// and 4,000: with more, the kernel's limit on memory maps is exceeded.
     pub fn instances_for_this_machine() -> u32 {
-        const INSTANCE_KIB: u64 = 16 << 10;
-        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
-        total.map_or(256, |kib| kib / INSTANCE_KIB).clamp(64, 4_000) as u32
+        const INSTANCE_BYTES: u64 = 16 << 20;
+        let available = crate::memory::available_bytes(Path::new("/"));
+        available.map_or(256, |bytes| bytes / INSTANCE_BYTES).clamp(8, 4_000) as u32
     }
 }
 
@@ -94,7 +97,7 @@ impl Host {
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
-        let board = Arc::new(Board::new(settings.id, &settings.served));
+        let board = Arc::new(Board::new(settings.id, &settings.served, backend.limits().max_message_bytes));
         let mut services = JoinSet::new();
         let config = follower.handle().status();
         let (reporter, backend_of_status, topicspace) = (board.clone(), backend.clone(), settings.topicspace);
@@ -107,7 +110,8 @@ impl Host {
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components));
         let tasks = TaskTracker::new();
-        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone() };
+        let defaults = Arc::new(settings.defaults);
+        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
@@ -352,6 +356,7 @@ mod tests {
             code_cache: folder.path().join("cache"),
             served: Served::All,
             instances_count: 4,
+            defaults: ComponentDefaults::default(),
         };
         let breaks: [(Break, &str); 3] = [
             (|host| host.work.abort_all(), "the reconcile loop: it was cancelled"),

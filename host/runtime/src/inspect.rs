@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Parser, Payload, Validator};
-use weir_config::records::{ComponentLimits, ComponentRecord, Descriptor, Digest, RetryPolicy};
+use weir_config::records::{ComponentRecord, Descriptor, Digest, GivenLimits, GivenRetry};
 use weir_pubsub::shown;
 
 use crate::contract::{Needs, needs};
@@ -55,10 +55,10 @@ impl From<Inspected> for ComponentRecord {
             exports: inspected.exports,
             descriptor: inspected.descriptor,
             grants: Vec::new(),
-            limits: ComponentLimits::default(),
+            limits: GivenLimits::default(),
             concurrency: None,
             window: None,
-            retry: RetryPolicy::default(),
+            retry: GivenRetry::default(),
         }
     }
 }

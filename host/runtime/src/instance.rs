@@ -11,6 +11,7 @@ use wasmtime::Store;
 use weir_config::Change;
 use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
 
+use crate::background::{metered, to_front};
 use crate::bindings::Processor;
 use crate::bindings::setup::Configurable;
 use crate::bindings::weir::processor::delivery::{Failure, MessageParam, Verdict};
@@ -22,7 +23,7 @@ use crate::imports::is_hosts_own;
 use crate::program::Program;
 use crate::slots::Slot;
 
-/// How long an instance may keep its place in the pool while others wait for one.
+/// How long an instance may keep its slot while others wait for one.
 const TURN: Duration = Duration::from_secs(1);
 /// The longest reason of a component that is kept; dead letters keep 8 KiB of it.
 const MAX_REASON_BYTES: usize = 64 << 10;
@@ -34,6 +35,7 @@ pub struct Instance {
     processor: Processor,
     setup: Option<Configurable>,
     began: Instant,
+    calls_count: u32,
     _slot: Slot,
 }
 
@@ -80,16 +82,19 @@ pub enum Answered {
 }
 
 impl Instance {
-    /// Makes an instance for the messages of an input, named by its place, and sets it up: waits for a place in the pool first.
+    /// Makes an instance in the slot that was taken for it, and sets it up.
     ///
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
-    pub(crate) async fn start(program: &Arc<Program>, input: usize, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
-        let slot = program.loaded.engine.slots().take(program.purpose(input)).await;
-        Self::start_in(slot, program, config).await
+    pub(crate) async fn start(slot: Slot, program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
+        let mut instance = Self::make(program, config, slot).await?;
+        let all = program.config_types.clone();
+        instance.configure(&all).await?;
+        instance.store.data_mut().memory.note_start();
+        Ok(instance)
     }
 
-    /// The same, if there is a place in the pool.
+    /// The same for the messages of an input, named by its place, if there is a slot.
     ///
     /// # Errors
     /// As [`Instance::start`].
@@ -98,17 +103,11 @@ impl Instance {
         input: usize,
         config: Arc<ConfigState>,
     ) -> Result<Option<Self>, RuntimeError> {
-        match program.loaded.engine.slots().try_take(program.purpose(input)) {
-            Some(slot) => Self::start_in(slot, program, config).await.map(Some),
+        let (purpose, count) = program.needs(input);
+        match program.loaded.engine.slots().try_take(purpose, count) {
+            Some(slot) => Self::start(slot, program, config).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    async fn start_in(slot: Slot, program: &Arc<Program>, config: Arc<ConfigState>) -> Result<Self, RuntimeError> {
-        let mut instance = Self::make(program, config, slot).await?;
-        let all = program.config_types.clone();
-        instance.configure(&all).await?;
-        Ok(instance)
     }
 
     /// As a worker would make one, with this configuration: for benches, which need an instance without a host.
@@ -116,7 +115,8 @@ impl Instance {
     /// # Errors
     /// `Instance` (try again), `ComponentUnfit`, `SetupRefused`, `SetupFailed`.
     pub async fn start_alone(program: &Arc<Program>, config: Change) -> Result<Self, RuntimeError> {
-        Self::start(program, 0, Arc::new(ConfigState::default().after(config, None))).await
+        let slot = program.slot(0).await;
+        Self::start(slot, program, Arc::new(ConfigState::default().after(config, None))).await
     }
 
     async fn make(program: &Arc<Program>, config: Arc<ConfigState>, slot: Slot) -> Result<Self, RuntimeError> {
@@ -140,7 +140,7 @@ impl Instance {
             Some(indices) => Some(indices.load(&mut store, &instance).map_err(unfit)?),
             None => None,
         };
-        Ok(Instance { program: program.clone(), store, processor, setup, began: Instant::now(), _slot: slot })
+        Ok(Instance { program: program.clone(), store, processor, setup, began: Instant::now(), calls_count: 0, _slot: slot })
     }
 
     /// Takes over a new state of the configuration, and tells the component if a type that it declares has changed.
@@ -186,6 +186,7 @@ impl Instance {
     /// When the future is dropped the instance must be dropped too.
     pub async fn handle(&mut self, input: usize, message: &Message, attempt: u32) -> Outcome {
         let limit = Duration::from_millis(self.program.limits.time_ms);
+        self.calls_count = self.calls_count.saturating_add(1);
         let guest = self.store.data_mut();
         guest.call.begin(&self.program, input, message, attempt, guest.config.version);
         guest.speaker.set_message(guest.call.id, attempt);
@@ -218,7 +219,17 @@ impl Instance {
         self.store.data().memory.is_half_used()
     }
 
-    /// Whether it had its place in the pool for long enough, while others wait for one.
+    /// How many messages it was given, later attempts included.
+    pub(crate) fn calls_count(&self) -> u32 {
+        self.calls_count
+    }
+
+    /// How its memory is used, for people.
+    pub(crate) fn memory_use(&self) -> String {
+        self.store.data().memory.shown()
+    }
+
+    /// Whether it had its slot for long enough, while others wait for one.
     pub(crate) fn has_had_its_turn(&self) -> bool {
         self.program.loaded.engine.slots().is_short() && self.began.elapsed() > TURN
     }
@@ -316,11 +327,16 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Waits for a call no longer than this. Most calls never wait: only one that does is given a timer, from then on.
+/// Waits for a call no longer than this. Most calls never wait: only one that does is given a timer, and has its use of the processor
+/// measured, from then on.
 async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
         Poll::Ready(ended) => Some(ended),
-        Poll::Pending => timeout(limit, call).await.ok(),
+        Poll::Pending => {
+            let ended = timeout(limit, metered(call)).await.ok();
+            to_front().await;
+            ended
+        }
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_config::records::{ComponentRef, ProcessorState, Refusal};
+use weir_config::records::{ComponentDefaults, ComponentRef, ProcessorState, Refusal};
 use weir_pubsub::{Backend, Backoff, Queue};
 
+use crate::background::Movable;
 use crate::component::Loader;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
@@ -18,11 +19,14 @@ use crate::instance::Instance;
 use crate::processor::{Place, Processor};
 use crate::program::{Program, Surroundings};
 use crate::reconcile::{Step, Wanted, Work, step};
-use crate::status::{Key, VariantStatus, cut, now_ms};
+use crate::slots::Slot;
+use crate::status::{Key, VariantStatus, WaitingForSlot, cut, now_ms};
 use weir_pubsub::{chain, restarting};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a setup waits for an instance slot before that is an error.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What all keepers of a host share.
 pub(crate) struct Means {
@@ -34,6 +38,8 @@ pub(crate) struct Means {
     pub(crate) stop: CancellationToken,
     /// Knows of all tasks that hold consumers.
     pub(crate) tasks: TaskTracker,
+    /// What holds where a deployment gives nothing else.
+    pub(crate) defaults: Arc<ComponentDefaults>,
 }
 
 /// Keeps one variant.
@@ -150,11 +156,72 @@ impl Keeper {
     /// Makes work ready, while what runs goes on. `None`: there is a newer wish, or the host stops, and the loop comes back at once.
     async fn prepare(&self, work: &Work) -> Option<Result<Generation, RuntimeError>> {
         let mut newer = self.wanted.clone();
-        let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
         tokio::select! {
-            prepared = prepare(&self.means, &self.key, work, &warm_counts) => Some(prepared),
+            prepared = self.prepare_whole(work) => Some(prepared),
             _ = newer.changed() => None,
             () = self.means.stop.cancelled() => None,
+        }
+    }
+
+    /// Fetches, compiles, fits and sets up: an instance at the least, and as many as workers have now, so that none of them has to wait.
+    async fn prepare_whole(&self, work: &Work) -> Result<Generation, RuntimeError> {
+        let means = &self.means;
+        let loaded = means.loader.load(work.component.digest).await?;
+        let names = (&*self.key.processor, &*self.key.variant);
+        let surroundings =
+            Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };
+        let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
+        let mut config = means.config.clone();
+        let known = config.wait_for(|state| state.covers(&program.config_types)).await.expect("the host outlives its keepers").clone();
+        let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
+        let mut ready: Vec<Vec<Instance>> = program.inputs.iter().map(|_| Vec::new()).collect();
+        let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.inputs[input].concurrency as usize);
+        let first = (0..ready.len()).find(|input| wanted_by(*input) > 0).unwrap_or(0);
+        let (_turn, slot) = self.setup_slot(&program, first, work).await;
+        let instance = Movable::new(start(slot, program.clone(), known.clone())).await?;
+        if let Some(ready) = ready.get_mut(first) {
+            ready.push(instance);
+        }
+        for (input, ready) in ready.iter_mut().enumerate() {
+            while ready.len() < wanted_by(input) {
+                let (program, known) = (program.clone(), known.clone());
+                let starting = Movable::new(async move { Instance::start_if_room(&program, input, known).await });
+                let Some(instance) = starting.await? else { break };
+                ready.push(instance);
+            }
+        }
+        Ok(Generation::new(program, ready))
+    }
+
+    /// Waits for a slot to set up an instance. The status shows it, from some time on as the reason why the work is not taken over.
+    async fn setup_slot(&self, program: &Program, input: usize, work: &Work) -> (OwnedSemaphorePermit, Slot) {
+        let slots = program.loaded.engine.slots();
+        let _waiting = WaitingForSlot::begin(&self.status);
+        let waited = async {
+            let turn = slots.setup_turn().await;
+            (turn, program.slot(input).await)
+        };
+        tokio::pin!(waited);
+        tokio::select! {
+            biased;
+            slot = &mut waited => return slot,
+            () = tokio::time::sleep(PATIENCE) => self.report_shortage(work, slots.largest_count()),
+        }
+        waited.await
+    }
+
+    fn report_shortage(&self, work: &Work, slots_count: u32) {
+        let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, work.component.key());
+        let problem = format!(
+            "no instance slot became free within {} s, still waiting: all {slots_count} are in use by other processors; stop some, or raise \
+             host.instances",
+            PATIENCE.as_secs()
+        );
+        tracing::warn!(processor, variant, component, slots_count, "no instance slot is free");
+        self.status.set_refused(Some(refusal(&work.component, &problem, false)));
+        self.status.note_error(&problem);
+        if self.running.is_none() {
+            self.status.set_state(ProcessorState::Failing);
         }
     }
 
@@ -170,7 +237,9 @@ impl Keeper {
             }
             _ => {
                 tracing::info!(processor, variant, component, "processor starts");
-                self.end().await;
+                // What runs may finish its messages for minutes.
+                let slots = generation.program.loaded.engine.slots().clone();
+                generation.giving_way(&slots, self.end()).await;
                 let processor = Processor::start(generation, &self.place(), self.means.stop.child_token());
                 self.running = Some(Running { work: work.clone(), processor });
             }
@@ -256,26 +325,7 @@ fn refusal(component: &ComponentRef, problem: &str, permanent: bool) -> Refusal 
     Refusal { component: component.clone(), problem: cut(problem), permanent, time_ms: now_ms() }
 }
 
-/// Fetches, compiles, fits and sets up: an instance at the least, and as many as workers have now, so that none of them has to wait.
-async fn prepare(means: &Means, key: &Key, work: &Work, warm_counts: &[usize]) -> Result<Generation, RuntimeError> {
-    let loaded = means.loader.load(work.component.digest).await?;
-    let names = (&*key.processor, &*key.variant);
-    let surroundings = Surroundings { backend: means.backend.clone(), stop: means.stop.child_token() };
-    let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
-    let mut config = means.config.clone();
-    let known = config.wait_for(|state| state.covers(&program.config_types)).await.expect("the host outlives its keepers").clone();
-    let mut ready: Vec<Vec<Instance>> = program.inputs.iter().map(|_| Vec::new()).collect();
-    let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.inputs[input].concurrency as usize);
-    let first = (0..ready.len()).find(|input| wanted_by(*input) > 0).unwrap_or(0);
-    let instance = Instance::start(&program, first, known.clone()).await?;
-    if let Some(ready) = ready.get_mut(first) {
-        ready.push(instance);
-    }
-    for (input, ready) in ready.iter_mut().enumerate() {
-        while ready.len() < wanted_by(input) {
-            let Some(instance) = Instance::start_if_room(&program, input, known.clone()).await? else { break };
-            ready.push(instance);
-        }
-    }
-    Ok(Generation::new(program, ready))
+/// A component's setup may use the processor for as long as its `handle` may: it owns what it needs, so that it can be moved.
+async fn start(slot: Slot, program: Arc<Program>, known: Arc<ConfigState>) -> Result<Instance, RuntimeError> {
+    Instance::start(slot, &program, known).await
 }

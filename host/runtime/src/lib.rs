@@ -4,6 +4,7 @@
 //! input a consumer, workers and a settler. A `worker` has each message handled by its `instance` of the variant's `program` and hands it
 //! to the `settler` together with what was sent.
 
+mod background;
 mod bindings;
 mod component;
 mod config_state;
@@ -21,9 +22,12 @@ mod imports;
 mod inspect;
 mod instance;
 mod keeper;
+mod memory;
 mod processor;
 mod program;
+mod receiving;
 mod reconcile;
+mod renewals;
 mod settler;
 mod slots;
 mod status;

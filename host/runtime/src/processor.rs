@@ -13,13 +13,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
 
+use crate::background::Movable;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::generation::{Generation, Warm};
 use crate::program::{Input, Program};
+use crate::receiving::Receiving;
 use crate::settler::{Settlement, Settler};
+use crate::slots::Slots;
 use crate::status::VariantStatus;
-use crate::worker::{Ended, Worker};
+use crate::worker::{Ended, IDLE, Worker};
 use weir_pubsub::{broken_off, chain, restarting};
 
 /// Messages that workers may be ahead of the settler.
@@ -151,15 +154,22 @@ impl Intake {
     async fn consumer(&mut self, backoff: &mut Backoff) -> Option<Box<dyn Consumer>> {
         loop {
             let (queue, options) = self.queue();
+            let generation = self.generation.borrow().clone();
             let got = self.place.backend.consumer(queue.topic(), queue.subscription(), options);
-            match self.stop.run_until_cancelled(got).await? {
+            match self.stop.run_until_cancelled(generation.giving_way(&self.slots(), got)).await? {
                 Ok(consumer) => return Some(consumer),
                 Err(error) => self.missing(&error),
             }
+            // Without a consumer it would keep an instance for nothing, and others wait for its slot.
+            generation.drop_ready(self.index);
             if !self.wait(backoff).await {
                 return None;
             }
         }
+    }
+
+    fn slots(&self) -> Slots {
+        self.generation.borrow().program.loaded.engine.slots().clone()
     }
 
     fn queue(&self) -> (Queue, ConsumerOptions) {
@@ -216,22 +226,35 @@ impl Intake {
     /// Keeps as many workers at work as the program of the time asks for; those above leave by themselves. Ends when all have ended: when
     /// one lost the consumer or panicked, the others are stopped too.
     async fn employ(&mut self, consumer: &Arc<dyn Consumer>, settler: mpsc::Sender<Settlement>, stop: &CancellationToken) -> Ending {
+        let (index, slots) = (self.index, self.slots());
+        let receiving = Receiving::new(consumer.clone(), slots.clone(), self.place.status.clone());
         let mut workers = JoinSet::new();
         let mut employed = BTreeSet::new();
         let mut ending = Ending::Stopped;
         loop {
+            let generation = self.generation.borrow().clone();
             if !stop.is_cancelled() {
                 let program = self.generation.borrow_and_update().program.clone();
                 consumer.set_window(self.window(&program));
                 for number in 0..program.inputs[self.index].concurrency {
                     if employed.insert(number) {
-                        workers.spawn(self.worker(number, consumer.clone(), settler.clone(), stop.clone()).run());
+                        let worker = self.worker(number, receiving.clone(), settler.clone(), stop.clone());
+                        workers.spawn(Movable::new(worker.run()));
                     }
                 }
             }
             let ended = tokio::select! {
                 ended = workers.join_next() => ended,
                 Ok(()) = self.generation.changed(), if !stop.is_cancelled() => continue,
+                // What no worker has taken gives way like an idle instance.
+                () = slots.run_short(), if generation.has_ready(index) => {
+                    generation.drop_ready(index);
+                    continue;
+                }
+                () = tokio::time::sleep(IDLE), if generation.has_ready(index) => {
+                    generation.drop_ready(index);
+                    continue;
+                }
             };
             match ended {
                 None => return ending,
@@ -256,23 +279,22 @@ impl Intake {
         }
     }
 
-    fn worker(&self, number: u32, consumer: Arc<dyn Consumer>, settler: mpsc::Sender<Settlement>, stop: CancellationToken) -> Worker {
-        let generation = self.generation.clone();
-        let slots = generation.borrow().program.loaded.engine.slots().clone();
+    fn worker(&self, number: u32, receiving: Receiving, settler: mpsc::Sender<Settlement>, stop: CancellationToken) -> Worker {
         Worker {
             number,
             is_spare: false,
-            generation,
+            generation: self.generation.clone(),
             warm: self.warm.clone(),
-            slots,
+            slots: self.slots(),
+            receiving,
             config: self.place.config.clone(),
             input: self.index,
-            consumer,
             settler,
             status: self.place.status.clone(),
             dead_letters: self.place.dead_letters.topic().clone(),
             stop,
             held: None,
+            slot: None,
             in_hand: None,
             _alive: self.place.alive.clone(),
         }

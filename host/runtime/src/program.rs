@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit};
+use weir_config::records::{
+    ComponentDefaults, ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
+};
 use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
 use crate::error::RuntimeError;
-use crate::slots::Purpose;
+use crate::renewals::Renewals;
+use crate::slots::{Purpose, Slot};
 
 /// How many messages a consumer holds unsettled unless its deployment says otherwise.
 const WINDOW: u32 = 256;
@@ -24,6 +27,8 @@ pub struct Surroundings {
     pub backend: Arc<dyn Backend>,
     /// Cancelled when the host wants to stop.
     pub stop: CancellationToken,
+    /// What holds where a deployment gives nothing else.
+    pub defaults: Arc<ComponentDefaults>,
 }
 
 /// A component with what one entry gives it.
@@ -47,6 +52,7 @@ pub struct Program {
     pub(crate) window: NonZeroU32,
     pub(crate) message_limits: Limits,
     pub(crate) log_quota: Arc<LogQuota>,
+    pub(crate) renewals: Renewals,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -108,6 +114,7 @@ impl Program {
         let (processor, variant) = names;
         let Fit { inputs, outputs, requests, parameters } =
             fit(processor, variant, entry, record).map_err(|problem| RuntimeError::Entry { problem })?;
+        let limits = within(record.limits_over(&surroundings.defaults), surroundings.backend.limits());
         let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
         Ok(Program {
             processor: processor.into(),
@@ -122,11 +129,12 @@ impl Program {
             requests: requests.into_iter().map(RequestRoute::new).collect(),
             parameters,
             config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
-            limits: within(&record.limits, surroundings.backend.limits()),
-            retry: record.retry.clone(),
+            retry: record.retry_over(&surroundings.defaults),
             window: NonZeroU32::new(record.window.unwrap_or(WINDOW)).unwrap_or(NonZeroU32::MIN),
             message_limits: *surroundings.backend.limits(),
-            log_quota: Arc::new(LogQuota::new(record.limits.log_bytes_per_minute)),
+            log_quota: Arc::new(LogQuota::new(limits.log_bytes_per_minute)),
+            limits,
+            renewals: Renewals::default(),
             surroundings,
         })
     }
@@ -134,6 +142,20 @@ impl Program {
     /// What an instance that handles messages of an input is for.
     pub(crate) fn purpose(&self, input: usize) -> Purpose {
         if self.inputs.get(input).is_some_and(Input::is_request) { Purpose::Request } else { Purpose::Flow }
+    }
+
+    /// What an instance that handles messages of an input is for, and how many slots it takes.
+    pub(crate) fn needs(&self, input: usize) -> (Purpose, u32) {
+        (self.purpose(input), self.loaded.slots_count)
+    }
+
+    /// Waits for the slots of an instance that handles messages of an input.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses only the turn.
+    pub(crate) async fn slot(&self, input: usize) -> Slot {
+        let (purpose, count) = self.needs(input);
+        self.loaded.engine.slots().take(purpose, count).await
     }
 
     /// The place of an output by its name.
@@ -168,8 +190,8 @@ impl Program {
 }
 
 /// What a component may do, and no more than its broker takes: older records may say more.
-fn within(limits: &ComponentLimits, of_broker: &Limits) -> ComponentLimits {
-    ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits.clone() }
+fn within(limits: ComponentLimits, of_broker: &Limits) -> ComponentLimits {
+    ComponentLimits { sends_bytes: limits.sends_bytes.min(of_broker.max_settle_bytes), ..limits }
 }
 
 impl std::fmt::Debug for Program {

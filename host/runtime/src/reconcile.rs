@@ -1,6 +1,7 @@
 //! What a host should run, and what to do about the difference: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use weir_config::Content;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, ENTRY_TYPE_PREFIX, Entry, entry_type};
@@ -45,9 +46,9 @@ pub(crate) enum Wanted {
 pub(crate) struct Work {
     pub(crate) entry: Entry,
     pub(crate) component: ComponentRef,
-    pub(crate) record: ComponentRecord,
+    pub(crate) record: Arc<ComponentRecord>,
     /// The component before it, to run if it cannot be run.
-    pub(crate) previous: Option<(ComponentRef, ComponentRecord)>,
+    pub(crate) previous: Option<(ComponentRef, Arc<ComponentRecord>)>,
     /// What the entry names in place of `component`, which is its previous one, and why it cannot even be tried.
     pub(crate) missing: Option<(ComponentRef, String)>,
 }
@@ -102,7 +103,7 @@ impl Work {
 }
 
 /// What one entry wants; `None` for one that is not the host's.
-pub(crate) fn wanted_of_entry(processor: &str, text: &str, components: Option<&Content>, served: &Served) -> Option<Wanted> {
+pub(crate) fn wanted_of_entry(processor: &str, text: &str, components: &mut Deployments<'_>, served: &Served) -> Option<Wanted> {
     let mut entry: Entry = match serde_json::from_str(text) {
         Ok(entry) => entry,
         Err(error) => return Some(broken(format!("the entry is not readable: {error}; write it by starting a flow"))),
@@ -112,13 +113,13 @@ pub(crate) fn wanted_of_entry(processor: &str, text: &str, components: Option<&C
         (Some(component), _) => component,
         // Somebody else's program.
         (None, Served::All) => return None,
-        (None, Served::Names(_)) => match newest(processor, components) {
+        (None, Served::Names(_)) => match components.newest(processor) {
             Ok(component) => component,
             Err(problem) => return Some(broken(problem)),
         },
     };
-    let previous = entry.previous.clone().and_then(|previous| Some((record(&previous, components).ok()?, previous)));
-    let work = match (record(&component, components), previous) {
+    let previous = entry.previous.clone().and_then(|previous| Some((components.record(&previous).ok()?, previous)));
+    let work = match (components.record(&component), previous) {
         (Ok(record), previous) => {
             let previous = previous.map(|(record, component)| (component, record));
             Box::new(Work { entry, component, record, previous, missing: None })
@@ -135,33 +136,57 @@ fn broken(problem: String) -> Wanted {
     Wanted::Broken { problem }
 }
 
-/// The deployment that an entry names.
-fn record(component: &ComponentRef, components: Option<&Content>) -> Result<ComponentRecord, String> {
-    let key = component.key();
-    let Some(text) = components.and_then(|components| components.get(&key)) else {
-        return Err(format!("there is no deployment {key}: deploy it with `weir deploy {key} FILE.wasm`"));
-    };
-    let record: ComponentRecord =
-        serde_json::from_str(text).map_err(|error| format!("the deployment {key} is not readable: {error}; deploy it again"))?;
-    if record.digest != component.digest {
-        let (wanted, found) = (component.digest, record.digest);
-        return Err(format!("the deployment {key} is {found}, and the entry names {wanted}: start the flow again, or swap the component"));
-    }
-    Ok(record)
+/// The deployments, each read once: many entries name the same.
+pub(crate) struct Deployments<'a> {
+    texts: &'a Content,
+    read: BTreeMap<String, Result<Arc<ComponentRecord>, String>>,
 }
 
-/// The deployment of a name with the highest version.
-fn newest(name: &str, components: Option<&Content>) -> Result<ComponentRef, String> {
-    let versions = components.into_iter().flatten().filter_map(|(key, text)| {
-        let (_, version) = key.rsplit_once('@').filter(|(known, _)| *known == name)?;
-        Some((semver::Version::parse(version).ok()?, text))
-    });
-    let (version, text) = versions
-        .max_by(|(a, _), (b, _)| a.cmp(b))
-        .ok_or_else(|| format!("the entry names no component and there is no deployment of `{name}`: deploy one"))?;
-    let record: ComponentRecord =
-        serde_json::from_str(text).map_err(|error| format!("the deployment {name}@{version} is not readable: {error}; deploy it again"))?;
-    Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest: record.digest })
+impl<'a> Deployments<'a> {
+    /// Those of the config type of deployments.
+    pub(crate) fn new(texts: &'a Content) -> Self {
+        Deployments { texts, read: BTreeMap::new() }
+    }
+
+    /// The deployment that an entry names.
+    fn record(&mut self, component: &ComponentRef) -> Result<Arc<ComponentRecord>, String> {
+        let key = component.key();
+        let record = self.read(&key)?;
+        if record.digest != component.digest {
+            let (wanted, found) = (component.digest, record.digest);
+            return Err(format!(
+                "the deployment {key} is {found}, and the entry names {wanted}: start the flow again, or swap the component"
+            ));
+        }
+        Ok(record)
+    }
+
+    fn read(&mut self, key: &str) -> Result<Arc<ComponentRecord>, String> {
+        if let Some(read) = self.read.get(key) {
+            return read.clone();
+        }
+        let read = match self.texts.get(key) {
+            None => Err(format!("there is no deployment {key}: deploy it with `weir deploy {key} FILE.wasm`")),
+            Some(text) => serde_json::from_str::<ComponentRecord>(text).map(Arc::new).map_err(|error| {
+                format!("the deployment {key} cannot be used: {error}; deploy it again under another version, and swap to it")
+            }),
+        };
+        self.read.insert(key.to_owned(), read.clone());
+        read
+    }
+
+    /// The deployment of a name with the highest version.
+    fn newest(&mut self, name: &str) -> Result<ComponentRef, String> {
+        let versions = self.texts.iter().filter_map(|(key, _)| {
+            let (_, version) = key.rsplit_once('@').filter(|(known, _)| *known == name)?;
+            Some((semver::Version::parse(version).ok()?, key))
+        });
+        let (version, key) = versions
+            .max_by(|(a, _), (b, _)| a.cmp(b))
+            .ok_or_else(|| format!("the entry names no component and there is no deployment of `{name}`: deploy one"))?;
+        let digest = self.read(key)?.digest;
+        Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest })
+    }
 }
 
 /// The config types that a host must know for what it serves: entries, deployments, and what its components declare. What else is in the
@@ -188,7 +213,6 @@ mod tests {
     use crate::config_state::ConfigState;
     use crate::wants::Wants;
     use serde_json::{Value, json};
-    use std::sync::Arc;
     use weir_config::Change;
 
     /// All variants that a host should know of.
@@ -246,6 +270,24 @@ mod tests {
         check(&[("processor:p", "v", entry("1.0.0", "ab"))], "weir deploy p@1.0.0 FILE.wasm");
         check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry names sha256:abab");
         check(&[("component", "p@1.0.0", json!(1)), ("processor:p", "v", entry("1.0.0", "ab"))], "deploy it again");
+    }
+
+    #[test]
+    fn a_deployment_with_a_number_out_of_bounds_breaks_only_its_own_entries() {
+        let mut huge = deployed("cd");
+        huge["descriptor"]["concurrency"] = json!(4_294_967_295_u32);
+        let mut other = entry("2.0.0", "cd");
+        other["component"]["name"] = json!("q");
+        let state = state(&[
+            ("component", "p@1.0.0", deployed("ab")),
+            ("component", "q@2.0.0", huge),
+            ("processor:p", "v", entry("1.0.0", "ab")),
+            ("processor:q", "v", other),
+        ]);
+        let all: Vec<Wanted> = wanted(&state, &Served::All).into_values().collect();
+        assert!(matches!(&all[0], Wanted::Run(_)), "{all:?}");
+        let Wanted::Broken { problem } = &all[1] else { panic!("{all:?}") };
+        assert!(problem.contains("q@2.0.0") && problem.contains("`descriptor.concurrency` is 4294967295"), "{problem}");
     }
 
     #[test]

@@ -72,6 +72,15 @@ struct Pending {
     outcome: Outcome,
 }
 
+/// Where a settle that is repeated stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    /// Before those that were handled after it.
+    InOrder,
+    /// Beside them.
+    Aside,
+}
+
 type SettleResult = weir_pubsub::Result<Settled>;
 
 enum Outcome {
@@ -111,7 +120,10 @@ impl Settler {
                     let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
                     match outcome {
                         Err(error) if is_full(&settlement, &error) => refused.push(self.finish_repeated(settlement, error)),
-                        Err(error) => beside(self.finish_failed(settlement, error, &mut pending), &mut refused).await,
+                        Err(error) => {
+                            let full = beside(self.finish_failed(settlement, error, &mut pending), &mut refused).await;
+                            refused.extend(full.map(|(settlement, error)| self.finish_repeated(settlement, error)));
+                        }
                         settled => self.finish(settlement, settled).await,
                     }
                 }
@@ -138,25 +150,40 @@ impl Settler {
         self.backend.settle(&settlement.receipt, outputs)
     }
 
-    /// Repeats a settle that failed, and after it those behind it that failed too, in their order: none may take effect before it.
-    async fn finish_failed(&self, settlement: Settlement, error: PubsubError, behind: &mut VecDeque<Pending>) {
+    /// Repeats a settle that failed, and after it those behind it that failed too, in their order: none may take effect before it. Returns a dead
+    /// letter that meanwhile does not fit into its queue: those behind it need not wait for it.
+    async fn finish_failed(
+        &self,
+        settlement: Settlement,
+        error: PubsubError,
+        behind: &mut VecDeque<Pending>,
+    ) -> Option<(Settlement, PubsubError)> {
         // The broker refuses them until the first is repeated; those that it took before are done.
         for pending in behind.iter_mut() {
             let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
             pending.outcome = Outcome::Known(answer);
         }
-        self.finish_repeated(settlement, error).await;
-        if self.stop.is_cancelled() {
-            // They are given back too, so that they come again behind the first.
-            return;
+        let outcome = self.repeat(&settlement, error, Stays::InOrder).await;
+        self.status.set_input(&self.input, None);
+        let full = match outcome {
+            Err(error) if is_full(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
+            outcome => {
+                self.finish(settlement, outcome).await;
+                None
+            }
+        };
+        // When it stops they are given back too, so that they come again behind the first.
+        if !self.stop.is_cancelled() {
+            for pending in behind.iter_mut().filter(|pending| pending.is_refused()) {
+                pending.outcome = Outcome::UnderWay(self.settle(&pending.settlement));
+            }
         }
-        for pending in behind.iter_mut().filter(|pending| pending.is_refused()) {
-            pending.outcome = Outcome::UnderWay(self.settle(&pending.settlement));
-        }
+        full
     }
 
+    /// Repeats a dead letter that does not fit into its queue.
     async fn finish_repeated(&self, settlement: Settlement, error: PubsubError) {
-        let outcome = self.repeat(&settlement, error).await;
+        let outcome = self.repeat(&settlement, error, Stays::Aside).await;
         self.status.set_input(&self.input, None);
         self.finish(settlement, outcome).await;
     }
@@ -209,13 +236,14 @@ impl Settler {
         self.status.set_input(&self.input, Some(Some(problem)));
     }
 
-    /// Repeats a settle that failed until it succeeds, can never succeed, or was tried for long enough.
-    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError) -> SettleResult {
+    /// Repeats a settle that failed until it succeeds, can never succeed, was tried for long enough, or need not be waited for any more.
+    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError, stays: Stays) -> SettleResult {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut consumed = self.consumed.changes();
         loop {
-            if !is_passing(&error) || began.elapsed() > MAX_REPEATING {
+            let is_aside_only = stays == Stays::InOrder && is_full(settlement, &error);
+            if !is_passing(&error) || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
@@ -245,12 +273,12 @@ fn is_full(settlement: &Settlement, error: &PubsubError) -> bool {
 }
 
 /// Waits for a piece of work while the refused dead letters are repeated: one of them may have its turn before it.
-async fn beside(work: impl Future<Output = ()>, refused: &mut FuturesUnordered<impl Future<Output = ()>>) {
+async fn beside<T>(work: impl Future<Output = T>, refused: &mut FuturesUnordered<impl Future<Output = ()>>) -> T {
     let mut work = pin!(work);
     loop {
         tokio::select! {
             biased;
-            () = &mut work => return,
+            done = &mut work => return done,
             Some(()) = refused.next(), if !refused.is_empty() => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Places in the pool of instances, shared by all workers of a host.
+//! Slots of the pool of instances, shared by all workers of a host. An instance takes as many as its component has memories.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,68 +10,83 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 pub(crate) enum Purpose {
     /// Messages of a flow, or being set up.
     Flow,
-    /// Answering requests: a part of the places is kept for it, so that those who ask cannot starve those who answer.
+    /// Answering requests: a part of the slots is kept for it, so that requesters cannot starve responders.
     Request,
 }
 
-/// The places. Who waits longest is served first; cloning is cheap.
+/// The slots of the pool. They are given in the order of the requests; cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Slots(Arc<Inner>);
 
 struct Inner {
     open: Arc<Semaphore>,
     kept: Arc<Semaphore>,
+    open_count: u32,
+    kept_count: u32,
+    /// A quarter of the slots: a `configure` that hangs must not take the slots of all flows that run.
+    setups: Arc<Semaphore>,
     waiting_count: AtomicUsize,
     shortage: Notify,
 }
 
-/// A place; given back when it is dropped.
+/// The slots of one instance; given back when it is dropped.
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Slots {
-    /// A quarter of the places is kept for requests.
+    /// A quarter of the slots is kept for requests.
     pub(crate) fn new(count: u32) -> Self {
         let kept_count = if count < 2 { 0 } else { (count / 4).max(1) };
-        let places = |count: u32| Arc::new(Semaphore::new(count as usize));
-        let (open, kept) = (places(count - kept_count), places(kept_count));
-        Slots(Arc::new(Inner { open, kept, waiting_count: AtomicUsize::new(0), shortage: Notify::new() }))
+        let open_count = count - kept_count;
+        let slots = |count: u32| Arc::new(Semaphore::new(count as usize));
+        let (open, kept, setups) = (slots(open_count), slots(kept_count), slots((count / 4).max(1)));
+        Slots(Arc::new(Inner { open, kept, open_count, kept_count, setups, waiting_count: AtomicUsize::new(0), shortage: Notify::new() }))
     }
 
-    /// A place, if one is free.
-    pub(crate) fn try_take(&self, purpose: Purpose) -> Option<Slot> {
-        let open = self.0.open.clone().try_acquire_owned().ok();
+    /// The most slots that one instance can have.
+    pub(crate) fn largest_count(&self) -> u32 {
+        self.0.open_count
+    }
+
+    /// So many slots, if they are free.
+    pub(crate) fn try_take(&self, purpose: Purpose, count: u32) -> Option<Slot> {
+        let open = self.0.open.clone().try_acquire_many_owned(count).ok();
         match purpose {
             Purpose::Flow => open,
-            Purpose::Request => open.or_else(|| self.0.kept.clone().try_acquire_owned().ok()),
+            Purpose::Request => open.or_else(|| self.0.kept.clone().try_acquire_many_owned(count).ok()),
         }
     }
 
-    /// Waits for a place.
+    /// Waits for so many slots, which are at most [`Slots::largest_count`].
     ///
     /// # Cancel safety
-    /// Who is dropped loses only its turn.
-    pub(crate) async fn take(&self, purpose: Purpose) -> Slot {
-        if let Some(slot) = self.try_take(purpose) {
+    /// Dropping the future loses only the turn.
+    pub(crate) async fn take(&self, purpose: Purpose, count: u32) -> Slot {
+        if let Some(slot) = self.try_take(purpose, count) {
             return slot;
         }
         let _waiting = Waiting::begin(&self.0);
-        let open = self.0.open.clone().acquire_owned();
+        let open = self.0.open.clone().acquire_many_owned(count);
         let taken = match purpose {
-            Purpose::Flow => open.await,
-            Purpose::Request => tokio::select! {
+            Purpose::Request if count <= self.0.kept_count => tokio::select! {
                 taken = open => taken,
-                taken = self.0.kept.clone().acquire_owned() => taken,
+                taken = self.0.kept.clone().acquire_many_owned(count) => taken,
             },
+            _ => open.await,
         };
         taken.expect("the semaphores are never closed")
     }
 
-    /// Whether somebody waits for a place.
+    /// Waits for its turn to set up an instance of a new or changed variant. A turn is taken before a slot.
+    pub(crate) async fn setup_turn(&self) -> OwnedSemaphorePermit {
+        self.0.setups.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Whether an instance waits for a slot.
     pub(crate) fn is_short(&self) -> bool {
         self.0.waiting_count.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until somebody waits for a place.
+    /// Waits until an instance waits for a slot.
     pub(crate) async fn run_short(&self) {
         loop {
             let shortage = self.0.shortage.notified();
@@ -84,13 +99,13 @@ impl Slots {
         }
     }
 
-    /// How many places are free.
+    /// How many slots are free.
     pub(crate) fn free_count(&self) -> usize {
         self.0.open.available_permits() + self.0.kept.available_permits()
     }
 }
 
-/// Somebody who waits for a place.
+/// A request for slots that waits.
 struct Waiting<'a>(&'a Inner);
 
 impl<'a> Waiting<'a> {
@@ -117,23 +132,23 @@ mod tests {
     #[test]
     fn a_quarter_is_kept_for_requests() {
         let slots = Slots::new(8);
-        let mut taken: Vec<_> = (0..6).map(|_| slots.try_take(Purpose::Flow).unwrap()).collect();
-        assert!(slots.try_take(Purpose::Flow).is_none());
-        taken.extend((0..2).map(|_| slots.try_take(Purpose::Request).unwrap()));
-        assert!(slots.try_take(Purpose::Request).is_none());
+        let mut taken: Vec<_> = (0..6).map(|_| slots.try_take(Purpose::Flow, 1).unwrap()).collect();
+        assert!(slots.try_take(Purpose::Flow, 1).is_none());
+        taken.extend((0..2).map(|_| slots.try_take(Purpose::Request, 1).unwrap()));
+        assert!(slots.try_take(Purpose::Request, 1).is_none());
         taken.truncate(5);
-        assert!(slots.try_take(Purpose::Request).is_some(), "the open ones are for everybody");
-        assert!(Slots::new(1).try_take(Purpose::Flow).is_some());
-        assert!(Slots::new(2).try_take(Purpose::Flow).is_some());
+        assert!(slots.try_take(Purpose::Request, 1).is_some(), "the open ones are for everybody");
+        assert!(Slots::new(1).try_take(Purpose::Flow, 1).is_some());
+        assert!(Slots::new(2).try_take(Purpose::Flow, 1).is_some());
     }
 
     #[tokio::test]
     async fn who_holds_places_learns_of_those_who_wait() {
         let slots = Slots::new(1);
-        let held = slots.take(Purpose::Flow).await;
+        let held = slots.take(Purpose::Flow, 1).await;
         let mut short = Box::pin(slots.run_short());
         assert!(short.as_mut().now_or_never().is_none() && !slots.is_short());
-        let mut waiting = Box::pin(slots.take(Purpose::Flow));
+        let mut waiting = Box::pin(slots.take(Purpose::Flow, 1));
         assert!(waiting.as_mut().now_or_never().is_none());
         short.await;
         assert!(slots.is_short());
@@ -142,5 +157,25 @@ mod tests {
         assert!(!slots.is_short() && slots.free_count() == 0);
         drop(taken);
         assert_eq!(slots.free_count(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_instance_of_several_memories_waits_for_as_many_slots_and_is_not_overtaken() {
+        let slots = Slots::new(8);
+        let held = slots.take(Purpose::Flow, 3).await;
+        let mut large = Box::pin(slots.take(Purpose::Flow, 4));
+        assert!(large.as_mut().now_or_never().is_none());
+        assert!(slots.try_take(Purpose::Flow, 1).is_none(), "three are free, for the one that waits");
+        assert!(slots.try_take(Purpose::Request, 3).is_none() && slots.try_take(Purpose::Request, 2).is_some());
+        drop(held);
+        assert_eq!(large.await.num_permits(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_quarter_of_the_slots_can_be_set_up_at_a_time() {
+        let slots = Slots::new(8);
+        let _turns = (slots.setup_turn().await, slots.setup_turn().await);
+        assert!(Box::pin(slots.setup_turn()).now_or_never().is_none());
+        assert!(!slots.is_short(), "idle instances would not help");
     }
 }

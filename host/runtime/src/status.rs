@@ -9,8 +9,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::FollowerStatus;
-use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
-use weir_pubsub::{Backend, Class, Message, Topic};
+use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME, status_messages};
+use weir_pubsub::{Backend, Class, Message, PubsubError, Topic};
 
 use crate::reconcile::Served;
 
@@ -21,9 +21,9 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a change waits for others, to be reported with them: at least this, and longer where a report takes long, so that a host with
 /// thousands of variants is not busy with reports.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-const LONGEST_DEBOUNCE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The wait is so many times what the last report took: whoever reads reports takes as long, each.
-const DEBOUNCE_FACTOR: u32 = 30;
+const PAUSE_FACTOR: u32 = 30;
 /// The longest error that is reported.
 const MAX_ERROR_BYTES: usize = 2 << 10;
 
@@ -49,6 +49,8 @@ pub(crate) struct Counters {
     pub(crate) no_longer_held: AtomicU64,
     /// Tasks that panicked and were started again.
     pub(crate) restarts: AtomicU64,
+    /// What waits for an instance slot now.
+    waiting_for_slot: AtomicU64,
 }
 
 impl Counters {
@@ -77,6 +79,22 @@ impl InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         count(&self.0.counters.let_go);
+    }
+}
+
+/// A worker or a setup that waits for an instance slot. It counts as such until this is dropped.
+pub(crate) struct WaitingForSlot(Arc<VariantStatus>);
+
+impl WaitingForSlot {
+    pub(crate) fn begin(status: &Arc<VariantStatus>) -> Self {
+        count(&status.counters.waiting_for_slot);
+        WaitingForSlot(status.clone())
+    }
+}
+
+impl Drop for WaitingForSlot {
+    fn drop(&mut self) {
+        self.0.counters.waiting_for_slot.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -210,6 +228,7 @@ impl VariantStatus {
             dropped_count: read(&counters.dropped),
             in_hand_count: counters.in_hand(),
             restarts_count: read(&counters.restarts),
+            waiting_for_slot_count: read(&counters.waiting_for_slot),
             rate_per_1000_s: shown.rate.1,
             last_error: shown.last_error.as_ref().map(|(error, _)| error.clone()),
             last_error_ms: shown.last_error.as_ref().map(|(_, ms)| *ms),
@@ -244,16 +263,18 @@ pub(crate) struct Board {
     serves: Option<Vec<String>>,
     pub(crate) started_ms: u64,
     pub(crate) changed: Arc<Notify>,
+    /// The largest message of a report.
+    max_message_bytes: usize,
     variants: Mutex<BTreeMap<Key, Arc<VariantStatus>>>,
 }
 
 impl Board {
-    pub(crate) fn new(host: String, served: &Served) -> Self {
+    pub(crate) fn new(host: String, served: &Served, max_message_bytes: usize) -> Self {
         let serves = match served {
             Served::All => None,
             Served::Names(names) => Some(names.iter().cloned().collect()),
         };
-        Board { host, serves, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
+        Board { host, serves, started_ms: now_ms(), changed: Arc::default(), max_message_bytes, variants: Mutex::default() }
     }
 
     /// The status of a variant; a new one if there is none.
@@ -298,7 +319,8 @@ impl Board {
         let Ok(topic) = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME) else { return };
         let mut next_tick = Instant::now() + FIRST_INTERVAL;
         let mut last_tick = Instant::now();
-        let mut debounce = DEBOUNCE;
+        let mut is_published = true;
+        let mut pause = DEBOUNCE;
         loop {
             let stopped = tokio::select! {
                 () = stop.cancelled() => true,
@@ -310,18 +332,21 @@ impl Board {
                     false
                 }
                 () = self.changed.notified() => {
-                    stop.run_until_cancelled(tokio::time::sleep(debounce)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                     false
                 }
                 Ok(()) = config.changed() => {
-                    stop.run_until_cancelled(tokio::time::sleep(debounce)).await;
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                     false
                 }
             };
             let began = Instant::now();
             let report = self.report(&config.borrow_and_update());
-            publish_once(&*backend, &topic, &report).await;
-            debounce = (began.elapsed() * DEBOUNCE_FACTOR).clamp(DEBOUNCE, LONGEST_DEBOUNCE);
+            is_published = note_published(
+                publish_once(&*backend, &topic, status_messages(report, self.max_message_bytes)).await,
+                is_published,
+            );
+            pause = (began.elapsed() * PAUSE_FACTOR).clamp(DEBOUNCE, LONGEST_PAUSE);
             if stopped {
                 return;
             }
@@ -333,12 +358,22 @@ impl Board {
     }
 }
 
-async fn publish_once(backend: &dyn Backend, topic: &Topic, status: &HostStatus) {
-    let body = serde_json::to_vec(status).expect("plain fields always become JSON");
-    let published = async { backend.producer(topic).await?.publish(Message::new(body)).await };
-    if let Err(error) = published.await {
-        tracing::debug!(error = %weir_pubsub::chain(&error), "status could not be published");
+async fn publish_once(backend: &dyn Backend, topic: &Topic, messages: Vec<Vec<u8>>) -> Result<(), PubsubError> {
+    let producer = backend.producer(topic).await?;
+    for message in messages {
+        producer.publish(Message::new(message)).await?;
     }
+    Ok(())
+}
+
+/// Logs the first of several failures, and their end; whether it was published.
+fn note_published(published: Result<(), PubsubError>, was_published: bool) -> bool {
+    match (&published, was_published) {
+        (Err(error), true) => tracing::warn!(error = %weir_pubsub::chain(error), "host status not published"),
+        (Ok(()), false) => tracing::info!("host status published again"),
+        _ => {}
+    }
+    published.is_ok()
 }
 
 fn busy_text(status: &VariantStatus) -> String {

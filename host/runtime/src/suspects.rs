@@ -48,12 +48,22 @@ impl Suspects {
         blocking(move || Ok(read(&note))).await.unwrap_or(0)
     }
 
-    /// Begins an attempt, once no other is under way: from here on it counts, until its end is noted.
+    /// Waits until no attempt under a note is under way.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses only the turn.
+    pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
+        self.turn.clone().acquire_owned().await.expect("it is never closed")
+    }
+
+    /// Begins an attempt in its turn: from here on it counts, until its end is noted.
     ///
     /// # Errors
     /// When the note cannot be written; the attempt must not be made then.
-    pub(crate) async fn begin(&self, name: NoteName) -> io::Result<Trial> {
-        let turn = self.turn.clone().acquire_owned().await.expect("it is never closed");
+    ///
+    /// # Cancel safety
+    /// No: the note may be written, and count, all the same.
+    pub(crate) async fn begin(&self, name: NoteName, turn: OwnedSemaphorePermit) -> io::Result<Trial> {
         let (folder, note) = (self.folder.clone(), self.note(name));
         let written = note.clone();
         blocking(move || write(&folder, &written, read(&written) + 1)).await?;
@@ -114,16 +124,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let suspects = Suspects::new(folder.path().join("suspects"));
         let name = |id| NoteName::new(MessageId(id), &"p--v--input".parse().unwrap());
-        let trial = suspects.begin(name(1)).await.unwrap();
-        let other = suspects.begin(name(2));
+        let trial = suspects.begin(name(1), suspects.turn().await).await.unwrap();
+        let other = suspects.turn();
         tokio::pin!(other);
         assert!(futures_util::poll!(&mut other).is_pending());
         // The host ends here.
         drop(trial);
-        let other = other.await.unwrap();
+        let other = suspects.begin(name(2), other.await).await.unwrap();
         assert_eq!((suspects.trials_count(name(1)).await, suspects.trials_count(name(2)).await), (1, 1));
         other.end().await;
-        drop(suspects.begin(name(1)).await.unwrap());
+        drop(suspects.begin(name(1), suspects.turn().await).await.unwrap());
         assert_eq!((suspects.trials_count(name(1)).await, suspects.trials_count(name(2)).await), (2, 0));
         suspects.forget(name(1)).await;
         assert_eq!(suspects.trials_count(name(1)).await, 0);

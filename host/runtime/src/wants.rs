@@ -7,7 +7,7 @@ use weir_config::Content;
 use weir_config::records::{COMPONENT_TYPE, processor_of_entry_type};
 
 use crate::config_state::ConfigState;
-use crate::reconcile::{Served, Wanted, wanted_of_entry};
+use crate::reconcile::{Deployments, Served, Wanted, wanted_of_entry};
 use crate::status::Key;
 
 /// All variants that a host should know of, and the content that they were read from.
@@ -50,8 +50,10 @@ impl Wants {
                 old => concerned.extend(content.keys().chain(old.iter().flat_map(|old| old.keys())).map(key)),
             }
         }
+        let components = self.components.clone();
+        let mut deployments = Deployments::new(&components);
         let changed = concerned.into_iter().filter_map(|key| {
-            let wanted = self.wanted(&key, served);
+            let wanted = self.wanted(&key, &mut deployments, served);
             let old = match &wanted {
                 Some(wanted) => self.all.insert(key.clone(), wanted.clone()),
                 None => self.all.remove(&key),
@@ -62,9 +64,9 @@ impl Wants {
         Changes { variants: changed.into_iter().collect(), are_components_changed }
     }
 
-    fn wanted(&self, key: &Key, served: &Served) -> Option<Wanted> {
+    fn wanted(&self, key: &Key, deployments: &mut Deployments<'_>, served: &Served) -> Option<Wanted> {
         let text = self.entries.get(&weir_config::records::entry_type(&key.processor))?.get(&key.variant)?;
-        wanted_of_entry(&key.processor, text, Some(&self.components), served)
+        wanted_of_entry(&key.processor, text, deployments, served)
     }
 }
 

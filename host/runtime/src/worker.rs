@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Backoff, CORRELATION_ID, Consumer, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic, WEIR_ERROR};
+use weir_pubsub::{Backoff, CORRELATION_ID, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic, WEIR_ERROR};
 
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
@@ -17,14 +17,16 @@ use crate::following;
 use crate::generation::{Generation, Held, Warm};
 use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
+use crate::receiving::Receiving;
+use crate::renewals;
 use crate::settler::{Settlement, SettlementKind};
-use crate::slots::Slots;
+use crate::slots::{Purpose, Slot, Slots};
 use crate::status::{InHand, VariantStatus, count, now_ms};
 use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
 
-/// How long a worker keeps an instance without a message.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long an instance is kept without a message.
+pub(crate) const IDLE: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -39,16 +41,18 @@ pub(crate) struct Worker {
     /// Counts the instances of the workers.
     pub(crate) warm: Warm,
     pub(crate) slots: Slots,
+    pub(crate) receiving: Receiving,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
     /// The place of the input among the program's.
     pub(crate) input: usize,
-    pub(crate) consumer: Arc<dyn Consumer>,
     pub(crate) settler: mpsc::Sender<Settlement>,
     pub(crate) status: Arc<VariantStatus>,
     pub(crate) dead_letters: Topic,
     /// Cancelled when no further message is to be taken.
     pub(crate) stop: CancellationToken,
     pub(crate) held: Option<Held>,
+    /// For the instance that is made next.
+    pub(crate) slot: Option<Slot>,
     /// Counts the message that it works on.
     pub(crate) in_hand: Option<InHand>,
     /// Last, so that it goes after the consumer.
@@ -80,12 +84,19 @@ impl Worker {
     /// Works until it is told to stop or the consumer is lost, and tells its number and why it ended. A message in hand is finished first,
     /// one in backoff is given back.
     pub(crate) async fn run(mut self) -> (u32, Ended) {
-        self.take_ready();
         let ended = loop {
+            self.slot = None;
+            self.take_ready();
+            let is_cold = self.held.is_none();
+            let (purpose, slots_count) = if is_cold { self.program().needs(self.input) } else { (Purpose::Flow, 0) };
             let received = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ended::Stopped,
-                received = self.consumer.receive() => received,
+                received = self.receiving.next(), if !is_cold => received,
+                received = self.receiving.next_with_slot(purpose, slots_count), if is_cold => received.map(|(delivery, slot)| {
+                    self.slot = Some(slot);
+                    delivery
+                }),
                 Ok(()) = self.generation.changed() => {
                     self.go_over();
                     if self.is_spare {
@@ -131,16 +142,21 @@ impl Worker {
         self.generation.borrow().program.clone()
     }
 
-    /// Takes over the newest generation: an instance of it, if it had one of the old.
+    /// Takes over the newest generation, and one of its instances, if one is ready.
     fn go_over(&mut self) {
         self.is_spare = self.number >= self.generation.borrow_and_update().program.inputs[self.input].concurrency;
-        if self.held.take().is_some() {
+        // The slots of one component are not those of another.
+        (self.held, self.slot) = (None, None);
+        if !self.is_spare {
             self.take_ready();
         }
     }
 
-    /// Takes an instance that was made ready, if there is one.
+    /// Takes an instance that was made ready, if it has none and there is one.
     fn take_ready(&mut self) {
+        if self.held.is_some() {
+            return;
+        }
         let ready = self.generation.borrow().take(self.input);
         if let Some(instance) = ready {
             self.held = Some(Held::new(instance, &self.warm, self.input));
@@ -255,7 +271,7 @@ impl Worker {
                         return Ok(());
                     }
                 }
-                () = self.slots.run_short(), if self.held.is_some() => self.held = None,
+                () = self.slots.run_short(), if self.held.is_some() || self.slot.is_some() => (self.held, self.slot) = (None, None),
             }
         }
     }
@@ -263,12 +279,23 @@ impl Worker {
     /// As [`Worker::attempt`], under a note that outlives the host.
     async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Stopped> {
         let suspects = self.program().loaded.engine.suspects().clone();
-        // Before its turn, so that what the instance takes to be made is not held against others.
-        self.ready_instance().await?;
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let stop = self.stop.clone();
+        let (stop, slots) = (self.stop.clone(), self.slots.clone());
         let trial = loop {
-            match stop.run_until_cancelled(suspects.begin(name)).await.ok_or(Stopped)? {
+            // Before its turn, so that what the instance takes to be made is not held against others.
+            self.ready_instance().await?;
+            let turn = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Stopped),
+                turn = suspects.turn() => turn,
+                () = slots.run_short() => {
+                    // Without an instance until the turn is free: a new one would have to give way again.
+                    self.held = None;
+                    drop(stop.run_until_cancelled(suspects.turn()).await.ok_or(Stopped)?);
+                    continue;
+                }
+            };
+            match suspects.begin(name, turn).await {
                 Ok(trial) => break trial,
                 Err(error) => self.status.note_error(&format!("a message waits, since no note of it can be written: {error}")),
             }
@@ -288,12 +315,16 @@ impl Worker {
         let input = self.input;
         let instance = self.ready_instance().await?;
         let outcome = instance.handle(input, message, attempt).await;
+        let is_worn = instance.is_worn();
         let is_spent = match &outcome {
-            Outcome::Done(_) => instance.is_worn() || instance.has_had_its_turn(),
-            Outcome::Failed(fault) => fault.kind.breaks_instance() || instance.is_worn(),
+            Outcome::Done(_) => is_worn || instance.has_had_its_turn(),
+            Outcome::Failed(fault) => fault.kind.breaks_instance() || is_worn,
         };
         if is_spent {
-            self.held = None;
+            let held = self.held.take();
+            if let Some(held) = held.filter(|_| is_worn) {
+                renewals::note(&held.instance, &self.program(), &self.status);
+            }
         }
         Ok(outcome)
     }
@@ -303,13 +334,13 @@ impl Worker {
         if self.generation.has_changed().unwrap_or(false) {
             self.go_over();
         }
-        if self.held.is_none() {
-            self.take_ready();
-        }
+        self.take_ready();
         if self.held.is_some() && self.config.has_changed().unwrap_or(false) {
             self.refresh().await;
         }
-        if self.held.is_none() {
+        if self.held.is_some() {
+            self.slot = None;
+        } else {
             let instance = self.start_instance().await?;
             self.held = Some(Held::new(instance, &self.warm, self.input));
         }
@@ -322,7 +353,14 @@ impl Worker {
         loop {
             let program = self.generation.borrow_and_update().program.clone();
             let config = self.config.borrow_and_update().clone();
-            let starting = Instance::start(&program, self.input, config);
+            let (taken, receiving, (purpose, slots_count)) = (self.slot.take(), self.receiving.clone(), program.needs(self.input));
+            let starting = async {
+                let slot = match taken {
+                    Some(slot) => slot,
+                    None => receiving.slot(purpose, slots_count).await,
+                };
+                Instance::start(slot, &program, config).await
+            };
             let Some(started) = self.stop.run_until_cancelled(starting).await else { return Err(Stopped) };
             match started {
                 Ok(instance) => return Ok(instance),
@@ -419,8 +457,22 @@ impl Worker {
     }
 
     async fn settle(&mut self, settlement: Settlement) {
-        // The settler ends only after its workers; if it panicked, they are stopped and the message is redelivered.
-        let _ = self.settler.send(settlement).await;
+        let room = self.settler.reserve();
+        tokio::pin!(room);
+        loop {
+            tokio::select! {
+                biased;
+                // The settler ends only after its workers; if it panicked, they are stopped and the message is redelivered.
+                room = &mut room => {
+                    if let Ok(room) = room {
+                        room.send(settlement);
+                    }
+                    return;
+                }
+                // It may wait for minutes for a queue or a disk.
+                () = self.slots.run_short(), if self.held.is_some() => self.held = None,
+            }
+        }
     }
 
     async fn give_back(&mut self, receipt: Receipt, message: &Message) {

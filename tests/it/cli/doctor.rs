@@ -144,7 +144,7 @@ async fn a_nearly_full_disk_stops_what_comes_in_and_loses_nothing() {
     let refused = weir.run(&["send", "one", "in", "--text", "meanwhile"]).await;
     let words = said(&refused, folder.path());
     assert_eq!(refused.status.code(), Some(69), "{words}");
-    assert!(words.contains("the disk of DIR/queues is full"), "{words}");
+    assert!(words.contains("the disk of DIR/queues is full") && words.contains("lower broker.disk-reserve-percent"), "{words}");
     let output = doctor(folder.path(), &[]).await;
     assert_eq!((output.status.code(), grade(&output, "disk").as_str()), (Some(1), "fail"));
     assert!(found(&output, "disk")[0].1.contains(&format!("{reserve} % are kept free")), "{output:?}");

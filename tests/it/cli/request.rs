@@ -3,6 +3,7 @@
 use expect_test::expect;
 use serde_json::json;
 use weir_tests::guest_path;
+use weir_tests::wait::{DEADLINE, eventually, within};
 use weir_tests::weir::Weir;
 
 use super::check;
@@ -114,4 +115,24 @@ async fn an_answer_is_printed_part_by_part_and_every_failure_has_its_exit_code()
     )
     .await;
     assert_eq!(weir.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_request_that_waits_when_weir_is_asked_to_end_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = asked(folder.path()).await;
+    let http = weir.http().clone();
+    let path = weir.path("/api/v1/flow/one/service/nobody");
+    let asking = tokio::spawn(async move { http.post(path).json(&json!(1)).send().await.unwrap() });
+    let waits = || async {
+        let queues = weir.get("/api/v1/weir/queues").await;
+        let asked = queues["queues"].as_array().unwrap().iter().find(|queue| queue["topic"] == "request:tg:nobody:one").unwrap();
+        (asked["depth-count"] == 1).then_some(())
+    };
+    eventually(DEADLINE, "the request to wait", waits).await;
+    assert!(weir.end().await.success());
+    let answer = within("an answer", asking).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let answer: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(answer["error"]["type"], "shutting-down", "{answer}");
 }

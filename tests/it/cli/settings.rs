@@ -167,10 +167,14 @@ async fn what_is_set_counts() {
     let echo = guest_path("echo");
     let deployed = weir.must(&["deploy", "a@1.0.0", echo.to_str().unwrap(), "--limit", "time-ms=9", "--json"]).await;
     let record = &serde_json::from_str::<Value>(&deployed).unwrap()["record"];
-    assert_eq!(record["limits"]["sends-count"], 7, "set");
-    assert_eq!(record["limits"]["time-ms"], 9, "of the deployment");
-    assert_eq!(record["limits"]["memory-bytes"], 64 << 20, "by default");
-    assert_eq!(record["retry"]["attempts-count"], 2);
+    assert_eq!((&record["limits"], &record["retry"]), (&serde_json::json!({"time-ms": 9}), &serde_json::json!({})), "only what was given");
+    let shown: Value = serde_json::from_str(&weir.must(&["components", "show", "a@1.0.0", "--json"]).await).unwrap();
+    let holds =
+        |section: &str, name: &str| format!("{} of {}", shown[section][name]["value"], shown[section][name]["from"].as_str().unwrap());
+    assert_eq!(holds("limits", "sends-count"), "7 of settings", "set");
+    assert_eq!(holds("limits", "time-ms"), "9 of deployment");
+    assert_eq!(holds("limits", "memory-bytes"), format!("{} of settings", 64 << 20), "by default");
+    assert_eq!(holds("retry", "attempts-count"), "2 of settings");
     super::start_echo(&weir, "b", "one").await;
     let message = folder.path().join("message.json");
     let send = async |mib: usize| {

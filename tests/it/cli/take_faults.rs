@@ -174,6 +174,7 @@ async fn the_end_of_weir_and_of_a_flow_end_it_with_the_reason() {
     weir.must(&["flow", "stop", "one"]).await;
     let (code, words) = ended(taking).await;
     assert!(code == Some(1) && words.contains("flow `one` was stopped"), "{code:?} {words}");
+    assert!(!words.contains("delivered again") && !words.contains("run it again"), "{words}");
     weir.must(&["flow", "start", "b", "one", "--external", "outside"]).await;
     fill(&weir, folder.path(), &numbers(0, 3)).await;
     let taking = follow(&weir);
@@ -182,6 +183,38 @@ async fn the_end_of_weir_and_of_a_flow_end_it_with_the_reason() {
     let (code, words) = ended(taking).await;
     assert!(code == Some(69) && words.contains("Weir is shutting down"), "{code:?} {words}");
     assert_eq!(fs::read_to_string(&file).unwrap(), numbers(0, 3));
+}
+
+#[tokio::test]
+async fn a_refused_stop_ends_no_reader_of_the_flow() {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = with_numbers(folder.path(), 3).await;
+    // Nobody reads the pipe yet, so that nothing is acknowledged and the flow is not empty.
+    let mut taking = piped(&weir, &["take", "one", "out", "--follow"]);
+    let mut tailing = piped(&weir, &["tail", "one", "out"]);
+    for kind in ["exit", "tap"] {
+        let figure = format!("weir_gateway_streams{{kind=\"{kind}\"}} 1");
+        let is_open = || async {
+            let figures = weir.http().get(weir.path("/metrics")).send().await.unwrap().text().await.unwrap();
+            figures.lines().any(|line| line.starts_with(&figure)).then_some(())
+        };
+        eventually(DEADLINE, &figure, is_open).await;
+    }
+    let refused = weir.run(&["flow", "stop", "one"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("still holds"), "{refused:?}");
+    let (reader, text) = lines(BufReader::new(taking.stdout.take().unwrap()), 3).await;
+    assert_eq!(text, numbers(0, 3));
+    fill(&weir, folder.path(), "3\n").await;
+    let (_taken, text) = lines(reader, 1).await;
+    let (_tailed, passed) = lines(BufReader::new(tailing.stdout.take().unwrap()), 1).await;
+    assert_eq!((text, passed), ("3\n".to_owned(), "3\n".to_owned()));
+    depth_becomes(&weir, 0).await;
+    weir.must(&["flow", "stop", "one"]).await;
+    for child in [taking, tailing] {
+        let (code, words) = ended(child).await;
+        assert!(code == Some(1) && words.contains("flow `one` was stopped"), "{code:?} {words}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use tokio::sync::broadcast;
 use weir_pubsub::{
     Backend, Browsed, Class, Consumer, ConsumerOptions, Delivery, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue,
@@ -44,6 +45,9 @@ impl Panics {
     }
 }
 
+/// Settles with an output to this topic fail with this error.
+type Refused = Mutex<Option<(String, fn() -> PubsubError)>>;
+
 /// Passes everything on to another broker.
 pub(crate) struct Faulty {
     inner: Arc<dyn Backend>,
@@ -51,11 +55,36 @@ pub(crate) struct Faulty {
     /// Subscriptions to answers that live.
     answers_count: Arc<AtomicUsize>,
     panics: Panics,
+    refused: Refused,
+    refusals_count: AtomicUsize,
 }
 
 impl Faulty {
     pub(crate) fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Faulty { inner, faults: broadcast::channel(16).0, answers_count: Arc::default(), panics: Panics::default() })
+        Arc::new(Faulty {
+            inner,
+            faults: broadcast::channel(16).0,
+            answers_count: Arc::default(),
+            panics: Panics::default(),
+            refused: Refused::default(),
+            refusals_count: AtomicUsize::new(0),
+        })
+    }
+
+    /// Has settles with an output to a topic fail from now on.
+    pub(crate) fn refuse(&self, topic: &str, error: fn() -> PubsubError) {
+        *self.refused.lock().unwrap() = Some((topic.to_owned(), error));
+        self.refusals_count.store(0, Ordering::SeqCst);
+    }
+
+    /// Has no settle fail any more.
+    pub(crate) fn accept(&self) {
+        *self.refused.lock().unwrap() = None;
+    }
+
+    /// Settles that failed since the last order.
+    pub(crate) fn refusals_count(&self) -> usize {
+        self.refusals_count.load(Ordering::SeqCst)
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
@@ -116,6 +145,10 @@ impl Consumer for FaultyConsumer {
         }
     }
 
+    async fn readable(&self) -> Result<()> {
+        self.inner.readable().await
+    }
+
     fn set_window(&self, window: NonZeroU32) {
         self.inner.set_window(window);
     }
@@ -171,6 +204,10 @@ impl Backend for Faulty {
         self.inner.queue_exists(queue).await
     }
 
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        self.inner.list_queues().await
+    }
+
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         self.inner.stats(queue).await
     }
@@ -194,6 +231,10 @@ impl Backend for Faulty {
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
         if let Some(output) = outputs.first() {
             self.panics.check(Call::Settle, &output.topic.to_string());
+            if let Some((_, error)) = self.refused.lock().unwrap().as_ref().filter(|(topic, _)| *topic == output.topic.to_string()) {
+                self.refusals_count.fetch_add(1, Ordering::SeqCst);
+                return ready(Err(error())).boxed();
+            }
         }
         self.inner.settle(receipt, outputs)
     }

@@ -33,7 +33,8 @@ async fn a_store_goes_on_as_soon_as_its_full_disk_is_freed() {
         let before = store.version().await.unwrap();
         let (stored_count, error) = put_until_full(&store, &prefix).await;
         let text = weir_pubsub::chain(&error);
-        assert!(matches!(error, ConfigError::StoreFailed { .. }) && text.contains("full"), "{text}");
+        assert!(matches!(error, ConfigError::StoreFailed { .. }) && text.contains(weir_config::DISK_FULL), "{text}");
+        assert!(!text.contains("code: 13"), "{text}");
         for _ in 0..3 {
             assert!(soon(store.apply(&Batch::new().put("t", "more", "x".repeat(64 << 10)))).await.is_err());
             assert_eq!(soon(store.version()).await.unwrap(), before + stored_count as u64);

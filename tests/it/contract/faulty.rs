@@ -54,7 +54,7 @@ async fn an_entry_that_does_not_fit_the_descriptor_is_broken_until_it_does() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_setup_that_fails_traps_or_never_returns_is_told_and_bounded() {
     let stage = Stage::new().await;
-    let component = stage.deploy(guests::SETUP_REFUSED, |record| record.limits.time_ms = 300).await;
+    let component = stage.deploy(guests::SETUP_REFUSED, |record| record.limits.time_ms = Some(300)).await;
     let topics = [("input", "flow:tg:in"), ("output", "flow:tg:out")];
     stage.create("flow:tg:in", "setup-refused--v--input").await;
     stage.create("flow:tg:out", "test").await;

@@ -13,8 +13,8 @@ use crate::stage::{Stage, entry};
 /// Runs the guest that waits, with both of its inputs.
 async fn run_waiting(stage: &Stage, time_ms: u64) {
     let component = stage.deploy(guests::SLEEP, |record| {
-        record.limits.time_ms = time_ms;
-        record.retry.attempts_count = 1;
+        record.limits.time_ms = Some(time_ms);
+        record.retry.attempts_count = Some(1);
     });
     let component = component.await;
     for input in ["input", "quick"] {
@@ -60,7 +60,8 @@ async fn no_time_is_left_when_the_host_wants_to_stop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_for_too_long_is_given_back_and_never_dead_lettered_as_busy() {
     let stage = Stage::new().await;
-    let policy = |record: &mut weir_config::records::ComponentRecord| (record.retry.attempts_count, record.retry.busy_ms) = (1, 0);
+    let policy =
+        |record: &mut weir_config::records::ComponentRecord| (record.retry.attempts_count, record.retry.busy_ms) = (Some(1), Some(0));
     stage.run(guests::BUSY, &[("times", "1000"), ("delay", "1")], policy).await;
     stage.send_text("one").await;
     // Given back again and again, it looks in the end like a message that ends its hosts.
@@ -95,8 +96,8 @@ async fn one_worker_keeps_the_order_over_retries_and_busy() {
 async fn the_time_of_a_request_is_cut_to_what_the_call_has_left() {
     let stage = Stage::new().await;
     let component = stage.deploy(guests::REQUEST, |record| {
-        record.limits.time_ms = 500;
-        record.retry.attempts_count = 1;
+        record.limits.time_ms = Some(500);
+        record.retry.attempts_count = Some(1);
     });
     super::service::run_asking(&stage, &component.await).await;
     stage.create("request:tg:service", "test").await;

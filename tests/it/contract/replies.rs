@@ -47,7 +47,7 @@ async fn the_host_ends_an_answer_that_the_handler_left_open() {
 async fn an_answer_that_began_is_never_begun_again() {
     let stage = Stage::new().await;
     // Each failure but a reject would be tried again.
-    let component = stage.deploy(guests::PARTS, |record| record.limits.time_ms = 5_000).await;
+    let component = stage.deploy(guests::PARTS, |record| record.limits.time_ms = Some(5_000)).await;
     run_asked(&stage, &component, &[]).await;
     let requester = requester(&stage).await;
     for (count, verdict) in (1..).zip(["retry", "busy", "trap", "reject"]) {
@@ -86,7 +86,7 @@ async fn nothing_follows_the_last_part() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_asked_cannot_be_answered() {
     let stage = Stage::new().await;
-    let component = stage.deploy(guests::PARTS, |record| record.retry.attempts_count = 1).await;
+    let component = stage.deploy(guests::PARTS, |record| record.retry.attempts_count = Some(1)).await;
     run_asked(&stage, &component, &[]).await;
     stage.until_state("parts", ProcessorState::Running).await;
     // Without an `id` there is nothing that an answer could be tied to.

@@ -14,7 +14,7 @@ use crate::stage::{Stage, entry};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_asks_another_of_the_same_host() {
     let stage = Stage::new().await;
-    let asked = stage.deploy(guests::PARTS, |record| record.retry.attempts_count = 1).await;
+    let asked = stage.deploy(guests::PARTS, |record| record.retry.attempts_count = Some(1)).await;
     run_asked(&stage, &asked, &[]).await;
     let asking = stage.deploy(guests::REQUEST, |_| {}).await;
     stage.create("flow:tg:in", "request--v--input").await;
@@ -155,7 +155,8 @@ async fn nobody_works_on_a_request_that_has_expired() {
 async fn a_request_is_not_tried_again_when_nobody_would_wait_for_that() {
     let stage = Stage::new().await;
     let component = stage.deploy(guests::PARTS, |record| {
-        (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) = (600_000, 600_000, 6_000_000);
+        (record.retry.first_wait_ms, record.retry.longest_wait_ms, record.retry.waiting_ms) =
+            (Some(600_000), Some(600_000), Some(6_000_000));
     });
     let component = component.await;
     run_asked(&stage, &component, &[]).await;

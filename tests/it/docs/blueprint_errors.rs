@@ -70,6 +70,7 @@ fn refused_starts() -> Vec<(Value, &'static str, Value)> {
         (typed("chunk-size", "size"), "one", json!({})),
         (one("splitter:{id}", &json!({ "topics": { "input": "flow:tg:{x}", "output": "flow:tg:out" } })), "one", json!({})),
         (one("splitter:{id}", &json!({ "topics": { "input": "flow:tg:in" } })), "one", json!({})),
+        (one("spy:{id}", &json!({ "topics": { "input": "request:tg:config" } })), "one", json!({})),
         (right(), "one", json!({})),
         (
             one("splitter:{id}", &json!({ "topics": { "input": "flow:tg:in", "output": "flow:tg:out" }, "component": "splitter@9.9.9" })),

@@ -112,6 +112,10 @@ impl Backend for Cut {
         self.inner.queue_exists(queue).await
     }
 
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        self.inner.list_queues().await
+    }
+
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         self.inner.stats(queue).await
     }

@@ -68,6 +68,7 @@ impl Bed {
             config: config.clone(),
             components: ComponentFolder::new(folder.path().join("components")),
             inspect: Arc::new(inspect),
+            defaults: Default::default(),
             topicspace: "tg".to_owned(),
             dropped_log_lines: || 0,
             settings,

@@ -65,3 +65,43 @@ async fn a_deployment_names_the_running_entries_that_it_does_not_reach() {
     let (_, body) = deploy(&bed, "?name=worker&version=1.0.0", ECHO).await;
     assert_eq!(body["not-reached"], json!([{"processor": "worker", "variant": "one", "flow": "one"}]));
 }
+
+#[tokio::test]
+async fn a_deployed_version_keeps_its_limits() {
+    let bed = Bed::new().await;
+    let limits = |text: &str| format!("?limits={}", text.replace('"', "%22").replace('{', "%7B").replace('}', "%7D"));
+    for (text, words) in [
+        (r#"{"memory-bytes":3}"#, "limits.memory-bytes is 3; must be between 65536 and 268435456"),
+        (r#"{"time-ms":3600001}"#, "limits.time-ms is 3600001; must be between 1 and 3600000"),
+        (r#"{"sends-count":5000000000}"#, "limits.sends-count is 5000000000"),
+        (r#"{"sends-bytes":1073741824}"#, "the broker takes at most"),
+        (r#"{"time-ms":"soon"}"#, "invalid type"),
+        (r#"{"memory":1}"#, "there is no limit `memory`; the limits are memory-bytes, time-ms"),
+    ] {
+        let (status, body) = deploy(&bed, &limits(text), ECHO).await;
+        let message = error_of(&body, "bad-request");
+        assert!(status == 400 && message.contains(words), "{message}");
+    }
+    assert!(bed.config.list("component").await.unwrap().value.is_empty());
+    let (_, first) = deploy(&bed, &limits(r#"{"time-ms":5}"#), ECHO).await;
+    assert_eq!(first["record"]["limits"], json!({"time-ms": 5}), "nothing else is recorded");
+    for same in [limits(r#"{"time-ms":5}"#), String::new()] {
+        let (status, again) = deploy(&bed, &same, ECHO).await;
+        assert_eq!((status, &again["unchanged"], &again["record"]), (200, &json!(true), &first["record"]));
+    }
+    for other in [r#"{"time-ms":6}"#, r#"{"time-ms":5,"sends-count":7}"#] {
+        let (status, body) = deploy(&bed, &limits(other), ECHO).await;
+        let message = error_of(&body, "conflict");
+        assert!(
+            status == 409 && message.contains("another version") && message.contains("weir config delete --force component echo@1.0.0"),
+            "{message}"
+        );
+    }
+    let (status, shown) = bed.get("/api/v1/weir/deployments/echo@1.0.0").await;
+    assert_eq!((status, &shown["record"]), (200, &first["record"]));
+    assert_eq!(shown["limits"]["time-ms"], json!({"value": 5, "from": "deployment"}));
+    assert_eq!(shown["limits"]["sends-count"], json!({"value": 1000, "from": "settings"}));
+    assert_eq!(shown["retry"]["attempts-count"], json!({"value": 5, "from": "settings"}));
+    let (status, body) = bed.get("/api/v1/weir/deployments/echo@2.0.0").await;
+    assert_eq!((status, error_of(&body, "not-found").contains("there is no deployment echo@2.0.0")), (404, true));
+}

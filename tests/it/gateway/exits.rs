@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weir_gateway::GatewaySettings;
+use weir_pubsub::Backend;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::bed::{Bed, error_of, settings};
@@ -311,4 +312,43 @@ async fn a_taker_that_stalls_keeps_its_messages_for_its_lease_only() {
     let mut taker = Taker::take(&bed, json!({"wait-ms": 0})).await;
     assert_eq!(taker.all(&bed).await, (0..10).map(|at| json!(at)).collect::<Vec<_>>());
     depth_becomes(&bed, 0).await;
+}
+
+#[tokio::test]
+async fn a_refused_stop_ends_no_reader_and_a_stop_that_is_done_ends_all() {
+    let bed = with_messages(1).await;
+    let mut taker = Taker::take(&bed, json!({})).await;
+    let mut tap = bed.get_request("/api/v1/weir/flows/one/taps/in").send().await.unwrap();
+    let input: weir_pubsub::Topic = "flow:tg:in:one".parse().unwrap();
+    let worker = bed.backend.consumer(&input, &"worker--one--input".parse().unwrap(), Default::default()).await.unwrap();
+    assert_eq!(taker.messages(1).await, numbered(1, 0, 1));
+    let refuse = json!({"operation": "stop-flow", "flow-id": "one", "backlog": "refuse"});
+    // The worker leaves only when it is undecided already: until then nothing is refused.
+    let stop = async { bed.post("/api/v1/flow", &refuse).await.1 };
+    let look = || async { (bed.post("/api/v1/flow/one/service/in", &json!(1)).await.1["error"]["type"] == "unavailable").then_some(()) };
+    let undecided = async {
+        eventually(DEADLINE, "the stop to be under way", look).await;
+        drop(worker);
+    };
+    let (answer, ()) = tokio::join!(stop, undecided);
+    assert!(answer["error"]["message"].as_str().unwrap().contains("is not stopped"), "{answer}");
+    bed.publish(OUT, "1").await;
+    assert_eq!(taker.messages(1).await, numbered(2, 1, 1), "it goes on");
+    assert_eq!(taker.acknowledge(&bed, 2).await, (200, json!({"acknowledged-count": 2})));
+    eventually(DEADLINE, "the flow to take messages", || async {
+        (bed.post("/api/v1/flow/one/service/in", &json!("seen")).await.1 == json!({})).then_some(())
+    })
+    .await;
+    let mut seen = String::new();
+    while !seen.contains("\"body\":\"seen\"") {
+        seen.push_str(std::str::from_utf8(&within("a line of the tap", tap.chunk()).await.unwrap().unwrap()).unwrap());
+    }
+    assert!(!seen.contains("error"), "{seen}");
+    bed.stop_flow("one").await;
+    error_of(&taker.next().await.unwrap(), "flow-stopped");
+    let mut last = Vec::new();
+    while let Some(chunk) = within("the end of the tap", tap.chunk()).await.unwrap() {
+        last.extend_from_slice(&chunk);
+    }
+    error_of(&serde_json::from_slice(&last).unwrap(), "flow-stopped");
 }

@@ -197,6 +197,27 @@ async fn a_stopped_flow_and_the_end_of_weir_end_it_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_refused_stop_ends_no_export() {
+    let bed = Bed::with_flow().await;
+    let (mut exit, mut tap) = (Peer::open(&bed, PATH).await, Peer::open(&bed, "/api/v1/flow/one/export/in").await);
+    let producer = bed.backend.producer(&"flow:tg:in:one".parse().unwrap()).await.unwrap();
+    // Nobody handles it: the stop is refused.
+    producer.publish(Message::new("1")).await.unwrap();
+    assert!(matches!(tap.next().await, Frame::Text(_)));
+    let refuse = json!({"operation": "stop-flow", "flow-id": "one", "backlog": "refuse"});
+    let (_, answer) = bed.post("/api/v1/flow", &refuse).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("is not stopped"), "{answer}");
+    producer.publish(Message::new("2")).await.unwrap();
+    assert!(matches!(tap.next().await, Frame::Text(_)));
+    bed.publish(OUT, "3").await;
+    assert!(matches!(exit.next().await, Frame::Text(_)));
+    bed.stop_flow("one").await;
+    for mut peer in [exit, tap] {
+        assert_eq!(peer.end().await, (1001, "flow `one` was stopped; `weir flow start` starts it again".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_exported_is_refused() {
     let bed = Bed::with_flow().await;
     for (path, status, kind) in [

@@ -18,24 +18,24 @@ const SERVICE: &str = "/api/v1/flow/one/service/in";
 const MESSAGES: &str = "/api/v1/weir/flows/one/interfaces/in/messages";
 
 /// A connection on which a request can be written piece by piece.
-struct Connection {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+pub(super) struct Connection {
+    pub(super) reader: BufReader<OwnedReadHalf>,
+    pub(super) writer: OwnedWriteHalf,
 }
 
 impl Connection {
-    async fn open(address: &str) -> Self {
+    pub(super) async fn open(address: &str) -> Self {
         let (reader, writer) = TcpStream::connect(address).await.unwrap().into_split();
         Connection { reader: BufReader::new(reader), writer }
     }
 
-    async fn post(&mut self, path: &str, media_type: &str, length: &str) {
+    pub(super) async fn post(&mut self, path: &str, media_type: &str, length: &str) {
         let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media_type}\r\n{length}\r\n\r\n");
         self.writer.write_all(head.as_bytes()).await.unwrap();
     }
 
     /// The status and body of the next answer.
-    async fn answer(&mut self) -> (u16, Value) {
+    pub(super) async fn answer(&mut self) -> (u16, Value) {
         let (mut status, mut length) = (0, 0);
         loop {
             let mut line = String::new();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, WEIR_ERROR, WEIR_PART};
-use weir_tests::wait::within;
+use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::bed::{Bed, NDJSON, answer, error_of};
 
@@ -158,4 +158,18 @@ async fn an_import_ends_at_the_first_bad_line_and_says_which() {
     let (status, body) = answer(bed.post_request("/api/v1/weir/flows/one/interfaces/ask/messages", NDJSON, "1\n")).await;
     assert_eq!(status, 400);
     assert!(error_of(&body, "wrong-interface").contains("takes requests and answers them"), "{body}");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_when_weir_ends_is_answered() {
+    let mut bed = Bed::with_flow().await;
+    let request = bed.post_request("/api/v1/flow/one/service/ask", "application/json", "1");
+    let asking = tokio::spawn(answer(request));
+    let asked = || async { (bed.depth("request:tg:ask:one", "worker--one--request").await == 1).then_some(()) };
+    eventually(DEADLINE, "the request to wait", asked).await;
+    let ended = bed.end_gateway();
+    let (status, answer) = within("an answer", asking).await.unwrap();
+    assert_eq!(status, 503, "{answer}");
+    assert!(error_of(&answer, "shutting-down").contains("send it again once Weir runs"), "{answer}");
+    within("the gateway to end", ended).await.unwrap().unwrap();
 }

@@ -125,6 +125,7 @@ fn odd(name: &str) -> ProcessorStatus {
         sent_count: 0,
         dropped_count: 0,
         in_hand_count: 0,
+        waiting_for_slot_count: 0,
         restarts_count: 0,
         rate_per_1000_s: 0,
         last_error: Some(name.to_owned()),

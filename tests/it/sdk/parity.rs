@@ -67,7 +67,7 @@ async fn what_is_too_much_is_refused_in_the_same_words() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_undeclared_config_type_is_a_trap_with_the_same_words() {
     let stage = Stage::new().await;
-    stage.run("config_get", &[], |record| record.retry.attempts_count = 1).await;
+    stage.run("config_get", &[], |record| record.retry.attempts_count = Some(1)).await;
     let question = json!({"type": "secrets", "key": "a"});
     stage.send_text(&question.to_string()).await;
     let (letter, _) = stage.dead_letter().await;
@@ -147,7 +147,22 @@ fn a_faulty_descriptor_is_told_in_the_same_words() {
         r#"{"schema": 1, "parameters": [{"name": "a", "default": 1}]}"#,
         r#"{"schema": 1, "requests": [{"name": "a", "request": "b"}]}"#,
     ] {
-        let told = chain(&Descriptor::parse(text.as_bytes()).unwrap_err());
-        assert_eq!(panic_of(|| Kit::new(text, || ())), told, "{text}");
+        is_told_alike(text);
     }
+    let long = "x".repeat(8193);
+    for value in [
+        json!({"schema": 1, "concurrency": u64::MAX}),
+        json!({"schema": 1, "concurrency": 1000, "consumers": ["a", "b", "c", "d", "e"]}),
+        json!({"schema": 1, "consumers": vec!["a"; 65]}),
+        json!({"schema": 1, "producers": [{"name": "a", "description": long}]}),
+        json!({"schema": 1, "requests": [{"name": "a", "request": "b", "response": "c", "timeout-ms": -1}]}),
+        json!({"schema": 1, "parameters": [{"name": "a", "enum": [long]}]}),
+    ] {
+        is_told_alike(&value.to_string());
+    }
+}
+
+fn is_told_alike(text: &str) {
+    let told = chain(&Descriptor::parse(text.as_bytes()).unwrap_err());
+    assert_eq!(panic_of(|| Kit::new(text, || ())), told, "{text}");
 }

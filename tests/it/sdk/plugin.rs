@@ -67,6 +67,7 @@ impl Plugins {
             code_cache: folder.path().join("cache"),
             served: Served::All,
             instances_count: 4,
+            defaults: Default::default(),
         };
         let host = Host::start(backend.clone(), client.clone(), settings).await.unwrap();
         Plugins { backend, client, output, outputs: further, dead_letters, host, _config: config, _folder: folder }

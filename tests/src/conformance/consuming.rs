@@ -172,6 +172,27 @@ pub async fn deliveries_are_counted_from_one(bed: &mut Bed) {
     assert_eq!(expect(&*consumer, "2").await.delivery_count, 1, "waiting behind others is no delivery");
 }
 
+/// `readable`: waits until a message is there, delivers nothing, and keeps it from no task that waits in `receive`.
+pub async fn a_message_can_be_waited_for_without_taking_it(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumer = bed.consumer(&queue).await;
+    let (mut readable, mut taken) = (consumer.readable(), consumer.receive());
+    assert!(bed.is_waiting(&mut readable, &queue).await && bed.is_waiting(&mut taken, &queue).await);
+    bed.publish(queue.topic(), &["1"]).await;
+    within("a message to read", readable).await.unwrap();
+    let delivery = within("a delivery", taken).await.unwrap();
+    assert_eq!((text(&delivery.message).as_str(), delivery.delivery_count), ("1", 1));
+    assert!(bed.is_waiting(consumer.readable(), &queue).await, "the only message is taken");
+    bed.publish(queue.topic(), &["2"]).await;
+    for _ in 0..3 {
+        within("a message to read", consumer.readable()).await.unwrap();
+    }
+    assert_eq!(expect(&*consumer, "2").await.delivery_count, 1);
+    let deleted = consumer.readable();
+    bed.backend().delete_queue(&queue).await.unwrap();
+    assert!(matches!(within("an answer", deleted).await, Err(PubsubError::QueueNotFound { .. })));
+}
+
 /// `receive`: no message is lost when the future is dropped.
 pub async fn dropping_a_receive_loses_no_message(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;

@@ -40,6 +40,7 @@ macro_rules! for_each_promise {
                 deleting_empty_queues_wakes_their_consumers_with_queue_not_found,
                 a_message_published_during_a_deletion_is_counted_or_refused,
                 a_queue_exists_from_its_making_to_its_deletion,
+                all_queues_are_listed_in_their_order,
                 stats_count_what_a_queue_holds,
                 stats_of_a_missing_queue_are_queue_not_found,
                 what_one_caller_does_the_others_see,
@@ -76,6 +77,7 @@ macro_rules! for_each_promise {
                 giving_back_what_is_not_held_does_nothing,
                 deliveries_are_counted_from_one,
                 dropping_a_receive_loses_no_message,
+                a_message_can_be_waited_for_without_taking_it,
             ],
             exclusivity: [
                 beside_an_exclusive_consumer_others_are_refused,
@@ -161,7 +163,11 @@ macro_rules! for_each_embedded_promise {
                 a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held,
                 ensuring_changes_a_refusing_bound_for_good,
             ],
-            publishing: [a_full_queue_is_queue_full_and_nothing_is_sent],
+            publishing: [
+                a_full_queue_is_queue_full_and_nothing_is_sent,
+                a_full_queue_of_a_request_topic_misses_what_the_others_get,
+                a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full,
+            ],
             settling: [
                 a_settle_never_fails_for_a_full_queue,
                 a_settle_that_fails_sends_nothing,

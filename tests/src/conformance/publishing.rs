@@ -1,6 +1,6 @@
 //! Producers: who gets what is published, with which id, within which limits.
 
-use weir_pubsub::{Backend, Class, Message, MessageId, PubsubError, Topic};
+use weir_pubsub::{Backend, Class, ConsumerOptions, Message, MessageId, PubsubError, Queue, Sharing, Topic};
 
 use super::bed::{Bed, expect, message, next, text, texts};
 
@@ -239,4 +239,40 @@ pub async fn a_full_queue_is_queue_full_and_nothing_is_sent(bed: &mut Bed) {
     bed.publish(queue.topic(), &["room"]).await;
     let delivery = next(&*bed.consumer(&queue).await).await;
     assert_eq!(text(&delivery.message), "room");
+}
+
+/// Fills one queue past the others of its topic.
+async fn fill_alone(bed: &Bed, queue: &Queue) {
+    for sent in 0.. {
+        match bed.backend().send_to(queue, Message::new(vec![b'x'; 1 << 20])).await {
+            Ok(()) => assert!(sent < 64, "the queue never fills"),
+            Err(PubsubError::QueueFull { .. }) => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// `publish`: a full queue of a `request` topic does not get the message and counts it as dropped; the message is refused only if no queue
+/// has room.
+pub async fn a_full_queue_of_a_request_topic_misses_what_the_others_get(bed: &mut Bed) {
+    let (slow, quick) = (bed.made(Class::Request, "a", "slow").await, bed.made(Class::Request, "a", "quick").await);
+    fill_alone(bed, &slow).await;
+    let body = "x".repeat(1 << 20);
+    bed.publish(slow.topic(), &[&body, &body]).await;
+    assert_eq!(bed.backend().stats(&quick).await.unwrap().depth_count, 2);
+    assert_eq!(bed.backend().stats(&slow).await.unwrap().dropped_count, 2);
+    fill(&**bed.backend(), quick.topic()).await;
+    assert_eq!(bed.backend().stats(&quick).await.unwrap().dropped_count, 0);
+}
+
+/// `publish`: a request is refused where queues have exclusive consumers and none of these queues has room.
+pub async fn a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full(bed: &mut Bed) {
+    let (own, other) = (bed.made(Class::Request, "a", "service").await, bed.made(Class::Request, "a", "other").await);
+    let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+    let _service = bed.backend().consumer(own.topic(), own.subscription(), options).await.unwrap();
+    fill_alone(bed, &own).await;
+    let producer = bed.backend().producer(own.topic()).await.unwrap();
+    let error = producer.publish(Message::new(vec![b'x'; 1 << 20])).await.unwrap_err();
+    assert!(matches!(&error, PubsubError::QueueFull { queue, .. } if queue.contains("service")), "{error}");
+    assert_eq!(bed.backend().stats(&other).await.unwrap().depth_count, 0);
 }

@@ -228,6 +228,26 @@ pub async fn a_queue_exists_from_its_making_to_its_deletion(bed: &mut Bed) {
     }
 }
 
+/// `list_queues`: the names of all `flow` and `request` queues, in order of topic and subscription.
+pub async fn all_queues_are_listed_in_their_order(bed: &mut Bed) {
+    let mut made = Vec::new();
+    for (class, name, subscription) in
+        [(Class::Request, "a", "z"), (Class::Flow, "b", "a"), (Class::Flow, "a", "b"), (Class::Flow, "a", "a")]
+    {
+        made.push(bed.made(class, name, subscription).await);
+    }
+    let listed = async || {
+        let all = bed.backend().list_queues().await.unwrap();
+        all.into_iter().filter(|queue| made.contains(queue)).collect::<Vec<_>>()
+    };
+    let mut expected = made.clone();
+    expected.sort();
+    assert_eq!(listed().await, expected);
+    bed.backend().delete_queue(&made[3]).await.unwrap();
+    expected.retain(|queue| *queue != made[3]);
+    assert_eq!(listed().await, expected);
+}
+
 /// `stats`: what the queue holds.
 pub async fn stats_count_what_a_queue_holds(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;

@@ -1,4 +1,6 @@
-//! `weir components`: what is deployed.
+//! `weir components`: lists what is deployed, and shows a deployment.
+
+mod show;
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -6,6 +8,7 @@ use serde_json::json;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
 
 use super::Session;
+use crate::args::{Components, ComponentsCommand};
 use crate::output::{self, Format};
 
 #[derive(Default, Deserialize)]
@@ -20,18 +23,31 @@ struct Deployment {
     value: String,
 }
 
-/// Lists the deployments, with what each reads, sends and wants to be told.
-pub(crate) async fn run(session: &Session) -> Result<()> {
+/// Runs the command.
+pub(crate) async fn run(session: &Session, command: Components) -> Result<()> {
+    match command.command {
+        None => list(session).await,
+        Some(ComponentsCommand::Show { component }) => show::show(session, &component).await,
+    }
+}
+
+/// Lists the deployments, with the inputs, outputs and parameters of each.
+async fn list(session: &Session) -> Result<()> {
     let request = json!({"operation": "getvalues", "type": COMPONENT_TYPE});
     let Answer { values } = session.client.post("/api/v1/config", request.to_string()).await?;
-    // What cannot be read is no deployment that anybody could use.
-    let known = values.iter().filter_map(|it| Some((it.key.as_str(), serde_json::from_str::<ComponentRecord>(&it.value).ok()?)));
-    let known: Vec<(&str, ComponentRecord)> = known.collect();
-    if session.format == Format::Json {
-        let all: Vec<_> = known.iter().map(|(key, record)| json!({"component": key, "record": record})).collect();
-        return Ok(output::json(&all)?);
+    let (mut known, mut unreadable) = (Vec::new(), Vec::new());
+    for Deployment { key, value } in &values {
+        match serde_json::from_str::<ComponentRecord>(value) {
+            Ok(record) => known.push((key.as_str(), record)),
+            Err(error) => unreadable.push((key.as_str(), error.to_string())),
+        }
     }
-    if known.is_empty() {
+    if session.format == Format::Json {
+        let known = known.iter().map(|(key, record)| json!({"component": key, "record": record}));
+        let unreadable = unreadable.iter().map(|(key, problem)| json!({"component": key, "problem": problem}));
+        return Ok(output::json(&known.chain(unreadable).collect::<Vec<_>>())?);
+    }
+    if values.is_empty() {
         return Ok(output::line("no components; bring one: weir deploy FILE.wasm")?);
     }
     let row = |(key, record): &(&str, ComponentRecord)| {
@@ -46,6 +62,11 @@ pub(crate) async fn run(session: &Session) -> Result<()> {
         ]
     };
     let headings = ["component", "size", "consumes", "produces", "parameters"];
-    output::line(&output::fitted(&headings, &[1], known.iter().map(row).collect(), output::width()))?;
+    if !known.is_empty() {
+        output::line(&output::fitted(&headings, &[1], known.iter().map(row).collect(), output::width()))?;
+    }
+    for (key, problem) in unreadable {
+        output::line(&format!("{key} cannot be used: {}", output::cut(&problem, 300)))?;
+    }
     Ok(())
 }

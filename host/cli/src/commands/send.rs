@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -21,6 +22,9 @@ use crate::progress::{Counter, during};
 /// Pieces that are read ahead of the gateway.
 const READ_AHEAD_COUNT: usize = 64;
 const PIECE_BYTES: usize = 64 << 10;
+/// What is sent while the input pauses, and how often: well below the shortest `gateway.body-time`.
+const BLANK: &[u8] = b" ";
+const BLANK_TIME: Duration = Duration::from_millis(500);
 const NDJSON: &str = "application/x-ndjson";
 
 /// Runs the command.
@@ -80,10 +84,11 @@ where
     let (pieces, read) = mpsc::channel::<Bytes>(READ_AHEAD_COUNT);
     let reader = tokio::task::spawn_blocking(move || feed(&pieces));
     let sent = Counter::default();
-    let body = Body::wrap_stream(stream::unfold((read, sent.clone()), |(mut read, sent)| async move {
-        let piece = read.recv().await?;
+    let body = Body::wrap_stream(stream::unfold((read, Begin::OfLine, sent.clone()), |(mut read, begin, sent)| async move {
+        let piece = next_piece(&mut read, begin).await?;
         sent.add(piece.len() as u64);
-        Some((Ok::<_, std::io::Error>(piece), (read, sent)))
+        let begin = Begin::after(&piece, begin);
+        Some((Ok::<_, std::io::Error>(piece), (read, begin, sent)))
     }));
     let answers = if command.ids { "?answers=true" } else { "" };
     let path = format!("/api/v1/weir/flows/{}/interfaces/{}/messages{answers}", escaped(&command.flow), escaped(&command.interface));
@@ -114,6 +119,33 @@ where
         Format::Text => output::line(&format!("sent {} messages", output::number(answer.count)))?,
     }
     Ok(())
+}
+
+/// Where in the body the next piece begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// At the beginning of a line, where white space means nothing.
+    OfLine,
+    /// Within a line.
+    WithinLine,
+}
+
+impl Begin {
+    fn after(piece: &[u8], before: Begin) -> Begin {
+        match piece.last() {
+            Some(b'\n') => Begin::OfLine,
+            _ if piece == BLANK => before,
+            _ => Begin::WithinLine,
+        }
+    }
+}
+
+/// The next piece of the body, or white space while there is none: the gateway gives up a sender that stands still.
+async fn next_piece(read: &mut mpsc::Receiver<Bytes>, begin: Begin) -> Option<Bytes> {
+    match begin {
+        Begin::OfLine => tokio::time::timeout(BLANK_TIME, read.recv()).await.unwrap_or(Some(Bytes::from_static(BLANK))),
+        Begin::WithinLine => read.recv().await,
+    }
 }
 
 /// Prints the id of each message as soon as it is stored, and returns what the last line of the answer says.

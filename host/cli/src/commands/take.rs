@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use weir_gateway::protocol::{Acknowledge, Acknowledged, LeaseLine, TakeRequest};
 
-use self::batch::{Batch, Message, read};
+use self::batch::{Batch, Messages, read};
 use super::Session;
 use crate::args::Take;
 use crate::client::{Lines, escaped, of_answer};
@@ -27,8 +27,10 @@ use crate::sink::{Progress, Put, Sink, reader_gone};
 const BATCH_BYTES: usize = 64 << 10;
 /// Half of what may be unacknowledged: the other half is on its way meanwhile.
 const BATCH_COUNT: usize = 512;
-/// Messages that were read ahead: all that the gateway hands out without an acknowledgement.
+/// Pieces of the stream that were read ahead, at least one message each: all that the gateway hands out without an acknowledgement.
 const READ_AHEAD_COUNT: usize = 1024;
+/// How long the reason of a refused acknowledgement is waited for: the stream has it.
+const REASON_TIME: Duration = Duration::from_secs(2);
 /// How often a batch that waits for its reader is looked at: what the reader has by then is acknowledged, which renews the lease.
 const PART_TIME: Duration = Duration::from_secs(1);
 /// How long a cancelled write is waited for.
@@ -54,7 +56,18 @@ pub(crate) async fn run(session: &Session, command: Take) -> Result<ExitCode> {
     let (messages, received) = mpsc::channel(READ_AHEAD_COUNT);
     let stream_failed = CancellationToken::new();
     let reader = tokio::spawn(read(lines, session.format, messages, stream_failed.clone()));
-    let taking = Taking { session, path, lease, sink: Arc::new(Sink::new(io::stdout())?), signals, gone, stream_failed, received, reader };
+    let taking = Taking {
+        session,
+        path,
+        lease,
+        sink: Arc::new(Sink::new(io::stdout())?),
+        signals,
+        gone,
+        stream_failed,
+        received,
+        pending: Messages::default(),
+        reader,
+    };
     taking.run().await
 }
 
@@ -93,7 +106,9 @@ struct Taking<'a> {
     gone: CancellationToken,
     /// Cancelled when the stream broke off.
     stream_failed: CancellationToken,
-    received: mpsc::Receiver<Message>,
+    received: mpsc::Receiver<Messages>,
+    /// Those that were received and are in no batch yet.
+    pending: Messages,
     reader: JoinHandle<Result<(), Problem>>,
 }
 
@@ -120,14 +135,16 @@ impl Taking<'_> {
     async fn pump(&mut self) -> Last {
         let mut limit_count = 1;
         loop {
-            let first = tokio::select! {
+            let more = tokio::select! {
                 biased;
                 signal = self.signals.next() => return Last::Signal(signal),
                 () = self.gone.cancelled() => return Last::Gone,
-                first = self.received.recv() => first,
+                more = more(&mut self.pending, &mut self.received) => more,
             };
-            let Some(first) = first else { return if self.stream_failed.is_cancelled() { Last::StreamFailed } else { Last::Done } };
-            let batch = self.batch(first, limit_count);
+            if !more {
+                return if self.stream_failed.is_cancelled() { Last::StreamFailed } else { Last::Done };
+            }
+            let batch = self.batch(limit_count);
             if let Some(last) = self.put(batch).await {
                 return last;
             }
@@ -135,15 +152,15 @@ impl Taking<'_> {
         }
     }
 
-    /// A message and those that are there already, up to a limit.
-    fn batch(&mut self, first: Message, limit_count: usize) -> Batch {
+    /// The messages that are there already, up to a limit.
+    fn batch(&mut self, limit_count: usize) -> Batch {
         let mut batch = Batch::default();
-        batch.add(first);
-        while batch.count() < limit_count && batch.size_bytes() < BATCH_BYTES {
-            match self.received.try_recv() {
-                Ok(message) => batch.add(message),
-                Err(_) => break,
-            }
+        batch.fill(&mut self.pending, limit_count, BATCH_BYTES);
+        while batch.has_room(limit_count, BATCH_BYTES)
+            && let Ok(messages) = self.received.try_recv()
+        {
+            self.pending = messages;
+            batch.fill(&mut self.pending, limit_count, BATCH_BYTES);
         }
         batch
     }
@@ -167,7 +184,8 @@ impl Taking<'_> {
                 () = self.stream_failed.cancelled() => break (cancelled(&progress, writing).await, Some(Last::StreamFailed)),
                 _ = parts.tick() => if let Some(through) = batch.whole(progress.out_bytes())
                     && let Err(problem) = self.acknowledge(through, End::Later).await {
-                        return Some(Last::Failed(problem));
+                        let _ = cancelled(&progress, writing).await;
+                        return Some(self.reason(problem).await);
                 },
             }
         };
@@ -179,8 +197,7 @@ impl Taking<'_> {
         if let Some(through) = written
             && let Err(problem) = self.acknowledge(through, End::Later).await
         {
-            // The stream has the reason, where it was the lease that ran out.
-            return Some(if self.stream_failed.is_cancelled() { Last::StreamFailed } else { Last::Failed(problem) });
+            return Some(self.reason(problem).await);
         }
         match (last, put) {
             (Some(last), _) => Some(last),
@@ -193,6 +210,14 @@ impl Taking<'_> {
                 ))
             }
             (None, None) => Some(Last::Failed(Problem::new(Exit::Failed, "writing the output panicked"))),
+        }
+    }
+
+    /// Why an acknowledgement was refused: the stream has the reason, where it ended first.
+    async fn reason(&self, problem: Problem) -> Last {
+        match timeout(REASON_TIME, self.stream_failed.cancelled()).await {
+            Ok(()) => Last::StreamFailed,
+            Err(_) => Last::Failed(problem),
         }
     }
 
@@ -210,9 +235,21 @@ impl Taking<'_> {
     /// How the stream has ended.
     async fn stream_end(&mut self) -> Result<()> {
         let Err(problem) = (&mut self.reader).await? else { return Ok(()) };
+        // One that has a next step already is a stopped flow, say: nothing is delivered again then.
         let next = "messages that were not acknowledged are delivered again, those of one batch perhaps for the second time: run it again";
         Err(problem.or_next(next).into())
     }
+}
+
+/// Waits until there is a message; `false` at the end of the stream.
+async fn more(pending: &mut Messages, received: &mut mpsc::Receiver<Messages>) -> bool {
+    while pending.is_empty() {
+        match received.recv().await {
+            Some(messages) => *pending = messages,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Whether an acknowledgement ends the lease.

@@ -13,6 +13,7 @@ use weir_pubsub::embedded::OpeningReport;
 use crate::client::data_option;
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
+use crate::privacy;
 use crate::problem::{Exit, Problem};
 use crate::serve::Roles;
 use crate::settings::Settings;
@@ -47,7 +48,12 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let secret = Secret::of_up(settings.token_file.as_deref())?;
     let token = secret.as_ref().map(Secret::to_token).transpose()?;
+    privacy::check_folder(data, settings.shared_folder)?;
     let folder = DataFolder::lock(data)?;
+    let exposed = privacy::warnings(data, settings.token_file.as_deref());
+    for warning in &exposed {
+        tracing::warn!(problem = %warning, "other users of the machine have access");
+    }
     let mut roles = match start(Roles::start(&folder, &settings, token), &mut signals).await? {
         Started::Up(roles) => roles,
         Started::ToStop(roles) => return Ok(stop(roles, settings.grace, &mut signals).await),
@@ -58,6 +64,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     let mut text = banner(data, format, &url, &roles, secret.as_ref());
     if format == Format::Text {
         text.extend(warnings(&folder, &url, is_noted));
+        text.extend(exposed.iter().map(|warning| format!("\n  warning: {warning}")));
     }
     announce(text).await;
     tracing::info!(url, folder = %data.display(), "weir is up");
@@ -141,8 +148,10 @@ fn kept(opened: &OpeningReport) -> Vec<String> {
         line(opened.messages_count, "messages were kept from before"),
         line(
             opened.missing_count,
-            "MESSAGES ARE MISSING: files of the log are gone; the log names the queues. Restore a backup to recover them",
+            "MESSAGES ARE MISSING: parts of the log are gone or do not read; Weir's own log names the queues. Restore a backup to recover them",
         ),
+        line(opened.repeated_count, "settled messages are redelivered: the part of the log that recorded this is lost"),
+        opened.lost_mark.map(|detail| format!("LOSS OF THE NEWEST MESSAGES IS NOT DETECTED this time: queues/MARK: {detail}")),
         line(opened.damaged_count, "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues"),
         line(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
     ]

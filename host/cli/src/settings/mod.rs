@@ -29,6 +29,7 @@ pub(crate) use self::list::all;
 pub(crate) use self::template::template;
 use crate::args::SettingFlags;
 use crate::nearest::nearest;
+use crate::privacy::SharedFolder;
 use crate::problem::{Exit, Problem};
 
 /// The settings file in a data folder.
@@ -68,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// How long messages in work may take at the end.
     pub(crate) grace: Duration,
+    /// Whether to use a data folder that all users may write to.
+    pub(crate) shared_folder: SharedFolder,
     /// What is logged.
     pub(crate) log_filter: String,
     /// How it is logged.
@@ -84,7 +87,7 @@ pub(crate) struct Settings {
     pub(crate) flow: FlowSettings,
     /// The queues.
     pub(crate) broker: EmbeddedOptions,
-    /// Limits of components that are deployed from now on.
+    /// Limits of components that were deployed without others.
     pub(crate) limits: ComponentLimits,
     /// How their failed messages are tried again.
     pub(crate) retry: RetryPolicy,
@@ -95,6 +98,7 @@ impl Default for Settings {
         Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8088)),
             grace: Duration::from_secs(10),
+            shared_folder: SharedFolder::default(),
             log_filter: LOGGED.to_owned(),
             log_format: LogFormat::default(),
             instances_count: 0,

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::bounds::{self, OutOfBound};
 use super::descriptor::Descriptor;
+use super::limits::{ComponentDefaults, ComponentLimits, GivenLimits, GivenRetry, RetryPolicy};
 
 /// The config type of deployments.
 pub const COMPONENT_TYPE: &str = "component";
@@ -105,9 +107,9 @@ impl ComponentRef {
     }
 }
 
-/// A component under a name and version, with its grants and limits.
+/// A component under a name and version, with its grants and limits. Reading one checks the bounds of all its numbers, lists and strings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", remote = "Self")]
 pub struct ComponentRecord {
     /// The digest of its bytes.
     pub digest: Digest,
@@ -123,68 +125,53 @@ pub struct ComponentRecord {
     /// What it may reach outside of its queues, by name; nothing unless granted.
     #[serde(default)]
     pub grants: Vec<String>,
-    /// Its bounds.
+    /// The limits that were given for it. Older records hold all of them.
     #[serde(default)]
-    pub limits: ComponentLimits,
+    pub limits: GivenLimits,
     /// Messages of each input handled side by side, in place of the descriptor's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
     /// Messages held unsettled by each consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u32>,
-    /// How failed messages are tried again.
+    /// How failed messages are tried again, as far as it was given. Older records hold all of it.
     #[serde(default)]
-    pub retry: RetryPolicy,
+    pub retry: GivenRetry,
 }
 
-/// Bounds of one instance and of one call of `handle`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct ComponentLimits {
-    /// Linear memory of an instance.
-    pub memory_bytes: u64,
-    /// A whole `handle`, waiting for replies included.
-    pub time_ms: u64,
-    /// Messages sent by one `handle`.
-    pub sends_count: u32,
-    /// Bodies and properties sent by one `handle`.
-    pub sends_bytes: u64,
-    /// Log lines of one minute.
-    pub log_bytes_per_minute: u64,
-}
-
-impl Default for ComponentLimits {
-    fn default() -> Self {
-        // 64 MiB of memory carry JSON work on bodies of 4 MiB; the others bound what one message can cost its neighbours.
-        ComponentLimits {
-            memory_bytes: 64 << 20,
-            time_ms: 60_000,
-            sends_count: 1_000,
-            sends_bytes: 16 << 20,
-            log_bytes_per_minute: 1 << 20,
-        }
+impl Serialize for ComponentRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ComponentRecord::serialize(self, serializer)
     }
 }
 
-/// How failed messages are tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct RetryPolicy {
-    /// Attempts in all; then the message goes to the dead letters.
-    pub attempts_count: u32,
-    /// The wait after the first failure; it doubles.
-    pub first_wait_ms: u64,
-    /// The longest wait.
-    pub longest_wait_ms: u64,
-    /// All waits of one message together.
-    pub waiting_ms: u64,
-    /// How long a message may be answered with `busy` before it is given back to its queue.
-    pub busy_ms: u64,
+impl<'de> Deserialize<'de> for ComponentRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let wrong = |OutOfBound { field, problem }| D::Error::custom(format!("field `{field}` {problem}"));
+        bounds::check(&value, bounds::COMPONENT).map_err(wrong)?;
+        if let Some(descriptor) = value.get("descriptor") {
+            bounds::check(descriptor, bounds::DESCRIPTOR).map_err(|found| {
+                let field = format!("descriptor.{}", found.field);
+                wrong(OutOfBound { field, ..found })
+            })?;
+        }
+        let record = ComponentRecord::deserialize(value).map_err(D::Error::custom)?;
+        record.descriptor.check_workers(record.concurrency).map_err(D::Error::custom)?;
+        Ok(record)
+    }
 }
 
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        RetryPolicy { attempts_count: 5, first_wait_ms: 1_000, longest_wait_ms: 30_000, waiting_ms: 300_000, busy_ms: 600_000 }
+impl ComponentRecord {
+    /// The limits that hold under a host's defaults.
+    pub fn limits_over(&self, defaults: &ComponentDefaults) -> ComponentLimits {
+        self.limits.over(&defaults.limits)
+    }
+
+    /// How its failed messages are tried again under a host's defaults.
+    pub fn retry_over(&self, defaults: &ComponentDefaults) -> RetryPolicy {
+        self.retry.over(&defaults.retry)
     }
 }
 
@@ -210,7 +197,33 @@ mod tests {
             "00".repeat(32)
         );
         let record: ComponentRecord = serde_json::from_str(&text).unwrap();
-        assert_eq!(record.limits, ComponentLimits { time_ms: 5, ..Default::default() });
-        assert_eq!(record.retry.attempts_count, 5);
+        let defaults = ComponentDefaults::default();
+        assert_eq!(record.limits_over(&defaults), ComponentLimits { time_ms: 5, ..Default::default() });
+        assert_eq!(record.retry_over(&defaults).attempts_count, 5);
+        let wrong = text.replace("\"time-ms\": 5", "\"time-ms\": 0");
+        assert!(serde_json::from_str::<ComponentRecord>(&wrong).unwrap_err().to_string().contains("limits.time-ms is 0"));
+        assert_eq!(serde_json::from_str::<ComponentRecord>(&serde_json::to_string(&record).unwrap()).unwrap(), record);
+    }
+
+    #[test]
+    fn numbers_that_no_host_can_serve_are_not_read() {
+        let fault = |change: fn(&mut serde_json::Value)| {
+            let digest = format!("sha256:{}", "00".repeat(32));
+            let mut record = serde_json::json!({"digest": digest, "size-bytes": 1, "world": "0.1.0", "descriptor": {"schema": 1}});
+            change(&mut record);
+            serde_json::from_value::<ComponentRecord>(record).unwrap_err().to_string()
+        };
+        let range = "it must be a whole number from 1 to 1000";
+        let huge = fault(|record| record["descriptor"]["concurrency"] = 4_294_967_295_u32.into());
+        assert_eq!(huge, format!("field `descriptor.concurrency` is 4294967295; {range}"));
+        assert_eq!(fault(|record| record["concurrency"] = 0.into()), format!("field `concurrency` is 0; {range}"));
+        assert!(fault(|record| record["window"] = (1_u64 << 40).into()).contains("field `window` is 1099511627776"));
+        assert!(fault(|record| record["retry"] = serde_json::json!({"first-wait-ms": u64::MAX})).contains("retry.first-wait-ms"));
+        assert!(fault(|record| record["limits"] = serde_json::json!({"time-ms": 0})).contains("limits.time-ms"));
+        let many = |record: &mut serde_json::Value| {
+            record["concurrency"] = 1000.into();
+            record["descriptor"]["consumers"] = serde_json::json!(["a", "b", "c", "d", "e"]);
+        };
+        assert!(fault(many).contains("is 5000; at most 4000"));
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::bounds::{self, MAX_WORKERS_COUNT};
+
 /// The largest descriptor that is read, in bytes.
 pub const MAX_DESCRIPTOR_BYTES: usize = 64 << 10;
 
@@ -198,6 +200,8 @@ impl Descriptor {
         if bytes.len() > MAX_DESCRIPTOR_BYTES {
             return Err(DescriptorError::TooLarge { actual_bytes: bytes.len() });
         }
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(DescriptorError::Malformed)?;
+        bounds::check(&value, bounds::DESCRIPTOR).or_else(|found| field(&found.field, found.problem))?;
         let descriptor: Descriptor = serde_json::from_slice(bytes).map_err(DescriptorError::Malformed)?;
         descriptor.check()?;
         Ok(descriptor)
@@ -223,9 +227,7 @@ impl Descriptor {
         self.check_names("requests", self.requests.iter().map(|r| r.name.as_str()))?;
         self.check_names("parameters", self.parameters.iter().map(|p| p.name.as_str()))?;
         self.check_names("config-types", self.config_types.iter().map(|t| t.name.as_str()))?;
-        if self.concurrency == 0 || self.consumers.iter().any(|c| c.concurrency == Some(0)) {
-            return field("concurrency", "must be at least 1".to_owned());
-        }
+        self.check_workers(None)?;
         for consumer in &self.consumers {
             if let Some(reply) = consumer.reply.as_deref().filter(|reply| !self.producers.iter().any(|p| p.name == *reply)) {
                 return field(&format!("consumers.{}.reply", consumer.name), format!("`{reply}` is not among the producers"));
@@ -238,6 +240,18 @@ impl Descriptor {
             }
         }
         self.parameters.iter().try_for_each(check_parameter)
+    }
+
+    /// Checks how many messages of all inputs together are handled side by side, each with the concurrency of the deployment if it has one.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Field`].
+    pub(super) fn check_workers(&self, deployed: Option<u32>) -> Result<(), DescriptorError> {
+        let count: u64 = self.consumers.iter().map(|consumer| u64::from(deployed.unwrap_or_else(|| self.concurrency_of(consumer)))).sum();
+        if count > MAX_WORKERS_COUNT {
+            return field("concurrency", format!("of all consumers together is {count}; at most {MAX_WORKERS_COUNT} is allowed"));
+        }
+        Ok(())
     }
 
     fn check_names<'a>(&self, list: &str, names: impl Iterator<Item = &'a str>) -> Result<(), DescriptorError> {
@@ -356,7 +370,9 @@ mod tests {
         check(r#"{"schema": 1, "consumers": ["a", "a"]}"#, "`a` twice");
         check(r#"{"schema": 1, "consumers": [{"name": "a", "reply": "b"}]}"#, "consumers.a.reply");
         check(r#"{"schema": 1, "parameters": [{"name": "size", "type": "integer", "default": "big"}]}"#, "parameters.size.default");
-        check(r#"{"schema": 1, "concurrency": 0}"#, "concurrency");
+        check(r#"{"schema": 1, "concurrency": 0}"#, "`concurrency` of the descriptor: is 0; it must be a whole number from 1 to 1000");
+        check(r#"{"schema": 1, "concurrency": 4294967295}"#, "`concurrency` of the descriptor: is 4294967295");
+        check(r#"{"schema": 1, "consumers": ["a", "b", "c", "d", "e"], "concurrency": 1000}"#, "is 5000; at most 4000");
         check(&format!(r#"{{"schema": 1, "description": "{}"}}"#, "x".repeat(MAX_DESCRIPTOR_BYTES)), "of at most 65536");
     }
 

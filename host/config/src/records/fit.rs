@@ -3,6 +3,7 @@
 
 use weir_pubsub::{Class, Queue, Subscription, Topic, names};
 
+use super::bounds::MAX_CONCURRENCY;
 use super::component::ComponentRecord;
 use super::descriptor::{ConsumerSpec, Descriptor};
 use super::entry::Entry;
@@ -121,7 +122,7 @@ impl<'a> Fitting<'a> {
         let subscription = Subscription::of_processor(self.processor, self.variant, &spec.name);
         let queue = subscription.and_then(|subscription| Queue::new(topic, subscription));
         let queue = queue.map_err(|error| self.faults.push(format!("input `{}`: {error}", spec.name))).ok()?;
-        let concurrency = self.record.concurrency.unwrap_or_else(|| self.descriptor().concurrency_of(spec)).max(1);
+        let concurrency = self.record.concurrency.unwrap_or_else(|| self.descriptor().concurrency_of(spec)).clamp(1, MAX_CONCURRENCY);
         Some(FitInput { name: spec.name.clone(), queue, concurrency, reply: spec.reply.clone() })
     }
 

@@ -1,13 +1,17 @@
 //! What several crates read and write as config values: serde lives here and in `protocol`.
 
+mod bounds;
 mod component;
 mod dead_letter;
 mod descriptor;
 mod entry;
 mod fit;
+mod limits;
 mod status;
+mod status_parts;
 
-pub use component::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, ComponentRef, Digest, NotADigest, RetryPolicy};
+pub use bounds::{MAX_CONCURRENCY, MAX_WINDOW, MAX_WORKERS_COUNT};
+pub use component::{COMPONENT_TYPE, ComponentRecord, ComponentRef, Digest, NotADigest};
 pub use dead_letter::{Cut, DEAD_LETTER_PREFIX, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
 pub use descriptor::{
     ConsumerSpec, Descriptor, DescriptorError, GrantSpec, MAX_DESCRIPTOR_BYTES, Named, ParameterKind, ParameterSpec, ProducerSpec,
@@ -15,4 +19,6 @@ pub use descriptor::{
 };
 pub use entry::{ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
+pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
+pub use status_parts::{StatusPart, StatusParts, status_messages};

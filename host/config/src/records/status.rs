@@ -100,6 +100,9 @@ pub struct ProcessorStatus {
     /// Tasks of the host for this variant that panicked and were started again: a fault of Weir, not of the component.
     #[serde(default)]
     pub restarts_count: u64,
+    /// Workers with a message to take, and setups of a new component, that wait for an instance slot: all slots of the host's pool are in use.
+    #[serde(default)]
+    pub waiting_for_slot_count: u64,
     /// Messages settled in the last report's interval, per second, times 1000.
     pub rate_per_1000_s: u64,
     /// The newest error, for people.

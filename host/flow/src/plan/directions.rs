@@ -8,6 +8,7 @@ use weir_pubsub::Topic;
 use super::draft::{DraftProcessor, fault};
 use crate::blueprint::shown;
 use crate::error::Result;
+use crate::topics::is_of_service;
 
 /// The topics of one entry by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +22,28 @@ pub(super) struct Directions {
 /// Decides by what the processor says of itself, else by the names of the topics.
 ///
 /// # Errors
-/// A topic that the processor needs is missing; the error names it.
+/// A topic that the processor needs is missing, or it consumes the requests to a service; the error names it.
 pub(super) fn of(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<Directions> {
+    let directions = decided(processor, descriptor, notes)?;
+    refuse_requests_to_services(processor, &directions)?;
+    Ok(directions)
+}
+
+/// A processor that reads the requests to a service would get a copy of all of them, values of the configuration included.
+fn refuse_requests_to_services(processor: &DraftProcessor, directions: &Directions) -> Result<()> {
+    let Some((spec, topic)) = directions.inputs.iter().find(|(_, topic)| is_of_service(topic)) else { return Ok(()) };
+    let name = topic.name();
+    fault(
+        format!("{}, topic `{}`", processor.place, shown(spec)),
+        format!(
+            "consumes `{topic}`, which only the {name} service may read: consume another topic. A processor may send requests to `{topic}` \
+             and read `response:{space}:{name}` and `notify:{space}:{name}`",
+            space = topic.topicspace()
+        ),
+    )
+}
+
+fn decided(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<Directions> {
     if let Some(descriptor) = descriptor {
         check_topics(processor, descriptor, notes)?;
         return Ok(split(&processor.topics, |spec| descriptor.consumers.iter().any(|consumer| consumer.name == spec)));

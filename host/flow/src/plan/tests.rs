@@ -208,6 +208,29 @@ fn what_the_component_needs_is_checked() {
 }
 
 #[test]
+fn requests_to_the_services_are_not_consumed_but_sent_and_their_answers_read() {
+    let mut world = World::default();
+    let descriptor = json!({"schema": 1, "consumers": [{"name": "spy"}], "producers": [{"name": "*"}]});
+    deploy(&mut world, "spy@1.0.0", &descriptor);
+    let blueprint = |processor: &str, section: &str, spec: &str, topic: &str| {
+        let mut blueprint = json!({"blueprint": {}, "flow": {}});
+        blueprint[section][format!("{processor}:v-{{id}}")] = json!({"topics": {spec: topic}});
+        blueprint
+    };
+    for topic in ["request:tg:config", "request:tg:flow", "request:other:config", "request:tg:{name}"] {
+        for (processor, section, spec) in [("spy", "flow", "spy"), ("outside", "blueprint", "input"), ("outside", "flow", "a-input")] {
+            let plan = start(&mut world, "one", &blueprint(processor, section, spec, topic), &[("name", "flow")]);
+            let error = plan.unwrap_err().to_string();
+            assert!(error.contains(&format!("topic `{spec}`: consumes `request:")) && error.contains("may read"), "{error}");
+        }
+        start(&mut world, "one", &blueprint("outside", "flow", "output", topic), &[("name", "flow")]).unwrap();
+    }
+    for topic in ["response:tg:config", "notify:tg:flow", "flow:tg:config", "request:tg:config-mine"] {
+        start(&mut world, "one", &blueprint("outside", "flow", "input", topic), &[]).unwrap();
+    }
+}
+
+#[test]
 fn unknown_variables_are_named_in_variants_and_topics_and_stay_elsewhere() {
     let flow = |processor: &str, topic: &str| json!({"blueprint": {}, "flow": {processor: {"topics": {"input": topic}, "parameters": {"p": "{nothing}"}}}, "interfaces": {"x": {"flow": "flow:tg:{nothing}:y"}}});
     let mut world = World::default();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weir_flow::protocol::{FlowRecord, Interface as Offered};
 use weir_pubsub::{Producer, Queue, Requester, Subscription, Topic};
@@ -24,17 +25,25 @@ pub(crate) struct Flow {
     /// What cannot be used has the reason in its place.
     interfaces: BTreeMap<String, Result<Arc<Interface>, String>>,
     stopped: CancellationToken,
+    undecided: watch::Sender<bool>,
 }
 
 impl Flow {
     pub(crate) fn new(id: &str, record: FlowRecord) -> Self {
         let stopped = CancellationToken::new();
+        let (undecided, is_undecided) = watch::channel(false);
         let interface = |(name, offered): (&String, &Offered)| {
             let line = Line::of(offered)?;
-            Ok(Arc::new(Interface { flow: id.to_owned(), name: name.clone(), line, stopped: stopped.clone() }))
+            Ok(Arc::new(Interface {
+                flow: id.to_owned(),
+                name: name.clone(),
+                line,
+                stopped: stopped.clone(),
+                undecided: is_undecided.clone(),
+            }))
         };
         let interfaces = record.interfaces.iter().map(|pair| (pair.0.clone(), interface(pair))).collect();
-        Flow { id: id.to_owned(), offered: record.interfaces, interfaces, stopped }
+        Flow { id: id.to_owned(), offered: record.interfaces, interfaces, stopped, undecided }
     }
 
     /// Whether it offers the same as the record says, so that what uses it may go on.
@@ -54,6 +63,11 @@ impl Flow {
         }
     }
 
+    /// Notes whether it is being stopped in a way that may still be refused: what reads it goes on meanwhile, what writes to it waits.
+    pub(crate) fn set_undecided(&self, is_undecided: bool) {
+        self.undecided.send_replace(is_undecided);
+    }
+
     /// Ends what uses it.
     pub(crate) fn stop(&self) {
         self.stopped.cancel();
@@ -68,8 +82,10 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     /// What goes through it.
     pub(crate) line: Line,
-    /// Cancelled when the flow is stopped.
+    /// Cancelled when the flow is stopped, not while its stop may still be refused.
     pub(crate) stopped: CancellationToken,
+    /// Whether the flow is being stopped in a way that may still be refused.
+    undecided: watch::Receiver<bool>,
 }
 
 /// What goes through an interface, with the way there.
@@ -136,6 +152,18 @@ impl Interface {
         let subscription =
             subscription.ok_or_else(|| self.wrong("cannot have an exit: its name and the flow's are too long for a queue".to_owned()))?;
         Queue::new(topic.clone(), subscription).map_err(|error| self.wrong(format!("cannot have an exit: {error}")))
+    }
+
+    /// Waits while the flow's stop may still be refused: until the flow runs on or is stopped.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn decided(&self) {
+        if !*self.undecided.borrow() {
+            return;
+        }
+        // An error: the flow is gone.
+        let _ = self.undecided.clone().wait_for(|is_undecided| !is_undecided).await;
     }
 
     /// An error about this interface.

@@ -19,6 +19,7 @@ use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus};
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
+use crate::guard::Caller;
 
 pub(crate) use answer::{Answer, ask, not_sent, send};
 pub(crate) use flow::{Flow, Interface, Line, SharedProducer};
@@ -47,6 +48,8 @@ struct KnownFlows {
 #[derive(Clone)]
 enum Known {
     Running(Arc<Flow>),
+    /// It is being stopped in a way that may still be refused.
+    Undecided(Arc<Flow>),
     Starting,
     Stopping,
 }
@@ -64,14 +67,16 @@ impl Dispatch {
     }
 
     /// Why the flows are not known as they are now, if they are not.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// The cause is only for callers with the token.
+    pub(crate) fn problem(&self, caller: Caller) -> Option<String> {
         let status = self.follower.borrow();
-        match (&status.fetch_error, status.version) {
-            (Some(error), 0) => Some(format!("the flows were not read yet: {error}")),
-            (Some(error), _) => Some(format!("the flows cannot be read as they are now: {error}")),
-            (None, 0) => Some("the flows were not read yet".to_owned()),
-            (None, _) => None,
-        }
+        let problem = match (&status.fetch_error, status.version) {
+            (None, version) if version > 0 => return None,
+            (_, 0) => "the flows were not read yet",
+            _ => "the flows cannot be read as they are now",
+        };
+        let cause = status.fetch_error.as_ref().filter(|_| caller == Caller::Trusted);
+        Some(cause.map_or_else(|| problem.to_owned(), |error| format!("{problem}: {error}")))
     }
 
     /// Finds an interface of a running flow; the errors name what there is.
@@ -82,13 +87,14 @@ impl Dispatch {
         self.look_for(flow).await?.interface(interface)
     }
 
-    /// Whether the flow of an interface was stopped, as the configuration is now.
+    /// Whether the flow of an interface was stopped, as the configuration is now. A stop that may still be refused is waited for.
     pub(crate) async fn is_stopped(&self, interface: &Interface) -> bool {
         if !interface.stopped.is_cancelled()
             && let Ok(version) = self.config.version().await
         {
             // If it stays behind, what is known has to do.
             let _ = self.reach(version).await;
+            let _ = tokio::time::timeout(BEHIND_TIME, interface.decided()).await;
         }
         interface.stopped.is_cancelled()
     }
@@ -103,6 +109,7 @@ impl Dispatch {
         self.reach(found.version).await?;
         match self.known(id) {
             Some(Known::Running(flow)) => Ok(flow),
+            Some(Known::Undecided(_)) => Err(GatewayError::FlowStopping { flow: id.to_owned() }),
             Some(Known::Starting) => Err(GatewayError::FlowStarting { flow: id.to_owned() }),
             Some(Known::Stopping) => Err(GatewayError::FlowStopped { flow: id.to_owned() }),
             None => {
@@ -163,9 +170,13 @@ impl KnownFlows {
         };
         let before = self.records.remove(id).map(|(_, known)| known);
         let now = match (record.status, before) {
+            (Some(FlowStatus::Stopping), before) if record.is_refusing() => undecided(before, id, record),
             (Some(FlowStatus::Starting), before) => stopped(before, Known::Starting),
             (Some(FlowStatus::Stopping), before) => stopped(before, Known::Stopping),
-            (None | Some(FlowStatus::Updating), Some(Known::Running(flow))) if flow.offers(&record) => Known::Running(flow),
+            (None | Some(FlowStatus::Updating), Some(Known::Running(flow) | Known::Undecided(flow))) if flow.offers(&record) => {
+                flow.set_undecided(false);
+                Known::Running(flow)
+            }
             (None | Some(FlowStatus::Updating), before) => stopped(before, Known::Running(Arc::new(Flow::new(id, record)))),
         };
         self.stopped.remove(id);
@@ -185,16 +196,29 @@ impl KnownFlows {
     }
 
     fn was_stopped(&self, id: &str) -> bool {
-        self.stopped.contains(id) || matches!(self.records.get(id), Some((_, Known::Stopping | Known::Running(_))))
+        self.stopped.contains(id) || matches!(self.records.get(id), Some((_, Known::Stopping | Known::Undecided(_) | Known::Running(_))))
     }
 }
 
 /// What comes after; what ran before ends.
 fn stopped(before: Option<Known>, after: Known) -> Known {
-    if let Some(Known::Running(flow)) = before {
+    if let Some(Known::Running(flow) | Known::Undecided(flow)) = before {
         flow.stop();
     }
     after
+}
+
+/// A flow whose stop may still be refused: what reads it goes on.
+fn undecided(before: Option<Known>, id: &str, record: FlowRecord) -> Known {
+    let flow = match before {
+        Some(Known::Running(flow) | Known::Undecided(flow)) if flow.offers(&record) => flow,
+        before => {
+            stopped(before, Known::Stopping);
+            Arc::new(Flow::new(id, record))
+        }
+    };
+    flow.set_undecided(true);
+    Known::Undecided(flow)
 }
 
 fn read(record: &str) -> Result<FlowRecord, serde_json::Error> {
@@ -213,6 +237,8 @@ pub(crate) async fn over(gateway: &Gateway, interface: &Interface) -> GatewayErr
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn content(records: &[(&str, &str)]) -> Content {
@@ -246,6 +272,26 @@ mod tests {
         assert!(known.records.is_empty() && known.was_stopped("f") && !known.was_stopped("g"));
         known.apply(&content(&[("f", RUNNING)]));
         assert!(!running(&known, "f").stopped.is_cancelled() && known.stopped.is_empty());
+    }
+
+    #[test]
+    fn what_reads_a_flow_goes_on_while_its_stop_may_be_refused() {
+        let refusing = RUNNING.replace("\"blueprint", "\"status\": \"stopping\", \"backlog\": \"refuse\", \"blueprint");
+        let mut known = KnownFlows::default();
+        known.apply(&content(&[("f", RUNNING)]));
+        let first = running(&known, "f");
+        known.apply(&content(&[("f", &refusing)]));
+        assert!(!first.stopped.is_cancelled() && matches!(known.records["f"].1, Known::Undecided(_)));
+        assert!(first.decided().now_or_never().is_none(), "writers wait");
+        known.apply(&content(&[("f", RUNNING)]));
+        assert!(Arc::ptr_eq(&first, &running(&known, "f")), "the stop was refused");
+        assert!(first.decided().now_or_never().is_some());
+        known.apply(&content(&[("f", &refusing)]));
+        known.apply(&content(&[]));
+        assert!(first.stopped.is_cancelled() && known.was_stopped("f"));
+        known.apply(&content(&[("f", &refusing)]));
+        known.apply(&content(&[("f", RUNNING)]));
+        assert!(!running(&known, "f").stopped.is_cancelled(), "one that was stopping at the gateway's start");
     }
 
     #[test]

@@ -142,8 +142,8 @@ impl Lease {
     /// delivered again.
     pub(crate) async fn acknowledge(&self, through: u64, then: Then) -> Result<u64> {
         let under_way = self.begin_settling(through, then)?;
-        // Counted until their outcome is known, or whoever asked has gone.
-        let _counted = Counted::new(&self.settling_count, under_way.len());
+        // They were counted with them; until their outcome is known, or whoever asked has gone.
+        let _counted = Counted { total: &self.settling_count, count: under_way.len() };
         let mut settled_count = 0;
         for settling in under_way {
             match settling.await {
@@ -171,7 +171,9 @@ impl Lease {
                 },
             },
         })?;
-        let under_way = receipts.iter().map(|receipt| self.backend.settle(receipt, Vec::new())).collect();
+        // Under the lock, so that no count misses them.
+        self.settling_count.fetch_add(receipts.len(), Ordering::AcqRel);
+        let under_way = self.backend.acknowledge(&receipts);
         if then == Then::End {
             // Nothing is handed out in place of what was acknowledged.
             held.end();
@@ -204,7 +206,8 @@ impl Lease {
 
     /// Messages that are held by this lease, those included whose settle is under way.
     pub(super) fn held_count(&self) -> usize {
-        self.held().count() + self.settling_count.load(Ordering::Acquire)
+        let held = self.held();
+        held.count() + self.settling_count.load(Ordering::Acquire)
     }
 
     /// Whether the count allows one more message.
@@ -317,17 +320,10 @@ pub(super) enum Over {
     Released,
 }
 
-/// Counts something until it is dropped.
+/// What is counted until this is dropped.
 struct Counted<'a> {
     total: &'a AtomicUsize,
     count: usize,
-}
-
-impl<'a> Counted<'a> {
-    fn new(total: &'a AtomicUsize, count: usize) -> Self {
-        total.fetch_add(count, Ordering::AcqRel);
-        Counted { total, count }
-    }
 }
 
 impl Drop for Counted<'_> {

@@ -171,13 +171,20 @@ impl Taking {
             if let Ok(received) = timeout(wait, self.fitting().receive()).await {
                 return self.received(received).await.map(Some);
             }
+            let before_count = self.lease.held_count();
             let stats = self.gateway.backend.stats(&self.queue).await;
             let stats = match stats {
                 Ok(stats) => stats,
                 Err(error) => return Err(cut_off(&self.gateway, &self.interface, error).await),
             };
+            let own_count = self.lease.held_count();
+            if own_count != before_count {
+                // Something was settled between the two counts, so they cannot be compared.
+                wait = Duration::ZERO;
+                continue;
+            }
             let ready_count = stats.depth_count.saturating_sub(stats.unsettled_count);
-            let held_elsewhere_count = stats.unsettled_count.saturating_sub(self.lease.held_count() as u64);
+            let held_elsewhere_count = stats.unsettled_count.saturating_sub(own_count as u64);
             looks_count += 1;
             if !(ready_count > 0 && looks_count <= MAX_LOOKS || held_elsewhere_count > 0 && looks_count == 1) {
                 return Ok(None);

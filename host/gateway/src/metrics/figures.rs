@@ -9,6 +9,7 @@ use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_flow::protocol::{FlowRecord, FlowStatus};
 
 use super::text::Text;
+use crate::budget::Budget;
 use crate::protocol::{HostReport, QueueSummary};
 
 const STATES: [(ProcessorState, &str); 6] = [
@@ -83,6 +84,16 @@ pub(crate) fn config(version: u64, records: &BTreeMap<String, FlowRecord>, out: 
     }
 }
 
+/// The bytes of requests and answers that the gateway holds.
+pub(crate) fn held(budget: &Budget, out: &mut Text) {
+    let help = "Bytes of requests and answers that the gateway holds, without the first 64 KiB of each.";
+    out.gauge("weir_gateway_held_bytes", help).sample(&[], budget.held_bytes());
+    let help = "How many it may hold: the setting gateway.max-held-bytes.";
+    out.gauge("weir_gateway_held_limit_bytes", help).sample(&[], budget.limit_bytes());
+    let help = "Requests, answers and streams that were refused because of that limit.";
+    out.counter("weir_gateway_overloaded_total", help).sample(&[], budget.refused_count());
+}
+
 /// Hosts and their processors, as they last reported.
 pub(crate) fn hosts(hosts: &[HostReport], out: &mut Text) {
     for (name, help, value) in HOST_GAUGES {
@@ -110,6 +121,10 @@ fn processors(hosts: &[HostReport], out: &mut Text) {
     let mut in_hand = out.gauge("weir_processor_messages_in_hand", "Messages received and not settled.");
     for (labels, status) in &all {
         in_hand.sample(labels, status.in_hand_count);
+    }
+    let mut waiting = out.gauge("weir_processor_waiting_for_slot", "Workers and setups that wait for an instance slot of the host.");
+    for (labels, status) in &all {
+        waiting.sample(labels, status.waiting_for_slot_count);
     }
     let mut state = out.gauge("weir_processor_state", "1 for the state that the processor is in, 0 for all others.");
     for ([host, processor, variant, flow], status) in &all {

@@ -1,16 +1,16 @@
 //! `POST /api/v1/weir/components?name=&version=&limits=` and `GET /api/v1/weir/components/{digest}`: the store of components.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
+use axum::{Extension, Json};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use weir_config::records::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, Descriptor, Digest, Entry, processor_of_entry_type};
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Digest, Entry, GivenLimits, processor_of_entry_type};
 use weir_config::{Batch, ConfigError, Content};
 use weir_flow::protocol::PlanRecord;
 
@@ -18,13 +18,14 @@ use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::flows;
 use crate::gateway::{Gateway, Shared};
+use crate::held::Received;
 use crate::protocol::{Deployed, ErrorAnswer, Unreached};
 use crate::query::Fields;
 
 /// Types of entries that are read at a time.
 const READS_COUNT: usize = 16;
 
-/// Under which name and version, by default the descriptor's; and its limits, as a JSON object of those that are not the default.
+/// Under which name and version, by default the descriptor's; and the limits that are given for it, as a JSON object.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -33,7 +34,8 @@ pub(crate) struct Target {
     name: Option<String>,
     /// Its version; by default the descriptor's.
     version: Option<String>,
-    /// A JSON object of the limits that are not to be the default, for example `{"time-ms": 5000}`.
+    /// A JSON object of the limits that differ from the settings, for example `{"time-ms": 5000}`. They belong to the version and never
+    /// change; for the others the settings count.
     limits: Option<String>,
 }
 
@@ -52,7 +54,7 @@ struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")
     request_body(content = inline(ComponentBytes), content_type = "application/wasm", description = "The bytes of the component"),
     responses(
         (status = 200, description = "It is stored", body = Deployed),
-        (status = 409, description = "The version belongs to another file", body = ErrorAnswer),
+        (status = 409, description = "The version belongs to another file, or was deployed with other limits", body = ErrorAnswer),
         (status = 422, description = "No host could run it; the message says why", body = ErrorAnswer),
     )
 )]
@@ -60,16 +62,13 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     body::expect_type(request.headers(), "application/wasm")?;
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
     let mut record = inspect(&gateway, bytes.clone()).await?;
-    let limits = target.limits.as_deref().map(|text| limits_of(text, &record.limits)).transpose()?;
-    if let Some(limits) = &limits {
-        check_limits(limits, &gateway)?;
-        record.limits = limits.clone();
-    }
+    record.limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
+    check_limits(&record.limits, &gateway)?;
     let (name, version) = name_of(target, &record.descriptor)?;
     // Before anything is written: what fails must leave nothing.
     let not_reached = unreached(&gateway, &name, record.digest).await?;
     gateway.components.put(&bytes).await.map_err(GatewayError::ComponentStore)?;
-    let (record, unchanged) = put_record(&gateway, &format!("{name}@{version}"), record, limits).await?;
+    let (record, unchanged) = put_record(&gateway, &format!("{name}@{version}"), record).await?;
     tracing::info!(component = %format!("{name}@{version}"), digest = %record.digest, unchanged, "component deployed");
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }))
 }
@@ -83,11 +82,17 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     params(("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits")),
     responses((status = 200, description = "The bytes", body = inline(ComponentBytes), content_type = "application/wasm"))
 )]
-pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String>) -> Result<Response> {
+pub(crate) async fn get(
+    State(gateway): State<Shared>,
+    Path(digest): Path<String>,
+    Extension(held): Extension<Received>,
+) -> Result<Response> {
     let digest: Digest = digest.parse().map_err(|error: weir_config::records::NotADigest| GatewayError::BadField {
         field: "the digest in the path".to_owned(),
         problem: error.to_string(),
     })?;
+    // Many may be read at once.
+    held.resize(gateway.components.size_bytes(digest).await.map_err(GatewayError::ComponentStore)?)?;
     let found = gateway.components.get(digest).await.map_err(GatewayError::ComponentStore)?;
     let bytes = found.ok_or(GatewayError::UnknownComponent { digest })?;
     let mut response = Response::new(Body::from(bytes));
@@ -119,37 +124,35 @@ fn name_of(target: Target, descriptor: &Descriptor) -> Result<(String, String)> 
     }
 }
 
-/// Records a deployment unless it is there; the record that stands, and whether it stood before. Of one that is there only the limits can
-/// change, and only if they were given.
-async fn put_record(
-    gateway: &Gateway,
-    key: &str,
-    record: ComponentRecord,
-    limits: Option<ComponentLimits>,
-) -> Result<(ComponentRecord, bool)> {
-    if write_record(gateway, key, &record, None).await? {
+/// Records a deployment unless it is there; the record that stands, and whether it stood before. A record that is there never changes.
+async fn put_record(gateway: &Gateway, key: &str, record: ComponentRecord) -> Result<(ComponentRecord, bool)> {
+    if write_record(gateway, key, &record).await? {
         return Ok((record, false));
     }
-    let text = gateway.config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)?.unwrap_or_default();
-    let mut standing: ComponentRecord =
-        serde_json::from_str(&text).map_err(|source| GatewayError::NotJson { what: format!("the record of {key}"), source })?;
+    let Some(text) = gateway.config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)? else {
+        return Err(GatewayError::Config(ConfigError::Conflict {
+            message: format!("{key} was removed at the same time; deploy it again"),
+        }));
+    };
+    let standing: ComponentRecord = serde_json::from_str(&text).map_err(|error| unreadable(key, &error))?;
     if standing.digest != record.digest {
         return Err(GatewayError::VersionTaken { key: key.to_owned(), taken: standing.digest, given: record.digest });
     }
-    let Some(limits) = limits.filter(|limits| *limits != standing.limits) else { return Ok((standing, true)) };
-    standing.limits = limits;
-    match write_record(gateway, key, &standing, Some(text)).await? {
-        true => Ok((standing, false)),
-        false => {
-            Err(GatewayError::Config(ConfigError::Conflict { message: format!("{key} was changed by somebody else at the same time") }))
-        }
+    match record.limits.differing(&standing.limits) {
+        differences if differences.is_empty() => Ok((standing, true)),
+        differences => Err(GatewayError::VersionFixed { key: key.to_owned(), differences }),
     }
 }
 
-/// Writes a record if the one before is this one; `false` if it is not.
-async fn write_record(gateway: &Gateway, key: &str, record: &ComponentRecord, before: Option<String>) -> Result<bool> {
+/// A record that some other program wrote.
+pub(super) fn unreadable(key: &str, error: &serde_json::Error) -> GatewayError {
+    GatewayError::BadDeployment { key: key.to_owned(), problem: error.to_string() }
+}
+
+/// Writes a record if there is none; `false` if there is one.
+async fn write_record(gateway: &Gateway, key: &str, record: &ComponentRecord) -> Result<bool> {
     let text = serde_json::to_string(record).map_err(|_| GatewayError::Broken { what: "writing the component's record" })?;
-    match gateway.config.apply(Batch::new().put(COMPONENT_TYPE, key, text).only_if(COMPONENT_TYPE, key, before)).await {
+    match gateway.config.apply(Batch::new().put(COMPONENT_TYPE, key, text).only_if(COMPONENT_TYPE, key, None)).await {
         Ok(()) => Ok(true),
         Err(ConfigError::Conflict { .. }) => Ok(false),
         Err(error) => Err(GatewayError::Config(error)),
@@ -157,26 +160,28 @@ async fn write_record(gateway: &Gateway, key: &str, record: &ComponentRecord, be
 }
 
 /// Refuses what the broker would refuse each time.
-fn check_limits(limits: &ComponentLimits, gateway: &Gateway) -> Result<()> {
+fn check_limits(limits: &GivenLimits, gateway: &Gateway) -> Result<()> {
     let most = gateway.backend.limits().max_settle_bytes;
-    if limits.sends_bytes <= most {
-        return Ok(());
+    match limits.sends_bytes {
+        Some(given) if given > most => {
+            Err(bad_limits(format!("sends-bytes is {given}, and the broker takes at most {most} for one message: lower it")))
+        }
+        _ => Ok(()),
     }
-    let problem = format!("sends-bytes is {}, and the broker takes at most {most} for one message: lower it", limits.sends_bytes);
-    Err(GatewayError::BadField { field: "limits".to_owned(), problem })
 }
 
-/// Reads limits; those that are not named have their defaults. A name that is none is an error, since a limit that is not there protects nobody.
-fn limits_of(text: &str, defaults: &ComponentLimits) -> Result<ComponentLimits> {
-    let wrong = |problem: String| GatewayError::BadField { field: "limits".to_owned(), problem };
-    let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-    let mut known = serde_json::to_value(defaults).map_err(|_| GatewayError::Broken { what: "reading limits" })?;
-    if let Some(name) = given.keys().find(|name| known.get(name.as_str()).is_none()) {
-        let names: Vec<&str> = known.as_object().into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
-        return Err(wrong(format!("there is no limit `{}`; the limits are {}", name.escape_default(), names.join(", "))));
+/// Reads the limits that are given. A name that does not exist is an error, since a limit that is not there protects nobody.
+fn limits_of(text: &str) -> Result<GivenLimits> {
+    let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| bad_limits(error.to_string()))?;
+    if let Some(name) = given.keys().find(|name| !GivenLimits::NAMES.contains(&name.as_str())) {
+        let problem = format!("there is no limit `{}`; the limits are {}", name.escape_default(), GivenLimits::NAMES.join(", "));
+        return Err(bad_limits(problem));
     }
-    given.into_iter().for_each(|(name, value)| known[name] = value);
-    serde_json::from_value(known).map_err(|error| wrong(error.to_string()))
+    serde_json::from_value(given.into()).map_err(|error| bad_limits(error.to_string()))
+}
+
+fn bad_limits(problem: String) -> GatewayError {
+    GatewayError::BadField { field: "limits".to_owned(), problem }
 }
 
 /// The running entries of this component's name that run another digest, or none. They are read type by type: all together may be more than

@@ -1,9 +1,9 @@
 //! `GET /api/v1/weir/dead-letters` and `.../{letter}`: looks at the messages that could not be handled, and takes none.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use weir_config::records::DeadLetter;
@@ -15,6 +15,7 @@ use crate::dead_letters::{Owners, PAGE_COUNT, Selection, Wanted, heads, queue, r
 use crate::error::{GatewayError, Result};
 use crate::flows;
 use crate::gateway::{Gateway, Shared};
+use crate::held::Received;
 use crate::line;
 use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters};
 use crate::query::Fields;
@@ -123,15 +124,23 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
     params(("letter" = String, Path, description = "A position, or an id of 32 hexadecimal digits")),
     responses((status = 200, description = "A line for each queue that gave the message up, at most 16", body = DeadLetterLine, content_type = NDJSON))
 )]
-pub(crate) async fn whole(State(gateway): State<Shared>, Path(letter): Path<String>) -> Result<Response> {
+pub(crate) async fn whole(
+    State(gateway): State<Shared>,
+    Path(letter): Path<String>,
+    Extension(held): Extension<Received>,
+) -> Result<Response> {
     let positions = match read_wanted(&letter)? {
         Wanted::Position(position) => vec![position],
         Wanted::Id(id) => positions_of(&gateway, id).await?,
     };
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     for position in positions {
         match whole_letter(&gateway, position).await {
-            Ok(letter) => found.extend(letter),
+            Ok(letter) => {
+                bytes += letter.as_ref().map_or(0, |letter| letter.message.body.len());
+                held.resize(bytes)?;
+                found.extend(letter);
+            }
             Err(PubsubError::QueueNotFound { .. }) => {}
             Err(error) => return Err(GatewayError::broker("the dead letter cannot be read")(error)),
         }

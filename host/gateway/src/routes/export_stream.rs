@@ -186,6 +186,7 @@ impl Export {
                 let what = "the message".to_owned();
                 Err(Last::Failed(GatewayError::MessageTooLarge { what, actual_bytes, limit_bytes: MAX_HEARD_BYTES }))
             }
+            (Received::Refused(error), _) => Err(Last::Failed(error)),
             (Received::Unreadable(problem), _) => Err(Last::Failed(GatewayError::BodyBroken { problem })),
         }
     }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use bytes::Bytes;
 use weir_pubsub::chain;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
+use crate::guard::Caller;
 use crate::protocol::{ErrorAnswer, Health, HostReport};
 
 /// How long a service may take: less than whoever asks commonly waits.
@@ -28,6 +29,8 @@ pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<
 }
 
 /// What the gateway needs is there: both services answer, the flows were read, and a host of processors reports and has the configuration.
+///
+/// The reason tells causes only to callers with the gateway's token, where there is one.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -38,36 +41,45 @@ pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<
         (status = 503, description = "It is not; the reason names all that is missing", body = Health),
     )
 )]
-pub(crate) async fn readyz(State(gateway): State<Shared>) -> (StatusCode, Json<Health>) {
+pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Extension<Caller>) -> (StatusCode, Json<Health>) {
     let (config, flow) = tokio::join!(
-        silent("the config service", gateway.services.ask_config(br#"{"operation": "list", "type": "flow"}"#)),
-        silent("the flow service", gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
+        silent("the config service", caller, gateway.services.ask_config(br#"{"operation": "list", "type": "flow"}"#)),
+        silent("the flow service", caller, gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
     );
-    let mut missing: Vec<String> = [config, flow, gateway.dispatch.problem()].into_iter().flatten().collect();
-    missing.extend(of_hosts(&gateway.hosts.current()));
+    let mut missing: Vec<String> = [config, flow, gateway.dispatch.problem(caller)].into_iter().flatten().collect();
+    missing.extend(of_hosts(&gateway.hosts.current(), caller));
     let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))
 }
 
-/// What keeps hosts from their work.
-fn of_hosts(hosts: &[HostReport]) -> Vec<String> {
+/// What keeps hosts from their work. Their names and the causes are only for callers with the token.
+fn of_hosts(hosts: &[HostReport], caller: Caller) -> Vec<String> {
+    let is_trusted = caller == Caller::Trusted;
     if hosts.is_empty() {
-        return vec!["no host of processors reports, as each does every 5 s".to_owned()];
+        let interval = if is_trusted { ", as each does every 5 s" } else { "" };
+        return vec![format!("no host of processors reports{interval}")];
     }
     let problem = |host: &HostReport| match (&host.status.config_problem, host.status.config_version) {
         (Some(problem), _) => Some(format!("host {} cannot fetch the configuration: {problem}", host.status.host)),
         (None, 0) => Some(format!("host {} has not fetched the configuration yet", host.status.host)),
         (None, _) => None,
     };
-    hosts.iter().filter_map(problem).collect()
+    let problems: Vec<String> = hosts.iter().filter_map(problem).collect();
+    match problems.is_empty() || is_trusted {
+        true => problems,
+        false => vec!["a host of processors has not fetched the configuration".to_owned()],
+    }
 }
 
-/// Why a service is not there, if it is not.
-async fn silent(name: &str, asked: impl Future<Output = Result<Bytes>>) -> Option<String> {
+/// Why a service is not there, if it is not. The cause names queues and their sizes, so that not everybody is told.
+async fn silent(name: &str, caller: Caller, asked: impl Future<Output = Result<Bytes>>) -> Option<String> {
     let limit = GatewayError::TimedOut { limit_s: READY_TIME.as_secs() };
     let problem = match tokio::time::timeout(READY_TIME, asked).await.unwrap_or(Err(limit)) {
         Ok(answer) => serde_json::from_slice::<ErrorAnswer>(&answer).ok()?.error.message,
         Err(error) => chain(&error),
     };
-    Some(format!("{name} does not answer: {problem}"))
+    Some(match caller {
+        Caller::Trusted => format!("{name} does not answer: {problem}"),
+        Caller::Unknown => format!("{name} does not answer"),
+    })
 }

@@ -69,7 +69,7 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let mut import = Import::new(interface.producer(&gateway).await?, gateway.settings.full_time);
+    let mut import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
     let open = gateway.open.begin(What::Import);
     if wanted.answers {
         body::expect_type(request.headers(), NDJSON)?;
@@ -99,7 +99,7 @@ pub(super) async fn ended(gateway: &Gateway, interface: &Interface, outcome: Res
 }
 
 fn lines_of(gateway: &Gateway, body: Body) -> Lines {
-    Lines::new(body, gateway.backend.limits().max_message_bytes)
+    Lines::new(body, gateway.backend.limits().max_message_bytes, gateway.budget.share(), gateway.settings.body_time)
 }
 
 async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Import, body: Body) -> Result<(), Ended> {
@@ -132,7 +132,8 @@ async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
         error = over(gateway, interface) => Err(error.into()),
         // What is stored meanwhile is counted, so that nothing waits for a sender that pauses.
         Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
-        next = lines.next() => {
+        // Nothing is accepted while it is not decided whether the flow is stopped.
+        next = async { interface.decided().await; lines.next().await } => {
             let Some((number, text)) = next? else { return Ok(Step::End) };
             line::check_json(&text).map_err(|source| GatewayError::NotJson { what: format!("line {number}"), source })?;
             import.send(number, text).await.map(|()| Step::Done)

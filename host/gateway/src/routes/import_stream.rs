@@ -62,7 +62,7 @@ pub(crate) async fn get(
     upgrade: Upgrade,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let import = Import::new(interface.producer(&gateway).await?, gateway.settings.full_time);
+    let import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
     let import = if wanted.answers { import.answering() } else { import };
     let limit_bytes = gateway.backend.limits().max_message_bytes;
     upgrade.accept(gateway, What::Import, limit_bytes, |gateway, connection| async move {
@@ -118,7 +118,8 @@ impl Stream {
                 error = &mut over => Err(Last::Failed(error.into())),
                 // What is stored meanwhile is told, so that nothing waits for a sender that pauses.
                 Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(Last::from),
-                received = connection.receive() => self.take(received).await,
+                // Nothing is accepted while it is not decided whether the flow is stopped.
+                received = async { interface.decided().await; connection.receive().await } => self.take(received).await,
             };
             let step = match step {
                 Ok(()) => self.answer(connection).await,
@@ -144,6 +145,7 @@ impl Stream {
                 let limit_bytes = self.gateway.backend.limits().max_message_bytes;
                 GatewayError::MessageTooLarge { what: what(), actual_bytes, limit_bytes }
             }
+            Received::Refused(error) => error,
             Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
             Received::Closed => return Err(Last::Closed),
             Received::Cut(why) => {

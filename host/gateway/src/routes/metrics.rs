@@ -36,10 +36,10 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     figures::log((gateway.dropped_log_lines)(), &mut out);
     gateway.requests.write(&mut out);
     gateway.open.write(&mut out);
+    figures::held(&gateway.budget, &mut out);
     figures::hosts(&gateway.hosts.current(), &mut out);
     let config = in_time(flows::records(&gateway.config)).await;
-    let none = BTreeMap::new();
-    let queues = in_time(all_queues(&gateway, config.as_ref().map_or(&none, |(_, records)| records))).await;
+    let queues = in_time(all_queues(&gateway, config.as_ref().map(|(_, records)| records))).await;
     figures::reachable([("config", config.is_some()), ("broker", queues.is_some())], &mut out);
     if let Some((version, records)) = &config {
         figures::config(*version, records, &mut out);
@@ -56,9 +56,12 @@ async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Option<T> {
     answer.inspect_err(|error| tracing::warn!(error = %weir_pubsub::chain(error), "figures are left out of the metrics")).ok()
 }
 
-/// The queues of flows, the dead letters, and those in which requests wait for the services.
-async fn all_queues(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
-    let mut all = queues::with_depths(gateway, records).await?;
+/// All queues, those in which requests wait for the services included. Without the flows' records it is unknown which belong to flows.
+async fn all_queues(gateway: &Gateway, records: Option<&BTreeMap<String, FlowRecord>>) -> Result<Vec<QueueSummary>> {
+    let mut all = match records {
+        Some(records) => queues::all(gateway, records).await?,
+        None => queues::with_depths(gateway, &BTreeMap::new()).await?,
+    };
     for (name, subscription) in [(CONFIG_TOPIC_NAME, CONFIG_SUBSCRIPTION), (FLOW_TOPIC_NAME, FLOW_SUBSCRIPTION)] {
         let mut queue = QueueSummary::unknown(&format!("request:{}:{name}", gateway.topicspace), subscription);
         queue.look(&*gateway.backend).await?;

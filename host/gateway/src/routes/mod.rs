@@ -2,6 +2,7 @@
 
 pub(crate) mod components;
 pub(crate) mod dead_letters;
+pub(crate) mod deployments;
 pub(crate) mod documents;
 pub(crate) mod exits;
 pub(crate) mod export_stream;

@@ -1,4 +1,4 @@
-//! `GET /api/v1/weir/queues`: the queues of flows and the dead letters, with what is in them.
+//! `GET /api/v1/weir/queues`: the queues of flows, the dead letters and the queues of no flow, with what is in them.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,20 @@ use crate::error::Result;
 use crate::flows;
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{QueueSummary, Queues};
+use crate::unowned;
 
-/// The queues of all flows and the dead letters, with what is in them.
+/// The queues of all flows, the dead letters, and the queues that belong to no flow, with what is in them.
 #[utoipa::path(get, path = "/api/v1/weir/queues", operation_id = "queues", tag = "views", responses((status = 200, description = "All queues", body = Queues)))]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Queues>> {
     let (_, records) = flows::records(&gateway.config).await?;
-    Ok(Json(Queues { queues: with_depths(&gateway, &records).await? }))
+    Ok(Json(Queues { queues: all(&gateway, &records).await? }))
+}
+
+/// The queues of these flows, the dead letters, and the queues that belong to no flow.
+pub(crate) async fn all(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
+    let mut queues = with_depths(gateway, records).await?;
+    queues.extend(unowned::queues(&*gateway.backend, &gateway.config, &gateway.topicspace, &queues).await?);
+    Ok(queues)
 }
 
 /// The queues of these flows and the dead letters.

@@ -1,7 +1,8 @@
 //! `/api/v1/socket`: many requests on one WebSocket, answered as they are done.
 //!
-//! Of one caller's requests a bounded number is under way; more are not read. An answer is made when the one before it was taken by the
-//! connection, so that a caller who does not read is soon not read from either, and ended after a time.
+//! Of one caller's requests a bounded number is under way; more are not read. Each has a place for its answer before it is asked, and keeps it
+//! until the connection has taken the answer, so that a caller who does not read is soon not read from either, and ended after a time. What the
+//! answers hold is within the gateway's budget: one that does not fit is dropped and becomes an error.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use weir_pubsub::{Message, WEIR_PART};
 
+use crate::budget::Share;
 use crate::dispatch::{self, Answer, Line};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
@@ -32,7 +34,8 @@ use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused
 pub(crate) async fn get(State(gateway): State<Shared>, upgrade: Upgrade) -> Result<Response> {
     let limit_bytes = gateway.settings.max_body_bytes;
     upgrade.accept(gateway, What::Socket, limit_bytes, |gateway, connection| async move {
-        let (answers, answered) = mpsc::channel(1);
+        // A place for each request, and one for parts of answers.
+        let (answers, answered) = mpsc::channel(gateway.settings.socket_requests_count + 1);
         let mut requests = Requests { gateway, answers, answered, under_way: JoinSet::new() };
         requests.serve(connection).await;
     })
@@ -41,9 +44,15 @@ pub(crate) async fn get(State(gateway): State<Shared>, upgrade: Upgrade) -> Resu
 /// The requests of one socket.
 struct Requests {
     gateway: Shared,
-    answers: mpsc::Sender<String>,
-    answered: mpsc::Receiver<String>,
+    answers: mpsc::Sender<Answered>,
+    answered: mpsc::Receiver<Answered>,
     under_way: JoinSet<()>,
+}
+
+/// An answer, or a part of one, with what it holds.
+struct Answered {
+    text: String,
+    share: Share,
 }
 
 /// How a socket goes on.
@@ -76,10 +85,10 @@ impl Requests {
     }
 
     async fn step(&mut self, connection: &mut Connection) -> Step {
-        let has_room = self.under_way.len() < self.gateway.settings.socket_requests_count;
+        let has_room = self.answers.capacity() > 1;
         tokio::select! {
             biased;
-            Some(answer) = self.answered.recv() => connection.send(answer).await.into(),
+            Some(answer) = self.answered.recv() => connection.send_held(answer.text, answer.share).await.into(),
             Some(done) = self.under_way.join_next() => match done {
                 Ok(()) => Step::Next,
                 Err(_) => Step::Failed(GatewayError::Broken { what: "a request" }),
@@ -92,10 +101,10 @@ impl Requests {
     async fn take(&mut self, received: Received, connection: &mut Connection) -> Step {
         match received {
             Received::Text(text) => match socket::read(&text) {
-                Ok(asked) => {
-                    self.under_way.spawn(work(self.gateway.clone(), asked, self.answers.clone()));
-                    Step::Next
-                }
+                Ok(asked) => match self.begin(asked) {
+                    Ok(()) => Step::Next,
+                    Err((id, error)) => connection.send(socket::error(Some(&id), &error.to_body())).await.into(),
+                },
                 Err(Refused { id, error }) => connection.send(socket::error(id.as_deref(), &error.to_body())).await.into(),
             },
             Received::Binary => {
@@ -106,6 +115,7 @@ impl Requests {
                 let limit_bytes = self.gateway.settings.max_body_bytes;
                 self.last(GatewayError::MessageTooLarge { what: "the message".to_owned(), actual_bytes, limit_bytes }, connection).await
             }
+            Received::Refused(error) => self.last(error, connection).await,
             Received::Unreadable(problem) => self.last(GatewayError::BodyBroken { problem }, connection).await,
             Received::Pong(_) => Step::Next,
             Received::Closed => Step::Closed,
@@ -116,17 +126,35 @@ impl Requests {
         }
     }
 
+    /// Begins to work on a request, unless it is too much together with all others.
+    fn begin(&mut self, asked: Asked) -> Result<(), (String, GatewayError)> {
+        let held = match self.gateway.budget.hold(asked.request.len()) {
+            Ok(held) => held,
+            Err(error) => return Err((asked.id, error)),
+        };
+        let Ok(place) = self.answers.clone().try_reserve_owned() else {
+            return Err((asked.id, GatewayError::Broken { what: "a place for the answer" }));
+        };
+        let (gateway, answers) = (self.gateway.clone(), self.answers.clone());
+        self.under_way.spawn(async move {
+            let last = work(&gateway, asked, &answers).await;
+            drop(held);
+            place.send(last);
+        });
+        Ok(())
+    }
+
     /// Nothing is read any more: what is under way is answered, then this error is told.
     async fn last(&mut self, error: GatewayError, connection: &mut Connection) -> Step {
         let told = async {
             while !self.under_way.is_empty() {
                 tokio::select! {
-                    Some(answer) = self.answered.recv() => connection.send(answer).await?,
+                    Some(answer) = self.answered.recv() => connection.send_held(answer.text, answer.share).await?,
                     _ = self.under_way.join_next() => {}
                 }
             }
             while let Ok(answer) = self.answered.try_recv() {
-                connection.send(answer).await?;
+                connection.send_held(answer.text, answer.share).await?;
             }
             connection.send(socket::error(None, &error.to_body())).await
         };
@@ -134,33 +162,41 @@ impl Requests {
     }
 }
 
-/// Works on one request until its last answer is taken.
-async fn work(gateway: Shared, asked: Asked, answers: mpsc::Sender<String>) {
+/// Works on one request; its last answer.
+async fn work(gateway: &Gateway, asked: Asked, answers: &mpsc::Sender<Answered>) -> Answered {
     let Asked { id, target, request } = asked;
     let worked = match target {
-        Target::Config => gateway.services.ask_config(&request).await.map(|body| socket::service_answer(&id, &body)),
-        Target::Flow => gateway.services.ask_flow(&request).await.map(|body| socket::service_answer(&id, &body)),
-        Target::Interface { flow, name } => ask(&gateway, (&flow, &name), request, &id, &answers).await,
+        Target::Config => service_answer(gateway, &id, gateway.services.ask_config(&request).await),
+        Target::Flow => service_answer(gateway, &id, gateway.services.ask_flow(&request).await),
+        Target::Interface { flow, name } => ask(gateway, (&flow, &name), request, &id, answers).await,
     };
-    let last = worked.unwrap_or_else(|error| socket::error(Some(&id), &error.to_body()));
-    // A socket that has ended takes no answers.
-    let _ = answers.send(last).await;
+    worked.unwrap_or_else(|error| Answered { text: socket::error(Some(&id), &error.to_body()), share: gateway.budget.share() })
+}
+
+fn service_answer(gateway: &Gateway, id: &str, answer: Result<Bytes>) -> Result<Answered> {
+    let answer = answer?;
+    let share = gateway.budget.hold(answer.len())?;
+    Ok(Answered { text: socket::service_answer(id, &answer), share })
 }
 
 /// Sends to an interface or asks it; gives the last answer, after all parts before it.
-async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &str, answers: &mpsc::Sender<String>) -> Result<String> {
+async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &str, answers: &mpsc::Sender<Answered>) -> Result<Answered> {
+    let answered = |body: &[u8], place| -> Result<Answered> {
+        let share = gateway.budget.hold(body.len())?;
+        Ok(Answered { text: socket::answer(id, body, place), share })
+    };
     let interface = gateway.dispatch.find(flow, name).await?;
     if let Line::Flow { .. } = interface.line {
         dispatch::send(gateway, &interface, body).await?;
-        return Ok(socket::answer(id, b"{}", Place::Last));
+        return answered(b"{}", Place::Last);
     }
     let mut answer = Answer::begin(gateway, &interface, body, gateway.settings.interface_time).await?;
     loop {
         let Some(part) = answer.next().await? else { return Err(GatewayError::Broken { what: "an answer" }) };
         match place_of(&part) {
-            Place::Last => return Ok(socket::answer(id, &part.body, Place::Last)),
+            Place::Last => return answered(&part.body, Place::Last),
             Place::Before => {
-                if answers.send(socket::answer(id, &part.body, Place::Before)).await.is_err() {
+                if answers.send(answered(&part.body, Place::Before)?).await.is_err() {
                     return Err(GatewayError::ShuttingDown);
                 }
             }

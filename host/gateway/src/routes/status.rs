@@ -21,6 +21,6 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Status>> {
         config_usage,
         hosts: gateway.hosts.current(),
         flows: flows::summaries(&gateway.config, &records).await?,
-        queues: queues::with_depths(&gateway, &records.readable).await?,
+        queues: queues::all(&gateway, &records.readable).await?,
     }))
 }

@@ -14,8 +14,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use weir_pubsub::chain;
 
+use super::counted::Counted;
 use super::end::End;
-use crate::settings::GatewaySettings;
+use crate::budget::Share;
+use crate::error::GatewayError;
+use crate::gateway::Gateway;
 
 /// What is read and forgotten after the end was told, so that a peer who still writes gets to read it; and for how long.
 const DRAINED_BYTES: usize = 256 << 20;
@@ -40,6 +43,8 @@ pub(crate) enum Received {
     },
     /// What cannot be read, for example a text that is no UTF-8; nothing can be read behind it.
     Unreadable(String),
+    /// There is no room for the rest of a message; nothing can be read behind it.
+    Refused(GatewayError),
     /// It went without a word, or was silent for too long.
     Cut(String),
 }
@@ -47,7 +52,7 @@ pub(crate) enum Received {
 /// The peer went, or does not read.
 pub(crate) struct Gone;
 
-type Stream = WebSocketStream<TokioIo<Upgraded>>;
+type Stream = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 
 /// A WebSocket.
 pub(crate) struct Connection {
@@ -59,16 +64,30 @@ pub(crate) struct Connection {
     /// What the newest ping carried: a peer may answer that one alone, so one that only looks for life carries the same.
     newest_ping: Bytes,
     unread_time: Duration,
+    /// Of what was fed and is not flushed.
+    share: Share,
+    unflushed_bytes: usize,
 }
 
 impl Connection {
-    pub(crate) async fn new(upgraded: Upgraded, max_message_bytes: usize, settings: &GatewaySettings) -> Self {
+    pub(crate) async fn new(upgraded: Upgraded, max_message_bytes: usize, gateway: &Gateway) -> Self {
+        let settings = &gateway.settings;
         let config = WebSocketConfig::default().max_message_size(Some(max_message_bytes)).max_frame_size(Some(max_message_bytes));
-        let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let raw = Counted::new(TokioIo::new(upgraded), gateway.budget.share());
+        let stream = WebSocketStream::from_raw_socket(raw, Role::Server, Some(config)).await;
         let mut pings = tokio::time::interval(settings.ping_time);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
-        Connection { stream, is_unreadable: false, pings, is_silent: false, newest_ping: Bytes::new(), unread_time: settings.unread_time }
+        Connection {
+            stream,
+            is_unreadable: false,
+            pings,
+            is_silent: false,
+            newest_ping: Bytes::new(),
+            unread_time: settings.unread_time,
+            share: gateway.budget.share(),
+            unflushed_bytes: 0,
+        }
     }
 
     /// Waits for what comes next. A peer that is silent is asked by a ping whether it is still there.
@@ -91,6 +110,7 @@ impl Connection {
                 }
             };
             self.is_silent = false;
+            self.count(next.as_ref());
             match next {
                 Some(Ok(Message::Text(text))) => return Received::Text(Bytes::from(text)),
                 Some(Ok(Message::Binary(_))) => return Received::Binary,
@@ -104,6 +124,17 @@ impl Connection {
         }
     }
 
+    /// What was read and is not kept here any more.
+    fn count(&mut self, next: Option<&Result<Message, Error>>) {
+        /// The head of a small frame: its kind, its length and its mask.
+        const HEAD_BYTES: usize = 6;
+        match next {
+            Some(Ok(Message::Ping(carried) | Message::Pong(carried))) => self.stream.get_mut().let_go_of(carried.len() + HEAD_BYTES),
+            Some(Ok(_)) => self.stream.get_mut().let_go(),
+            _ => {}
+        }
+    }
+
     fn failed(&mut self, error: Error) -> Received {
         self.is_unreadable = true;
         match error {
@@ -111,6 +142,7 @@ impl Connection {
             Error::Utf8(_) => Received::Unreadable("a text is not UTF-8".to_owned()),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Received::Cut(error.to_string()),
             Error::Protocol(_) => Received::Unreadable(error.to_string()),
+            Error::Io(error) => refused(error),
             error => Received::Cut(error.to_string()),
         }
     }
@@ -121,14 +153,29 @@ impl Connection {
         self.flush().await
     }
 
+    /// Sends a text that is counted already.
+    pub(crate) async fn send_held(&mut self, text: String, share: Share) -> Result<(), Gone> {
+        let sent = within(self.unread_time, self.stream.send(Message::Text(text.into()))).await;
+        drop(share);
+        sent
+    }
+
     /// Puts a message on the way, which may wait for the next [flush](Connection::flush).
     pub(crate) async fn feed(&mut self, message: Message) -> Result<(), Gone> {
+        self.unflushed_bytes += message.len();
+        if let Err(error) = self.share.resize_soon(self.unflushed_bytes).await {
+            tracing::warn!(error = %chain(&error), "a WebSocket is ended");
+            return Err(Gone);
+        }
         within(self.unread_time, self.stream.feed(message)).await
     }
 
     /// Hands everything to the connection.
     pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
-        within(self.unread_time, self.stream.flush()).await
+        within(self.unread_time, self.stream.flush()).await?;
+        self.unflushed_bytes = 0;
+        self.share.try_resize(0);
+        Ok(())
     }
 
     /// Sends a ping behind everything that was fed: its pong shows that the peer's library has all of it.
@@ -153,6 +200,7 @@ impl Connection {
 
     async fn drain(&mut self) {
         let mut left = DRAINED_BYTES;
+        self.stream.get_mut().count_no_more();
         while !self.is_unreadable {
             match tokio::time::timeout(DRAIN_PAUSE, self.stream.next()).await {
                 Ok(Some(Ok(message))) => left = left.saturating_sub(message.len()),
@@ -173,6 +221,14 @@ impl Connection {
                 return;
             }
         }
+    }
+}
+
+/// An error of the connection, or of the budget.
+fn refused(error: std::io::Error) -> Received {
+    match error.downcast::<GatewayError>() {
+        Ok(error) => Received::Refused(error),
+        Err(error) => Received::Cut(error.to_string()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! WebSockets: from the request to the connection, and what is common to all of them. What goes over them is in `routes/`.
 
 mod connection;
+mod counted;
 mod end;
 mod frames;
 mod upgrade;

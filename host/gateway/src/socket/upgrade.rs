@@ -65,7 +65,7 @@ impl Upgrade {
             let _held = (place, open);
             match self.upgraded.await {
                 Ok(upgraded) => {
-                    let connection = Connection::new(upgraded, max_message_bytes, &gateway.settings).await;
+                    let connection = Connection::new(upgraded, max_message_bytes, &gateway).await;
                     if AssertUnwindSafe(run(gateway, connection)).catch_unwind().await.is_err() {
                         tracing::error!("a WebSocket ended by a fault of Weir");
                     }

@@ -12,7 +12,9 @@ use crate::message::Message;
 /// Messages that wait for one reader of a `response` or `notify` topic: as many as a slow reader of a streamed answer may be behind.
 pub(super) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
 /// Bytes that wait for one reader: four answers of the largest kind.
-const BUFFERED_BYTES: usize = 256 << 20;
+pub(super) const BUFFERED_BYTES: usize = 256 << 20;
+/// Bytes that wait for the reader of a tap, of which there may be many: four of the largest messages.
+pub(super) const TAPPED_BYTES: usize = 16 << 20;
 
 /// What waits for one reader.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(super) struct Mailbox {
     buffer: Mutex<Buffer>,
     bell: Notify,
     limit_count: usize,
+    limit_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +42,8 @@ pub(super) enum Mail {
 }
 
 impl Mailbox {
-    pub(super) fn new(limit_count: NonZeroU32) -> Self {
-        Mailbox { buffer: Mutex::default(), bell: Notify::new(), limit_count: limit_count.get() as usize }
+    pub(super) fn new(limit_count: NonZeroU32, limit_bytes: usize) -> Self {
+        Mailbox { buffer: Mutex::default(), bell: Notify::new(), limit_count: limit_count.get() as usize, limit_bytes }
     }
 
     /// Adds a copy, in place of the oldest ones if there is no room.
@@ -51,7 +54,7 @@ impl Mailbox {
         }
         buffer.bytes += message.body.len();
         buffer.messages.push_back(message.clone());
-        while buffer.messages.len() > self.limit_count || (buffer.bytes > BUFFERED_BYTES && buffer.messages.len() > 1) {
+        while buffer.messages.len() > self.limit_count || (buffer.bytes > self.limit_bytes && buffer.messages.len() > 1) {
             let Some(oldest) = buffer.messages.pop_front() else { break };
             buffer.bytes -= oldest.body.len();
             buffer.missed_count += 1;
@@ -75,6 +78,20 @@ impl Mailbox {
             }
             self.bell.notified().await;
         }
+    }
+
+    /// Waits until [`Mailbox::next`] has something to return at once. Cancel safe.
+    pub(super) async fn readable(&self) {
+        while !self.has_next() {
+            self.bell.notified().await;
+        }
+        // The bell rang for a task that takes it.
+        self.bell.notify_one();
+    }
+
+    fn has_next(&self) -> bool {
+        let buffer = lock(&self.buffer);
+        buffer.closed || buffer.missed_count > 0 || !buffer.messages.is_empty()
     }
 
     fn try_next(&self) -> Option<Mail> {
@@ -104,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_go_and_the_gap_is_told_before_what_is_left() {
-        let mailbox = Mailbox::new(NonZeroU32::new(2).unwrap());
+        let mailbox = Mailbox::new(NonZeroU32::new(2).unwrap(), 100);
         for body in ["a", "b", "c", "d"] {
             mailbox.push(&Message::new(body));
         }
@@ -115,5 +132,15 @@ mod tests {
         assert_eq!(mailbox.next().await, Mail::Message(Message::new("d")));
         assert_eq!(mailbox.next().await, Mail::Closed);
         assert_eq!(mailbox.next().await, Mail::Closed);
+    }
+
+    #[tokio::test]
+    async fn bytes_are_bounded_too_but_not_one_message() {
+        let mailbox = Mailbox::new(NonZeroU32::new(100).unwrap(), 4);
+        for body in ["abc", "de", "fg", "large one"] {
+            mailbox.push(&Message::new(body));
+        }
+        assert_eq!(mailbox.next().await, Mail::Missed(3));
+        assert_eq!(mailbox.next().await, Mail::Message(Message::new("large one")));
     }
 }

@@ -42,6 +42,15 @@ impl Consumer for QueueConsumer {
         }
     }
 
+    async fn readable(&self) -> Result<()> {
+        while !self.has_next()? {
+            self.seat.bell.notified().await;
+        }
+        // The bell rang for a task that takes the message.
+        self.seat.bell.notify_one();
+        Ok(())
+    }
+
     fn set_window(&self, window: NonZeroU32) {
         let wakes = lock(&self.shared.state).set_window(self.id, u64::from(window.get()));
         wakes.ring();
@@ -67,6 +76,15 @@ impl QueueConsumer {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether there is a message now, fetched ahead if it was still in the queue.
+    fn has_next(&self) -> Result<bool> {
+        if self.seat.gone.load(Ordering::Acquire) {
+            return Err(self.end());
+        }
+        let is_at_hand = !lock(&self.seat.local).waiting.is_empty();
+        if is_at_hand { Ok(true) } else { self.fetch() }
     }
 
     /// Takes messages from the queue or from other consumers; whether there were any.
@@ -194,6 +212,11 @@ impl Consumer for MailboxConsumer {
             Mail::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
             Mail::Closed => Err(closed()),
         }
+    }
+
+    async fn readable(&self) -> Result<()> {
+        self.mailbox.readable().await;
+        Ok(())
     }
 
     fn set_window(&self, _window: NonZeroU32) {}

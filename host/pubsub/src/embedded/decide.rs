@@ -276,7 +276,7 @@ impl State {
     }
 
     /// A message is lost where it was read: it goes, unless it is gone already or somewhere else by now.
-    fn decide_set_aside(&mut self, number: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>, group: &mut Group) {
+    pub(super) fn decide_set_aside(&mut self, number: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>, group: &mut Group) {
         let Some(queue) = self.queues.get_mut(&number) else { return };
         let held_at = holder.and_then(|consumer| queue.held_place(sequence, consumer));
         let entry = match (holder, held_at) {

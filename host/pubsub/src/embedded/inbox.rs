@@ -1,6 +1,6 @@
 //! What waits for the commit thread.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::group::Operation;
@@ -41,11 +41,27 @@ impl Inbox {
             return Err(operation);
         }
         inner.operations.push(operation);
+        self.filled(inner);
+        Ok(())
+    }
+
+    /// Adds operations that are found together; gives them back when the broker is closed.
+    pub(super) fn submit_all(&self, operations: Vec<Operation>) -> Result<(), Vec<Operation>> {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return Err(operations);
+        }
+        inner.operations.extend(operations);
+        self.filled(inner);
+        Ok(())
+    }
+
+    /// Wakes the thread where it sleeps.
+    fn filled(&self, mut inner: MutexGuard<'_, Inner>) {
         if std::mem::take(&mut inner.sleeping) {
             drop(inner);
             self.filled.notify_one();
         }
-        Ok(())
     }
 
     /// No operation is accepted any more; what was is still done.

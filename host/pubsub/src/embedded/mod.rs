@@ -44,10 +44,10 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
-pub use self::log::{DiskReserve, DiskUse, damaged_files};
+pub use self::log::{DiskReserve, DiskUse, damaged_files, lost_mark};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
-use self::broadcast::{BUFFERED_COUNT, Mailbox};
+use self::broadcast::{BUFFERED_BYTES, BUFFERED_COUNT, Mailbox, TAPPED_BYTES};
 use self::consumer::{MailboxConsumer, QueueConsumer};
 use self::failure::Failed;
 use self::group::{Operation, Outgoing};
@@ -55,7 +55,7 @@ use self::inbox::Inbox;
 use self::log::{Chunk, Damage, Log, Opened, ReadFault, Reader};
 use self::producer::{TopicProducer, lost};
 use self::queue::Place;
-use self::queues::{Bounded, FIRST_EPHEMERAL, State};
+use self::queues::{Bounded, FIRST_EPHEMERAL, State, closed};
 use self::room::Room;
 use self::seats::Seat;
 use crate::backend::{
@@ -101,6 +101,12 @@ struct Shared {
 }
 
 impl EmbeddedBroker {
+    fn listen(&self, topic: &Topic, mailbox: Mailbox) -> Result<Box<dyn Consumer>> {
+        let mailbox = Arc::new(mailbox);
+        lock(&self.shared.state).add_mailbox(topic, mailbox.clone())?;
+        Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
+    }
+
     /// Opens the folder, which is made if it is not there, and locks it until the broker is closed.
     ///
     /// # Errors
@@ -231,6 +237,21 @@ impl Shared {
         }
     }
 
+    /// Submits acknowledgements together, so that the commit thread finds all of them: woken by the first, it would write that one alone.
+    fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+        let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
+            .iter()
+            .map(|receipt| {
+                let (done, outcome) = oneshot::channel();
+                (Operation::Settle { receipt: *receipt, outputs: Vec::new(), done }, outcome)
+            })
+            .unzip();
+        match self.inbox.submit_all(operations) {
+            Ok(()) => outcomes.into_iter().map(|outcome| outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed()).collect(),
+            Err(_) => receipts.iter().map(|_| ready(Err(closed())).boxed()).collect(),
+        }
+    }
+
     /// Has a message removed that cannot be read; `holder` is the consumer that met it.
     fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
         // Refused only when the broker closes: then it is met again after the next start.
@@ -316,6 +337,14 @@ impl Backend for EmbeddedBroker {
         Ok(state.find(queue).is_some())
     }
 
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        let state = lock(&self.shared.state);
+        state.check_open()?;
+        let mut names: Vec<_> = state.queues.values().map(|queue| queue.name.clone()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         let state = lock(&self.shared.state);
         state.check_open()?;
@@ -329,7 +358,7 @@ impl Backend for EmbeddedBroker {
 
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         if !topic.class().has_queues() {
-            return self.tap(topic, BUFFERED_COUNT).await;
+            return self.listen(topic, Mailbox::new(BUFFERED_COUNT, BUFFERED_BYTES));
         }
         let not_a_queue = |_| PubsubError::QueueNotFound { queue: format!("{subscription} of {topic}") };
         let name = Queue::new(topic.clone(), subscription.clone()).map_err(not_a_queue)?;
@@ -346,6 +375,13 @@ impl Backend for EmbeddedBroker {
             Ok(outputs) => self.shared.submit_settle(*receipt, outputs),
             Err(error) => ready(Err(error)).boxed(),
         }
+    }
+
+    fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+        if receipts.iter().all(|receipt| receipt.consumer != 0 && receipt.queue < FIRST_EPHEMERAL) {
+            return self.shared.submit_acknowledgements(receipts);
+        }
+        receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
     }
 
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
@@ -366,9 +402,7 @@ impl Backend for EmbeddedBroker {
     }
 
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
-        let mailbox = Arc::new(Mailbox::new(buffer_count));
-        lock(&self.shared.state).add_mailbox(topic, mailbox.clone())?;
-        Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
+        self.listen(topic, Mailbox::new(buffer_count, TAPPED_BYTES))
     }
 
     async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
@@ -393,6 +427,9 @@ mod faults;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod full;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod losses;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod model;

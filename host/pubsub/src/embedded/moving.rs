@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 
-use super::group::{Moved, Step};
+use super::group::{Group, Moved, Step};
 use super::lock;
+use super::log::{Damage, encode_block};
 use super::queue::Place;
 use super::queue::{Located, QueueState, sharers};
 use super::queues::{FIRST_EPHEMERAL, State};
@@ -108,7 +109,47 @@ fn is_delivery_unknown(state: &State, queue: &QueueState, sequence: u64) -> bool
         || local.received.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
 }
 
+/// A message that is damaged where it is to be copied from.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) targets: Vec<Moved>,
+    pub(super) size_bytes: u32,
+    pub(super) damage: Box<Damage>,
+}
+
 impl State {
+    /// Decides what becomes of a message that is damaged where it is to be copied from: it is written from memory if it is there, and set aside
+    /// otherwise. `Some` if it stays, since consumers have received it.
+    pub(super) fn rescue(&mut self, unread: Unread, steps: &mut Vec<Step>) -> Option<()> {
+        let Unread { mut targets, size_bytes, damage } = unread;
+        // Some may have left since they were found.
+        targets.retain(|target| self.place_of(target.queue, target.sequence) == Some(damage.place));
+        let stored = targets.iter().find_map(|target| self.queues.get(&target.queue)?.entry(target.sequence)?.stored.clone());
+        if let Some(stored) = stored {
+            let block = encode_block(&stored.message);
+            steps.push(Step::Move { targets, size_bytes, block, place: damage.place });
+            return None;
+        }
+        let mut stays = None;
+        for Moved { queue, sequence, .. } in targets {
+            let holder = self.queues.get(&queue).and_then(|queue| queue.holder(sequence));
+            if holder.is_some_and(|holder| !self.is_waiting(holder, sequence)) {
+                stays = Some(());
+                continue;
+            }
+            let mut group = Group::default();
+            self.decide_set_aside(queue, sequence, holder, damage.clone(), &mut group);
+            steps.append(&mut group.steps);
+        }
+        stays
+    }
+
+    /// Whether a consumer that holds a message has not received it yet.
+    fn is_waiting(&self, consumer: u64, sequence: u64) -> bool {
+        let consumer = self.consumers.get(&consumer);
+        consumer.is_some_and(|consumer| lock(&consumer.seat.local).waiting.iter().any(|waiting| waiting.sequence == sequence))
+    }
+
     /// Where a message is now, if its queue still has it.
     pub(super) fn place_of(&self, queue: u64, sequence: u64) -> Option<Place> {
         self.queues.get(&queue)?.entry(sequence).map(|entry| entry.place)

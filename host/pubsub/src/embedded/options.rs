@@ -1,7 +1,7 @@
 //! What an embedded broker is opened with, and what is told of it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::limits::Limits;
 
@@ -69,10 +69,14 @@ pub struct OpeningReport {
     pub log_bytes: u64,
     /// The end of the log that was never committed, if there was one.
     pub torn_tail: Option<TornTail>,
-    /// Messages that should be there and are not: the oldest segments are gone. They are lost.
+    /// Messages that should be there and are not, at most: parts of the log are gone or do not read. They are lost.
     pub missing_count: u64,
     /// Messages among those counted above that do not read; they are set aside when they are reached.
     pub damaged_count: u64,
+    /// Messages among those counted above that are delivered again although they were settled, at least: the part of the log that recorded it is lost.
+    pub repeated_count: u64,
+    /// What is wrong with the file `MARK`: loss of the newest segments is not detected then.
+    pub lost_mark: Option<&'static str>,
 }
 
 /// The unfinished write at which the log ended: a crash in the middle of a commit, which nobody was told of as done.
@@ -122,8 +126,8 @@ pub enum OpenError {
     },
     /// What was committed cannot be read any more.
     #[error(
-        "{} is damaged at byte {offset} ({detail}): nothing was changed; restore a backup of the whole folder, or move the folder away to start with empty queues",
-        segment.display()
+        "{} is damaged at byte {offset} ({detail}): nothing was changed; restore a backup of the whole data folder, or move the folder {} away to start with empty queues",
+        segment.display(), folder_of(segment).display()
     )]
     Damaged {
         /// The file.
@@ -143,4 +147,9 @@ pub enum OpenError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+/// The folder of queues that a segment is in.
+fn folder_of(segment: &Path) -> &Path {
+    segment.parent().unwrap_or(segment)
 }

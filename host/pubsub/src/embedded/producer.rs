@@ -90,17 +90,9 @@ impl Shared {
     fn publish_request(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
         let mut state = lock(&self.state);
         state.check_open()?;
-        let numbers = state.audiences.get(topic).map(|audience| audience.queues.clone()).unwrap_or_default();
-        if numbers.is_empty() {
-            return Err(PubsubError::QueueNotFound { queue: topic.to_string() });
-        }
-        let now = Instant::now();
-        for number in &numbers {
-            state.check_request_room(*number, stored.size_bytes, now)?;
-        }
-        let mut touched = Vec::new();
-        state.publish_ephemeral(topic, stored, &mut touched);
-        let wakes = state.wake(&touched);
+        let targets = state.request_targets(topic, stored.size_bytes, Instant::now())?;
+        state.publish_to(&targets, topic, stored);
+        let wakes = state.wake(&targets);
         drop(state);
         wakes.ring();
         Ok(())

@@ -260,6 +260,15 @@ impl QueueState {
         }
     }
 
+    /// Counts a message of the topic that other queues got and this one did not, because it is full. Logged like drops.
+    pub(super) fn count_missed(&mut self) {
+        self.dropped_count += 1;
+        let (topic, subscription, dropped_count) = (self.name.topic(), self.name.subscription(), self.dropped_count);
+        if 10_u64.pow(dropped_count.ilog10()) == dropped_count {
+            tracing::warn!(%topic, %subscription, dropped_count, "queue limit reached, requests are dropped for this subscription only");
+        }
+    }
+
     /// The queue's own bound, where a message of this size does not fit below it beside what is there and `more_bytes` that come first.
     pub(super) fn refuses(&self, size_bytes: u64, more_bytes: u64) -> Option<u64> {
         let bound = self.overflow.refuse_above_bytes()?;

@@ -302,7 +302,50 @@ impl State {
         Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes: queue.size_bytes(), limit_bytes })
     }
 
-    /// Puts a message into queues of memory and the mailboxes of a topic.
+    /// The queues of a `request` topic that get a message of an outside sender: those that have room. Each reader of a topic is on its own: a
+    /// full queue misses the message and counts it as dropped. The message is refused where no queue has room, or none of those whose consumer
+    /// is exclusive, if there are any: they belong to the service that answers, and others only listen.
+    pub(super) fn request_targets(&mut self, topic: &Topic, size_bytes: u64, now: Instant) -> Result<Vec<u64>> {
+        let numbers = self.audiences.get(topic).map(|audience| audience.queues.clone()).unwrap_or_default();
+        let is_exclusive = |number: &u64| self.queues.get(number).is_some_and(|queue| queue.exclusive);
+        let own: Vec<u64> = numbers.iter().copied().filter(is_exclusive).collect();
+        let (mut targets, mut full) = (Vec::with_capacity(numbers.len()), Vec::new());
+        let mut refusal = PubsubError::QueueNotFound { queue: topic.to_string() };
+        for number in numbers {
+            match self.check_request_room(number, size_bytes, now) {
+                Ok(()) => targets.push(number),
+                Err(error) => {
+                    if own.is_empty() || own.contains(&number) {
+                        refusal = error;
+                    }
+                    full.push(number);
+                }
+            }
+        }
+        if !targets.iter().any(|number| own.is_empty() || own.contains(number)) {
+            return Err(refusal);
+        }
+        for number in full {
+            if let Some(queue) = self.queues.get_mut(&number) {
+                queue.count_missed();
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Puts a message into these queues of memory and the mailboxes of their topic.
+    pub(super) fn publish_to(&mut self, targets: &[u64], topic: &Topic, stored: &Arc<Stored>) {
+        for number in targets {
+            if let Some(queue) = self.queues.get_mut(number) {
+                append_ephemeral(queue, stored);
+            }
+        }
+        for mailbox in self.audiences.get(topic).iter().flat_map(|audience| &audience.mailboxes) {
+            mailbox.push(&stored.message);
+        }
+    }
+
+    /// Puts a message into all queues of memory and the mailboxes of a topic.
     pub(super) fn publish_ephemeral(&mut self, topic: &Topic, stored: &Arc<Stored>, touched: &mut Vec<u64>) {
         let Some(audience) = self.audiences.get(topic) else { return };
         for number in &audience.queues {

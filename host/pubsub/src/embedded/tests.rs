@@ -395,6 +395,27 @@ async fn settles_submitted_before_their_consumer_went_count() {
 }
 
 #[tokio::test]
+async fn deliveries_acknowledged_together_are_one_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(&folder);
+    let a = create(&broker, "flow:tg:a").await;
+    let mut receipts = Vec::new();
+    let reader = consumer(&broker, "flow:tg:a").await;
+    for _ in 0..60 {
+        publish(&broker, "flow:tg:a", "x").await;
+        let delivery = next(&*reader).await;
+        receipts.push(delivery.receipt);
+    }
+    let before_count = broker.commit_stats().groups_count;
+    let outcomes = futures_util::future::join_all(broker.acknowledge(&receipts)).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Settled::Done { dropped_count: 0 }))));
+    let depth_count = broker.stats(&a).await.unwrap().depth_count;
+    assert_eq!((broker.commit_stats().groups_count - before_count, depth_count), (1, 0));
+    let outcomes = futures_util::future::join_all(broker.acknowledge(&receipts[..2])).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Settled::NoLongerHeld))));
+}
+
+#[tokio::test]
 async fn a_tap_copies_and_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(&folder);

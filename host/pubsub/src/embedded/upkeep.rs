@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::group::{Failure, Group, Moved, Step};
+use super::group::{Failure, Group, Step};
 use super::lock;
 use super::log::{Chunk, ReadFault};
-use super::moving::{self, Mover};
-use super::queue::Place;
+use super::moving::{self, Mover, Unread};
 use super::writer::Writer;
 
 /// Bytes that are copied at a time, at least while so much is left: a portion costs a flush.
@@ -89,7 +88,7 @@ impl Writer {
             Some(Due::Remove(segment)) => self.log.unlink(segment),
             Some(Due::Copy { segment, live_bytes }) if self.upkeep.rest().is_none() => {
                 if let Err(failure) = self.copy(segment, live_bytes, pace) {
-                    tracing::warn!(error = %failure.to_error(), "messages not copied forward, tried again in a second");
+                    tracing::warn!(error = failure.to_reason(), "messages not copied forward, tried again in a second");
                     self.upkeep.mover = None;
                     self.upkeep.resting_until = Some(Instant::now() + REST);
                 }
@@ -132,7 +131,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes messages again and makes them known at their new places. Returns the bytes written.
+    /// Writes messages again and makes them known at their new places; those that are damaged are set aside with it. Returns the bytes written.
     fn copy_portion(&mut self, mover: &mut Mover, limit_bytes: u64, live_bytes: u64) -> Result<u64, Failure> {
         let mut group = Group::default();
         {
@@ -140,11 +139,13 @@ impl Writer {
             self.add_counts(&mut state, &mut group);
             group.steps.extend(mover.next_portion(&state, limit_bytes));
         }
-        let mut steps = group.steps;
-        for step in &mut steps {
-            if let Step::Move { targets, block, place, .. } = step {
-                let read = self.shared.reader.block(*place, &mut self.upkeep.chunk);
-                *block = read.map_err(|error| self.unreadable(targets, *place, &error))?;
+        let (mut steps, damaged) = self.read_blocks(std::mem::take(&mut group.steps))?;
+        if !damaged.is_empty() {
+            let mut state = lock(&self.shared.state);
+            let kept_count = damaged.into_iter().filter_map(|damaged| state.rescue(damaged, &mut steps)).count();
+            if kept_count > 0 {
+                // Their consumers have them and settle them, or give them back: until then the segment stays.
+                self.upkeep.resting_until = Some(Instant::now() + REST);
             }
         }
         if steps.is_empty() {
@@ -165,14 +166,22 @@ impl Writer {
         }
     }
 
-    /// Why a message cannot be copied. What is lost is set aside, so that it does not keep the log; anything else is tried again.
-    fn unreadable(&self, targets: &[Moved], place: Place, error: &std::io::Error) -> Failure {
-        if let Err(ReadFault::Damaged(damage)) = self.shared.reader.message(place, &mut Chunk::default()) {
-            for target in targets {
-                self.shared.set_aside(target.queue, target.sequence, None, damage.clone());
+    /// Reads what is to be copied. Messages that are damaged are left out of the steps and returned beside them; any other fault is tried again.
+    fn read_blocks(&mut self, mut steps: Vec<Step>) -> Result<(Vec<Step>, Vec<Unread>), Failure> {
+        let mut damaged = Vec::new();
+        let mut fault = None;
+        steps.retain_mut(|step| {
+            let Step::Move { targets, size_bytes, block, place } = step else { return true };
+            match self.shared.reader.block(*place, &mut self.upkeep.chunk) {
+                Ok(read) => *block = read,
+                Err(ReadFault::Damaged(damage)) => {
+                    damaged.push(Unread { targets: std::mem::take(targets), size_bytes: *size_bytes, damage });
+                    return false;
+                }
+                Err(failed) => fault = Some(Failure::Unavailable(failed.to_string())),
             }
-        }
-        let (segment, offset) = (place.segment, place.offset);
-        Failure::Unavailable(format!("the message at byte {offset} of segment {segment} cannot be read: {error}"))
+            true
+        });
+        fault.map_or(Ok((steps, damaged)), Err)
     }
 }

@@ -1,5 +1,6 @@
 //! The descriptor, read as a host reads it, but without patience for keys that nobody knows: whoever writes one wants to hear of them.
 
+use super::bounds;
 use super::instance::{names, shown};
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, value::MapDeserializer};
 use serde::{Deserialize, Deserializer};
@@ -104,8 +105,9 @@ pub(super) struct Parameter {
 impl Descriptor {
     /// Reads and checks a descriptor; what is wrong names the field.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let descriptor: Descriptor =
-            serde_json::from_str(text).map_err(|error| format!("the descriptor is not of the form of weir:descriptor/1: {error}"))?;
+        let malformed = |error| format!("the descriptor is not of the form of weir:descriptor/1: {error}");
+        bounds::check(&serde_json::from_str(text).map_err(malformed)?)?;
+        let descriptor: Descriptor = serde_json::from_str(text).map_err(malformed)?;
         descriptor.check().map(|()| descriptor)
     }
 
@@ -118,8 +120,11 @@ impl Descriptor {
         check_names("requests", self.requests.iter().map(|request| &request.name))?;
         check_names("parameters", self.parameters.iter().map(|parameter| &parameter.name))?;
         check_names("config-types", self.config_types.iter().map(|config_type| &config_type.name))?;
-        if self.concurrency == Some(0) || self.consumers.iter().any(|consumer| consumer.concurrency == Some(0)) {
-            return Err(fault("concurrency", "must be at least 1"));
+        let workers = self.consumers.iter().map(|consumer| u64::from(consumer.concurrency.or(self.concurrency).unwrap_or(1)));
+        let workers_count: u64 = workers.sum();
+        if workers_count > bounds::MAX_WORKERS_COUNT {
+            let problem = format!("of all consumers together is {workers_count}; at most {} is allowed", bounds::MAX_WORKERS_COUNT);
+            return Err(fault("concurrency", &problem));
         }
         for consumer in &self.consumers {
             let is_output = |name: &str| self.producers.iter().any(|producer| producer.name == name);
@@ -184,7 +189,7 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a String>) -> Resul
     Ok(())
 }
 
-fn fault(field: &str, problem: &str) -> String {
+pub(super) fn fault(field: &str, problem: &str) -> String {
     format!("field `{field}` of the descriptor: {problem}")
 }
 

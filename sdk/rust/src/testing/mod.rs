@@ -48,6 +48,7 @@
 //! outputs, and new instances: statics of your own stay as they are. A panic, which ends an attempt in a host, fails the test.
 
 mod answer;
+mod bounds;
 mod descriptor;
 mod handled;
 pub(crate) mod imports;

@@ -187,7 +187,8 @@ async fn show_selected(session: &Session, letters: &Letters) -> Result<()> {
 async fn show_one(session: &Session, letter: &str) -> Result<(), Problem> {
     let unprinted = |error: anyhow::Error| Problem::new(Exit::Unavailable, "the dead letter cannot be shown").because(error);
     let mut lines = session.client.lines(&format!("/api/v1/weir/dead-letters/{}", escaped(letter))).await?;
-    while let Some(line) = lines.next().await? {
+    let cut_off = |problem: Problem| problem.or_next("repeat the command: nothing was changed");
+    while let Some(line) = lines.next().await.map_err(cut_off)? {
         let shown = match session.format {
             Format::Json => output::line(&String::from_utf8_lossy(&line)).map_err(anyhow::Error::from),
             Format::Text => serde_json::from_slice(&line).map_err(anyhow::Error::from).and_then(|whole| print_whole(&whole)),

@@ -57,6 +57,9 @@ fn as_problem(error: anyhow::Error, told: &str) -> anyhow::Error {
             let outer = Problem::new(problem.exit, told);
             let outer = match problem.next_step() {
                 Some(next) => outer.next(next.to_owned()),
+                None if problem.exit == Exit::Unavailable => {
+                    outer.next("repeat the command once Weir answers (weir status); this is safe: a swap that was made stays as it is")
+                }
                 None => outer,
             };
             outer.because(problem).into()

@@ -45,6 +45,14 @@ impl Action {
         }
     }
 
+    /// Why the command can be repeated after it was cut off.
+    fn repeating(self) -> &'static str {
+        match self {
+            Action::Redrive => "a letter leaves the dead letters in the write that sends it, so no letter is sent twice",
+            Action::Delete => "a deleted letter is gone, and the others are still there",
+        }
+    }
+
     /// The name of the count in JSON.
     fn count(self) -> &'static str {
         match self {
@@ -91,10 +99,9 @@ pub(super) async fn work(session: &Session, action: Action, letters: &Letters, t
     let counter = Counter::of_things();
     let mut outcome = Outcome::default();
     let ended = during(session.format, action.doing(), &counter, portions(session, action, letters, through, &counter, &mut outcome)).await;
-    show(session, action, &outcome, before)?;
+    show(session, action, &outcome, ended.is_ok(), before)?;
     if let Err(problem) = ended {
-        let told = format!("not all selected dead letters were {}", action.done());
-        return Err(anyhow::Error::new(problem).context(told));
+        return Err(unfinished(action, &outcome, !letters.ids.is_empty(), problem).into());
     }
     match outcome.failed_count {
         0 => Ok(()),
@@ -125,33 +132,68 @@ async fn portions(
     }
 }
 
-fn show(session: &Session, action: Action, outcome: &Outcome, before: Value) -> std::io::Result<()> {
+/// Shows what became of the letters. Of what was cut off or refused, only what is known.
+fn show(session: &Session, action: Action, outcome: &Outcome, is_complete: bool, before: Value) -> std::io::Result<()> {
+    let is_known = is_complete || outcome.done_count > 0 || outcome.failed_count > 0;
     if session.format == output::Format::Json {
+        if !is_known && before.is_null() {
+            return Ok(());
+        }
         let mut shown = json!({"failed-count": outcome.failed_count, "failures": outcome.failures});
         shown[action.count()] = outcome.done_count.into();
+        if !is_complete {
+            shown["is-complete"] = false.into();
+        }
         if !before.is_null() {
             shown["swapped"] = before;
         }
         return output::json(&shown);
     }
     match (outcome.done_count, outcome.failed_count) {
+        _ if !is_known => Ok(()),
         (0, 0) => output::line("no dead letter is selected"),
-        (count, _) => output::line(&format!("{} {}", counted(count), action.done())),
+        (count, _) if is_complete => output::line(&format!("{} {}", counted(count), action.done())),
+        (count, _) => output::line(&format!("at least {} {}", counted(count), action.done())),
     }
+}
+
+/// Why not all letters were worked on. After a lost answer some of them may have been: what is true then, and that repeating it is safe.
+fn unfinished(action: Action, outcome: &Outcome, is_by_id: bool, problem: Problem) -> Problem {
+    let (exit, done) = (problem.exit, action.done());
+    let outer = match (exit, outcome.done_count) {
+        // A problem with a step of its own came before the request was sent.
+        (Exit::Unavailable, count) if count > 0 || problem.next_step().is_none() => {
+            let gone = match is_by_id {
+                true => format!("; letters that were {done} are reported as not found"),
+                false => "; letters that have arrived since are selected too".to_owned(),
+            };
+            let repeating = action.repeating();
+            Problem::new(exit, format!("the command was cut off: it is not known whether all selected dead letters were {done}"))
+                .next(format!("repeat the command once Weir answers (weir status); this is safe: {repeating}{gone}"))
+        }
+        (_, 0) => Problem::new(exit, format!("no dead letter was {done}")),
+        (_, _) => Problem::new(exit, format!("not all selected dead letters were {done}")),
+    };
+    outer.with_details(details(outcome)).because(problem)
 }
 
 fn counted(count: u64) -> String {
     if count == 1 { "1 dead letter".to_owned() } else { format!("{} dead letters", output::number(count)) }
 }
 
-fn failure(action: Action, outcome: &Outcome, failed: u64) -> Problem {
+/// The letters that stay, for people and for programs.
+fn details(outcome: &Outcome) -> Vec<(String, Value)> {
     let mut details: Vec<(String, Value)> = outcome.failures.iter().map(|failure| (told(failure), json!(failure))).collect();
-    let left = failed.saturating_sub(details.len() as u64);
+    let left = outcome.failed_count.saturating_sub(details.len() as u64);
     if left > 0 {
         details.push((format!("and {} more", output::number(left)), json!({"more-count": left})));
     }
+    details
+}
+
+fn failure(action: Action, outcome: &Outcome, failed: u64) -> Problem {
     let what = format!("{} {} not {}", counted(failed), if failed == 1 { "was" } else { "were" }, action.done());
-    let problem = Problem::new(Exit::Failed, what).with_details(details);
+    let problem = Problem::new(Exit::Failed, what).with_details(details(outcome));
     problem.next("what was not found is gone; the others are still there: weir dead-letters list")
 }
 

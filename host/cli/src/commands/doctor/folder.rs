@@ -5,11 +5,13 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use weir_pubsub::embedded::damaged_files;
+use weir_pubsub::embedded::{damaged_files, lost_mark};
 
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
 use crate::folder::{FORMAT, read_note, read_version, way_on};
+use crate::privacy::{self, Others, SharedFolder};
+use crate::token::Secret;
 
 /// The oldest time that a clock can show: when this was written.
 const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
@@ -26,7 +28,7 @@ pub(super) enum State {
 }
 
 /// Whether it is there, private, writable, in use, and of a format that is known.
-pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
+pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) {
     const CHECK: &str = "data folder";
     match fs::metadata(data) {
         Ok(found) if found.is_dir() => {}
@@ -48,21 +50,43 @@ pub(super) fn check(data: &Path) -> (State, Vec<Finding>) {
         let what = format!("{} cannot be entered: {error}", data.display());
         return (State::Free, vec![fail(CHECK, what, "run this as the user that Weir runs as")]);
     }
-    let mut findings = vec![private(data), writable(data), version(data)];
+    let mut findings = vec![private(data, shared), writable(data), version(data)];
     findings.extend(damaged(data));
+    findings.extend(configuration(data));
     let (state, of_lock) = lock(data);
     findings.push(of_lock);
+    // A Weir that runs has written it.
+    findings.extend(mark(data).filter(|_| state == State::Free));
     (state, findings)
 }
 
-fn private(data: &Path) -> Finding {
+fn private(data: &Path, shared: SharedFolder) -> Finding {
     const CHECK: &str = "data folder";
-    let mode = fs::metadata(data).map(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777).unwrap_or_default();
+    let mode = privacy::mode(data);
+    if privacy::writers(mode) != Others::None {
+        let (what, next) = (privacy::in_folder(data), format!("chmod 700 {}, after checking what is in it", data.display()));
+        let is_refused = privacy::check_folder(data, shared).is_err();
+        return if is_refused { fail(CHECK, what, format!("{next}; weir up refuses to start on it")) } else { warn(CHECK, what, next) };
+    }
     if mode & 0o077 == 0 {
         return ok(CHECK, format!("{}, open to its owner alone", data.display()));
     }
     let what = format!("{} is open to other users (mode {mode:o}): messages are in it", data.display());
     warn(CHECK, what, format!("chmod 700 {}", data.display()))
+}
+
+/// What is wrong with the file of the gateway's token; none where no file is named.
+pub(super) fn token(file: Option<&Path>) -> Option<Finding> {
+    const CHECK: &str = "token file";
+    let file = file?;
+    let finding = match Secret::of_file(file).and_then(|secret| secret.to_token()) {
+        Err(problem) => fail(CHECK, weir_pubsub::chain(&problem), "name a file with a token of 16 or more characters"),
+        Ok(_) => match privacy::token_readable(file) {
+            Some(what) => warn(CHECK, what, format!("chmod 600 {}, and replace the token if others may have read it", file.display())),
+            None => ok(CHECK, format!("{}, readable by its owner alone", file.display())),
+        },
+    };
+    Some(finding)
 }
 
 fn writable(data: &Path) -> Finding {
@@ -83,8 +107,34 @@ fn writable(data: &Path) -> Finding {
 fn damaged(data: &Path) -> Option<Finding> {
     let folder = data.join("queues");
     let found = damaged_files(&folder).unwrap_or_default();
-    let what = format!("{} damaged messages were set aside; their bytes are in {}/*.damaged", found.len(), folder.display());
+    let what =
+        format!("{} damaged messages or parts of the log were set aside; their bytes are in {}/*.damaged", found.len(), folder.display());
     (!found.is_empty()).then(|| warn("damage", what, "check the disk; recover what you need from these files, then delete them"))
+}
+
+/// The note of how far the log was whole, without which lost segments leave no trace.
+fn mark(data: &Path) -> Option<Finding> {
+    let folder = data.join("queues");
+    let detail = lost_mark(&folder).ok().flatten()?;
+    let what = format!("{}/MARK: {detail}: loss of the newest messages is not detected", folder.display());
+    Some(fail("mark", what, "check the disk and restore a backup if messages are missing; the next start writes it again"))
+}
+
+/// Whether the configuration is missing beside queues.
+fn configuration(data: &Path) -> Option<Finding> {
+    let is_missing = fs::metadata(data.join("config.sqlite"))
+        .map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |found| found.len() == 0);
+    let files = fs::read_dir(data.join("queues")).into_iter().flatten().flatten();
+    let has_queues = files.into_iter().any(|file| {
+        file.path().extension().is_some_and(|extension| extension == "log") && file.metadata().is_ok_and(|found| found.len() > 0)
+    });
+    (is_missing && has_queues).then(|| {
+        let what = format!(
+            "{} is missing or empty, and queues/ is not: flows, blueprints and components are lost",
+            data.join("config.sqlite").display()
+        );
+        fail("configuration", what, "restore a backup of the whole data folder; without it Weir starts with an empty configuration")
+    })
 }
 
 fn version(data: &Path) -> Finding {

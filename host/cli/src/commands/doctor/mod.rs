@@ -1,10 +1,12 @@
 //! `weir doctor`: looks at everything that is amiss again and again, each with what to do. It works with and without a running Weir, and
 //! changes nothing.
 
+mod components;
 mod disk;
 mod folder;
 mod readers;
 mod running;
+mod unowned;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -27,6 +29,8 @@ pub(super) enum Grade {
     Warn,
     /// It does not work.
     Fail,
+    /// It could not be checked from here.
+    Skip,
 }
 
 impl Grade {
@@ -35,12 +39,14 @@ impl Grade {
             Grade::Ok => "ok",
             Grade::Warn => "warn",
             Grade::Fail => "fail",
+            Grade::Skip => "skip",
         }
     }
 
     fn shown(self) -> String {
         let colour = match self {
             Grade::Ok => AnsiColor::Green,
+            Grade::Skip => AnsiColor::Blue,
             Grade::Warn => AnsiColor::Yellow,
             Grade::Fail => AnsiColor::Red,
         };
@@ -73,14 +79,20 @@ pub(super) fn fail(check: &'static str, what: impl Into<String>, next: impl Into
     Finding { check, grade: Grade::Fail, what: what.into(), next: Some(next.into()) }
 }
 
+/// It could not be checked from here.
+pub(super) fn skip(check: &'static str, what: impl Into<String>, next: impl Into<String>) -> Finding {
+    Finding { check, grade: Grade::Skip, what: what.into(), next: Some(next.into()) }
+}
+
 /// Runs all checks, and fails if one does.
 pub(crate) async fn run(data: &Path, gateway: Option<&str>, format: Format, command: &args::Doctor) -> Result<ExitCode> {
     let mut findings = Vec::new();
     let (loaded, of_settings) = check_settings(data, &command.flags);
-    let (state, of_folder) = folder::check(data);
+    let (state, of_folder) = folder::check(data, loaded.settings.shared_folder);
     findings.extend(of_folder);
     findings.push(disk::check(data, &loaded.settings));
     findings.push(of_settings);
+    findings.extend(folder::token(loaded.settings.token_file.as_deref()));
     findings.push(folder::check_clock(data));
     findings.extend(running::check(data, gateway, &state, &loaded.settings).await);
     match format {
@@ -123,9 +135,13 @@ fn text(findings: &[Finding], width: usize) -> String {
         let _ = writeln!(text, "{}  {check:<label$}  {}", grade.shown(), lines.trim_start());
     }
     let count = |grade| findings.iter().filter(|finding| finding.grade == grade).count();
+    let skipped = match count(Grade::Skip) {
+        0 => String::new(),
+        count => format!(", {count} not checked"),
+    };
     let summary = match (count(Grade::Fail), count(Grade::Warn)) {
-        (0, 0) => "all is well".to_owned(),
-        (failed, warned) => format!("{failed} failed, {warned} to look at"),
+        (0, 0) => format!("all is well{skipped}"),
+        (failed, warned) => format!("{failed} failed, {warned} to look at{skipped}"),
     };
     let _ = writeln!(text, "\n{summary}");
     text

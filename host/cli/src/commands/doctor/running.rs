@@ -11,8 +11,9 @@ use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary, Status};
 use weir_pubsub::chain;
 
 use super::folder::State;
-use super::{Finding, Grade, disk, fail, ok, readers, warn};
+use super::{Finding, Grade, components, disk, fail, ok, readers, skip, unowned, warn};
 use crate::client::{Client, data_option};
+use crate::folder::read_note;
 use crate::output::{age, cut, number, size};
 use crate::problem::Problem;
 use crate::settings::Settings;
@@ -59,12 +60,26 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
     match reported(&client).await {
         Ok(status) => {
             findings.extend(of_status(&status, settings));
-            // Named by hand, the gateway may be one of another folder or machine.
-            findings.extend(gateway.is_none().then(|| disk::check_log(data, settings, &status.queues)));
+            findings.extend(unowned::check_configuration(&client, &status).await);
+            findings.extend(components::check(&client).await);
+            findings.push(log(data, gateway, settings, &status.queues));
         }
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
     }
     findings
+}
+
+/// The log is read from the data folder. A gateway that was named may be one of another folder or machine.
+fn log(data: &Path, gateway: Option<&str>, settings: &Settings, queues: &[QueueSummary]) -> Finding {
+    let noted = || read_note(data).ok().flatten().map(|note| note.url);
+    match gateway.map(|url| url.trim_end_matches('/')) {
+        Some(url) if noted().as_deref() != Some(url) => skip(
+            "log",
+            format!("not checked: it can only be read in the data folder of {url}, and {} is not that folder", data.display()),
+            "run this on the machine of that Weir with its data folder: weir doctor --data DIR",
+        ),
+        _ => disk::check_log(data, settings, queues),
+    }
 }
 
 /// The status, after what was just started had its time to be reported.
@@ -105,9 +120,11 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
     findings.extend([hosts(&status.hosts), flows(&status.flows, &status.hosts), processors(&status.hosts)]);
     findings.extend(status.config_usage.as_ref().map(configuration));
     findings.push(readers::check(status));
+    let (unowned, owned): (Vec<_>, Vec<_>) = status.queues.iter().cloned().partition(|queue| queue.is_unowned);
     // Queues with a bound of their own, which refuse what is above it, are the dead letters.
-    let (letters, of_flows): (Vec<_>, Vec<_>) = status.queues.iter().cloned().partition(|queue| queue.flows.is_empty());
+    let (letters, of_flows): (Vec<_>, Vec<_>) = owned.into_iter().partition(|queue| queue.flows.is_empty());
     findings.push(queues(&of_flows, settings.broker.queue_high_bytes));
+    findings.extend(unowned::check(&unowned));
     findings.push(dead_letters(&letters));
     findings
 }

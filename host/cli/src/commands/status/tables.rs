@@ -52,6 +52,9 @@ impl Totals {
         if !self.states.contains(&state) {
             self.states.push(state);
         }
+        if status.waiting_for_slot_count > 0 && !self.states.contains(&NO_SLOT) {
+            self.states.push(NO_SLOT);
+        }
         self.handled += status.handled_count;
         self.rate_per_1000_s += status.rate_per_1000_s;
         self.failed += status.failed_count;
@@ -59,6 +62,9 @@ impl Totals {
         self.in_hand += status.in_hand_count;
     }
 }
+
+/// Beside the state: work waits because all instance slots of the host are in use.
+const NO_SLOT: &str = "no-slot";
 
 fn state(state: ProcessorState) -> &'static str {
     match state {
@@ -167,6 +173,7 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
     let row = |queue: &QueueSummary| {
         let reader = match &queue.exit {
             Some(interface) => format!("exit {interface}"),
+            None if queue.is_unowned => format!("{} (no flow)", queue.subscription),
             None => queue.subscription.clone(),
         };
         vec![
@@ -180,12 +187,17 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
     };
     let headings = ["topic", "for", "messages", "in work", "size", "dropped"];
     let table = (!queues.is_empty()).then(|| output::fitted(&headings, &[2, 3, 4, 5], queues.iter().map(row).collect(), width))?;
+    let mut text = table;
+    match queues.iter().filter(|queue| queue.is_unowned).count() {
+        0 => {}
+        1 => text.push_str("\n1 queue belongs to no flow: weir doctor"),
+        count => text.push_str(&format!("\n{} queues belong to no flow: weir doctor", output::number(count as u64))),
+    }
     let damaged_count: u64 = queues.iter().map(|queue| queue.damaged_count).sum();
-    Some(if damaged_count == 0 {
-        table
-    } else {
-        format!("{table}\n{} damaged or missing messages were set aside: weir doctor", output::number(damaged_count))
-    })
+    if damaged_count > 0 {
+        text.push_str(&format!("\n{} damaged or missing messages were set aside: weir doctor", output::number(damaged_count)));
+    }
+    Some(text)
 }
 
 /// The newest error of each processor, the newest of all first.

@@ -5,32 +5,61 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Lines, of_answer};
+use crate::client::{Lines, line_end, of_answer};
 use crate::message::Line;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
-/// A message as it is written.
-pub(super) struct Message {
-    /// The number to acknowledge it by.
-    receipt: u64,
-    /// With its line end.
+/// Messages that came together, as they are written.
+#[derive(Default)]
+pub(super) struct Messages {
     bytes: Vec<u8>,
+    /// Where each message that is not [moved](Batch::fill) ends in the bytes, and its receipt.
+    ends: VecDeque<(usize, u64)>,
+    /// Bytes of those that are.
+    start: usize,
+}
+
+impl Messages {
+    /// Whether all of them are in a batch.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Adds the message of a line.
+    fn add(&mut self, line: &[u8], format: Format) -> Result<(), Problem> {
+        let broken = || {
+            let shown = output::cut(&String::from_utf8_lossy(line), 200);
+            Problem::new(Exit::Failed, format!("a line of the stream is not a message: {shown}"))
+        };
+        let read = Line::read(line).map_err(|error| broken().because(error))?;
+        if let Some(error) = read.error() {
+            return Err(of_answer(error));
+        }
+        let receipt = read.receipt.filter(|_| read.is_message()).ok_or_else(broken)?;
+        match format {
+            Format::Text => read.write_body(&mut self.bytes),
+            Format::Json => read.write_json(&mut self.bytes),
+        }
+        self.ends.push_back((self.bytes.len(), receipt));
+        Ok(())
+    }
 }
 
 /// Reads the stream ahead of the output, until it ends.
 pub(super) async fn read(
     mut lines: Lines,
     format: Format,
-    messages: mpsc::Sender<Message>,
+    messages: mpsc::Sender<Messages>,
     failed: CancellationToken,
 ) -> Result<(), Problem> {
     let outcome = async {
-        while let Some(line) = lines.next().await? {
-            let message = message_of(&line, format)?;
-            if messages.send(message).await.is_err() {
+        while let Some(lines) = lines.next_all().await? {
+            let (together, read) = messages_of(&lines, format);
+            if !together.is_empty() && messages.send(together).await.is_err() {
                 return Ok(());
             }
+            read?;
         }
         Ok(())
     };
@@ -41,21 +70,17 @@ pub(super) async fn read(
     outcome
 }
 
-fn message_of(line: &[u8], format: Format) -> Result<Message, Problem> {
-    let broken = || {
-        Problem::new(Exit::Failed, format!("a line of the stream is not a message: {}", output::cut(&String::from_utf8_lossy(line), 200)))
-    };
-    let read = Line::read(line).map_err(|error| broken().because(error))?;
-    if let Some(error) = read.error() {
-        return Err(of_answer(error));
+/// The messages of lines, up to the first line that is none.
+fn messages_of(mut lines: &[u8], format: Format) -> (Messages, Result<(), Problem>) {
+    let mut messages = Messages { bytes: Vec::with_capacity(lines.len()), ..Messages::default() };
+    while let Some(end) = line_end(lines) {
+        let (line, others) = lines.split_at(end);
+        if let Err(problem) = messages.add(&line[..end - 1], format) {
+            return (messages, Err(problem));
+        }
+        lines = others;
     }
-    let receipt = read.receipt.filter(|_| read.is_message()).ok_or_else(broken)?;
-    let mut bytes = Vec::with_capacity(line.len());
-    match format {
-        Format::Text => read.write_body(&mut bytes),
-        Format::Json => read.write_json(&mut bytes),
-    }
-    Ok(Message { receipt, bytes })
+    (messages, Ok(()))
 }
 
 /// Messages that are written together.
@@ -69,14 +94,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// How many messages are in it that are not acknowledged.
-    pub(super) fn count(&self) -> usize {
+    fn count(&self) -> usize {
         self.ends.len()
     }
 
-    /// Their size.
-    pub(super) fn size_bytes(&self) -> usize {
-        self.bytes.len()
+    /// Whether one more message may be added.
+    pub(super) fn has_room(&self, limit_count: usize, limit_bytes: usize) -> bool {
+        self.ends.len() < limit_count && self.bytes.len() < limit_bytes
     }
 
     /// Takes the bytes out, to be written.
@@ -84,10 +108,17 @@ impl Batch {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Adds a message behind the others.
-    pub(super) fn add(&mut self, message: Message) {
-        self.bytes.extend_from_slice(&message.bytes);
-        self.ends.push_back((self.bytes.len(), message.receipt));
+    /// Adds messages behind the others, as many as there is room for.
+    pub(super) fn fill(&mut self, messages: &mut Messages, limit_count: usize, limit_bytes: usize) {
+        let (start, moved) = (messages.start, self.bytes.len());
+        while let Some((end, receipt)) = messages.ends.front().copied()
+            && (self.count() == 0 || self.count() < limit_count && moved + messages.start - start < limit_bytes)
+        {
+            messages.ends.pop_front();
+            messages.start = end;
+            self.ends.push_back((moved + end - start, receipt));
+        }
+        self.bytes.extend_from_slice(&messages.bytes[start..messages.start]);
     }
 
     /// The receipt of the last message that is whole within so many bytes, unless it was told before.
@@ -108,15 +139,46 @@ impl Batch {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    fn messages(receipt: u64, bodies: &[&str]) -> Messages {
+        let line = |(at, body)| format!("{{\"receipt\":{at},\"id\":\"a\",\"properties\":{{}},\"text\":\"{body}\"}}\n");
+        let lines: String = (receipt..).zip(bodies).map(line).collect();
+        let (messages, read) = messages_of(lines.as_bytes(), Format::Text);
+        read.unwrap();
+        messages
+    }
+
+    #[test]
+    fn a_batch_has_at_least_one_message_and_no_more_than_there_is_room_for() {
+        let (mut first, mut second) = (messages(1, &["one", "two", "three"]), messages(4, &["four", "five"]));
+        let mut next = |limit_count, limit_bytes| {
+            let mut batch = Batch::default();
+            batch.fill(&mut first, limit_count, limit_bytes);
+            batch.fill(&mut second, limit_count, limit_bytes);
+            let last = batch.ends.back().map(|(_, receipt)| *receipt);
+            (String::from_utf8(batch.take_bytes()).unwrap(), last)
+        };
+        assert_eq!(next(1, 100), ("one\n".to_owned(), Some(1)));
+        assert_eq!(next(100, 0), ("two\n".to_owned(), Some(2)));
+        assert_eq!(next(2, 100), ("three\nfour\n".to_owned(), Some(4)));
+        assert_eq!(next(100, 100), ("five\n".to_owned(), Some(5)));
+        assert_eq!(next(100, 100), (String::new(), None));
+    }
+
+    #[test]
+    fn messages_before_a_line_that_is_none_are_kept() {
+        let lines = b"{\"receipt\":1,\"id\":\"a\",\"properties\":{},\"body\": 1 }\nnope\n";
+        let (messages, read) = messages_of(lines, Format::Text);
+        assert!(!messages.is_empty() && read.is_err());
+    }
 
     #[test]
     fn only_whole_messages_are_acknowledged_and_each_once() {
         let mut batch = Batch::default();
-        for (receipt, bytes) in [(4, "one\n"), (5, "two\n"), (6, "three\n")] {
-            batch.add(Message { receipt, bytes: bytes.as_bytes().to_vec() });
-        }
+        batch.fill(&mut messages(4, &["one", "two", "three"]), 3, 100);
         assert_eq!((batch.whole(3), batch.bytes_behind(3)), (None, 3));
         assert_eq!((batch.whole(9), batch.bytes_behind(9)), (Some(5), 1));
         assert_eq!((batch.whole(9), batch.bytes_behind(9)), (None, 1));

@@ -24,7 +24,7 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.max-connections",
         Kind::Count(1, 100_000),
         (
-            "How many connections may be open at once, WebSockets aside; further ones wait",
+            "How many connections may be open at once, WebSockets aside; of further ones 64 wait, and requests for health and figures are served",
             "well below the 1024 file descriptors that a process has by default, of which the broker needs some",
         ),
         |s| Value::Count(s.gateway.max_connections_count as u64),
@@ -55,9 +55,23 @@ pub(super) const LIST: &[Definition] = &[
         |s, value| s.gateway.max_component_bytes = size(value),
     ),
     Definition::new(
+        "gateway.max-held-bytes",
+        Kind::Size(1 << 20, 1 << 40),
+        (
+            "How many bytes of requests and answers are held in memory at once, of all callers together; the first 64 KiB of each are not \
+             counted, and what does not fit is refused with 503",
+            "four of the largest answers fit",
+        ),
+        |s| Value::Size(s.gateway.max_held_bytes as u64),
+        |s, value| s.gateway.max_held_bytes = size(value),
+    ),
+    Definition::new(
         "gateway.body-time",
         Kind::Time(SECOND, HOUR),
-        ("How long a body may take to arrive", "long enough for an upload over a slow line, not for a connection that does nothing"),
+        (
+            "How long a body may take to arrive; the body of an import may pause so long and take any time",
+            "long enough for an upload over a slow line, not for a connection that does nothing",
+        ),
         |s| Value::Time(s.gateway.body_time),
         |s, value| s.gateway.body_time = value.time(),
     ),
@@ -145,6 +159,7 @@ mod tests {
             head_time: _,
             max_body_bytes: _,
             max_component_bytes: _,
+            max_held_bytes: _,
             body_time: _,
             service_time: _,
             interface_time: _,
@@ -153,7 +168,9 @@ mod tests {
             unread_time: _,
             ping_time: _,
             full_time: _,
+            // A part of the grace time.
+            drain_time: _,
         } = GatewaySettings::default();
-        assert_eq!(super::LIST.len(), 13, "one for each, and the token's file in place of the token");
+        assert_eq!(super::LIST.len(), 14, "one for each, and the token's file in place of the token");
     }
 }

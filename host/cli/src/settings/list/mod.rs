@@ -26,8 +26,8 @@ pub(crate) fn about(section: &str) -> &'static str {
         "broker" => "The queues.",
         "flow" => "Flows.",
         "dead-letters" => "Messages that could not be handled.",
-        "component" => "Limits of components that are deployed from now on, unless `weir deploy --limit` sets others.",
-        "retry" => "How messages that failed are tried again, by components that are deployed from now on.",
+        "component" => "Limits of components, from this start on, unless they were deployed with others (`weir deploy --limit`).",
+        "retry" => "How messages that failed are tried again, from this start on.",
         _ => "",
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::LogFormat;
 use super::super::definition::Definition;
 use super::super::kind::{Kind, Value};
+use crate::privacy::SharedFolder;
 
 pub(super) const LIST: &[Definition] = &[
     Definition::new(
@@ -27,6 +28,17 @@ pub(super) const LIST: &[Definition] = &[
     )
     .flag("--grace"),
     Definition::new(
+        "shared-data-folder",
+        Kind::Word(&["refuse", "allow"]),
+        (
+            "Whether to start on a data folder that all users of the machine can write to",
+            "they could replace components, which Weir runs, and messages",
+        ),
+        |s| Value::Text(s.shared_folder.word().to_owned()),
+        |s, value| s.shared_folder = if value.text() == "allow" { SharedFolder::Allow } else { SharedFolder::Refuse },
+    )
+    .flag("--shared-data-folder"),
+    Definition::new(
         "log.filter",
         Kind::Filter,
         ("What is logged", "what changes in Weir, and what is amiss elsewhere; never a line for each message"),
@@ -45,8 +57,8 @@ pub(super) const LIST: &[Definition] = &[
         "host.instances",
         Kind::Count(0, 4_000),
         (
-            "How many instances of components there may be at a time; 0: as many as the machine's memory carries at 16 MiB each, from 64 on",
-            "above 4000 the kernel's count of memory maps ends it all",
+            "Instance slots of components; 0: as many as the memory of the machine, or of the cgroup that bounds Weir, carries at 16 MiB each, from 8 on",
+            "above 4000 the kernel's limit on memory maps is exceeded",
         ),
         |s| Value::Count(s.instances_count.into()),
         |s, value| s.instances_count = u32::try_from(value.number()).unwrap_or(u32::MAX),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::embedded::group::Failure;
 use crate::embedded::queues::DiskFull;
+use crate::error::DISK_OF;
 
 /// How long a measurement holds, less what was written here since: other programs write to the disk too.
 const HOLDS: Duration = Duration::from_secs(1);
@@ -85,7 +86,7 @@ impl DiskWatch {
 
     fn full_of(&self, disk: DiskUse) -> DiskFull {
         DiskFull {
-            disk: format!("the disk of {}", self.folder.display()),
+            disk: format!("{DISK_OF}{}", self.folder.display()),
             used_bytes: disk.used_bytes(),
             limit_bytes: disk.limit_bytes(self.reserve_percent),
         }

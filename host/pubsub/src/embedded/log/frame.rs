@@ -143,15 +143,21 @@ impl FrameBuffer {
             self.long(*sequence);
         }
         self.word(stored.size_bytes as u32);
+        let (at, length) = self.block(&stored.message);
+        Place { segment, offset: start as u32 + at as u32, length }
+    }
+
+    /// Adds a message with its length and checksum; where, and how long its content is.
+    fn block(&mut self, message: &Message) -> (usize, u32) {
         let at = self.bytes.len();
         self.bytes.resize(at + MESSAGE_HEADER_BYTES, 0);
-        self.message(&stored.message);
+        self.message(message);
         let content = at + MESSAGE_HEADER_BYTES;
         let length = (self.bytes.len() - content) as u32;
         let sum = crc32c::crc32c(&self.bytes[content..]);
         self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
         self.bytes[at + 4..content].copy_from_slice(&sum.to_le_bytes());
-        Place { segment, offset: start as u32 + at as u32, length }
+        (at, length)
     }
 
     fn moved(&mut self, targets: &[Moved], size_bytes: u32, block: &[u8], segment: u32, start: u64) -> Place {
@@ -204,6 +210,22 @@ impl FrameBuffer {
     fn text(&mut self, text: &str) {
         self.word(text.len() as u32);
         self.bytes.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// A message as it stands in the log, with its length and checksum.
+pub(in crate::embedded) fn encode_block(message: &Message) -> Bytes {
+    let mut buffer = FrameBuffer::default();
+    buffer.block(message);
+    buffer.bytes.into()
+}
+
+/// Whether this is a whole message with its length and checksum.
+pub(super) fn is_whole(block: &[u8]) -> bool {
+    let mut head = Fields(block);
+    match (head.word(), head.word()) {
+        (Some(length), Some(sum)) => head.0.len() == length as usize && crc32c::crc32c(head.0) == sum,
+        _ => false,
     }
 }
 

@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::segment;
+use super::segment::{self, Header};
 use crate::embedded::options::SyncMode;
 
 const NAME: &str = "MARK";
+/// The format version from which on there are marks.
+const FIRST_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRMRK\0";
 const SLOT_BYTES: usize = 48;
 /// Apart by more than what a disk writes at once, so that a torn write spoils one of them only.
@@ -57,12 +59,58 @@ impl Mark {
     }
 }
 
-/// The newest mark of a folder. Without a file there is none; one that does not read is as good as none, and told.
-pub(super) fn read(folder: &Path) -> io::Result<Mark> {
-    let path = folder.join(NAME);
+/// What the folder has of marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MarkFile {
+    Missing,
+    Damaged,
+    Whole(Mark),
+}
+
+impl MarkFile {
+    /// The newest mark; none is like one before everything.
+    pub(super) fn mark(self) -> Mark {
+        if let MarkFile::Whole(mark) = self { mark } else { Mark::default() }
+    }
+
+    /// What is wrong with it, beside a newest segment of this number, format version and length.
+    pub(super) fn lost(self, newest: Option<(u32, u32, u64)>) -> Option<&'static str> {
+        let (number, version, length) = newest?;
+        // The first mark follows the first segment; an older version wrote none.
+        let is_new = number == 1 && length <= segment::LEAST_BYTES;
+        match self {
+            MarkFile::Missing if version >= FIRST_VERSION && !is_new => Some("the file is missing"),
+            MarkFile::Damaged => Some("the file does not read"),
+            MarkFile::Missing | MarkFile::Whole(_) => None,
+        }
+    }
+}
+
+/// The file of the marks.
+pub(super) fn path(folder: &Path) -> PathBuf {
+    folder.join(NAME)
+}
+
+/// What is wrong with the mark of a folder of queues that is not in use: without it, loss of the newest segments is not detected.
+///
+/// # Errors
+/// When the folder or the mark cannot be read.
+pub fn lost_mark(folder: &Path) -> io::Result<Option<&'static str>> {
+    let Some(number) = segment::list(folder).map_err(io::Error::other)?.pop() else { return Ok(None) };
+    let file = File::open(segment::path(folder, number))?;
+    let length = file.metadata()?.len();
+    let mut bytes = [0; segment::HEADER_BYTES];
+    // A header that does not read is reported when the folder is opened.
+    let version = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| Header::decode(&bytes).ok()).map_or(0, |header| header.version);
+    Ok(read(folder)?.lost(Some((number, version, length))))
+}
+
+/// Reads the newest mark of a folder.
+pub(super) fn read(folder: &Path) -> io::Result<MarkFile> {
+    let path = path(folder);
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Mark::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(MarkFile::Missing),
         Err(error) => return Err(error),
     };
     let slot = |at: u64| -> io::Result<Option<Mark>> {
@@ -74,10 +122,7 @@ pub(super) fn read(folder: &Path) -> io::Result<Mark> {
         }
     };
     let newest = [slot(0)?, slot(1)?].into_iter().flatten().max_by_key(|mark| mark.count);
-    if newest.is_none() {
-        tracing::error!(path = %path.display(), "mark does not read: damage at the end of the log is not told from a crash this time");
-    }
-    Ok(newest.unwrap_or_default())
+    Ok(newest.map_or(MarkFile::Damaged, MarkFile::Whole))
 }
 
 /// Writes marks, by turns into two slots.
@@ -134,11 +179,11 @@ mod tests {
     #[test]
     fn of_two_slots_the_newest_that_is_whole_counts() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path()).unwrap(), Mark::default());
+        assert_eq!(read(folder.path()).unwrap(), MarkFile::Missing);
         let mut marker = Marker::new(folder.path(), SyncMode::None, Mark::default());
         marker.write(1, 100, 7);
         marker.write(2, 200, 8);
-        let found = read(folder.path()).unwrap();
+        let found = read(folder.path()).unwrap().mark();
         assert_eq!(found, Mark { count: 2, segment: 2, length: 200, messages_count: 8 });
         assert_eq!([1, 2, 3].map(|segment| found.committed_bytes(segment)), [u64::MAX, 200, 0]);
         let path = folder.path().join(NAME);
@@ -147,9 +192,9 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[at] ^= 1;
             std::fs::write(&path, &flipped).unwrap();
-            assert_eq!(read(folder.path()).unwrap().segment, 1, "flip at {at}");
+            assert_eq!(read(folder.path()).unwrap().mark().segment, 1, "flip at {at}");
         }
         std::fs::write(&path, "").unwrap();
-        assert_eq!(read(folder.path()).unwrap(), Mark::default());
+        assert_eq!(read(folder.path()).unwrap(), MarkFile::Damaged);
     }
 }

@@ -75,14 +75,16 @@
 //! # Opening
 //! A bad frame at the end of the last segment, with no valid frame and not the mark behind it, is a write that was never finished: it is set
 //! aside and cut. Of a frame that was committed, the checksums of its messages tell whether only they are damaged: then it counts, and they are
-//! set aside when they are reached. Missing oldest segments are counted message by message. Anything else that does not read or is missing is
-//! damage of which the extent is not known: opening refuses and changes nothing.
+//! set aside when they are reached. Where other parts of a segment with others behind it do not read or are missing, reading goes on behind them; what
+//! was in them is counted by the next first frame (`gap.rs`), and their bytes are kept. A newest segment that does not read up to the mark, or is
+//! missing, is damage of which the extent is not known: opening refuses and changes nothing.
 
 mod confined;
 mod damage;
 mod disk;
 mod folder;
 mod frame;
+mod gap;
 mod mark;
 mod reader;
 mod recovery;
@@ -99,6 +101,8 @@ pub use self::damage::damaged_files;
 pub(super) use self::damage::{Damage, ReadFault};
 pub use self::disk::DiskUse;
 pub(super) use self::frame::Definition;
+pub(super) use self::frame::encode_block;
+pub use self::mark::lost_mark;
 pub(super) use self::reader::{Chunk, Reader};
 pub(super) use self::recovery::RecoveredQueue;
 pub use self::reserve::DiskReserve;

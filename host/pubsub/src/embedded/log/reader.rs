@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rustix::fs::{Advice, fadvise};
 
 use super::damage::{Damage, Keep, ReadFault, path_of};
-use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message};
+use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message, encode_block, is_whole};
 use super::segment;
 use crate::embedded::lock;
 use crate::embedded::queue::Place;
@@ -77,16 +77,19 @@ impl Reader {
         chunk.message(place).map_or_else(|| self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize), Ok)
     }
 
-    /// Reads a message of a sealed segment as it stands there: length, checksum and content, whether it is whole or damaged.
+    /// Reads a message as it stands in the log: length, checksum and content.
     ///
     /// # Errors
-    /// When the segment cannot be read or ends before.
-    pub(in crate::embedded) fn block(&self, place: Place, chunk: &mut Chunk) -> io::Result<Bytes> {
-        if let Some(block) = chunk.block(place) {
+    /// As [`Reader::message`].
+    pub(in crate::embedded) fn block(&self, place: Place, chunk: &mut Chunk) -> Result<Bytes, ReadFault> {
+        if let Some(block) = chunk.block(place).filter(|block| is_whole(block)) {
             return Ok(block);
         }
-        self.fill(place, chunk)?;
-        chunk.block(place).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
+        match chunk.block(place).filter(|block| is_whole(block)) {
+            Some(block) => Ok(block),
+            None => self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize).map(|message| encode_block(&message)),
+        }
     }
 
     fn fill(&self, place: Place, chunk: &mut Chunk) -> io::Result<()> {

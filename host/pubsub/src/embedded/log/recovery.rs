@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::confined::damaged_messages;
 use super::frame::{Definition, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, Record, Records};
+use super::gap::{Beginning, Lost};
 use super::mark::{self, Mark};
 use super::segment::{self, BadHeader, FORMAT_VERSION, HEADER_BYTES, Header};
 use crate::embedded::group::Moved;
@@ -21,12 +22,20 @@ pub(in crate::embedded) struct RecoveredQueue {
     /// Messages that it should have and that are in segments that are gone.
     pub(in crate::embedded) missing_count: u64,
     /// The first sequence that cannot be one of those.
-    missing_below: u64,
+    pub(super) missing_below: u64,
+    /// Messages among the entries that were settled in a part of the log that is lost, at least: which ones is not known.
+    pub(super) repeated_count: u64,
+    /// Frames are lost since the last record that spoke of its next sequence.
+    pub(super) is_behind_gap: bool,
 }
 
 impl RecoveredQueue {
+    pub(super) fn new(definition: Definition) -> Self {
+        RecoveredQueue { definition, entries: BTreeMap::new(), missing_count: 0, missing_below: 0, repeated_count: 0, is_behind_gap: false }
+    }
+
     /// Takes a message out, here or from where it is missing.
-    fn remove(&mut self, sequence: u64) {
+    pub(super) fn remove(&mut self, sequence: u64) {
         if self.entries.remove(&sequence).is_none() && sequence < self.missing_below {
             self.missing_count = self.missing_count.saturating_sub(1);
         }
@@ -56,6 +65,16 @@ pub(super) struct Recovered {
     torn: Option<TornTail>,
     /// Segments and offsets of messages that do not read.
     damaged: BTreeSet<(u32, u32)>,
+    /// What is wrong with the mark.
+    lost_mark: Option<&'static str>,
+    /// Parts of segments that do not read.
+    pub(super) lost: Vec<Lost>,
+    /// Frames are lost since the last segment began.
+    pub(super) has_gap: bool,
+    /// Messages of queues that were defined in a part that is lost.
+    pub(super) unnamed: BTreeMap<u64, BTreeMap<u64, Entry>>,
+    /// What the frame that is read says, if it is the first of its segment.
+    pub(super) beginning: Option<Beginning>,
 }
 
 impl Recovered {
@@ -68,6 +87,8 @@ impl Recovered {
             torn_tail: self.torn.clone(),
             missing_count: self.queues.values().map(|queue| queue.missing_count).sum(),
             damaged_count: self.queues.values().map(|queue| self.damaged_count(queue)).sum(),
+            repeated_count: self.queues.values().map(|queue| queue.repeated_count).sum(),
+            lost_mark: self.lost_mark,
         }
     }
 
@@ -78,13 +99,20 @@ impl Recovered {
         queue.entries.values().filter(|entry| self.damaged.contains(&(entry.place.segment, entry.place.offset))).count() as u64
     }
 
-    /// Tells of what is lost, queue by queue.
-    fn tell(&self) {
+    /// Reports what is lost, queue by queue.
+    fn tell(&self, folder: &Path) {
+        if let Some(detail) = self.lost_mark {
+            tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments is not detected this time");
+        }
         for queue in self.queues.values() {
             let (topic, subscription) = (queue.definition.queue.topic(), queue.definition.queue.subscription());
             let (missing_count, damaged_count) = (queue.missing_count, self.damaged_count(queue));
             if missing_count > 0 {
-                tracing::error!(%topic, %subscription, missing_count, "messages are missing: segments that held them are gone");
+                tracing::error!(%topic, %subscription, missing_count, "messages are missing: the parts of the log that held them are lost");
+            }
+            if queue.repeated_count > 0 {
+                let settled_count = queue.repeated_count;
+                tracing::error!(%topic, %subscription, settled_count, "settled messages are redelivered: the part of the log that recorded this is lost");
             }
             if damaged_count > 0 {
                 tracing::error!(%topic, %subscription, damaged_count, "messages are damaged, and are set aside when they are reached");
@@ -99,39 +127,32 @@ struct Stop {
     detail: &'static str,
 }
 
-/// Reads all segments. Only when all is well but a torn tail, that is set aside and cut.
+/// Reads all segments. What is lost of those before the last one is passed over and noted; the last one must be whole but for a torn tail, which is
+/// set aside and cut.
 pub(super) fn recover(folder: &Path, sync: SyncMode) -> Result<Recovered, OpenError> {
     let numbers = segment::list(folder)?;
-    let mark = mark::read(folder).map_err(|source| OpenError::Io { action: "read the mark of", path: folder.to_owned(), source })?;
+    let file = mark::read(folder).map_err(|source| OpenError::Io { action: "read the mark of", path: folder.to_owned(), source })?;
+    let mark = file.mark();
     if numbers.last().copied().unwrap_or(0) < mark.segment {
-        let detail = format!("it is missing, and so is all behind it; {}", held(&mark));
+        let detail = format!("it is missing, and so are all segments behind it; {}", held(&mark));
         return Err(damaged(&segment::path(folder, mark.segment), 0, &detail));
     }
     let mut found = Recovered { mark, ..Recovered::default() };
-    for (at, number) in numbers.iter().copied().enumerate() {
-        let path = segment::path(folder, number);
-        if at > 0 && numbers[at - 1] + 1 != number {
-            return Err(damaged(&path, 0, "the segment before it is missing"));
-        }
-        let bytes = std::fs::read(&path).map_err(|source| OpenError::Io { action: "read", path: path.clone(), source })?;
-        // What has a segment behind it was whole before that was made.
-        let committed_bytes = if at + 1 == numbers.len() { mark.committed_bytes(number) } else { u64::MAX };
-        let stop = found.read_segment(&path, number, &bytes, committed_bytes)?.err();
-        let end = found.sealed.get(&number).copied();
-        match stop {
-            Some(stop) if end.unwrap_or(0) >= committed_bytes && is_torn(&bytes, &stop, end.is_some(), number, at) => {
-                found.torn = Some(set_aside(folder, sync, number, &bytes, end.map_or(0, |_| stop.offset))?);
-            }
-            Some(stop) => return Err(damaged(&path, stop.offset as u64, stop.detail)),
-            None if committed_bytes != u64::MAX && end.unwrap_or(0) < committed_bytes => {
-                let detail = format!("the file ends here, and had {committed_bytes} bytes; {}", held(&mark));
-                return Err(damaged(&path, end.unwrap_or(0), &detail));
-            }
-            None => {}
-        }
+    let Some((last, sealed)) = numbers.split_last() else {
+        return Ok(found);
+    };
+    for number in sealed {
+        found.read_sealed(folder, *number)?;
     }
-    found.tell();
+    found.read_last(folder, sync, *last, sealed.len())?;
+    found.lost_mark = file.lost(found.last.as_ref().map(|last| (last.number, last.version, last.length)));
+    found.tell(folder);
+    found.keep_lost(folder);
     Ok(found)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, OpenError> {
+    std::fs::read(path).map_err(|source| OpenError::Io { action: "read", path: path.to_owned(), source })
 }
 
 /// What was there when the mark was written, for people.
@@ -150,16 +171,22 @@ fn is_torn(bytes: &[u8], stop: &Stop, has_frames: bool, number: u32, segments_be
 /// Whether a valid frame lies behind an offset: then something before it was lost that had been committed.
 fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
     // With a header that does not read there is no salt to check frames with: what looks like one counts then.
-    let seed = Header::decode(bytes).ok().map(|header| header.seed());
-    let mut at = offset + 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.windows(FRAME_MAGIC.len()).position(|four| four == FRAME_MAGIC)) {
-        at += found;
-        if seed.is_none_or(|seed| Frame::decode(&bytes[at..], seed).is_ok()) {
-            return true;
-        }
-        at += 1;
+    match Header::decode(bytes) {
+        Ok(header) => frame_behind(bytes, offset, header.seed(), 0).is_some(),
+        Err(_) => magics_behind(bytes, offset).next().is_some(),
     }
-    false
+}
+
+/// Where the next valid frame begins behind an offset that has at least this number.
+fn frame_behind(bytes: &[u8], offset: usize, seed: u32, least_number: u64) -> Option<usize> {
+    // The number is looked at first: contents may hold much that looks like the beginning of a frame.
+    let is_likely = |at: &usize| Frame::unchecked(&bytes[*at..]).is_some_and(|frame| frame.number >= least_number);
+    magics_behind(bytes, offset).filter(is_likely).find(|at| Frame::decode(&bytes[*at..], seed).is_ok())
+}
+
+fn magics_behind(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
+    let behind = bytes.get(offset + 1..).unwrap_or_default().windows(FRAME_MAGIC.len()).enumerate();
+    behind.filter(|(_, four)| *four == FRAME_MAGIC).map(move |(at, _)| offset + 1 + at)
 }
 
 /// Keeps the torn end of a segment in a file of its own and cuts it off; a segment of which nothing is left goes.
@@ -203,8 +230,56 @@ fn damaged(path: &Path, offset: u64, detail: &str) -> OpenError {
 }
 
 impl Recovered {
+    /// Reads a segment that has others behind it: it was whole before they were made, so what does not read of it is lost.
+    fn read_sealed(&mut self, folder: &Path, number: u32) -> Result<(), OpenError> {
+        let path = segment::path(folder, number);
+        let bytes = read_file(&path)?;
+        self.sealed.insert(number, bytes.len() as u64);
+        if let Err(stop) = self.read_segment(&path, number, &bytes, u64::MAX)? {
+            self.lose(&path, number, stop.offset..bytes.len(), stop.detail);
+        }
+        self.sealed.insert(number, bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Reads the segment that is written to.
+    fn read_last(&mut self, folder: &Path, sync: SyncMode, number: u32, segments_before: usize) -> Result<(), OpenError> {
+        let path = segment::path(folder, number);
+        let bytes = read_file(&path)?;
+        let committed_bytes = self.mark.committed_bytes(number);
+        let stop = self.read_segment(&path, number, &bytes, committed_bytes)?.err();
+        let end = self.sealed.get(&number).copied();
+        match stop {
+            Some(stop) if end.unwrap_or(0) >= committed_bytes && is_torn(&bytes, &stop, end.is_some(), number, segments_before) => {
+                if end.is_none() {
+                    // The one before is written to again, which it can only be up to where it reads.
+                    self.check_whole(folder)?;
+                }
+                self.torn = Some(set_aside(folder, sync, number, &bytes, end.map_or(0, |_| stop.offset))?);
+            }
+            Some(stop) => return Err(damaged(&path, stop.offset as u64, stop.detail)),
+            None if committed_bytes != u64::MAX && end.unwrap_or(0) < committed_bytes => {
+                let detail = format!("the file ends here, and had {committed_bytes} bytes; {}", held(&self.mark));
+                return Err(damaged(&path, end.unwrap_or(0), &detail));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses if the newest segment that reads is not whole.
+    fn check_whole(&self, folder: &Path) -> Result<(), OpenError> {
+        let Some((number, length)) = self.sealed.last_key_value() else { return Ok(()) };
+        if self.last.as_ref().is_some_and(|last| (last.number, last.length) == (*number, *length)) {
+            return Ok(());
+        }
+        let offset = self.last.as_ref().filter(|last| last.number == *number).map_or(0, |last| last.length);
+        Err(damaged(&segment::path(folder, *number), offset, "it does not read to its end, and neither does the segment behind it"))
+    }
+
     /// Reads one segment, which was whole up to `committed_bytes` for certain; inside, where it had to stop.
     fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8], committed_bytes: u64) -> Result<Result<(), Stop>, OpenError> {
+        let is_sealed = committed_bytes == u64::MAX;
         let header = match Header::decode(bytes) {
             Ok(header) => header,
             Err(BadHeader::Newer(found)) => {
@@ -213,31 +288,45 @@ impl Recovered {
             Err(BadHeader::Damaged(detail)) => return Ok(Err(Stop { offset: 0, detail })),
         };
         if header.number != u64::from(number) {
-            return Err(damaged(path, 16, "its number is not that of its name"));
+            let detail = "its number is not that of its name";
+            return if is_sealed { Ok(Err(Stop { offset: 0, detail })) } else { Err(damaged(path, 16, detail)) };
         }
-        if self.last.is_none() {
-            self.next_frame = header.first_frame;
-        }
-        if header.first_frame != self.next_frame {
-            return Err(damaged(path, 24, "frames are missing before it"));
-        }
+        self.begin_segment(header.first_frame).map_err(|detail| damaged(path, 24, detail))?;
         let mut offset = HEADER_BYTES;
         while offset < bytes.len() || offset == HEADER_BYTES {
             let frame = match Frame::decode(&bytes[offset..], header.seed()) {
                 Ok(frame) if frame.number == self.next_frame => frame,
-                Ok(_) => return Err(damaged(path, offset as u64, "frames are missing before it")),
-                Err(detail) => match self.read_damaged(number, bytes, offset, header.seed(), committed_bytes) {
+                Ok(_) if !is_sealed => return Err(damaged(path, offset as u64, "frames are missing before it")),
+                bad => match self.read_damaged(number, bytes, offset, header.seed(), committed_bytes) {
                     Some(frame) => frame,
-                    None => return Ok(Err(Stop { offset, detail })),
+                    None => {
+                        let detail = bad.err().unwrap_or("frames are missing before it");
+                        let behind = is_sealed.then(|| frame_behind(bytes, offset, header.seed(), self.next_frame)).flatten();
+                        let Some(next) = behind else { return Ok(Err(Stop { offset, detail })) };
+                        self.lose(path, number, offset..next, detail);
+                        self.next_frame = Frame::unchecked(&bytes[next..]).map_or(self.next_frame, |frame| frame.number);
+                        offset = next;
+                        continue;
+                    }
                 },
             };
-            self.replay(frame.payload, number, offset + FRAME_HEADER_BYTES).map_err(|detail| damaged(path, offset as u64, detail))?;
+            self.replay_frame(&frame, number, offset, &header).map_err(|detail| damaged(path, offset as u64, detail))?;
             offset += FRAME_HEADER_BYTES + frame.payload.len();
-            self.next_frame += 1;
-            self.sealed.insert(number, offset as u64);
-            self.last = Some(Last { number, length: offset as u64, seed: header.seed(), version: header.version });
         }
         Ok(Ok(()))
+    }
+
+    fn replay_frame(&mut self, frame: &Frame<'_>, number: u32, offset: usize, header: &Header) -> Result<(), &'static str> {
+        self.beginning = (frame.number == header.first_frame).then(Beginning::default);
+        self.replay(frame.payload, number, offset + FRAME_HEADER_BYTES)?;
+        if let Some(beginning) = self.beginning.take() {
+            self.close_gap(beginning, header.version);
+        }
+        self.next_frame = frame.number + 1;
+        let length = (offset + FRAME_HEADER_BYTES + frame.payload.len()) as u64;
+        self.sealed.insert(number, length);
+        self.last = Some(Last { number, length, seed: header.seed(), version: header.version });
+        Ok(())
     }
 
     /// A frame in which messages are damaged and nothing else is, if it was committed; the messages are noted.
@@ -260,7 +349,10 @@ impl Recovered {
         while let Some(record) = records.next() {
             match record? {
                 Record::Defined(definition) => self.define(definition),
-                Record::Deleted { queue } => drop(self.queues.remove(&queue)),
+                Record::Deleted { queue } => {
+                    self.queues.remove(&queue);
+                    self.unnamed.remove(&queue);
+                }
                 Record::Put { targets, size_bytes, offset, length } => {
                     let place = Place { segment, offset: (start + offset) as u32, length };
                     let sharers = sharers(targets.len());
@@ -277,17 +369,23 @@ impl Recovered {
                 }
                 // What speaks of a message of a segment that is gone only tells that it is not missing.
                 Record::Removed { queue, sequence } | Record::SetAside { queue, sequence } => {
+                    drop(self.unnamed.get_mut(&queue).map(|entries| entries.remove(&sequence)));
                     if let Some(queue) = self.queues.get_mut(&queue) {
                         queue.remove(sequence);
                     }
                 }
                 Record::Dropped { queue, sequence } => {
+                    drop(self.unnamed.get_mut(&queue).map(|entries| entries.remove(&sequence)));
                     if let Some(queue) = self.queues.get_mut(&queue) {
                         queue.remove(sequence);
                         queue.definition.dropped_count += 1;
                     }
                 }
-                Record::Live { queue, count } => self.expect(queue, count),
+                Record::Live { queue, count } => {
+                    if let Some(beginning) = &mut self.beginning {
+                        beginning.live.insert(queue, count);
+                    }
+                }
                 Record::Delivered { queue, first, last } if first <= last => {
                     let entries = self.queues.get_mut(&queue).map(|queue| queue.entries.range_mut(first..=last));
                     entries.into_iter().flatten().for_each(|(_, entry)| entry.deliveries = entry.deliveries.saturating_add(1));
@@ -295,47 +393,6 @@ impl Recovered {
                 Record::Delivered { .. } => return Err("a range of deliveries ends before it begins"),
             }
         }
-        Ok(())
-    }
-
-    fn define(&mut self, definition: Definition) {
-        match self.queues.get_mut(&definition.number) {
-            Some(queue) => queue.definition = definition,
-            None => {
-                let queue = RecoveredQueue { definition, entries: BTreeMap::new(), missing_count: 0, missing_below: 0 };
-                self.queues.insert(queue.definition.number, queue);
-            }
-        }
-    }
-
-    /// Takes note of how many messages a queue had before the oldest segment that is there: they are missing unless they go later on.
-    fn expect(&mut self, queue: u64, count: u64) {
-        if self.last.is_none()
-            && let Some(queue) = self.queues.get_mut(&queue)
-        {
-            (queue.missing_count, queue.missing_below) = (count, queue.definition.next_sequence);
-        }
-    }
-
-    fn put(&mut self, queue: u64, entry: Entry) -> Result<(), &'static str> {
-        let queue = self.queues.get_mut(&queue).ok_or("a message enters a queue that does not exist")?;
-        if entry.sequence < queue.definition.next_sequence {
-            return Err("a sequence was used twice");
-        }
-        queue.definition.next_sequence = entry.sequence + 1;
-        queue.entries.insert(entry.sequence, entry);
-        Ok(())
-    }
-
-    /// A message that was copied forward, in place of its first copy, whose segment may be gone.
-    fn put_again(&mut self, queue: u64, entry: Entry) -> Result<(), &'static str> {
-        let queue = self.queues.get_mut(&queue).ok_or("a message is moved in a queue that does not exist")?;
-        if entry.sequence >= queue.definition.next_sequence {
-            return Err("a message is moved that never entered its queue");
-        }
-        // One of those before the oldest segment is found here.
-        queue.remove(entry.sequence);
-        queue.entries.insert(entry.sequence, entry);
         Ok(())
     }
 }

@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::frame::FRAME_HEADER_BYTES;
 use crate::embedded::options::{OpenError, SyncMode};
 
 pub(super) const HEADER_BYTES: usize = 48;
+/// The length of a segment that was begun without a queue and holds nothing.
+pub(super) const LEAST_BYTES: u64 = (HEADER_BYTES + FRAME_HEADER_BYTES) as u64;
 /// The newest format that this program reads, and the one that it writes.
 pub(super) const FORMAT_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRLOG\0";

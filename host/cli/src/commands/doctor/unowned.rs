@@ -1,0 +1,100 @@
+//! Queues that belong to no flow, and a configuration that is empty beside messages.
+
+use serde_json::{Value, json};
+use weir_config::records::COMPONENT_TYPE;
+use weir_flow::protocol::BLUEPRINT_TYPE;
+use weir_gateway::protocol::{QueueSummary, Status};
+
+use super::{Finding, fail, warn};
+use crate::client::Client;
+use crate::output::{number, size};
+use crate::problem::Problem;
+
+/// Queues that are named; the rest is counted.
+const NAMED_COUNT: usize = 50;
+
+/// Each queue that belongs to no flow.
+pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
+    const CHECK: &str = "queues";
+    const NEXT: &str = "if the configuration was lost, restore a backup of the data folder; otherwise start the flow again under its old name \
+                        from the same blueprint: it continues with these messages, and weir flow stop FLOW --discard deletes them";
+    if unowned.is_empty() {
+        return None;
+    }
+    let told = |queue: &QueueSummary| {
+        let count = queue.depth_count.unwrap_or(0);
+        let holds = match count {
+            0 => "is empty".to_owned(),
+            1 => format!("holds 1 message ({})", size(queue.size_bytes)),
+            count => format!("holds {} messages ({})", number(count), size(queue.size_bytes)),
+        };
+        format!("{} (subscription {}) belongs to no flow and {holds}", queue.topic, queue.subscription)
+    };
+    let mut sorted: Vec<&QueueSummary> = unowned.iter().collect();
+    sorted.sort_by_key(|queue| std::cmp::Reverse(queue.depth_count));
+    let mut lines: Vec<String> = sorted.iter().take(NAMED_COUNT).map(|queue| told(queue)).collect();
+    if let Some(more) = sorted.len().checked_sub(NAMED_COUNT).filter(|more| *more > 0) {
+        lines.push(format!("and {} more: weir queues", number(more as u64)));
+    }
+    let has_messages = unowned.iter().any(|queue| queue.depth_count != Some(0));
+    let finding = if has_messages { fail } else { warn };
+    Some(finding(CHECK, lines.join("\n"), NEXT))
+}
+
+/// Whether the configuration is empty beside queues that are not.
+pub(super) async fn check_configuration(client: &Client, status: &Status) -> Option<Finding> {
+    const CHECK: &str = "configuration";
+    let messages_count: u64 = status.queues.iter().filter_map(|queue| queue.depth_count).sum();
+    let unowned_count = status.queues.iter().filter(|queue| queue.is_unowned).count();
+    if !status.flows.is_empty() || (messages_count == 0 && unowned_count == 0) {
+        return None;
+    }
+    for config_type in [BLUEPRINT_TYPE, COMPONENT_TYPE] {
+        match keys_count(client, config_type).await {
+            Ok(0) => {}
+            Ok(_) => return None,
+            Err(problem) => return Some(fail(CHECK, weir_pubsub::chain(&problem), "look at what `weir up` says")),
+        }
+    }
+    Some(fail(
+        CHECK,
+        format!(
+            "no flow, blueprint or component is configured, but the queues hold {} messages: config.sqlite was lost or replaced",
+            number(messages_count)
+        ),
+        "stop Weir and restore a backup of the whole data folder; or deploy the components, store the blueprints and start the flows again \
+         under their old names: they continue with these messages",
+    ))
+}
+
+async fn keys_count(client: &Client, config_type: &str) -> Result<usize, Problem> {
+    let answer: Value = client.post("/api/v1/config", json!({"operation": "list", "type": config_type}).to_string()).await?;
+    Ok(answer["directory"].as_array().map_or(0, Vec::len))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::Grade;
+    use super::*;
+
+    #[test]
+    fn each_queue_is_named_with_its_messages_the_fullest_first() {
+        let queue = |topic: &str, depth_count: u64| -> QueueSummary {
+            serde_json::from_value(json!({
+                "topic": topic, "subscription": "s", "flows": [], "depth-count": depth_count, "unsettled-count": 0,
+                "size-bytes": depth_count * 10, "consumer-count": 0, "dropped-count": 0, "is-unowned": true,
+            }))
+            .unwrap()
+        };
+        assert!(check(&[]).is_none());
+        assert_eq!(check(&[queue("flow:tg:a", 0)]).unwrap().grade, Grade::Warn);
+        let found = check(&[queue("flow:tg:a", 0), queue("flow:tg:b", 1), queue("flow:tg:c", 1200)]).unwrap();
+        let expected = "flow:tg:c (subscription s) belongs to no flow and holds 1,200 messages (11.7 KiB)\n\
+                        flow:tg:b (subscription s) belongs to no flow and holds 1 message (10 B)\n\
+                        flow:tg:a (subscription s) belongs to no flow and is empty";
+        assert_eq!((found.grade, found.what.as_str()), (Grade::Fail, expected));
+        let many: Vec<_> = (0..53).map(|at| queue(&format!("flow:tg:{at}"), 1)).collect();
+        assert!(check(&many).unwrap().what.ends_with("\nand 3 more: weir queues"));
+    }
+}

@@ -1,0 +1,126 @@
+//! What other users of the machine may do with the data folder and the token file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::problem::{Exit, Problem};
+
+/// What to do about a data folder that every user may write to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SharedFolder {
+    /// It is not used: others could exchange components, which Weir runs, and messages.
+    #[default]
+    Refuse,
+    /// It is used all the same, with a warning.
+    Allow,
+}
+
+impl SharedFolder {
+    /// As the setting has it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            SharedFolder::Refuse => "refuse",
+            SharedFolder::Allow => "allow",
+        }
+    }
+}
+
+/// Which other users have a right on a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// None but the owner.
+    None,
+    /// Those of its group.
+    Group,
+    /// All.
+    All,
+}
+
+impl Others {
+    fn of(mode: u32, right: u32) -> Self {
+        match (mode & right, mode & (right << 3)) {
+            (0, 0) => Others::None,
+            (0, _) => Others::Group,
+            _ => Others::All,
+        }
+    }
+
+    /// As texts name them.
+    pub(crate) fn named(self) -> &'static str {
+        match self {
+            Others::None => "only its owner",
+            Others::Group => "the users of its group",
+            Others::All => "all users of this machine",
+        }
+    }
+}
+
+/// The rights on a file, `0o755` for example; none where it cannot be looked at, which is told where it is used.
+pub(crate) fn mode(path: &Path) -> u32 {
+    fs::metadata(path).map(|found| found.permissions().mode() & 0o777).unwrap_or_default()
+}
+
+/// Who besides its owner may write to a folder of these rights.
+pub(crate) fn writers(mode: u32) -> Others {
+    Others::of(mode, 0o002)
+}
+
+/// Who besides its owner may read a file of these rights.
+pub(crate) fn readers(mode: u32) -> Others {
+    Others::of(mode, 0o004)
+}
+
+/// Refuses a data folder that every user may write to, unless that is allowed.
+pub(crate) fn check_folder(path: &Path, shared: SharedFolder) -> Result<(), Problem> {
+    if writers(mode(path)) == Others::All && shared == SharedFolder::Refuse {
+        return Err(Problem::new(Exit::NoFolder, in_folder(path)).next(format!(
+            "chmod 700 {}, after checking what is in it; or start with --shared-data-folder allow to use it all the same",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// What others may do that they probably should not: to be told at each start.
+pub(crate) fn warnings(folder: &Path, token_file: Option<&Path>) -> Vec<String> {
+    let of_folder = (writers(mode(folder)) != Others::None).then(|| format!("{}: chmod 700 {}", in_folder(folder), folder.display()));
+    let of_token = token_file.and_then(|file| token_readable(file).map(|what| format!("{what}: chmod 600 {}", file.display())));
+    of_folder.into_iter().chain(of_token).collect()
+}
+
+/// What is wrong with the rights on a data folder that others may write to.
+pub(crate) fn in_folder(path: &Path) -> String {
+    let mode = mode(path);
+    format!(
+        "the data folder {} can be written by {} (mode {mode:o}): they could replace components and messages",
+        path.display(),
+        writers(mode).named()
+    )
+}
+
+/// What is wrong with the rights on a token file, if others may read it.
+pub(crate) fn token_readable(file: &Path) -> Option<String> {
+    let mode = mode(file);
+    let readers = readers(mode);
+    (readers != Others::None).then(|| format!("the token file {} can be read by {} (mode {mode:o})", file.display(), readers.named()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_of_the_group_and_of_all_are_told_apart() {
+        for (mode, write, read) in [
+            (0o700, Others::None, Others::None),
+            (0o755, Others::None, Others::All),
+            (0o750, Others::None, Others::Group),
+            (0o770, Others::Group, Others::Group),
+            (0o702, Others::All, Others::None),
+            (0o777, Others::All, Others::All),
+        ] {
+            assert_eq!((writers(mode), readers(mode)), (write, read), "{mode:o}");
+        }
+    }
+}

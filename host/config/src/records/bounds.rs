@@ -1,0 +1,177 @@
+//! Bounds on the numbers, lists and strings of records, checked while they are read: whatever is sized by them trusts them.
+
+use serde_json::Value;
+
+/// The most messages of one input that are handled side by side.
+pub const MAX_CONCURRENCY: u32 = 1_000;
+/// The most messages of all inputs of a variant that are handled side by side: as many as a host can have instances.
+pub const MAX_WORKERS_COUNT: u64 = 4_000;
+/// The most messages that one consumer holds unsettled.
+pub const MAX_WINDOW: u32 = 65_535;
+
+const KIB: usize = 1 << 10;
+const HOUR_MS: u64 = 3_600_000;
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    /// A whole number, from and to.
+    Number(u64, u64),
+    /// A string of at most so many bytes; what is not a string is left to the type.
+    Text(usize),
+    /// A list or map of at most so many elements.
+    List(usize),
+}
+
+/// A path to values, `*` standing for each element of a list or map, and their bound.
+pub(super) type Rule = (&'static [&'static str], Bound);
+
+/// A value that is out of its bound.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OutOfBound {
+    /// Which, with the names of elements: `consumers.input.concurrency`.
+    pub(super) field: String,
+    /// What it is and what it may be.
+    pub(super) problem: String,
+}
+
+const NAME: Bound = Bound::Text(128);
+const PROSE: Bound = Bound::Text(8 * KIB);
+
+/// Descriptors; as a whole they are bounded too.
+pub(super) const DESCRIPTOR: &[Rule] = &[
+    (&["name"], NAME),
+    (&["version"], NAME),
+    (&["description"], PROSE),
+    (&["concurrency"], Bound::Number(1, MAX_CONCURRENCY as u64)),
+    (&["consumers"], Bound::List(64)),
+    (&["consumers", "*"], NAME),
+    (&["consumers", "*", "name"], NAME),
+    (&["consumers", "*", "description"], PROSE),
+    (&["consumers", "*", "concurrency"], Bound::Number(1, MAX_CONCURRENCY as u64)),
+    (&["consumers", "*", "order-by"], NAME),
+    (&["consumers", "*", "reply"], NAME),
+    (&["producers"], Bound::List(256)),
+    (&["producers", "*"], NAME),
+    (&["producers", "*", "name"], NAME),
+    (&["producers", "*", "description"], PROSE),
+    (&["requests"], Bound::List(64)),
+    (&["requests", "*", "name"], NAME),
+    (&["requests", "*", "request"], NAME),
+    (&["requests", "*", "response"], NAME),
+    (&["requests", "*", "timeout-ms"], Bound::Number(1, HOUR_MS)),
+    (&["requests", "*", "description"], PROSE),
+    (&["parameters"], Bound::List(256)),
+    (&["parameters", "*"], NAME),
+    (&["parameters", "*", "name"], NAME),
+    (&["parameters", "*", "default"], PROSE),
+    (&["parameters", "*", "enum"], Bound::List(256)),
+    (&["parameters", "*", "enum", "*"], PROSE),
+    (&["parameters", "*", "description"], PROSE),
+    (&["config-types"], Bound::List(64)),
+    (&["config-types", "*"], NAME),
+    (&["config-types", "*", "name"], NAME),
+    (&["config-types", "*", "description"], PROSE),
+    (&["grants"], Bound::List(64)),
+    (&["grants", "*", "grant"], NAME),
+    (&["grants", "*", "what"], Bound::List(64)),
+    (&["grants", "*", "what", "*"], Bound::Text(KIB)),
+    (&["grants", "*", "why"], PROSE),
+];
+
+/// Deployments, beside their descriptors and limits.
+pub(super) const COMPONENT: &[Rule] = &[
+    (&["size-bytes"], Bound::Number(0, 1 << 40)),
+    (&["world"], NAME),
+    (&["exports"], Bound::List(64)),
+    (&["exports", "*"], NAME),
+    (&["grants"], Bound::List(64)),
+    (&["grants", "*"], NAME),
+    (&["concurrency"], Bound::Number(1, MAX_CONCURRENCY as u64)),
+    (&["window"], Bound::Number(1, MAX_WINDOW as u64)),
+];
+
+/// Finds the first value that is out of its bound.
+pub(super) fn check(value: &Value, rules: &[Rule]) -> Result<(), OutOfBound> {
+    rules.iter().try_for_each(|(path, bound)| check_path(value, path, *bound, &mut Vec::new()))
+}
+
+fn check_path(value: &Value, path: &[&str], bound: Bound, at: &mut Vec<String>) -> Result<(), OutOfBound> {
+    let Some((first, rest)) = path.split_first() else { return check_value(value, bound, at) };
+    let mut step = |name: String, value: &Value| {
+        at.push(name);
+        let checked = check_path(value, rest, bound, at);
+        at.pop();
+        checked
+    };
+    match value {
+        Value::Array(items) if *first == "*" => {
+            items.iter().enumerate().try_for_each(|(index, item)| step(element_name(index, item), item))
+        }
+        Value::Object(fields) if *first == "*" => fields.iter().try_for_each(|(name, item)| step(weir_pubsub::shown(name), item)),
+        Value::Object(fields) => fields.get(*first).map_or(Ok(()), |item| step((*first).to_owned(), item)),
+        _ => Ok(()),
+    }
+}
+
+/// An element's name, or its place from 0.
+fn element_name(index: usize, item: &Value) -> String {
+    match item.get("name").and_then(Value::as_str) {
+        Some(name) => weir_pubsub::shown(name),
+        None => index.to_string(),
+    }
+}
+
+fn check_value(value: &Value, bound: Bound, at: &[String]) -> Result<(), OutOfBound> {
+    let problem = match (bound, value) {
+        // As absent.
+        (_, Value::Null) => None,
+        (Bound::Number(from, to), value) => {
+            let fits = value.as_u64().is_some_and(|number| (from..=to).contains(&number));
+            (!fits).then(|| format!("is {}; it must be a whole number from {from} to {to}", weir_pubsub::shown(&value.to_string())))
+        }
+        (Bound::Text(most), Value::String(text)) => too_many(text.len(), most, "bytes"),
+        (Bound::List(most), Value::Array(items)) => too_many(items.len(), most, "elements"),
+        (Bound::List(most), Value::Object(fields)) => too_many(fields.len(), most, "elements"),
+        _ => None,
+    };
+    problem.map_or(Ok(()), |problem| Err(OutOfBound { field: at.join("."), problem }))
+}
+
+fn too_many(count: usize, most: usize, what: &str) -> Option<String> {
+    (count > most).then(|| format!("has {count} {what}; at most {most} are allowed"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn found(value: &Value) -> String {
+        let OutOfBound { field, problem } = check(value, DESCRIPTOR).unwrap_err();
+        format!("{field} {problem}")
+    }
+
+    #[test]
+    fn a_fault_names_the_field_the_value_and_the_bound() {
+        for (number, shown) in [(json!(0), "0"), (json!(-1), "-1"), (json!(1001), "1001"), (json!(1.5), "1.5"), (json!("9"), "9")] {
+            let text = found(&json!({"concurrency": number}));
+            assert!(text.starts_with("concurrency is ") && text.contains(shown) && text.ends_with("from 1 to 1000"), "{text}");
+        }
+        let huge = json!({"consumers": ["a", {"name": "b", "concurrency": 4_294_967_296_u64}]});
+        assert_eq!(found(&huge), "consumers.b.concurrency is 4294967296; it must be a whole number from 1 to 1000");
+        assert_eq!(found(&json!({"requests": [{"timeout-ms": 1e30}]})).split(' ').next(), Some("requests.0.timeout-ms"));
+        assert_eq!(found(&json!({"producers": vec!["a"; 257]})), "producers has 257 elements; at most 256 are allowed");
+        assert_eq!(found(&json!({"producers": ["a".repeat(129)]})), "producers.0 has 129 bytes; at most 128 are allowed");
+        let choices = json!({"parameters": [{"name": "size", "enum": ["a", "b".repeat(8193)]}]});
+        assert_eq!(found(&choices), "parameters.size.enum.1 has 8193 bytes; at most 8192 are allowed");
+    }
+
+    #[test]
+    fn what_is_within_or_absent_passes() {
+        let value = json!({"concurrency": 1000, "consumers": [{"name": "a", "concurrency": null}], "other": 1e30, "requests": 7});
+        assert_eq!(check(&value, DESCRIPTOR), Ok(()));
+        assert_eq!(check(&json!(null), COMPONENT), Ok(()));
+    }
+}

@@ -1,0 +1,108 @@
+//! Bodies of requests and answers over HTTP within the [budget](crate::budget): a request's is counted until its handler is done, an answer's
+//! until the connection has written it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::Extensions;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use crate::budget::{Budget, FREE_BYTES, Share};
+use crate::error::Result;
+use crate::gateway::Shared;
+
+/// What a request holds of the budget while its handler works.
+#[derive(Clone)]
+pub(crate) struct Received(Arc<Mutex<Share>>);
+
+impl Received {
+    /// That of a request.
+    pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get::<Received>().cloned()
+    }
+
+    /// Makes it as large as what was read.
+    ///
+    /// # Errors
+    /// `Overloaded`.
+    pub(crate) fn resize(&self, bytes: usize) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).resize(bytes)
+    }
+}
+
+/// Counts what a request holds, and then its answer; an answer for which there is no room becomes an error.
+pub(crate) async fn count(State(gateway): State<Shared>, mut request: Request, next: Next) -> Response {
+    let received = Received(Arc::new(Mutex::new(gateway.budget.share())));
+    request.extensions_mut().insert(received.clone());
+    let response = next.run(request).await;
+    let _ = received.resize(0);
+    answer(response, &gateway.budget)
+}
+
+fn answer(response: Response, budget: &Arc<Budget>) -> Response {
+    let size = response.body().size_hint();
+    let whole = match size.exact() {
+        // All but few answers.
+        Some(bytes) if bytes <= FREE_BYTES as u64 => return response,
+        Some(bytes) => match budget.hold(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+            Ok(share) => Some(share),
+            Err(error) => return error.into_response(),
+        },
+        None => None,
+    };
+    let budget = budget.clone();
+    response.map(|body| Body::new(Answer { body, whole, budget }))
+}
+
+/// The body of an answer, whose pieces are counted for as long as the connection keeps them.
+struct Answer {
+    body: Body,
+    /// Of a body whose size was known: its first piece is the whole.
+    whole: Option<Share>,
+    budget: Arc<Budget>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)) else { return Poll::Ready(None) };
+        let data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(other) => return Poll::Ready(Some(Ok(other))),
+        };
+        let share = match self.whole.take() {
+            Some(share) => share,
+            None if data.len() <= FREE_BYTES => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => self.budget.hold(data.len()).map_err(axum::Error::new)?,
+        };
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(Kept { data, _share: share })))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bytes that are counted until the last copy of them is gone.
+struct Kept {
+    data: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}

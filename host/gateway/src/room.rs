@@ -1,0 +1,183 @@
+//! Connections for which there is no place yet. They wait; requests for health and figures are seen from outside and get places of their own,
+//! and when too many wait, the one that has waited longest is refused.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::IntoResponse;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::GatewayError;
+use crate::pulse::Crowd;
+use crate::settings::GatewaySettings;
+
+/// How many wait: with all places and WebSockets still below the 1,024 file descriptors that a process has by default.
+const WAITING_COUNT: usize = 64;
+/// Places for health and figures, which are answered at once.
+const HEALTH_COUNT: usize = 8;
+/// Connections that are told at once that there is no place; others are just closed.
+const REFUSED_COUNT: usize = 32;
+/// What may be read with a reserved place.
+const HEALTH_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// How much of a request is looked at.
+const HEAD_BYTES: usize = 4 << 10;
+/// How often the rest of a head is looked for.
+const LOOK_TIME: Duration = Duration::from_millis(20);
+
+/// Those who wait.
+pub(crate) struct Room {
+    places: Arc<Semaphore>,
+    health: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
+    /// Of each that waits, the oldest first: cancelled when it left or has to.
+    waiting: VecDeque<CancellationToken>,
+    limit_count: usize,
+    time: Duration,
+}
+
+/// How a connection leaves the room.
+pub(crate) enum Left {
+    /// There is a place for it.
+    WithPlace(TcpStream, OwnedSemaphorePermit),
+    /// It asks for health or figures.
+    ForHealth(TcpStream, OwnedSemaphorePermit),
+    /// Too many others came, or it was too long.
+    Refused(Refused),
+    /// Its peer went.
+    Gone,
+}
+
+/// A connection that is to be told that there is no place.
+pub(crate) struct Refused {
+    stream: TcpStream,
+    place: Option<OwnedSemaphorePermit>,
+    limit_count: usize,
+}
+
+impl Room {
+    /// An empty room before these places.
+    pub(crate) fn new(places: Arc<Semaphore>, crowd: Arc<Crowd>, settings: &GatewaySettings) -> Self {
+        Room {
+            places,
+            health: Arc::new(Semaphore::new(HEALTH_COUNT)),
+            refused: Arc::new(Semaphore::new(REFUSED_COUNT)),
+            crowd,
+            waiting: VecDeque::new(),
+            limit_count: settings.max_connections_count,
+            time: settings.head_time,
+        }
+    }
+
+    /// Lets a connection wait; the future tells how it leaves.
+    pub(crate) fn enter(&mut self, stream: TcpStream) -> impl Future<Output = Left> + Send + 'static {
+        self.waiting.retain(|token| !token.is_cancelled());
+        if self.waiting.len() >= WAITING_COUNT
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            oldest.cancel();
+        }
+        let token = CancellationToken::new();
+        self.waiting.push_back(token.clone());
+        let (places, health, refused) = (self.places.clone(), self.health.clone(), self.refused.clone());
+        let (waits, limit_count, time) = (self.crowd.wait(), self.limit_count, self.time);
+        async move {
+            let _left = token.clone().drop_guard();
+            let _waits = waits;
+            let end = tokio::select! {
+                biased;
+                place = places.acquire_owned() => End::Place(place.ok()),
+                asks = asks_for_health(&stream) => if asks { End::Health(health.acquire_owned().await.ok()) } else { End::Gone },
+                () = token.cancelled() => End::Refused,
+                () = tokio::time::sleep(time) => End::Refused,
+            };
+            match end {
+                End::Place(Some(place)) => Left::WithPlace(stream, place),
+                End::Health(Some(place)) => Left::ForHealth(stream, place),
+                End::Refused => Left::Refused(Refused { stream, place: refused.try_acquire_owned().ok(), limit_count }),
+                End::Gone | End::Place(None) | End::Health(None) => Left::Gone,
+            }
+        }
+    }
+}
+
+enum End {
+    Place(Option<OwnedSemaphorePermit>),
+    Health(Option<OwnedSemaphorePermit>),
+    Refused,
+    Gone,
+}
+
+/// Waits until a whole request for health or figures is there; `false` when the peer went. Never returns for another request.
+async fn asks_for_health(stream: &TcpStream) -> bool {
+    let mut head = vec![0; HEAD_BYTES];
+    loop {
+        match stream.peek(&mut head).await {
+            Ok(0) | Err(_) => return false,
+            Ok(count) => match asks(&head[..count]) {
+                Some(true) => return true,
+                Some(false) => std::future::pending().await,
+                None => tokio::time::sleep(LOOK_TIME).await,
+            },
+        }
+    }
+}
+
+/// Whether a request asks for health or figures; `None` while it may.
+fn asks(head: &[u8]) -> Option<bool> {
+    let begins = |path: &str| {
+        let line = format!("GET {path}");
+        let known_count = head.len().min(line.len());
+        let is_so = head[..known_count] == line.as_bytes()[..known_count];
+        is_so && head.get(line.len()).is_none_or(|next| matches!(next, b' ' | b'?'))
+    };
+    if !HEALTH_PATHS.iter().any(|path| begins(path)) || head.len() >= HEAD_BYTES {
+        return Some(false);
+    }
+    head.windows(4).any(|four| four == b"\r\n\r\n").then_some(true)
+}
+
+impl Refused {
+    /// Tells it, if not too many are told already, and closes the connection.
+    pub(crate) async fn answer(self) {
+        /// For all of it: its request may not have come yet.
+        const TIME: Duration = Duration::from_secs(2);
+        let Refused { stream, place, limit_count } = self;
+        if place.is_none() {
+            return;
+        }
+        let answer = service_fn(move |_| async move {
+            Ok::<_, std::convert::Infallible>(GatewayError::TooManyConnections { limit_count }.into_response())
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(TIME).keep_alive(false);
+        let _ = tokio::time::timeout(TIME, http.serve_connection(TokioIo::new(stream), answer)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_for_health_are_known_from_their_first_line() {
+        for path in HEALTH_PATHS {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            for count in 0..request.len() {
+                assert_eq!(asks(&request.as_bytes()[..count]), None, "{count} {request}");
+            }
+            assert_eq!(asks(request.as_bytes()), Some(true), "{request}");
+            assert_eq!(asks(format!("GET {path}?a=1 HTTP/1.1\r\n\r\n").as_bytes()), Some(true));
+            for other in [format!("POST {path} HTTP/1.1\r\n\r\n"), format!("GET {path}z HTTP/1.1\r\n\r\n"), "GET /api".to_owned()] {
+                assert_eq!(asks(other.as_bytes()), Some(false), "{other}");
+            }
+        }
+        assert_eq!(asks(format!("GET /metrics {}", "x".repeat(HEAD_BYTES)).as_bytes()), Some(false));
+    }
+}

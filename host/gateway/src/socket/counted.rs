@@ -1,0 +1,74 @@
+//! The bytes of a message that is on its way in over a WebSocket, within the [budget](crate::budget).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::budget::Share;
+
+/// A stream of which what was read is counted until it is [let go](Counted::let_go). Reading fails where there is no room for more.
+pub(super) struct Counted<S> {
+    stream: S,
+    share: Share,
+    read_bytes: usize,
+    counting: Counting,
+}
+
+enum Counting {
+    On,
+    /// What is read is forgotten at once.
+    Off,
+}
+
+impl<S> Counted<S> {
+    pub(super) fn new(stream: S, share: Share) -> Self {
+        Counted { stream, share, read_bytes: 0, counting: Counting::On }
+    }
+
+    /// A message is whole: whoever has it counts it from now on.
+    pub(super) fn let_go(&mut self) {
+        self.read_bytes = 0;
+        self.share.try_resize(0);
+    }
+
+    /// Something small that came between the parts of a message, which is still on its way.
+    pub(super) fn let_go_of(&mut self, bytes: usize) {
+        self.read_bytes = self.read_bytes.saturating_sub(bytes);
+        self.share.try_resize(self.read_bytes);
+    }
+
+    /// Nothing of what comes is kept any more.
+    pub(super) fn count_no_more(&mut self) {
+        self.let_go();
+        self.counting = Counting::Off;
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before_count = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if matches!(self.counting, Counting::On) {
+            self.read_bytes += buffer.filled().len() - before_count;
+            let read_bytes = self.read_bytes;
+            self.share.resize(read_bytes).map_err(io::Error::other)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,148 @@
+//! Queues that belong to no flow: what remains in the broker when the configuration was lost or replaced.
+
+use std::collections::HashSet;
+
+use weir_config::ConfigClient;
+use weir_config::protocol::{CONFIG_SUBSCRIPTION, CONFIG_TOPIC_NAME};
+use weir_config::records::{COMPONENT_TYPE, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
+use weir_flow::protocol::{BLUEPRINT_TYPE, FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME, FLOW_TYPE, FlowRecord};
+use weir_pubsub::{Backend, Queue, chain};
+
+use crate::error::{GatewayError, Result};
+use crate::protocol::QueueSummary;
+
+/// Queues that are logged one by one at the start; the rest is counted.
+const LOGGED_COUNT: usize = 20;
+
+/// A queue by topic and subscription.
+type Name = (String, String);
+
+/// The queues that belong neither to a flow nor to a service, with what is in them. `known` are the queues of the flows as they were read
+/// last. A queue counts only if a second reading finds no flow for it either, so that neither a start nor a stop in between shows.
+///
+/// # Errors
+/// When the broker or the config service cannot be asked.
+///
+/// # Cancel safety
+/// It only reads.
+pub(crate) async fn queues(
+    backend: &dyn Backend,
+    config: &ConfigClient,
+    topicspace: &str,
+    known: &[QueueSummary],
+) -> Result<Vec<QueueSummary>> {
+    let all = backend.list_queues().await.map_err(GatewayError::broker("the queues cannot be listed"))?;
+    let known: HashSet<Name> = known.iter().map(|queue| (queue.topic.clone(), queue.subscription.clone())).collect();
+    let mut unowned = beyond(&all, &known, topicspace);
+    if unowned.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values = config.values(FLOW_TYPE).await.map_err(GatewayError::Config)?.value;
+    let Some(owned) = owned(values.values().map(String::as_str)) else { return Ok(Vec::new()) };
+    unowned.retain(|name| !owned.contains(name));
+    let mut found = Vec::new();
+    for (topic, subscription) in unowned {
+        let mut queue = QueueSummary { is_unowned: true, ..QueueSummary::unknown(&topic, &subscription) };
+        queue.look(backend).await?;
+        // It was deleted meanwhile.
+        found.extend(queue.depth_count.is_some().then_some(queue));
+    }
+    Ok(found)
+}
+
+/// Logs a warning for each queue that belongs to no flow, and another if the configuration is empty beside messages.
+pub async fn warn_of_unowned_queues(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) {
+    if let Err(error) = warn(backend, config, topicspace).await {
+        tracing::warn!(error = %chain(&error), "search for queues of no flow failed");
+    }
+}
+
+async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) -> Result<()> {
+    let unowned = queues(backend, config, topicspace, &[]).await?;
+    for queue in unowned.iter().take(LOGGED_COUNT) {
+        let (topic, subscription) = (queue.topic.as_str(), queue.subscription.as_str());
+        tracing::warn!(topic, subscription, messages_count = queue.depth_count, "queue belongs to no flow; see weir doctor");
+    }
+    if let Some(more_count) = unowned.len().checked_sub(LOGGED_COUNT).filter(|count| *count > 0) {
+        tracing::warn!(more_count, "more queues belong to no flow; see weir doctor");
+    }
+    let mut letters = QueueSummary::unknown(&format!("flow:{topicspace}:{DEAD_LETTERS_TOPIC_NAME}"), DEAD_LETTERS_SUBSCRIPTION);
+    letters.look(backend).await?;
+    let messages_count: u64 = unowned.iter().chain([&letters]).filter_map(|queue| queue.depth_count).sum();
+    if (messages_count > 0 || !unowned.is_empty()) && is_empty(config).await? {
+        tracing::warn!(
+            queues_count = unowned.len(),
+            messages_count,
+            "configuration is empty, but the queues are not: config.sqlite was lost or replaced; restore a backup of the data folder, or \
+             start the flows again under their old names"
+        );
+    }
+    Ok(())
+}
+
+/// Whether there is neither a flow nor a blueprint nor a component.
+async fn is_empty(config: &ConfigClient) -> Result<bool> {
+    for config_type in [FLOW_TYPE, BLUEPRINT_TYPE, COMPONENT_TYPE] {
+        if !config.list(config_type).await.map_err(GatewayError::Config)?.value.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The queues that are neither known nor a service's own.
+fn beyond(all: &[Queue], known: &HashSet<Name>, topicspace: &str) -> Vec<Name> {
+    let own = [
+        ("request", CONFIG_TOPIC_NAME, CONFIG_SUBSCRIPTION),
+        ("request", FLOW_TOPIC_NAME, FLOW_SUBSCRIPTION),
+        ("flow", DEAD_LETTERS_TOPIC_NAME, DEAD_LETTERS_SUBSCRIPTION),
+    ];
+    let own = own.map(|(class, name, subscription)| (format!("{class}:{topicspace}:{name}"), subscription.to_owned()));
+    let names = all.iter().map(|queue| (queue.topic().to_string(), queue.subscription().to_string()));
+    names.filter(|name| !known.contains(name) && !own.contains(name)).collect()
+}
+
+/// The queues of all flows; `None` if a record does not name its queues, so that nothing can be said about the others.
+fn owned<'r>(records: impl Iterator<Item = &'r str>) -> Option<HashSet<Name>> {
+    let mut owned = HashSet::new();
+    for record in records {
+        let plan = serde_json::from_str::<FlowRecord>(record).ok()?.plan?;
+        owned.extend(plan.queues.into_iter().map(|queue| (queue.topic, queue.subscription)));
+    }
+    Some(owned)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn queue(topic: &str, subscription: &str) -> Queue {
+        Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn queues_of_services_and_of_flows_are_not_unowned() {
+        let all = [
+            queue("request:tg:config", "config-svc"),
+            queue("request:tg:flow", "flow-svc"),
+            queue("flow:tg:weir-dead-letters", "weir"),
+            queue("flow:tg:in:one", "p--one--input"),
+            queue("flow:tg:in:two", "p--two--input"),
+            queue("request:tg:config", "other"),
+        ];
+        let known = HashSet::from([("flow:tg:in:one".to_owned(), "p--one--input".to_owned())]);
+        let found: Vec<String> =
+            beyond(&all, &known, "tg").into_iter().map(|(topic, subscription)| format!("{topic} {subscription}")).collect();
+        assert_eq!(found, ["flow:tg:in:two p--two--input", "request:tg:config other"]);
+    }
+
+    #[test]
+    fn a_record_that_names_no_queues_leaves_the_owner_of_all_open() {
+        let whole = r#"{"blueprint-name": "b", "status": "starting", "plan": {"queues": [{"topic": "flow:tg:a", "subscription": "s"}]}}"#;
+        assert_eq!(owned([whole].into_iter()).unwrap(), HashSet::from([("flow:tg:a".to_owned(), "s".to_owned())]));
+        for unknown in [r#"{"blueprint-name": "b"}"#, "not JSON"] {
+            assert_eq!(owned([whole, unknown].into_iter()), None);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Threads of lowest priority: a task goes on there while its component uses the processor for long, so that it takes only what others
+//! leave. They are as few as the machine has processors, shared by all hosts of the process, and made when first needed.
+
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+use std::pin::{Pin, pin};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::{future::poll_fn, io};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::{Builder, Handle};
+use tokio_util::task::AbortOnDropHandle;
+use weir_pubsub::chain;
+
+/// How much of a processor's time a call may use before it goes on in the background.
+const FOREGROUND_CPU: Duration = Duration::from_millis(50);
+/// The lowest priority that the system has.
+const LOWEST: i32 = 19;
+/// At most 15 bytes, as the system keeps names of threads.
+const THREAD_NAME: &str = "weir-background";
+
+thread_local! {
+    static TURN: Cell<Turn> = const { Cell::new(Turn { is_at: Ground::Fixed, goes_to: Ground::Fixed }) };
+}
+
+/// One poll of a [`Movable`] on this thread.
+#[derive(Clone, Copy)]
+struct Turn {
+    is_at: Ground,
+    goes_to: Ground,
+}
+
+/// Where a future is polled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// It is not part of a [`Movable`].
+    Fixed,
+    /// By the task that owns it.
+    Front,
+    /// By a thread of lowest priority.
+    Back,
+}
+
+/// A future that can go on in the background while its owner waits for it. Dropping it drops the future, in the background once its poll
+/// there has ended; a panic there is one of the owner.
+pub(crate) struct Movable<F: Future>(State<F>);
+
+enum State<F: Future> {
+    Here(Pin<Box<F>>),
+    Away(AbortOnDropHandle<Return<F>>),
+    Ended,
+}
+
+/// What comes back from the background.
+enum Return<F: Future> {
+    Unfinished(Pin<Box<F>>),
+    Output(F::Output),
+}
+
+impl<F: Future> Movable<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Movable(State::Here(Box::pin(future)))
+    }
+}
+
+impl<F> Future for Movable<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        loop {
+            match &mut self.0 {
+                State::Here(future) => match poll_at(Ground::Front, future.as_mut(), context) {
+                    (Poll::Ready(output), _) => {
+                        self.0 = State::Ended;
+                        return Poll::Ready(output);
+                    }
+                    (Poll::Pending, Ground::Back) => match lane() {
+                        Some(lane) => self.move_to(lane),
+                        None => return Poll::Pending,
+                    },
+                    (Poll::Pending, _) => return Poll::Pending,
+                },
+                State::Away(away) => match ready!(Pin::new(away).poll(context)) {
+                    Ok(Return::Unfinished(future)) => self.0 = State::Here(future),
+                    Ok(Return::Output(output)) => {
+                        self.0 = State::Ended;
+                        return Poll::Ready(output);
+                    }
+                    // It is aborted only when this is dropped.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                State::Ended => unreachable!("it is not polled after its end"),
+            }
+        }
+    }
+}
+
+impl<F> Movable<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn move_to(&mut self, lane: &'static Lane) {
+        if let State::Here(future) = std::mem::replace(&mut self.0, State::Ended) {
+            let away = Away { future: Some(future), home: Handle::current(), _load: Load::begin(lane) };
+            self.0 = State::Away(AbortOnDropHandle::new(lane.handle.spawn(away)));
+        }
+    }
+}
+
+/// Polls a future in the background until it has ended or goes back.
+struct Away<F: Future> {
+    /// There until it has ended.
+    future: Option<Pin<Box<F>>>,
+    /// Where it came from: its timers and tasks belong there.
+    home: Handle,
+    _load: Load,
+}
+
+impl<F: Future> Future for Away<F> {
+    type Output = Return<F>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Return<F>> {
+        let this = &mut *self;
+        let _home = this.home.enter();
+        let mut future = this.future.take().expect("it is not polled after its end");
+        match poll_at(Ground::Back, future.as_mut(), context) {
+            (Poll::Ready(output), _) => Poll::Ready(Return::Output(output)),
+            (Poll::Pending, Ground::Front) => Poll::Ready(Return::Unfinished(future)),
+            (Poll::Pending, _) => {
+                this.future = Some(future);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Polls a future, and returns where it is to be polled next.
+fn poll_at<F: Future>(ground: Ground, future: Pin<&mut F>, context: &mut Context<'_>) -> (Poll<F::Output>, Ground) {
+    /// Puts back what was there before, also after a panic.
+    struct Before(Turn);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            TURN.set(self.0);
+        }
+    }
+    let _before = Before(TURN.replace(Turn { is_at: ground, goes_to: ground }));
+    let polled = future.poll(context);
+    (polled, TURN.get().goes_to)
+}
+
+fn go_to(ground: Ground) {
+    let turn = TURN.get();
+    if turn.is_at != Ground::Fixed {
+        TURN.set(Turn { goes_to: ground, ..turn });
+    }
+}
+
+/// Waits for a call that did not end at once. After 50 ms of a processor's time it goes on in the background, if it is part of a
+/// [`Movable`].
+///
+/// # Cancel safety
+/// As the call; follow it by [`to_front`] in any case.
+pub(crate) async fn metered<T>(call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    let mut used = Duration::ZERO;
+    poll_fn(|context| {
+        let began = cpu_time();
+        let polled = call.as_mut().poll(context);
+        used += cpu_time().saturating_sub(began);
+        if polled.is_pending() && used >= FOREGROUND_CPU {
+            go_to(Ground::Back);
+        }
+        polled
+    })
+    .await
+}
+
+/// Goes on in the task that owns it. Whatever takes locks that others wait for does not belong in the background.
+pub(crate) async fn to_front() {
+    poll_fn(|context| {
+        if TURN.get().is_at != Ground::Back {
+            return Poll::Ready(());
+        }
+        go_to(Ground::Front);
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The time of a processor that this thread has used.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+/// One thread of lowest priority.
+struct Lane {
+    handle: Handle,
+    load_count: AtomicUsize,
+}
+
+/// A future that is polled on a lane.
+struct Load(&'static Lane);
+
+impl Load {
+    fn begin(lane: &'static Lane) -> Self {
+        lane.load_count.fetch_add(1, Ordering::Relaxed);
+        Load(lane)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.load_count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The thread with the least to do; `None` where the system gave us none, so that everything stays where it is.
+fn lane() -> Option<&'static Lane> {
+    static LANES: OnceLock<Vec<Lane>> = OnceLock::new();
+    let make = || {
+        let count = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let made: io::Result<Vec<Lane>> = (0..count).map(|_| Lane::start()).collect();
+        made.unwrap_or_else(|error| {
+            tracing::warn!(error = %chain(&error), "background threads could not be started");
+            Vec::new()
+        })
+    };
+    LANES.get_or_init(make).iter().min_by_key(|lane| lane.load_count.load(Ordering::Relaxed))
+}
+
+impl Lane {
+    fn start() -> io::Result<Self> {
+        // A turn takes a whole tick of the engine: others must not wait for several.
+        let runtime = Builder::new_current_thread().event_interval(1).global_queue_interval(1).build()?;
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
+            if let Err(error) = rustix::process::nice(LOWEST) {
+                tracing::warn!(error = %chain(&error), "background thread keeps its priority");
+            }
+            runtime.block_on(std::future::pending::<()>());
+        })?;
+        Ok(Lane { handle, load_count: AtomicUsize::new(0) })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    fn is_in_background() -> bool {
+        std::thread::current().name() == Some(THREAD_NAME)
+    }
+
+    /// Uses the processor until it is moved, and a turn beyond.
+    async fn spin() {
+        let spinning = poll_fn(|context| {
+            if is_in_background() {
+                return Poll::Ready(());
+            }
+            let until = cpu_time() + Duration::from_millis(5);
+            while cpu_time() < until {}
+            context.waker().wake_by_ref();
+            Poll::Pending
+        });
+        metered(spinning).await;
+        assert!(is_in_background());
+    }
+
+    #[tokio::test]
+    async fn what_spins_goes_on_in_the_background_and_comes_back() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let work = async move {
+            for round in 0..3 {
+                spin().await;
+                to_front().await;
+                assert!(!is_in_background());
+                sender.send(round).await.unwrap();
+            }
+            "ended"
+        };
+        let working = tokio::spawn(Movable::new(work));
+        for round in 0..3 {
+            assert_eq!(receiver.recv().await, Some(round));
+        }
+        assert_eq!(working.await.unwrap(), "ended");
+    }
+
+    #[tokio::test]
+    async fn what_waits_in_the_background_has_the_timers_of_its_runtime() {
+        let work = async {
+            spin().await;
+            let timed = tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>()).await;
+            tokio::spawn(async { assert!(!is_in_background()) }).await.unwrap();
+            assert!(is_in_background());
+            timed.is_err()
+        };
+        assert!(Movable::new(work).await);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_background_is_one_of_the_owner() {
+        let work = async {
+            spin().await;
+            panic!("told to");
+        };
+        let ended = tokio::spawn(Movable::new(work)).await;
+        assert_eq!(ended.unwrap_err().into_panic().downcast_ref::<&str>(), Some(&"told to"));
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_while_it_is_in_the_background_is_dropped_there() {
+        struct Dropped(Option<oneshot::Sender<()>>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                let _ = self.0.take().unwrap().send(());
+            }
+        }
+        let (sender, dropped) = oneshot::channel();
+        let is_there = Arc::new(AtomicBool::new(false));
+        let arrived = is_there.clone();
+        let work = async move {
+            let _dropped = Dropped(Some(sender));
+            spin().await;
+            arrived.store(true, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        };
+        let working = tokio::spawn(Movable::new(work));
+        while !is_there.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        working.abort();
+        dropped.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_moved_stays() {
+        let mut polls_left = 20;
+        let spinning = poll_fn(|context| {
+            assert!(!is_in_background());
+            let until = cpu_time() + Duration::from_millis(5);
+            while cpu_time() < until {}
+            polls_left -= 1;
+            context.waker().wake_by_ref();
+            if polls_left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        metered(spinning).await;
+        to_front().await;
+    }
+}

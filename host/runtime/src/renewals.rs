@@ -1,0 +1,82 @@
+//! Notices components whose instances are replaced too often because of their memory: each message then pays for a new instance.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::instance::Instance;
+use crate::program::Program;
+use crate::status::VariantStatus;
+
+/// An instance that handled fewer messages was replaced early.
+const FEW_COUNT: u32 = 100;
+/// So many early replacements one after the other are no coincidence of large messages.
+const IN_A_ROW_COUNT: u32 = 3;
+/// How often it is reported at most.
+const PAUSE: Duration = Duration::from_secs(600);
+
+/// The replacements of one program's instances.
+#[derive(Debug, Default)]
+pub(crate) struct Renewals(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    early_count: u32,
+    reported: Option<Instant>,
+}
+
+impl Renewals {
+    /// Notes that an instance was replaced after so many messages because of its memory. `true`: report it now.
+    fn note(&self, calls_count: u32, now: Instant) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls_count >= FEW_COUNT {
+            state.early_count = 0;
+            return false;
+        }
+        state.early_count = state.early_count.saturating_add(1);
+        let is_due = state.reported.is_none_or(|at| now.duration_since(at) >= PAUSE);
+        let reports = is_due && state.early_count >= IN_A_ROW_COUNT;
+        if reports {
+            state.reported = Some(now);
+        }
+        reports
+    }
+}
+
+/// Notes that an instance was replaced because of its memory, and reports a component whose instances last for a few messages only.
+pub(crate) fn note(instance: &Instance, program: &Program, status: &VariantStatus) {
+    let calls_count = instance.calls_count();
+    if !program.renewals.note(calls_count, Instant::now()) {
+        return;
+    }
+    let figures = instance.memory_use();
+    tracing::warn!(
+        processor = &*program.processor,
+        variant = &*program.variant,
+        component = &*program.deployment,
+        calls_count,
+        memory = figures,
+        "instances replaced after few messages because of their memory"
+    );
+    let text = format!(
+        "slow: each instance is replaced after few messages, the last one after {calls_count} ({figures}): deploy a version with a higher \
+         limit, or keep less memory between messages"
+    );
+    status.note_error(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_replacements_in_a_row_are_reported_once_in_ten_minutes() {
+        let (renewals, start) = (Renewals::default(), Instant::now());
+        let notes = |calls_count: u32, after_s: u64| renewals.note(calls_count, start + Duration::from_secs(after_s));
+        assert_eq!([notes(1, 0), notes(1, 0), notes(FEW_COUNT, 1), notes(1, 1), notes(99, 1)], [false; 5]);
+        assert!(notes(1, 2));
+        assert!(!notes(1, 3) && !notes(1, 601));
+        assert!(notes(1, 602));
+    }
+}

@@ -1,0 +1,51 @@
+//! The services' own topics: no flow reads the requests to them, and another subscription to these requests does not block the services.
+
+use serde_json::json;
+use weir_pubsub::{Backend, Message, PubsubError, Queue};
+
+use super::support::{Bench, names, soon, spec};
+
+/// Fills one queue past the others of its topic.
+async fn fill(bench: &Bench, queue: &Queue) {
+    for bytes in [1 << 20, 1 << 14, 64] {
+        for sent in 0.. {
+            match soon(bench.broker.send_to(queue, Message::new(vec![b'x'; bytes]))).await {
+                Ok(()) => assert!(sent < 1000, "the queue never fills"),
+                Err(PubsubError::QueueFull { .. }) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_subscription_to_the_requests_of_the_services_does_not_block_them() {
+    let (bench, _service) = Bench::ready().await;
+    for topic in ["request:tg:config", "request:tg:flow"] {
+        let other = spec(topic, "spy--one--input");
+        bench.broker.create_queue(&other).await.unwrap();
+        fill(&bench, &other.queue).await;
+    }
+    bench.put("prompt", "greeting", &json!("hello")).await;
+    assert_eq!(bench.get("prompt", "greeting").await, Some(json!("hello")));
+    bench.start("one", json!({"size": 1})).await.unwrap();
+    soon(bench.flows.stop_flow("one")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blueprint_that_consumes_the_requests_to_a_service_does_not_start() {
+    let (bench, _service) = Bench::ready().await;
+    let before = bench.queues();
+    for (topic, service) in [("request:tg:config", "config"), ("request:tg:flow", "flow")] {
+        let blueprint = json!({"blueprint": {}, "flow": {"spy:{id}": {"topics": {"input": topic}}}});
+        bench.flows.put_blueprint("spying", &blueprint.to_string()).await.unwrap();
+        let error = bench.start_on("spying", "s", json!({})).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("consumes `{topic}`, which only the {service} service may read")), "{error}");
+    }
+    assert_eq!((bench.queues(), bench.get("flow", "s").await), (before, None));
+    let topics = json!({"output": "request:tg:config", "input": "notify:tg:config", "answer-input": "response:tg:flow"});
+    let blueprint = json!({"blueprint": {}, "flow": {"asking:{id}": {"topics": topics}}});
+    bench.flows.put_blueprint("asking", &blueprint.to_string()).await.unwrap();
+    bench.start_on("asking", "a", json!({})).await.unwrap();
+    assert_eq!(bench.queues(), names(&[]), "it needs no queue");
+}

@@ -1,0 +1,270 @@
+//! Bounds of all callers together: connections, and the bytes of requests and answers that are held.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use weir_gateway::GatewaySettings;
+use weir_tests::wait::{DEADLINE, eventually, within};
+
+use super::bed::{Bed, NDJSON, answer, error_of, settings};
+use super::hostile::Connection;
+use super::peer::Peer;
+
+const MIB: usize = 1 << 20;
+const COMPONENTS: &str = "/api/v1/weir/components";
+const MESSAGES: &str = "/api/v1/weir/flows/one/interfaces/in/messages";
+/// Longer than any test: what ends does not end by these times.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+fn held(max_held_bytes: usize) -> GatewaySettings {
+    GatewaySettings { max_held_bytes, ..settings() }
+}
+
+/// Waits until the gateway holds at least so many bytes.
+async fn until_held(bed: &Bed, bytes: usize) {
+    let look = || async { (bed.figure("weir_gateway_held_bytes", &[]).await >= bytes as f64).then_some(()) };
+    eventually(DEADLINE, format!("{bytes} bytes to be held"), look).await;
+}
+
+async fn until_nothing_is_held(bed: &Bed) {
+    let look = || async { (bed.figure("weir_gateway_held_bytes", &[]).await == 0.0).then_some(()) };
+    eventually(DEADLINE, "nothing to be held", look).await;
+}
+
+/// A flow `one`, and 3 MiB in the configuration.
+async fn large_config(bed: &Bed) {
+    bed.start_flow("one").await;
+    for key in ["a", "b", "c"] {
+        let values = json!([{"type": "large", "key": key, "value": "x".repeat(MIB)}]);
+        let (_, put) = bed.post("/api/v1/config", &json!({"operation": "put", "values": values})).await;
+        assert!(put.get("error").is_none(), "{put}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_ask_and_never_read_stop_neither_health_nor_others() {
+    let settings = GatewaySettings { max_connections_count: 32, head_time: NEVER, unread_time: NEVER, ..settings() };
+    let bed = Bed::with(settings).await;
+    let asked = "GET /api/v1/weir/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(300);
+    let mut greedy = Vec::new();
+    // Far more than there are places, and than may wait for one.
+    for _ in 0..150 {
+        let mut stream = TcpStream::connect(bed.address).await.unwrap();
+        // Where it was refused already, writing may fail.
+        let _ = stream.write_all(asked.as_bytes()).await;
+        greedy.push(stream);
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let mut connection = Connection::open(&bed.address.to_string()).await;
+        connection
+            .writer
+            .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut text = String::new();
+        within(path, connection.reader.read_to_string(&mut text)).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200") || path == "/readyz" && text.starts_with("HTTP/1.1 503"), "{path}: {text}");
+    }
+    // Those that do not read give way to others.
+    let served = || async {
+        let response = bed.get_request("/api/v1/weir/queues").send().await.ok()?;
+        response.status().is_success().then_some(())
+    };
+    eventually(DEADLINE, "another request to be served", served).await;
+    drop(greedy);
+}
+
+#[tokio::test]
+async fn idle_and_silent_connections_give_way_to_others() {
+    let settings = GatewaySettings { max_connections_count: 2, head_time: NEVER, unread_time: NEVER, ..settings() };
+    let bed = Bed::with(settings).await;
+    let address = bed.address.to_string();
+    let mut idle = Connection::open(&address).await;
+    idle.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(idle.answer().await.0, 200);
+    let mut slow = Connection::open(&address).await;
+    slow.writer.write_all(b"GET /healthz HTTP/1.1\r\nhost: local").await.unwrap();
+    for _ in 0..2 {
+        let mut other = Connection::open(&address).await;
+        other.writer.write_all(b"GET /api/v1/weir/queues HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        assert_eq!(other.answer().await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_waited_too_long_is_told_to_try_again() {
+    let bed = Bed::with(GatewaySettings { max_connections_count: 1, head_time: Duration::from_secs(2), ..settings() }).await;
+    bed.start_flow("one").await;
+    // A request under way keeps its place. Until it has one, what the test asked before gives way.
+    let mut busy = Connection::open(&bed.address.to_string()).await;
+    busy.post(MESSAGES, NDJSON, "transfer-encoding: chunked").await;
+    busy.writer.write_all(b"2\r\n1\n\r\n").await.unwrap();
+    let stored = || async { (bed.depth("flow:tg:in:one", "worker--one--input").await == 1).then_some(()) };
+    eventually(DEADLINE, "the import to have a place", stored).await;
+    let mut refused = Connection::open(&bed.address.to_string()).await;
+    refused.writer.write_all(b"GET /api/v1/weir/queues HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    within("a refusal", refused.reader.read_to_string(&mut text)).await.unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 503") && head.contains("retry-after: 1"), "{head}");
+    assert!(error_of(&serde_json::from_str(body).unwrap(), "unavailable").contains("gateway.max-connections"), "{body}");
+    busy.writer.write_all(b"0\r\n\r\n").await.unwrap();
+    assert_eq!(busy.answer().await, (200, json!({"count": 1})));
+}
+
+#[tokio::test]
+async fn an_import_that_stands_still_gives_its_place_back_and_a_slow_one_does_not() {
+    let bed = Bed::with(GatewaySettings { body_time: Duration::from_secs(2), ..settings() }).await;
+    bed.start_flow("one").await;
+    for answers in ["", "?answers=true"] {
+        let mut still = Connection::open(&bed.address.to_string()).await;
+        still.post(&format!("{MESSAGES}{answers}"), NDJSON, "transfer-encoding: chunked").await;
+        still.writer.write_all(b"4\r\n1\n2 \r\n").await.unwrap();
+        let mut text = String::new();
+        within("the connection to be closed", still.reader.read_to_string(&mut text)).await.unwrap();
+        let last = text.lines().find(|line| line.contains("\"count\"")).unwrap_or_else(|| panic!("{text}"));
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(last["count"], 1, "{text}");
+        assert!(error_of(&last, "body-broken").contains("nothing more came for 2 s"), "{text}");
+    }
+    let mut slow = Connection::open(&bed.address.to_string()).await;
+    slow.post(MESSAGES, NDJSON, "transfer-encoding: chunked").await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    for _ in 0..20 {
+        ticks.tick().await;
+        slow.writer.write_all(b"1\r\n1\r\n").await.unwrap();
+    }
+    slow.writer.write_all(b"0\r\n\r\n").await.unwrap();
+    assert_eq!(slow.answer().await, (200, json!({"count": 1})));
+}
+
+#[tokio::test]
+async fn uploads_that_are_held_are_bounded_together_and_small_requests_go_on() {
+    let bed = Bed::with(held(8 * MIB)).await;
+    let free_bytes = 64 << 10;
+    let mut held = Vec::new();
+    for count in 1..=2 {
+        let mut upload = Connection::open(&bed.address.to_string()).await;
+        upload.post(COMPONENTS, "application/wasm", &format!("content-length: {}", 5 * MIB)).await;
+        within("a part to be taken", upload.writer.write_all(&vec![0; 4 * MIB])).await.unwrap();
+        held.push(upload);
+        until_held(&bed, count * (4 * MIB - free_bytes)).await;
+    }
+    for path in [COMPONENTS, "/api/v1/flow/one/service/in"] {
+        let media_type = if path == COMPONENTS { "application/wasm" } else { "application/json" };
+        let response = bed.post_request(path, media_type, vec![b' '; 2 * MIB]).send().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+        let body = response.json().await.unwrap();
+        assert!(error_of(&body, "overloaded").contains("gateway.max-held-bytes"), "{body}");
+    }
+    assert_eq!(bed.post("/api/v1/flow", &json!({"operation": "list-flows"})).await.0, 200);
+    assert_eq!(bed.figure("weir_gateway_overloaded_total", &[]).await, 2.0);
+    held.clear();
+    until_nothing_is_held(&bed).await;
+    let (status, _) = answer(bed.post_request(COMPONENTS, "application/wasm", vec![b' '; 2 * MIB])).await;
+    assert_eq!(status, 422, "it is no component, and was read");
+}
+
+#[tokio::test]
+async fn lines_of_imports_are_bounded_with_everything_else() {
+    let bed = Bed::with(held(MIB)).await;
+    bed.start_flow("one").await;
+    let line = format!("\"{}\"\n", "x".repeat(3 * MIB));
+    let (status, body) = answer(bed.post_request(MESSAGES, NDJSON, format!("1\n{line}"))).await;
+    assert_eq!((status, &body["count"]), (503, &json!(1)));
+    error_of(&body, "overloaded");
+    // What needs several times the budget goes through it in pieces.
+    let small = format!("\"{}\"\n", "x".repeat(30 << 10)).repeat(200);
+    assert_eq!(answer(bed.post_request(MESSAGES, NDJSON, small)).await, (200, json!({"count": 200})));
+    until_nothing_is_held(&bed).await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_bounded_on_sockets() {
+    let bed = Bed::with(GatewaySettings { unread_time: NEVER, ping_time: NEVER, ..held(16 * MIB) }).await;
+    large_config(&bed).await;
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        let mut peer = Peer::open(&bed, "/api/v1/socket").await;
+        for id in 0..20 {
+            peer.send(json!({"id": id, "service": "config", "request": {"operation": "config"}}).to_string()).await;
+        }
+        peers.push(peer);
+    }
+    let refused = || async { (bed.figure("weir_gateway_overloaded_total", &[]).await > 0.0).then_some(()) };
+    eventually(DEADLINE, "an answer to be refused", refused).await;
+    assert!(bed.figure("weir_gateway_held_bytes", &[]).await <= 16.0 * MIB as f64);
+    assert_eq!(bed.post("/api/v1/flow", &json!({"operation": "list-flows"})).await.0, 200);
+    for peer in &mut peers {
+        let mut answered = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            let answer = peer.next_json().await;
+            assert!(answered.insert(answer["id"].as_u64().unwrap()), "answered twice");
+            if answer.get("response").is_none() {
+                error_of(&answer, "overloaded");
+            }
+        }
+    }
+    until_nothing_is_held(&bed).await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_bounded_over_http() {
+    let bed = Bed::with(held(16 * MIB)).await;
+    large_config(&bed).await;
+    let body = r#"{"operation": "config"}"#;
+    let mut unread = Vec::new();
+    let asked = || async {
+        let mut stream = TcpStream::connect(bed.address).await.unwrap();
+        let head = "POST /api/v1/config HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+        stream.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).repeat(5).as_bytes()).await.unwrap();
+        stream
+    };
+    while bed.figure("weir_gateway_overloaded_total", &[]).await == 0.0 {
+        assert!(unread.len() < 200, "all answers are held");
+        unread.push(asked().await);
+    }
+    assert!(bed.figure("weir_gateway_held_bytes", &[]).await <= 16.0 * MIB as f64);
+    drop(unread);
+    until_nothing_is_held(&bed).await;
+    let (status, answered) = bed.post("/api/v1/config", &json!({"operation": "config"})).await;
+    assert_eq!((status, answered["config"]["large"]["a"].as_str().unwrap().len()), (200, MIB));
+}
+
+/// The beginning of a text of so many bytes on a WebSocket.
+async fn begin_text(peer: &mut Peer, bytes: usize, sent_bytes: usize) {
+    let mut frame = vec![0x81, 0x80 | 127];
+    frame.extend((bytes as u64).to_be_bytes());
+    // A mask that changes nothing.
+    frame.extend([0; 4]);
+    frame.resize(frame.len() + sent_bytes, b' ');
+    within("a part to be taken", peer.stream.get_mut().write_all(&frame)).await.unwrap();
+}
+
+#[tokio::test]
+async fn messages_on_their_way_in_over_sockets_are_bounded() {
+    let bed = Bed::with(held(8 * MIB)).await;
+    bed.start_flow("one").await;
+    let mut first = Peer::open(&bed, "/api/v1/socket").await;
+    begin_text(&mut first, 12 * MIB, 6 * MIB).await;
+    until_held(&bed, 5 * MIB).await;
+    let mut second = Peer::open(&bed, "/api/v1/flow/one/import/in").await;
+    begin_text(&mut second, 4 * MIB - 1, 3 * MIB).await;
+    let close = loop {
+        match within("the end", second.stream.next()).await {
+            Some(Ok(Frame::Close(Some(close)))) => break close,
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(close.code == CloseCode::Again && close.reason.contains("the gateway already holds"), "{close:?}");
+    // Pings between do not make room: what is on its way stays counted.
+    assert!(bed.figure("weir_gateway_held_bytes", &[]).await >= 5.0 * MIB as f64);
+    drop(first);
+    until_nothing_is_held(&bed).await;
+}

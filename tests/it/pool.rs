@@ -1,0 +1,244 @@
+//! Instance slots: who has them, who waits for them, and how many a component takes; and what no number of a record may do.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::borrow::Cow;
+
+use weir_config::Batch;
+use weir_config::records::{ComponentRef, ProcessorState, StatusPart, StatusParts, entry_type};
+use weir_pubsub::{Backend, ConsumerOptions, Message};
+use weir_runtime::{Served, inspect};
+use weir_tests::wait::within;
+use weir_tests::{guest, marked_guest};
+
+use crate::contract::service::{SERVICE, Service};
+use crate::guests;
+use crate::stage::{Stage, entry, stamped};
+
+async fn stage(instances_count: u32) -> Stage {
+    let mut stage = Stage::without_host().await;
+    stage.create("flow:tg:out", "test").await;
+    stage.start_host_with(Served::All, instances_count).await;
+    stage
+}
+
+/// The input of a variant of processor `p`.
+fn input(variant: &str) -> String {
+    format!("flow:tg:in-{variant}")
+}
+
+/// Has a variant of processor `p` run a component; it is there when its queue is.
+async fn name(stage: &Stage, variant: &str, component: &ComponentRef) {
+    let input = input(variant);
+    let topics = [("input", &*input), ("output", "flow:tg:out"), SERVICE[0], SERVICE[1]];
+    let asks = component.name == "request";
+    stage.put(&entry_type(&format!("p-{variant}")), "v", &entry(component, &topics[..if asks { 4 } else { 2 }], &[])).await;
+}
+
+async fn run(stage: &Stage, variant: &str, component: &ComponentRef) {
+    stage.create(&input(variant), &format!("p-{variant}--v--input")).await;
+    name(stage, variant, component).await;
+    until_runs(stage, variant, component).await;
+}
+
+async fn until_runs(stage: &Stage, variant: &str, component: &ComponentRef) {
+    let runs = |status: &weir_config::records::ProcessorStatus| {
+        status.component.as_ref() == Some(component) && status.state == ProcessorState::Running
+    };
+    stage.until(&format!("p-{variant}"), runs).await;
+}
+
+async fn send(stage: &Stage, variant: &str, body: &str) {
+    stage.send(&input(variant), Message::new(body.to_owned())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variants_without_a_queue_keep_no_slots() {
+    let stage = stage(4).await;
+    let echo = stage.deploy(guests::ECHO, |_| {}).await;
+    run(&stage, "healthy", &echo).await;
+    for number in 0..6 {
+        name(&stage, &number.to_string(), &echo).await;
+    }
+    for number in 0..6 {
+        stage.until_state(&format!("p-{number}"), ProcessorState::Failing).await;
+    }
+    send(&stage, "healthy", "1").await;
+    assert_eq!(stage.outputs().await.next_text().await, "1");
+    run(&stage, "late", &echo).await;
+    send(&stage, "late", "2").await;
+    assert_eq!(stage.outputs().await.next_text().await, "2");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn swaps_of_idle_processors_end_however_many_there_are() {
+    let stage = stage(4).await;
+    let (one, two) = (stage.deploy(guests::ECHO, |_| {}).await, stage.deploy_as("echo", "2.0.0", &marked_guest("echo", 2), |_| {}).await);
+    for number in 0..6 {
+        run(&stage, &number.to_string(), &one).await;
+    }
+    for number in 0..6 {
+        name(&stage, &number.to_string(), &two).await;
+        until_runs(&stage, &number.to_string(), &two).await;
+    }
+    let outputs = stage.outputs().await;
+    for number in 0..6 {
+        send(&stage, &number.to_string(), &number.to_string()).await;
+        assert_eq!(outputs.next_text().await, number.to_string());
+    }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_is_taken_before_there_is_a_slot_for_it() {
+    let stage = stage(1).await;
+    let service = Service::open(&stage).await;
+    let (asks, echo) = (stage.deploy(guests::REQUEST, |_| {}).await, stage.deploy(guests::ECHO, |_| {}).await);
+    run(&stage, "asks", &asks).await;
+    run(&stage, "echo", &echo).await;
+    send(&stage, "asks", "question").await;
+    let (_, id) = service.asked().await;
+    // The only slot is in use until the answer comes.
+    send(&stage, "echo", "1").await;
+    stage.create(&input("late"), "p-late--v--input").await;
+    name(&stage, "late", &echo).await;
+    let waiting = stage.until("p-echo", |status| status.waiting_for_slot_count == 1).await;
+    assert_eq!((waiting.state, waiting.in_hand_count, waiting.failed_count), (ProcessorState::Running, 0, 0));
+    assert_eq!(stage.stats(&input("echo"), "p-echo--v--input").await.depth_count, 1);
+    stage.until("p-late", |status| status.state == ProcessorState::Starting && status.waiting_for_slot_count == 1).await;
+    service.answer(&id, "1").await;
+    let outputs = stage.outputs().await;
+    let mut texts = outputs.texts(2).await;
+    texts.sort();
+    assert_eq!(texts, ["1", r#"{"parts":["1"]}"#]);
+    until_runs(&stage, "late", &echo).await;
+    stage.until("p-echo", |status| status.waiting_for_slot_count == 0 && status.handled_count == 1).await;
+    stage.end().await;
+}
+
+/// A worker that waits for a slot holds no message, so that it can be told to stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_that_waits_for_a_slot_can_be_stopped() {
+    let stage = stage(1).await;
+    let service = Service::open(&stage).await;
+    let (asks, echo) = (stage.deploy(guests::REQUEST, |_| {}).await, stage.deploy(guests::ECHO, |_| {}).await);
+    run(&stage, "asks", &asks).await;
+    run(&stage, "echo", &echo).await;
+    send(&stage, "asks", "question").await;
+    let (_, id) = service.asked().await;
+    send(&stage, "echo", "1").await;
+    stage.until("p-echo", |status| status.waiting_for_slot_count == 1).await;
+    stage.config.apply(Batch::new().delete(entry_type("p-echo"), "v")).await.unwrap();
+    assert_eq!(stage.given_back(&input("echo"), "p-echo--v--input").await, 1);
+    service.answer(&id, "1").await;
+    stage.outputs().await.texts(1).await;
+    stage.end().await;
+}
+
+/// A component with more memories of its own, in modules that nothing uses.
+fn with_memories(component: &[u8], memories_count: usize) -> Vec<u8> {
+    use wasm_encoder::{ComponentSection, InstanceSection, MemorySection, MemoryType, Module, ModuleArg, ModuleSection};
+    let sections = wasmparser::Parser::new(0).parse_all(component);
+    let mut depth = 0;
+    let mut modules_count = 0;
+    for payload in sections {
+        match payload.unwrap() {
+            wasmparser::Payload::ModuleSection { .. } => {
+                modules_count += u32::from(depth == 0);
+                depth += 1;
+            }
+            wasmparser::Payload::ComponentSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    let (mut module, mut memories) = (Module::new(), MemorySection::new());
+    memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    module.section(&memories);
+    let mut instances = InstanceSection::new();
+    for _ in 0..memories_count {
+        instances.instantiate::<[(Cow<'_, str>, ModuleArg); 0], Cow<'_, str>>(modules_count, []);
+    }
+    let mut larger = component.to_vec();
+    ModuleSection(&module).append_to_component(&mut larger);
+    instances.append_to_component(&mut larger);
+    larger
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_memory_of_a_component_counts() {
+    let stage = stage(16).await;
+    let large = stage.deploy_as("echo", "9.0.0", &with_memories(&guest("echo"), 9), |_| {}).await;
+    for variant in ["a", "b", "c"] {
+        run(&stage, variant, &large).await;
+    }
+    let outputs = stage.outputs().await;
+    for round in 0..3 {
+        for variant in ["a", "b", "c"] {
+            send(&stage, variant, &format!("{round}{variant}")).await;
+        }
+        outputs.texts(3).await;
+    }
+    for variant in ["a", "b", "c"] {
+        let status = stage.status(&format!("p-{variant}")).unwrap();
+        assert_eq!((status.last_error, status.failed_count), (None, 0), "the pool was never used up");
+    }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_takes_more_slots_than_there_are_is_broken_with_the_figures() {
+    let stage = stage(4).await;
+    let large = stage.deploy_as("echo", "9.0.0", &with_memories(&guest("echo"), 9), |_| {}).await;
+    stage.create(&input("large"), "p-large--v--input").await;
+    name(&stage, "large", &large).await;
+    let error = stage.until_state("p-large", ProcessorState::Broken).await.last_error.unwrap();
+    assert!(error.contains("takes 10 instance slots") && error.contains("has 3: raise host.instances"), "{error}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_out_of_bounds_breaks_only_its_own_processor() {
+    let stage = stage(4).await;
+    let descriptor = br#"{"schema": 1, "consumers": ["input"], "producers": ["output"], "concurrency": 4294967295}"#;
+    let refused = weir_pubsub::chain(&inspect(&stamped(&guest("echo"), descriptor)).unwrap_err());
+    assert!(refused.contains("`concurrency` of the descriptor: is 4294967295; it must be a whole number from 1 to 1000"), "{refused}");
+    // As an older Weir accepted it.
+    let echo = stage.deploy(guests::ECHO, |_| {}).await;
+    let text = stage.config.get_one("component", &echo.key()).await.unwrap().unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    record["descriptor"]["concurrency"] = 4_294_967_295_u32.into();
+    let huge = ComponentRef { version: "7.0.0".to_owned(), ..echo.clone() };
+    stage.put("component", &huge.key(), &record).await;
+    stage.create(&input("huge"), "p-huge--v--input").await;
+    name(&stage, "huge", &huge).await;
+    let error = stage.until_state("p-huge", ProcessorState::Broken).await.last_error.unwrap();
+    assert!(error.contains("echo@7.0.0") && error.contains("`descriptor.concurrency` is 4294967295"), "{error}");
+    run(&stage, "healthy", &echo).await;
+    send(&stage, "healthy", "1").await;
+    assert_eq!(stage.outputs().await.next_text().await, "1");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_is_larger_than_a_message_arrives() {
+    const COUNT: usize = 2_500;
+    let stage = stage(4).await;
+    let topic = "notify:tg:weir-status".parse().unwrap();
+    let reports = stage.backend.consumer(&topic, &"test".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
+    // Each has an error of 2 KiB, so that all have more than the 4 MiB of a message.
+    let digest = "sha256:".to_owned() + &"ab".repeat(32);
+    let missing = serde_json::json!({"component": {"name": "x".repeat(1100), "version": "1.0.0", "digest": digest}}).to_string();
+    let batch = (0..COUNT).fold(Batch::new(), |batch, number| batch.put("processor:p", number.to_string(), missing.clone()));
+    stage.config.apply(batch).await.unwrap();
+    let mut parts = StatusParts::default();
+    loop {
+        let report = within("a report", reports.receive()).await.unwrap();
+        let part: StatusPart = serde_json::from_slice(&report.message.body).unwrap();
+        let whole = parts.take(part).filter(|whole| whole.processors.len() == COUNT);
+        if whole.is_some_and(|whole| whole.processors.iter().all(|status| status.state == ProcessorState::Broken)) {
+            break;
+        }
+    }
+    stage.end().await;
+}
