@@ -342,10 +342,8 @@ impl Board {
             };
             let began = Instant::now();
             let report = self.report(&config.borrow_and_update());
-            is_published = note_published(
-                publish_once(&*backend, &topic, status_messages(report, self.max_message_bytes)).await,
-                is_published,
-            );
+            is_published =
+                note_published(publish_once(&*backend, &topic, status_messages(report, self.max_message_bytes)).await, is_published);
             pause = (began.elapsed() * PAUSE_FACTOR).clamp(DEBOUNCE, LONGEST_PAUSE);
             if stopped {
                 return;

@@ -64,6 +64,21 @@ async fn all_processors_that_nothing_does_are_named_at_once_and_nothing_is_made(
 }
 
 #[tokio::test]
+async fn components_that_are_not_deployed_are_in_the_same_list() {
+    let (bench, _service) = ready().await;
+    let mut text = blueprint();
+    text["flow"]["reader:{id}"] = json!({"topics": {"input": "flow:tg:chunks:{id}"}, "component": "reader@9.0.0"});
+    bench.flows.put_blueprint("b", &text.to_string()).await.unwrap();
+    let error = start(&bench, "one", &["index"]).await.unwrap_err().to_string();
+    for words in ["`splittre`", "`reader` (its component `reader@9.0.0` is not deployed)"] {
+        assert!(error.contains(words), "`{words}` is missing in {error}");
+    }
+    // Alone it is told with what there is, and no program outside of Weir takes its place.
+    let error = start(&bench, "one", &["index", "splittre", "reader"]).await.unwrap_err().to_string();
+    assert!(error.contains("`reader@9.0.0` is not deployed (deployed: none of that name is)"), "{error}");
+}
+
+#[tokio::test]
 async fn what_programs_outside_of_weir_do_is_named_by_the_start() {
     let (bench, _service) = ready().await;
     let error = start(&bench, "one", &["index"]).await.unwrap_err().to_string();

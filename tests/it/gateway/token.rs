@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weir_gateway::{GatewaySettings, Token};
-use weir_tests::wait::within;
+use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::bed::{Bed, answer, error_of};
 
@@ -40,6 +40,26 @@ async fn every_path_but_health_wants_the_token() {
     assert_eq!(answer(bed.post_request("/api/v1/flow", "application/json", list)).await.0, 401);
     assert_eq!(bed.get("/healthz").await.0, 200);
     assert_ne!(bed.get("/readyz").await.0, 401);
+}
+
+#[tokio::test]
+async fn what_keeps_hosts_from_the_configuration_is_told_with_the_token_alone() {
+    let bed = bed().await;
+    let report = json!({
+        "host": "inner-name", "version": "0", "started-ms": 1, "time-ms": 2, "config-version": 3,
+        "config-problem": "the answer would have 67108865 bytes", "processors": [],
+    });
+    let reason = eventually(DEADLINE, "the host's report", || async {
+        bed.publish("notify:tg:weir-status", &report.to_string()).await;
+        let (_, answer) = answer(bed.get_request("/readyz").bearer_auth(TOKEN)).await;
+        answer["reason"].as_str().filter(|reason| reason.contains("inner-name")).map(str::to_owned)
+    })
+    .await;
+    assert!(reason.contains("host inner-name cannot fetch the configuration: the answer would have 67108865 bytes"), "{reason}");
+    let (status, answer) = bed.get("/readyz").await;
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(status == 503 && reason.contains("a host of processors has not fetched the configuration"), "{answer}");
+    assert!(!reason.contains("inner-name") && !reason.contains("67108865"), "{answer}");
 }
 
 #[tokio::test]

@@ -139,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_host_of_many_names_fit_too() {
+        let mut whole = status(1_000, 1);
+        whole.serves = Some((0..1_000).map(|n| format!("a-processor-{n}")).collect());
+        whole.config_problem = Some("x".repeat(1 << 10));
+        let messages = status_messages(whole.clone(), 64 << 10);
+        assert!(messages.len() > 1 && messages.iter().all(|message| message.len() <= 64 << 10));
+        let mut parts = StatusParts::default();
+        assert_eq!(messages.iter().filter_map(|message| parts.take(read(message))).collect::<Vec<_>>(), [whole]);
+    }
+
+    #[test]
     fn a_small_report_is_one_message_that_reads_as_before() {
         let whole = status(3, 1);
         let messages = status_messages(whole.clone(), 1 << 20);

@@ -31,26 +31,33 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
     let note = |name: &String| {
         format!("`{}` is not a processor of the blueprint: --external has no use for it{}", shown(name), meant(name, &names))
     };
-    let notes = unknown.map(note).collect();
+    let notes = unknown.take(MAX_NAMED_COUNT).map(note).collect();
     if !readers.are_required {
         return Ok(notes);
     }
-    let mut unserved = Vec::new();
+    let (mut unserved, mut not_deployed) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for processor in &draft.processors {
         let name = processor.key.processor.as_str();
         let is_served = readers.external.contains(name) || world.descriptors.contains_key(name) || world.hosted.contains(name);
-        if !is_served && components::key_of(processor, world)?.is_none() && seen.insert(name) {
-            unserved.push(told(processor, world));
+        match components::key_of(processor, world) {
+            Ok(None) if !is_served && seen.insert(name) => unserved.push(processor),
+            Ok(_) => {}
+            Err(error) => not_deployed.push((processor, error)),
         }
     }
-    if unserved.is_empty() {
-        return Ok(notes);
+    if unserved.is_empty() && not_deployed.len() < 2 {
+        return not_deployed.pop().map_or(Ok(notes), |(_, error)| Err(error));
     }
-    let more = unserved.len().saturating_sub(MAX_NAMED_COUNT);
-    unserved.truncate(MAX_NAMED_COUNT);
+    let more = (unserved.len() + not_deployed.len()).saturating_sub(MAX_NAMED_COUNT);
     let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-    Err(FlowError::Unserved { processors: unserved.join(", ") + &more })
+    // Near names are looked for among all deployments: only for those that are named.
+    let without_component = unserved.into_iter().map(|processor| told(processor, world));
+    let named = without_component.chain(not_deployed.iter().map(|(processor, _)| {
+        let component = processor.component.as_deref().unwrap_or_default();
+        format!("`{}` (its component `{}` is not deployed)", shown(&processor.key.processor), shown(component))
+    }));
+    Err(FlowError::Unserved { processors: named.take(MAX_NAMED_COUNT).collect::<Vec<_>>().join(", ") + &more })
 }
 
 /// A processor that nothing does, with what was perhaps meant.
