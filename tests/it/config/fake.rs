@@ -11,6 +11,8 @@ use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, Producer, Q
 pub(crate) enum Instead {
     /// Answers with an error.
     Fail,
+    /// Answers that the answer would be too large.
+    TooLarge,
     /// Does not answer.
     Silence,
     /// Answers something that is no answer.
@@ -129,6 +131,11 @@ impl State {
             None => (None, body(before)),
             Some(Instead::Fail) => {
                 let error = Some(ServiceError { kind: "config-error".into(), message: "by script".into() });
+                (None, body(Response { error, ..Response::default() }))
+            }
+            Some(Instead::TooLarge) => {
+                let message = "the answer would have more than 7 bytes: ask for fewer types or keys at a time".to_owned();
+                let error = Some(ServiceError { kind: "config-error".into(), message });
                 (None, body(Response { error, ..Response::default() }))
             }
             Some(Instead::Silence) => (None, None),

@@ -200,3 +200,20 @@ async fn a_handler_that_takes_the_place_of_another_is_served_with_what_is_known(
     assert_eq!((change.get("p:one", "k"), change.get("t", "k")), (Some("1"), Some("t5")));
     assert_eq!(fake.requests(), ["getvalues t"]);
 }
+
+#[tokio::test]
+async fn changed_keys_that_do_not_fit_into_one_answer_are_read_with_their_types() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5"), ("b", "k", "b5")]).await;
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.on(["a", "b"], handler));
+    seen.next().await;
+    running.reaches(5).await;
+    fake.requests();
+    fake.set(6, "a", "k", "a6");
+    fake.instead(Instead::TooLarge);
+    fake.notify(notify_keys(6, &[("a", &["k"]), ("b", &["k"])])).await;
+    let change = seen.next().await;
+    assert_eq!((change.get("a", "k"), change.get("b", "k")), (Some("a6"), Some("b5")));
+    assert_eq!(fake.requests(), ["get a/k b/k", "getvalues a", "getvalues b"]);
+}

@@ -105,12 +105,26 @@ pub(super) async fn some(client: &ConfigClient, notified_version: u64, concerned
         }
     }
     if !asked.is_empty() {
-        let fetched = client.get(&asked).await?;
+        let fetched = match client.get(&asked).await {
+            Err(error) if error.is_about_size() => return whole_types(client, update, &asked).await,
+            fetched => fetched?,
+        };
         update.lowest_version = update.lowest_version.min(fetched.version);
         // By place, not by the names in the answer: whatever it says, only what was asked for is changed.
         for (key, value) in asked.into_iter().zip(fetched.value) {
             update.keys.entry(key.config_type).or_default().push((key.key, value.value));
         }
+    }
+    Ok(update)
+}
+
+/// Fetches the types of keys whose values do not fit into one answer any more: types are read in portions.
+async fn whole_types(client: &ConfigClient, mut update: Update, keys: &[Key]) -> Result<Update> {
+    let types: BTreeSet<&str> = keys.iter().map(|key| key.config_type.as_str()).collect();
+    for config_type in types {
+        let fetched = client.values(config_type).await?;
+        update.lowest_version = update.lowest_version.min(fetched.version);
+        update.types.insert(config_type.to_owned(), (fetched.version, fetched.value));
     }
     Ok(update)
 }
