@@ -1,5 +1,6 @@
 //! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
 
+mod components;
 mod dead_letters;
 mod take;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::components::{Components, ComponentsCommand, Prune};
 pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
 pub(crate) use self::take::Take;
 use crate::settings::units::parse_time;
@@ -67,8 +69,11 @@ pub(crate) enum Command {
     Settings(Settings),
     /// Bring a component: check it, store it, and record it under a name and version
     Deploy(Deploy),
-    /// List what is deployed, with its inputs, outputs and parameters
-    Components,
+    /// List what is deployed, with its inputs, outputs and parameters, or remove a deployment
+    Components(Components),
+    /// Remove the bytes of components and the compiled code that nothing refers to
+    #[command(after_help = components::PRUNE_HELP)]
+    Prune(Prune),
     /// Tell what a component consumes, produces, asks for and needs, without running it and without a running Weir
     Inspect(Inspect),
     /// Templates of flows

@@ -80,6 +80,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Settings(command) => return commands::settings::run(&data, format, &command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => return commands::inspect::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Doctor(command) => return commands::doctor::run(&data, gateway.as_deref(), format, &command).await,
+        Command::Prune(command) => {
+            return commands::prune::run(gateway.as_deref(), &data, format, &command).await.map(|()| ExitCode::SUCCESS);
+        }
         Command::Completion(command) => return commands::completion::run(&command).map(|()| ExitCode::SUCCESS),
         command => command,
     };
@@ -118,6 +121,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         | Command::Settings(_)
         | Command::Doctor(_)
         | Command::Inspect(_)
+        | Command::Prune(_)
         | Command::Completion(_) => Ok(()),
         Command::Deploy(command) => commands::deploy::run(session, command).await,
         Command::Blueprint(command) => commands::blueprint::run(session, command).await,
@@ -127,7 +131,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         Command::Tail(command) => commands::tail::run(session, command).await,
         Command::Swap(command) => commands::swap::run(session, command).await,
         Command::Status(command) => commands::status::run(session, command).await,
-        Command::Components => commands::components::run(session).await,
+        Command::Components(command) => commands::components::run(session, command).await,
         Command::Queues(command) => commands::queues::run(session, command).await,
         Command::Config(command) => commands::config::run(session, command).await,
         Command::DeadLetters(command) => commands::dead_letters::run(session, command).await,

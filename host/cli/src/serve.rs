@@ -1,7 +1,7 @@
 //! All roles in one process, started in the order in which they need each other and ended in the reverse one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -9,13 +9,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::ComponentRecord;
+use weir_config::records::{ComponentLimits, ComponentRecord};
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::FlowService;
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token, UnusedCode};
 use weir_pubsub::embedded::{EmbeddedBroker, OpeningReport};
 use weir_pubsub::{Backend, broken_off, chain};
-use weir_runtime::{Host, HostSettings, Inspected, Served};
+use weir_runtime::{Checker, Host, HostSettings, RuntimeError, Served};
 
 use crate::folder::DataFolder;
 use crate::logging;
@@ -57,12 +57,14 @@ impl Roles {
         let flow = flow.await.context("the flow service did not start")?;
         let components = ComponentFolder::new(folder.components());
         let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings.instances_count).await?;
+        let checker = LazyChecker::default();
         let gateway_token = CancellationToken::new();
         let parts = GatewayParts {
             backend,
             config: client,
             components,
-            inspect: inspect_with(settings),
+            inspect: inspect_with(settings, checker.clone()),
+            unused_code: unused_code_of(folder, checker),
             topicspace: TOPICSPACE.to_owned(),
             dropped_log_lines: logging::dropped_count,
             settings: GatewaySettings { token, ..settings.gateway.clone() },
@@ -147,13 +149,36 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     })
 }
 
+/// The check of components, made when it is first needed: most starts need none.
+#[derive(Clone)]
+struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>>>);
+
+impl Default for LazyChecker {
+    fn default() -> Self {
+        LazyChecker(Arc::new(LazyLock::new(Checker::new)))
+    }
+}
+
+impl LazyChecker {
+    fn get(&self) -> Result<&Checker, String> {
+        LazyLock::force(&self.0).as_ref().map_err(|error| chain(error))
+    }
+}
+
 /// Checks components, and gives their records the limits that are set.
-fn inspect_with(settings: &Settings) -> Inspect {
+fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
     let (limits, retry) = (settings.limits.clone(), settings.retry.clone());
-    Arc::new(move |bytes| {
-        let checked = weir_runtime::inspect(bytes).and_then(Inspected::check).map_err(|fault| chain(&fault))?;
+    Arc::new(move |bytes, memory_bytes| {
+        let given = ComponentLimits { memory_bytes: memory_bytes.unwrap_or(limits.memory_bytes), ..limits.clone() };
+        let checked = checker.get()?.check(bytes, &given).map_err(|fault| chain(&fault))?;
         Ok(ComponentRecord { limits: limits.clone(), retry: retry.clone(), ..ComponentRecord::from(checked) })
     })
+}
+
+/// Finds compiled code that nothing needs in the host's folder.
+fn unused_code_of(folder: &DataFolder, checker: LazyChecker) -> UnusedCode {
+    let cache = folder.cache();
+    Arc::new(move |named| checker.get().map_err(std::io::Error::other)?.unused_code(&cache, named))
 }
 
 async fn start_host(

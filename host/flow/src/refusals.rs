@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_config::records::{ComponentRef, HostStatus, Refusal};
+use weir_config::records::{ComponentRef, HostStatus, Refusal, ReportParts};
 
 use crate::plan::EntryKey;
 
@@ -14,7 +14,10 @@ const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// The refusals that hosts report.
 #[derive(Default)]
-pub(crate) struct Refusals(Mutex<BTreeMap<String, Reported>>);
+pub(crate) struct Refusals {
+    hosts: Mutex<BTreeMap<String, Reported>>,
+    parts: Mutex<ReportParts>,
+}
 
 struct Reported {
     at: Instant,
@@ -25,6 +28,9 @@ impl Refusals {
     /// Takes a host's report over and returns what can never work in it and was not heard of before. What was heard of before must not
     /// be acted on again: since then, the same component may have been named anew.
     pub(crate) fn take(&self, status: HostStatus) -> Vec<(EntryKey, Refusal)> {
+        // A part alone looks as if all others were gone.
+        let whole = self.parts.lock().unwrap_or_else(PoisonError::into_inner).add(status);
+        let Some(status) = whole else { return Vec::new() };
         let refusals: BTreeMap<EntryKey, Refusal> = status
             .processors
             .into_iter()
@@ -46,7 +52,7 @@ impl Refusals {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Reported>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -247,6 +247,23 @@ pub enum GatewayError {
         /// Its digest.
         digest: Digest,
     },
+    /// There is no such deployment.
+    #[error("there is no deployment `{component}`; `weir components` shows those that are there")]
+    UnknownDeployment {
+        /// What was asked for.
+        component: String,
+    },
+    /// The deployment is named by entries.
+    #[error("{component} is in use by {entries}: stop these flows, or swap their processors to another component, then remove it")]
+    ComponentInUse {
+        /// `NAME@VERSION`.
+        component: String,
+        /// The entries.
+        entries: String,
+    },
+    /// The folder of compiled code cannot be read.
+    #[error("the folder of compiled code cannot be read")]
+    CompiledCode(#[source] std::io::Error),
     /// There is no such dead letter.
     #[error("there is no dead letter `{letter}`; `weir dead-letters list` shows those that are there")]
     UnknownDeadLetter {
@@ -331,6 +348,7 @@ impl GatewayError {
             | GatewayError::UnknownInterface { .. }
             | GatewayError::UnknownService { .. }
             | GatewayError::UnknownComponent { .. }
+            | GatewayError::UnknownDeployment { .. }
             | GatewayError::UnknownDeadLetter { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
             GatewayError::LeaseEnded { .. } => (StatusCode::GONE, "lease-ended"),
@@ -339,12 +357,14 @@ impl GatewayError {
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
             GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),
-            GatewayError::VersionTaken { .. } => (StatusCode::CONFLICT, "conflict"),
+            GatewayError::VersionTaken { .. } | GatewayError::ComponentInUse { .. } => (StatusCode::CONFLICT, "conflict"),
             GatewayError::Broker { source, .. } => kind_of_broker(source),
             GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
             GatewayError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            GatewayError::ComponentStore(_) | GatewayError::Broken { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            GatewayError::ComponentStore(_) | GatewayError::CompiledCode(_) | GatewayError::Broken { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+            }
         }
     }
 

@@ -30,9 +30,10 @@ mod socket;
 mod stalled;
 mod token;
 mod translate;
+mod turns;
 
 pub use error::GatewayError;
-pub use gateway::{GatewayParts, Inspect};
+pub use gateway::{GatewayParts, Inspect, UnusedCode};
 pub use serve::serve;
 pub use settings::GatewaySettings;
 pub use token::{BadToken, Token};

@@ -46,14 +46,20 @@ impl Loaded {
     fn link(engine: &Engine, digest: Digest, component: &Component) -> Result<Self, RuntimeError> {
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
         let pre = engine.linker().instantiate_pre(component).map_err(unfit)?;
-        let processor = ProcessorIndices::new(&pre).map_err(unfit)?;
-        let has_setup = component.component_type().exports(engine.inner()).any(|(name, _)| name.starts_with(SETUP));
-        let setup = match has_setup {
-            true => Some(ConfigurableIndices::new(&pre).map_err(unfit)?),
-            false => None,
-        };
+        let (processor, setup) = indices(engine.inner(), component, &pre).map_err(unfit)?;
         Ok(Loaded { digest, engine: engine.clone(), pre, processor, setup })
     }
+}
+
+/// What the host calls of a component.
+pub(crate) fn indices(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    pre: &InstancePre<Guest>,
+) -> wasmtime::Result<(ProcessorIndices, Option<ConfigurableIndices>)> {
+    let has_setup = component.component_type().exports(engine).any(|(name, _)| name.starts_with(SETUP));
+    let setup = has_setup.then(|| ConfigurableIndices::new(pre)).transpose()?;
+    Ok((ProcessorIndices::new(pre)?, setup))
 }
 
 impl std::fmt::Debug for Loaded {

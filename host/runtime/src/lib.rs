@@ -5,6 +5,8 @@
 //! to the `settler` together with what was sent.
 
 mod bindings;
+mod board;
+mod check;
 mod component;
 mod config_state;
 mod console;
@@ -16,6 +18,7 @@ mod failure;
 mod following;
 mod generation;
 mod guest;
+mod hollow;
 mod host;
 mod imports;
 mod inspect;
@@ -30,6 +33,7 @@ mod status;
 mod suspects;
 mod worker;
 
+pub use check::Checker;
 pub use component::Loaded;
 pub use engine::Engine;
 pub use error::{Blame, Cause, ComponentFault, RuntimeError, WORLD_VERSION};

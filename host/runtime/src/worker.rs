@@ -19,7 +19,7 @@ use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::program::Program;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::Slots;
-use crate::status::{InHand, VariantStatus, count, now_ms};
+use crate::status::{ErrorOf, InHand, VariantStatus, count, now_ms};
 use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
 
@@ -154,7 +154,7 @@ impl Worker {
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         let suspect = self.suspicion(&message, delivery_count);
         if let Some((error, reason)) = self.unfit(&message, delivery_count, suspect, &mut history).await {
-            self.status.note_error(&format!("{error}: {reason}"));
+            self.status.note_error(ErrorOf::Message, &format!("{error}: {reason}"));
             let lost = Lost { error, reason: &reason, answered: Answered::Not };
             return self.give_up(receipt, &message, lost, &history).await;
         }
@@ -265,7 +265,10 @@ impl Worker {
         let trial = loop {
             match stop.run_until_cancelled(suspects.begin(name)).await.ok_or(Stopped)? {
                 Ok(trial) => break trial,
-                Err(error) => self.status.note_error(&format!("a message waits, since no note of it can be written: {error}")),
+                Err(error) => {
+                    let error = format!("a message waits, since no note of it can be written: {error}");
+                    self.status.note_error(ErrorOf::Message, &error);
+                }
             }
             let wait = backoff.next_wait(&mut rand::rng());
             stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Stopped)?;
@@ -320,7 +323,10 @@ impl Worker {
             let starting = Instance::start(&program, self.input, config);
             let Some(started) = self.stop.run_until_cancelled(starting).await else { return Err(Stopped) };
             match started {
-                Ok(instance) => return Ok(instance),
+                Ok(instance) => {
+                    self.status.end_errors(|of| *of == ErrorOf::Setup);
+                    return Ok(instance);
+                }
                 Err(error) => self.note(&error),
             }
             let wait = backoff.next_wait(&mut rand::rng());
@@ -333,18 +339,21 @@ impl Worker {
     async fn refresh(&mut self) {
         let config = self.config.borrow_and_update().clone();
         let Some(held) = &mut self.held else { return };
-        if let Err(error) = held.instance.refresh(&config).await {
-            if !matches!(error, RuntimeError::SetupRefused { .. }) {
-                self.held = None;
+        match held.instance.refresh(&config).await {
+            Ok(()) => self.status.end_errors(|of| *of == ErrorOf::Setup),
+            Err(error) => {
+                if !matches!(error, RuntimeError::SetupRefused { .. }) {
+                    self.held = None;
+                }
+                self.note(&error);
             }
-            self.note(&error);
         }
     }
 
     fn note(&self, error: &RuntimeError) {
         let error = chain(error);
         tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component cannot be set up");
-        self.status.note_error(&error);
+        self.status.note_error(ErrorOf::Setup, &error);
     }
 
     /// Counts a fault, tells of it and decides what comes next.
@@ -353,7 +362,7 @@ impl Worker {
         let counters = &self.status.counters;
         if fault.kind.counts() {
             count(&counters.failed);
-            self.status.note_error(&format!("{}: {}", fault.kind.word(), fault.reason));
+            self.status.note_error(ErrorOf::Message, &format!("{}: {}", fault.kind.word(), fault.reason));
         }
         if fault.kind.breaks_instance() {
             count(&counters.trapped);

@@ -1,11 +1,13 @@
-//! `weir components`: what is deployed.
+//! `weir components`: lists what is deployed, and removes a deployment.
 
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
+use weir_gateway::protocol::RemovedComponent;
 
 use super::Session;
+use crate::args::{Components, ComponentsCommand};
 use crate::output::{self, Format};
 
 #[derive(Default, Deserialize)]
@@ -20,8 +22,26 @@ struct Deployment {
     value: String,
 }
 
-/// Lists the deployments, with what each reads, sends and wants to be told.
-pub(crate) async fn run(session: &Session) -> Result<()> {
+/// Runs the command.
+pub(crate) async fn run(session: &Session, command: Components) -> Result<()> {
+    match command.command {
+        None => list(session).await,
+        Some(ComponentsCommand::Remove { component }) => remove(session, &component).await,
+    }
+}
+
+async fn remove(session: &Session, component: &str) -> Result<()> {
+    let request = json!({"component": component});
+    let removed: RemovedComponent = session.client.post("/api/v1/weir/components/remove", request.to_string()).await?;
+    match session.format {
+        Format::Json => output::json(&removed)?,
+        Format::Text => output::line(&format!("{} is removed; weir prune removes files that nothing needs", removed.component))?,
+    }
+    Ok(())
+}
+
+/// Lists the deployments, with the inputs, outputs and parameters of each.
+async fn list(session: &Session) -> Result<()> {
     let request = json!({"operation": "getvalues", "type": COMPONENT_TYPE});
     let Answer { values } = session.client.post("/api/v1/config", request.to_string()).await?;
     // What cannot be read is no deployment that anybody could use.

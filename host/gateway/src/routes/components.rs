@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use weir_config::records::{COMPONENT_TYPE, ComponentLimits, ComponentRecord, Descriptor, Digest, Entry, processor_of_entry_type};
 use weir_config::{Batch, ConfigError};
 
+use super::removal;
 use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
@@ -53,15 +54,15 @@ struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")
 pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Json<Deployed>> {
     body::expect_type(request.headers(), "application/wasm")?;
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
-    let mut record = inspect(&gateway, bytes.clone()).await?;
+    let memory_bytes = target.limits.as_deref().and_then(memory_limit);
+    let mut record = inspect(&gateway, bytes.clone(), memory_bytes).await?;
     let limits = target.limits.as_deref().map(|text| limits_of(text, &record.limits)).transpose()?;
     if let Some(limits) = &limits {
         check_limits(limits, &gateway)?;
         record.limits = limits.clone();
     }
     let (name, version) = name_of(target, &record.descriptor)?;
-    gateway.components.put(&bytes).await.map_err(GatewayError::ComponentStore)?;
-    let (record, unchanged) = put_record(&gateway, &format!("{name}@{version}"), record, limits).await?;
+    let (record, unchanged) = store(&gateway, &bytes, &format!("{name}@{version}"), record, limits).await?;
     let not_reached = unreached(&gateway, &name, record.digest).await?;
     tracing::info!(component = %format!("{name}@{version}"), digest = %record.digest, unchanged, "component deployed");
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }))
@@ -88,9 +89,49 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String
     Ok(response)
 }
 
-async fn inspect(gateway: &Gateway, bytes: Bytes) -> Result<ComponentRecord> {
+/// The memory that the request gives the component, which it must be able to begin in. That the text is what it must be is checked later.
+fn memory_limit(limits: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(limits).ok()?.get("memory-bytes")?.as_u64()
+}
+
+/// Stores bytes and record. Of a deployment that is refused no bytes stay that were not there before.
+async fn store(
+    gateway: &Gateway,
+    bytes: &[u8],
+    key: &str,
+    record: ComponentRecord,
+    limits: Option<ComponentLimits>,
+) -> Result<(ComponentRecord, bool)> {
+    let digest = record.digest;
+    refuse_taken(gateway, key, digest).await?;
+    let turn = gateway.turns.deploying().await;
+    let was_there = gateway.components.has(digest);
+    gateway.components.put(bytes).await.map_err(GatewayError::ComponentStore)?;
+    let put = put_record(gateway, key, record, limits).await;
+    drop(turn);
+    // After an answer that did not come the record may be written all the same.
+    let may_be_written = matches!(&put, Err(GatewayError::Config(ConfigError::Unavailable { .. } | ConfigError::UnreadableAnswer { .. })));
+    if put.is_err() && !may_be_written && !was_there {
+        removal::drop_unnamed(gateway, digest).await;
+    }
+    put
+}
+
+/// Refuses a version that belongs to other bytes before anything is stored.
+async fn refuse_taken(gateway: &Gateway, key: &str, given: Digest) -> Result<()> {
+    let text = gateway.config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)?;
+    match text.and_then(|text| serde_json::from_str::<ComponentRecord>(&text).ok()) {
+        Some(standing) if standing.digest != given => {
+            Err(GatewayError::VersionTaken { key: key.to_owned(), taken: standing.digest, given })
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn inspect(gateway: &Gateway, bytes: Bytes, memory_bytes: Option<u64>) -> Result<ComponentRecord> {
     let inspect = gateway.inspect.clone();
-    let checked = tokio::task::spawn_blocking(move || inspect(&bytes))
+    let _turn = gateway.checks.acquire().await.expect("the semaphore is never closed");
+    let checked = tokio::task::spawn_blocking(move || inspect(&bytes, memory_bytes))
         .await
         .map_err(|_| GatewayError::Broken { what: "the check of the component" })?;
     checked.map_err(|problem| GatewayError::BadComponent { problem })
