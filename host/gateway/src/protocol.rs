@@ -1,11 +1,15 @@
 //! What Weir's own paths answer, in kebab-case. The command line reads the same types.
 
+mod removal;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_config::records::{ComponentRecord, ComponentRef, HostStatus};
+
+pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

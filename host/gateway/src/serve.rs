@@ -49,6 +49,8 @@ pub(crate) fn paths() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::components::post))
         .routes(routes!(routes::components::get))
         .routes(routes!(routes::deployments::get))
+        .routes(routes!(routes::removal::remove))
+        .routes(routes!(routes::removal::prune))
         .routes(routes!(routes::status::get))
         .routes(routes!(routes::queues::get))
         .routes(routes!(routes::exits::take))

@@ -86,8 +86,15 @@ async fn the_figures_of_a_running_weir_are_what_was_sent() {
 async fn names_of_any_letters_are_labels() {
     let bed = Bed::new().await;
     let name = "a \"b\" \\ {c=\"d\"},\ne\u{301}";
-    let report =
-        HostStatus { host: name.into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, processors: vec![odd(name)] };
+    let report = HostStatus {
+        host: name.into(),
+        version: "0".into(),
+        started_ms: 1,
+        time_ms: 2,
+        config_version: 3,
+        processors: vec![odd(name)],
+        ..HostStatus::default()
+    };
     let report = serde_json::to_string(&report).unwrap();
     let metrics = eventually(DEADLINE, "the host in the figures", || async {
         bed.publish("notify:tg:weir-status", &report).await;
@@ -108,6 +115,7 @@ fn odd(name: &str) -> ProcessorStatus {
         variant: name.to_owned(),
         flow: None,
         component: None,
+        wanted: None,
         refused: None,
         state: ProcessorState::Broken,
         handled_count: 7,
@@ -122,6 +130,7 @@ fn odd(name: &str) -> ProcessorStatus {
         rate_per_1000_s: 0,
         last_error: Some(name.to_owned()),
         last_error_ms: Some(1500),
+        last_error_over_ms: None,
     }
 }
 

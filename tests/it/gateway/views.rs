@@ -63,7 +63,7 @@ async fn dead_letters_are_shown_and_stay() {
 
 /// What a host reports.
 fn report() -> String {
-    let host = HostStatus { host: "h".into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, processors: Vec::new() };
+    let host = HostStatus { host: "h".into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, ..HostStatus::default() };
     serde_json::to_string(&host).unwrap()
 }
 

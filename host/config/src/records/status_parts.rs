@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::status::{HostStatus, ProcessorStatus};
 
-/// What the fields of a part beside its processors take at most: the host's id is the only one of any size.
-const HEAD_BYTES: usize = 4 << 10;
+/// What the fields of a part beside its processors take at most: the host's id and up to 256 answered requests.
+const HEAD_BYTES: usize = 16 << 10;
 /// The most parts of a report that are put together.
 const MAX_PARTS_COUNT: u32 = 256;
 /// The most hosts whose reports are put together at a time.
@@ -33,15 +33,14 @@ fn one() -> u32 {
 }
 
 /// The messages of a report, each of at most so many bytes where that is possible.
-pub fn status_messages(status: HostStatus, max_bytes: usize) -> Vec<Vec<u8>> {
+pub fn status_messages(mut status: HostStatus, max_bytes: usize) -> Vec<Vec<u8>> {
     let whole = json(&StatusPart { part: 0, parts_count: 1, status: status.clone() });
     if whole.len() <= max_bytes {
         return vec![whole];
     }
     let mut parts: Vec<Vec<ProcessorStatus>> = vec![Vec::new()];
     let mut size_bytes = HEAD_BYTES;
-    let HostStatus { processors, .. } = status;
-    for processor in processors {
+    for processor in std::mem::take(&mut status.processors) {
         let bytes = json(&processor).len() + 1;
         if size_bytes + bytes > max_bytes && parts.last().is_some_and(|part| !part.is_empty()) {
             parts.push(Vec::new());
@@ -51,10 +50,8 @@ pub fn status_messages(status: HostStatus, max_bytes: usize) -> Vec<Vec<u8>> {
         parts.last_mut().expect("there is always one").push(processor);
     }
     let parts_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let HostStatus { host, version, started_ms, time_ms, config_version, .. } = status;
     let part = |(part, processors): (u32, Vec<ProcessorStatus>)| {
-        let (host, version) = (host.clone(), version.clone());
-        json(&StatusPart { part, parts_count, status: HostStatus { host, version, started_ms, time_ms, config_version, processors } })
+        json(&StatusPart { part, parts_count, status: HostStatus { processors, ..status.clone() } })
     };
     (0..).zip(parts).map(part).collect()
 }
