@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod pages;
+mod passage;
 pub mod protocol;
 mod pulse;
 mod query;
