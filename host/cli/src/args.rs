@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_config::records::GivenLimits;
 
-pub(crate) use self::components::{Components, ComponentsCommand};
+pub(crate) use self::components::{Components, ComponentsCommand, Prune};
 pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
 pub(crate) use self::take::Take;
 use crate::settings::units::parse_time;
@@ -70,8 +70,11 @@ pub(crate) enum Command {
     Settings(Settings),
     /// Bring a component: check it, store it, and record it under a name and version
     Deploy(Deploy),
-    /// List what is deployed, with its inputs, outputs and parameters, or show a deployment with its limits
+    /// List what is deployed, with its inputs, outputs and parameters, show a deployment with its limits, or remove one
     Components(Components),
+    /// Remove the bytes of components and the compiled code that nothing refers to
+    #[command(after_help = components::PRUNE_HELP)]
+    Prune(Prune),
     /// Tell what a component consumes, produces, asks for and needs, without running it and without a running Weir
     Inspect(Inspect),
     /// Templates of flows

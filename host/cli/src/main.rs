@@ -84,6 +84,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Settings(command) => return commands::settings::run(&data, format, &command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => return commands::inspect::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Doctor(command) => return commands::doctor::run(&data, gateway.as_deref(), format, &command).await,
+        Command::Prune(command) => {
+            return commands::prune::run(gateway.as_deref(), &data, format, &command).await.map(|()| ExitCode::SUCCESS);
+        }
         Command::Completion(command) => return commands::completion::run(&command).map(|()| ExitCode::SUCCESS),
         command => command,
     };
@@ -123,6 +126,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         | Command::Settings(_)
         | Command::Doctor(_)
         | Command::Inspect(_)
+        | Command::Prune(_)
         | Command::Completion(_) => Ok(()),
         Command::Deploy(command) => commands::deploy::run(session, command).await,
         Command::Blueprint(command) => commands::blueprint::run(session, command).await,

@@ -1,7 +1,7 @@
 //! All roles in one process, started in the order in which they need each other and ended in the reverse one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -9,13 +9,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentDefaults, ComponentRecord};
+use weir_config::records::{ComponentDefaults, ComponentLimits, ComponentRecord};
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::FlowService;
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Token};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token, UnusedCode};
 use weir_pubsub::embedded::{EmbeddedBroker, OpeningReport};
 use weir_pubsub::{Backend, broken_off, chain};
-use weir_runtime::{Host, HostSettings, Inspected, Served};
+use weir_runtime::{Checker, Host, HostSettings, RuntimeError, Served};
 
 use crate::folder::DataFolder;
 use crate::logging;
@@ -58,13 +58,15 @@ impl Roles {
         weir_gateway::warn_of_unowned_queues(&*backend, &client, TOPICSPACE).await;
         let components = ComponentFolder::new(folder.components());
         let host = start_host(folder, backend.clone(), client.clone(), components.clone(), settings).await?;
+        let checker = LazyChecker::new(instances_count(settings));
         let gateway_token = CancellationToken::new();
         let parts = GatewayParts {
             backend,
             config: client,
             components,
-            inspect: Arc::new(inspect),
+            inspect: inspect_with(settings, checker.clone()),
             defaults: defaults(settings),
+            unused_code: unused_code_of(folder, checker),
             topicspace: TOPICSPACE.to_owned(),
             dropped_log_lines: logging::dropped_count,
             settings: GatewaySettings { token, drain_time: drain_time(settings.grace), ..settings.gateway.clone() },
@@ -154,14 +156,46 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     })
 }
 
-/// Checks a component. Its record holds no limits: where a deployment gives none, the settings count.
-fn inspect(bytes: &[u8]) -> Result<ComponentRecord, String> {
-    let checked = weir_runtime::inspect(bytes).and_then(Inspected::check).map_err(|fault| chain(&fault))?;
-    Ok(ComponentRecord::from(checked))
+/// The check of components, made when it is first needed: most starts need none.
+#[derive(Clone)]
+struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>, Box<dyn FnOnce() -> Result<Checker, RuntimeError> + Send>>>);
+
+impl LazyChecker {
+    fn new(instances_count: u32) -> Self {
+        LazyChecker(Arc::new(LazyLock::new(Box::new(move || Checker::new(instances_count)))))
+    }
+
+    fn get(&self) -> Result<&Checker, String> {
+        LazyLock::force(&self.0).as_ref().map_err(|error| chain(error))
+    }
+}
+
+/// Checks components under the limits that hold for them. Their records hold no limits: where a deployment gives none, the settings count.
+fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
+    let limits = settings.limits.clone();
+    Arc::new(move |bytes, memory_bytes| {
+        let given = ComponentLimits { memory_bytes: memory_bytes.unwrap_or(limits.memory_bytes), ..limits.clone() };
+        let checked = checker.get()?.check(bytes, &given).map_err(|fault| chain(&fault))?;
+        Ok(ComponentRecord::from(checked))
+    })
 }
 
 fn defaults(settings: &Settings) -> ComponentDefaults {
     ComponentDefaults { limits: settings.limits.clone(), retry: settings.retry.clone() }
+}
+
+/// Finds compiled code that nothing needs in the host's folder.
+fn unused_code_of(folder: &DataFolder, checker: LazyChecker) -> UnusedCode {
+    let cache = folder.cache();
+    Arc::new(move |named| checker.get().map_err(std::io::Error::other)?.unused_code(&cache, named))
+}
+
+/// The instance slots of the host.
+fn instances_count(settings: &Settings) -> u32 {
+    match settings.instances_count {
+        0 => HostSettings::instances_for_this_machine(),
+        count => count,
+    }
 }
 
 async fn start_host(
@@ -171,14 +205,13 @@ async fn start_host(
     components: ComponentFolder,
     settings: &Settings,
 ) -> anyhow::Result<Host> {
-    let instances_count = settings.instances_count;
     let settings = HostSettings {
         id: host_id(),
         topicspace: TOPICSPACE.to_owned(),
         components,
         code_cache: folder.cache(),
         served: if settings.processors.is_empty() { Served::All } else { Served::Names(settings.processors.clone()) },
-        instances_count: if instances_count == 0 { HostSettings::instances_for_this_machine() } else { instances_count },
+        instances_count: instances_count(settings),
         defaults: defaults(settings),
     };
     Host::start(backend, config, settings).await.context("the host of processors did not start")

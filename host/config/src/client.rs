@@ -15,6 +15,8 @@ use crate::topics::ConfigTopics;
 
 /// How long a request may take. Others' clients wait as long.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a state that is read in portions is read again because something changed meanwhile.
+const MAX_STATE_READS_COUNT: u32 = 10;
 
 /// Asks the config service. Cloning is cheap; clones share one subscription to the answers, and each request takes only its own.
 ///
@@ -143,6 +145,34 @@ impl ConfigClient {
             }
         }
         Ok(read)
+    }
+
+    /// The values of the types that are chosen, all of one state: at once, or in portions where everything does not fit into one answer,
+    /// again where something changed meanwhile.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`], and `Conflict` if something changes each time.
+    pub async fn state_of(&self, chosen: impl Fn(&str) -> bool) -> Result<Versioned<Everything>> {
+        match self.everything().await {
+            Err(error) if error.is_about_size() => {}
+            read => {
+                let mut read = read?;
+                read.value.retain(|config_type, _| chosen(config_type));
+                return Ok(read);
+            }
+        }
+        for _ in 0..MAX_STATE_READS_COUNT {
+            let (Versioned { version, value: types }, _) = self.types().await?;
+            let mut all = Everything::new();
+            for config_type in types.into_iter().filter(|config_type| chosen(config_type)) {
+                let values = self.values(&config_type).await?.value;
+                all.insert(config_type, values);
+            }
+            if self.version().await? == version {
+                return Ok(Versioned { version, value: all });
+            }
+        }
+        Err(ConfigError::Conflict { message: "the configuration changed each time while it was read in portions; try again".to_owned() })
     }
 
     async fn values_at_once(&self, config_type: &str) -> Result<Versioned<BTreeMap<String, String>>> {

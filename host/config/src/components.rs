@@ -1,5 +1,6 @@
 //! The folder that keeps the bytes of components, each in a file named by its digest.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -61,6 +62,45 @@ impl ComponentFolder {
         .await
     }
 
+    /// The files that nothing needs when only these digests are named: bytes of other components, and what interrupted writes left.
+    ///
+    /// # Errors
+    /// `ComponentFolder`.
+    pub async fn unused(&self, named: &BTreeSet<Digest>) -> Result<Vec<UnusedFile>> {
+        let (folder, named) = (self.clone(), named.clone());
+        blocking(move || folder.unused_now(&named)).await
+    }
+
+    /// Removes the bytes of a component; nothing if they are not there.
+    ///
+    /// # Errors
+    /// `ComponentFolder`.
+    pub async fn remove(&self, digest: Digest) -> Result<()> {
+        let path = self.path(digest);
+        blocking(move || match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ConfigError::ComponentFolder { doing: "remove", path, source: error })
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// Whether the file of a component is there, whole or not.
+    pub fn has(&self, digest: Digest) -> bool {
+        self.path(digest).exists()
+    }
+
+    fn unused_now(&self, named: &BTreeSet<Digest>) -> Result<Vec<UnusedFile>> {
+        let is_unused = |name: &str| match name.split_once('.') {
+            Some((hex, "wasm")) => hex.parse::<Digest>().is_ok_and(|digest| !named.contains(&digest)),
+            Some((hex, rest)) => rest.ends_with("part") && hex.parse::<Digest>().is_ok(),
+            None => false,
+        };
+        let failed = |source| ConfigError::ComponentFolder { doing: "read", path: self.path.clone(), source };
+        unused_files(&self.path, is_unused).map_err(failed)
+    }
+
     fn put_now(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = digest_of(bytes);
         let path = self.path(digest);
@@ -82,6 +122,46 @@ impl ComponentFolder {
         };
         if digest_of(&bytes) == digest { Ok(Some(bytes)) } else { Err(ConfigError::DamagedComponent { path }) }
     }
+}
+
+/// A file that nothing refers to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnusedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+/// The files of a folder whose names a test picks, in order; none where there is no folder.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn unused_files(folder: &Path, is_unused: impl Fn(&str) -> bool) -> io::Result<Vec<UnusedFile>> {
+    let files = match fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut unused = Vec::new();
+    for file in files {
+        let file = file?;
+        let Ok(meta) = file.metadata() else { continue };
+        if meta.is_file() && file.file_name().to_str().is_some_and(&is_unused) {
+            unused.push(UnusedFile { path: file.path(), size_bytes: meta.len() });
+        }
+    }
+    unused.sort();
+    Ok(unused)
+}
+
+/// Removes files; those that could not be removed, with the reason. One that is gone already counts as removed.
+pub fn remove_unused(files: &[UnusedFile]) -> Vec<(PathBuf, io::Error)> {
+    let remove = |file: &UnusedFile| match fs::remove_file(&file.path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Some((file.path.clone(), error)),
+        _ => None,
+    };
+    files.iter().filter_map(remove).collect()
 }
 
 fn write_durably(folder: &Path, part: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -134,6 +214,22 @@ mod tests {
         assert!(matches!(components.get(digest).await, Err(ConfigError::DamagedComponent { .. })));
         components.put(b"one").await.unwrap();
         assert!(components.get(digest).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_nothing_names_is_unused() {
+        let folder = tempfile::tempdir().unwrap();
+        let components = ComponentFolder::new(folder.path().join("components"));
+        assert!(components.unused(&BTreeSet::new()).await.unwrap().is_empty());
+        let (one, two) = (components.put(b"one").await.unwrap(), components.put(b"two!").await.unwrap());
+        fs::write(components.path(one).with_extension("0123.part"), b"half").unwrap();
+        fs::write(folder.path().join("components/README"), b"not ours").unwrap();
+        let unused = components.unused(&BTreeSet::from([one])).await.unwrap();
+        let sizes: Vec<(String, u64)> =
+            unused.iter().map(|file| (file.path.extension().unwrap().to_string_lossy().into_owned(), file.size_bytes)).collect();
+        assert_eq!(sizes.iter().map(|(ending, size)| (ending.as_str(), *size)).collect::<BTreeSet<_>>(), [("wasm", 4), ("part", 4)].into());
+        assert!(remove_unused(&unused).is_empty() && remove_unused(&unused).is_empty());
+        assert_eq!((components.has(one), components.has(two)), (true, false));
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
@@ -16,7 +15,7 @@ use weir_pubsub::chain;
 use crate::batch::{Batch, Versioned, check_count, conflict};
 use crate::error::{ConfigError, DISK_FULL, Result};
 use crate::protocol::{Condition, Key, Usage, Value};
-use crate::whole::{Budget, Whole, check_growth, size_of};
+use crate::whole::{Budget, KnownWhole, check_growth, size_of};
 
 /// Everything, by type and key.
 pub type Everything = BTreeMap<String, BTreeMap<String, String>>;
@@ -44,7 +43,7 @@ pub struct Store {
     /// Connections, at most; one where the file is locked exclusively, so that a second one could not open it.
     connections_count: u32,
     /// The size of everything as of a version; of another version it is not known.
-    whole: Arc<Mutex<Whole>>,
+    whole: KnownWhole,
 }
 
 /// What a batch did.
@@ -106,7 +105,7 @@ impl Store {
         let connections_count = if matches!(locking, SqliteLockingMode::Exclusive) { 1 } else { MAX_CONNECTIONS_COUNT };
         let pool = connect(path, locking, connections_count).await?;
         let least_version = i64::try_from(now_seconds).unwrap_or(0);
-        let store = Store { pool, least_version, connections_count, whole: Arc::default() };
+        let store = Store { pool, least_version, connections_count, whole: KnownWhole::default() };
         migrator().run(&store.pool).await?;
         Ok(store)
     }
@@ -225,7 +224,7 @@ impl Store {
     /// How large everything is, as of the transaction. It is measured again only where somebody else wrote since it was last known.
     async fn whole_bytes(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
         let version = version_of(tx).await?;
-        if let Some(bytes) = self.whole().of(version) {
+        if let Some(bytes) = self.whole.of(version) {
             return Ok(bytes);
         }
         let mut bytes = 0;
@@ -234,12 +233,8 @@ impl Store {
             bytes += size_of(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         }
         drop(rows);
-        *self.whole() = Whole { version, bytes };
+        self.whole.note(version, bytes);
         Ok(bytes)
-    }
-
-    fn whole(&self) -> std::sync::MutexGuard<'_, Whole> {
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn collect(
@@ -299,7 +294,7 @@ impl Store {
             Err(error) => return Err(failed("committing a batch")(error)),
         }
         if let Applied::Step { version, .. } = step {
-            *self.whole() = Whole { version, bytes: after_bytes };
+            self.whole.note(version, after_bytes);
         }
         Ok(step)
     }

@@ -1,5 +1,7 @@
 //! The size of everything: what has a bound, so that everything can be read at once.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use crate::batch::Room;
 use crate::error::{ConfigError, Result};
 
@@ -12,17 +14,31 @@ const FIELDS_BYTES: u64 = r#"{"type":,"key":,"value":},"#.len() as u64;
 /// This part of the bound is kept free for writes that finish or undo what was begun: a sixty-fourth.
 const RESERVE_SHARE: u64 = 64;
 
-/// The size of everything as of a version. The version 0 stands for none.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Whole {
-    pub(crate) version: u64,
-    pub(crate) bytes: u64,
+/// The size of everything as of one version; of others it is not known. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownWhole(Arc<Mutex<Whole>>);
+
+/// The version 0 stands for none.
+#[derive(Debug, Default)]
+struct Whole {
+    version: u64,
+    bytes: u64,
 }
 
-impl Whole {
+impl KnownWhole {
     /// The size, if it is that of this version.
-    pub(crate) fn of(self, version: u64) -> Option<u64> {
-        (self.version == version && version > 0).then_some(self.bytes)
+    pub(crate) fn of(&self, version: u64) -> Option<u64> {
+        let whole = self.lock();
+        (whole.version == version && version > 0).then_some(whole.bytes)
+    }
+
+    /// Notes the size as of a version.
+    pub(crate) fn note(&self, version: u64, bytes: u64) {
+        *self.lock() = Whole { version, bytes };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Whole> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

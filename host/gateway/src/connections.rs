@@ -5,6 +5,7 @@
 //! When all places are taken, further connections wait in a [room](crate::room), those that are quiet or not read give way, and requests for
 //! health and figures are served all the same.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,7 @@ struct Server {
     http: http1::Builder,
     router: Router,
     unread_time: Duration,
+    drain_time: Duration,
     crowd: Arc<Crowd>,
     token: CancellationToken,
 }
@@ -89,25 +91,29 @@ impl Server {
     fn new(router: Router, settings: &GatewaySettings, token: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(settings.head_time).max_buf_size(READ_AHEAD_BYTES);
-        Server { http, router, unread_time: settings.unread_time, crowd: Arc::default(), token }
+        let GatewaySettings { unread_time, drain_time, .. } = *settings;
+        Server { http, router, unread_time, drain_time, crowd: Arc::default(), token }
     }
 
     async fn work(&self, stream: TcpStream, _place: OwnedSemaphorePermit) {
         let pulse = Arc::new(Pulse::new());
+        // It is looked at with each request: a lock of this connection's own costs others nothing.
+        let token = self.token.child_token();
         let stream = TokioIo::new(Reading::new(stream, self.unread_time, pulse.clone()));
         let connection = self.http.serve_connection(stream, Watched::new(self.router.clone(), pulse.clone())).with_upgrades();
         tokio::pin!(connection);
         let served = tokio::select! {
+            biased;
             served = &mut connection => served,
-            () = self.token.cancelled() => {
+            () = token.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                self.to_its_end(connection, &pulse).await
             }
             way = pulse.gives_way(&self.crowd) => match way {
                 Way::Quiet => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
-                        served = connection => served,
+                        served = self.to_its_end(connection, &pulse) => served,
                         () = pulse.stays_quiet() => Ok(()),
                     }
                 }
@@ -115,6 +121,23 @@ impl Server {
             },
         };
         ended(served);
+    }
+
+    /// Serves what is under way. When the gateway ends, it is answered in time.
+    async fn to_its_end(&self, mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>, pulse: &Pulse) -> hyper::Result<()> {
+        tokio::select! {
+            served = connection.as_mut() => served,
+            () = self.too_late() => {
+                pulse.cut_off();
+                connection.await
+            }
+        }
+    }
+
+    /// Waits until the gateway ends and what is under way has had its time.
+    async fn too_late(&self) {
+        self.token.cancelled().await;
+        tokio::time::sleep(self.drain_time).await;
     }
 
     /// Answers one request for health or figures, and not for long.
@@ -125,8 +148,11 @@ impl Server {
         let stream = TokioIo::new(Reading::new(stream, self.unread_time, pulse.clone()));
         let mut http = self.http.clone();
         http.keep_alive(false);
-        if let Ok(served) = tokio::time::timeout(TIME, http.serve_connection(stream, Watched::new(self.router.clone(), pulse))).await {
-            ended(served);
+        let connection = http.serve_connection(stream, Watched::new(self.router.clone(), pulse));
+        tokio::select! {
+            served = connection => ended(served),
+            () = tokio::time::sleep(TIME) => {}
+            () = self.too_late() => {}
         }
     }
 }

@@ -1,14 +1,11 @@
-//! What can go wrong between a caller and Weir, and the one place where it becomes a status and a JSON text.
+//! What can go wrong between a caller and Weir, with the status and the type that callers are told.
 
-use axum::Json;
-use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use weir_config::ConfigError;
 use weir_config::records::Digest;
 use weir_pubsub::{PubsubError, chain};
 
-use crate::protocol::{ErrorAnswer, ErrorBody};
+use crate::protocol::ErrorBody;
 
 /// The result of a request.
 pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
@@ -270,7 +267,7 @@ pub enum GatewayError {
     /// The version was deployed with other limits.
     #[error(
         "{key} is deployed with other limits, and a version never changes: {}; deploy it under another version, or, if no flow runs it, \
-         delete its record first: weir config delete --force component {key}",
+         remove it first: weir components remove {key}",
         .differences.join(", ")
     )]
     VersionFixed {
@@ -281,7 +278,7 @@ pub enum GatewayError {
     },
     /// The record of a deployment cannot be used.
     #[error(
-        "the deployment {key} cannot be used: {problem}; deploy it under another version, or, if no flow runs it, delete its record first: weir config delete --force component {key}"
+        "the deployment {key} cannot be used: {problem}; deploy it under another version, or, if no flow runs it, remove it first: weir components remove {key}"
     )]
     BadDeployment {
         /// `NAME@VERSION`.
@@ -290,7 +287,7 @@ pub enum GatewayError {
         problem: String,
     },
     /// No such deployment.
-    #[error("there is no deployment {key}: weir components lists those that are there")]
+    #[error("there is no deployment {key}; weir components lists those that are there")]
     UnknownDeployment {
         /// `NAME@VERSION`.
         key: String,
@@ -301,6 +298,17 @@ pub enum GatewayError {
         /// Its digest.
         digest: Digest,
     },
+    /// The deployment is named by entries.
+    #[error("{component} is in use by {entries}: stop these flows, or swap their processors to another component, then remove it")]
+    ComponentInUse {
+        /// `NAME@VERSION`.
+        component: String,
+        /// The entries.
+        entries: String,
+    },
+    /// The folder of compiled code cannot be read.
+    #[error("the folder of compiled code cannot be read")]
+    CompiledCode(#[source] std::io::Error),
     /// There is no such dead letter.
     #[error("there is no dead letter `{letter}`; `weir dead-letters list` shows those that are there")]
     UnknownDeadLetter {
@@ -393,6 +401,7 @@ impl GatewayError {
             | GatewayError::UnknownInterface { .. }
             | GatewayError::UnknownService { .. }
             | GatewayError::UnknownComponent { .. }
+            | GatewayError::UnknownDeployment { .. }
             | GatewayError::UnknownDeadLetter { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
             GatewayError::LeaseEnded { .. } => (StatusCode::GONE, "lease-ended"),
@@ -403,20 +412,23 @@ impl GatewayError {
             GatewayError::WrongInterface { .. } => (StatusCode::BAD_REQUEST, "wrong-interface"),
             GatewayError::RequestFailed { .. } => (StatusCode::BAD_GATEWAY, "request-failed"),
             GatewayError::BadComponent { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-component"),
-            GatewayError::VersionTaken { .. } | GatewayError::VersionFixed { .. } => (StatusCode::CONFLICT, "conflict"),
+            GatewayError::VersionTaken { .. } | GatewayError::VersionFixed { .. } | GatewayError::ComponentInUse { .. } => {
+                (StatusCode::CONFLICT, "conflict")
+            }
             GatewayError::BadDeployment { .. } => (StatusCode::CONFLICT, "bad-deployment"),
-            GatewayError::UnknownDeployment { .. } => (StatusCode::NOT_FOUND, "not-found"),
             GatewayError::Broker { source, .. } => kind_of_broker(source),
             GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
             GatewayError::CutOff => (StatusCode::SERVICE_UNAVAILABLE, "shutting-down"),
             GatewayError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            GatewayError::ComponentStore(_) | GatewayError::Broken { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            GatewayError::ComponentStore(_) | GatewayError::CompiledCode(_) | GatewayError::Broken { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+            }
         }
     }
 
     /// The header `WWW-Authenticate`, where a token is missing or wrong.
-    fn wanted(&self) -> Option<&'static str> {
+    pub(crate) fn wanted(&self) -> Option<&'static str> {
         match self {
             GatewayError::MissingToken => Some("Bearer"),
             GatewayError::WrongToken => Some("Bearer error=\"invalid_token\""),
@@ -445,44 +457,5 @@ fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
         PubsubError::OutcomeUnknown { .. } => (StatusCode::BAD_GATEWAY, "outcome-unknown"),
         PubsubError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-    }
-}
-
-impl IntoResponse for GatewayError {
-    fn into_response(self) -> Response {
-        let status = self.kind().0;
-        if status.is_server_error() && !self.is_busy() {
-            tracing::warn!(error = %chain(&self), status = status.as_u16(), "request failed");
-        }
-        let mut response = (status, Json(ErrorAnswer { error: self.to_body() })).into_response();
-        if let Some(wanted) = self.wanted() {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
-        }
-        if self.is_busy() {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
-    }
-}
-
-/// An error on one of the paths that Weir shares with others: there every error is an answer of status 200, except that the gateway has too
-/// much to do, which is 503 on every path.
-pub(crate) struct SharedPathError(GatewayError);
-
-impl<E: Into<GatewayError>> From<E> for SharedPathError {
-    fn from(error: E) -> Self {
-        SharedPathError(error.into())
-    }
-}
-
-impl IntoResponse for SharedPathError {
-    fn into_response(self) -> Response {
-        if self.0.is_busy() {
-            return self.0.into_response();
-        }
-        if self.0.kind().0.is_server_error() {
-            tracing::warn!(error = %chain(&self.0), "request failed");
-        }
-        Json(ErrorAnswer { error: self.0.to_body() }).into_response()
     }
 }

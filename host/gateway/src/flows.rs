@@ -20,6 +20,13 @@ pub(crate) struct Records {
     pub(crate) unreadable: BTreeMap<String, String>,
 }
 
+impl Records {
+    /// Whether there is a flow, readable or not.
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.readable.contains_key(id) || self.unreadable.contains_key(id)
+    }
+}
+
 /// All flows, those that cannot be read apart.
 pub(crate) async fn read(config: &ConfigClient) -> Result<Records> {
     let values = config.values(FLOW_TYPE).await.map_err(GatewayError::Config)?;

@@ -1,11 +1,12 @@
 //! What all requests share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentDefaults, ComponentRecord, STATUS_TOPIC_NAME};
-use weir_config::{ComponentFolder, ConfigClient, Follower};
+use weir_config::records::{ComponentDefaults, ComponentRecord, Digest, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME};
+use weir_config::{ComponentFolder, ConfigClient, Follower, UnusedFile};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, Class, Subscription, Topic};
 
@@ -13,14 +14,19 @@ use crate::budget::Budget;
 use crate::dispatch::Dispatch;
 use crate::error::{GatewayError, Result};
 use crate::exit::Leases;
-use crate::hosts::{Hosts, Reports};
+use crate::hosts::{Asking, Hosts, Reports};
 use crate::metrics::open::Open;
 use crate::metrics::requests::Requests;
 use crate::services::Services;
 use crate::settings::GatewaySettings;
+use crate::turns::Turns;
 
-/// Checks the bytes of a component without running it: the record to keep, or what is wrong and how to mend it.
-pub type Inspect = Arc<dyn Fn(&[u8]) -> Result<ComponentRecord, String> + Send + Sync>;
+/// Checks the bytes of a component without running it, under the `memory-bytes` that its deployment asks for, if it does: the record to
+/// keep, or what is wrong and how to fix it. It may block for seconds.
+pub type Inspect = Arc<dyn Fn(&[u8], Option<u64>) -> Result<ComponentRecord, String> + Send + Sync>;
+
+/// Finds the files of compiled code that no host would use when only these digests are named. It reads a folder.
+pub type UnusedCode = Arc<dyn Fn(&BTreeSet<Digest>) -> std::io::Result<Vec<UnusedFile>> + Send + Sync>;
 
 /// What a gateway is made of.
 pub struct GatewayParts {
@@ -34,6 +40,8 @@ pub struct GatewayParts {
     pub inspect: Inspect,
     /// What holds for components whose deployment gives nothing else.
     pub defaults: ComponentDefaults,
+    /// How compiled code that nothing needs is found.
+    pub unused_code: UnusedCode,
     /// The topicspace that is served.
     pub topicspace: String,
     /// How many lines the log of the process has dropped, for `/metrics`.
@@ -49,12 +57,19 @@ pub(crate) struct Gateway {
     pub(crate) components: ComponentFolder,
     pub(crate) inspect: Inspect,
     pub(crate) defaults: ComponentDefaults,
+    pub(crate) unused_code: UnusedCode,
+    /// One check of a component at a time: each may take a processor for seconds.
+    pub(crate) checks: Semaphore,
+    /// Turns at the store of components.
+    pub(crate) turns: Turns,
     pub(crate) topicspace: String,
     pub(crate) dropped_log_lines: fn() -> u64,
     pub(crate) settings: GatewaySettings,
     pub(crate) services: Services,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hosts: Hosts,
+    /// How hosts are asked for their reports.
+    pub(crate) asking: Asking,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
     /// Bytes of requests and answers that are held.
@@ -83,12 +98,15 @@ pub(crate) type Shared = Arc<Gateway>;
 impl Gateway {
     /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
     pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
-        let GatewayParts { backend, config, components, inspect, defaults, topicspace, dropped_log_lines, settings } = parts;
+        let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, dropped_log_lines, settings } = parts;
         let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
-        let topic = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME)
-            .map_err(|error| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() })?;
-        let reports = Reports::subscribe(backend.clone(), topic, subscription.clone())
+        let topic = |name: &str| {
+            Topic::new(Class::Notify, &topicspace, name)
+                .map_err(|error| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() })
+        };
+        let asking = Asking::new(backend.clone(), topic(STATUS_REQUEST_TOPIC_NAME)?);
+        let reports = Reports::subscribe(backend.clone(), topic(STATUS_TOPIC_NAME)?, subscription.clone())
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;
@@ -109,11 +127,15 @@ impl Gateway {
             components,
             inspect,
             defaults,
+            unused_code,
+            checks: Semaphore::new(1),
+            turns: Turns::default(),
             topicspace,
             dropped_log_lines,
             settings,
             services,
             hosts: Hosts::default(),
+            asking,
             requests: Requests::default(),
             open: Arc::default(),
             budget,

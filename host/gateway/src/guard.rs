@@ -11,17 +11,15 @@
 //!
 //! The only exception is a person following a link to the [pages to read](is_page).
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use crate::body;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Shared;
+use crate::gateway::Gateway;
 use crate::token::Token;
 
 /// Where a request of a browser comes from, relative to the gateway.
@@ -29,18 +27,18 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What a browser will do with the answer.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses whoever may not speak to this gateway.
-pub(crate) async fn allowed(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
+/// Refuses a request whose sender may not speak to this gateway; otherwise the request says who [sent](Caller) it.
+pub(crate) async fn admit(gateway: &Gateway, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     match check(gateway.settings.token.as_ref(), &parts) {
         Ok(caller) => {
             parts.extensions.insert(caller);
-            next.run(Request::from_parts(parts, body)).await
+            Ok(Request::from_parts(parts, body))
         }
         Err(error) => {
             // The sender of a large body gets to read why instead of a broken connection.
             body::drain(&mut body.into_data_stream()).await;
-            error.into_response()
+            Err(error)
         }
     }
 }

@@ -6,16 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::Extensions;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use crate::budget::{Budget, FREE_BYTES, Share};
 use crate::error::Result;
-use crate::gateway::Shared;
 
 /// What a request holds of the budget while its handler works.
 #[derive(Clone)]
@@ -36,16 +34,20 @@ impl Received {
     }
 }
 
-/// Counts what a request holds, and then its answer; an answer for which there is no room becomes an error.
-pub(crate) async fn count(State(gateway): State<Shared>, mut request: Request, next: Next) -> Response {
-    let received = Received(Arc::new(Mutex::new(gateway.budget.share())));
+/// Begins to count what a request holds.
+pub(crate) fn begin(budget: &Arc<Budget>, request: &mut Request) -> Received {
+    let received = Received(Arc::new(Mutex::new(budget.share())));
     request.extensions_mut().insert(received.clone());
-    let response = next.run(request).await;
-    let _ = received.resize(0);
-    answer(response, &gateway.budget)
+    received
 }
 
-fn answer(response: Response, budget: &Arc<Budget>) -> Response {
+/// Counts an answer in place of its request; one for which there is no room becomes an error.
+pub(crate) fn answer(received: &Received, response: Response, budget: &Arc<Budget>) -> Response {
+    let _ = received.resize(0);
+    counted(response, budget)
+}
+
+fn counted(response: Response, budget: &Arc<Budget>) -> Response {
     let size = response.body().size_hint();
     let whole = match size.exact() {
         // All but few answers.

@@ -1,13 +1,14 @@
 //! What the hosts say of themselves: the newest report of each, kept by a task that listens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::{Notify, OnceCell};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{HostStatus, StatusPart, StatusParts};
-use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Subscription, Topic, restarting};
+use weir_config::records::{HostStatus, StatusPart, StatusParts, StatusRequest};
+use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Message, Producer, PubsubError, Subscription, Topic, restarting};
 
 use crate::protocol::HostReport;
 
@@ -19,12 +20,48 @@ const MAX_HOSTS_COUNT: usize = 1000;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// How long hosts that are asked for a report may take. What they said before is shown then, with its age.
+const ANSWER_TIME: Duration = Duration::from_millis(500);
+/// How long to wait for a first host where none is known.
+const FIRST_ANSWER_TIME: Duration = Duration::from_millis(100);
+/// A host that said nothing for so long is not waited for: it has missed its turn.
+const SILENT_AFTER: Duration = Duration::from_secs(7);
+/// Answered requests that are remembered of a host.
+const ANSWERS_COUNT: usize = 256;
+
 /// The newest report of each host.
 #[derive(Default)]
 pub(crate) struct Hosts {
-    reports: Mutex<BTreeMap<String, (Instant, HostStatus)>>,
+    reports: Mutex<BTreeMap<String, Report>>,
     /// Of reports that come in several messages.
     parts: Mutex<StatusParts>,
+    heard: Notify,
+}
+
+struct Report {
+    at: Instant,
+    status: HostStatus,
+    /// The newest requests that it has answered.
+    answered: VecDeque<u64>,
+}
+
+/// Asks hosts for their reports.
+pub(crate) struct Asking {
+    backend: Arc<dyn Backend>,
+    topic: Topic,
+    producer: OnceCell<Box<dyn Producer>>,
+}
+
+impl Asking {
+    pub(crate) fn new(backend: Arc<dyn Backend>, topic: Topic) -> Self {
+        Asking { backend, topic, producer: OnceCell::new() }
+    }
+
+    async fn ask(&self, id: u64) -> Result<(), PubsubError> {
+        let body = serde_json::to_vec(&StatusRequest { id }).expect("plain fields always become JSON");
+        let producer = self.producer.get_or_try_init(|| self.backend.producer(&self.topic)).await?;
+        producer.publish(Message::new(body)).await
+    }
 }
 
 /// The reports of hosts.
@@ -61,12 +98,46 @@ impl Hosts {
     pub(crate) fn current(&self) -> Vec<HostReport> {
         let now = Instant::now();
         let mut reports = self.lock();
-        reports.retain(|_, (at, _)| now.duration_since(*at) < GONE_AFTER);
-        let report = |(at, status): &(Instant, HostStatus)| HostReport {
-            age_ms: now.duration_since(*at).as_millis() as u64,
-            status: status.clone(),
+        reports.retain(|_, report| now.duration_since(report.at) < GONE_AFTER);
+        let shown = |report: &Report| HostReport {
+            age_ms: now.duration_since(report.at).as_millis() as u64,
+            status: HostStatus { answers: Vec::new(), ..report.status.clone() },
         };
-        reports.values().map(report).collect()
+        reports.values().map(shown).collect()
+    }
+
+    /// The hosts that are there, as they are now: each is asked, and its answer waited for, for half a second at most.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn fresh(&self, asking: &Asking) -> Vec<HostReport> {
+        let id = rand::random();
+        let time = if self.lock().is_empty() { FIRST_ANSWER_TIME } else { ANSWER_TIME };
+        let answered = async {
+            asking.ask(id).await?;
+            loop {
+                let heard = self.heard.notified();
+                tokio::pin!(heard);
+                heard.as_mut().enable();
+                if self.have_answered(id) {
+                    return Ok(());
+                }
+                heard.await;
+            }
+        };
+        if let Ok(Err(error)) = timeout(time, answered).await {
+            let error: PubsubError = error;
+            tracing::debug!(error = %weir_pubsub::chain(&error), "hosts could not be asked for their status");
+        }
+        self.current()
+    }
+
+    /// Whether all hosts that are not silent have answered a request, and one at least has.
+    fn have_answered(&self, id: u64) -> bool {
+        let now = Instant::now();
+        let reports = self.lock();
+        let has = |report: &Report| report.answered.contains(&id);
+        reports.values().any(has) && reports.values().all(|report| has(report) || now.duration_since(report.at) > SILENT_AFTER)
     }
 
     /// Listens until the token is cancelled. A subscription that is lost is made again, also after a panic.
@@ -119,14 +190,19 @@ impl Hosts {
         let whole = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take(part);
         let Some(status) = whole else { return };
         let mut reports = self.lock();
-        reports.insert(status.host.clone(), (Instant::now(), status));
+        let mut answered = reports.remove(&status.host).map(|report| report.answered).unwrap_or_default();
+        answered.extend(&status.answers);
+        answered.drain(..answered.len().saturating_sub(ANSWERS_COUNT));
+        reports.insert(status.host.clone(), Report { at: Instant::now(), status, answered });
         if reports.len() > MAX_HOSTS_COUNT {
-            let oldest = reports.iter().min_by_key(|(_, (at, _))| *at).map(|(host, _)| host.clone());
+            let oldest = reports.iter().min_by_key(|(_, report)| report.at).map(|(host, _)| host.clone());
             oldest.and_then(|host| reports.remove(&host));
         }
+        drop(reports);
+        self.heard.notify_waiters();
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, HostStatus)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Report>> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -137,10 +213,22 @@ mod tests {
     use super::*;
 
     fn report(host: &str, config_version: u64) -> Vec<u8> {
-        let status = serde_json::json!({
-            "host": host, "version": "0", "started-ms": 0, "time-ms": 0, "config-version": config_version, "processors": [],
-        });
+        let status = HostStatus { host: host.into(), version: "0".into(), config_version, ..HostStatus::default() };
         serde_json::to_vec(&status).unwrap()
+    }
+
+    #[test]
+    fn a_report_in_parts_is_shown_whole() {
+        let hosts = Hosts::default();
+        let part = |part: u32, time_ms: u64| {
+            let status = HostStatus { host: "a".into(), time_ms, ..HostStatus::default() };
+            serde_json::to_vec(&StatusPart { part, parts_count: 2, status }).unwrap()
+        };
+        hosts.take(&part(0, 1));
+        assert!(hosts.current().is_empty());
+        hosts.take(&part(1, 1));
+        hosts.take(&part(0, 2));
+        assert_eq!(hosts.current().iter().map(|host| host.status.time_ms).collect::<Vec<_>>(), [1]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,16 +1,15 @@
 //! What a browser wants to hear before it lets a web page use the gateway (CORS): only where there is a token. Any page may try, since
 //! only one that was given the token gets through; nothing that a browser adds by itself, such as a cookie, opens anything here.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
 };
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::gateway::Shared;
+use crate::gateway::Gateway;
 
 /// What a page may ask for, for ten minutes until its browser asks again.
 const ANSWERED: [(HeaderName, &str); 3] = [
@@ -19,13 +18,18 @@ const ANSWERED: [(HeaderName, &str); 3] = [
     (ACCESS_CONTROL_MAX_AGE, "600"),
 ];
 
-/// Answers a browser's question whether a page may ask, and lets pages read the answers, errors too.
-pub(crate) async fn readable(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    if gateway.settings.token.is_none() || !request.headers().contains_key(ORIGIN) {
-        return next.run(request).await;
-    }
+/// The answer to a browser's question whether a page may ask, if the request is one.
+pub(crate) fn preflight(request: &Request) -> Option<Response> {
     let asks_first = request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if asks_first { (StatusCode::NO_CONTENT, ANSWERED).into_response() } else { next.run(request).await };
+    asks_first.then(|| (StatusCode::NO_CONTENT, ANSWERED).into_response())
+}
+
+/// Whether a request is one of a page that may read the answer, errors too.
+pub(crate) fn is_readable(gateway: &Gateway, request: &Request) -> bool {
+    gateway.settings.token.is_some() && request.headers().contains_key(ORIGIN)
+}
+
+/// Lets the page read an answer.
+pub(crate) fn make_readable(response: &mut Response) {
     response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
 }

@@ -1,5 +1,7 @@
 //! What Weir's own paths answer, in kebab-case. The command line reads the same types.
 
+mod removal;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use weir_config::protocol::Usage;
 use weir_config::records::{ComponentRecord, ComponentRef, HostStatus};
+
+pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

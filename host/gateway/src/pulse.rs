@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper::Request;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::error::GatewayError;
 
 /// A connection without a request under way for so long gives way.
 const QUIET_TIME: Duration = Duration::from_secs(1);
@@ -34,6 +37,8 @@ pub(crate) struct Pulse {
     /// Since when, in milliseconds from its begin.
     quiet_since: AtomicU64,
     stalled_since: AtomicU64,
+    /// The gateway ends, and what waits for an answer gets one now. Of each connection, so that no request touches a lock of all.
+    cut_off: Notify,
 }
 
 /// How many wait for a place that a connection could give them.
@@ -76,6 +81,7 @@ impl Pulse {
             requests_count: AtomicUsize::new(0),
             quiet_since: AtomicU64::new(0),
             stalled_since: AtomicU64::new(NEVER),
+            cut_off: Notify::new(),
         }
     }
 
@@ -87,6 +93,11 @@ impl Pulse {
     /// The reader reads.
     pub(crate) fn flow(&self) {
         self.stalled_since.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// Answers the request under way at once, with an error: its connection would be cut off otherwise.
+    pub(crate) fn cut_off(&self) {
+        self.cut_off.notify_one();
     }
 
     /// Waits until it has to give way to somebody who waits.
@@ -162,7 +173,14 @@ impl Service<Request<Incoming>> for Watched {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let under_way = self.pulse.begin();
         let answer = self.routes.call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| WatchedBody { body, _under_way: under_way })) })
+        Box::pin(async move {
+            let answer = tokio::select! {
+                biased;
+                answer = answer => answer?,
+                () = under_way.0.cut_off.notified() => GatewayError::CutOff.into_response(),
+            };
+            Ok(answer.map(|body| WatchedBody { body, _under_way: under_way }))
+        })
     }
 }
 

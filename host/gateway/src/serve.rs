@@ -1,9 +1,9 @@
 //! The paths, and the server behind them.
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +12,7 @@ use utoipa_axum::routes;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
-use crate::metrics::requests;
-use crate::{connections, guard, held, pages, routes};
+use crate::{connections, passage, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
 ///
@@ -49,6 +48,8 @@ pub(crate) fn paths() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::components::post))
         .routes(routes!(routes::components::get))
         .routes(routes!(routes::deployments::get))
+        .routes(routes!(routes::removal::remove))
+        .routes(routes!(routes::removal::prune))
         .routes(routes!(routes::status::get))
         .routes(routes!(routes::queues::get))
         .routes(routes!(routes::exits::take))
@@ -69,26 +70,8 @@ fn router(gateway: Shared) -> Router {
     Router::from(paths())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
-        .layer(from_fn_with_state(gateway.clone(), answered))
-        .layer(from_fn_with_state(gateway.clone(), held::count))
-        .layer(from_fn_with_state(gateway.clone(), guard::allowed))
-        .layer(from_fn_with_state(gateway.clone(), pages::readable))
-        // Outermost: what the guard refuses is counted too.
-        .layer(from_fn_with_state(gateway.clone(), requests::count))
+        .layer(from_fn_with_state(gateway.clone(), passage::pass))
         .with_state(gateway)
-}
-
-/// Answers a request in time although the gateway ends: its connection would be cut off otherwise.
-async fn answered(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    let too_late = async {
-        gateway.stopping.cancelled().await;
-        tokio::time::sleep(gateway.settings.drain_time).await;
-    };
-    tokio::select! {
-        biased;
-        response = next.run(request) => response,
-        () = too_late => GatewayError::CutOff.into_response(),
-    }
 }
 
 async fn unknown_path(method: Method, request: Request) -> Response {

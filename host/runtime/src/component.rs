@@ -48,28 +48,34 @@ impl Loaded {
     fn link(engine: &Engine, digest: Digest, component: &Component) -> Result<Self, RuntimeError> {
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest, source: error.into() };
         let pre = engine.linker().instantiate_pre(component).map_err(unfit)?;
-        let processor = ProcessorIndices::new(&pre).map_err(unfit)?;
-        let has_setup = component.component_type().exports(engine.inner()).any(|(name, _)| name.starts_with(SETUP));
-        let setup = match has_setup {
-            true => Some(ConfigurableIndices::new(&pre).map_err(unfit)?),
-            false => None,
-        };
-        Ok(Loaded { digest, engine: engine.clone(), pre, processor, setup, slots_count: slots_count(engine, digest, component)? })
+        let (processor, setup) = indices(engine.inner(), component, &pre).map_err(unfit)?;
+        let slots_count = slots_count(digest, component, engine.slots().largest_count())?;
+        Ok(Loaded { digest, engine: engine.clone(), pre, processor, setup, slots_count })
     }
 }
 
 /// The slots that an instance takes: one for each memory, and for each four tables.
-fn slots_count(engine: &Engine, digest: Digest, component: &Component) -> Result<u32, RuntimeError> {
+pub(crate) fn slots_count(digest: Digest, component: &Component, largest_count: u32) -> Result<u32, RuntimeError> {
     let needed = component.resources_required().ok_or_else(|| RuntimeError::ComponentUnfit {
         digest,
         source: "it instantiates modules that it imports, so that its memories cannot be counted".into(),
     })?;
-    let (slots_count, largest_count) =
-        (needed.num_memories.max(needed.num_tables.div_ceil(TABLES_PER_SLOT)).max(1), engine.slots().largest_count());
+    let slots_count = needed.num_memories.max(needed.num_tables.div_ceil(TABLES_PER_SLOT)).max(1);
     match slots_count <= largest_count {
         true => Ok(slots_count),
         false => Err(RuntimeError::TooManySlots { digest, slots_count, largest_count }),
     }
+}
+
+/// What the host calls of a component.
+pub(crate) fn indices(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    pre: &InstancePre<Guest>,
+) -> wasmtime::Result<(ProcessorIndices, Option<ConfigurableIndices>)> {
+    let has_setup = component.component_type().exports(engine).any(|(name, _)| name.starts_with(SETUP));
+    let setup = has_setup.then(|| ConfigurableIndices::new(pre)).transpose()?;
+    Ok((ProcessorIndices::new(pre)?, setup))
 }
 
 impl std::fmt::Debug for Loaded {
@@ -216,7 +222,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::new(4, folder.path()).unwrap();
         let digest = Digest::from_sha256([1; 32]);
-        let count = |memories_count| slots_count(&engine, digest, &Component::new(engine.inner(), component(memories_count)).unwrap());
+        let count = |memories_count| {
+            let component = Component::new(engine.inner(), component(memories_count)).unwrap();
+            slots_count(digest, &component, engine.slots().largest_count())
+        };
         assert_eq!((count(0).unwrap(), count(1).unwrap(), count(3).unwrap()), (1, 1, 3));
         let refused = count(4).unwrap_err();
         assert!(refused.is_permanent() && refused.to_string().contains("takes 4 instance slots"), "{refused}");

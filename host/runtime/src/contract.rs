@@ -72,6 +72,12 @@ const EXPORTS: [(&str, Functions); 2] = [
 /// The packages of WASI that are there for every component; most of what is in them is refused when it is called.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
+/// What a type is at most spelled out to: several times the longest of the tables. Types can be shared, so that a small file could spell out
+/// gigabytes.
+const MAX_TYPE_BYTES: usize = 4 << 10;
+/// Needs that are told of one component.
+const MAX_UNSERVED_COUNT: usize = 50;
+
 /// What a component imports, and what of all that it wants this host does not serve.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
@@ -104,21 +110,30 @@ impl Needs {
         match of_contract(name, &IMPORTS) {
             Some(served) => self.check_types(types, name, served, functions),
             None if is_served_wasi(name) => {}
-            None => self.unserved.push(format!("`{}`", weir_pubsub::shown(name))),
+            None => self.miss(|| format!("`{}`", weir_pubsub::shown(name))),
         }
     }
 
     fn check_types(&mut self, types: &Types, name: &str, served: Functions, functions: &[(&str, Option<ComponentFuncTypeId>)]) {
         for (function, id) in functions {
-            let called = format!("`{}` of `{}`", weir_pubsub::shown(function), weir_pubsub::shown(name));
+            let called = || format!("`{}` of `{}`", weir_pubsub::shown(function), weir_pubsub::shown(name));
+            let Some((_, wanted)) = served.iter().find(|(known, _)| known == function) else {
+                self.miss(called);
+                continue;
+            };
             let found = id.map(|id| of_function(types, id)).unwrap_or_default();
-            match served.iter().find(|(known, _)| known == function) {
-                None => self.unserved.push(called),
-                Some((_, wanted)) if spelled_out(wanted) == found => {}
-                Some((_, wanted)) => {
-                    self.unserved.push(format!("{called} as `{}` (here it is `{}`)", named(&found), wanted.replace('@', "")))
-                }
+            if spelled_out(wanted) != found {
+                let found = named(&found);
+                self.miss(|| format!("{} as `{found}` (here it is `{}`)", called(), wanted.replace('@', "")));
             }
+        }
+    }
+
+    fn miss(&mut self, what: impl FnOnce() -> String) {
+        match self.unserved.len() {
+            count if count < MAX_UNSERVED_COUNT => self.unserved.push(what()),
+            MAX_UNSERVED_COUNT => self.unserved.push("more".to_owned()),
+            _ => {}
         }
     }
 }
@@ -168,6 +183,9 @@ fn of_function(types: &Types, id: ComponentFuncTypeId) -> String {
 /// A list of names, of which some have types.
 fn fields<'a>(types: &Types, text: &mut String, fields: impl Iterator<Item = (&'a str, Option<ComponentValType>)>) {
     for (at, (name, ty)) in fields.enumerate() {
+        if text.len() > MAX_TYPE_BYTES {
+            return text.push_str("...");
+        }
         text.push_str(if at > 0 { ", " } else { "" });
         text.push_str(name);
         if let Some(ty) = ty {
@@ -179,6 +197,9 @@ fn fields<'a>(types: &Types, text: &mut String, fields: impl Iterator<Item = (&'
 
 /// A type as WIT has it, with records and enums written out. The nesting is bounded by the validator.
 fn value(types: &Types, text: &mut String, ty: ComponentValType) {
+    if text.len() > MAX_TYPE_BYTES {
+        return;
+    }
     let id = match ty {
         ComponentValType::Primitive(primitive) => return text.push_str(&primitive.to_string()),
         ComponentValType::Type(id) => id,

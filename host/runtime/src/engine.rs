@@ -1,5 +1,6 @@
 //! The WebAssembly engine: one for all languages, its pool of instances, its clock, and the cache of compiled code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
+use weir_config::UnusedFile;
 use weir_config::records::Digest;
 
 use crate::error::RuntimeError;
-use crate::guest::Guest;
+use crate::guest::{Guest, MAX_INSTANCES_COUNT, MAX_MEMORIES_COUNT, MAX_TABLES_COUNT};
 use crate::imports;
 use crate::slots::Slots;
 use crate::suspects::Suspects;
@@ -132,8 +134,15 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+/// The features of WebAssembly that components may use: those that the engine has by default, as it is built here. The engine is set to
+/// exactly these, and components are checked against them before they are deployed.
+pub(crate) fn features() -> WasmFeatures {
+    let built_without = WasmFeatures::THREADS | WasmFeatures::EXCEPTIONS | WasmFeatures::GC_TYPES | WasmFeatures::GC;
+    (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL) & !built_without
+}
+
 /// The settings that ran components of all languages; what is no limit on purpose costs nothing.
-fn settings(instances_count: u32) -> Config {
+pub(crate) fn settings(instances_count: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(u32::MAX)
         .total_core_instances(u32::MAX)
@@ -143,6 +152,9 @@ fn settings(instances_count: u32) -> Config {
         .table_elements(20_000)
         .max_core_instance_size(1 << 20)
         .max_component_instance_size(2 << 20)
+        .max_core_instances_per_component(MAX_INSTANCES_COUNT as u32)
+        .max_memories_per_component(MAX_MEMORIES_COUNT as u32)
+        .max_tables_per_component(MAX_TABLES_COUNT as u32)
         .max_memory_size(MAX_MEMORY_BYTES)
         .linear_memory_keep_resident(2 << 20)
         .table_keep_resident(64 << 10)
@@ -156,6 +168,7 @@ fn settings(instances_count: u32) -> Config {
 /// The settings that code depends on.
 fn code_settings() -> Config {
     let mut config = Config::new();
+    config.wasm_features(WasmFeatures::all(), false).wasm_features(features(), true);
     config
         // Asynchronous components double the cost of every call and are not served yet.
         .concurrency_support(false)
@@ -192,9 +205,7 @@ impl CodeCache {
         let failed = |source| RuntimeError::CodeCache { path: folder.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(CodeCache { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
+        Ok(CodeCache { folder: folder.to_owned(), engine: id_of(engine) })
     }
 
     fn file(&self, digest: Digest, extension: &str) -> PathBuf {
@@ -246,6 +257,35 @@ impl CodeCache {
         }
         written
     }
+}
+
+/// Stands for the version and settings of an engine in the names of files.
+fn id_of(engine: &wasmtime::Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// How old what an interrupted write left is, at the least: what is younger may be written just now.
+const PART_AGE: Duration = Duration::from_secs(3_600);
+
+/// The files of compiled code that no host would use when only these digests are named: code of other components or of another engine,
+/// and what interrupted writes left.
+pub(crate) fn unused_code(folder: &Path, engine: &wasmtime::Engine, named: &BTreeSet<Digest>) -> io::Result<Vec<UnusedFile>> {
+    let engine = id_of(engine);
+    let is_old = |name: &str| {
+        let modified = fs::metadata(folder.join(name)).and_then(|meta| meta.modified());
+        modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > PART_AGE))
+    };
+    let is_unused = |name: &str| match name.rsplit_once('.') {
+        Some((stem, "cwasm" | "crc")) => match stem.split_once('-') {
+            Some((hex, made_by)) => hex.parse::<Digest>().is_ok_and(|digest| made_by != engine || !named.contains(&digest)),
+            None => false,
+        },
+        Some((_, "part")) => is_old(name),
+        _ => false,
+    };
+    weir_config::unused_files(folder, is_unused)
 }
 
 /// Length and CRC-32C: against damage, not against people, whom the folder's mode keeps out.

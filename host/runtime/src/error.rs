@@ -80,6 +80,30 @@ pub enum ComponentFault {
         /// The version that is served.
         served: &'static str,
     },
+    /// The engine cannot run it.
+    #[error(
+        "the engine of this host cannot run the component: {problem}; build it within what docs/writing-a-processor.md lists under \"What the engine accepts\""
+    )]
+    Engine {
+        /// What the engine found.
+        problem: String,
+    },
+    /// It uses a feature of WebAssembly that the engine does not have.
+    #[error(
+        "the component uses a feature of WebAssembly that this host does not run, at byte {offset}: {problem}; build it without it (threads, exceptions and GC are not supported)"
+    )]
+    Feature {
+        /// Where.
+        offset: u64,
+        /// The feature.
+        problem: String,
+    },
+    /// What it asks for in its descriptor does not exist.
+    #[error("the section `weir:descriptor` of the component: {problem}")]
+    Undeployable {
+        /// Which key or grant, and what to do.
+        problem: String,
+    },
     /// It does not say what it is.
     #[error("the component has no section `weir:descriptor`: put a descriptor.json beside its manifest and build it with an SDK of Weir")]
     NoDescriptor,

@@ -208,7 +208,7 @@ pub(crate) struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    fn new(limit_bytes: u64) -> Self {
+    pub(crate) fn new(limit_bytes: u64) -> Self {
         MemoryLimit { limit_bytes, used_bytes: 0, start_bytes: 0, refused_bytes: None }
     }
 
@@ -238,6 +238,10 @@ impl MemoryLimit {
 
 /// The most elements of a table that an instance may have; each costs a pointer.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Core instances, tables and memories of one instance, which a component has several of: one for each language runtime and adapter in it.
+pub(crate) const MAX_INSTANCES_COUNT: usize = 100;
+pub(crate) const MAX_TABLES_COUNT: usize = 100;
+pub(crate) const MAX_MEMORIES_COUNT: usize = 10;
 
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -258,15 +262,15 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn instances(&self) -> usize {
-        100
+        MAX_INSTANCES_COUNT
     }
 
     fn tables(&self) -> usize {
-        100
+        MAX_TABLES_COUNT
     }
 
     fn memories(&self) -> usize {
-        10
+        MAX_MEMORIES_COUNT
     }
 }
 

@@ -19,6 +19,7 @@ use weir_config::records::{
 use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
 
+use crate::board::Board;
 use crate::component::Loader;
 use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
@@ -26,7 +27,7 @@ use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
 use crate::reconcile::{Served, Wanted, types_to_follow};
-use crate::status::{Board, Key};
+use crate::status::Key;
 use crate::wants::{Changes, Wants};
 use weir_pubsub::{broken_off, chain, panic_text, restarting};
 
@@ -310,6 +311,7 @@ impl Reconciler {
 
     /// Has deployed components compiled before anybody needs them.
     fn compile_deployed(&mut self, state: &ConfigState) {
+        let mut deployed = BTreeSet::new();
         for (key, text) in state.content(COMPONENT_TYPE).into_iter().flatten() {
             let name = key.rsplit_once('@').map_or(&**key, |(name, _)| name);
             let is_served = match &self.served {
@@ -317,10 +319,13 @@ impl Reconciler {
                 Served::Names(names) => names.contains(name),
             };
             let Some(record) = is_served.then(|| serde_json::from_str::<ComponentRecord>(text).ok()).flatten() else { continue };
+            deployed.insert(record.digest);
             if !self.compiled.contains(&record.digest) && self.to_compile.try_send(record.digest).is_ok() {
                 self.compiled.insert(record.digest);
             }
         }
+        // The code of one that is removed may be pruned: when it is deployed again, it is compiled again.
+        self.compiled.retain(|digest| deployed.contains(digest));
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a component file is, read without running or compiling it.
 
 use sha2::{Digest as _, Sha256};
-use wasmparser::{Parser, Payload, Validator};
-use weir_config::records::{ComponentRecord, Descriptor, Digest, GivenLimits, GivenRetry};
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+use weir_config::records::{ComponentRecord, Descriptor, Digest, GivenLimits, GivenRetry, descriptor_faults};
 use weir_pubsub::shown;
 
 use crate::contract::{Needs, needs};
+use crate::engine::features;
 use crate::error::{ComponentFault, WORLD_VERSION};
 
 /// The custom section in which a component says what it is.
@@ -30,6 +31,9 @@ pub struct Inspected {
     pub unserved: Vec<String>,
     /// Its descriptor, checked.
     pub descriptor: Descriptor,
+    /// What of the descriptor a host would ignore or could not give, for people: keys that do not exist, grants that cannot be given. A
+    /// component with such is not deployed.
+    pub faults: Vec<String>,
 }
 
 impl Inspected {
@@ -95,12 +99,14 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, ComponentFault> {
         }
     }
     let world = found.world()?;
-    let types = Validator::new().validate_all(bytes).map_err(|error| format_fault(&error, bytes))?;
+    let types = Validator::new_with_features(features()).validate_all(bytes).map_err(|error| feature_fault(&error, bytes))?;
     let Needs { mut imports, unserved } = needs(&types, &found.imports, &found.exports);
     imports.sort();
-    let descriptor = Descriptor::parse(found.descriptor.ok_or(ComponentFault::NoDescriptor)?.0).map_err(ComponentFault::Descriptor)?;
+    let text = found.descriptor.ok_or(ComponentFault::NoDescriptor)?.0;
+    let descriptor = Descriptor::parse(text).map_err(ComponentFault::Descriptor)?;
+    let faults = descriptor_faults(text, &descriptor);
     let exports = optional_exports(&found.exports);
-    Ok(Inspected { digest: digest_of(bytes), size_bytes: bytes.len() as u64, world, exports, imports, unserved, descriptor })
+    Ok(Inspected { digest: digest_of(bytes), size_bytes: bytes.len() as u64, world, exports, imports, unserved, descriptor, faults })
 }
 
 #[derive(Default)]
@@ -188,6 +194,14 @@ fn check_header(bytes: &[u8]) -> Result<(), ComponentFault> {
         (1, 0) => Err(ComponentFault::CoreModule),
         _ if Parser::is_component(bytes) => Ok(()),
         _ => Err(ComponentFault::UnknownFormat { layer, version }),
+    }
+}
+
+/// A fault of bytes of which the engine reads less than there is: a feature that it does not have is no damage.
+fn feature_fault(error: &wasmparser::BinaryReaderError, bytes: &[u8]) -> ComponentFault {
+    match Validator::new_with_features(WasmFeatures::all()).validate_all(bytes) {
+        Ok(_) => ComponentFault::Feature { offset: error.offset() as u64, problem: error.message().to_owned() },
+        Err(_) => format_fault(error, bytes),
     }
 }
 

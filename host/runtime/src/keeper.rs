@@ -20,7 +20,7 @@ use crate::processor::{Place, Processor};
 use crate::program::{Program, Surroundings};
 use crate::reconcile::{Step, Wanted, Work, step};
 use crate::slots::Slot;
-use crate::status::{Key, VariantStatus, WaitingForSlot, cut, now_ms};
+use crate::status::{ErrorOf, Key, VariantStatus, WaitingForSlot, cut, now_ms};
 use weir_pubsub::{chain, restarting};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -82,6 +82,9 @@ impl Keeper {
                 // Whatever becomes of the rest: settles may wait for it.
                 self.consumed.set(&work.entry);
             }
+            if let Some(wanted) = &wanted {
+                self.status.set_wanted(wanted.component());
+            }
             let again = self.work_towards(wanted.as_ref()).await;
             if self.means.stop.is_cancelled() {
                 return self.end().await;
@@ -109,7 +112,7 @@ impl Keeper {
                 let _ = self.gone.send(self.key.clone()).await;
             }
             // The entry names what runs: what was refused before is not wanted any more.
-            Step::Keep => self.status.forget_passing_refusal(),
+            Step::Keep => self.is_well(),
             Step::Note(work) => self.note(work),
             Step::Run(work) => return self.go_to(work).await,
             Step::Pause => {
@@ -118,6 +121,7 @@ impl Keeper {
             }
             Step::Break(problem) => {
                 self.end().await;
+                self.status.set_nothing_runs();
                 self.fail(problem, ProcessorState::Broken);
             }
             Step::Stop => {
@@ -132,8 +136,14 @@ impl Keeper {
     fn note(&mut self, new: &Work) {
         if let Some(Running { work, .. }) = &mut self.running {
             *work = new.clone();
-            self.status.forget_passing_refusal();
+            self.is_well();
         }
+    }
+
+    /// The entry names what runs.
+    fn is_well(&self) {
+        self.status.forget_passing_refusal();
+        self.status.end_errors(|of| *of == ErrorOf::Component);
     }
 
     /// Begins to run, or goes over to other work. The old work goes on until the new one is ready, and if the new one never is while
@@ -219,7 +229,7 @@ impl Keeper {
         );
         tracing::warn!(processor, variant, component, slots_count, "no instance slot is free");
         self.status.set_refused(Some(refusal(&work.component, &problem, false)));
-        self.status.note_error(&problem);
+        self.status.note_error(ErrorOf::Component, &problem);
         if self.running.is_none() {
             self.status.set_state(ProcessorState::Failing);
         }
@@ -227,6 +237,9 @@ impl Keeper {
 
     async fn take_over(&mut self, work: &Work, generation: Generation, refused: Option<Refusal>) {
         self.status.set_work(work.entry.flow.as_deref(), Some(&work.component));
+        if refused.is_none() {
+            self.status.end_errors(|of| matches!(of, ErrorOf::Component | ErrorOf::Memory));
+        }
         self.status.set_refused(refused);
         let (processor, variant, component) = (&*self.key.processor, &*self.key.variant, work.component.key());
         match &mut self.running {
@@ -267,7 +280,7 @@ impl Keeper {
         let may_go_on = self.running.as_ref().is_some_and(|running| running.work.reads_as(work));
         if may_go_on {
             tracing::warn!(processor, variant, component, error = %text, "component is not taken up: the old one goes on");
-            self.status.note_error(&format!("{component} is not taken up: {text}"));
+            self.status.note_error(ErrorOf::Component, &format!("{component} is not taken up: {text}"));
             self.status.set_refused(Some(refusal));
             return is_passing;
         }
@@ -279,7 +292,8 @@ impl Keeper {
         match self.prepare(&previous).await {
             Some(Ok(generation)) => {
                 tracing::warn!(processor, variant, component, error = %text, "component cannot run: the previous one does");
-                self.status.note_error(&format!("{component} cannot run: {text}; {} runs instead", previous.component.key()));
+                let problem = format!("{component} cannot run: {text}; {} runs instead", previous.component.key());
+                self.status.note_error(ErrorOf::Component, &problem);
                 self.take_over(&previous, generation, Some(refusal)).await;
                 is_passing
             }
@@ -293,7 +307,7 @@ impl Keeper {
     }
 
     fn cannot_run(&self, work: &Work, refusal: Refusal, problem: &str) {
-        self.status.set_work(work.entry.flow.as_deref(), Some(&work.component));
+        self.status.set_work(work.entry.flow.as_deref(), None);
         let state = if refusal.permanent { ProcessorState::Broken } else { ProcessorState::Failing };
         self.status.set_refused(Some(refusal));
         self.fail(problem, state);
@@ -302,12 +316,12 @@ impl Keeper {
     fn fail(&self, problem: &str, state: ProcessorState) {
         let (processor, variant) = (&*self.key.processor, &*self.key.variant);
         // It is tried again and again; what is the same is told once.
-        if self.status.says(problem) {
+        if self.status.has_component_error(problem) {
             tracing::debug!(processor, variant, error = problem, "processor still cannot run");
         } else {
             tracing::error!(processor, variant, error = problem, "processor cannot run");
         }
-        self.status.note_error(problem);
+        self.status.note_error(ErrorOf::Component, problem);
         self.status.set_state(state);
     }
 

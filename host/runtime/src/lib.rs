@@ -6,6 +6,8 @@
 
 mod background;
 mod bindings;
+mod board;
+mod check;
 mod component;
 mod config_state;
 mod console;
@@ -17,6 +19,7 @@ mod failure;
 mod following;
 mod generation;
 mod guest;
+mod hollow;
 mod host;
 mod imports;
 mod inspect;
@@ -35,6 +38,7 @@ mod suspects;
 mod wants;
 mod worker;
 
+pub use check::Checker;
 pub use component::Loaded;
 pub use engine::Engine;
 pub use error::{Blame, Cause, ComponentFault, RuntimeError, WORLD_VERSION};

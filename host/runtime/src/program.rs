@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use weir_config::records::{
     ComponentDefaults, ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
 };
-use weir_pubsub::{Backend, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic};
+use weir_pubsub::{
+    Backend, CORRELATION_ID, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic, WEIR_ERROR, chain,
+};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
@@ -172,6 +174,17 @@ impl Program {
         let Some(topic) = &route.topic else { return Ok(()) };
         let producer = route.producer.get_or_try_init(|| self.surroundings.backend.producer(topic)).await?;
         producer.publish(message).await
+    }
+
+    /// Answers a request with an error instead of a result, if the input answers requests and this one has an id to answer to.
+    pub(crate) async fn answer_with_error(&self, input: usize, request: &Message, error: &str, reason: &str) {
+        let (Some(output), Some(id)) = (self.inputs[input].reply, request.properties.get(CORRELATION_ID)) else { return };
+        let body = serde_json::json!({"error": {"type": error, "message": reason}}).to_string();
+        let answer = Message::new(body).with(CORRELATION_ID, id).with(WEIR_ERROR, error);
+        if let Err(error) = self.publish(output, answer).await {
+            let message_id = request.id.map(tracing::field::display);
+            tracing::warn!(processor = &*self.processor, message_id, error = %chain(&error), "requester could not be told of the error");
+        }
     }
 
     /// The connection to a service that is asked, made when first needed.

@@ -38,7 +38,19 @@ pub(crate) enum Wanted {
     Broken {
         /// What is wrong, for people.
         problem: String,
+        /// What the entry names, where it names something.
+        component: Option<ComponentRef>,
     },
+}
+
+impl Wanted {
+    /// What the entry names.
+    pub(crate) fn component(&self) -> Option<&ComponentRef> {
+        match self {
+            Wanted::Run(work) | Wanted::Paused(work) => Some(work.missing.as_ref().map_or(&work.component, |(component, _)| component)),
+            Wanted::Broken { component, .. } => component.as_ref(),
+        }
+    }
 }
 
 /// What a variant works with.
@@ -76,7 +88,7 @@ pub(crate) fn step<'a>(running: Option<&Work>, wanted: Option<&'a Wanted>) -> St
         (None, None) => Step::Keep,
         (Some(_), None) => Step::Stop,
         (_, Some(Wanted::Paused(_))) => Step::Pause,
-        (_, Some(Wanted::Broken { problem })) => Step::Break(problem),
+        (_, Some(Wanted::Broken { problem, .. })) => Step::Break(problem),
         (None, Some(Wanted::Run(work))) => Step::Run(work),
         (Some(old), Some(Wanted::Run(new))) if *old == **new => Step::Keep,
         (Some(old), Some(Wanted::Run(new))) if old.works_as(new) => Step::Note(new),
@@ -127,13 +139,13 @@ pub(crate) fn wanted_of_entry(processor: &str, text: &str, components: &mut Depl
         (Err(problem), Some((record, previous))) => {
             Box::new(Work { entry, component: previous, record, previous: None, missing: Some((component, problem)) })
         }
-        (Err(problem), None) => return Some(broken(problem)),
+        (Err(problem), None) => return Some(Wanted::Broken { problem, component: Some(component) }),
     };
     Some(if work.entry.paused { Wanted::Paused(work) } else { Wanted::Run(work) })
 }
 
 fn broken(problem: String) -> Wanted {
-    Wanted::Broken { problem }
+    Wanted::Broken { problem, component: None }
 }
 
 /// The deployments, each read once: many entries name the same.
@@ -263,7 +275,7 @@ mod tests {
     #[test]
     fn faults_of_an_entry_say_what_to_do() {
         let check = |values: &[(&str, &str, Value)], word: &str| match one(&state(values), &Served::All) {
-            Wanted::Broken { problem } => assert!(problem.contains(word), "{problem}"),
+            Wanted::Broken { problem, .. } => assert!(problem.contains(word), "{problem}"),
             other => panic!("{other:?}"),
         };
         check(&[("processor:p", "v", json!("text"))], "not readable");
@@ -286,7 +298,7 @@ mod tests {
         ]);
         let all: Vec<Wanted> = wanted(&state, &Served::All).into_values().collect();
         assert!(matches!(&all[0], Wanted::Run(_)), "{all:?}");
-        let Wanted::Broken { problem } = &all[1] else { panic!("{all:?}") };
+        let Wanted::Broken { problem, .. } = &all[1] else { panic!("{all:?}") };
         assert!(problem.contains("q@2.0.0") && problem.contains("`descriptor.concurrency` is 4294967295"), "{problem}");
     }
 
@@ -336,7 +348,7 @@ mod tests {
         assert!(matches!(step(Some(running), Some(&wanted_of(consumed))), Step::Note(work) if work.entry.consumed == ["output"]));
         assert!(matches!(step(Some(running), Some(&wanted_of(other))), Step::Run(_)));
         assert_eq!(step(Some(running), Some(&wanted_of(paused))), Step::Pause);
-        assert_eq!(step(Some(running), Some(&Wanted::Broken { problem: "x".into() })), Step::Break("x"));
+        assert_eq!(step(Some(running), Some(&Wanted::Broken { problem: "x".into(), component: None })), Step::Break("x"));
     }
 
     #[test]

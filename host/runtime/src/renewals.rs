@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::instance::Instance;
 use crate::program::Program;
-use crate::status::VariantStatus;
+use crate::status::{ErrorOf, VariantStatus};
 
 /// An instance that handled fewer messages was replaced early.
 const FEW_COUNT: u32 = 100;
@@ -47,6 +47,9 @@ impl Renewals {
 /// Notes that an instance was replaced because of its memory, and reports a component whose instances last for a few messages only.
 pub(crate) fn note(instance: &Instance, program: &Program, status: &VariantStatus) {
     let calls_count = instance.calls_count();
+    if calls_count >= FEW_COUNT {
+        status.end_errors(|of| *of == ErrorOf::Memory);
+    }
     if !program.renewals.note(calls_count, Instant::now()) {
         return;
     }
@@ -63,7 +66,7 @@ pub(crate) fn note(instance: &Instance, program: &Program, status: &VariantStatu
         "slow: each instance is replaced after few messages, the last one after {calls_count} ({figures}): deploy a version with a higher \
          limit, or keep less memory between messages"
     );
-    status.note_error(&text);
+    status.note_error(ErrorOf::Memory, &text);
 }
 
 #[cfg(test)]

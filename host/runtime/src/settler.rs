@@ -18,7 +18,7 @@ use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, Queue
 
 use crate::consumed::Consumed;
 use crate::following;
-use crate::status::{InHand, Key, VariantStatus, count};
+use crate::status::{ErrorOf, InHand, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
@@ -204,7 +204,8 @@ impl Settler {
             Err(error) => {
                 let (Key { processor, variant }, message_id) = (&self.status.key, settlement.message_id.map(tracing::field::display));
                 tracing::warn!(processor, variant, message_id, error = %chain(&error), "message cannot be settled and is given back");
-                self.status.note_error(&format!("a message was given back because it cannot be settled: {}", chain(&error)));
+                let problem = format!("a message was given back because it cannot be settled: {}", chain(&error));
+                self.status.note_error(ErrorOf::Message, &problem);
                 let _ = self.backend.give_back(&settlement.receipt).await;
             }
         }
@@ -215,6 +216,7 @@ impl Settler {
         counters.dropped.fetch_add(u64::from(dropped_count + settlement.dropped_count), Ordering::Relaxed);
         if settlement.kind == SettlementKind::Handled {
             count(&counters.handled);
+            self.status.end_errors(|of| *of == ErrorOf::Message);
             let sent_count = settlement.outputs.len() as u64 + u64::from(settlement.left_count);
             counters.sent.fetch_add(sent_count.saturating_sub(u64::from(dropped_count)), Ordering::Relaxed);
         } else {
@@ -225,11 +227,12 @@ impl Settler {
     /// Shows why a message is not settled yet.
     fn show_waiting(&self, settlement: &Settlement, error: &PubsubError) {
         if is_full(settlement, error) {
-            return self.status.note_error(&format!(
+            let problem = format!(
                 "a message that cannot be handled stays here, because {}: send dead letters again or delete them \
                  (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
                 chain(error)
-            ));
+            );
+            return self.status.note_error(ErrorOf::Message, &problem);
         }
         // The whole input waits: that is more than one error among others.
         let problem = format!("input `{}`: a message cannot be settled yet: {}", self.input, chain(error));

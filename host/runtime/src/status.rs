@@ -1,29 +1,16 @@
-//! What a host tells of itself: counters and states by variant, reported on `notify:TOPICSPACE:weir-status`.
+//! What is known of each variant: counters, states and errors.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use weir_config::FollowerStatus;
-use weir_config::records::{ComponentRef, HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME, status_messages};
-use weir_pubsub::{Backend, Class, Message, PubsubError, Topic};
+use weir_config::records::{ComponentRef, ProcessorState, ProcessorStatus, Refusal};
 
-use crate::reconcile::Served;
-
-/// How often a host reports without being asked.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// How long the first report takes: who starts together with the host hears of it soon.
-const FIRST_INTERVAL: Duration = Duration::from_millis(500);
-/// How long a change waits for others, to be reported with them: at least this, and longer where a report takes long, so that a host with
-/// thousands of variants is not busy with reports.
-const DEBOUNCE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The wait is so many times what the last report took: whoever reads reports takes as long, each.
-const PAUSE_FACTOR: u32 = 30;
+/// A rate over less than this says little.
+const SHORTEST_RATE: Duration = Duration::from_secs(1);
 /// The longest error that is reported.
 const MAX_ERROR_BYTES: usize = 2 << 10;
 
@@ -103,19 +90,67 @@ pub(crate) struct VariantStatus {
     pub(crate) key: Key,
     pub(crate) counters: Counters,
     shown: Mutex<Shown>,
+    /// Whether some error is not over: read for each message.
+    has_errors: AtomicBool,
     changed: Arc<Notify>,
+}
+
+/// What an error is of: it is over when that is well again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ErrorOf {
+    /// The component that the entry names, or its previous one.
+    Component,
+    /// The consumer of an input, or its settles.
+    Input(String),
+    /// The setup of an instance, or a change of the configuration.
+    Setup,
+    /// Instances that are replaced too often.
+    Memory,
+    /// One message.
+    Message,
+}
+
+impl ErrorOf {
+    /// Whether it lasts, so that finding it again is nothing new.
+    fn lasts(&self) -> bool {
+        matches!(self, ErrorOf::Component | ErrorOf::Input(_) | ErrorOf::Memory)
+    }
+}
+
+/// The newest error of its kind.
+struct Noted {
+    text: String,
+    time_ms: u64,
+    over_ms: Option<u64>,
 }
 
 struct Shown {
     state: ProcessorState,
     flow: Option<String>,
     component: Option<ComponentRef>,
+    wanted: Option<ComponentRef>,
     refused: Option<Refusal>,
     /// Inputs that have no consumer, with the reason where one is known.
     waiting: BTreeMap<String, Option<String>>,
-    last_error: Option<(String, u64)>,
-    /// Messages handled when the rate was last taken, and that rate.
-    rate: (u64, u64),
+    errors: BTreeMap<ErrorOf, Noted>,
+    rate: Rate,
+}
+
+/// When and at how many handled messages the rate was taken, and what it was.
+struct Rate {
+    taken: Instant,
+    handled: u64,
+    per_1000_s: u64,
+}
+
+impl Rate {
+    fn now(&self, handled: u64) -> u64 {
+        let elapsed = self.taken.elapsed();
+        match elapsed < SHORTEST_RATE {
+            true => self.per_1000_s,
+            false => (handled.saturating_sub(self.handled) as f64 * 1_000.0 / elapsed.as_secs_f64()) as u64,
+        }
+    }
 }
 
 impl VariantStatus {
@@ -124,12 +159,13 @@ impl VariantStatus {
             state: ProcessorState::Starting,
             flow: None,
             component: None,
+            wanted: None,
             refused: None,
             waiting: BTreeMap::new(),
-            last_error: None,
-            rate: (0, 0),
+            errors: BTreeMap::new(),
+            rate: Rate { taken: Instant::now(), handled: 0, per_1000_s: 0 },
         };
-        VariantStatus { key, counters: Counters::default(), shown: Mutex::new(shown), changed }
+        VariantStatus { key, counters: Counters::default(), shown: Mutex::new(shown), has_errors: AtomicBool::new(false), changed }
     }
 
     pub(crate) fn set_state(&self, state: ProcessorState) {
@@ -145,6 +181,23 @@ impl VariantStatus {
         shown.flow = flow.map(str::to_owned);
         shown.component = component.cloned();
         self.changed.notify_one();
+    }
+
+    /// Notes that nothing runs.
+    pub(crate) fn set_nothing_runs(&self) {
+        if self.lock().component.take().is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Notes what the entry names, before anything is done about it: what was said of it before says nothing of this time.
+    pub(crate) fn set_wanted(&self, wanted: Option<&ComponentRef>) {
+        let mut shown = self.lock();
+        if shown.wanted.as_ref() != wanted {
+            shown.wanted = wanted.cloned();
+            shown.refused.take_if(|refused| Some(&refused.component) == wanted);
+            self.changed.notify_one();
+        }
     }
 
     /// Notes what the entry names and the host does not run.
@@ -166,8 +219,10 @@ impl VariantStatus {
 
     /// Notes whether an input has a consumer: with an error why not.
     pub(crate) fn set_input(&self, input: &str, waits: Option<Option<String>>) {
-        if let Some(Some(error)) = &waits {
-            self.note_error(error);
+        match &waits {
+            Some(Some(error)) => self.note_error(ErrorOf::Input(input.to_owned()), error),
+            Some(None) => {}
+            None => self.end_errors(|of| matches!(of, ErrorOf::Input(name) if name == input)),
         }
         let mut shown = self.lock();
         let old = match waits {
@@ -179,20 +234,35 @@ impl VariantStatus {
         }
     }
 
-    /// Whether this is its newest error.
-    pub(crate) fn says(&self, error: &str) -> bool {
-        self.lock().last_error.as_ref().is_some_and(|(newest, _)| *newest == cut(error))
+    /// Whether this error of its component is known and not over.
+    pub(crate) fn has_component_error(&self, error: &str) -> bool {
+        self.lock().errors.get(&ErrorOf::Component).is_some_and(|noted| noted.over_ms.is_none() && noted.text == cut(error))
     }
 
-    /// Keeps an error as the newest one.
-    pub(crate) fn note_error(&self, error: &str) {
-        let error = cut(error);
+    /// Keeps an error as the newest one of what it is of.
+    pub(crate) fn note_error(&self, of: ErrorOf, error: &str) {
+        let (error, now) = (cut(error), now_ms());
         let mut shown = self.lock();
-        let is_new = shown.last_error.as_ref().is_none_or(|(old, _)| *old != error);
-        shown.last_error = Some((error, now_ms()));
-        if is_new {
+        let known = shown.errors.get(&of).filter(|noted| noted.over_ms.is_none() && noted.text == error);
+        let time_ms = known.filter(|_| of.lasts()).map_or(now, |noted| noted.time_ms);
+        if known.is_none() {
             self.changed.notify_one();
         }
+        shown.errors.insert(of, Noted { text: error, time_ms, over_ms: None });
+        self.has_errors.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the errors of something are over. Costs nothing where there are none.
+    pub(crate) fn end_errors(&self, of: impl Fn(&ErrorOf) -> bool) {
+        if !self.has_errors.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut shown = self.lock();
+        for (_, noted) in shown.errors.iter_mut().filter(|(found, noted)| noted.over_ms.is_none() && of(found)) {
+            noted.over_ms = Some(now_ms());
+            self.changed.notify_one();
+        }
+        self.has_errors.store(shown.errors.values().any(|noted| noted.over_ms.is_none()), Ordering::Relaxed);
     }
 
     /// Counts and reports a task of the variant that panicked and is started again; `input` is the one that it served, if it was one.
@@ -203,14 +273,16 @@ impl VariantStatus {
         match input {
             Some(input) => self.set_input(input, Some(Some(format!("input `{input}`: {panic} (restart {restarts_count})")))),
             None => {
-                self.note_error(&format!("{panic} (restart {restarts_count})"));
+                self.note_error(ErrorOf::Component, &format!("{panic} (restart {restarts_count})"));
                 self.set_state(ProcessorState::Failing);
             }
         }
     }
 
-    fn report(&self) -> ProcessorStatus {
+    /// All of it, as of now.
+    pub(crate) fn report(&self) -> ProcessorStatus {
         let shown = self.lock();
+        let error = shown.last_error();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         ProcessorStatus {
@@ -218,6 +290,7 @@ impl VariantStatus {
             variant: self.key.variant.clone(),
             flow: shown.flow.clone(),
             component: shown.component.clone(),
+            wanted: shown.wanted.clone(),
             refused: shown.refused.clone(),
             state: shown.state(),
             handled_count: read(&counters.handled),
@@ -229,17 +302,18 @@ impl VariantStatus {
             in_hand_count: counters.in_hand(),
             restarts_count: read(&counters.restarts),
             waiting_for_slot_count: read(&counters.waiting_for_slot),
-            rate_per_1000_s: shown.rate.1,
-            last_error: shown.last_error.as_ref().map(|(error, _)| error.clone()),
-            last_error_ms: shown.last_error.as_ref().map(|(_, ms)| *ms),
+            rate_per_1000_s: shown.rate.now(read(&counters.handled)),
+            last_error: error.map(|noted| noted.text.clone()),
+            last_error_ms: error.map(|noted| noted.time_ms),
+            last_error_over_ms: error.and_then(|noted| noted.over_ms),
         }
     }
 
-    fn take_rate(&self, elapsed: Duration) {
+    /// Begins to count the rate from now on.
+    pub(crate) fn take_rate(&self) {
         let handled = self.counters.handled.load(Ordering::Relaxed);
         let mut shown = self.lock();
-        let rate = (handled - shown.rate.0) as f64 * 1_000.0 / elapsed.as_secs_f64();
-        shown.rate = (handled, rate as u64);
+        shown.rate = Rate { taken: Instant::now(), handled, per_1000_s: shown.rate.now(handled) };
     }
 
     fn lock(&self) -> MutexGuard<'_, Shown> {
@@ -248,6 +322,11 @@ impl VariantStatus {
 }
 
 impl Shown {
+    /// The newest error that is not over, else the newest one.
+    fn last_error(&self) -> Option<&Noted> {
+        self.errors.values().max_by_key(|noted| (noted.over_ms.is_none(), noted.time_ms))
+    }
+
     fn state(&self) -> ProcessorState {
         match self.state {
             ProcessorState::Running if self.waiting.values().any(Option::is_some) => ProcessorState::Failing,
@@ -257,124 +336,8 @@ impl Shown {
     }
 }
 
-/// All variants of a host, and who it is.
-pub(crate) struct Board {
-    pub(crate) host: String,
-    serves: Option<Vec<String>>,
-    pub(crate) started_ms: u64,
-    pub(crate) changed: Arc<Notify>,
-    /// The largest message of a report.
-    max_message_bytes: usize,
-    variants: Mutex<BTreeMap<Key, Arc<VariantStatus>>>,
-}
-
-impl Board {
-    pub(crate) fn new(host: String, served: &Served, max_message_bytes: usize) -> Self {
-        let serves = match served {
-            Served::All => None,
-            Served::Names(names) => Some(names.iter().cloned().collect()),
-        };
-        Board { host, serves, started_ms: now_ms(), changed: Arc::default(), max_message_bytes, variants: Mutex::default() }
-    }
-
-    /// The status of a variant; a new one if there is none.
-    pub(crate) fn variant(&self, key: &Key) -> Arc<VariantStatus> {
-        let mut variants = self.lock();
-        variants.entry(key.clone()).or_insert_with(|| Arc::new(VariantStatus::new(key.clone(), self.changed.clone()))).clone()
-    }
-
-    /// Forgets a variant.
-    pub(crate) fn remove(&self, key: &Key) {
-        self.lock().remove(key);
-        self.changed.notify_one();
-    }
-
-    /// Variants with messages in hand, for people.
-    pub(crate) fn busy(&self) -> Vec<String> {
-        let busy = |status: &Arc<VariantStatus>| (status.counters.in_hand() > 0).then(|| busy_text(status));
-        self.lock().values().filter_map(busy).collect()
-    }
-
-    pub(crate) fn report(&self, config: &FollowerStatus) -> HostStatus {
-        HostStatus {
-            host: self.host.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_ms: self.started_ms,
-            time_ms: now_ms(),
-            config_version: config.version,
-            config_problem: config.fetch_error.as_deref().map(cut),
-            serves: self.serves.clone(),
-            processors: self.lock().values().map(|status| status.report()).collect(),
-        }
-    }
-
-    /// Reports every 5 s, and soon after a change of a variant or of the configuration, until the token is cancelled; then once more.
-    pub(crate) async fn publish(
-        &self,
-        backend: Arc<dyn Backend>,
-        topicspace: String,
-        mut config: watch::Receiver<FollowerStatus>,
-        stop: CancellationToken,
-    ) {
-        let Ok(topic) = Topic::new(Class::Notify, &topicspace, STATUS_TOPIC_NAME) else { return };
-        let mut next_tick = Instant::now() + FIRST_INTERVAL;
-        let mut last_tick = Instant::now();
-        let mut is_published = true;
-        let mut pause = DEBOUNCE;
-        loop {
-            let stopped = tokio::select! {
-                () = stop.cancelled() => true,
-                () = tokio::time::sleep_until(next_tick) => {
-                    let elapsed = last_tick.elapsed();
-                    self.lock().values().for_each(|status| status.take_rate(elapsed));
-                    last_tick = Instant::now();
-                    next_tick = last_tick + INTERVAL;
-                    false
-                }
-                () = self.changed.notified() => {
-                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-                    false
-                }
-                Ok(()) = config.changed() => {
-                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-                    false
-                }
-            };
-            let began = Instant::now();
-            let report = self.report(&config.borrow_and_update());
-            is_published =
-                note_published(publish_once(&*backend, &topic, status_messages(report, self.max_message_bytes)).await, is_published);
-            pause = (began.elapsed() * PAUSE_FACTOR).clamp(DEBOUNCE, LONGEST_PAUSE);
-            if stopped {
-                return;
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<VariantStatus>>> {
-        self.variants.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn publish_once(backend: &dyn Backend, topic: &Topic, messages: Vec<Vec<u8>>) -> Result<(), PubsubError> {
-    let producer = backend.producer(topic).await?;
-    for message in messages {
-        producer.publish(Message::new(message)).await?;
-    }
-    Ok(())
-}
-
-/// Logs the first of several failures, and their end; whether it was published.
-fn note_published(published: Result<(), PubsubError>, was_published: bool) -> bool {
-    match (&published, was_published) {
-        (Err(error), true) => tracing::warn!(error = %weir_pubsub::chain(error), "host status not published"),
-        (Ok(()), false) => tracing::info!("host status published again"),
-        _ => {}
-    }
-    published.is_ok()
-}
-
-fn busy_text(status: &VariantStatus) -> String {
+/// A variant with messages in hand, for people.
+pub(crate) fn busy_text(status: &VariantStatus) -> String {
     let Key { processor, variant } = &status.key;
     format!("{processor} {variant}: {} messages in hand", status.counters.in_hand())
 }
@@ -402,7 +365,36 @@ mod tests {
         status.set_input("a", Some(Some("no queue".to_owned())));
         assert_eq!(status.report().state, ProcessorState::Failing);
         assert_eq!(status.report().last_error.as_deref(), Some("no queue"));
+        assert_eq!(status.report().last_error_over_ms, None);
         status.set_input("a", None);
         assert_eq!(status.report().state, ProcessorState::Running);
+        assert!(status.report().last_error_over_ms.is_some(), "it is over and still worth seeing");
+    }
+
+    #[test]
+    fn what_is_not_over_counts_before_what_is_newer_and_over() {
+        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+        status.note_error(ErrorOf::Component, "cannot run");
+        let since = status.report().last_error_ms;
+        status.note_error(ErrorOf::Message, "trap");
+        status.end_errors(|of| *of == ErrorOf::Message);
+        status.note_error(ErrorOf::Component, "cannot run");
+        let report = status.report();
+        assert_eq!((report.last_error.as_deref(), report.last_error_ms, report.last_error_over_ms), (Some("cannot run"), since, None));
+        status.end_errors(|of| *of == ErrorOf::Component);
+        assert!(status.report().last_error_over_ms.is_some());
+    }
+
+    #[test]
+    fn what_was_said_of_a_component_is_forgotten_when_it_is_named_again() {
+        let status = VariantStatus::new(Key { processor: "p".into(), variant: "v".into() }, Arc::default());
+        let digest = weir_config::records::Digest::from_sha256([1; 32]);
+        let component = |version: &str| ComponentRef { name: "p".into(), version: version.into(), digest };
+        status.set_wanted(Some(&component("2")));
+        status.set_refused(Some(Refusal { component: component("2"), problem: "no".into(), permanent: true, time_ms: 1 }));
+        status.set_wanted(Some(&component("1")));
+        assert!(status.report().refused.is_some());
+        status.set_wanted(Some(&component("2")));
+        assert_eq!((status.report().refused, status.report().wanted), (None, Some(component("2"))));
     }
 }

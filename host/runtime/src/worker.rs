@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Backoff, CORRELATION_ID, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic, WEIR_ERROR};
+use weir_pubsub::{Backoff, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic};
 
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
@@ -21,7 +21,7 @@ use crate::receiving::Receiving;
 use crate::renewals;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::{Purpose, Slot, Slots};
-use crate::status::{InHand, VariantStatus, count, now_ms};
+use crate::status::{ErrorOf, InHand, VariantStatus, count, now_ms};
 use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
 
@@ -175,7 +175,7 @@ impl Worker {
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         let suspect = self.suspicion(&message, delivery_count);
         if let Some((error, reason)) = self.unfit(&message, delivery_count, suspect, &mut history).await {
-            self.status.note_error(&format!("{error}: {reason}"));
+            self.status.note_error(ErrorOf::Message, &format!("{error}: {reason}"));
             let lost = Lost { error, reason: &reason, answered: Answered::Not };
             return self.give_up(receipt, &message, lost, &history).await;
         }
@@ -297,7 +297,10 @@ impl Worker {
             };
             match suspects.begin(name, turn).await {
                 Ok(trial) => break trial,
-                Err(error) => self.status.note_error(&format!("a message waits, since no note of it can be written: {error}")),
+                Err(error) => {
+                    let error = format!("a message waits, since no note of it can be written: {error}");
+                    self.status.note_error(ErrorOf::Message, &error);
+                }
             }
             let wait = backoff.next_wait(&mut rand::rng());
             stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Stopped)?;
@@ -363,7 +366,10 @@ impl Worker {
             };
             let Some(started) = self.stop.run_until_cancelled(starting).await else { return Err(Stopped) };
             match started {
-                Ok(instance) => return Ok(instance),
+                Ok(instance) => {
+                    self.status.end_errors(|of| *of == ErrorOf::Setup);
+                    return Ok(instance);
+                }
                 Err(error) => self.note(&error),
             }
             let wait = backoff.next_wait(&mut rand::rng());
@@ -376,18 +382,21 @@ impl Worker {
     async fn refresh(&mut self) {
         let config = self.config.borrow_and_update().clone();
         let Some(held) = &mut self.held else { return };
-        if let Err(error) = held.instance.refresh(&config).await {
-            if !matches!(error, RuntimeError::SetupRefused { .. }) {
-                self.held = None;
+        match held.instance.refresh(&config).await {
+            Ok(()) => self.status.end_errors(|of| *of == ErrorOf::Setup),
+            Err(error) => {
+                if !matches!(error, RuntimeError::SetupRefused { .. }) {
+                    self.held = None;
+                }
+                self.note(&error);
             }
-            self.note(&error);
         }
     }
 
     fn note(&self, error: &RuntimeError) {
         let error = chain(error);
         tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component cannot be set up");
-        self.status.note_error(&error);
+        self.status.note_error(ErrorOf::Setup, &error);
     }
 
     /// Counts a fault, tells of it and decides what comes next.
@@ -396,7 +405,7 @@ impl Worker {
         let counters = &self.status.counters;
         if fault.kind.counts() {
             count(&counters.failed);
-            self.status.note_error(&format!("{}: {}", fault.kind.word(), fault.reason));
+            self.status.note_error(ErrorOf::Message, &format!("{}: {}", fault.kind.word(), fault.reason));
         }
         if fault.kind.breaks_instance() {
             count(&counters.trapped);
@@ -429,7 +438,7 @@ impl Worker {
         );
         if input.is_request() {
             if answered != Answered::InFull {
-                answer_with_error(&program, self.input, message, error, reason).await;
+                program.answer_with_error(self.input, message, error, reason).await;
             }
             let kind = SettlementKind::Answered;
             let (message_id, in_hand) = (message.id, self.in_hand.take());
@@ -483,15 +492,5 @@ impl Worker {
             let message_id = message.id.map(tracing::field::display);
             tracing::debug!(processor = &*program.processor, message_id, error = %chain(&error), "message could not be given back");
         }
-    }
-}
-
-async fn answer_with_error(program: &Program, input: usize, request: &Message, error: &str, reason: &str) {
-    let (Some(output), Some(id)) = (program.inputs[input].reply, request.properties.get(CORRELATION_ID)) else { return };
-    let body = serde_json::json!({"error": {"type": error, "message": reason}}).to_string();
-    let answer = Message::new(body).with(CORRELATION_ID, id).with(WEIR_ERROR, error);
-    if let Err(error) = program.publish(output, answer).await {
-        let message_id = request.id.map(tracing::field::display);
-        tracing::warn!(processor = &*program.processor, message_id, error = %chain(&error), "requester could not be told of the error");
     }
 }

@@ -92,18 +92,19 @@ async fn of_a_running_weir_it_tells_what_waits_and_what_fails() {
 async fn a_processor_that_cannot_run_fails_it() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    weir.must(&["deploy", guest_path("echo").to_str().unwrap(), "--limit", "memory-bytes=65536"]).await;
+    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
     let file = folder.path().join("blueprint.json");
     fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
     weir.must(&["flow", "start", "b", "one"]).await;
+    weir.must(&["config", "delete", "component", "echo@1.0.0", "--force"]).await;
     let words = eventually(DEADLINE, "the doctor to find it", || async {
         let output = doctor(folder.path(), &[]).await;
         let (grade, words) = found(&output, "processors").remove(0);
         (grade == "fail" && output.status.code() == Some(1)).then_some(words)
     })
     .await;
-    assert!(words.starts_with("echo (one) is broken: ") && words.contains("limits.memory-bytes"), "{words}");
+    assert!(words.starts_with("echo (one) is broken: ") && words.contains("there is no deployment echo@1.0.0"), "{words}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A configuration that is larger than one answer carries.
 
+use std::fs;
+
 use serde_json::{Value, json};
 use weir_tests::guest_path;
 use weir_tests::wait::{DEADLINE, eventually};
@@ -70,6 +72,15 @@ async fn processors_run_and_all_commands_work_beyond_the_bound() {
     assert!(said(&refused, folder.path()).contains("the whole configuration would have"), "{refused:?}");
     let components: Value = serde_json::from_str(&weir.must(&["components", "--json"]).await).unwrap();
     assert_eq!(components.as_array().unwrap().len(), 1, "{components}");
+    // Nor do its bytes stay, and what names components is found beyond the bound too.
+    let stored = || fs::read_dir(folder.path().join("components")).unwrap().count();
+    let before = stored();
+    assert_eq!(weir.run(&["deploy", guest_path("reject").to_str().unwrap()]).await.status.code(), Some(1));
+    assert_eq!(stored(), before);
+    let used = weir.run(&["components", "remove", "echo@1.0.0"]).await;
+    assert!(said(&used, folder.path()).contains("echo (one)"), "{used:?}");
+    weir.must(&["prune"]).await;
+    assert_eq!(stored(), before);
     let unchanged = weir.must(&["deploy", "echo", guest_path("echo").to_str().unwrap()]).await;
     assert!(unchanged.contains("was deployed already"), "{unchanged}");
     weir.must(&["flow", "stop", "one"]).await;

@@ -43,9 +43,7 @@ async fn deploying_a_version_again_with_other_limits_is_refused_and_changes_noth
         let refused = weir.run(&["deploy", "p@1.0.0", echo, "--limit", limit]).await;
         let text = said(&refused, folder.path());
         assert_eq!(refused.status.code(), Some(1), "{text}");
-        for part in
-            ["a version never changes", limit.split('=').next().unwrap(), "another version", "weir config delete --force component p@1.0.0"]
-        {
+        for part in ["a version never changes", limit.split('=').next().unwrap(), "another version", "weir components remove p@1.0.0"] {
             assert!(text.contains(part), "`{part}` is not in\n{text}");
         }
     }

@@ -68,20 +68,21 @@ async fn status_shows_what_runs_and_fits_a_terminal() {
 async fn status_tells_why_a_processor_does_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    weir.must(&["deploy", guest_path("echo").to_str().unwrap(), "--limit", "memory-bytes=65536"]).await;
+    weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
     let file = folder.path().join("blueprint.json");
     fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
     let started = weir.must(&["flow", "start", "copy", "one", "-p", "szie=3"]).await;
     assert!(started.contains("note: parameter `szie`: the blueprint neither declares nor uses it (it declares none)"), "{started}");
+    weir.must(&["config", "delete", "component", "echo@1.0.0", "--force"]).await;
     let status = eventually(DEADLINE, "the host to report the fault", || async {
         let status = weir.must(&["status"]).await;
         status.contains("LAST ERRORS").then_some(status)
     })
     .await;
     let row = status.lines().find(|line| line.starts_with("echo ") && line.contains("broken"));
-    assert!(row.is_some_and(|row| row.contains("echo@1.0.0")), "{status}");
-    assert!(status.contains("the component cannot even begin: it asked for") && status.contains("limits.memory-bytes"), "{status}");
+    assert!(row.is_some_and(|row| row.contains("wants echo@1.0.0, runs nothing")), "{status}");
+    assert!(status.contains("there is no deployment echo@1.0.0"), "{status}");
 }
 
 #[tokio::test]

@@ -69,6 +69,7 @@ impl Bed {
             components: ComponentFolder::new(folder.path().join("components")),
             inspect: Arc::new(inspect),
             defaults: Default::default(),
+            unused_code: Arc::new(|_| Ok(Vec::new())),
             topicspace: "tg".to_owned(),
             dropped_log_lines: || 0,
             settings,
@@ -199,7 +200,7 @@ pub(super) fn error_of(answer: &Value, kind: &str) -> String {
 }
 
 /// Takes every file for a component whose second half is its descriptor: what the real check does is tested where it is.
-fn inspect(bytes: &[u8]) -> Result<ComponentRecord, String> {
+fn inspect(bytes: &[u8], _: Option<u64>) -> Result<ComponentRecord, String> {
     let text = bytes.strip_prefix(b"component ").ok_or("it is no component")?;
     Ok(ComponentRecord {
         digest: weir_runtime::digest_of(bytes),

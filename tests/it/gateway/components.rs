@@ -92,10 +92,7 @@ async fn a_deployed_version_keeps_its_limits() {
     for other in [r#"{"time-ms":6}"#, r#"{"time-ms":5,"sends-count":7}"#] {
         let (status, body) = deploy(&bed, &limits(other), ECHO).await;
         let message = error_of(&body, "conflict");
-        assert!(
-            status == 409 && message.contains("another version") && message.contains("weir config delete --force component echo@1.0.0"),
-            "{message}"
-        );
+        assert!(status == 409 && message.contains("another version") && message.contains("weir components remove echo@1.0.0"), "{message}");
     }
     let (status, shown) = bed.get("/api/v1/weir/deployments/echo@1.0.0").await;
     assert_eq!((status, &shown["record"]), (200, &first["record"]));

@@ -92,9 +92,8 @@ async fn names_of_any_letters_are_labels() {
         started_ms: 1,
         time_ms: 2,
         config_version: 3,
-        config_problem: None,
-        serves: None,
         processors: vec![odd(name)],
+        ..HostStatus::default()
     };
     let report = serde_json::to_string(&report).unwrap();
     let metrics = eventually(DEADLINE, "the host in the figures", || async {
@@ -116,6 +115,7 @@ fn odd(name: &str) -> ProcessorStatus {
         variant: name.to_owned(),
         flow: None,
         component: None,
+        wanted: None,
         refused: None,
         state: ProcessorState::Broken,
         handled_count: 7,
@@ -130,6 +130,7 @@ fn odd(name: &str) -> ProcessorStatus {
         rate_per_1000_s: 0,
         last_error: Some(name.to_owned()),
         last_error_ms: Some(1500),
+        last_error_over_ms: None,
     }
 }
 

@@ -21,16 +21,7 @@ async fn bed() -> (Bed, Arc<Faulty>) {
 
 /// Reports as a host does until the gateway shows it.
 async fn report(bed: &Bed, host: &str) {
-    let status = HostStatus {
-        host: host.into(),
-        version: "0".into(),
-        started_ms: 0,
-        time_ms: 0,
-        config_version: 1,
-        config_problem: None,
-        serves: None,
-        processors: vec![],
-    };
+    let status = HostStatus { host: host.into(), version: "0".into(), config_version: 1, ..HostStatus::default() };
     let producer = bed.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
     eventually(DEADLINE, format!("the report of {host}"), || async {
         producer.publish(Message::new(serde_json::to_vec(&status).unwrap())).await.unwrap();

@@ -68,8 +68,7 @@ fn report() -> String {
 
 fn report_of(config_version: u64, config_problem: Option<String>) -> String {
     let (host, version) = ("h".into(), "0".into());
-    let host =
-        HostStatus { host, version, started_ms: 1, time_ms: 2, config_version, config_problem, serves: None, processors: Vec::new() };
+    let host = HostStatus { host, version, started_ms: 1, time_ms: 2, config_version, config_problem, ..HostStatus::default() };
     serde_json::to_string(&host).unwrap()
 }
 

@@ -1,6 +1,12 @@
-//! The words of `weir components`.
+//! The words of `weir components` and `weir prune`.
 
 use clap::{Args, Subcommand};
+
+/// What `weir help prune` adds.
+pub(super) const PRUNE_HELP: &str = "\
+Removed are the bytes of components that no deployment, entry or flow names (see weir components remove), compiled code of such components \
+or of another version of Weir's engine, and what interrupted writes left. A running Weir does this itself; without one the data folder \
+is locked meanwhile. Compiled code that is needed again is made again.";
 
 /// Arguments of `weir components`.
 #[derive(Debug, Args)]
@@ -19,4 +25,18 @@ pub(crate) enum ComponentsCommand {
         #[arg(value_name = "NAME@VERSION")]
         component: String,
     },
+    /// Remove a deployment that no entry names; `weir prune` then removes its bytes
+    Remove {
+        /// The deployment
+        #[arg(value_name = "NAME@VERSION")]
+        component: String,
+    },
+}
+
+/// Arguments of `weir prune`.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// List what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! `weir components`: lists what is deployed, and shows a deployment.
+//! `weir components`: lists what is deployed, shows a deployment, and removes one.
 
 mod show;
 
@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
+use weir_gateway::protocol::RemovedComponent;
 
 use super::Session;
 use crate::args::{Components, ComponentsCommand};
@@ -28,7 +29,18 @@ pub(crate) async fn run(session: &Session, command: Components) -> Result<()> {
     match command.command {
         None => list(session).await,
         Some(ComponentsCommand::Show { component }) => show::show(session, &component).await,
+        Some(ComponentsCommand::Remove { component }) => remove(session, &component).await,
     }
+}
+
+async fn remove(session: &Session, component: &str) -> Result<()> {
+    let request = json!({"component": component});
+    let removed: RemovedComponent = session.client.post("/api/v1/weir/components/remove", request.to_string()).await?;
+    match session.format {
+        Format::Json => output::json(&removed)?,
+        Format::Text => output::line(&format!("{} is removed; weir prune removes files that nothing needs", removed.component))?,
+    }
+    Ok(())
 }
 
 /// Lists the deployments, with the inputs, outputs and parameters of each.

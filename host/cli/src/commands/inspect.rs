@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 use weir_config::records::{ComponentLimits, ConsumerSpec, Descriptor, ParameterKind, ParameterSpec, ProducerSpec, RequestSpec};
-use weir_runtime::{Inspected, inspect};
+use weir_runtime::{Checker, HostSettings, Inspected, inspect};
 
 use super::read_input;
 use crate::args::Inspect;
@@ -26,7 +26,9 @@ pub(crate) fn run(format: Format, command: &Inspect) -> Result<()> {
         Format::Json => output::json(&as_json(&inspected))?,
         Format::Text => print(&inspected)?,
     }
-    let checked = inspected.check().map_err(problem)?;
+    let checker = Checker::new(HostSettings::instances_for_this_machine())
+        .map_err(|error| Problem::new(Exit::Failed, "the check of components cannot begin").because(error))?;
+    let checked = checker.check(&bytes, &ComponentLimits::default()).map_err(problem)?;
     if format == Format::Text {
         let target = match (&checked.descriptor.name, &checked.descriptor.version) {
             (Some(_), Some(_)) => String::new(),
@@ -39,7 +41,7 @@ pub(crate) fn run(format: Format, command: &Inspect) -> Result<()> {
 }
 
 fn as_json(inspected: &Inspected) -> serde_json::Value {
-    let Inspected { digest, size_bytes, world, exports, imports, unserved, descriptor } = inspected;
+    let Inspected { digest, size_bytes, world, exports, imports, unserved, descriptor, faults } = inspected;
     json!({
         "digest": digest,
         "size-bytes": size_bytes,
@@ -48,6 +50,7 @@ fn as_json(inspected: &Inspected) -> serde_json::Value {
         "imports": imports,
         "unserved": unserved,
         "descriptor": descriptor,
+        "faults": faults,
         "limits": ComponentLimits::default(),
     })
 }

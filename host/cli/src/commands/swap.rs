@@ -84,6 +84,7 @@ async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostR
         match progress(swapped, before, &hosts) {
             Progress::Done(hosts) => return Ok(hosts),
             Progress::Refused { host, refusal } => return Err(refused(&swap.flow, swapped, &host, &refusal)),
+            Progress::Broken { host, problem } => return Err(broken(swapped, &host, problem)),
             Progress::Waiting(_) if Instant::now() < end => {}
             Progress::Waiting(why) => {
                 let what = format!("{} does not run yet after {} s: {why}", swapped.component.key(), swap.timeout.as_secs());
@@ -111,6 +112,13 @@ fn refused(flow: &str, swapped: &Swapped, host: &str, refusal: &Refusal) -> Prob
     problem.because(anyhow::Error::msg(refusal.problem.clone())).next(next)
 }
 
+fn broken(swapped: &Swapped, host: &str, problem: String) -> Problem {
+    let Swapped { processor, variant, component, .. } = swapped;
+    Problem::new(Exit::Failed, format!("{} cannot run as {processor} ({variant}) on host {host}", component.key()))
+        .because(anyhow::Error::msg(problem))
+        .next("the swap stands; fix the cause, or swap to another component")
+}
+
 /// How far a swap has come.
 #[derive(Debug, PartialEq)]
 enum Progress {
@@ -118,6 +126,8 @@ enum Progress {
     Done(BTreeSet<String>),
     /// A host cannot run it.
     Refused { host: String, refusal: Refusal },
+    /// A host has it and cannot take messages with it, for a reason that was there before the swap or that waiting does not change.
+    Broken { host: String, problem: String },
     /// Not yet, and why, for people.
     Waiting(String),
 }
@@ -133,13 +143,29 @@ fn progress(swapped: &Swapped, before: &[HostReport], now: &[HostReport]) -> Pro
             run.insert(host.clone());
             continue;
         }
-        let old =
-            before.iter().find(|old| old.status.host == *host).and_then(|old| of_host(old, swapped)).and_then(|old| old.refused.clone());
+        let old = before.iter().find(|old| old.status.host == *host).and_then(|old| of_host(old, swapped));
+        // The host forgets what it said of a component when an entry names it: what it says then is of this swap, or known already.
+        let has_seen_it = status.wanted.as_ref() == Some(&swapped.component);
         match &status.refused {
-            Some(refusal) if refusal.component == swapped.component && old.as_ref() != Some(refusal) => {
+            Some(refusal)
+                if refusal.component == swapped.component && (has_seen_it || old.and_then(|old| old.refused.as_ref()) != Some(refusal)) =>
+            {
                 return Progress::Refused { host: host.clone(), refusal: refusal.clone() };
             }
-            _ => waiting = Some(format!("host {host} still makes it ready")),
+            _ => {}
+        }
+        let error = status.last_error.as_ref().filter(|_| status.last_error_over_ms.is_none());
+        let is_known = old.is_some_and(|old| (old.state, old.last_error_ms) == (status.state, status.last_error_ms));
+        match (status.state, error) {
+            (ProcessorState::Broken, error) if has_seen_it => {
+                let problem = error.cloned().unwrap_or_else(|| "it gives no reason".to_owned());
+                return Progress::Broken { host: host.clone(), problem };
+            }
+            (ProcessorState::Failing, Some(error)) if has_seen_it && is_known => {
+                return Progress::Broken { host: host.clone(), problem: error.clone() };
+            }
+            (ProcessorState::Failing, Some(error)) if has_seen_it => waiting = Some(format!("host {host} has it, but {error}")),
+            _ => waiting = Some(format!("host {host} is loading it")),
         }
     }
     match waiting {
@@ -200,5 +226,30 @@ mod tests {
         let before = [refused.clone()];
         assert!(matches!(check(&before, &[refused]), Progress::Waiting(_)), "it was refused before this swap");
         assert!(matches!(check(&before, &[host("a", "1.0.0", refusal(2))]), Progress::Refused { .. }), "and is refused again");
+    }
+
+    #[test]
+    fn what_is_known_to_be_broken_is_not_waited_for() {
+        let swapped: Swapped = serde_json::from_value(
+            json!({"processor": "p", "variant": "v", "component": component("2.0.0"), "previous": component("1.0.0"), "unchanged": true}),
+        )
+        .unwrap();
+        let as_wanted = |state: ProcessorState, refused: Value, wanted: &str| {
+            let mut report = host("a", "1.0.0", refused);
+            let status = &mut report.status.processors[0];
+            status.wanted = serde_json::from_value(component(wanted)).unwrap();
+            (status.state, status.last_error, status.last_error_ms) = (state, Some("no queue".to_owned()), Some(1));
+            report
+        };
+        let check = |report: HostReport| progress(&swapped, std::slice::from_ref(&report), std::slice::from_ref(&report));
+        assert!(matches!(check(as_wanted(ProcessorState::Running, refusal(1), "2.0.0")), Progress::Refused { .. }));
+        assert!(
+            matches!(check(as_wanted(ProcessorState::Broken, Value::Null, "2.0.0")), Progress::Broken { problem, .. } if problem == "no queue")
+        );
+        assert!(matches!(check(as_wanted(ProcessorState::Failing, Value::Null, "2.0.0")), Progress::Broken { .. }));
+        assert!(matches!(check(as_wanted(ProcessorState::Broken, Value::Null, "1.0.0")), Progress::Waiting(_)), "it has not seen the swap");
+        let before = as_wanted(ProcessorState::Running, Value::Null, "2.0.0");
+        let now = as_wanted(ProcessorState::Failing, Value::Null, "2.0.0");
+        assert!(matches!(progress(&swapped, &[before], &[now]), Progress::Waiting(why) if why.contains("no queue")));
     }
 }

@@ -4,9 +4,11 @@ mod bounds;
 mod component;
 mod dead_letter;
 mod descriptor;
+mod descriptor_faults;
 mod entry;
 mod fit;
 mod limits;
+mod naming;
 mod status;
 mod status_parts;
 
@@ -17,8 +19,10 @@ pub use descriptor::{
     ConsumerSpec, Descriptor, DescriptorError, GrantSpec, MAX_DESCRIPTOR_BYTES, Named, ParameterKind, ParameterSpec, ProducerSpec,
     RequestSpec,
 };
+pub use descriptor_faults::descriptor_faults;
 pub use entry::{ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
 pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
-pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_TOPIC_NAME};
+pub use naming::{entries_naming, named_digests, names_components};
+pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME, StatusRequest};
 pub use status_parts::{StatusPart, StatusParts, status_messages};

@@ -8,8 +8,18 @@ use super::component::ComponentRef;
 /// The name of the topic (class `notify`) on which hosts report.
 pub const STATUS_TOPIC_NAME: &str = "weir-status";
 
+/// The name of the topic (class `notify`) on which hosts are asked to report at once; see [`StatusRequest`].
+pub const STATUS_REQUEST_TOPIC_NAME: &str = "weir-status-request";
+
+/// Asks every host for its status as of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusRequest {
+    /// A number that the reports which answer it carry.
+    pub id: u64,
+}
+
 /// The summary of one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostStatus {
     /// The host's id: different for each process.
@@ -30,6 +40,9 @@ pub struct HostStatus {
     pub serves: Option<Vec<String>>,
     /// Its processors, by name and variant.
     pub processors: Vec<ProcessorStatus>,
+    /// The ids of the status requests that it answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<u64>,
 }
 
 /// What a variant of a processor is doing.
@@ -78,6 +91,9 @@ pub struct ProcessorStatus {
     /// What runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<ComponentRef>,
+    /// What its entry names, which is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<ComponentRef>,
     /// The component that it was told to run and does not, in place of which `component` runs, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refusal>,
@@ -103,12 +119,15 @@ pub struct ProcessorStatus {
     /// Workers with a message to take, and setups of a new component, that wait for an instance slot: all slots of the host's pool are in use.
     #[serde(default)]
     pub waiting_for_slot_count: u64,
-    /// Messages settled in the last report's interval, per second, times 1000.
+    /// Messages settled per second, times 1000: over the last 1 to 5 seconds.
     pub rate_per_1000_s: u64,
-    /// The newest error, for people.
+    /// The newest error that is not over, else the newest one, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// When it happened, in milliseconds since 1970.
+    /// When it happened, in milliseconds since 1970: for one that lasts, since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error_ms: Option<u64>,
+    /// When it was over, in milliseconds since 1970; none as long as it is not. An error of a message is over when a later one was handled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_over_ms: Option<u64>,
 }

@@ -5,14 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::text::{Family, Text};
-use crate::gateway::Shared;
 
 /// Upper ends of the buckets, in seconds: those that OpenTelemetry recommends for requests over HTTP.
 const BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -42,17 +39,12 @@ struct Durations {
     sum: Duration,
 }
 
-/// Counts a request and its answer. The time ends when the answer begins: streams may go on for days.
-pub(crate) async fn count(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = known(request.method());
-    let waiting = Waiting::new(&gateway.requests.waiting_count);
-    let response = next.run(request).await;
-    drop(waiting);
-    let route = route.as_ref().map_or(OTHER, MatchedPath::as_str);
-    gateway.requests.answered(route, Key { method, status: response.status().as_u16() }, begun.elapsed());
-    response
+/// A request that waits for its answer, until this is dropped: its caller may go before.
+pub(crate) struct Waiting<'a> {
+    requests: &'a Requests,
+    begun: Instant,
+    route: Option<MatchedPath>,
+    method: &'static str,
 }
 
 fn known(method: &Method) -> &'static str {
@@ -60,23 +52,28 @@ fn known(method: &Method) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or(OTHER)
 }
 
-/// A request that waits for its answer, until this is dropped: its caller may go before.
-struct Waiting<'a>(&'a AtomicU64);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waiting(count)
+impl Waiting<'_> {
+    /// Counts the request with its answer. The time ends when the answer begins: streams may go on for days.
+    pub(crate) fn end(self, status: StatusCode) {
+        let route = self.route.as_ref().map_or(OTHER, MatchedPath::as_str);
+        self.requests.answered(route, Key { method: self.method, status: status.as_u16() }, self.begun.elapsed());
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.requests.waiting_count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Requests {
+    /// Begins to count a request.
+    pub(crate) fn begin(&self, request: &Request) -> Waiting<'_> {
+        self.waiting_count.fetch_add(1, Ordering::Relaxed);
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Waiting { requests: self, begun: Instant::now(), route, method: known(request.method()) }
+    }
+
     fn answered(&self, route: &str, key: Key, time: Duration) {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         if !answered.contains_key(route) {

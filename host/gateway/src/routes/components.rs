@@ -14,6 +14,7 @@ use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Digest, 
 use weir_config::{Batch, ConfigError, Content};
 use weir_flow::protocol::PlanRecord;
 
+use super::removal;
 use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::flows;
@@ -61,14 +62,14 @@ struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")
 pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Json<Deployed>> {
     body::expect_type(request.headers(), "application/wasm")?;
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
-    let mut record = inspect(&gateway, bytes.clone()).await?;
-    record.limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
-    check_limits(&record.limits, &gateway)?;
+    let limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
+    check_limits(&limits, &gateway)?;
+    let mut record = inspect(&gateway, bytes.clone(), limits.memory_bytes).await?;
+    record.limits = limits;
     let (name, version) = name_of(target, &record.descriptor)?;
     // Before anything is written: what fails must leave nothing.
     let not_reached = unreached(&gateway, &name, record.digest).await?;
-    gateway.components.put(&bytes).await.map_err(GatewayError::ComponentStore)?;
-    let (record, unchanged) = put_record(&gateway, &format!("{name}@{version}"), record).await?;
+    let (record, unchanged) = store(&gateway, &bytes, &format!("{name}@{version}"), record).await?;
     tracing::info!(component = %format!("{name}@{version}"), digest = %record.digest, unchanged, "component deployed");
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }))
 }
@@ -100,9 +101,38 @@ pub(crate) async fn get(
     Ok(response)
 }
 
-async fn inspect(gateway: &Gateway, bytes: Bytes) -> Result<ComponentRecord> {
+/// Stores bytes and record. Of a deployment that is refused no bytes stay that were not there before.
+async fn store(gateway: &Gateway, bytes: &[u8], key: &str, record: ComponentRecord) -> Result<(ComponentRecord, bool)> {
+    let digest = record.digest;
+    refuse_taken(gateway, key, digest).await?;
+    let turn = gateway.turns.deploying().await;
+    let was_there = gateway.components.has(digest);
+    gateway.components.put(bytes).await.map_err(GatewayError::ComponentStore)?;
+    let put = put_record(gateway, key, record).await;
+    drop(turn);
+    // After an answer that did not come the record may be written all the same.
+    let may_be_written = matches!(&put, Err(GatewayError::Config(ConfigError::Unavailable { .. } | ConfigError::UnreadableAnswer { .. })));
+    if put.is_err() && !may_be_written && !was_there {
+        removal::drop_unnamed(gateway, digest).await;
+    }
+    put
+}
+
+/// Refuses a version that belongs to other bytes before anything is stored.
+async fn refuse_taken(gateway: &Gateway, key: &str, given: Digest) -> Result<()> {
+    let text = gateway.config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)?;
+    match text.and_then(|text| serde_json::from_str::<ComponentRecord>(&text).ok()) {
+        Some(standing) if standing.digest != given => {
+            Err(GatewayError::VersionTaken { key: key.to_owned(), taken: standing.digest, given })
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn inspect(gateway: &Gateway, bytes: Bytes, memory_bytes: Option<u64>) -> Result<ComponentRecord> {
     let inspect = gateway.inspect.clone();
-    let checked = tokio::task::spawn_blocking(move || inspect(&bytes))
+    let _turn = gateway.checks.acquire().await.expect("the semaphore is never closed");
+    let checked = tokio::task::spawn_blocking(move || inspect(&bytes, memory_bytes))
         .await
         .map_err(|_| GatewayError::Broken { what: "the check of the component" })?;
     checked.map_err(|problem| GatewayError::BadComponent { problem })

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::services::json;
 use crate::dispatch::{self, Line};
-use crate::error::{GatewayError, SharedPathError};
+use crate::error::GatewayError;
+use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
 use crate::{body, line};
 

@@ -13,6 +13,7 @@ pub(crate) mod interface;
 pub(crate) mod metrics;
 pub(crate) mod queues;
 pub(crate) mod redrive;
+pub(crate) mod removal;
 pub(crate) mod requests;
 pub(crate) mod services;
 pub(crate) mod socket;

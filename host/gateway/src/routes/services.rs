@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use crate::body;
-use crate::error::SharedPathError;
+use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
 
 /// The config service: values by type and key.

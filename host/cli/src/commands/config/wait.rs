@@ -51,13 +51,52 @@ fn refused(status: &ProcessorStatus) -> Problem {
     problem.next("if it is about the value, put one that can be used: until then the processor goes on with what it had")
 }
 
-/// The first processor that has an error which it did not have before.
+/// The first processor with an error that is not over and began after the change. Each host's own clock tells: by it, the report from before
+/// the change was made then.
 fn complaint<'h>(before: &[HostReport], now: &'h [HostReport]) -> Option<&'h ProcessorStatus> {
-    let before = |host: &str, status: &ProcessorStatus| {
-        let report = before.iter().find(|report| report.status.host == host)?;
-        let same = |old: &&ProcessorStatus| old.processor == status.processor && old.variant == status.variant;
-        report.status.processors.iter().find(same)?.last_error_ms
+    let changed_ms = |report: &HostReport| {
+        let old = before.iter().find(|old| old.status.host == report.status.host);
+        // A host that was not there before has nothing older.
+        old.map_or(0, |old| old.status.time_ms + old.age_ms)
     };
-    let all = now.iter().flat_map(|report| report.status.processors.iter().map(|status| (report.status.host.as_str(), status)));
-    all.into_iter().find(|(host, status)| status.last_error_ms > before(host, status)).map(|(_, status)| status)
+    let is_newer = |status: &ProcessorStatus, than_ms: u64| {
+        status.last_error_over_ms.is_none() && status.last_error_ms.is_some_and(|at| at >= than_ms)
+    };
+    now.iter().find_map(|report| {
+        let than_ms = changed_ms(report);
+        report.status.processors.iter().find(|status| is_newer(status, than_ms))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn host(time_ms: u64, age_ms: u64, error_ms: Option<u64>, over_ms: Option<u64>) -> HostReport {
+        let mut processor = json!({"processor": "p", "variant": "v", "state": "running", "rate-per-1000-s": 0});
+        for counter in ["handled-count", "failed-count", "trapped-count", "dead-count", "sent-count", "dropped-count", "in-hand-count"] {
+            processor[counter] = json!(0);
+        }
+        if let Some(at) = error_ms {
+            (processor["last-error"], processor["last-error-ms"]) = (json!("no"), json!(at));
+        }
+        if let Some(at) = over_ms {
+            processor["last-error-over-ms"] = json!(at);
+        }
+        let report = json!({
+            "age-ms": age_ms, "host": "h", "version": "0", "started-ms": 0, "time-ms": time_ms, "config-version": 1, "processors": [processor],
+        });
+        serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn only_an_error_that_began_after_the_change_counts() {
+        let complains = |before: HostReport, now: HostReport| complaint(&[before], &[now]).is_some();
+        assert!(!complains(host(100, 0, None, None), host(200, 0, Some(99), None)), "it is older, and was reported later");
+        assert!(complains(host(100, 0, Some(50), None), host(200, 0, Some(150), None)));
+        assert!(!complains(host(100, 40, None, None), host(200, 0, Some(130), None)), "the report was 40 ms old at the change");
+        assert!(!complains(host(100, 0, None, None), host(200, 0, Some(150), Some(160))), "it is over");
+    }
 }

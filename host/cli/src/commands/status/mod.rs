@@ -22,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ROWS_COUNT: usize = 20;
 /// Lines of the status that are no rows: headings, gaps, and what is counted. With an error that takes three lines.
 const OTHER_LINES_COUNT: usize = 18;
+/// Figures that are older are shown with their age.
+const OLD_MS: u64 = 1_000;
 /// Fewer tell nothing.
 const MIN_ROWS_COUNT: usize = 3;
 
@@ -84,6 +86,12 @@ fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
     if status.hosts.is_empty() {
         text.push_str("no host has reported yet: processors do not run, or it has just started\n");
     }
+    for report in status.hosts.iter().filter(|report| report.age_ms > OLD_MS) {
+        let age = output::age(report.age_ms);
+        let line = format!("host {} does not answer: what is shown of it is {age} old", report.status.host);
+        text.push_str(&output::wrapped(&line, "", width));
+        text.push('\n');
+    }
     push_section(&mut text, "FLOWS", flows(&status.flows, width, rows_count));
     for host in &status.hosts {
         if let Some(problem) = &host.status.config_problem {
@@ -128,7 +136,43 @@ mod tests {
         .unwrap();
         let text = anstream::adapter::strip_str(&text("http://127.0.0.1:8088", &status, 80, 20)).to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(!text.contains("does not answer"));
         assert!(text.contains("p....30  running") && text.contains("12,345,678") && text.contains("\nLAST ERRORS\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_old_or_over_or_not_what_is_wanted_says_so() {
+        let component = |version: &str| json!({"name": "p", "version": version, "digest": format!("sha256:{}", "a".repeat(64))});
+        let processor = |variant: &str, runs: serde_json::Value, over: serde_json::Value| {
+            let mut processor = json!({
+                "processor": "p", "variant": variant, "state": "running", "component": runs, "wanted": component("2.0.0"),
+                "handled-count": 0, "failed-count": 0, "trapped-count": 0, "dead-count": 0, "sent-count": 0, "dropped-count": 0,
+                "in-hand-count": 0, "rate-per-1000-s": 0, "last-error": "no luck", "last-error-ms": 5_000,
+            });
+            if !over.is_null() {
+                processor["last-error-over-ms"] = over;
+            }
+            processor
+        };
+        let null = serde_json::Value::Null;
+        let processors = [
+            processor("a", component("1.0.0"), json!(6_000)),
+            processor("b", component("2.0.0"), null.clone()),
+            processor("c", null.clone(), null),
+        ];
+        let status: Status = serde_json::from_value(json!({
+            "version": "0.1.0", "topicspace": "tg", "config-version": 7, "flows": [], "queues": [],
+            "hosts": [{"age-ms": 4_000, "host": "h", "version": "0.1.0", "started-ms": 0, "time-ms": 8_000, "config-version": 7, "processors": processors}],
+        }))
+        .unwrap();
+        let text = anstream::adapter::strip_str(&text("http://127.0.0.1:8088", &status, 120, 20)).to_string();
+        for line in
+            ["host h does not answer: what is shown of it is 4 s old", "p (b), 7 s ago", "p (c), 7 s ago", "p (a), 7 s ago, over for 6 s"]
+        {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+        assert!(text.contains("wants p@2.0.0, runs p@1.0.0") && text.contains("wants p@2.0.0, runs nothing"), "{text}");
+        assert!(text.find("p (c)").unwrap() < text.find("p (a)").unwrap(), "what is over comes last");
     }
 
     #[test]

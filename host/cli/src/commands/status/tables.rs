@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use weir_config::records::{ProcessorState, ProcessorStatus};
+use weir_config::records::{ComponentRef, ProcessorState, ProcessorStatus};
 use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary};
 
 use crate::output;
@@ -77,10 +77,20 @@ fn state(state: ProcessorState) -> &'static str {
     }
 }
 
+/// What runs and, where that is something else, what should.
+fn runs(status: &ProcessorStatus) -> String {
+    let runs = status.component.as_ref().map(ComponentRef::key);
+    match status.wanted.as_ref().map(ComponentRef::key) {
+        None => runs.unwrap_or_else(|| "-".to_owned()),
+        wanted if wanted == runs => runs.unwrap_or_default(),
+        Some(wanted) => format!("wants {wanted}, runs {}", runs.as_deref().unwrap_or("nothing")),
+    }
+}
+
 fn processors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<String> {
     let mut all: BTreeMap<(String, String, String), Totals> = BTreeMap::new();
     for status in hosts.iter().flat_map(|host| &host.status.processors) {
-        let component = status.component.as_ref().map_or_else(|| "-".to_owned(), |component| component.key());
+        let component = runs(status);
         all.entry((status.processor.clone(), status.variant.clone(), component)).or_default().add(status);
     }
     let row = |((processor, variant, component), totals): (&(String, String, String), &Totals)| {
@@ -200,18 +210,20 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
     Some(text)
 }
 
-/// The newest error of each processor, the newest of all first.
+/// An error of each processor: those that are not over first, then the newest.
 fn errors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<String> {
     let mut all: Vec<(&HostReport, &ProcessorStatus)> =
         hosts.iter().flat_map(|host| host.status.processors.iter().map(move |status| (host, status))).collect();
     all.retain(|(_, status)| status.last_error.is_some());
-    all.sort_by_key(|(_, status)| std::cmp::Reverse(status.last_error_ms));
+    all.sort_by_key(|(_, status)| (status.last_error_over_ms.is_some(), std::cmp::Reverse(status.last_error_ms)));
     let left = all.split_off(all.len().min(rows_count)).len();
     let mut lines = Vec::new();
     for (host, status) in all {
         if let Some(error) = &status.last_error {
-            let at = status.last_error_ms.map(|at| format!(", {} ago", output::age(host.status.time_ms.saturating_sub(at) + host.age_ms)));
-            lines.push(format!("{} ({}){}", status.processor, status.variant, at.unwrap_or_default()));
+            let age = |at: u64| output::age(host.status.time_ms.saturating_sub(at) + host.age_ms);
+            let at = status.last_error_ms.map(|at| format!(", {} ago", age(at))).unwrap_or_default();
+            let over = status.last_error_over_ms.map(|over| format!(", over for {}", age(over))).unwrap_or_default();
+            lines.push(format!("{} ({}){at}{over}", status.processor, status.variant));
             lines.push(output::wrapped(&output::cut(error, 300), "  ", width));
         }
     }

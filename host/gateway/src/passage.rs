@@ -1,0 +1,38 @@
+//! What every request passes before its handler and every answer after it: one layer, since each layer of a router costs every request
+//! some allocations.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::gateway::{Gateway, Shared};
+use crate::{guard, held, pages};
+
+/// Counts a request, lets it in or not, and counts the bytes that it and its answer hold.
+pub(crate) async fn pass(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
+    // Outermost: what is refused is counted too.
+    let waiting = gateway.requests.begin(&request);
+    let response = match pages::is_readable(&gateway, &request) {
+        false => admitted(&gateway, request, next).await,
+        true => {
+            let mut response = match pages::preflight(&request) {
+                Some(response) => response,
+                None => admitted(&gateway, request, next).await,
+            };
+            pages::make_readable(&mut response);
+            response
+        }
+    };
+    waiting.end(response.status());
+    response
+}
+
+async fn admitted(gateway: &Gateway, request: Request, next: Next) -> Response {
+    let mut request = match guard::admit(gateway, request).await {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    let received = held::begin(&gateway.budget, &mut request);
+    let response = next.run(request).await;
+    held::answer(&received, response, &gateway.budget)
+}

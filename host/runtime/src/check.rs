@@ -1,0 +1,114 @@
+//! Whether this host can run a component: told by the engine itself, before the component is deployed and without running or compiling its
+//! code.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use wasmtime::Store;
+use wasmtime::component::{Component, Linker};
+use weir_config::UnusedFile;
+use weir_config::records::{ComponentLimits, Digest};
+use weir_pubsub::{chain, panic_text};
+
+use crate::component::{indices, slots_count};
+use crate::engine::{settings, unused_code};
+use crate::error::{ComponentFault, RuntimeError};
+use crate::guest::{Guest, MAX_INSTANCES_COUNT, MemoryLimit};
+use crate::hollow::hollow;
+use crate::imports;
+use crate::inspect::{Inspected, inspect};
+use crate::slots::Slots;
+
+/// The engine of a host without a pool for instances at work. One can be kept and used from many threads.
+pub struct Checker {
+    engine: wasmtime::Engine,
+    linker: Linker<Guest>,
+    /// The most instance slots that a component may take.
+    largest_count: u32,
+}
+
+impl Checker {
+    /// Makes one for hosts of so many instance slots (`host.instances`).
+    ///
+    /// # Errors
+    /// `Engine` when the machine has no room for it.
+    pub fn new(host_instances_count: u32) -> Result<Self, RuntimeError> {
+        // Room for one instance with all that it may have.
+        let instances_count = MAX_INSTANCES_COUNT as u32;
+        let failed = |error: wasmtime::Error| RuntimeError::Engine { instances_count, source: error.into() };
+        let engine = wasmtime::Engine::new(&settings(instances_count)).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        imports::add_to_linker(&mut linker).map_err(failed)?;
+        Ok(Checker { engine, linker, largest_count: Slots::new(host_instances_count).largest_count() })
+    }
+
+    /// Reads what a component is, and checks that this host can run it under these limits. Takes up to seconds, and blocks.
+    ///
+    /// # Errors
+    /// [`ComponentFault`], which says what was found and what to do.
+    pub fn check(&self, bytes: &[u8], limits: &ComponentLimits) -> Result<Inspected, ComponentFault> {
+        let inspected = inspect(bytes)?.check()?;
+        if let Some(fault) = inspected.faults.first() {
+            return Err(ComponentFault::Undeployable { problem: fault.clone() });
+        }
+        // The engine is given what others made. That it panics on it says nothing of what is deployed already.
+        let made = catch_unwind(AssertUnwindSafe(|| self.make(inspected.digest, bytes, limits)));
+        match made.unwrap_or_else(|payload| Err(format!("the engine panicked: {}", panic_text(&*payload)))) {
+            Ok(()) => Ok(inspected),
+            Err(problem) => Err(ComponentFault::Engine { problem }),
+        }
+    }
+
+    /// The files of a host's folder of compiled code that it would not use when only these digests are named: code of other components or of
+    /// another version of the engine, and what interrupted writes left an hour ago or more. Reads the folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn unused_code(&self, folder: &Path, named: &BTreeSet<Digest>) -> std::io::Result<Vec<UnusedFile>> {
+        unused_code(folder, &self.engine, named)
+    }
+
+    /// Has the engine translate, link and instantiate the component without its code.
+    fn make(&self, digest: Digest, bytes: &[u8], limits: &ComponentLimits) -> Result<(), String> {
+        let shown = |error: wasmtime::Error| format!("{error:#}");
+        let component = Component::new(&self.engine, hollow(bytes)?).map_err(shown)?;
+        let pre = self.linker.instantiate_pre(&component).map_err(shown)?;
+        indices(&self.engine, &component, &pre).map_err(shown)?;
+        slots_count(digest, &component, self.largest_count).map_err(|error| chain(&error))?;
+        let mut nothing = Linker::new(&self.engine);
+        nothing.define_unknown_imports_as_traps(&component).map_err(shown)?;
+        let mut store = Store::new(&self.engine, MemoryLimit::new(limits.memory_bytes));
+        store.limiter(|limit| limit);
+        store.set_epoch_deadline(u64::MAX / 2);
+        let made = nothing.instantiate(&mut store, &component).map(|_| ());
+        made.map_err(|error| store.data().refusal().unwrap_or_else(|| shown(error)))
+    }
+}
+
+impl std::fmt::Debug for Checker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checker").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+
+    #[tokio::test]
+    async fn code_that_a_host_compiled_is_used_as_long_as_something_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::new(8, folder.path()).unwrap();
+        let digest = Digest::from_sha256([7; 32]);
+        engine.compile(digest, &wasm_encoder::Component::new().finish()).unwrap();
+        std::fs::write(folder.path().join(format!("{}-0123456789abcdef.cwasm", digest.to_hex())), b"of another engine").unwrap();
+        std::fs::write(folder.path().join("0000.part"), b"being written").unwrap();
+        let checker = Checker::new(8).unwrap();
+        let unused = |named: &[Digest]| checker.unused_code(folder.path(), &named.iter().copied().collect()).unwrap();
+        assert_eq!(unused(&[digest]).iter().map(|file| file.size_bytes).collect::<Vec<_>>(), [17]);
+        assert_eq!(unused(&[]).len(), 3);
+    }
+}
