@@ -2,6 +2,7 @@
 
 mod components;
 mod dead_letters;
+mod flow;
 mod take;
 
 use std::path::PathBuf;
@@ -12,6 +13,8 @@ use weir_config::records::GivenLimits;
 
 pub(crate) use self::components::{Components, ComponentsCommand, Prune};
 pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
+pub(crate) use self::flow::Flow;
+use self::flow::parse_processor;
 pub(crate) use self::take::Take;
 use crate::settings::units::parse_time;
 
@@ -233,43 +236,6 @@ pub(crate) enum Blueprint {
     },
 }
 
-/// `weir flow ...`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Flow {
-    /// Start a flow from a blueprint
-    Start {
-        /// The blueprint's name
-        blueprint: String,
-        /// The id of the new flow
-        flow: String,
-        /// What it is for
-        #[arg(long, default_value = "")]
-        description: String,
-        /// A processor that a program outside of Weir does on the same broker: nothing need be deployed for it. May be repeated
-        #[arg(long = "external", value_name = "NAME", value_parser = parse_processor)]
-        external: Vec<String>,
-        /// A parameter's value; may be repeated
-        #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
-        parameters: Vec<(String, String)>,
-    },
-    /// Stop a flow and delete its queues; while they hold messages, the flow keeps running and the error lists them
-    Stop {
-        /// The flow's id
-        flow: String,
-        /// Stop it whatever it holds, and delete the messages that are still in its queues
-        #[arg(long)]
-        discard: bool,
-    },
-    /// List all flows
-    List,
-    /// Show one flow: its parameters and interfaces, what its processors run and do, its queues and the last errors
-    #[command(visible_alias = "get")]
-    Show {
-        /// The flow's id
-        flow: String,
-    },
-}
-
 /// Arguments of `weir swap`.
 ///
 /// The new component is fetched, compiled and set up beside the old one; then each worker finishes its message and goes on with the new
@@ -449,24 +415,6 @@ pub(crate) enum Shell {
     Fish,
 }
 
-fn parse_parameter(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("a parameter is NAME=VALUE, for example -p size=400".to_owned()),
-    }
-}
-
-/// The name of a processor, as blueprints have it before the colon.
-fn parse_processor(text: &str) -> Result<String, String> {
-    match text.split_once('=') {
-        Some((name, file)) => Err(format!("give the name alone and deploy the file first: weir deploy {name} {file}")),
-        None if text.is_empty() || text.contains(':') || text.contains(char::is_control) => {
-            Err("a processor's name is not empty and has no colon, for example --processor splitter".to_owned())
-        }
-        None => Ok(text.to_owned()),
-    }
-}
-
 fn parse_limit(text: &str) -> Result<(String, u64), String> {
     let limit = text.split_once('=').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
     let (name, number) = limit.ok_or_else(|| "a limit is NAME=NUMBER, for example --limit sends-count=20000".to_owned())?;
@@ -492,21 +440,5 @@ mod tests {
         {
             assert!(parse_limit(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn processors_are_names_alone() {
-        assert_eq!(parse_processor("splitter"), Ok("splitter".to_owned()));
-        assert!(parse_processor("a=b.wasm").unwrap_err().contains("weir deploy a b.wasm"));
-        for wrong in ["", "a:b", "a\n"] {
-            assert!(parse_processor(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn parameters_have_a_name() {
-        assert_eq!(parse_parameter("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-        assert!(parse_parameter("=b").is_err());
-        assert!(parse_parameter("a").is_err());
     }
 }

@@ -146,12 +146,9 @@ pub fn plan_start(draft: &Draft, world: &World, exits: Exits) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The deployments that planning a start looks at: their keys.
-///
-/// # Errors
-/// As [`plan_start`].
-pub fn wanted_components(draft: &Draft, world: &World) -> Result<BTreeSet<String>> {
-    draft.processors.iter().filter_map(|processor| components::key_of(processor, world).transpose()).collect()
+/// The deployments that planning a start looks at: their keys. The plan reports a component that is not deployed.
+pub fn wanted_components(draft: &Draft, world: &World) -> BTreeSet<String> {
+    draft.processors.iter().filter_map(|processor| components::key_of(processor, world).ok().flatten()).collect()
 }
 
 /// The entries of other flows that may have to be rewritten when this flow comes or goes: those that send to what it consumes.

@@ -189,7 +189,7 @@ impl<'a> Deployments<'a> {
 
     /// The deployment of a name with the highest version.
     fn newest(&mut self, name: &str) -> Result<ComponentRef, String> {
-        let versions = self.texts.iter().filter_map(|(key, _)| {
+        let versions = self.texts.keys().filter_map(|key| {
             let (_, version) = key.rsplit_once('@').filter(|(known, _)| *known == name)?;
             Some((semver::Version::parse(version).ok()?, key))
         });

@@ -186,7 +186,7 @@ impl Lifecycle {
         let entries = self.load_entries(wanted).await?;
         let mut world = self.load_deployed(flows, &entries).await?;
         world.descriptors = self.load_descriptors(draft).await?;
-        world.components = self.load_components(&wanted_components(draft, &world)?).await?;
+        world.components = self.load_components(&wanted_components(draft, &world)).await?;
         Ok((world, entries))
     }
 

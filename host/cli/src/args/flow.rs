@@ -1,0 +1,80 @@
+//! The words of `weir flow`, and the names that they share with others.
+
+use clap::Subcommand;
+
+/// `weir flow ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Flow {
+    /// Start a flow from a blueprint
+    Start {
+        /// The blueprint's name
+        blueprint: String,
+        /// The id of the new flow
+        flow: String,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        description: String,
+        /// A processor that a program outside of Weir does on the same broker: nothing need be deployed for it. May be repeated
+        #[arg(long = "external", value_name = "NAME", value_parser = parse_processor)]
+        external: Vec<String>,
+        /// A parameter's value; may be repeated
+        #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
+        parameters: Vec<(String, String)>,
+    },
+    /// Stop a flow and delete its queues; while they hold messages, the flow keeps running and the error lists them
+    Stop {
+        /// The flow's id
+        flow: String,
+        /// Stop it whatever it holds, and delete the messages that are still in its queues
+        #[arg(long)]
+        discard: bool,
+    },
+    /// List all flows
+    List,
+    /// Show one flow: its parameters and interfaces, what its processors run and do, its queues and the last errors
+    #[command(visible_alias = "get")]
+    Show {
+        /// The flow's id
+        flow: String,
+    },
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a parameter is NAME=VALUE, for example -p size=400".to_owned()),
+    }
+}
+
+/// The name of a processor, as blueprints have it before the colon.
+pub(super) fn parse_processor(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, file)) => Err(format!("give the name alone and deploy the file first: weir deploy {name} {file}")),
+        None if text.is_empty() || text.contains(':') || text.contains(char::is_control) => {
+            Err("a processor's name is not empty and has no colon, for example --processor splitter".to_owned())
+        }
+        None => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_names_alone() {
+        assert_eq!(parse_processor("splitter"), Ok("splitter".to_owned()));
+        assert!(parse_processor("a=b.wasm").unwrap_err().contains("weir deploy a b.wasm"));
+        for wrong in ["", "a:b", "a\n"] {
+            assert!(parse_processor(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn parameters_have_a_name() {
+        assert_eq!(parse_parameter("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(parse_parameter("=b").is_err());
+        assert!(parse_parameter("a").is_err());
+    }
+}
