@@ -156,9 +156,11 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
     })
 }
 
+type MakeChecker = Box<dyn FnOnce() -> Result<Checker, RuntimeError> + Send>;
+
 /// The check of components, made when it is first needed: most starts need none.
 #[derive(Clone)]
-struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>, Box<dyn FnOnce() -> Result<Checker, RuntimeError> + Send>>>);
+struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>, MakeChecker>>);
 
 impl LazyChecker {
     fn new(instances_count: u32) -> Self {
