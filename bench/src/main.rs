@@ -6,6 +6,7 @@ mod flows;
 mod gateway;
 mod handle;
 mod import;
+mod neighbours;
 mod plugin;
 mod post;
 mod request;
@@ -124,6 +125,12 @@ enum Bench {
         #[arg(long, default_value_t = 256)]
         backlog_mib: u64,
     },
+    /// A healthy echo beside components that spin, take memory, trap or flood the log; `weir` must lie beside this binary
+    Neighbours {
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
     /// Any component over any texts: time for each KiB, and memory
     Plugin(plugin::Options),
 }
@@ -150,6 +157,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Status { flows, rounds } => runtime.block_on(status::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Flows { flows, rounds } => runtime.block_on(flows::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Straggler { mib, segment_mib, backlog_mib } => runtime.block_on(straggler::run(mib, segment_mib, backlog_mib)),
+        Bench::Neighbours { rounds } => runtime.block_on(neighbours::run(&weir()?, &arguments.guests, rounds)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }
 }

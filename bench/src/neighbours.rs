@@ -1,0 +1,170 @@
+//! The throughput of a healthy echo beside components that spin, take memory, trap, or flood the log.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::running::Running;
+use crate::stage::quantile;
+
+/// Messages of 1 KiB through echo in one run.
+const MESSAGES_COUNT: usize = 30_000;
+/// What a bad neighbour has to do lasts for longer than a run.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// What runs beside echo: name for people, component, the message that makes it bad, how many of them each flow has, and how many flows.
+struct Case {
+    name: &'static str,
+    guest: &'static str,
+    message: fn() -> Value,
+    messages_count: usize,
+    flows_count: usize,
+}
+
+fn cases() -> Vec<Case> {
+    let spin = || json!({"spin": true});
+    vec![
+        Case { name: "one that spins", guest: "spin", message: spin, messages_count: 1, flows_count: 1 },
+        Case {
+            name: "one that takes all memory",
+            guest: "grow_memory",
+            message: || json!({"grow": true}),
+            messages_count: 2_000,
+            flows_count: 1,
+        },
+        Case { name: "one that traps", guest: "trap", message: || json!({"trap": true}), messages_count: 30_000, flows_count: 1 },
+        Case {
+            name: "one that floods the log",
+            guest: "stderr",
+            message: || json!({"stderr": "a line of the flood\n".repeat(50), "log": "x".repeat(1_000)}),
+            messages_count: 30_000,
+            flows_count: 1,
+        },
+        Case { name: "two that spin", guest: "spin", message: spin, messages_count: 1, flows_count: 2 },
+        Case { name: "ten that spin", guest: "spin", message: spin, messages_count: 1, flows_count: 10 },
+    ]
+}
+
+pub(crate) async fn run(weir: &Path, guests: &Path, rounds: u32) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let bed = Bed::open(weir, guests, folder.path()).await?;
+    bed.echo_rate().await?;
+    let cases = cases();
+    let mut ratios: Vec<Vec<f64>> = cases.iter().map(|_| Vec::new()).collect();
+    for round in 1..=rounds {
+        for (case, ratios) in cases.iter().zip(&mut ratios) {
+            let alone = bed.echo_rate().await?;
+            let beside = bed.rate_beside(case).await?;
+            println!("round {round}: beside {}: {beside:.0}/s, alone {alone:.0}/s, ratio {:.2}", case.name, beside / alone);
+            ratios.push(beside / alone);
+        }
+    }
+    for (case, ratios) in cases.iter().zip(&mut ratios) {
+        ratios.sort_by(f64::total_cmp);
+        let (median, last) = (quantile(ratios, 0.5), ratios.len() - 1);
+        println!("echo beside {}: ratio {median:.2} (median of {rounds}; {:.2} to {:.2})", case.name, ratios[0], ratios[last]);
+    }
+    Ok(())
+}
+
+/// A `weir up` with a flow `echo` that is healthy.
+struct Bed {
+    _running: Running,
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Bed {
+    async fn open(weir: &Path, guests: &Path, data: &Path) -> anyhow::Result<Self> {
+        let mut running = Running::start(weir, data)?;
+        let url = loop {
+            match running.url()? {
+                Some(url) => break url,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        let bed = Bed { _running: running, http: reqwest::Client::builder().no_proxy().build()?, url };
+        for guest in ["echo", "spin", "grow_memory", "trap", "stderr"] {
+            let file = guests.join(format!("{guest}.wasm"));
+            let name = format!("{}@1.0.0", processor(guest));
+            let file = file.to_str().context("the guests' folder has no plain name")?;
+            let output = Command::new(weir).arg("--data").arg(data).env_remove("WEIR_GATEWAY").args(["deploy", &name, file]).output()?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let blueprint = json!({
+                "blueprint": {},
+                "flow": {
+                    format!("{}:{{id}}", processor(guest)): {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}}
+                },
+                "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
+            });
+            let put = json!({"operation": "put-blueprint", "blueprint-name": guest, "blueprint-definition": blueprint.to_string()});
+            bed.ask(&put).await?;
+        }
+        bed.start("echo", "echo").await?;
+        Ok(bed)
+    }
+
+    async fn ask(&self, request: &Value) -> anyhow::Result<()> {
+        let answer: Value = self.http.post(format!("{}/api/v1/flow", self.url)).json(request).send().await?.json().await?;
+        ensure!(answer.get("error").is_none(), "{answer}");
+        Ok(())
+    }
+
+    async fn start(&self, blueprint: &str, id: &str) -> anyhow::Result<()> {
+        self.ask(&json!({"operation": "start-flow", "blueprint-name": blueprint, "flow-id": id, "description": "bench"})).await
+    }
+
+    /// Messages of a flow that are not handled.
+    async fn waiting_count(&self, flow: &str) -> anyhow::Result<u64> {
+        let queues: Value = self.http.get(format!("{}/api/v1/weir/queues", self.url)).send().await?.json().await?;
+        let topic = format!("flow:tg:in:{flow}");
+        let queue = queues["queues"].as_array().into_iter().flatten().find(|queue| queue["topic"] == *topic);
+        queue.and_then(|queue| queue["depth-count"].as_u64()).with_context(|| format!("{topic} is not among {queues}"))
+    }
+
+    async fn send(&self, flow: &str, lines: String) -> anyhow::Result<()> {
+        let url = format!("{}/api/v1/weir/flows/{flow}/interfaces/in/messages", self.url);
+        let request = self.http.post(url).header("content-type", "application/x-ndjson").body(lines);
+        let answer: Value = request.send().await?.json().await?;
+        ensure!(answer.get("error").is_none(), "{answer}");
+        Ok(())
+    }
+
+    /// From the first message sent until all are handled.
+    async fn echo_rate(&self) -> anyhow::Result<f64> {
+        let line = format!("{}\n", json!({"text": "x".repeat(1_000)}));
+        let lines = line.repeat(MESSAGES_COUNT);
+        let began = Instant::now();
+        self.send("echo", lines).await?;
+        while self.waiting_count("echo").await? > 0 {
+            ensure!(began.elapsed() < LONGEST, "echo stands still");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(MESSAGES_COUNT as f64 / began.elapsed().as_secs_f64())
+    }
+
+    async fn rate_beside(&self, case: &Case) -> anyhow::Result<f64> {
+        let flows: Vec<String> = (0..case.flows_count).map(|at| format!("bad-{at}")).collect();
+        for flow in &flows {
+            self.start(case.guest, flow).await?;
+            self.send(flow, format!("{}\n", (case.message)()).repeat(case.messages_count)).await?;
+        }
+        // It is past its start when it has used some of the processor.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let rate = self.echo_rate().await?;
+        for flow in &flows {
+            ensure!(self.waiting_count(flow).await? > 0, "{} had nothing to do any more", case.name);
+            self.ask(&json!({"operation": "stop-flow", "flow-id": flow})).await?;
+        }
+        Ok(rate)
+    }
+}
+
+/// The name of a processor for a guest of the tests.
+fn processor(guest: &str) -> String {
+    guest.replace('_', "-")
+}
