@@ -5,6 +5,7 @@ mod flow;
 mod gateway;
 mod handle;
 mod import;
+mod outputs;
 mod plugin;
 mod post;
 mod request;
@@ -114,6 +115,15 @@ enum Bench {
         #[arg(long, default_value_t = 256)]
         backlog_mib: u64,
     },
+    /// The memory of `weir up` while 200 messages each send 1,000 of 16 KB; `weir` must lie beside this binary
+    Outputs {
+        /// Messages.
+        #[arg(long, default_value_t = 200)]
+        messages: u32,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
     /// Any component over any texts: time for each KiB, and memory
     Plugin(plugin::Options),
 }
@@ -139,6 +149,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Start { rounds } => runtime.block_on(start::run(&weir()?, &echo()?, rounds)),
         Bench::Status { flows, rounds } => runtime.block_on(status::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Straggler { mib, segment_mib, backlog_mib } => runtime.block_on(straggler::run(mib, segment_mib, backlog_mib)),
+        Bench::Outputs { messages, rounds } => runtime.block_on(outputs::run(&weir()?, &guest("big_output")?, messages, rounds)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }
 }
