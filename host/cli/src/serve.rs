@@ -212,6 +212,7 @@ async fn start_host(
         code_cache: folder.cache(),
         served: Served::All,
         instances_count: instances_count(settings),
+        outputs_bytes: settings.outputs_bytes,
         defaults: defaults(settings),
     };
     Host::start(backend, config, settings).await.context("the host of processors did not start")

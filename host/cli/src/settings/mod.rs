@@ -77,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// Instances of components at a time; 0: by the machine's memory.
     pub(crate) instances_count: u32,
+    /// What processors may hold together of what they send and is not settled, in bytes.
+    pub(crate) outputs_bytes: u64,
     /// Where the gateway's token is, which itself is never a setting: settings are shown.
     pub(crate) token_file: Option<PathBuf>,
     /// The gateway's bounds.
@@ -100,6 +102,7 @@ impl Default for Settings {
             log_filter: LOGGED.to_owned(),
             log_format: LogFormat::default(),
             instances_count: 0,
+            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
             token_file: None,
             gateway: GatewaySettings::default(),
             flow: FlowSettings::default(),
