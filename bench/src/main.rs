@@ -7,6 +7,7 @@ mod gateway;
 mod handle;
 mod import;
 mod neighbours;
+mod outputs;
 mod plugin;
 mod post;
 mod request;
@@ -131,6 +132,15 @@ enum Bench {
         #[arg(long, default_value_t = 7)]
         rounds: u32,
     },
+    /// The memory of `weir up` while 200 messages each send 1,000 of 16 KB; `weir` must lie beside this binary
+    Outputs {
+        /// Messages.
+        #[arg(long, default_value_t = 200)]
+        messages: u32,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
     /// Any component over any texts: time for each KiB, and memory
     Plugin(plugin::Options),
 }
@@ -158,6 +168,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Flows { flows, rounds } => runtime.block_on(flows::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Straggler { mib, segment_mib, backlog_mib } => runtime.block_on(straggler::run(mib, segment_mib, backlog_mib)),
         Bench::Neighbours { rounds } => runtime.block_on(neighbours::run(&weir()?, &arguments.guests, rounds)),
+        Bench::Outputs { messages, rounds } => runtime.block_on(outputs::run(&weir()?, &guest("big_output")?, messages, rounds)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }
 }

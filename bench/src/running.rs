@@ -21,6 +21,11 @@ impl Running {
         Ok(Running { child: command.spawn().context("weir does not start")?, note })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its gateway's address, once it is noted.
     pub(crate) fn url(&mut self) -> anyhow::Result<Option<String>> {
         if let Some(code) = self.child.try_wait()? {

@@ -79,6 +79,7 @@ impl Whole {
             code_cache: self.folder.join("cache"),
             served: Served::All,
             instances_count: 64,
+            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
             defaults: Default::default(),
         };
         Ok(Host::start(self.broker.clone(), self.config.clone(), settings).await?)

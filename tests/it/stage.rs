@@ -71,16 +71,26 @@ impl Stage {
 
     /// A host that sees the broker through another one.
     pub(crate) async fn start_host_over(&mut self, backend: Arc<dyn Backend>, served: Served, instances_count: u32) {
-        let settings = HostSettings {
+        let settings = HostSettings { served, instances_count, ..self.host_settings() };
+        self.start_host_as(backend, settings).await;
+    }
+
+    pub(crate) async fn start_host_as(&mut self, backend: Arc<dyn Backend>, settings: HostSettings) {
+        self.host = Some(Host::start(backend, self.config.clone(), settings).await.unwrap());
+    }
+
+    /// What a host is started with unless a test changes it.
+    pub(crate) fn host_settings(&self) -> HostSettings {
+        HostSettings {
             id: "host".to_owned(),
             topicspace: "tg".to_owned(),
             components: self.components.clone(),
             code_cache: self.folder.path().join("cache"),
-            served,
-            instances_count,
+            served: Served::All,
+            instances_count: 16,
+            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
             defaults: Default::default(),
-        };
-        self.host = Some(Host::start(backend, self.config.clone(), settings).await.unwrap());
+        }
     }
 
     pub(crate) async fn stop_host(&mut self) -> Stopped {

@@ -214,6 +214,7 @@ async fn start_host(
         code_cache: folder.cache(),
         served: if settings.processors.is_empty() { Served::All } else { Served::Names(settings.processors.clone()) },
         instances_count: instances_count(settings),
+        outputs_bytes: settings.outputs_bytes,
         defaults: defaults(settings),
     };
     Host::start(backend, config, settings).await.context("the host of processors did not start")

@@ -77,13 +77,15 @@ impl QueueSpec {
 pub struct ConsumerOptions {
     /// How many messages it may hold unsettled, those included that were fetched ahead and wait for a `receive`.
     pub window: NonZeroU32,
+    /// How many bytes these messages may have, bodies and properties together. A consumer that holds nothing gets a message of any size.
+    pub window_bytes: u64,
     /// Whether it must be the queue's only consumer. Others are refused with `QueueHeld` while it lives.
     pub sharing: Sharing,
 }
 
 impl Default for ConsumerOptions {
     fn default() -> Self {
-        ConsumerOptions { window: NonZeroU32::MIN.saturating_add(255), sharing: Sharing::Competing }
+        ConsumerOptions { window: NonZeroU32::MIN.saturating_add(255), window_bytes: 16 << 20, sharing: Sharing::Competing }
     }
 }
 
@@ -269,7 +271,8 @@ pub trait Consumer: Send + Sync {
     /// No message is lost when the future is dropped.
     async fn readable(&self) -> Result<()>;
 
-    /// Changes how many messages the consumer may hold unsettled. What it holds above a smaller window stays with it.
+    /// Changes how many messages the consumer may hold unsettled; the bound on their bytes stays. What it holds above a smaller window stays
+    /// with it.
     fn set_window(&self, window: NonZeroU32);
 }
 

@@ -26,6 +26,8 @@ pub enum FaultKind {
     Trap,
     /// The time was up.
     TimeOut,
+    /// It waited for room for its outputs and gave its instance back. It is made again as if it had not been.
+    GaveWay,
 }
 
 impl FaultKind {
@@ -37,12 +39,13 @@ impl FaultKind {
             FaultKind::Reject => "reject",
             FaultKind::Trap => "trap",
             FaultKind::TimeOut => "timeout",
+            FaultKind::GaveWay => "no-room",
         }
     }
 
     /// Whether it counts as an error of the component.
     pub(crate) fn counts(self) -> bool {
-        !matches!(self, FaultKind::Busy(_))
+        !matches!(self, FaultKind::Busy(_) | FaultKind::GaveWay)
     }
 
     /// Whether the component itself said how long to wait, or asked for patience.
@@ -52,7 +55,7 @@ impl FaultKind {
 
     /// Whether the instance is of no use any more.
     pub(crate) fn breaks_instance(self) -> bool {
-        matches!(self, FaultKind::Trap | FaultKind::TimeOut)
+        matches!(self, FaultKind::Trap | FaultKind::TimeOut | FaultKind::GaveWay)
     }
 }
 
@@ -91,6 +94,7 @@ impl History {
             FaultKind::Busy(asked) => self.next_when_busy(asked, policy, rng),
             FaultKind::Retry(asked) => self.next_attempt(asked, policy, rng),
             FaultKind::Trap | FaultKind::TimeOut => self.next_attempt(None, policy, rng),
+            FaultKind::GaveWay => Next::Again { wait: Duration::ZERO },
         }
     }
 

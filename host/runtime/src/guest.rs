@@ -12,7 +12,9 @@ use weir_pubsub::{CORRELATION_ID, Message, MessageId, Output, Properties, Replie
 
 use crate::config_state::ConfigState;
 use crate::console::{Console, Speaker};
+use crate::outputs::Charge;
 use crate::program::Program;
+use crate::waits::Waits;
 
 /// What the engine keeps for an instance.
 pub(crate) struct Guest {
@@ -22,6 +24,7 @@ pub(crate) struct Guest {
     pub(crate) memory: MemoryLimit,
     pub(crate) speaker: Arc<Speaker>,
     pub(crate) stderr: Console,
+    pub(crate) waits: Waits,
     wasi: WasiCtx,
     table: ResourceTable,
 }
@@ -40,7 +43,7 @@ impl Guest {
         table.set_max_capacity(MAX_RESOURCES_COUNT);
         let memory = MemoryLimit::new(program.limits.memory_bytes);
         let call = Call::new(&program);
-        Guest { program, call, config, memory, speaker, stderr, wasi, table }
+        Guest { program, call, config, memory, speaker, stderr, waits: Waits::new(), wasi, table }
     }
 }
 
@@ -87,6 +90,10 @@ pub(crate) struct Call {
     /// The trace context of the message in hand, for all that is sent.
     pub(crate) trace: Properties,
     pub(crate) outputs: Vec<Output>,
+    /// What these outputs are charged to.
+    pub(crate) charge: Charge,
+    /// Whether it was ended while it waited for room.
+    pub(crate) has_given_way: bool,
     /// Messages sent in this call, by output.
     pub(crate) sent_counts: Vec<u32>,
     pub(crate) sends_count: u32,
@@ -127,6 +134,11 @@ impl TimeLeft {
         let now = Instant::now();
         self.end.get_or_insert_with(|| now + self.limit).saturating_duration_since(now)
     }
+
+    /// Takes a wait out that does not count.
+    pub(crate) fn extend(&mut self, waited: Duration) {
+        self.end = self.end.map(|end| end + waited);
+    }
 }
 
 /// The properties of the trace context, which is passed on.
@@ -144,6 +156,8 @@ impl Call {
             from_key: (0, 0),
             trace: Properties::new(),
             outputs: Vec::new(),
+            charge: Charge::default(),
+            has_given_way: false,
             sent_counts: vec![0; program.outputs.len()],
             sends_count: 0,
             sends_bytes: 0,
@@ -187,6 +201,8 @@ impl Call {
         self.attempt = 0;
         self.id = MessageId(0);
         self.outputs.clear();
+        self.charge = Charge::default();
+        self.has_given_way = false;
         self.sent_counts.fill(0);
         (self.sends_count, self.sends_bytes, self.left_count, self.dropped_count) = (0, 0, 0, 0);
         self.begun.clear();

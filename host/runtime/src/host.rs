@@ -26,6 +26,7 @@ use crate::consumed::Consumed;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
+use crate::outputs::Outputs;
 use crate::reconcile::{Served, Wanted, types_to_follow};
 use crate::status::Key;
 use crate::wants::{Changes, Wants};
@@ -49,9 +50,15 @@ pub struct HostSettings {
     pub served: Served,
     /// How many instances it can have at a time; see [`HostSettings::instances_for_this_machine`].
     pub instances_count: u32,
+    /// What its processors may hold together of messages that they send and that are not settled yet, in bytes; a quarter of it is kept for
+    /// messages that are requests.
+    pub outputs_bytes: u64,
     /// What holds for components whose deployment gives nothing else.
     pub defaults: ComponentDefaults,
 }
+
+/// What a host's processors may hold of what they send, unless a setting gives another number.
+pub const DEFAULT_OUTPUTS_BYTES: u64 = 128 << 20;
 
 impl HostSettings {
     /// The number of instances that the memory of the machine, or of the cgroup that bounds this process, carries at 16 MiB each, between 8
@@ -111,8 +118,8 @@ impl Host {
         services.spawn(follower.run(end.clone()));
         let loader = Arc::new(Loader::new(engine, settings.components));
         let tasks = TaskTracker::new();
-        let defaults = Arc::new(settings.defaults);
-        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults };
+        let (defaults, outputs) = (Arc::new(settings.defaults), Outputs::new(settings.outputs_bytes));
+        let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
         let mut work = JoinSet::new();
         work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
@@ -361,6 +368,7 @@ mod tests {
             code_cache: folder.path().join("cache"),
             served: Served::All,
             instances_count: 4,
+            outputs_bytes: DEFAULT_OUTPUTS_BYTES,
             defaults: ComponentDefaults::default(),
         };
         let breaks: [(Break, &str); 3] = [

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use wasmtime::Store;
 use weir_config::Change;
 use weir_pubsub::{DEFAULT_CONTENT_TYPE, Message, Output};
@@ -20,8 +20,10 @@ use crate::error::RuntimeError;
 use crate::failure::FaultKind;
 use crate::guest::{Answer, Guest, Phase, TimeLeft};
 use crate::imports::is_hosts_own;
+use crate::outputs::{Account, Charge};
 use crate::program::Program;
 use crate::slots::Slot;
+use crate::waits::Waits;
 
 /// How long an instance may keep its slot while others wait for one.
 const TURN: Duration = Duration::from_secs(1);
@@ -34,6 +36,7 @@ pub struct Instance {
     store: Store<Guest>,
     processor: Processor,
     setup: Option<Configurable>,
+    waits: Waits,
     began: Instant,
     calls_count: u32,
     _slot: Slot,
@@ -57,6 +60,8 @@ pub struct Handled {
     pub left_count: u32,
     /// Messages that were dropped because their output has no topic.
     pub dropped_count: u32,
+    /// What the outputs are charged to.
+    pub(crate) charge: Charge,
 }
 
 /// Why a message could not be handled.
@@ -128,7 +133,8 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let limit = Duration::from_millis(program.limits.time_ms);
-        let made = within(limit, loaded.pre.instantiate_async(&mut store)).await;
+        let waits = store.data().waits.clone();
+        let made = within(limit, &waits, loaded.pre.instantiate_async(&mut store)).await;
         let instance = match made {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(not_made(program, &store, error)),
@@ -140,7 +146,7 @@ impl Instance {
             Some(indices) => Some(indices.load(&mut store, &instance).map_err(unfit)?),
             None => None,
         };
-        Ok(Instance { program: program.clone(), store, processor, setup, began: Instant::now(), calls_count: 0, _slot: slot })
+        Ok(Instance { program: program.clone(), store, processor, setup, waits, began: Instant::now(), calls_count: 0, _slot: slot })
     }
 
     /// Takes over a new state of the configuration, and tells the component if a type that it declares has changed.
@@ -170,7 +176,7 @@ impl Instance {
         let call = &mut self.store.data_mut().call;
         (call.phase, call.time) = (Phase::Setup, TimeLeft::of(limit));
         self.store.set_epoch_deadline(1);
-        let ended = within(limit, setup.weir_processor_setup().call_configure(&mut self.store, changed)).await;
+        let ended = within(limit, &self.waits, setup.weir_processor_setup().call_configure(&mut self.store, changed)).await;
         self.store.data_mut().call.phase = Phase::Idle;
         match ended {
             Some(Ok(Ok(()))) => Ok(()),
@@ -178,6 +184,11 @@ impl Instance {
             Some(Err(error)) => Err(RuntimeError::SetupFailed { reason: self.broken(&error) }),
             None => Err(RuntimeError::SetupFailed { reason: format!("its time of {} ms was up", self.program.limits.time_ms) }),
         }
+    }
+
+    /// Charges what the next message sends to this account.
+    pub(crate) fn charge_to(&mut self, account: Arc<Account>) {
+        self.store.data_mut().call.charge = Charge::to(account);
     }
 
     /// Handles one message of an input, named by its place. After a fault that breaks it, the instance must be dropped.
@@ -199,10 +210,11 @@ impl Instance {
             properties: &properties,
         };
         let handler = self.processor.weir_processor_handler();
-        let ended = within(limit, handler.call_handle(&mut self.store, &self.program.inputs[input].name, shown)).await;
+        let ended = within(limit, &self.waits, handler.call_handle(&mut self.store, &self.program.inputs[input].name, shown)).await;
         let outcome = match ended {
             Some(Ok(Ok(()))) => Outcome::Done(self.take_handled().await),
             Some(Ok(Err(failure))) => Outcome::Failed(self.failed(failure)),
+            Some(Err(error)) if self.store.data().call.has_given_way => Outcome::Failed(self.fault(FaultKind::GaveWay, error.to_string())),
             Some(Err(error)) => Outcome::Failed(self.fault(FaultKind::Trap, self.broken(&error))),
             None => {
                 let reason = format!("the time of {} ms was up (limits.time-ms)", self.program.limits.time_ms);
@@ -240,7 +252,9 @@ impl Instance {
             self.end_answer().await;
         }
         let call = &mut self.store.data_mut().call;
-        Handled { outputs: std::mem::take(&mut call.outputs), left_count: call.left_count, dropped_count: call.dropped_count }
+        call.charge.end_attempt();
+        let (outputs, charge) = (std::mem::take(&mut call.outputs), std::mem::take(&mut call.charge));
+        Handled { outputs, left_count: call.left_count, dropped_count: call.dropped_count, charge }
     }
 
     /// Ends an answer whose last part was not marked, with an empty one.
@@ -327,14 +341,15 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Waits for a call no longer than this. Most calls never wait: only one that does is given a timer, and has its use of the processor
+/// Waits for a call no longer than this, the time not counted that it waits for the host. Most calls never wait: only one that does is given a timer, and has its use of the processor
 /// measured, from then on.
-async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(limit: Duration, waits: &Waits, call: impl Future<Output = T>) -> Option<T> {
+    waits.reset();
     let mut call = pin!(call);
     match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
         Poll::Ready(ended) => Some(ended),
         Poll::Pending => {
-            let ended = timeout(limit, metered(call)).await.ok();
+            let ended = waits.within(limit, metered(call)).await;
             to_front().await;
             ended
         }

@@ -16,6 +16,7 @@ use crate::consumed::Consumed;
 use crate::error::RuntimeError;
 use crate::generation::Generation;
 use crate::instance::Instance;
+use crate::outputs::Outputs;
 use crate::processor::{Place, Processor};
 use crate::program::{Program, Surroundings};
 use crate::reconcile::{Step, Wanted, Work, step};
@@ -40,6 +41,8 @@ pub(crate) struct Means {
     pub(crate) tasks: TaskTracker,
     /// What holds where a deployment gives nothing else.
     pub(crate) defaults: Arc<ComponentDefaults>,
+    /// What all processors together may hold of what they send.
+    pub(crate) outputs: Outputs,
 }
 
 /// Keeps one variant.
@@ -268,6 +271,7 @@ impl Keeper {
             dead_letters: means.dead_letters.clone(),
             consumed: self.consumed.clone(),
             status: self.status.clone(),
+            outputs: means.outputs.clone(),
             alive: means.tasks.token(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! `host` follows the configuration; for every variant that is wanted a `keeper` starts, swaps and ends a `processor`, which has for each
 //! input a consumer, workers and a settler. A `worker` has each message handled by its `instance` of the variant's `program` and hands it
-//! to the `settler` together with what was sent.
+//! to the `settler` together with what was sent; what all of them hold of that is bounded by `outputs`.
 
 mod background;
 mod bindings;
@@ -18,6 +18,7 @@ mod error;
 mod failure;
 mod following;
 mod generation;
+mod giving_up;
 mod guest;
 mod hollow;
 mod host;
@@ -26,6 +27,7 @@ mod inspect;
 mod instance;
 mod keeper;
 mod memory;
+mod outputs;
 mod processor;
 mod program;
 mod receiving;
@@ -35,6 +37,7 @@ mod settler;
 mod slots;
 mod status;
 mod suspects;
+mod waits;
 mod wants;
 mod worker;
 
@@ -43,7 +46,7 @@ pub use component::Loaded;
 pub use engine::Engine;
 pub use error::{Blame, Cause, ComponentFault, RuntimeError, WORLD_VERSION};
 pub use failure::FaultKind;
-pub use host::{Host, HostSettings, Stopped};
+pub use host::{DEFAULT_OUTPUTS_BYTES, Host, HostSettings, Stopped};
 pub use inspect::{DESCRIPTOR_SECTION, Inspected, digest_of, inspect};
 pub use instance::{Answered, Fault, Handled, Instance, Outcome};
 pub use program::{Program, Surroundings};

@@ -11,12 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue, Sharing};
+use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue};
 
 use crate::background::Movable;
 use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::generation::{Generation, Warm};
+use crate::outputs::{Account, Outputs};
 use crate::program::{Input, Program};
 use crate::receiving::Receiving;
 use crate::settler::{Settlement, Settler};
@@ -38,6 +39,7 @@ pub(crate) struct Place {
     pub(crate) dead_letters: Queue,
     pub(crate) consumed: Consumed,
     pub(crate) status: Arc<VariantStatus>,
+    pub(crate) outputs: Outputs,
     /// Goes with the task that holds it, after everything else of it.
     pub(crate) alive: TaskTrackerToken,
 }
@@ -174,7 +176,7 @@ impl Intake {
 
     fn queue(&self) -> (Queue, ConsumerOptions) {
         let program = self.program();
-        (program.inputs[self.index].queue.clone(), ConsumerOptions { window: self.window(&program), sharing: Sharing::Competing })
+        (program.inputs[self.index].queue.clone(), ConsumerOptions { window: self.window(&program), ..ConsumerOptions::default() })
     }
 
     fn window(&self, program: &Program) -> NonZeroU32 {
@@ -227,7 +229,9 @@ impl Intake {
     /// one lost the consumer or panicked, the others are stopped too.
     async fn employ(&mut self, consumer: &Arc<dyn Consumer>, settler: mpsc::Sender<Settlement>, stop: &CancellationToken) -> Ending {
         let (index, slots) = (self.index, self.slots());
-        let receiving = Receiving::new(consumer.clone(), slots.clone(), self.place.status.clone());
+        let purpose = self.program().purpose(index);
+        let account = self.place.outputs.account(purpose, slots.clone(), stop.clone(), self.place.status.clone());
+        let receiving = Receiving::new(consumer.clone(), slots.clone(), self.place.status.clone(), account.clone());
         let mut workers = JoinSet::new();
         let mut employed = BTreeSet::new();
         let mut ending = Ending::Stopped;
@@ -238,7 +242,8 @@ impl Intake {
                 consumer.set_window(self.window(&program));
                 for number in 0..program.inputs[self.index].concurrency {
                     if employed.insert(number) {
-                        let worker = self.worker(number, receiving.clone(), settler.clone(), stop.clone());
+                        let ends = (receiving.clone(), settler.clone(), account.clone());
+                        let worker = self.worker(number, ends, stop.clone());
                         workers.spawn(Movable::new(worker.run()));
                     }
                 }
@@ -279,7 +284,8 @@ impl Intake {
         }
     }
 
-    fn worker(&self, number: u32, receiving: Receiving, settler: mpsc::Sender<Settlement>, stop: CancellationToken) -> Worker {
+    fn worker(&self, number: u32, ends: (Receiving, mpsc::Sender<Settlement>, Arc<Account>), stop: CancellationToken) -> Worker {
+        let (receiving, settler, account) = ends;
         Worker {
             number,
             is_spare: false,
@@ -290,6 +296,7 @@ impl Intake {
             config: self.place.config.clone(),
             input: self.index,
             settler,
+            account,
             status: self.place.status.clone(),
             dead_letters: self.place.dead_letters.topic().clone(),
             stop,

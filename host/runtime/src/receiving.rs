@@ -1,5 +1,5 @@
 //! How workers get messages. One without an instance takes no message before it has a slot for one: a message that waits for a slot in a
-//! worker could be handled by another worker or host meanwhile.
+//! worker could be handled by another worker or host meanwhile. No message is taken while its input holds too much of what was sent.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use weir_pubsub::{Consumer, Delivery, PubsubError};
 
+use crate::outputs::Account;
 use crate::slots::{Purpose, Slot, Slots};
 use crate::status::{VariantStatus, WaitingForSlot};
 
@@ -16,13 +17,14 @@ pub(crate) struct Receiving {
     consumer: Arc<dyn Consumer>,
     slots: Slots,
     status: Arc<VariantStatus>,
+    account: Arc<Account>,
     /// One worker at a time waits for a slot: the others would take slots for the same message.
     turn: Arc<Semaphore>,
 }
 
 impl Receiving {
-    pub(crate) fn new(consumer: Arc<dyn Consumer>, slots: Slots, status: Arc<VariantStatus>) -> Self {
-        Receiving { consumer, slots, status, turn: Arc::new(Semaphore::new(1)) }
+    pub(crate) fn new(consumer: Arc<dyn Consumer>, slots: Slots, status: Arc<VariantStatus>, account: Arc<Account>) -> Self {
+        Receiving { consumer, slots, status, account, turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Waits for the next message of a worker that has an instance.
@@ -30,6 +32,7 @@ impl Receiving {
     /// # Errors
     /// As [`Consumer::receive`].
     pub(crate) async fn next(&self) -> Result<Delivery, PubsubError> {
+        self.account.may_begin().await;
         self.consumer.receive().await
     }
 
@@ -43,6 +46,7 @@ impl Receiving {
     pub(crate) async fn next_with_slot(&self, purpose: Purpose, count: u32) -> Result<(Delivery, Slot), PubsubError> {
         let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
         loop {
+            self.account.may_begin().await;
             self.consumer.readable().await?;
             let slot = self.slot(purpose, count).await;
             // Another worker may have taken it meanwhile.

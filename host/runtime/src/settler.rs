@@ -18,6 +18,7 @@ use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, Queue
 
 use crate::consumed::Consumed;
 use crate::following;
+use crate::outputs::Charge;
 use crate::status::{ErrorOf, InHand, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
@@ -40,6 +41,8 @@ pub(crate) struct Settlement {
     pub(crate) kind: SettlementKind,
     /// Counts the message until it is settled.
     pub(crate) in_hand: Option<InHand>,
+    /// Counts the outputs until they are settled.
+    pub(crate) _charge: Charge,
 }
 
 /// Why a message is settled.

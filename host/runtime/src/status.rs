@@ -36,6 +36,10 @@ pub(crate) struct Counters {
     pub(crate) no_longer_held: AtomicU64,
     /// Tasks that panicked and were started again.
     pub(crate) restarts: AtomicU64,
+    /// What is held of messages that were sent and are not settled yet.
+    pub(crate) outputs_bytes: AtomicU64,
+    /// Workers that wait for room for what is sent.
+    pub(crate) waiting_for_outputs: AtomicU64,
     /// What waits for an instance slot now.
     waiting_for_slot: AtomicU64,
 }
@@ -302,6 +306,8 @@ impl VariantStatus {
             in_hand_count: counters.in_hand(),
             restarts_count: read(&counters.restarts),
             waiting_for_slot_count: read(&counters.waiting_for_slot),
+            outputs_bytes: read(&counters.outputs_bytes),
+            waiting_for_outputs_count: read(&counters.waiting_for_outputs),
             rate_per_1000_s: shown.rate.now(read(&counters.handled)),
             last_error: error.map(|noted| noted.text.clone()),
             last_error_ms: error.map(|noted| noted.time_ms),

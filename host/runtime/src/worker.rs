@@ -7,21 +7,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use weir_config::records::DeadLetter;
-use weir_pubsub::{Backoff, Delivery, Message, Output, PubsubError, Receipt, Routing, Topic};
+use weir_pubsub::{Backoff, Delivery, Message, PubsubError, Receipt, Topic};
 
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
-use crate::failure::{History, Next, is_delivered_in_vain};
+use crate::failure::{FaultKind, History, Next, is_delivered_in_vain};
 use crate::following;
 use crate::generation::{Generation, Held, Warm};
+use crate::giving_up::Lost;
 use crate::instance::{Answered, Fault, Instance, Outcome};
+use crate::outputs::Account;
 use crate::program::Program;
 use crate::receiving::Receiving;
 use crate::renewals;
 use crate::settler::{Settlement, SettlementKind};
 use crate::slots::{Purpose, Slot, Slots};
-use crate::status::{ErrorOf, InHand, VariantStatus, count, now_ms};
+use crate::status::{ErrorOf, InHand, VariantStatus, count};
 use crate::suspects::{MAX_TRIALS_COUNT, NoteName};
 use weir_pubsub::chain;
 
@@ -46,6 +47,8 @@ pub(crate) struct Worker {
     /// The place of the input among the program's.
     pub(crate) input: usize,
     pub(crate) settler: mpsc::Sender<Settlement>,
+    /// What its messages send is charged to it.
+    pub(crate) account: Arc<Account>,
     pub(crate) status: Arc<VariantStatus>,
     pub(crate) dead_letters: Topic,
     /// Cancelled when no further message is to be taken.
@@ -68,13 +71,6 @@ pub(crate) enum Ended {
     Spare,
     /// The consumer is of no use any more.
     Lost(PubsubError),
-}
-
-/// Why a message is given up.
-struct Lost<'a> {
-    error: &'static str,
-    reason: &'a str,
-    answered: Answered,
 }
 
 /// What is left when an attempt could not even be made.
@@ -138,7 +134,7 @@ impl Worker {
         self.held.is_some() && !self.generation.borrow().program.config_types.is_empty()
     }
 
-    fn program(&self) -> Arc<Program> {
+    pub(crate) fn program(&self) -> Arc<Program> {
         self.generation.borrow().program.clone()
     }
 
@@ -195,7 +191,7 @@ impl Worker {
                     }
                     let (left_count, dropped_count) = (handled.left_count, handled.dropped_count);
                     let kind = SettlementKind::Handled;
-                    let (message_id, outputs) = (message.id, handled.outputs);
+                    let (message_id, outputs, charge) = (message.id, handled.outputs, handled.charge);
                     if let Err(error) = self.program().message_limits.check_settle(&outputs) {
                         // Another attempt would send as much.
                         history.attempts_count = attempt;
@@ -203,8 +199,14 @@ impl Worker {
                         return self.give_up(receipt, &message, lost, &history).await;
                     }
                     let in_hand = self.in_hand.take();
-                    return self.settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_hand }).await;
+                    return self
+                        .settle(Settlement { receipt, message_id, outputs, left_count, dropped_count, kind, in_hand, _charge: charge })
+                        .await;
                 }
+                Outcome::Failed(fault) if fault.kind == FaultKind::GaveWay => match self.until_room().await {
+                    Ok(()) => continue,
+                    Err(Stopped) => return self.give_back(receipt, &message).await,
+                },
                 Outcome::Failed(fault) => fault,
             };
             let lost = Lost { error: fault.kind.word(), reason: &fault.reason, answered: fault.answered };
@@ -276,6 +278,11 @@ impl Worker {
         }
     }
 
+    /// Waits, without an instance, until the message may be tried that gave way before.
+    async fn until_room(&mut self) -> Result<(), Stopped> {
+        self.stop.run_until_cancelled(self.account.may_begin()).await.ok_or(Stopped)
+    }
+
     /// As [`Worker::attempt`], under a note that outlives the host.
     async fn attempt_suspect(&mut self, message: &Message, attempt: u32, name: NoteName) -> Result<Outcome, Stopped> {
         let suspects = self.program().loaded.engine.suspects().clone();
@@ -308,15 +315,16 @@ impl Worker {
         let outcome = self.attempt(message, attempt).await;
         match &outcome {
             // As much in vain as an attempt that ended the host.
-            Ok(Outcome::Failed(fault)) if !fault.kind.counts() => drop(trial),
+            Ok(Outcome::Failed(fault)) if matches!(fault.kind, FaultKind::Busy(_)) => drop(trial),
             _ => trial.end().await,
         }
         outcome
     }
 
     async fn attempt(&mut self, message: &Message, attempt: u32) -> Result<Outcome, Stopped> {
-        let input = self.input;
+        let (input, account) = (self.input, self.account.clone());
         let instance = self.ready_instance().await?;
+        instance.charge_to(account);
         let outcome = instance.handle(input, message, attempt).await;
         let is_worn = instance.is_worn();
         let is_spent = match &outcome {
@@ -417,55 +425,7 @@ impl Worker {
         next
     }
 
-    /// Gives a message up: a request is answered with the error, anything else becomes a dead letter.
-    async fn give_up(&mut self, receipt: Receipt, message: &Message, lost: Lost<'_>, history: &History) {
-        let Lost { error, reason, answered } = lost;
-        let program = self.program();
-        let input = &program.inputs[self.input];
-        tracing::warn!(
-            topic = %input.queue.topic(),
-            subscription = %input.queue.subscription(),
-            processor = &*program.processor,
-            variant = &*program.variant,
-            flow = &*program.flow,
-            component = &*program.deployment,
-            digest = %program.component.digest,
-            message_id = message.id.map(tracing::field::display),
-            attempt = history.attempts_count,
-            verdict = error,
-            error = reason,
-            "message given up"
-        );
-        if input.is_request() {
-            if answered != Answered::InFull {
-                program.answer_with_error(self.input, message, error, reason).await;
-            }
-            let kind = SettlementKind::Answered;
-            let (message_id, in_hand) = (message.id, self.in_hand.take());
-            let outputs = Vec::new();
-            return self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand }).await;
-        }
-        let message_id = message.id;
-        let letter = DeadLetter {
-            topic: input.queue.topic().to_string(),
-            subscription: input.queue.subscription().to_string(),
-            error: error.to_owned(),
-            reason: reason.to_owned(),
-            attempts_count: history.attempts_count,
-            digest: program.component.digest.to_string(),
-            component: program.deployment.to_string(),
-            time_ms: Some(now_ms()),
-            config_version: Some(self.config.borrow().version),
-            cut: None,
-        };
-        let message = letter.to_message(message, &program.message_limits);
-        let outputs = vec![Output { topic: self.dead_letters.clone(), message, routing: Routing::Required }];
-        let kind = SettlementKind::DeadLetter;
-        let in_hand = self.in_hand.take();
-        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand }).await;
-    }
-
-    async fn settle(&mut self, settlement: Settlement) {
+    pub(crate) async fn settle(&mut self, settlement: Settlement) {
         let room = self.settler.reserve();
         tokio::pin!(room);
         loop {

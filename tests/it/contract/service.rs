@@ -10,7 +10,7 @@ use crate::stage::{Reader, Stage, entry};
 /// The topics of the service that components ask.
 pub(crate) const SERVICE: [(&str, &str); 2] = [("service-request", "request:tg:service"), ("service-response", "response:tg:service")];
 /// The topics of a component that is asked.
-pub(super) const ASKED: [(&str, &str); 2] = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
+pub(crate) const ASKED: [(&str, &str); 2] = [("request", "request:tg:ask"), ("response", "response:tg:ask")];
 
 /// Who is asked as `service`: takes the requests one by one and answers when it likes.
 pub(crate) struct Service {
@@ -60,19 +60,19 @@ pub(super) async fn run_asking(stage: &Stage, component: &ComponentRef) {
 }
 
 /// Runs a component that is asked, variant `v`; `more` are its further topics.
-pub(super) async fn run_asked(stage: &Stage, component: &ComponentRef, more: &[(&str, &str)]) {
+pub(crate) async fn run_asked(stage: &Stage, component: &ComponentRef, more: &[(&str, &str)]) {
     stage.create("request:tg:ask", &format!("{}--v--request", component.name)).await;
     let topics: Vec<_> = ASKED.iter().chain(more).copied().collect();
     stage.put(&entry_type(&component.name), "v", &entry(component, &topics, &[])).await;
 }
 
 /// Who asks a component.
-pub(super) async fn requester(stage: &Stage) -> Requester {
+pub(crate) async fn requester(stage: &Stage) -> Requester {
     let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
     Requester::connect(&*stage.backend, &request, &response, &"asker".parse().unwrap()).await.unwrap()
 }
 
-pub(super) async fn begin(requester: &Requester, body: &str, time: Duration) -> Replies {
+pub(crate) async fn begin(requester: &Requester, body: &str, time: Duration) -> Replies {
     requester.begin(Message::new(body.to_owned()), time).await.unwrap()
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn part(replies: &mut Replies) -> Option<(String, Option<String
 }
 
 /// All parts that are left.
-pub(super) async fn parts(mut replies: Replies) -> Vec<(String, Option<String>)> {
+pub(crate) async fn parts(mut replies: Replies) -> Vec<(String, Option<String>)> {
     let mut all = Vec::new();
     while let Some(part) = part(&mut replies).await {
         all.push(part);

@@ -126,6 +126,8 @@ fn odd(name: &str) -> ProcessorStatus {
         dropped_count: 0,
         in_hand_count: 0,
         waiting_for_slot_count: 0,
+        outputs_bytes: 0,
+        waiting_for_outputs_count: 0,
         restarts_count: 0,
         rate_per_1000_s: 0,
         last_error: Some(name.to_owned()),

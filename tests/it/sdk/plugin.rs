@@ -67,6 +67,7 @@ impl Plugins {
             code_cache: folder.path().join("cache"),
             served: Served::All,
             instances_count: 4,
+            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
             defaults: Default::default(),
         };
         let host = Host::start(backend.clone(), client.clone(), settings).await.unwrap();

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_pubsub::{
-    Backend, Class, Consumer, ConsumerOptions, Delivery, Message, Output, Queue, QueueSpec, Routing, Settled, Sharing, Subscription, Topic,
+    Backend, Class, Consumer, ConsumerOptions, Delivery, Message, Output, Queue, QueueSpec, Routing, Settled, Subscription, Topic,
 };
 
 use crate::wait::within;
@@ -133,7 +133,13 @@ impl Bed {
 
     /// A competing consumer of a queue that may hold so many messages.
     pub async fn windowed(&self, queue: &Queue, window: u32) -> Box<dyn Consumer> {
-        let options = ConsumerOptions { window: NonZeroU32::new(window).unwrap(), sharing: Sharing::Competing };
+        let options = ConsumerOptions { window: NonZeroU32::new(window).unwrap(), ..ConsumerOptions::default() };
+        self.backend().consumer(queue.topic(), queue.subscription(), options).await.unwrap()
+    }
+
+    /// A competing consumer of a queue that may hold messages of so many bytes.
+    pub async fn windowed_bytes(&self, queue: &Queue, window_bytes: u64) -> Box<dyn Consumer> {
+        let options = ConsumerOptions { window_bytes, ..ConsumerOptions::default() };
         self.backend().consumer(queue.topic(), queue.subscription(), options).await.unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use futures_util::FutureExt;
 use futures_util::future::{join_all, select_all};
-use weir_pubsub::{Class, ConsumerOptions, PubsubError};
+use weir_pubsub::{Class, ConsumerOptions, Delivery, Message, PubsubError};
 
 use super::bed::{Bed, expect, next, text, texts};
 use crate::wait::within;
@@ -71,6 +71,44 @@ pub async fn a_window_bounds_what_is_held_unsettled(bed: &mut Bed) {
     bed.backend().give_back(&second.receipt).await.unwrap();
     expect(&*consumer, "2").await;
     assert!(bed.is_waiting(consumer.receive(), &queue).await);
+}
+
+/// `ConsumerOptions::window_bytes`: how many bytes these messages may have, bodies and properties together.
+pub async fn a_window_bounds_the_bytes_that_are_held(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        for digit in ["1", "2", "3", "4"] {
+            let message = Message::new(digit.repeat(300)).with("p", "v".repeat(99));
+            within("a publish", producer.publish(message)).await.unwrap();
+        }
+        let is = |delivery: &Delivery, digit: &str| assert_eq!(text(&delivery.message), digit.repeat(300), "{class}");
+        let consumer = bed.windowed_bytes(&queue, 1_000).await;
+        let (first, second) = (next(&*consumer).await, next(&*consumer).await);
+        let mut waiting = consumer.receive();
+        assert!(bed.is_waiting(&mut waiting, &queue).await, "three have 1,200 bytes");
+        is(&next(&*bed.windowed_bytes(&queue, 0).await).await, "3");
+        bed.settle(&first).await;
+        let third = within("room in the window", waiting).await.unwrap();
+        is(&third, "3");
+        assert!(bed.is_waiting(consumer.receive(), &queue).await);
+        bed.backend().give_back(&second.receipt).await.unwrap();
+        is(&next(&*consumer).await, "2");
+        bed.settle(&third).await;
+        is(&next(&*consumer).await, "4");
+    }
+}
+
+/// `ConsumerOptions::window_bytes`: a consumer that holds nothing gets a message of any size.
+pub async fn a_message_larger_than_the_window_is_held_alone(bed: &mut Bed) {
+    let queue = bed.filled("a", &["larger than it", "1", "2"]).await;
+    let consumer = bed.windowed_bytes(&queue, 4).await;
+    let large = expect(&*consumer, "larger than it").await;
+    let mut waiting = consumer.receive();
+    assert!(bed.is_waiting(&mut waiting, &queue).await);
+    bed.settle(&large).await;
+    assert_eq!(text(&within("room in the window", waiting).await.unwrap().message), "1");
+    expect(&*consumer, "2").await;
 }
 
 /// `set_window`: changes how many messages the consumer may hold unsettled; who waits goes on at once.

@@ -2,7 +2,7 @@
 
 use weir_pubsub::{Class, Overflow, PubsubError, QueueSpec, Routing};
 
-use super::bed::{Bed, expect, message, next, output, texts};
+use super::bed::{Bed, expect, message, next, output, text, texts};
 use crate::wait::within;
 
 /// `publish`: it returns once the message is durable in every queue of the topic.
@@ -93,6 +93,23 @@ pub async fn deliveries_are_counted_over_a_restart(bed: &mut Bed) {
     let consumer = bed.consumer(&queue).await;
     assert_eq!(expect(&*consumer, "1").await.delivery_count, 4);
     assert_eq!(expect(&*consumer, "2").await.delivery_count, 1);
+}
+
+/// `ConsumerOptions::window_bytes`: it bounds what was there before a restart, too, of which each delivery is recorded first.
+pub async fn a_window_bounds_bytes_after_a_restart(bed: &mut Bed) {
+    let queue = bed.filled("a", &["11111", "22222", "33333", "4"]).await;
+    bed.restart().await;
+    let consumer = bed.windowed_bytes(&queue, 12).await;
+    let (first, second) = (expect(&*consumer, "11111").await, expect(&*consumer, "22222").await);
+    let mut third = consumer.receive();
+    assert!(bed.is_waiting(&mut third, &queue).await);
+    bed.settle(&first).await;
+    let third = within("room in the window", third).await.unwrap();
+    assert_eq!((text(&third.message).as_str(), third.delivery_count), ("33333", 1));
+    bed.settle(&second).await;
+    drop(consumer);
+    bed.restart().await;
+    assert_eq!(expect(&*bed.windowed_bytes(&queue, 12).await, "33333").await.delivery_count, 2);
 }
 
 /// `QueueSpec`: what a queue is made with stays.

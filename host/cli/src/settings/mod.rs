@@ -79,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) instances_count: u32,
     /// The processors that the host serves; every entry that names a component if there are none. Given on the command line alone.
     pub(crate) processors: BTreeSet<String>,
+    /// What processors may hold together of what they send and is not settled, in bytes.
+    pub(crate) outputs_bytes: u64,
     /// Where the gateway's token is, which itself is never a setting: settings are shown.
     pub(crate) token_file: Option<PathBuf>,
     /// The gateway's bounds.
@@ -103,6 +105,7 @@ impl Default for Settings {
             log_format: LogFormat::default(),
             instances_count: 0,
             processors: BTreeSet::new(),
+            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
             token_file: None,
             gateway: GatewaySettings::default(),
             flow: FlowSettings::default(),

@@ -119,6 +119,12 @@ pub struct ProcessorStatus {
     /// Workers with a message to take, and setups of a new component, that wait for an instance slot: all slots of the host's pool are in use.
     #[serde(default)]
     pub waiting_for_slot_count: u64,
+    /// Memory for messages that it has sent and that are not settled yet, in bytes.
+    #[serde(default)]
+    pub outputs_bytes: u64,
+    /// Workers that wait because of these bytes: the host's budget, `host.outputs`, has no more room for them.
+    #[serde(default)]
+    pub waiting_for_outputs_count: u64,
     /// Messages settled per second, times 1000: over the last 1 to 5 seconds.
     pub rate_per_1000_s: u64,
     /// The newest error that is not over, else the newest one, for people.

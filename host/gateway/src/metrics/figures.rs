@@ -126,6 +126,14 @@ fn processors(hosts: &[HostReport], out: &mut Text) {
     for (labels, status) in &all {
         waiting.sample(labels, status.waiting_for_slot_count);
     }
+    let mut outputs = out.gauge("weir_processor_outputs_bytes", "Memory for messages that it has sent and that are not settled yet.");
+    for (labels, status) in &all {
+        outputs.sample(labels, status.outputs_bytes);
+    }
+    let mut stuck = out.gauge("weir_processor_waiting_for_outputs", "Workers that wait for room for what they send (host.outputs).");
+    for (labels, status) in &all {
+        stuck.sample(labels, status.waiting_for_outputs_count);
+    }
     let mut state = out.gauge("weir_processor_state", "1 for the state that the processor is in, 0 for all others.");
     for ([host, processor, variant, flow], status) in &all {
         for (of, name) in STATES {

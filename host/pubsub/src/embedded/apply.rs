@@ -65,7 +65,7 @@ impl State {
         for (number, sequence) in targets {
             let Some(queue) = self.queues.get_mut(number) else { continue };
             // What is beyond the cache's bound is read back; without a log there is nothing to read it from.
-            let cached = place.segment == 0 || self.cached_bytes + stored.size_bytes <= self.options.cached_bytes;
+            let cached = place.segment == 0 || self.cached_bytes + stored.memory_bytes <= self.options.cached_bytes;
             let entry = Entry {
                 sequence: *sequence,
                 place,
@@ -77,7 +77,7 @@ impl State {
             };
             if place.segment != 0 {
                 self.live.add(&entry);
-                self.cached_bytes += if cached { stored.size_bytes } else { 0 };
+                self.cached_bytes += if cached { stored.memory_bytes } else { 0 };
             }
             queue.incoming_bytes -= stored.size_bytes;
             queue.append(entry);
@@ -102,7 +102,7 @@ impl State {
         if let Reason::Settled(consumer) = reason
             && let Some(consumer) = self.consumers.get_mut(&consumer)
         {
-            consumer.held_count -= 1;
+            consumer.window.held.remove(entry.size_bytes);
         }
     }
 
@@ -147,7 +147,7 @@ impl State {
         }
         self.release(entry);
         if let Some(consumer) = holder.and_then(|consumer| self.consumers.get_mut(&consumer)) {
-            consumer.held_count -= 1;
+            consumer.window.held.remove(entry.size_bytes);
         }
     }
 

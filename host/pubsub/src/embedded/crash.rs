@@ -18,7 +18,7 @@ fn queue(name: &str) -> Queue {
 }
 
 fn open(folder: &Path) -> Arc<EmbeddedBroker> {
-    let options = EmbeddedOptions { segment_bytes: 16 << 10, cached_bytes: 1 << 10, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions { segment_bytes: 16 << 10, cached_bytes: 8 << 10, ..EmbeddedOptions::default() };
     EmbeddedBroker::open(folder, options).unwrap()
 }
 

@@ -114,7 +114,7 @@ impl State {
     fn decide_send(&mut self, name: &Queue, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<()> {
         let number = self.find(name).ok_or_else(|| not_found(name))?;
         if number >= FIRST_EPHEMERAL {
-            self.check_request_room(number, stored.size_bytes, now)?;
+            self.check_request_room(number, &stored, now)?;
             group.steps.push(Step::EphemeralTo { queue: number, stored });
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! The embedded broker: in process, durable on disk, nothing to install.
 //!
-//! - `queue`, `queues`, `seats`: what is in the queues and who holds it; `group`, `decide`, `apply`: what operations do to it. No files,
+//! - `queue`, `queues`, `seats`, `window`: what is in the queues and who holds it; `group`, `decide`, `apply`: what operations do to it. No files,
 //!   no waiting.
 //! - `log`: segments on disk; its documentation is the format.
 //! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
@@ -30,6 +30,7 @@ mod room;
 mod seats;
 mod trouble;
 mod upkeep;
+mod window;
 mod writer;
 
 use std::num::NonZeroU32;

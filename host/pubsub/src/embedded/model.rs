@@ -271,7 +271,7 @@ impl Whole {
     /// Segments of a few messages and hardly any cache, so that all that is rare happens all the time.
     fn open(&mut self) {
         let options =
-            EmbeddedOptions { sync: SyncMode::None, segment_bytes: SEGMENT_BYTES, cached_bytes: 20, ..EmbeddedOptions::default() };
+            EmbeddedOptions { sync: SyncMode::None, segment_bytes: SEGMENT_BYTES, cached_bytes: 1 << 10, ..EmbeddedOptions::default() };
         self.broker = Some(EmbeddedBroker::open(self.folder.path(), options).unwrap());
     }
 
@@ -286,7 +286,8 @@ impl Whole {
     }
 
     async fn join(&self, number: u64, name: &str) -> Box<dyn Consumer> {
-        let options = ConsumerOptions { window: NonZeroU32::MIN.saturating_add(3), sharing: Sharing::Exclusive };
+        let options =
+            ConsumerOptions { window: NonZeroU32::MIN.saturating_add(3), sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         self.broker().consumer(&topic(name), queue(number, name).subscription(), options).await.unwrap()
     }
 

@@ -24,11 +24,12 @@ pub struct EmbeddedOptions {
     pub sync: SyncMode,
     /// A segment file above this size is followed by a new one; 32 MiB, so that disk comes back in pieces of that size.
     pub segment_bytes: u64,
-    /// Messages of `flow` queues kept in memory, all queues together; what is beyond is read back from disk. 64 MiB.
+    /// What messages of `flow` queues may take in memory ([`Message::memory_bytes`](crate::Message::memory_bytes)), all queues together; what
+    /// is beyond is read back from disk. 64 MiB.
     pub cached_bytes: u64,
     /// The high mark of one `flow` queue: above it, publishers get `QueueFull`; settles always go through. 1 GiB.
     pub queue_high_bytes: u64,
-    /// The bound of one `request` queue, which lives in memory; 64 MiB.
+    /// What the messages of one `request` queue may take, which lives in memory; 64 MiB.
     pub request_queue_bytes: u64,
     /// The bound of one `request` queue in messages; 100,000.
     pub request_queue_count: u64,

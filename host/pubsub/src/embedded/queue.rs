@@ -22,14 +22,16 @@ pub(super) struct Stored {
     pub(super) expires_at: Option<Instant>,
     /// Body and properties, as bounds and stats count them.
     pub(super) size_bytes: u64,
+    /// What it takes in memory.
+    pub(super) memory_bytes: u64,
 }
 
 impl Stored {
     /// Takes a message in; its time to live begins now.
     pub(super) fn new(message: Message) -> Arc<Self> {
         let expires_at = message.expires_in.and_then(|wait| Instant::now().checked_add(wait));
-        let size_bytes = size_of(&message);
-        Arc::new(Stored { message, expires_at, size_bytes })
+        let (size_bytes, memory_bytes) = (size_of(&message), message.memory_bytes());
+        Arc::new(Stored { message, expires_at, size_bytes, memory_bytes })
     }
 
     /// Whether nobody waits for an answer any more.
@@ -87,6 +89,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// What it takes in memory beside its place in the queue.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |stored| stored.memory_bytes)
+    }
+
     /// Its share of the log: what its record takes, divided by the queues that it was written for.
     pub(super) fn disk_bytes(&self) -> u64 {
         (u64::from(self.place.length) + RECORD_BYTES) / u64::from(self.sharers.max(1)) + TARGET_BYTES
@@ -131,6 +138,8 @@ pub(super) struct QueueState {
     pub(super) leaving_count: u32,
     depth_count: u64,
     size_bytes: u64,
+    /// What those of its messages take that are kept in memory.
+    memory_bytes: u64,
     pub(super) dropped_count: u64,
     /// Messages dropped because of the bound before the broker was opened.
     pub(super) dropped_before_count: u64,
@@ -165,6 +174,7 @@ impl QueueState {
             leaving_count: 0,
             depth_count: 0,
             size_bytes: 0,
+            memory_bytes: 0,
             dropped_count: 0,
             dropped_before_count: 0,
             refused_count: 0,
@@ -207,6 +217,10 @@ impl QueueState {
         self.size_bytes
     }
 
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
     pub(super) fn depth_count(&self) -> u64 {
         self.depth_count
     }
@@ -246,6 +260,7 @@ impl QueueState {
         debug_assert!(self.ready.back().is_none_or(|last| last.sequence < entry.sequence));
         self.depth_count += 1;
         self.size_bytes += u64::from(entry.size_bytes);
+        self.memory_bytes += entry.memory_bytes();
         self.is_refusing = false;
         self.ready.push_back(entry);
     }
@@ -442,6 +457,7 @@ impl QueueState {
     pub(super) fn forget(&mut self, entry: &Entry) {
         self.depth_count -= 1;
         self.size_bytes -= u64::from(entry.size_bytes);
+        self.memory_bytes -= entry.memory_bytes();
         self.is_refusing = false;
     }
 

@@ -42,6 +42,7 @@ pub(super) struct State {
     pub(super) last_consumer: u64,
     pub(super) next_durable: u64,
     next_ephemeral: u64,
+    /// What the messages of the log take that are kept in memory.
     pub(super) cached_bytes: u64,
     /// What the queues still hold of each segment.
     pub(super) live: LiveSegments,
@@ -255,9 +256,7 @@ impl State {
         if entry.place.segment == 0 {
             return;
         }
-        if entry.stored.is_some() {
-            self.cached_bytes -= u64::from(entry.size_bytes);
-        }
+        self.cached_bytes -= entry.memory_bytes();
         self.live.remove(entry);
     }
 
@@ -282,11 +281,12 @@ impl State {
     }
 
     /// Refuses what an outside sender may not add to a queue of memory; what has expired makes room first.
-    pub(super) fn check_request_room(&mut self, number: u64, size_bytes: u64, now: Instant) -> Result<()> {
+    pub(super) fn check_request_room(&mut self, number: u64, stored: &Stored, now: Instant) -> Result<()> {
         let (limit_bytes, limit_count) = (self.options.request_queue_bytes, self.options.request_queue_count);
         let Some(queue) = self.queues.get_mut(&number) else { return Ok(()) };
-        check_own_bound(queue, size_bytes, 0)?;
-        let fits = |queue: &QueueState| queue.size_bytes() + size_bytes <= limit_bytes && queue.depth_count() < limit_count;
+        check_own_bound(queue, stored.size_bytes, 0)?;
+        let memory_bytes = stored.memory_bytes;
+        let fits = |queue: &QueueState| queue.memory_bytes() + memory_bytes <= limit_bytes && queue.depth_count() < limit_count;
         if fits(queue) {
             return Ok(());
         }
@@ -299,20 +299,20 @@ impl State {
         if fits(queue) {
             return Ok(());
         }
-        Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes: queue.size_bytes(), limit_bytes })
+        Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes: queue.memory_bytes(), limit_bytes })
     }
 
     /// The queues of a `request` topic that get a message of an outside sender: those that have room. Each reader of a topic is on its own: a
     /// full queue misses the message and counts it as dropped. The message is refused where no queue has room, or none of those whose consumer
     /// is exclusive, if there are any: they belong to the service that answers, and others only listen.
-    pub(super) fn request_targets(&mut self, topic: &Topic, size_bytes: u64, now: Instant) -> Result<Vec<u64>> {
+    pub(super) fn request_targets(&mut self, topic: &Topic, stored: &Stored, now: Instant) -> Result<Vec<u64>> {
         let numbers = self.audiences.get(topic).map(|audience| audience.queues.clone()).unwrap_or_default();
         let is_exclusive = |number: &u64| self.queues.get(number).is_some_and(|queue| queue.exclusive);
         let own: Vec<u64> = numbers.iter().copied().filter(is_exclusive).collect();
         let (mut targets, mut full) = (Vec::with_capacity(numbers.len()), Vec::new());
         let mut refusal = PubsubError::QueueNotFound { queue: topic.to_string() };
         for number in numbers {
-            match self.check_request_room(number, size_bytes, now) {
+            match self.check_request_room(number, stored, now) {
                 Ok(()) => targets.push(number),
                 Err(error) => {
                     if own.is_empty() || own.contains(&number) {

@@ -34,8 +34,8 @@ impl Room {
     ///
     /// # Errors
     /// `Unavailable` when the broker is closed.
-    pub(super) async fn take(&self, size_bytes: u64) -> Result<Permit> {
-        let count = (size_bytes as usize).div_ceil(PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES) as u32;
+    pub(super) async fn take(&self, memory_bytes: u64) -> Result<Permit> {
+        let count = (memory_bytes as usize).div_ceil(PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES) as u32;
         if self.waiting_count.load(Ordering::Acquire) == 0
             && let Ok(permit) = self.permits.clone().try_acquire_many_owned(count)
         {

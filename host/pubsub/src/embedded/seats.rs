@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::queue::{Counting, Entry, Place, QueueState, Stored};
 use super::queues::{State, not_found};
+use super::window::{Load, Window};
 use crate::backend::{ConsumerOptions, Sharing};
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;
@@ -36,6 +37,7 @@ pub(super) struct Local {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sequence: u64,
+    pub(super) size_bytes: u32,
     pub(super) deliveries: u32,
     pub(super) counted_ahead: bool,
     pub(super) body: Body,
@@ -58,8 +60,7 @@ pub(super) enum Body {
 #[derive(Debug)]
 pub(super) struct ConsumerState {
     pub(super) queue: u64,
-    pub(super) window: u64,
-    pub(super) held_count: u64,
+    pub(super) window: Window,
     /// Settles of deliveries from memory queues that are on their way through the log: later ones wait behind them.
     pub(super) settling_count: u32,
     /// It was told why its queue hands out nothing.
@@ -115,11 +116,9 @@ impl State {
         state.consumers.push(id);
         state.exclusive = exclusive;
         let seat = Arc::new(Seat::default());
-        let window = u64::from(options.window.get());
         let consumer = ConsumerState {
             queue: number,
-            window,
-            held_count: 0,
+            window: Window::new(options),
             settling_count: 0,
             is_told_blocked: false,
             refused: VecDeque::new(),
@@ -133,9 +132,8 @@ impl State {
     /// come behind them.
     pub(super) fn begin_leaving(&mut self, consumer: u64, local: Local) -> (bool, Wakes) {
         let Some(state) = self.consumers.get_mut(&consumer) else { return (false, Wakes::default()) };
-        state.window = 0;
-        state.held_count -= (local.waiting.len() as u64).min(state.held_count);
-        let (number, holds) = (state.queue, state.held_count > 0);
+        state.window.set_count(0);
+        let number = state.queue;
         let Some(queue) = self.queues.get_mut(&number) else {
             self.consumers.remove(&consumer);
             return (false, Wakes::default());
@@ -143,9 +141,9 @@ impl State {
         queue.consumers.retain(|other| *other != consumer);
         queue.exclusive = false;
         let first = local.waiting.front().map(|waiting| waiting.sequence);
-        local.waiting.into_iter().for_each(|waiting| unread(queue, &waiting, consumer));
+        local.waiting.into_iter().for_each(|waiting| unread(queue, &mut state.window, &waiting, consumer));
         note_received(queue, &mut self.uncounted, local.received);
-        if holds {
+        if state.window.held.count > 0 {
             queue.leaving_count += 1;
             return (true, Wakes::default());
         }
@@ -178,11 +176,11 @@ impl State {
     pub(super) fn give_back(&mut self, queue: u64, sequence: u64, consumer: u64) -> Wakes {
         let Some(state) = self.queues.get_mut(&queue) else { return Wakes::default() };
         let Some(entry) = state.unhold(sequence, consumer) else { return Wakes::default() };
-        state.put_back(received(entry));
         if let Some(consumer) = self.consumers.get_mut(&consumer) {
-            consumer.held_count -= 1;
+            consumer.window.held.remove(entry.size_bytes);
             consumer.refused.retain(|other| *other != sequence);
         }
+        state.put_back(received(entry));
         self.recall(queue, sequence);
         self.wake(&[queue])
     }
@@ -198,8 +196,7 @@ impl State {
             local.waiting = kept;
             drop(local);
             for waiting in Vec::from(recalled) {
-                unread(queue, &waiting, id);
-                consumer.held_count -= 1;
+                unread(queue, &mut consumer.window, &waiting, id);
             }
         }
     }
@@ -213,7 +210,7 @@ impl State {
 
     pub(super) fn set_window(&mut self, consumer: u64, window: u64) -> Wakes {
         let Some(state) = self.consumers.get_mut(&consumer) else { return Wakes::default() };
-        state.window = window;
+        state.window.set_count(window);
         let queue = state.queue;
         self.wake(&[queue])
     }
@@ -226,7 +223,7 @@ impl State {
                 continue;
             }
             let consumers = queue.consumers.iter().filter_map(|id| self.consumers.get(id));
-            seats.extend(consumers.filter(|consumer| consumer.held_count < consumer.window).map(|consumer| consumer.seat.clone()));
+            seats.extend(consumers.filter(|consumer| consumer.window.has_room()).map(|consumer| consumer.seat.clone()));
         }
         Wakes(seats)
     }
@@ -244,12 +241,13 @@ impl State {
         if queue.leaving_count > 0 {
             return Grab::Taken(Vec::new());
         }
-        let room = state.window.saturating_sub(state.held_count) as usize;
         let share = queue.ready_count().div_ceil(queue.consumers.len().max(1));
         let mut taken = Vec::new();
-        while taken.len() < room.min(share).min(BATCH_COUNT) {
+        while taken.len() < share.min(BATCH_COUNT) {
             match queue.first_ready() {
-                Some(first) if matches!(first.counting, Counting::Lazy | Counting::Ahead) => {}
+                Some(first)
+                    if matches!(first.counting, Counting::Lazy | Counting::Ahead)
+                        && state.window.fits(Load::default(), first.size_bytes) => {}
                 _ => break,
             }
             let Some(entry) = queue.pop_ready() else { break };
@@ -257,14 +255,13 @@ impl State {
                 queue.forget(&entry);
                 continue;
             }
+            state.window.held.add(entry.size_bytes);
             taken.push(hand_out(queue, entry, consumer));
         }
-        state.held_count += taken.len() as u64;
-        match queue.first_ready().map(|first| first.counting) {
-            Some(Counting::Suspect) if taken.is_empty() && room > 0 => {
-                Grab::Mark { queue: queue.number, sequences: begin_marking(queue, room) }
-            }
-            Some(Counting::Marking) if taken.is_empty() && room > 0 && !state.is_told_blocked => match &queue.blocked {
+        let is_next = |first: &&Entry| taken.is_empty() && state.window.fits(Load::default(), first.size_bytes);
+        match queue.first_ready().filter(is_next).map(|first| first.counting) {
+            Some(Counting::Suspect) => Grab::Mark { queue: queue.number, sequences: begin_marking(queue, &state.window) },
+            Some(Counting::Marking) if !state.is_told_blocked => match &queue.blocked {
                 Some(reason) => {
                     state.is_told_blocked = true;
                     Grab::Blocked(reason.clone())
@@ -278,15 +275,15 @@ impl State {
     /// Takes half of what other consumers of the same queue took but did not begin, for one that has nothing.
     pub(super) fn steal(&mut self, thief: u64) -> Vec<Waiting> {
         let Some(state) = self.consumers.get(&thief) else { return Vec::new() };
-        let (number, room) = (state.queue, state.window.saturating_sub(state.held_count) as usize);
+        let (number, window) = (state.queue, state.window);
         let Some(queue) = self.queues.get_mut(&number) else { return Vec::new() };
-        if room == 0 || queue.leaving_count > 0 {
+        if !window.has_room() || queue.leaving_count > 0 {
             return Vec::new();
         }
         for victim in queue.consumers.clone() {
             let Some(other) = self.consumers.get_mut(&victim).filter(|_| victim != thief) else { continue };
             let mut local = super::lock(&other.seat.local);
-            let count = local.waiting.len().div_ceil(2).min(room);
+            let count = fitting_count(local.waiting.iter().rev().take(local.waiting.len().div_ceil(2)), &window);
             if count == 0 {
                 continue;
             }
@@ -294,9 +291,9 @@ impl State {
             let stolen: Vec<Waiting> =
                 local.waiting.split_off(at).into_iter().filter(|waiting| queue.pass_on(waiting.sequence, victim, thief)).collect();
             drop(local);
-            other.held_count -= stolen.len() as u64;
+            stolen.iter().for_each(|waiting| other.window.held.remove(waiting.size_bytes));
             if let Some(state) = self.consumers.get_mut(&thief) {
-                state.held_count += stolen.len() as u64;
+                stolen.iter().for_each(|waiting| state.window.held.add(waiting.size_bytes));
             }
             return stolen;
         }
@@ -304,9 +301,23 @@ impl State {
     }
 }
 
-/// Puts back what a consumer took but nobody received: it was not delivered.
-fn unread(queue: &mut QueueState, waiting: &Waiting, consumer: u64) {
+/// How many of these messages, from the first on, fit into a window.
+fn fitting_count<'a>(messages: impl Iterator<Item = &'a Waiting>, window: &Window) -> usize {
+    let mut taken = Load::default();
+    messages
+        .take_while(|waiting| {
+            window.fits(taken, waiting.size_bytes) && {
+                taken.add(waiting.size_bytes);
+                true
+            }
+        })
+        .count()
+}
+
+/// Puts back what a consumer took but nobody received: it was not delivered. What was set aside meanwhile is not held any more.
+fn unread(queue: &mut QueueState, window: &mut Window, waiting: &Waiting, consumer: u64) {
     if let Some(mut entry) = queue.unhold(waiting.sequence, consumer) {
+        window.held.remove(entry.size_bytes);
         entry.deliveries -= u32::from(!waiting.counted_ahead);
         queue.put_back(entry);
     }
@@ -325,16 +336,21 @@ fn hand_out(queue: &mut QueueState, mut entry: Entry, consumer: u64) -> Waiting 
         Some(stored) => Body::Memory(stored.clone()),
         None => Body::Log(entry.place),
     };
-    let waiting = Waiting { sequence: entry.sequence, deliveries: entry.deliveries, counted_ahead, body };
+    let waiting = Waiting { sequence: entry.sequence, size_bytes: entry.size_bytes, deliveries: entry.deliveries, counted_ahead, body };
     queue.hold(entry, consumer);
     waiting
 }
 
 /// Picks what is to be marked before it can be handed out. What was never delivered is marked together; what was may be what ended the
 /// last process, and is marked alone, so that those behind it are not counted with it each time.
-fn begin_marking(queue: &mut QueueState, limit: usize) -> Vec<u64> {
-    let is_fresh = |entry: &&mut Entry| entry.counting == Counting::Suspect && entry.deliveries == 0;
-    let mut chosen: Vec<&mut Entry> = queue.iter_ready_mut().take(limit).take_while(is_fresh).collect();
+fn begin_marking(queue: &mut QueueState, window: &Window) -> Vec<u64> {
+    let mut taken = Load::default();
+    let is_fresh = |entry: &&mut Entry| {
+        let is_fresh = entry.counting == Counting::Suspect && entry.deliveries == 0 && window.fits(taken, entry.size_bytes);
+        taken.add(entry.size_bytes);
+        is_fresh
+    };
+    let mut chosen: Vec<&mut Entry> = queue.iter_ready_mut().take_while(is_fresh).collect();
     if chosen.is_empty() {
         chosen = queue.iter_ready_mut().take(1).collect();
     }

@@ -71,7 +71,7 @@ async fn make_noise(broker: Arc<EmbeddedBroker>, moved: Arc<AtomicU32>) {
 async fn every_message_arrives_once_whoever_comes_and_goes() {
     let folder = tempfile::tempdir().unwrap();
     // Small, so that reading back, new segments and reclaim take part.
-    let small = EmbeddedOptions { segment_bytes: 32 << 10, cached_bytes: 8 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
+    let small = EmbeddedOptions { segment_bytes: 32 << 10, cached_bytes: 64 << 10, sync: SyncMode::None, ..EmbeddedOptions::default() };
     let broker = EmbeddedBroker::open(folder.path(), small).unwrap();
     for name in ["a", "b", "noise"] {
         broker.create_queue(&QueueSpec::new(queue(name))).await.unwrap();

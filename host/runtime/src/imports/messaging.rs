@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_pubsub::{CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, Output, Properties, PubsubError, Routing, WEIR_PART, names};
 
 use crate::bindings::weir::processor::delivery::MessageResult as GuestMessage;
 use crate::bindings::weir::processor::messaging::{CallError, ErrorKind, Host, Part};
 use crate::following;
 use crate::guest::{Answer, Begun, Call, Guest, Phase, TRACE_PROPERTIES};
+use crate::outputs::GaveWay;
 use crate::program::Program;
 
 /// Properties of one message; more than anybody needs, and few enough to be looked through one by one.
@@ -49,8 +51,9 @@ impl Host for Guest {
         };
         if route.is_held {
             // Whether some flow consumes it is looked at when it is settled.
+            let must_wait = self.call.charge.add(&message);
             self.call.outputs.push(Output { topic: topic.clone(), message, routing: Routing::Optional });
-            return Ok(Ok(()));
+            return if must_wait { Box::pin(self.wait_for_room()).await.map(Ok) } else { Ok(Ok(())) };
         }
         let program = self.program.clone();
         // In a box of its own, so that what is held, which is nearly everything, has a small future to make and move.
@@ -80,6 +83,23 @@ impl Host for Guest {
 }
 
 impl Guest {
+    /// Waits until the host has room for what is sent.
+    ///
+    /// # Errors
+    /// The attempt is to end.
+    async fn wait_for_room(&mut self) -> wasmtime::Result<()> {
+        let began = Instant::now();
+        let waits_count = self.call.charge.waits_count();
+        let wait = (!waits_count).then(|| self.waits.begin());
+        let room = self.call.charge.room().await;
+        drop(wait);
+        if !waits_count {
+            self.call.time.extend(began.elapsed());
+        }
+        self.call.has_given_way = room.is_err();
+        room.map_err(|GaveWay| wasmtime::Error::msg("it waited for room for its outputs (host.outputs)"))
+    }
+
     /// Takes a message for an output: all checks, and what the host adds.
     fn take(&mut self, to: &str, message: GuestMessage) -> CallResult<(usize, Message)> {
         let Some(output) = self.program.output(to) else {

@@ -50,7 +50,7 @@ pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "broker.cache",
         Kind::Size(MIB, TIB),
-        ("Messages kept in memory, all queues together; the rest is read from disk", "readers that keep up are served from it"),
+        ("Memory for messages of all queues together; the rest is read from disk", "readers that keep up are served from it"),
         |s| Value::Size(s.broker.cached_bytes),
         |s, value| s.broker.cached_bytes = value.number(),
     ),
@@ -64,7 +64,7 @@ pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "broker.request-queue-limit",
         Kind::Size(MIB, TIB),
-        ("The size of one queue of requests, which is in memory", "requests that wait longer than their askers are of no use"),
+        ("Memory for the messages of one queue of requests", "requests that wait longer than their askers are of no use"),
         |s| Value::Size(s.broker.request_queue_bytes),
         |s, value| s.broker.request_queue_bytes = value.number(),
     ),

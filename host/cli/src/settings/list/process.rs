@@ -63,4 +63,15 @@ pub(super) const LIST: &[Definition] = &[
         |s| Value::Count(s.instances_count.into()),
         |s, value| s.instances_count = u32::try_from(value.number()).unwrap_or(u32::MAX),
     ),
+    Definition::new(
+        "host.outputs",
+        Kind::Size(1 << 20, 1 << 40),
+        (
+            "Memory for messages that processors have sent and that are not settled yet, all processors together; a processor above its \
+             share begins no further message",
+            "eight messages that each send as much as limits.sends-bytes allows",
+        ),
+        |s| Value::Size(s.outputs_bytes),
+        |s, value| s.outputs_bytes = value.number(),
+    ),
 ];

@@ -43,9 +43,14 @@ pub(in crate::embedded) struct Chunk {
 }
 
 impl Chunk {
-    /// A message of it, without copying; `None` if it is not in here, or not whole yet.
+    /// A message of it; `None` if it is not in here, or not whole yet. A body that is small beside the chunk is copied: it
+    /// would keep the chunk in memory.
     fn message(&self, place: Place) -> Option<Message> {
-        decode_message(&self.block(place)?)
+        let mut message = decode_message(&self.block(place)?)?;
+        if message.body.len() < self.bytes.len() / 2 {
+            message.body = Bytes::copy_from_slice(&message.body);
+        }
+        Some(message)
     }
 
     fn block(&self, place: Place) -> Option<Bytes> {

@@ -1,0 +1,275 @@
+//! What a host holds of messages that components have sent and that leave when their input is settled: bounded by bytes, for all processors
+//! together (`host.outputs`).
+//!
+//! A send is charged at once; the charge goes with the outputs to the settler and ends when they are settled, or when the attempt fails.
+//! - An input begins its next message only while it holds less than is free. So one that is blocked keeps at most half of the budget, a
+//!   second one half of the rest, and so on: the others go on. An input that holds nothing always begins.
+//! - The first 128 KiB of a message never wait. A later send waits until its input holds less than is free.
+//! - So that something always goes on, one message at a time passes all the same, unless an earlier one of its input that passed is not
+//!   settled yet. A message that passes and takes long does not stop the others: after a second the next one may pass.
+//! - A message of a flow that waits gives its instance back when its processor stops, or when others wait for an instance; it is handled from
+//!   the beginning once there is room. Waiting does not count against its time.
+//! - A quarter of the budget is kept for requests: they never wait for messages of flows, for which requesters may be waiting themselves.
+//!   Their time goes on while they wait.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use weir_pubsub::Message;
+
+use crate::slots::{Purpose, Slots};
+use crate::status::{VariantStatus, count};
+
+/// What a message may send without ever waiting.
+const FREE_BYTES: u64 = 128 << 10;
+/// How long one message keeps others from passing, and how long one that waits keeps its instance from others.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The budget of a host. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Outputs {
+    flows: Arc<Pool>,
+    requests: Arc<Pool>,
+}
+
+impl Outputs {
+    /// A budget of so many bytes.
+    pub(crate) fn new(budget_bytes: u64) -> Self {
+        let kept_bytes = budget_bytes / 4;
+        Outputs { flows: Arc::new(Pool::new(budget_bytes - kept_bytes)), requests: Arc::new(Pool::new(kept_bytes)) }
+    }
+
+    /// An account for the workers of one input. When `stop` is cancelled, messages that wait give way.
+    pub(crate) fn account(&self, purpose: Purpose, slots: Slots, stop: CancellationToken, status: Arc<VariantStatus>) -> Arc<Account> {
+        let pool = match purpose {
+            Purpose::Flow => self.flows.clone(),
+            Purpose::Request => self.requests.clone(),
+        };
+        Arc::new(Account { pool, purpose, used_bytes: AtomicU64::new(0), has_passed: AtomicBool::new(false), slots, stop, status })
+    }
+}
+
+/// What inputs of one purpose share.
+struct Pool {
+    budget_bytes: u64,
+    used_bytes: AtomicU64,
+    waiting_count: AtomicUsize,
+    /// Rung when something is freed while a worker waits.
+    freed: Notify,
+    pass: Mutex<Pass>,
+}
+
+/// Which message passes although there is no room.
+#[derive(Default)]
+struct Pass {
+    /// The number of the last one.
+    number: u64,
+    /// When that one began to pass, unless its attempt has ended.
+    taken: Option<Instant>,
+}
+
+impl Pool {
+    fn new(budget_bytes: u64) -> Self {
+        let (used_bytes, waiting_count) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Pool { budget_bytes, used_bytes, waiting_count, freed: Notify::new(), pass: Mutex::default() }
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.budget_bytes.saturating_sub(self.used_bytes.load(Ordering::SeqCst))
+    }
+
+    fn pass(&self) -> MutexGuard<'_, Pass> {
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        if self.waiting_count.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+}
+
+/// What one input holds.
+pub(crate) struct Account {
+    pool: Arc<Pool>,
+    purpose: Purpose,
+    used_bytes: AtomicU64,
+    /// Whether a message of it that passed is not settled yet.
+    has_passed: AtomicBool,
+    slots: Slots,
+    stop: CancellationToken,
+    status: Arc<VariantStatus>,
+}
+
+impl Account {
+    /// Whether waiting for room counts against the time of a message.
+    pub(crate) fn waits_count(&self) -> bool {
+        self.purpose == Purpose::Request
+    }
+
+    /// Waits until its next message may begin.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn may_begin(&self) {
+        if self.has_room() {
+            return;
+        }
+        let _waiting = Waiting::begin(self);
+        loop {
+            let mut freed = pin!(self.pool.freed.notified());
+            freed.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// Whether it holds less than is free, or nothing.
+    fn has_room(&self) -> bool {
+        let used_bytes = self.used_bytes.load(Ordering::SeqCst);
+        used_bytes == 0 || used_bytes < self.pool.free_bytes()
+    }
+}
+
+/// A worker that waits, until this is dropped.
+struct Waiting<'a>(&'a Account);
+
+impl<'a> Waiting<'a> {
+    fn begin(account: &'a Account) -> Self {
+        account.pool.waiting_count.fetch_add(1, Ordering::SeqCst);
+        count(&account.status.counters.waiting_for_outputs);
+        Waiting(account)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pool.waiting_count.fetch_sub(1, Ordering::SeqCst);
+        self.0.status.counters.waiting_for_outputs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A message that waited gave its instance to others, or its processor stops.
+#[derive(Debug)]
+pub(crate) struct GaveWay;
+
+/// The outputs of one message, charged to an account until this is dropped. Without an account nothing is counted.
+#[derive(Default)]
+pub(crate) struct Charge {
+    account: Option<Arc<Account>>,
+    bytes: u64,
+    /// Whether it passed.
+    has_passed: bool,
+    /// The number of its pass while its attempt goes on.
+    pass: Option<u64>,
+}
+
+impl Charge {
+    /// Nothing yet, on this account.
+    pub(crate) fn to(account: Arc<Account>) -> Self {
+        Charge { account: Some(account), ..Charge::default() }
+    }
+
+    /// Adds an output. `true`: the attempt must wait for [`Charge::room`] before it sends more.
+    pub(crate) fn add(&mut self, output: &Message) -> bool {
+        let Some(account) = &self.account else { return false };
+        let bytes = held_bytes(output);
+        self.bytes += bytes;
+        account.used_bytes.fetch_add(bytes, Ordering::SeqCst);
+        account.pool.used_bytes.fetch_add(bytes, Ordering::SeqCst);
+        account.status.counters.outputs_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes > FREE_BYTES && !self.has_passed && !account.has_room()
+    }
+
+    /// Whether waiting for room counts against the time of the message.
+    pub(crate) fn waits_count(&self) -> bool {
+        self.account.as_ref().is_none_or(|account| account.waits_count())
+    }
+
+    /// Waits until there is room, or the message may pass without.
+    ///
+    /// # Errors
+    /// [`GaveWay`]: the attempt is to end, and to be made again.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn room(&mut self) -> Result<(), GaveWay> {
+        let Some(account) = self.account.clone() else { return Ok(()) };
+        let gives_way = account.purpose == Purpose::Flow;
+        let began = Instant::now();
+        let _waiting = Waiting::begin(&account);
+        loop {
+            let mut freed = pin!(account.pool.freed.notified());
+            freed.as_mut().enable();
+            if account.has_room() || self.take_pass(&account) {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = account.stop.cancelled(), if gives_way => return Err(GaveWay),
+                () = &mut freed => {}
+                () = account.slots.run_short(), if gives_way && began.elapsed() >= PATIENCE => return Err(GaveWay),
+                // The pass of another may have run out.
+                () = sleep(PATIENCE) => {}
+            }
+        }
+    }
+
+    fn take_pass(&mut self, account: &Account) -> bool {
+        let mut pass = account.pool.pass();
+        let is_taken = pass.taken.is_some_and(|taken| taken.elapsed() < PATIENCE);
+        if is_taken || account.has_passed.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        *pass = Pass { number: pass.number + 1, taken: Some(Instant::now()) };
+        (self.pass, self.has_passed) = (Some(pass.number), true);
+        true
+    }
+
+    /// Notes that the attempt sends nothing more.
+    pub(crate) fn end_attempt(&mut self) {
+        let (Some(account), Some(number)) = (&self.account, self.pass.take()) else { return };
+        {
+            let mut pass = account.pool.pass();
+            if pass.number == number {
+                pass.taken = None;
+            }
+        }
+        account.pool.ring();
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.end_attempt();
+        let Some(account) = self.account.take() else { return };
+        if self.has_passed {
+            account.has_passed.store(false, Ordering::SeqCst);
+        }
+        if self.bytes > 0 {
+            account.status.counters.outputs_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            account.used_bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+            account.pool.used_bytes.fetch_sub(self.bytes, Ordering::SeqCst);
+            account.pool.ring();
+        }
+    }
+}
+
+impl std::fmt::Debug for Charge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Charge").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// What an output takes until it is settled: its body once, everything else twice, since the broker is given a copy.
+fn held_bytes(output: &Message) -> u64 {
+    let memory_bytes = output.memory_bytes();
+    memory_bytes + memory_bytes.saturating_sub(output.body.len() as u64)
+}

@@ -1,0 +1,109 @@
+//! Time that a call waited for the host itself: it does not count against the limit of the call.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+/// How often a call that waits is looked at once its time would be up.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The waits of one call; shared by the call and its owner, which are polled by one task.
+#[derive(Clone)]
+pub(crate) struct Waits(Arc<Inner>);
+
+struct Inner {
+    /// What times are counted from.
+    start: Instant,
+    /// Of the waits that have ended.
+    waited_us: AtomicU64,
+    /// When the wait began that goes on, 0 if there is none.
+    since_us: AtomicU64,
+}
+
+impl Waits {
+    pub(crate) fn new() -> Self {
+        Waits(Arc::new(Inner { start: Instant::now(), waited_us: AtomicU64::new(0), since_us: AtomicU64::new(0) }))
+    }
+
+    /// Forgets the waits of the call before.
+    pub(crate) fn reset(&self) {
+        self.0.waited_us.store(0, Ordering::Relaxed);
+        self.0.since_us.store(0, Ordering::Relaxed);
+    }
+
+    /// Begins a wait, which goes on until what is returned is dropped.
+    pub(crate) fn begin(&self) -> Wait {
+        self.0.since_us.store(self.now_us(), Ordering::Relaxed);
+        Wait(self.clone())
+    }
+
+    /// Waits for a call no longer than this, its own waits not counted.
+    pub(crate) async fn within<T>(&self, limit: Duration, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = pin!(call);
+        let began = Instant::now();
+        let mut end = began + limit;
+        loop {
+            if let Ok(ended) = timeout_at(end, &mut call).await {
+                return Some(ended);
+            }
+            let now = Instant::now();
+            end = began + limit + self.waited();
+            if self.is_waiting() {
+                end = end.max(now + LOOK);
+            } else if end <= now {
+                return None;
+            }
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.0.since_us.load(Ordering::Relaxed) != 0
+    }
+
+    fn waited(&self) -> Duration {
+        let since_us = self.0.since_us.load(Ordering::Relaxed);
+        let going_on_us = if since_us == 0 { 0 } else { self.now_us().saturating_sub(since_us) };
+        Duration::from_micros(self.0.waited_us.load(Ordering::Relaxed) + going_on_us)
+    }
+
+    /// Never 0.
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// A wait that goes on.
+pub(crate) struct Wait(Waits);
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let waited = self.0.waited();
+        self.0.0.waited_us.store(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.0.0.since_us.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_do_not_count_against_the_limit() {
+        let (waits, limit) = (Waits::new(), Duration::from_secs(10));
+        let call = async |worked: u64, waited: u64| {
+            waits.reset();
+            advance(Duration::from_secs(worked)).await;
+            let wait = waits.begin();
+            advance(Duration::from_secs(waited)).await;
+            drop(wait);
+            advance(Duration::from_secs(worked)).await;
+        };
+        assert_eq!(waits.within(limit, call(4, 3_600)).await, Some(()));
+        assert_eq!(waits.within(limit, call(6, 1)).await, None);
+        assert_eq!(waits.within(limit, call(11, 0)).await, None, "the waits before are forgotten");
+    }
+}
