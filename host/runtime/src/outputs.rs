@@ -273,3 +273,91 @@ fn held_bytes(output: &Message) -> u64 {
     let memory_bytes = output.memory_bytes();
     memory_bytes + memory_bytes.saturating_sub(output.body.len() as u64)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::status::Key;
+
+    const KIB: usize = 1 << 10;
+
+    fn account(outputs: &Outputs, purpose: Purpose) -> Arc<Account> {
+        let key = Key { processor: "p".into(), variant: "v".into() };
+        outputs.account(purpose, Slots::new(4), CancellationToken::new(), Arc::new(VariantStatus::new(key, Arc::default())))
+    }
+
+    fn charged(account: &Arc<Account>, kib: usize) -> Charge {
+        let mut charge = Charge::to(account.clone());
+        charge.add(&Message::new(vec![0; kib * KIB]));
+        charge
+    }
+
+    #[test]
+    fn an_input_holds_as_much_as_is_free() {
+        let outputs = Outputs::new(4 << 20);
+        let (one, two, request) = (account(&outputs, Purpose::Flow), account(&outputs, Purpose::Flow), account(&outputs, Purpose::Request));
+        let held = charged(&one, 1_700);
+        assert!(!one.has_room() && two.has_room(), "1,700 of 3,072 KiB");
+        let also_held = charged(&two, 900);
+        assert!(!two.has_room() && request.has_room(), "900, and 472 are free");
+        drop(held);
+        assert!(one.has_room() && two.has_room());
+        drop(also_held);
+        assert_eq!(outputs.flows.free_bytes(), 3 << 20);
+        let _held = charged(&request, 600);
+        assert!(!request.has_room() && one.has_room());
+    }
+
+    #[test]
+    fn the_first_sends_of_a_message_never_wait() {
+        let account = account(&Outputs::new(1 << 20), Purpose::Flow);
+        let _held = charged(&account, 4_000);
+        let mut charge = charged(&account, 100);
+        assert!(!charge.add(&Message::new(vec![0; 20 * KIB])));
+        assert!(charge.add(&Message::new(vec![0; 20 * KIB])));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_message_passes_at_a_time_and_a_slow_one_stops_the_others_for_a_second() {
+        let outputs = Outputs::new(1 << 20);
+        let (one, two) = (account(&outputs, Purpose::Flow), account(&outputs, Purpose::Flow));
+        let mut slow = charged(&one, 2_000);
+        slow.room().now_or_never().unwrap().unwrap();
+        let mut other = charged(&two, 2_000);
+        let began = Instant::now();
+        other.room().await.unwrap();
+        assert_eq!(began.elapsed(), PATIENCE);
+        other.end_attempt();
+        // As long as the first one is not settled, no second one of its input passes.
+        let mut second = charged(&one, 2_000);
+        assert!(timeout(PATIENCE * 10, second.room()).await.is_err());
+        drop(slow);
+        second.room().now_or_never().unwrap().unwrap();
+        drop((other, second));
+        assert_eq!((outputs.flows.used_bytes.load(Ordering::SeqCst), outputs.flows.waiting_count.load(Ordering::SeqCst)), (0, 0));
+        assert!(!one.has_passed.load(Ordering::SeqCst) && outputs.flows.pass().taken.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_gives_way_to_a_stop_and_to_others_without_an_instance() {
+        let outputs = Outputs::new(1 << 20);
+        let (one, two) = (account(&outputs, Purpose::Flow), account(&outputs, Purpose::Flow));
+        let mut passes = charged(&one, 2_000);
+        passes.room().await.unwrap();
+        let mut waits = charged(&one, 2_000);
+        two.stop.cancel();
+        assert!(charged(&two, 2_000).room().await.is_err());
+        let all = one.slots.take(Purpose::Flow, one.slots.largest_count()).await;
+        let slots = one.slots.clone();
+        let short = tokio::spawn(async move { drop(slots.take(Purpose::Flow, 1).await) });
+        let began = Instant::now();
+        assert!(waits.room().await.is_err());
+        assert_eq!(began.elapsed(), PATIENCE);
+        drop(all);
+        short.await.unwrap();
+    }
+}

@@ -94,16 +94,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waits_do_not_count_against_the_limit() {
         let (waits, limit) = (Waits::new(), Duration::from_secs(10));
-        let call = async |worked: u64, waited: u64| {
-            waits.reset();
-            advance(Duration::from_secs(worked)).await;
-            let wait = waits.begin();
-            advance(Duration::from_secs(waited)).await;
-            drop(wait);
-            advance(Duration::from_secs(worked)).await;
+        let wait = async |seconds: u64| {
+            let _wait = waits.begin();
+            advance(Duration::from_secs(seconds)).await;
         };
-        assert_eq!(waits.within(limit, call(4, 3_600)).await, Some(()));
-        assert_eq!(waits.within(limit, call(6, 1)).await, None);
-        assert_eq!(waits.within(limit, call(11, 0)).await, None, "the waits before are forgotten");
+        let began = Instant::now();
+        let endless = async {
+            wait(100).await;
+            advance(Duration::from_secs(1)).await;
+            wait(1_000).await;
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(waits.within(limit, endless).await, None);
+        assert_eq!(began.elapsed().as_secs(), 1_110);
+        waits.reset();
+        assert_eq!(waits.within(limit, wait(3_600)).await, Some(()));
+        waits.reset();
+        let began = Instant::now();
+        assert_eq!(waits.within(limit, std::future::pending::<()>()).await, None, "the waits before are forgotten");
+        assert_eq!(began.elapsed().as_secs(), 10);
     }
 }
