@@ -53,5 +53,5 @@ deny:
 # Run a bench of bench/README.md: `./just bench handle`, `flow`, `swap`, `request`, `post`, `import`, `take`, `start`, `status`, `straggler`, `outputs` or `plugin FILE.wasm TEXTS`
 bench *ARGS:
     cargo build --release --bin weir --bin weir-bench
-    cargo build --profile guest --target wasm32-wasip2 -p weir-guests --example echo --example parts
+    cargo build --profile guest --target wasm32-wasip2 -p weir-guests --examples
     "{{ target }}/release/weir-bench" --guests "{{ components }}/examples" {{ ARGS }}

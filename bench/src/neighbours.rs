@@ -40,8 +40,8 @@ fn cases() -> Vec<Case> {
         Case {
             name: "one that floods the log",
             guest: "stderr",
-            message: || json!({"stderr": "a line of the flood\n".repeat(50), "log": "x".repeat(1_000)}),
-            messages_count: 30_000,
+            message: || json!({"stderr": "a line of the flood\n".repeat(400), "log": "x".repeat(1_000)}),
+            messages_count: 20_000,
             flows_count: 1,
         },
         Case { name: "two that spin", guest: "spin", message: spin, messages_count: 1, flows_count: 2 },
