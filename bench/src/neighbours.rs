@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -158,8 +159,10 @@ impl Bed {
         let rate = self.echo_rate().await?;
         for flow in &flows {
             ensure!(self.waiting_count(flow).await? > 0, "{} had nothing to do any more", case.name);
-            self.ask(&json!({"operation": "stop-flow", "flow-id": flow})).await?;
         }
+        // Side by side: each waits for some seconds for a component that does not return.
+        let stops = flows.iter().map(|flow| json!({"operation": "stop-flow", "flow-id": flow})).collect::<Vec<_>>();
+        try_join_all(stops.iter().map(|stop| self.ask(stop))).await?;
         Ok(rate)
     }
 }
