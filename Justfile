@@ -50,7 +50,7 @@ test-only FILTER:
 deny:
     cargo deny check bans licenses sources
 
-# Run a bench of bench/README.md: `./just bench handle`, `flow`, `swap`, `request`, `post`, `import`, `take`, `start`, `status`, `straggler`, `outputs` or `plugin FILE.wasm TEXTS`
+# Run a bench of bench/README.md: `./just bench handle`, `flow`, `swap`, `request`, `post`, `import`, `take`, `start`, `status`, `straggler`, `flows`, `neighbours`, `outputs` or `plugin FILE.wasm TEXTS`
 bench *ARGS:
     cargo build --release --bin weir --bin weir-bench
     cargo build --profile guest --target wasm32-wasip2 -p weir-guests --examples

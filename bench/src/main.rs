@@ -131,6 +131,9 @@ enum Bench {
         /// Rounds, of which the median counts.
         #[arg(long, default_value_t = 7)]
         rounds: u32,
+        /// Only neighbours whose name has this in it, for example `flood`.
+        #[arg(long)]
+        only: Option<String>,
     },
     /// The memory of `weir up` while 200 messages each send 1,000 of 16 KB; `weir` must lie beside this binary
     Outputs {
@@ -167,7 +170,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Status { flows, rounds } => runtime.block_on(status::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Flows { flows, rounds } => runtime.block_on(flows::run(&weir()?, &arguments.guests.join("echo.wasm"), flows, rounds)),
         Bench::Straggler { mib, segment_mib, backlog_mib } => runtime.block_on(straggler::run(mib, segment_mib, backlog_mib)),
-        Bench::Neighbours { rounds } => runtime.block_on(neighbours::run(&weir()?, &arguments.guests, rounds)),
+        Bench::Neighbours { rounds, only } => runtime.block_on(neighbours::run(&weir()?, &arguments.guests, rounds, only.as_deref())),
         Bench::Outputs { messages, rounds } => runtime.block_on(outputs::run(&weir()?, &guest("big_output")?, messages, rounds)),
         Bench::Plugin(options) => runtime.block_on(plugin::run(&options)),
     }

@@ -63,7 +63,11 @@ impl Client {
                 .next("for example --gateway http://127.0.0.1:8088"));
         }
         // A proxy of the environment has no business between two processes of one machine.
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIME).build();
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIME);
+        // A gateway that has no room reads nothing meanwhile: by default the system would break the connection after 30 s.
+        #[cfg(target_os = "linux")]
+        let http = http.tcp_user_timeout(None);
+        let http = http.build();
         let http = http.map_err(|error| Problem::new(Exit::Failed, "the HTTP client could not be made").because(error))?;
         Ok(Client { http, url, from, up, token })
     }

@@ -1,12 +1,14 @@
 //! Files, names and places that are not what they should be: what is said, and the exit code.
 
 use std::fs;
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use weir_tests::wait::within;
+use serde_json::json;
+use weir_tests::wait::{before, within};
 use weir_tests::weir::{Weir, command, run};
 
-use super::{check, said, start_echo};
+use super::{blueprint, check, said, start_echo};
 
 #[tokio::test]
 async fn files_that_are_folders_missing_or_not_utf_8_are_told_with_what_to_do() {
@@ -156,4 +158,22 @@ async fn places_that_are_none_are_told_as_such() {
           because: No space left on device (os error 28)
     "#]]
     .assert_eq(&said(&full, folder.path()));
+}
+
+#[tokio::test]
+async fn a_send_into_a_queue_that_stays_full_ends_with_that_reason_and_not_with_a_broken_connection() {
+    /// The gateway waits for 60 s for room.
+    const LONGEST: Duration = Duration::from_secs(120);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let weir = Weir::up_in(&data, &["--set", "broker.queue-limit=1MiB"], &[]).await;
+    let (file, lines) = (folder.path().join("blueprint.json"), folder.path().join("lines.ndjson"));
+    fs::write(&file, blueprint("outside", &json!({})).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
+    weir.must(&["flow", "start", "b", "one", "--external", "outside"]).await;
+    // More than the buffers of the connection hold.
+    fs::write(&lines, format!("\"{}\"\n", "x".repeat(4_000)).repeat(10_000)).unwrap();
+    let sent = before(LONGEST, "the end of the send", weir.run(&["send", "one", "in", lines.to_str().unwrap(), "--each-line"])).await;
+    let words = said(&sent, folder.path());
+    assert!(sent.status.code() == Some(69) && words.contains("limit") && !words.contains("broke"), "{words}");
 }
