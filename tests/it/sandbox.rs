@@ -21,9 +21,18 @@ async fn nothing_outside_can_be_reached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_never_returns_is_ended_and_holds_up_no_other() {
+    never_returns(guests::SPIN, r#"{"spin": true}"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_floods_the_log_and_never_returns_is_ended_and_holds_up_no_other() {
+    never_returns(guests::FLOOD, r#"{"flood": true}"#).await;
+}
+
+async fn never_returns(guest: &str, told: &str) {
     let stage = Stage::new().await;
     stage
-        .run(guests::SPIN, &[], |record| {
+        .run(guest, &[], |record| {
             record.limits.time_ms = Some(500);
             record.retry.attempts_count = Some(2);
         })
@@ -33,8 +42,8 @@ async fn a_component_that_never_returns_is_ended_and_holds_up_no_other() {
     let entry = crate::stage::entry(&echo, &[("input", "flow:tg:in2"), ("output", "flow:tg:out")], &[]);
     stage.put("processor:echo", "v", &entry).await;
     stage.until_state("echo", ProcessorState::Running).await;
-    stage.send_text(r#"{"spin": true}"#).await;
-    stage.until("spin", |status| status.in_hand_count == 1).await;
+    stage.send_text(told).await;
+    stage.until(guest, |status| status.in_hand_count == 1).await;
     let outputs = stage.outputs().await;
     for n in 0..50 {
         stage.send("flow:tg:in2", Message::new(n.to_string())).await;
