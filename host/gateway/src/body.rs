@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::budget::Share;
@@ -45,6 +46,15 @@ pub(crate) fn wrong_type(headers: &HeaderMap, expected: &'static str) -> Gateway
 pub(crate) async fn read_json(request: Request, limit_bytes: usize, time: Duration) -> Result<Bytes> {
     expect_type(request.headers(), "application/json")?;
     read(request, limit_bytes, time).await
+}
+
+/// Reads a whole JSON body as what it has to be.
+pub(crate) async fn read_as<T: DeserializeOwned>(request: Request, limit_bytes: usize, time: Duration) -> Result<T> {
+    let body = read_json(request, limit_bytes, time).await?;
+    serde_json::from_slice(&body).map_err(|source| match source.is_data() {
+        true => GatewayError::BadField { field: "the body".to_owned(), problem: source.to_string() },
+        false => GatewayError::NotJson { what: "the body".to_owned(), source },
+    })
 }
 
 /// Reads a whole body.

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 
 use crate::body;
 use crate::dead_letters::{Action, Owners, Portion, Selection, work};
-use crate::error::{GatewayError, Result};
+use crate::error::Result;
 use crate::flows;
 use crate::gateway::Shared;
 use crate::protocol::{DeadLetterOrder, DeadLettersDeleted, DeadLettersRedriven};
@@ -59,11 +59,7 @@ pub(crate) async fn delete(State(gateway): State<Shared>, request: Request) -> R
 }
 
 async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<crate::dead_letters::Outcome> {
-    let body = body::read_json(request, MAX_ORDER_BYTES, gateway.settings.body_time).await?;
-    let order: DeadLetterOrder = serde_json::from_slice(&body).map_err(|source| match source.is_data() {
-        true => GatewayError::BadField { field: "the body".to_owned(), problem: source.to_string() },
-        false => GatewayError::NotJson { what: "the body".to_owned(), source },
-    })?;
+    let order: DeadLetterOrder = body::read_as(request, MAX_ORDER_BYTES, gateway.settings.body_time).await?;
     let selection = Selection::read(&order)?;
     let (_, records) = flows::records(&gateway.config).await?;
     let portion = Portion { after: order.after.unwrap_or(0), through: order.through, limit_count: order.limit };

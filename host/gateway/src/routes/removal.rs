@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use serde::de::DeserializeOwned;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Digest, entries_naming, named_digests, names_components};
 use weir_config::{Batch, ConfigError, UnusedFile, remove_unused};
 use weir_pubsub::shown;
@@ -32,7 +31,7 @@ const LISTED_COUNT: usize = 20;
     )
 )]
 pub(crate) async fn remove(State(gateway): State<Shared>, request: Request) -> Result<Json<RemovedComponent>> {
-    let RemoveComponent { component } = read(&gateway, request).await?;
+    let RemoveComponent { component } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
     let everything = gateway.config.state_of(names_components).await.map_err(GatewayError::Config)?.value;
     let deployed = everything.get(COMPONENT_TYPE);
     let Some(text) = deployed.and_then(|deployed| deployed.get(&component)) else {
@@ -80,7 +79,7 @@ fn refuse_named(component: &str, mut naming: Vec<String>) -> Result<()> {
     responses((status = 200, description = "The files, removed or listed", body = Pruned))
 )]
 pub(crate) async fn prune(State(gateway): State<Shared>, request: Request) -> Result<Json<Pruned>> {
-    let PruneRequest { dry_run } = read(&gateway, request).await?;
+    let PruneRequest { dry_run } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
     let _alone = gateway.turns.alone().await;
     let everything = gateway.config.state_of(names_components).await.map_err(GatewayError::Config)?.value;
     let named = named_digests(&everything);
@@ -112,12 +111,4 @@ pub(crate) async fn drop_unnamed(gateway: &Gateway, digest: Digest) {
     if let Err(error) = gateway.components.remove(digest).await {
         tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "bytes of a refused component cannot be removed; weir prune removes them");
     }
-}
-
-async fn read<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T> {
-    let body = body::read_json(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
-    serde_json::from_slice(&body).map_err(|source| match source.is_data() {
-        true => GatewayError::BadField { field: "the body".to_owned(), problem: source.to_string() },
-        false => GatewayError::NotJson { what: "the body".to_owned(), source },
-    })
 }
