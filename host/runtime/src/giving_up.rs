@@ -37,53 +37,31 @@ impl Worker {
             error = reason,
             "message given up"
         );
-        if input.is_request() {
-            if answered != Answered::InFull {
-                program.answer_with_error(self.input, message, error, reason).await;
+        let (kind, outputs) = match input.is_request() {
+            true => {
+                if answered != Answered::InFull {
+                    program.answer_with_error(self.input, message, error, reason).await;
+                }
+                (SettlementKind::Answered, Vec::new())
             }
-            let kind = SettlementKind::Answered;
-            let (message_id, in_hand) = (message.id, self.in_hand.take());
-            let outputs = Vec::new();
-            return self
-                .settle(Settlement {
-                    receipt,
-                    message_id,
-                    outputs,
-                    left_count: 0,
-                    dropped_count: 0,
-                    kind,
-                    in_hand,
-                    _charge: Charge::default(),
-                })
-                .await;
-        }
-        let message_id = message.id;
-        let letter = DeadLetter {
-            topic: input.queue.topic().to_string(),
-            subscription: input.queue.subscription().to_string(),
-            error: error.to_owned(),
-            reason: reason.to_owned(),
-            attempts_count: history.attempts_count,
-            digest: program.component.digest.to_string(),
-            component: program.deployment.to_string(),
-            time_ms: Some(now_ms()),
-            config_version: Some(self.config.borrow().version),
-            cut: None,
+            false => {
+                let letter = DeadLetter {
+                    topic: input.queue.topic().to_string(),
+                    subscription: input.queue.subscription().to_string(),
+                    error: error.to_owned(),
+                    reason: reason.to_owned(),
+                    attempts_count: history.attempts_count,
+                    digest: program.component.digest.to_string(),
+                    component: program.deployment.to_string(),
+                    time_ms: Some(now_ms()),
+                    config_version: Some(self.config.borrow().version),
+                    cut: None,
+                };
+                let message = letter.to_message(message, &program.message_limits);
+                (SettlementKind::DeadLetter, vec![Output { topic: self.dead_letters.clone(), message, routing: Routing::Required }])
+            }
         };
-        let message = letter.to_message(message, &program.message_limits);
-        let outputs = vec![Output { topic: self.dead_letters.clone(), message, routing: Routing::Required }];
-        let kind = SettlementKind::DeadLetter;
-        let in_hand = self.in_hand.take();
-        self.settle(Settlement {
-            receipt,
-            message_id,
-            outputs,
-            left_count: 0,
-            dropped_count: 0,
-            kind,
-            in_hand,
-            _charge: Charge::default(),
-        })
-        .await;
+        let (message_id, in_hand, _charge) = (message.id, self.in_hand.take(), Charge::default());
+        self.settle(Settlement { receipt, message_id, outputs, left_count: 0, dropped_count: 0, kind, in_hand, _charge }).await;
     }
 }
