@@ -234,7 +234,7 @@ async fn a_report_that_is_larger_than_a_message_arrives() {
     let mut parts = StatusParts::default();
     loop {
         let report = within("a report", reports.receive()).await.unwrap();
-        let part: StatusPart = serde_json::from_slice(&report.message.body).unwrap();
+        let part = StatusPart::read(&report.message.body).unwrap();
         let whole = parts.take(part).filter(|whole| whole.processors.len() == COUNT);
         if whole.is_some_and(|whole| whole.processors.iter().all(|status| status.state == ProcessorState::Broken)) {
             break;

@@ -226,7 +226,7 @@ impl Service {
 
     /// Puts back what a host can never run.
     fn hear(&self, report: &[u8]) {
-        let part: StatusPart = match serde_json::from_slice(report) {
+        let part = match StatusPart::read(report) {
             Ok(part) => part,
             Err(error) => return tracing::debug!(error = %chain(&error), "unreadable host report ignored"),
         };

@@ -180,7 +180,7 @@ impl Hosts {
     }
 
     fn take(&self, body: &[u8]) {
-        let part: StatusPart = match serde_json::from_slice(body) {
+        let part = match StatusPart::read(body) {
             Ok(part) => part,
             Err(error) => {
                 tracing::debug!(error = %weir_pubsub::chain(&error), "unreadable host report ignored");

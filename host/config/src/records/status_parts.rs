@@ -32,15 +32,44 @@ fn one() -> u32 {
     1
 }
 
+impl StatusPart {
+    /// Reads a message. Read as one value it would be kept in between, since the fields of the report lie beside those of the part.
+    ///
+    /// # Errors
+    /// When the message is no report.
+    pub fn read(message: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Numbers {
+            #[serde(default)]
+            part: u32,
+            #[serde(default = "one")]
+            parts_count: u32,
+        }
+        let Numbers { part, parts_count } = serde_json::from_slice(message)?;
+        Ok(StatusPart { part, parts_count, status: serde_json::from_slice(message)? })
+    }
+}
+
+/// A part as it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Written<'a> {
+    part: u32,
+    parts_count: u32,
+    #[serde(flatten)]
+    status: &'a HostStatus,
+}
+
 /// The messages of a report, each of at most so many bytes where that is possible.
 pub fn status_messages(status: HostStatus, max_bytes: usize) -> Vec<Vec<u8>> {
-    let whole = json(&StatusPart { part: 0, parts_count: 1, status: status.clone() });
+    let whole = json(&Written { part: 0, parts_count: 1, status: &status });
     if whole.len() <= max_bytes {
         return vec![whole];
     }
     let HostStatus { processors, .. } = status;
     let head = HostStatus { processors: Vec::new(), ..status };
-    let head_bytes = json(&StatusPart { part: 0, parts_count: 1, status: head.clone() }).len() + NUMBERS_BYTES;
+    let head_bytes = json(&Written { part: 0, parts_count: 1, status: &head }).len() + NUMBERS_BYTES;
     let mut parts: Vec<Vec<ProcessorStatus>> = vec![Vec::new()];
     let mut size_bytes = head_bytes;
     for processor in processors {
@@ -54,7 +83,7 @@ pub fn status_messages(status: HostStatus, max_bytes: usize) -> Vec<Vec<u8>> {
     }
     let parts_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
     let part = |(part, processors): (u32, Vec<ProcessorStatus>)| {
-        json(&StatusPart { part, parts_count, status: HostStatus { processors, ..head.clone() } })
+        json(&Written { part, parts_count, status: &HostStatus { processors, ..head.clone() } })
     };
     (0..).zip(parts).map(part).collect()
 }
@@ -124,7 +153,7 @@ mod tests {
     }
 
     fn read(message: &[u8]) -> StatusPart {
-        serde_json::from_slice(message).unwrap()
+        StatusPart::read(message).unwrap()
     }
 
     #[test]
