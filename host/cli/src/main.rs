@@ -6,7 +6,6 @@ mod commands;
 mod folder;
 mod logging;
 mod message;
-mod nearest;
 mod output;
 mod privacy;
 mod problem;

@@ -221,7 +221,7 @@ impl Store {
         Ok(Usage { size_bytes, limit_bytes: limit_bytes as u64 })
     }
 
-    /// How large everything is, as of the transaction. It is measured again only where somebody else wrote since it was last known.
+    /// How large everything is, as of the transaction. It is measured again only where another program wrote since it was last known.
     async fn whole_bytes(&self, tx: &mut Transaction<'_, Sqlite>) -> sqlx::Result<u64> {
         let version = version_of(tx).await?;
         if let Some(bytes) = self.whole.of(version) {

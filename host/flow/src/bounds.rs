@@ -12,7 +12,7 @@ pub const MAX_PARAMETER_BYTES: usize = 64 << 10;
 /// The names and values of all parameters of a flow, or of one processor of a blueprint, together.
 pub const MAX_PARAMETERS_BYTES: usize = 256 << 10;
 
-/// What is wrong with a description, and how to mend it.
+/// What is wrong with a description, and how to correct it.
 pub(crate) fn check_description(text: &str) -> Result<(), String> {
     if text.len() <= MAX_DESCRIPTION_BYTES {
         return Ok(());
@@ -20,7 +20,7 @@ pub(crate) fn check_description(text: &str) -> Result<(), String> {
     Err(format!("the description has {} bytes, of at most {MAX_DESCRIPTION_BYTES}: shorten it", text.len()))
 }
 
-/// What is wrong with the number or size of parameters, and how to mend it.
+/// What is wrong with the number or size of parameters, and how to correct it.
 pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), String> {
     check_count(parameters.len())?;
     if let Some((name, value)) = parameters.iter().find(|(_, value)| value.len() > MAX_PARAMETER_BYTES) {
@@ -39,7 +39,7 @@ pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<
     Ok(())
 }
 
-/// What is wrong with the number of parameters, and how to mend it.
+/// What is wrong with the number of parameters, and how to correct it.
 pub(crate) fn check_count(count: usize) -> Result<(), String> {
     if count <= MAX_PARAMETERS_COUNT {
         return Ok(());

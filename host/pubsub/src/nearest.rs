@@ -1,4 +1,4 @@
-//! What somebody may have meant who wrote a name that is not there.
+//! The name that was meant by a name that does not exist.
 
 /// Longer names are not compared: it takes time by the product of both lengths.
 const MAX_COUNT: usize = 128;

@@ -5,7 +5,7 @@ use weir_gateway::protocol::Status;
 
 use super::Session;
 use crate::args::{Blueprint, Command, DeadLetters, Flow};
-use crate::nearest::nearest;
+use weir_pubsub::nearest;
 
 /// The names of a command that others gave.
 #[derive(Clone, Debug, Default)]

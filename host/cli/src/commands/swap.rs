@@ -99,7 +99,7 @@ fn refused(flow: &str, swapped: &Swapped, host: &str, refusal: &Refusal) -> Prob
     let Swapped { processor, variant, .. } = swapped;
     let (goes_on, next) = match (&swapped.previous, refusal.permanent) {
         (Some(old), true) => {
-            let next = "the swap is taken back: mend the component or its deployment, deploy it, and swap again".to_owned();
+            let next = "the swap is undone: correct the component or its deployment, deploy it, and swap again".to_owned();
             (format!(": {} goes on", old.key()), next)
         }
         (Some(old), false) => {

@@ -9,7 +9,7 @@ use super::definition::Definition;
 use super::fault::{Fault, Place};
 use super::kind::Value;
 use super::list;
-use crate::nearest::nearest;
+use weir_pubsub::nearest;
 
 /// What a file holds: the settings with the line of each, and everything that is wrong.
 pub(super) struct Found {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::units::{parse_size, parse_time, shown_size, shown_time};
-use crate::nearest::nearest;
+use weir_pubsub::nearest;
 
 /// A setting's value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,9 +28,9 @@ use self::kind::Value;
 pub(crate) use self::list::all;
 pub(crate) use self::template::template;
 use crate::args::SettingFlags;
-use crate::nearest::nearest;
 use crate::privacy::SharedFolder;
 use crate::problem::{Exit, Problem};
+use weir_pubsub::nearest;
 
 /// The settings file in a data folder.
 pub(crate) const FILE_NAME: &str = "settings.toml";

@@ -314,7 +314,7 @@ fn fitting_count<'a>(messages: impl Iterator<Item = &'a Waiting>, window: &Windo
         .count()
 }
 
-/// Puts back what a consumer took but nobody received: it was not delivered. What was set aside meanwhile is not held any more.
+/// Puts back what a consumer took and did not receive: it was not delivered. What was set aside meanwhile is not held any more.
 fn unread(queue: &mut QueueState, window: &mut Window, waiting: &Waiting, consumer: u64) {
     if let Some(mut entry) = queue.unhold(waiting.sequence, consumer) {
         window.held.remove(entry.size_bytes);

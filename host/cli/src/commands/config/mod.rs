@@ -16,10 +16,10 @@ use weir_gateway::protocol::Status;
 
 use super::{Session, check_json, read_input, tell};
 use crate::args::{Config, ConfigPut};
-use crate::nearest::nearest;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::shutdown::Signals;
+use weir_pubsub::nearest;
 
 /// How often `watch` asks for the version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -191,14 +191,14 @@ fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
     let served = |processor: &str, variant: &str| {
         hosts.iter().flat_map(|host| &host.status.processors).any(|at| at.processor == processor && at.variant == variant)
     };
-    let mut amiss = Vec::new();
+    let mut problems = Vec::new();
     for flow in flows {
         if flow.status != "running" {
             let why = if flow.status == "unreadable" { format!(": {}", cut(&flow.description, 200)) } else { String::new() };
-            amiss.push(format!("flow {} is {}{why}", flow.id, flow.status));
+            problems.push(format!("flow {} is {}{why}", flow.id, flow.status));
         }
         let unserved = flow.processors.iter().filter(|it| it.component.is_some() && !served(&it.processor, &it.variant));
-        amiss.extend(unserved.map(|it| format!("no host has {} of flow {}", it.processor, flow.id)));
+        problems.extend(unserved.map(|it| format!("no host has {} of flow {}", it.processor, flow.id)));
     }
     let outside = flows.iter().flat_map(|flow| &flow.processors).filter(|it| it.component.is_none()).count();
     let outside = match outside {
@@ -206,13 +206,13 @@ fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
         1 => "; 1 processor has no component and is left to a program outside of Weir".to_owned(),
         count => format!("; {count} processors have no component and are left to programs outside of Weir"),
     };
-    match (amiss.is_empty(), flows.len()) {
+    match (problems.is_empty(), flows.len()) {
         (true, 0) => ok(CHECK, "none is started"),
         (true, 1) if outside.is_empty() => ok(CHECK, "1 runs, and each of its processors has a host"),
         (true, count) if outside.is_empty() => ok(CHECK, format!("{count} run, and each of their processors has a host")),
         (true, 1) => ok(CHECK, format!("1 runs{outside}")),
         (true, count) => ok(CHECK, format!("{count} run{outside}")),
-        (false, _) => fail(CHECK, some(&amiss), "weir flow show FLOW tells more, and `weir up` says what went wrong"),
+        (false, _) => fail(CHECK, some(&problems), "weir flow show FLOW tells more, and `weir up` says what went wrong"),
     }
 }
 
