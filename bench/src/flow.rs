@@ -104,7 +104,7 @@ async fn drain(broker: &EmbeddedBroker, queue: &Queue, messages: u32) -> anyhow:
     let mut look = tokio::time::interval(Duration::from_micros(500));
     loop {
         look.tick().await;
-        let depth = broker.stats(queue).await?.depth_count;
+        let depth = broker.inspect().stats(queue).await?.depth_count;
         let now = (Instant::now(), broker.commit_stats(), depth);
         if depth == u64::from(messages) {
             continue;

@@ -91,7 +91,7 @@ async fn broker_run(each: usize) -> anyhow::Result<Run> {
         let mut latencies = Vec::with_capacity(each);
         for _ in 0..each {
             let began = Instant::now();
-            producer.publish(Message::new(body.clone())).await?;
+            producer.publish_confirmed(Message::new(body.clone())).await?;
             latencies.push(began.elapsed());
         }
         anyhow::Ok(latencies)

@@ -50,7 +50,7 @@ async fn answer(broker: Arc<EmbeddedBroker>) -> anyhow::Result<()> {
     loop {
         let delivery = consumer.receive().await?;
         let id = delivery.message.properties.get(CORRELATION_ID).unwrap_or_default().to_owned();
-        answers.publish(Message::new("0").with(CORRELATION_ID, id)).await?;
+        answers.publish_confirmed(Message::new("0").with(CORRELATION_ID, id)).await?;
         drop(broker.settle(&delivery.receipt, Vec::new()));
     }
 }

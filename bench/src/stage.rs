@@ -105,7 +105,7 @@ pub(crate) async fn preload(broker: &EmbeddedBroker, topic: &Topic, messages: u3
     let mut left = messages as usize;
     while left > 0 {
         let count = left.min(PRELOAD_COUNT);
-        try_join_all((0..count).map(|_| producer.publish(Message::new(body())))).await?;
+        try_join_all((0..count).map(|_| producer.publish_confirmed(Message::new(body())))).await?;
         left -= count;
     }
     Ok(())

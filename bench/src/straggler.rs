@@ -57,7 +57,7 @@ async fn case(dead: &Dead, through_mib: u64, segment_bytes: u64) -> anyhow::Resu
     let body = Bytes::from(vec![b'd'; dead.body_bytes]);
     for first in (0..dead.count).step_by(OUTSTANDING_COUNT) {
         let count = OUTSTANDING_COUNT.min(dead.count - first);
-        try_join_all((0..count).map(|_| producer.publish(Message::new(body.clone())))).await?;
+        try_join_all((0..count).map(|_| producer.publish_confirmed(Message::new(body.clone())))).await?;
     }
     let began = Instant::now();
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -67,7 +67,7 @@ async fn case(dead: &Dead, through_mib: u64, segment_bytes: u64) -> anyhow::Resu
     let took = began.elapsed();
     drop(stop);
     let seen = watching.await?;
-    let stats = broker.stats(&unread).await?;
+    let stats = broker.inspect().stats(&unread).await?;
     ensure!(stats.depth_count == dead.count as u64, "{} of {} messages are left", stats.depth_count, dead.count);
     let allowed_bytes = 4 * stats.size_bytes + 2 * segment_bytes;
     let commits = broker.commit_stats();
@@ -97,7 +97,7 @@ async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64, outstandin
     let reader = broker.consumer(busy.topic(), busy.subscription(), options).await?;
     let mut settling = Vec::new();
     for _ in 0..bytes / (BODY_BYTES * outstanding_count) as u64 {
-        let sending = try_join_all((0..outstanding_count).map(|_| producer.publish(Message::new(body.clone()))));
+        let sending = try_join_all((0..outstanding_count).map(|_| producer.publish_confirmed(Message::new(body.clone()))));
         tokio::try_join!(sending, try_join_all(std::mem::take(&mut settling)))?;
         for _ in 0..outstanding_count {
             let delivery = reader.receive().await?;

@@ -171,7 +171,7 @@ async fn oldest_files_that_are_gone_are_counted_message_by_message() {
     let report = broker.opening_report();
     assert!(report.missing_count > 10, "{report:?}");
     assert_eq!(report.messages_count + report.missing_count, 200, "{report:?}");
-    assert_eq!(broker.stats(&a).await.unwrap().damaged_count, report.missing_count);
+    assert_eq!(broker.inspect().stats(&a).await.unwrap().damaged_count, report.missing_count);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

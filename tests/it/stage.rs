@@ -165,7 +165,7 @@ impl Stage {
 
     pub(crate) async fn send(&self, topic: &str, message: Message) {
         let producer = self.backend.producer(&topic.parse().unwrap()).await.unwrap();
-        producer.publish(message).await.unwrap();
+        producer.publish_confirmed(message).await.unwrap();
     }
 
     pub(crate) async fn send_text(&self, body: &str) {
@@ -190,7 +190,7 @@ impl Stage {
     }
 
     pub(crate) async fn stats(&self, topic: &str, subscription: &str) -> QueueStats {
-        self.backend.stats(&queue(topic, subscription)).await.unwrap()
+        self.backend.inspect().stats(&queue(topic, subscription)).await.unwrap()
     }
 
     /// Waits until nobody reads a queue or holds a message of it, and tells how many are in it.

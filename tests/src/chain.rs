@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, ConsumerOptions, Message, Output, Queue, QueueSpec, Routing, Settled, Topic};
 
+use crate::look;
+
 /// Publishes that are under way at the same time.
 const PUBLISHING_COUNT: usize = 24;
 /// Small, so that many segments come and go.
@@ -72,7 +74,7 @@ impl Chain {
         let producer = self.broker.producer(Place::A.queue().topic()).await.unwrap();
         let publish = |number: u64| {
             let producer = &producer;
-            async move { producer.publish(message(number)).await.map(|()| number).unwrap() }
+            async move { producer.publish_confirmed(message(number)).await.map(|()| number).unwrap() }
         };
         let mut published = stream::iter(first..).map(publish).buffered(PUBLISHING_COUNT);
         loop {
@@ -89,7 +91,7 @@ impl Chain {
         crate::wait::eventually(crate::wait::DEADLINE, "everything to be at the ends", || async {
             let mut left = 0;
             for place in [Place::A, Place::Left, Place::Right] {
-                left += self.broker.stats(&place.queue()).await.unwrap().depth_count;
+                left += look::depth(&*self.broker, &place.queue()).await;
             }
             (left == 0).then_some(())
         })
@@ -98,8 +100,7 @@ impl Chain {
 
     /// The numbers at one place, in order.
     pub async fn numbers(&self, place: Place) -> Vec<u64> {
-        let browsed = self.broker.browse(&place.queue(), 0, u32::MAX).await.unwrap();
-        browsed.iter().map(|b| number(&b.message)).collect()
+        look::messages(&*self.broker, &place.queue(), u32::MAX).await.iter().map(number).collect()
     }
 
     /// Closes the broker.

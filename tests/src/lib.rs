@@ -4,8 +4,10 @@
 pub mod browser;
 pub mod chain;
 pub mod conformance;
+pub mod cutting;
 pub mod disk;
 mod guests;
+pub mod look;
 pub mod wait;
 pub mod weir;
 

@@ -21,14 +21,15 @@ pub(crate) struct Line<'a> {
     whole_body: Option<&'a [u8]>,
     text: Option<String>,
     base64: Option<String>,
-    /// Messages that were not shown.
-    pub(crate) missed: Option<u64>,
+    /// Messages that were not shown; `null` where their number is not known.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) missed: Option<Option<u64>>,
     error: Option<ErrorBody>,
 }
 
 /// A field that is there, `null` included.
-fn present<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(field).map(Some)
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 /// A value of a line with the white space around it, which belongs to a body: the gateway adds none.

@@ -140,6 +140,20 @@ pub(crate) fn number(number: u64) -> String {
     grouped
 }
 
+/// A size that the broker may not know.
+pub(crate) fn size_if_known(bytes: Option<u64>) -> String {
+    bytes.map_or_else(unknown, size)
+}
+
+/// A number that the broker may not know.
+pub(crate) fn number_if_known(count: Option<u64>) -> String {
+    count.map_or_else(unknown, number)
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
 /// A size in the unit that fits.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];

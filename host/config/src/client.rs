@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use weir_pubsub::{Backend, Message, PubsubError, Requester, Subscription};
+use weir_pubsub::{Backend, Message, Requester, Subscription};
 
 use crate::batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Versioned};
 use crate::error::{ConfigError, Result};
@@ -27,12 +26,9 @@ pub struct ConfigClient {
 }
 
 struct Inner {
-    backend: Arc<dyn Backend>,
     topics: ConfigTopics,
-    name: Subscription,
     timeout: Duration,
-    /// Empty after a failure: the next request binds a subscription anew, so that one that was lost does not fail every later request.
-    requester: Mutex<Option<Arc<Requester>>>,
+    requester: Requester,
 }
 
 impl ConfigClient {
@@ -50,10 +46,9 @@ impl ConfigClient {
     /// `Topicspace`, `Unavailable`.
     pub async fn connect_with(backend: Arc<dyn Backend>, topicspace: &str, timeout: Duration) -> Result<Self> {
         let topics = ConfigTopics::of(topicspace)?;
-        let name = "config-client".parse().expect("a plain word is a subscription");
-        let inner = Inner { backend, topics, name, timeout, requester: Mutex::default() };
-        inner.requester().await.map_err(ConfigError::of_pubsub)?;
-        Ok(ConfigClient { inner: Arc::new(inner) })
+        let name: Subscription = "config-client".parse().expect("a plain word is a subscription");
+        let requester = Requester::connect(backend, &topics.request, &topics.response, &name).await.map_err(ConfigError::of_pubsub)?;
+        Ok(ConfigClient { inner: Arc::new(Inner { topics, timeout, requester }) })
     }
 
     /// The values of keys, one per key in their order, `None` where there is none.
@@ -213,41 +208,13 @@ impl ConfigClient {
     }
 
     async fn ask(&self, request: &Request) -> Result<Response> {
-        let requester = self.inner.requester().await.map_err(ConfigError::of_pubsub)?;
-        let answer = match requester.request(Message::new(request.body()), self.inner.timeout).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                if matches!(error, PubsubError::Unavailable { .. } | PubsubError::TimedOut { .. }) {
-                    self.inner.forget(&requester).await;
-                }
-                return Err(ConfigError::of_pubsub(error));
-            }
-        };
+        let answer =
+            self.inner.requester.request(Message::new(request.body()), self.inner.timeout).await.map_err(ConfigError::of_pubsub)?;
         let response: Response = serde_json::from_slice(&answer.body).map_err(|source| ConfigError::UnreadableAnswer { source })?;
         match response.error.clone() {
             None => Ok(response),
             Some(error) if error.kind == "conflict" => Err(ConfigError::Conflict { message: error.message }),
             Some(error) => Err(ConfigError::Answered { kind: error.kind, message: error.message }),
-        }
-    }
-}
-
-impl Inner {
-    async fn requester(&self) -> Result<Arc<Requester>, PubsubError> {
-        let mut slot = self.requester.lock().await;
-        if let Some(requester) = &*slot {
-            return Ok(requester.clone());
-        }
-        let topics = &self.topics;
-        let made = Requester::connect(&*self.backend, &topics.request, &topics.response, &self.name).await?;
-        Ok(slot.insert(Arc::new(made)).clone())
-    }
-
-    async fn forget(&self, failed: &Arc<Requester>) {
-        let mut slot = self.requester.lock().await;
-        // Another request may have made a new one meanwhile.
-        if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
-            *slot = None;
         }
     }
 }

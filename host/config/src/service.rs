@@ -165,7 +165,7 @@ impl Session {
             let error = ConfigError::AnswerTooLarge { limit_bytes };
             body = json(&refusal("config-error", error.to_string()).response);
         }
-        match self.answers.publish(Message::new(body).with(CORRELATION_ID, id)).await {
+        match self.answers.publish_confirmed(Message::new(body).with(CORRELATION_ID, id)).await {
             Err(error @ PubsubError::TooLarge { .. }) => {
                 tracing::warn!(error = %chain(&error), "config answer dropped");
                 Ok(())
@@ -176,10 +176,10 @@ impl Session {
 
     /// Tells everybody. A list of types that does not fit into a message becomes the empty one: everything.
     async fn notify(&self, notify: Notify) -> Result<(), PubsubError> {
-        match self.notifies.publish(Message::new(json(&notify))).await {
+        match self.notifies.publish_confirmed(Message::new(json(&notify))).await {
             Err(PubsubError::TooLarge { .. }) => {
                 let everything = Notify { version: notify.version, ..Notify::default() };
-                self.notifies.publish(Message::new(json(&everything))).await
+                self.notifies.publish_confirmed(Message::new(json(&everything))).await
             }
             published => published,
         }

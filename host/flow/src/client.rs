@@ -58,9 +58,8 @@ impl FlowClient {
         let request = Topic::new(Class::Request, topicspace, FLOW_TOPIC_NAME).map_err(FlowError::name("the topicspace"))?;
         let response = Topic::new(Class::Response, topicspace, FLOW_TOPIC_NAME).map_err(FlowError::name("the topicspace"))?;
         let reader: Subscription = "flow-client".parse().map_err(FlowError::name("the subscription"))?;
-        let requester = Requester::connect(&*backend, &request, &response, &reader)
-            .await
-            .map_err(FlowError::broker("connecting to the flow service"))?;
+        let requester =
+            Requester::connect(backend, &request, &response, &reader).await.map_err(FlowError::broker("connecting to the flow service"))?;
         Ok(FlowClient { requester: Arc::new(requester) })
     }
 

@@ -286,10 +286,10 @@ async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, request: R
 /// Sends an answer; one that is too large becomes an error that says so.
 async fn answer(answers: &dyn Producer, id: &str, response: &Response) {
     let body = |response: &Response| serde_json::to_vec(response).expect("plain fields always become JSON");
-    let mut published = answers.publish(Message::new(body(response)).with(CORRELATION_ID, id)).await;
+    let mut published = answers.publish_confirmed(Message::new(body(response)).with(CORRELATION_ID, id)).await;
     if let Err(error @ PubsubError::TooLarge { .. }) = &published {
         let refusal = Response::of_error(FLOW_ERROR, format!("the answer cannot be sent: {error}"));
-        published = answers.publish(Message::new(body(&refusal)).with(CORRELATION_ID, id)).await;
+        published = answers.publish_confirmed(Message::new(body(&refusal)).with(CORRELATION_ID, id)).await;
     }
     if let Err(error) = published {
         tracing::warn!(error = %chain(&error), "answer to a request for flows is not sent");

@@ -441,6 +441,11 @@ impl GatewayError {
         matches!(self, GatewayError::Overloaded { .. } | GatewayError::TooManySockets { .. } | GatewayError::TooManyConnections { .. })
     }
 
+    /// Whether the broker could not be reached, and may be later.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, GatewayError::Broker { source: PubsubError::Unavailable { .. }, .. })
+    }
+
     /// The error as it is told to callers: its type, and its message with all causes.
     pub fn to_body(&self) -> ErrorBody {
         ErrorBody { kind: self.kind().1.to_owned(), message: chain(self) }
@@ -456,6 +461,8 @@ fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
         PubsubError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
         PubsubError::OutcomeUnknown { .. } => (StatusCode::BAD_GATEWAY, "outcome-unknown"),
         PubsubError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        PubsubError::Refused { .. } => (StatusCode::BAD_GATEWAY, "broker-refused"),
+        PubsubError::Unsupported { .. } => (StatusCode::NOT_IMPLEMENTED, "unsupported"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }

@@ -124,11 +124,12 @@ impl QueueSummary {
             subscription: subscription.to_owned(),
             flows: Vec::new(),
             exit: None,
+            is_missing: false,
             depth_count: None,
-            unsettled_count: 0,
-            size_bytes: 0,
-            consumer_count: 0,
-            dropped_count: 0,
+            unsettled_count: None,
+            size_bytes: None,
+            consumer_count: None,
+            dropped_count: None,
             limit_bytes: None,
             refused_count: 0,
             is_full: false,
@@ -141,20 +142,23 @@ impl QueueSummary {
     pub(crate) async fn look(&mut self, backend: &dyn Backend) -> Result<()> {
         let (Ok(topic), Ok(subscription)) = (self.topic.parse(), self.subscription.parse()) else { return Ok(()) };
         let Ok(queue) = Queue::new(topic, subscription) else { return Ok(()) };
-        match backend.stats(&queue).await {
+        match backend.inspect().stats(&queue).await {
             Ok(stats) => {
-                self.depth_count = Some(stats.depth_count);
+                self.depth_count = stats.depth_count;
                 self.unsettled_count = stats.unsettled_count;
                 self.size_bytes = stats.size_bytes;
                 self.consumer_count = stats.consumer_count;
                 self.dropped_count = stats.dropped_count;
                 self.limit_bytes = stats.refuse_above_bytes;
-                self.refused_count = stats.refused_count;
-                self.is_full = stats.is_refusing;
-                self.damaged_count = stats.damaged_count;
+                self.refused_count = stats.refused_count.unwrap_or_default();
+                self.is_full = stats.is_refusing.unwrap_or_default();
+                self.damaged_count = stats.damaged_count.unwrap_or_default();
                 Ok(())
             }
-            Err(PubsubError::QueueNotFound { .. }) => Ok(()),
+            Err(PubsubError::QueueNotFound { .. }) => {
+                self.is_missing = true;
+                Ok(())
+            }
             Err(error) => Err(GatewayError::broker(format!("queue {queue} cannot be looked at"))(error)),
         }
     }

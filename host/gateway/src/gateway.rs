@@ -99,7 +99,7 @@ impl Gateway {
     /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
     pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
         let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, dropped_log_lines, settings } = parts;
-        let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
+        let services = Services::connect(&backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
         let topic = |name: &str| {
             Topic::new(Class::Notify, &topicspace, name)

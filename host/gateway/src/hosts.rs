@@ -60,7 +60,7 @@ impl Asking {
     async fn ask(&self, id: u64) -> Result<(), PubsubError> {
         let body = serde_json::to_vec(&StatusRequest { id }).expect("plain fields always become JSON");
         let producer = self.producer.get_or_try_init(|| self.backend.producer(&self.topic)).await?;
-        producer.publish(Message::new(body)).await
+        producer.publish_confirmed(Message::new(body)).await
     }
 }
 

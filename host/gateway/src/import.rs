@@ -5,11 +5,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesOrdered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use tokio::time::Instant;
-use weir_pubsub::{Backoff, Message, MessageId, Producer, PubsubError};
+use weir_pubsub::{Backoff, Confirm, Message, MessageId, Producer, PubsubError};
 
 use crate::budget::Share;
 use crate::dispatch::SharedProducer;
@@ -45,10 +43,18 @@ pub(crate) struct Stored {
 /// A message with its number among those of the request, and what became of it.
 type Outcome = (u64, Message, Result<(), PubsubError>);
 
+/// A message that is published and not confirmed.
+struct InFlight {
+    number: u64,
+    message: Message,
+    confirm: Confirm,
+}
+
 /// An import that is under way.
 pub(crate) struct Import {
     producer: SharedProducer,
-    in_flight: FuturesOrdered<BoxFuture<'static, Outcome>>,
+    /// The oldest first; they are confirmed in this order.
+    in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
     /// Of what is in flight.
     share: Share,
@@ -61,7 +67,7 @@ pub(crate) struct Import {
 impl Import {
     /// Begins one; a full queue is waited for as long as is said.
     pub(crate) fn new(producer: SharedProducer, share: Share, full_time: Duration) -> Self {
-        Import { producer, in_flight: FuturesOrdered::new(), in_flight_bytes: 0, share, stored_count: 0, answers: None, full_time }
+        Import { producer, in_flight: VecDeque::new(), in_flight_bytes: 0, share, stored_count: 0, answers: None, full_time }
     }
 
     /// Notes each message that is stored from now on.
@@ -83,26 +89,20 @@ impl Import {
     /// Hands one message to the broker, as soon as there is room among those that are under way.
     pub(crate) async fn send(&mut self, number: u64, body: Bytes) -> Result<(), Ended> {
         while self.in_flight.len() >= IN_FLIGHT_COUNT || self.in_flight_bytes + body.len() > IN_FLIGHT_BYTES {
-            let Some(outcome) = self.in_flight.next().await else { break };
+            let Some(outcome) = self.next().await else { break };
             self.take(outcome).await?;
         }
         while !self.share.try_resize(self.in_flight_bytes + body.len()) {
-            match self.in_flight.next().await {
+            match self.next().await {
                 Some(outcome) => self.take(outcome).await?,
                 None => self.share.resize_soon(body.len()).await?,
             }
         }
         let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
+        // What is refused at once waits for its turn like the others.
+        let confirm = self.producer.publish(message.clone()).await.unwrap_or_else(|error| Confirm::known(Err(error)));
         self.in_flight_bytes += message.body.len();
-        let producer = self.producer.clone();
-        // Begun here and now, and whatever the task has done before: tokio would put off some publishes of a busy task and let later ones
-        // pass them.
-        let mut publish: BoxFuture<'static, Outcome> = Box::pin(tokio::task::unconstrained(async move {
-            let outcome = producer.publish(message.clone()).await;
-            (number, message, outcome)
-        }));
-        let begun = (&mut publish).now_or_never();
-        self.in_flight.push_back(begun.map_or(publish, |outcome| Box::pin(std::future::ready(outcome))));
+        self.in_flight.push_back(InFlight { number, message, confirm });
         Ok(())
     }
 
@@ -111,7 +111,10 @@ impl Import {
     /// # Cancel safety
     /// No outcome is lost.
     pub(crate) async fn next(&mut self) -> Option<Outcome> {
-        self.in_flight.next().await
+        let oldest = self.in_flight.front_mut()?;
+        let outcome = (&mut oldest.confirm).await;
+        let InFlight { number, message, .. } = self.in_flight.pop_front()?;
+        Some((number, message, outcome))
     }
 
     /// Takes an outcome, and all others that are known by now: a group of writes ends for all its messages at once.
@@ -119,7 +122,7 @@ impl Import {
         let mut next = Some(first);
         while let Some(outcome) = next {
             self.take(outcome).await?;
-            next = self.in_flight.next().now_or_never().flatten();
+            next = self.next().now_or_never().flatten();
         }
         Ok(())
     }
@@ -127,7 +130,7 @@ impl Import {
     /// Waits until everything is stored.
     pub(crate) async fn finish(&mut self) -> Result<(), Ended> {
         let mut first_error = Ok(());
-        while let Some(outcome) = self.in_flight.next().await {
+        while let Some(outcome) = self.next().await {
             let taken = self.take(outcome).await;
             first_error = first_error.and(taken);
         }
@@ -148,7 +151,7 @@ impl Import {
     /// The queue is full: nothing more is sent until what was refused is stored, in its order.
     async fn send_again(&mut self, number: u64, first: Message) -> Result<(), Ended> {
         let mut refused = VecDeque::from([(number, first)]);
-        while let Some((number, message, outcome)) = self.in_flight.next().await {
+        while let Some((number, message, outcome)) = self.next().await {
             self.in_flight_bytes -= message.body.len();
             match outcome {
                 Ok(()) => self.note(number, &message),
@@ -175,7 +178,7 @@ async fn wait_for_room(producer: &dyn Producer, message: &Message, time: Duratio
     let deadline = Instant::now() + time;
     let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
     loop {
-        match producer.publish(message.clone()).await {
+        match producer.publish_confirmed(message.clone()).await {
             Ok(()) => return Ok(()),
             Err(PubsubError::QueueFull { .. }) if Instant::now() < deadline => {}
             Err(error) => return Err(Ended::Broker(error)),

@@ -284,16 +284,19 @@ pub struct QueueSummary {
     /// The interface that is read from it, where it is an exit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,
-    /// Messages in it, those in work included; none when the queue is missing.
+    /// Whether a flow names it and the broker has no such queue.
+    #[serde(default)]
+    pub is_missing: bool,
+    /// Messages in it, those in work included; null when the queue is missing, or the broker does not count them.
     pub depth_count: Option<u64>,
-    /// Messages in work.
-    pub unsettled_count: u64,
-    /// Its size.
-    pub size_bytes: u64,
-    /// Its readers.
-    pub consumer_count: u64,
-    /// Messages dropped because of the queue's own bound.
-    pub dropped_count: u64,
+    /// Messages in work; null when the broker does not count them.
+    pub unsettled_count: Option<u64>,
+    /// Its size; null when the broker does not know it.
+    pub size_bytes: Option<u64>,
+    /// Its readers; null when the broker does not count them.
+    pub consumer_count: Option<u64>,
+    /// Messages dropped because of the queue's own bound; null when the broker does not count them.
+    pub dropped_count: Option<u64>,
     /// The queue's own bound above which it refuses messages, where it has one: the dead letters do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
@@ -322,8 +325,8 @@ pub struct Queues {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLetters {
-    /// All that are there.
-    pub depth_count: u64,
+    /// All that are there; null when the broker does not count them.
+    pub depth_count: Option<u64>,
     /// The oldest ones that are selected, up to the limit or 1 MiB of text.
     pub letters: Vec<DeadLetterSummary>,
     /// The position to go on behind, where there may be more.

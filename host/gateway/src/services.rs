@@ -1,5 +1,6 @@
 //! The two services, as whoever speaks their own language reaches them: a request out, its answer back, nothing read or changed between.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    pub(crate) async fn connect(backend: &dyn Backend, topicspace: &str, time: Duration) -> Result<Self> {
+    pub(crate) async fn connect(backend: &Arc<dyn Backend>, topicspace: &str, time: Duration) -> Result<Self> {
         let config = connect(backend, topicspace, CONFIG_TOPIC_NAME).await?;
         let flow = connect(backend, topicspace, FLOW_TOPIC_NAME).await?;
         Ok(Services { config, flow, time })
@@ -35,13 +36,13 @@ impl Services {
     }
 }
 
-async fn connect(backend: &dyn Backend, topicspace: &str, name: &str) -> Result<Requester> {
+async fn connect(backend: &Arc<dyn Backend>, topicspace: &str, name: &str) -> Result<Requester> {
     let topic = |class| {
         Topic::new(class, topicspace, name)
             .map_err(|error| GatewayError::BadField { field: "topicspace".into(), problem: error.to_string() })
     };
     let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
-    Requester::connect(backend, &topic(Class::Request)?, &topic(Class::Response)?, &subscription)
+    Requester::connect(backend.clone(), &topic(Class::Request)?, &topic(Class::Response)?, &subscription)
         .await
         .map_err(GatewayError::broker(format!("the gateway could not connect to the {name} service")))
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use weir_pubsub::{Backend, PubsubError, Receipt, Settled};
+use weir_pubsub::{Backend, Receipt, Settled, Unsettled};
 
 use crate::error::{GatewayError, Result};
 
@@ -14,7 +14,7 @@ const SETTLING_COUNT: usize = 1024;
 /// Settles that are under way.
 pub(crate) struct Settling {
     backend: Arc<dyn Backend>,
-    under_way: VecDeque<BoxFuture<'static, Result<Settled, PubsubError>>>,
+    under_way: VecDeque<BoxFuture<'static, Result<Settled, Unsettled>>>,
 }
 
 impl Settling {
@@ -37,7 +37,8 @@ impl Settling {
     async fn wait(&mut self, left_count: usize) -> Result<()> {
         while self.under_way.len() > left_count {
             let Some(oldest) = self.under_way.pop_front() else { break };
-            oldest.await.map_err(GatewayError::broker("a message that was handed over could not be settled, and will come again"))?;
+            let failed = GatewayError::broker("a message that was handed over could not be settled, and will come again");
+            oldest.await.map_err(|unsettled| failed(unsettled.error))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use weir_config::ConfigClient;
 use weir_config::protocol::{CONFIG_SUBSCRIPTION, CONFIG_TOPIC_NAME};
 use weir_config::records::{COMPONENT_TYPE, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
 use weir_flow::protocol::{BLUEPRINT_TYPE, FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME, FLOW_TYPE, FlowRecord};
-use weir_pubsub::{Backend, Queue, chain};
+use weir_pubsub::{Backend, PubsubError, Queue, chain};
 
 use crate::error::{GatewayError, Result};
 use crate::protocol::QueueSummary;
@@ -31,7 +31,11 @@ pub(crate) async fn queues(
     topicspace: &str,
     known: &[QueueSummary],
 ) -> Result<Vec<QueueSummary>> {
-    let all = backend.list_queues().await.map_err(GatewayError::broker("the queues cannot be listed"))?;
+    let all = match backend.inspect().list_queues().await {
+        // Then nothing can be found, and nothing is claimed.
+        Err(PubsubError::Unsupported { .. }) => return Ok(Vec::new()),
+        all => all.map_err(GatewayError::broker("the queues cannot be listed"))?,
+    };
     let known: HashSet<Name> = known.iter().map(|queue| (queue.topic.clone(), queue.subscription.clone())).collect();
     let mut unowned = beyond(&all, &known, topicspace);
     if unowned.is_empty() {
@@ -45,7 +49,7 @@ pub(crate) async fn queues(
         let mut queue = QueueSummary { is_unowned: true, ..QueueSummary::unknown(&topic, &subscription) };
         queue.look(backend).await?;
         // It was deleted meanwhile.
-        found.extend(queue.depth_count.is_some().then_some(queue));
+        found.extend((!queue.is_missing).then_some(queue));
     }
     Ok(found)
 }

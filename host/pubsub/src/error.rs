@@ -1,19 +1,23 @@
 //! What can go wrong between a caller and its broker. Each variant is a decision of the caller.
 
-use crate::topic::Queue;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::topic::{Queue, Topic};
 
 /// The result of a pub/sub operation.
 pub type Result<T, E = PubsubError> = std::result::Result<T, E>;
 
 /// Why an operation of the pub/sub layer failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PubsubError {
     /// The queue does not exist (yet, or any more): try again with backoff until it appears, or stop.
-    #[error("queue {queue} does not exist")]
+    #[error("{missing}")]
     QueueNotFound {
-        /// The queue, or what is known of it, as people read it.
-        queue: String,
+        /// What has no queue.
+        missing: Missing,
     },
     /// The queue exists with other properties.
     #[error("queue {queue} exists with other properties: {difference}")]
@@ -68,12 +72,31 @@ pub enum PubsubError {
     Unavailable {
         /// Why, for people.
         reason: String,
+        /// What the client library or the operating system reported.
+        source: Option<Cause>,
+    },
+    /// The broker refuses for good: no permission, a wrong password, no such virtual host. Trying again is of no use until its operator or the
+    /// settings change that.
+    #[error("the broker refuses it: {reason}")]
+    Refused {
+        /// What is refused and what to change, for people.
+        reason: String,
+        /// What the client library reported.
+        source: Option<Cause>,
     },
     /// The message may or may not have been stored.
     #[error("it is not known whether the message was stored: {reason}")]
     OutcomeUnknown {
         /// Why, for people.
         reason: String,
+        /// What the client library or the operating system reported.
+        source: Option<Cause>,
+    },
+    /// The broker cannot do this at all.
+    #[error("this broker does not support {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
     },
     /// The operation makes no sense for the class of this topic.
     #[error("{topic}: {reason}")]
@@ -83,6 +106,92 @@ pub enum PubsubError {
         /// What was tried, and what to do instead.
         reason: &'static str,
     },
+}
+
+impl PubsubError {
+    /// [`PubsubError::Unavailable`] for a reason of our own.
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        PubsubError::Unavailable { reason: reason.into(), source: None }
+    }
+
+    /// [`PubsubError::Unavailable`] because of an error, which stays its source.
+    pub fn unavailable_because(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        PubsubError::Unavailable { reason: reason.into(), source: Some(Cause::of(source)) }
+    }
+
+    /// [`PubsubError::OutcomeUnknown`] for a reason of our own.
+    pub fn outcome_unknown(reason: impl Into<String>) -> Self {
+        PubsubError::OutcomeUnknown { reason: reason.into(), source: None }
+    }
+
+    /// [`PubsubError::QueueNotFound`] of a queue.
+    pub fn no_queue(queue: &Queue) -> Self {
+        PubsubError::QueueNotFound { missing: Missing::Queue(queue.clone()) }
+    }
+
+    /// [`PubsubError::QueueNotFound`] of a topic without any queue.
+    pub fn no_queue_of(topic: &Topic) -> Self {
+        PubsubError::QueueNotFound { missing: Missing::QueueOf(topic.clone()) }
+    }
+
+    /// Whether the same may succeed later with nothing changed by people.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            PubsubError::QueueNotFound { .. }
+            | PubsubError::QueueHeld { .. }
+            | PubsubError::QueueFull { .. }
+            | PubsubError::Lagged { .. }
+            | PubsubError::TimedOut { .. }
+            | PubsubError::Unavailable { .. }
+            | PubsubError::OutcomeUnknown { .. } => true,
+            PubsubError::QueueMismatch { .. }
+            | PubsubError::TooLarge { .. }
+            | PubsubError::Refused { .. }
+            | PubsubError::Unsupported { .. }
+            | PubsubError::WrongClass { .. } => false,
+        }
+    }
+}
+
+/// What does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// This queue.
+    Queue(Queue),
+    /// Any queue of this topic: nothing consumes it.
+    QueueOf(Topic),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missing::Queue(queue) => write!(f, "queue {queue} does not exist"),
+            Missing::QueueOf(topic) => write!(f, "topic {topic} has no queue: nothing consumes it"),
+        }
+    }
+}
+
+/// The error behind another, shared by all who are told of it.
+#[derive(Clone, Debug)]
+pub struct Cause(Arc<dyn Error + Send + Sync>);
+
+impl Cause {
+    /// Of an error.
+    pub fn of(error: impl Error + Send + Sync + 'static) -> Self {
+        Cause(Arc::new(error))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
 }
 
 /// Begins the name of a disk in place of a queue's.

@@ -15,15 +15,16 @@ mod message;
 mod nearest;
 mod request;
 mod retry;
+mod subscribe;
 mod supervise;
 mod telling;
 mod topic;
 
 pub use backend::{
-    Backend, Backlog, Browsed, Consumer, ConsumerOptions, Delivery, Head, Heads, IfEmpty, Output, Overflow, Producer, QueueSpec,
-    QueueStats, Receipt, Routing, Settled, Sharing,
+    Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Named,
+    Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
-pub use error::{PubsubError, Result};
+pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;
 pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
@@ -31,6 +32,7 @@ pub use message::{
 pub use nearest::nearest;
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
+pub use subscribe::subscribe;
 pub use supervise::{broken_off, panic_text, restarting};
 pub use telling::{chain, names, shown};
 pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};

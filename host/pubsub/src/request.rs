@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::{Backend, Consumer, ConsumerOptions, Producer};
 use crate::error::{PubsubError, Result};
 use crate::message::{CORRELATION_ID, Message, MessageId, WEIR_PART};
+use crate::subscribe::subscribe;
 use crate::supervise::restarting;
 use crate::topic::{Subscription, Topic};
 
@@ -20,8 +21,6 @@ use crate::topic::{Subscription, Topic};
 const BUFFERED_PARTS: usize = 1024;
 /// Their bodies together, or one part of any size: a component's answer has at most 4 MiB, and many readers may stand still at once.
 const BUFFERED_BYTES: usize = 16 << 20;
-
-type Waiting = Arc<Mutex<HashMap<String, Asker>>>;
 
 /// The same of all askers of one requester together: an asker that has unread parts loses its answer above it.
 const BUFFERED_BYTES_OF_ALL: usize = 64 << 20;
@@ -65,31 +64,83 @@ impl Drop for Unread {
 
 /// Sends requests to one topic and takes the answers from another.
 ///
-/// Any number of requests may be under way; each takes only the answers that carry its own `id`. Dropping it ends its subscription.
+/// Any number of requests may be under way; each takes only the answers that carry its own `id`. It survives lost connections: requests
+/// under way fail with `Unavailable`, later ones wait until answers can be received again. Dropping it ends its subscription.
 pub struct Requester {
     producer: Box<dyn Producer>,
     request_topic: Topic,
-    waiting: Waiting,
+    line: Arc<Line>,
     /// Bodies of the parts that no asker has read yet.
     unread_bytes: Arc<AtomicUsize>,
     reader: JoinHandle<()>,
+}
+
+/// The subscription to the answers, and whoever waits for one.
+#[derive(Default)]
+struct Line {
+    waiting: Mutex<Waiting>,
+    /// As in `waiting`; to wait for.
+    is_bound: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Whether answers to what is asked now would be received.
+    is_bound: bool,
+    askers: HashMap<String, Asker>,
+}
+
+impl Line {
+    fn bind(&self) {
+        lock(&self.waiting).is_bound = true;
+        self.is_bound.send_replace(true);
+    }
+
+    /// Answers to what was asked so far may have been lost.
+    fn lose(&self) {
+        self.is_bound.send_replace(false);
+        let mut waiting = lock(&self.waiting);
+        waiting.is_bound = false;
+        waiting.askers.clear();
+    }
+
+    /// Adds an asker, as soon as its answer would be received.
+    async fn add(&self, id: &str, asker: Asker, deadline: Instant) -> Result<()> {
+        let mut asker = Some(asker);
+        loop {
+            {
+                let mut waiting = lock(&self.waiting);
+                if waiting.is_bound {
+                    waiting.askers.extend(asker.take().map(|asker| (id.to_owned(), asker)));
+                    return Ok(());
+                }
+            }
+            let mut is_bound = self.is_bound.subscribe();
+            let bound = tokio::time::timeout_at(deadline, is_bound.wait_for(|is_bound| *is_bound)).await;
+            if bound.is_err() {
+                return Err(PubsubError::unavailable("answers cannot be received: the subscription to them was lost and is not back yet"));
+            }
+        }
+    }
 }
 
 impl Requester {
     /// Binds the subscription to the answers, so that a request sent from now on cannot lose its answer. `name` tells people who reads.
     ///
     /// # Errors
-    /// `Unavailable`.
-    pub async fn connect(backend: &dyn Backend, request_topic: &Topic, response_topic: &Topic, name: &Subscription) -> Result<Self> {
-        let answers = backend.consumer(response_topic, name, ConsumerOptions::default()).await?;
+    /// As [`Backend::consumer`].
+    pub async fn connect(backend: Arc<dyn Backend>, request_topic: &Topic, response_topic: &Topic, name: &Subscription) -> Result<Self> {
+        let first = backend.consumer(response_topic, name, ConsumerOptions::default()).await?;
         let producer = backend.producer(request_topic).await?;
-        let waiting = Waiting::default();
-        let for_reader = waiting.clone();
+        let line = Arc::<Line>::default();
+        line.bind();
+        let reading =
+            Reading { backend, topic: response_topic.clone(), name: name.clone(), first: Mutex::new(Some(first)), line: line.clone() };
         let reader = tokio::spawn(async move {
             let panicked = |panic: &str| tracing::error!(error = panic, "reader of answers panicked, restarting it");
-            restarting(&CancellationToken::new(), || read_answers(&*answers, &for_reader), panicked).await;
+            restarting(&CancellationToken::new(), || reading.run(), panicked).await;
         });
-        Ok(Requester { producer, request_topic: request_topic.clone(), waiting, unread_bytes: Arc::default(), reader })
+        Ok(Requester { producer, request_topic: request_topic.clone(), line, unread_bytes: Arc::default(), reader })
     }
 
     /// Asks and waits for the answer; of an answer in parts, the last one.
@@ -105,34 +156,32 @@ impl Requester {
         while let Some(part) = replies.next().await? {
             last = Some(part);
         }
-        last.ok_or_else(|| PubsubError::Unavailable { reason: "the answer ended without a part".to_owned() })
+        last.ok_or_else(|| PubsubError::unavailable("the answer ended without a part"))
     }
 
-    /// Asks and returns at once; the answer's parts are read from what is returned. The request expires with its time.
+    /// Asks and returns once the request is confirmed; the answer's parts are read from what is returned. The request expires with its time.
     ///
     /// # Errors
-    /// As [`Producer::publish`]; `Unavailable` also when the subscription was lost: connect anew then.
+    /// As [`Producer::publish`] and [`Confirm`](crate::Confirm); `Unavailable` also while answers cannot be received, after the request's time.
     pub async fn begin(&self, mut message: Message, timeout: Duration) -> Result<Replies> {
-        if self.reader.is_finished() {
-            return Err(lost());
-        }
+        let deadline = Instant::now() + timeout;
         let id = MessageId::random(&mut rand::rng()).to_string();
         let (sender, parts) = mpsc::channel(BUFFERED_PARTS);
         let unread = Arc::new(Unread::of(self.unread_bytes.clone()));
-        lock(&self.waiting).insert(id.clone(), Asker { parts: sender, unread: unread.clone() });
+        self.line.add(&id, Asker { parts: sender, unread: unread.clone() }, deadline).await?;
         let replies = Replies {
             id: id.clone(),
             parts,
             unread,
-            waiting: self.waiting.clone(),
-            deadline: Instant::now() + timeout,
+            line: self.line.clone(),
+            deadline,
             timeout,
             topic: self.request_topic.clone(),
             state: State::Open,
         };
         message.properties.set(CORRELATION_ID, id);
         message.expires_in = Some(timeout);
-        self.producer.publish(message).await?;
+        self.producer.publish_confirmed(message).await?;
         Ok(replies)
     }
 }
@@ -140,7 +189,7 @@ impl Requester {
 impl Drop for Requester {
     fn drop(&mut self) {
         self.reader.abort();
-        lock(&self.waiting).clear();
+        self.line.lose();
     }
 }
 
@@ -155,7 +204,7 @@ pub struct Replies {
     id: String,
     parts: mpsc::Receiver<Message>,
     unread: Arc<Unread>,
-    waiting: Waiting,
+    line: Arc<Line>,
     deadline: Instant,
     timeout: Duration,
     topic: Topic,
@@ -198,39 +247,65 @@ impl Replies {
 
 impl Drop for Replies {
     fn drop(&mut self) {
-        lock(&self.waiting).remove(&self.id);
+        lock(&self.line.waiting).askers.remove(&self.id);
     }
 }
 
-async fn read_answers(answers: &dyn Consumer, waiting: &Waiting) {
-    loop {
-        match answers.receive().await {
-            Ok(delivery) => hand_over(delivery.message, waiting),
-            Err(PubsubError::Lagged { missed_count }) => {
-                tracing::warn!(missed_count, "answers were missed");
-            }
-            Err(error) => {
-                tracing::debug!(error = %crate::chain(&error), "subscription to answers ended");
-                lock(waiting).clear();
-                return;
-            }
+/// What the reader of the answers works with.
+struct Reading {
+    backend: Arc<dyn Backend>,
+    topic: Topic,
+    name: Subscription,
+    /// The subscription that is there already.
+    first: Mutex<Option<Box<dyn Consumer>>>,
+    line: Arc<Line>,
+}
+
+impl Reading {
+    /// Hands answers over, for ever.
+    async fn run(&self) {
+        let mut next = lock(&self.first).take();
+        loop {
+            let answers = match next.take() {
+                Some(answers) => answers,
+                None => {
+                    self.line.lose();
+                    let answers = subscribe(&*self.backend, &self.topic, &self.name, ConsumerOptions::default()).await;
+                    tracing::debug!(topic = %self.topic, "subscribed to answers again");
+                    answers
+                }
+            };
+            self.line.bind();
+            let lost = read_answers(&*answers, &self.line.waiting).await;
+            tracing::debug!(topic = %self.topic, error = %crate::chain(&lost), "subscription to answers lost");
         }
     }
 }
 
-fn hand_over(message: Message, waiting: &Waiting) {
+/// Hands answers over until the subscription is lost.
+async fn read_answers(answers: &dyn Consumer, waiting: &Mutex<Waiting>) -> PubsubError {
+    loop {
+        match answers.receive().await {
+            Ok(delivery) => hand_over(delivery.message, waiting),
+            Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "answers were missed"),
+            Err(error) => return error,
+        }
+    }
+}
+
+fn hand_over(message: Message, waiting: &Mutex<Waiting>) {
     let Some(id) = message.properties.get(CORRELATION_ID) else { return };
-    let mut waiting = lock(waiting);
-    let Some(asker) = waiting.get(id) else { return };
+    let askers = &mut lock(waiting).askers;
+    let Some(asker) = askers.get(id) else { return };
     let too_much = asker.unread.add(message.body.len());
     if too_much || asker.parts.try_send(message.clone()).is_err() {
         let id = id.to_owned();
-        waiting.remove(&id);
+        askers.remove(&id);
     }
 }
 
 fn lost() -> PubsubError {
-    PubsubError::Unavailable { reason: "the subscription to the answers was lost, or they came faster than they were read".to_owned() }
+    PubsubError::unavailable("the subscription to the answers was lost, or they came faster than they were read")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

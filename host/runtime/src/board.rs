@@ -221,7 +221,7 @@ fn told(published: Result<(), PubsubError>, was_failing: bool) -> bool {
 async fn publish_once(backend: &dyn Backend, topic: &Topic, messages: Vec<Vec<u8>>) -> Result<(), PubsubError> {
     let producer = backend.producer(topic).await?;
     for message in messages {
-        producer.publish(Message::new(message)).await?;
+        producer.publish_confirmed(Message::new(message)).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 use weir_config::records::RetryPolicy;
+use weir_pubsub::DeliveryCount;
 
 /// The longest wait that a component may ask for.
 pub(crate) const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(60);
@@ -130,8 +131,12 @@ fn wait(asked: Option<Duration>, count: u32, policy: &RetryPolicy, rng: &mut imp
 }
 
 /// Whether a message was delivered so often without being settled that it may be what ends its hosts.
-pub(crate) fn is_delivered_in_vain(delivery_count: u32, policy: &RetryPolicy) -> bool {
-    delivery_count > policy.attempts_count.saturating_add(SPARE_DELIVERIES_COUNT)
+pub(crate) fn is_delivered_in_vain(delivery_count: DeliveryCount, policy: &RetryPolicy) -> bool {
+    match delivery_count {
+        DeliveryCount::Exact(count) => count > policy.attempts_count.saturating_add(SPARE_DELIVERIES_COUNT),
+        // The broker does not count: its attempts are noted from the second delivery on.
+        DeliveryCount::AtLeast(count) => count > 1,
+    }
 }
 
 #[cfg(test)]
@@ -206,8 +211,10 @@ mod tests {
     #[test]
     fn deliveries_in_vain_are_told_from_restarts() {
         let policy = RetryPolicy::default();
-        assert!(!is_delivered_in_vain(1, &policy));
-        assert!(!is_delivered_in_vain(15, &policy));
-        assert!(is_delivered_in_vain(16, &policy));
+        assert!(!is_delivered_in_vain(DeliveryCount::Exact(1), &policy));
+        assert!(!is_delivered_in_vain(DeliveryCount::Exact(15), &policy));
+        assert!(is_delivered_in_vain(DeliveryCount::Exact(16), &policy));
+        assert!(!is_delivered_in_vain(DeliveryCount::AtLeast(1), &policy));
+        assert!(is_delivered_in_vain(DeliveryCount::AtLeast(2), &policy), "the broker does not count: its attempts are noted");
     }
 }

@@ -173,7 +173,7 @@ impl Program {
         let route = &self.outputs[output];
         let Some(topic) = &route.topic else { return Ok(()) };
         let producer = route.producer.get_or_try_init(|| self.surroundings.backend.producer(topic)).await?;
-        producer.publish(message).await
+        producer.publish_confirmed(message).await
     }
 
     /// Answers a request with an error instead of a result, if the input answers requests and this one has an id to answer to.
@@ -195,8 +195,8 @@ impl Program {
         let route = &self.requests[request];
         let connect = || async {
             let name = Subscription::of_processor(&self.processor, &self.variant, &route.name)
-                .map_err(|error| PubsubError::Unavailable { reason: error.to_string() })?;
-            Requester::connect(&*self.surroundings.backend, &route.request, &route.response, &name).await
+                .map_err(|error| PubsubError::Refused { reason: format!("the name of a subscription: {error}"), source: None })?;
+            Requester::connect(self.surroundings.backend.clone(), &route.request, &route.response, &name).await
         };
         route.requester.get_or_try_init(connect).await
     }

@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, QueueSpec, Receipt, Settled};
+use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, QueueSpec, Receipt, Settled, Unsettled};
 
 use crate::consumed::Consumed;
 use crate::following;
@@ -33,8 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub(crate) struct Settlement {
     pub(crate) receipt: Receipt,
     pub(crate) message_id: Option<MessageId>,
+    /// Those that have not been sent.
     pub(crate) outputs: Vec<Output>,
-    /// Messages that have left already.
+    /// Messages that have been sent already.
     pub(crate) left_count: u32,
     /// Messages that were dropped already.
     pub(crate) dropped_count: u32,
@@ -43,6 +44,22 @@ pub(crate) struct Settlement {
     pub(crate) in_hand: Option<InHand>,
     /// Counts the outputs until they are settled.
     pub(crate) _charge: Charge,
+}
+
+impl Settlement {
+    /// Keeps of its outputs those that a settle that failed has not sent: a repetition sends only these.
+    fn keep_unsent(&mut self, unsettled: &Unsettled) {
+        let sent_count = self.outputs.len() - unsettled.unsent.len();
+        if sent_count == 0 {
+            return;
+        }
+        self.left_count += sent_count as u32;
+        let mut place = 0;
+        self.outputs.retain(|_| {
+            place += 1;
+            unsettled.unsent.binary_search(&(place - 1)).is_ok()
+        });
+    }
 }
 
 /// Why a message is settled.
@@ -84,7 +101,7 @@ enum Stays {
     Aside,
 }
 
-type SettleResult = weir_pubsub::Result<Settled>;
+type SettleResult = Result<Settled, Unsettled>;
 
 enum Outcome {
     UnderWay(BoxFuture<'static, SettleResult>),
@@ -94,19 +111,8 @@ enum Outcome {
 impl Pending {
     /// Whether the settle was refused and may be repeated.
     fn is_refused(&self) -> bool {
-        matches!(&self.outcome, Outcome::Known(Err(error)) if is_passing(error))
+        matches!(&self.outcome, Outcome::Known(Err(unsettled)) if unsettled.error.is_passing())
     }
-}
-
-/// Whether the same settle may succeed later.
-fn is_passing(error: &PubsubError) -> bool {
-    matches!(
-        error,
-        PubsubError::QueueNotFound { .. }
-            | PubsubError::Unavailable { .. }
-            | PubsubError::OutcomeUnknown { .. }
-            | PubsubError::QueueFull { .. }
-    )
 }
 
 impl Settler {
@@ -120,14 +126,20 @@ impl Settler {
             tokio::select! {
                 biased;
                 outcome = oldest(&mut pending), if !pending.is_empty() => {
-                    let Pending { settlement, .. } = pending.pop_front().expect("the outcome was of the first");
-                    match outcome {
-                        Err(error) if is_full(&settlement, &error) => refused.push(self.finish_repeated(settlement, error)),
-                        Err(error) => {
-                            let full = beside(self.finish_failed(settlement, error, &mut pending), &mut refused).await;
-                            refused.extend(full.map(|(settlement, error)| self.finish_repeated(settlement, error)));
+                    let Pending { mut settlement, .. } = pending.pop_front().expect("the outcome was of the first");
+                    let unsettled = match outcome {
+                        Ok(settled) => {
+                            self.finish(settlement, Ok(settled)).await;
+                            continue;
                         }
-                        settled => self.finish(settlement, settled).await,
+                        Err(unsettled) => unsettled,
+                    };
+                    settlement.keep_unsent(&unsettled);
+                    if is_full(&settlement, &unsettled.error) {
+                        refused.push(self.finish_repeated(settlement, unsettled.error));
+                    } else {
+                        let full = beside(self.finish_failed(settlement, unsettled.error, &mut pending), &mut refused).await;
+                        refused.extend(full.map(|(settlement, error)| self.finish_repeated(settlement, error)));
                     }
                 }
                 Some(()) = refused.next(), if !refused.is_empty() => {}
@@ -157,7 +169,7 @@ impl Settler {
     /// letter that meanwhile does not fit into its queue: those behind it need not wait for it.
     async fn finish_failed(
         &self,
-        settlement: Settlement,
+        mut settlement: Settlement,
         error: PubsubError,
         behind: &mut VecDeque<Pending>,
     ) -> Option<(Settlement, PubsubError)> {
@@ -166,7 +178,7 @@ impl Settler {
             let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
             pending.outcome = Outcome::Known(answer);
         }
-        let outcome = self.repeat(&settlement, error, Stays::InOrder).await;
+        let outcome = self.repeat(&mut settlement, error, Stays::InOrder).await;
         self.status.set_input(&self.input, None);
         let full = match outcome {
             Err(error) if is_full(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
@@ -178,6 +190,9 @@ impl Settler {
         // When it stops they are given back too, so that they come again behind the first.
         if !self.stop.is_cancelled() {
             for pending in behind.iter_mut().filter(|pending| pending.is_refused()) {
+                if let Outcome::Known(Err(unsettled)) = &pending.outcome {
+                    pending.settlement.keep_unsent(unsettled);
+                }
                 pending.outcome = Outcome::UnderWay(self.settle(&pending.settlement));
             }
         }
@@ -185,13 +200,13 @@ impl Settler {
     }
 
     /// Repeats a dead letter that does not fit into its queue.
-    async fn finish_repeated(&self, settlement: Settlement, error: PubsubError) {
-        let outcome = self.repeat(&settlement, error, Stays::Aside).await;
+    async fn finish_repeated(&self, mut settlement: Settlement, error: PubsubError) {
+        let outcome = self.repeat(&mut settlement, error, Stays::Aside).await;
         self.status.set_input(&self.input, None);
         self.finish(settlement, outcome).await;
     }
 
-    async fn finish(&self, mut settlement: Settlement, outcome: SettleResult) {
+    async fn finish(&self, mut settlement: Settlement, outcome: Result<Settled, PubsubError>) {
         let counters = &self.status.counters;
         settlement.in_hand = None;
         match outcome {
@@ -243,13 +258,13 @@ impl Settler {
     }
 
     /// Repeats a settle that failed until it succeeds, can never succeed, was tried for long enough, or need not be waited for any more.
-    async fn repeat(&self, settlement: &Settlement, mut error: PubsubError, stays: Stays) -> SettleResult {
+    async fn repeat(&self, settlement: &mut Settlement, mut error: PubsubError, stays: Stays) -> Result<Settled, PubsubError> {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut consumed = self.consumed.changes();
         loop {
             let is_aside_only = stays == Stays::InOrder && is_full(settlement, &error);
-            if !is_passing(&error) || began.elapsed() > MAX_REPEATING || is_aside_only {
+            if !error.is_passing() || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
@@ -267,7 +282,10 @@ impl Settler {
             }
             match self.settle(settlement).await {
                 Ok(settled) => return Ok(settled),
-                Err(next) => error = next,
+                Err(unsettled) => {
+                    settlement.keep_unsent(&unsettled);
+                    error = unsettled.error;
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use weir_pubsub::{Backoff, Delivery, Message, PubsubError, Receipt, Topic};
+use weir_pubsub::{Backoff, Delivery, DeliveryCount, Message, PubsubError, Receipt, Topic};
 
 use crate::config_state::ConfigState;
 use crate::error::RuntimeError;
@@ -165,7 +165,7 @@ impl Worker {
         let Delivery { message, receipt, delivery_count } = delivery;
         let mut history = History::default();
         if following::is_on() {
-            following::received(&self.program(), self.input, &message, delivery_count);
+            following::received(&self.program(), self.input, &message, delivery_count.at_least());
         }
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
@@ -226,7 +226,7 @@ impl Worker {
     }
 
     /// The name of its note for a message that may be what ends its hosts.
-    fn suspicion(&self, message: &Message, delivery_count: u32) -> Option<NoteName> {
+    fn suspicion(&self, message: &Message, delivery_count: DeliveryCount) -> Option<NoteName> {
         let generation = self.generation.borrow();
         let program = &generation.program;
         let id = message.id.filter(|_| is_delivered_in_vain(delivery_count, &program.retry))?;
@@ -237,7 +237,7 @@ impl Worker {
     async fn unfit(
         &mut self,
         message: &Message,
-        delivery_count: u32,
+        delivery_count: DeliveryCount,
         suspect: Option<NoteName>,
         history: &mut History,
     ) -> Option<(&'static str, String)> {
@@ -248,8 +248,12 @@ impl Worker {
             if trials_count >= MAX_TRIALS_COUNT {
                 history.attempts_count = trials_count;
                 suspects.forget(name).await;
+                let count = match delivery_count {
+                    DeliveryCount::Exact(count) => format!("{count}"),
+                    DeliveryCount::AtLeast(count) => format!("at least {count}"),
+                };
                 let reason = format!(
-                    "delivered {delivery_count} times, and the last {trials_count} attempts had no outcome: the host ended, or the component was busy"
+                    "delivered {count} times, and the last {trials_count} attempts had no outcome: the host ended, or the component was busy"
                 );
                 return Some(("deliveries", reason));
             }

@@ -59,10 +59,10 @@ impl Fake {
                 let request = Request::read(&delivery.message.body).unwrap();
                 let (notify, answer) = shared.lock().unwrap().answer(&request);
                 if let Some(notify) = notify {
-                    told.publish(Message::new(serde_json::to_vec(&notify).unwrap())).await.unwrap();
+                    told.publish_confirmed(Message::new(serde_json::to_vec(&notify).unwrap())).await.unwrap();
                 }
                 if let Some(answer) = answer {
-                    answers.publish(Message::new(answer).with(CORRELATION_ID, id)).await.unwrap();
+                    answers.publish_confirmed(Message::new(answer).with(CORRELATION_ID, id)).await.unwrap();
                 }
                 backend.settle(&delivery.receipt, Vec::new()).await.unwrap();
             }
@@ -101,7 +101,7 @@ impl Fake {
     }
 
     pub(crate) async fn notify_raw(&self, body: &str) {
-        self.notifies.publish(Message::new(body.to_owned())).await.unwrap();
+        self.notifies.publish_confirmed(Message::new(body.to_owned())).await.unwrap();
     }
 
     /// The requests since it was last asked.

@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::broadcast;
 use weir_pubsub::{
-    Backend, Browsed, Class, Consumer, ConsumerOptions, Delivery, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue,
-    QueueSpec, QueueStats, Receipt, Result, Settled, Subscription, Topic,
+    Backend, Class, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Delivery, Inspect, Limits, Message, Output, Producer,
+    PubsubError, Queue, QueueSpec, Receipt, Result, Settled, Subscription, Topic, Unsettled,
 };
 
 /// What happens to all subscriptions to notifies, or to all consumers of requests.
@@ -124,7 +124,7 @@ impl FaultyConsumer {
             match (self.class, fault) {
                 (Class::Notify, Fault::NotifiesLagged) => return PubsubError::Lagged { missed_count: 3 },
                 (Class::Notify, Fault::NotifiesCut) | (Class::Request, Fault::RequestsCut) => {
-                    return PubsubError::Unavailable { reason: "cut".to_owned() };
+                    return PubsubError::unavailable("cut");
                 }
                 _ => {}
             }
@@ -170,7 +170,7 @@ struct FaultyProducer {
 
 #[async_trait]
 impl Producer for FaultyProducer {
-    async fn publish(&self, message: Message) -> Result<()> {
+    async fn publish(&self, message: Message) -> Result<Confirm> {
         self.panics.check(Call::Publish, &self.topic);
         self.inner.publish(message).await
     }
@@ -192,24 +192,20 @@ impl Backend for Faulty {
         self.inner.ensure_queue(spec).await
     }
 
-    async fn delete_queue(&self, queue: &Queue) -> Result<()> {
-        self.inner.delete_queue(queue).await
+    fn inspect(&self) -> &dyn Inspect {
+        self.inner.inspect()
     }
 
-    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+    async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
+        self.inner.delete_queue(queue, when).await
+    }
+
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<Deletion> {
         self.inner.delete_queues_if_empty(queues).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
         self.inner.queue_exists(queue).await
-    }
-
-    async fn list_queues(&self) -> Result<Vec<Queue>> {
-        self.inner.list_queues().await
-    }
-
-    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
-        self.inner.stats(queue).await
     }
 
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
@@ -228,12 +224,12 @@ impl Backend for Faulty {
         Ok(Box::new(FaultyConsumer { inner, class: topic.class(), faults, counted, topic: topic.to_string(), panics: self.panics.clone() }))
     }
 
-    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         if let Some(output) = outputs.first() {
             self.panics.check(Call::Settle, &output.topic.to_string());
             if let Some((_, error)) = self.refused.lock().unwrap().as_ref().filter(|(topic, _)| *topic == output.topic.to_string()) {
                 self.refusals_count.fetch_add(1, Ordering::SeqCst);
-                return ready(Err(error())).boxed();
+                return ready(Err(Unsettled::whole(error(), outputs.len()))).boxed();
             }
         }
         self.inner.settle(receipt, outputs)
@@ -243,27 +239,11 @@ impl Backend for Faulty {
         self.inner.give_back(receipt).await
     }
 
-    async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
-        self.inner.send_to(queue, message).await
+    async fn failed(&self) -> String {
+        self.inner.failed().await
     }
 
-    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
-        self.inner.tap(topic, buffer_count).await
-    }
-
-    async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        self.inner.browse(queue, after, limit_count).await
-    }
-
-    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
-        self.inner.redrive(from, position, to, message).await
-    }
-
-    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
-        self.inner.browse_heads(queue, after, limit_count, body_bytes).await
-    }
-
-    async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
-        self.inner.take(queue, position).await
+    async fn close(&self) {
+        self.inner.close().await;
     }
 }

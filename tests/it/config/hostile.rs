@@ -88,17 +88,17 @@ async fn a_request_without_an_id_or_not_json_is_dropped_and_blocks_nobody() {
     let topic = "request:tg:config".parse().unwrap();
     let producer = bench.backend.producer(&topic).await.unwrap();
     let put = br#"{"operation": "put", "values": [{"type": "t", "key": "k", "value": "v"}]}"#;
-    producer.publish(Message::new(&put[..])).await.unwrap();
+    producer.publish_confirmed(Message::new(&put[..])).await.unwrap();
     for body in [&b"nonsense"[..], b"", b"\xff\xfe", b"{", b"{\"operation\": \"get\"} x", &[b'['; 100_000]] {
-        producer.publish(Message::new(body.to_vec()).with(CORRELATION_ID, "some")).await.unwrap();
-        producer.publish(Message::new(body.to_vec())).await.unwrap();
+        producer.publish_confirmed(Message::new(body.to_vec()).with(CORRELATION_ID, "some")).await.unwrap();
+        producer.publish_confirmed(Message::new(body.to_vec())).await.unwrap();
     }
     let client = bench.client().await;
     assert_eq!(soon(client.get_one("t", "k")).await.unwrap(), None, "nobody could be told of it");
     let queue = Queue::new(topic, "config-svc".parse().unwrap()).unwrap();
     // The one that asks is answered before it is settled.
     soon(async {
-        while bench.backend.stats(&queue).await.unwrap().depth_count > 0 {
+        while bench.backend.inspect().stats(&queue).await.unwrap().depth_count > 0 {
             tokio::task::yield_now().await;
         }
     })

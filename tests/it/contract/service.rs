@@ -47,7 +47,7 @@ impl Service {
     }
 
     async fn publish(&self, message: Message, id: &str) {
-        self.answers.publish(message.with(CORRELATION_ID, id)).await.unwrap();
+        self.answers.publish_confirmed(message.with(CORRELATION_ID, id)).await.unwrap();
     }
 }
 

@@ -1,13 +1,12 @@
 //! A broker whose way to the config service can be cut at a moment of choice.
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use weir_pubsub::{
-    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Limits, Message, Output, Producer, PubsubError, Queue, QueueSpec,
-    QueueStats, Receipt, Result, Settled, Subscription, Topic,
+    Backend, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Limits, Message, Output, Producer, PubsubError, Queue,
+    QueueSpec, Receipt, Result, Settled, Subscription, Topic, Unsettled,
 };
 
 /// What becomes of requests to the config service.
@@ -68,17 +67,17 @@ struct CutProducer {
 
 #[async_trait]
 impl Producer for CutProducer {
-    async fn publish(&self, message: Message) -> Result<()> {
+    async fn publish(&self, message: Message) -> Result<Confirm> {
         let line = self.state.lock().unwrap().line;
         if line == Line::Up {
             return self.inner.publish(message).await;
         }
         self.state.lock().unwrap().line = Line::Down;
         if line == Line::Deaf {
-            self.inner.publish(message).await?;
-            return Err(PubsubError::OutcomeUnknown { reason: "cut".to_owned() });
+            self.inner.publish_confirmed(message).await?;
+            return Err(PubsubError::outcome_unknown("cut"));
         }
-        Err(PubsubError::Unavailable { reason: "cut".to_owned() })
+        Err(PubsubError::unavailable("cut"))
     }
 }
 
@@ -98,11 +97,15 @@ impl Backend for Cut {
         self.inner.ensure_queue(spec).await
     }
 
-    async fn delete_queue(&self, queue: &Queue) -> Result<()> {
-        self.inner.delete_queue(queue).await
+    fn inspect(&self) -> &dyn Inspect {
+        self.inner.inspect()
     }
 
-    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+    async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
+        self.inner.delete_queue(queue, when).await
+    }
+
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<Deletion> {
         let deleted = self.inner.delete_queues_if_empty(queues).await;
         self.done(Moment::QueuesDeleted);
         deleted
@@ -110,14 +113,6 @@ impl Backend for Cut {
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
         self.inner.queue_exists(queue).await
-    }
-
-    async fn list_queues(&self) -> Result<Vec<Queue>> {
-        self.inner.list_queues().await
-    }
-
-    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
-        self.inner.stats(queue).await
     }
 
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
@@ -132,7 +127,7 @@ impl Backend for Cut {
         self.inner.consumer(topic, subscription, options).await
     }
 
-    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         self.inner.settle(receipt, outputs)
     }
 
@@ -140,27 +135,11 @@ impl Backend for Cut {
         self.inner.give_back(receipt).await
     }
 
-    async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
-        self.inner.send_to(queue, message).await
+    async fn failed(&self) -> String {
+        self.inner.failed().await
     }
 
-    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
-        self.inner.tap(topic, buffer_count).await
-    }
-
-    async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        self.inner.browse(queue, after, limit_count).await
-    }
-
-    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
-        self.inner.redrive(from, position, to, message).await
-    }
-
-    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
-        self.inner.browse_heads(queue, after, limit_count, body_bytes).await
-    }
-
-    async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
-        self.inner.take(queue, position).await
+    async fn close(&self) {
+        self.inner.close().await;
     }
 }

@@ -39,7 +39,7 @@ async fn report(bench: &Bench, serves: &[&str], has: &[&str]) {
         "processors": has.iter().map(processor).collect::<Vec<_>>(),
     });
     let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
-    producer.publish(Message::new(report.to_string())).await.unwrap();
+    producer.publish_confirmed(Message::new(report.to_string())).await.unwrap();
 }
 
 async fn ready() -> (Bench, weir_flow::FlowService) {

@@ -80,15 +80,15 @@ async fn requests_count_until_they_expire() {
     bench.start_on("asked", "one", json!({})).await.unwrap();
     let producer = bench.backend.producer(&"request:tg:ask:one".parse().unwrap()).await.unwrap();
     let question = |seconds| Message { expires_in: Some(Duration::from_secs(seconds)), ..Message::new("?") };
-    producer.publish(question(0)).await.unwrap();
-    producer.publish(question(600)).await.unwrap();
+    producer.publish_confirmed(question(0)).await.unwrap();
+    producer.publish_confirmed(question(600)).await.unwrap();
     let error = refused(&bench, "one").await;
     assert!(error.contains("1 message: 1 for processor `answerer` (answerer--one--request)"), "{error}");
     let reader = bench.reader("request:tg:ask:one", "answerer--one--request").await;
     let held = soon(reader.receive()).await.unwrap();
     bench.backend.settle(&held.receipt, Vec::new()).await.unwrap();
     drop(reader);
-    producer.publish(question(0)).await.unwrap();
+    producer.publish_confirmed(question(0)).await.unwrap();
     soon(bench.flows.stop_empty_flow("one")).await.unwrap();
     assert!(bench.queues().is_empty());
 }

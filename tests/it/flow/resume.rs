@@ -48,13 +48,14 @@ async fn the_dead_letters_get_the_bound_that_is_set_whatever_they_had() {
     bench.backend.send_to(&letters.queue, Message::new("kept")).await.unwrap();
     for bytes in [1 << 20, 2 << 20] {
         let service = bench.serve(FlowSettings { dead_letters_max_bytes: bytes, ..quick() }).await;
-        let stats = bench.backend.stats(&letters.queue).await.unwrap();
+        let stats = bench.backend.inspect().stats(&letters.queue).await.unwrap();
         assert_eq!((stats.refuse_above_bytes, stats.depth_count), (Some(bytes), 1));
         soon(service.stop()).await;
     }
     let _service = bench.serve(FlowSettings { resume_every: Duration::from_millis(20), ..quick() }).await;
-    bench.backend.delete_queue(&letters.queue).await.unwrap();
-    until(async || bench.backend.stats(&letters.queue).await.is_ok_and(|stats| stats.refuse_above_bytes == Some(256 << 20))).await;
+    bench.backend.delete_queue(&letters.queue, Delete::Always).await.unwrap();
+    until(async || bench.backend.inspect().stats(&letters.queue).await.is_ok_and(|stats| stats.refuse_above_bytes == Some(256 << 20)))
+        .await;
 }
 
 #[tokio::test]
@@ -94,7 +95,7 @@ async fn a_start_that_was_told_as_failed_is_undone_even_if_its_undo_failed() {
         bench.start("one", json!({"size": 1})).await.unwrap();
         // A later start is not undone when the service looks again.
         let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
-        bench.backend.delete_queue(&queue).await.unwrap();
+        bench.backend.delete_queue(&queue, Delete::Always).await.unwrap();
         until(async || bench.backend.queue_exists(&queue).await.unwrap()).await;
         assert!(bench.get("flow", "one").await.unwrap().get("status").is_none());
         bench.flows.stop_flow("one").await.unwrap();
@@ -193,11 +194,11 @@ async fn missing_queues_of_running_flows_are_made_before_the_service_answers_and
     bench.start("one", json!({"size": 1})).await.unwrap();
     first.stop().await;
     let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
-    bench.backend.delete_queue(&queue).await.unwrap();
+    bench.backend.delete_queue(&queue, Delete::Always).await.unwrap();
     let before = bench.config.version().await.unwrap();
     let _service = bench.serve(FlowSettings { resume_every: Duration::from_millis(20), ..quick() }).await;
     assert!(bench.backend.queue_exists(&queue).await.unwrap());
-    bench.backend.delete_queue(&queue).await.unwrap();
+    bench.backend.delete_queue(&queue, Delete::Always).await.unwrap();
     until(async || bench.backend.queue_exists(&queue).await.unwrap()).await;
     assert_eq!(bench.config.version().await.unwrap(), before, "nobody is told of it");
 }

@@ -43,7 +43,7 @@ async fn exits_keep_results_up_to_their_bound_and_may_be_dropped() {
     bench.start("kept", json!({"size": 1})).await.unwrap();
     bench.send("flow:tg:chunks:kept", "1").await;
     let queue = spec("flow:tg:chunks:kept", "gateway--kept--chunks").queue;
-    assert_eq!(bench.backend.stats(&queue).await.unwrap().depth_count, 1);
+    assert_eq!(bench.backend.inspect().stats(&queue).await.unwrap().depth_count, 1);
     let bounded = QueueSpec { queue, overflow: Overflow::DropOldest { bytes: 64 << 20 } };
     bench.backend.create_queue(&bounded).await.unwrap();
     let parameters = serde_json::from_value(json!({"size": 1})).unwrap();
@@ -62,7 +62,7 @@ async fn a_start_that_fails_in_the_middle_is_undone() {
     let error = bench.start("one", json!({"size": 1})).await.unwrap_err();
     assert!(error.to_string().contains("splitter--one--input of flow:tg:text:one exists with other properties"), "{error}");
     assert_eq!((bench.everything().await, bench.queues()), before, "the queue that was there stays, all others are gone");
-    bench.backend.delete_queue(&odd.queue).await.unwrap();
+    bench.backend.delete_queue(&odd.queue, Delete::Always).await.unwrap();
     bench.start("one", json!({"size": 1})).await.unwrap();
 }
 
@@ -119,7 +119,7 @@ async fn a_start_looks_at_what_was_left_over_and_begins_with_an_empty_queue() {
     let _service = bench.serve(quick()).await;
     bench.start("one", json!({"size": 1})).await.unwrap();
     drop(reader);
-    assert_eq!(bench.backend.stats(&old.queue).await.unwrap().depth_count, 0);
+    assert_eq!(bench.backend.inspect().stats(&old.queue).await.unwrap().depth_count, 0);
     assert_eq!(bench.get("leftover", &old.queue.wire_name()).await, None);
 }
 

@@ -158,5 +158,5 @@ async fn a_start_waits_for_the_stop_of_the_same_flow() {
     started.unwrap();
     assert_eq!(bench.flows.get_flow("one").await.unwrap().parameters["size"], "2");
     let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
-    assert_eq!(bench.backend.stats(&queue).await.unwrap().depth_count, 0);
+    assert_eq!(bench.backend.inspect().stats(&queue).await.unwrap().depth_count, 0);
 }

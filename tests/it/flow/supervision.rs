@@ -14,7 +14,7 @@ async fn a_service_that_panics_has_failed_with_its_reason() {
     assert!(service.is_running());
     faulty.panic_once(Call::Receive, "notify:tg:weir-status");
     let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
-    producer.publish(weir_pubsub::Message::new("{}")).await.unwrap();
+    producer.publish_confirmed(weir_pubsub::Message::new("{}")).await.unwrap();
     let reason = soon(service.failed()).await;
     assert!(reason.contains("ordered by a test"), "{reason}");
     assert!(!service.is_running());

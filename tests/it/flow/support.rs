@@ -79,7 +79,7 @@ impl Bench {
     /// Waits until a service that was dropped is gone.
     pub(super) async fn until_unserved(&self) {
         let queue = spec("request:tg:flow", "flow-svc").queue;
-        until(async || self.backend.stats(&queue).await.is_ok_and(|stats| stats.consumer_count == 0)).await;
+        until(async || self.backend.inspect().stats(&queue).await.is_ok_and(|stats| stats.consumer_count == 0)).await;
     }
 
     pub(super) async fn put(&self, config_type: &str, key: &str, value: &Value) {
@@ -129,7 +129,7 @@ impl Bench {
 
     pub(super) async fn send(&self, topic: &str, body: &str) {
         let producer = self.backend.producer(&topic.parse().unwrap()).await.unwrap();
-        producer.publish(Message::new(body.to_owned())).await.unwrap();
+        producer.publish_confirmed(Message::new(body.to_owned())).await.unwrap();
     }
 }
 

@@ -166,7 +166,7 @@ async fn say(bench: &Bench, findings: &[Finding]) {
     let processors: Vec<Value> = findings.iter().map(processor).collect();
     let report = json!({"host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": processors});
     let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
-    producer.publish(Message::new(report.to_string())).await.unwrap();
+    producer.publish_confirmed(Message::new(report.to_string())).await.unwrap();
 }
 
 async fn until_component(bench: &Bench, flow: &str, version: &str) -> Value {

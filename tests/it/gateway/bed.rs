@@ -152,7 +152,7 @@ impl Bed {
 
     pub(super) async fn publish(&self, topic: &str, body: &str) {
         let producer = self.backend.producer(&topic.parse::<Topic>().unwrap()).await.unwrap();
-        within("a publish", producer.publish(Message::new(body.to_owned()))).await.unwrap();
+        within("a publish", producer.publish_confirmed(Message::new(body.to_owned()))).await.unwrap();
     }
 
     /// A figure of `/metrics`.
@@ -182,7 +182,7 @@ impl Bed {
 
     pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {
         let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
-        self.backend.stats(&queue).await.unwrap().depth_count
+        self.backend.inspect().stats(&queue).await.unwrap().depth_count
     }
 }
 

@@ -124,7 +124,7 @@ async fn requests_share_one_subscription_and_find_their_own_answers() {
         assert_eq!(bed.figure(DISPATCHERS, &[("kind", "requester")]).await, 1.0);
         for request in received.into_iter().rev() {
             let id = request.message.properties.get(CORRELATION_ID).unwrap().to_owned();
-            answers.publish(Message::new(request.message.body).with(CORRELATION_ID, id)).await.unwrap();
+            answers.publish_confirmed(Message::new(request.message.body).with(CORRELATION_ID, id)).await.unwrap();
             bed.backend.settle(&request.receipt, Vec::new()).await.unwrap();
         }
     };

@@ -164,7 +164,7 @@ async fn a_reader_of_copies_that_is_too_slow_is_ended_and_told() {
     let body = json!("x".repeat(16 << 10)).to_string();
     let producer = bed.backend.producer(&"flow:tg:in:one".parse().unwrap()).await.unwrap();
     for _ in 0..30 {
-        try_join_all((0..100).map(|_| producer.publish(Message::new(body.clone())))).await.unwrap();
+        try_join_all((0..100).map(|_| producer.publish_confirmed(Message::new(body.clone())))).await.unwrap();
     }
     let mut read_count = 0;
     let end = loop {
@@ -202,12 +202,12 @@ async fn a_refused_stop_ends_no_export() {
     let (mut exit, mut tap) = (Peer::open(&bed, PATH).await, Peer::open(&bed, "/api/v1/flow/one/export/in").await);
     let producer = bed.backend.producer(&"flow:tg:in:one".parse().unwrap()).await.unwrap();
     // Nobody handles it: the stop is refused.
-    producer.publish(Message::new("1")).await.unwrap();
+    producer.publish_confirmed(Message::new("1")).await.unwrap();
     assert!(matches!(tap.next().await, Frame::Text(_)));
     let refuse = json!({"operation": "stop-flow", "flow-id": "one", "backlog": "refuse"});
     let (_, answer) = bed.post("/api/v1/flow", &refuse).await;
     assert!(answer["error"]["message"].as_str().unwrap().contains("is not stopped"), "{answer}");
-    producer.publish(Message::new("2")).await.unwrap();
+    producer.publish_confirmed(Message::new("2")).await.unwrap();
     assert!(matches!(tap.next().await, Frame::Text(_)));
     bed.publish(OUT, "3").await;
     assert!(matches!(exit.next().await, Frame::Text(_)));

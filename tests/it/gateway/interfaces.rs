@@ -57,7 +57,7 @@ async fn a_request_comes_back_answered() {
         let id = request.message.properties.get(CORRELATION_ID).unwrap().to_owned();
         let question: Value = serde_json::from_slice(&request.message.body).unwrap();
         let answers = backend.producer(&"response:tg:ask:one".parse().unwrap()).await.unwrap();
-        answers.publish(Message::new(json!({"you-said": question}).to_string()).with(CORRELATION_ID, id)).await.unwrap();
+        answers.publish_confirmed(Message::new(json!({"you-said": question}).to_string()).with(CORRELATION_ID, id)).await.unwrap();
         backend.settle(&request.receipt, Vec::new()).await.unwrap();
     });
     let (status, body) = bed.post("/api/v1/flow/one/service/ask", &json!("hello")).await;
@@ -75,7 +75,7 @@ async fn parts_of_an_answer_are_with_the_caller_as_they_come() {
     let asking = tokio::spawn(bed.post_request(path, "application/json", "1").send());
     let id = requests.receive().await.unwrap().message.properties.get(CORRELATION_ID).unwrap().to_owned();
     let part = |body: &'static str| Message::new(body).with(CORRELATION_ID, id.clone());
-    answers.publish(part("\"first\"").with(WEIR_PART, "more")).await.unwrap();
+    answers.publish_confirmed(part("\"first\"").with(WEIR_PART, "more")).await.unwrap();
     let mut response = within("the head of the answer", asking).await.unwrap().unwrap();
     assert_eq!(response.status(), 200);
     let mut line = async || {
@@ -83,10 +83,10 @@ async fn parts_of_an_answer_are_with_the_caller_as_they_come() {
         serde_json::from_slice::<Value>(&chunk).unwrap()
     };
     assert_eq!(line().await["body"], "first");
-    answers.publish(part("\"second\"").with(WEIR_PART, "more")).await.unwrap();
+    answers.publish_confirmed(part("\"second\"").with(WEIR_PART, "more")).await.unwrap();
     assert_eq!(line().await["body"], "second");
     let failed = json!({"error": {"type": "x", "message": "it broke"}}).to_string();
-    answers.publish(Message::new(failed).with(CORRELATION_ID, id.clone()).with(WEIR_ERROR, "reject")).await.unwrap();
+    answers.publish_confirmed(Message::new(failed).with(CORRELATION_ID, id.clone()).with(WEIR_ERROR, "reject")).await.unwrap();
     assert_eq!(error_of(&line().await, "request-failed"), "flow `one` answered with an error (reject): it broke");
     assert!(within("the end", response.chunk()).await.unwrap().is_none());
 }

@@ -31,7 +31,7 @@ async fn requests(bed: &Bed) -> Box<dyn Consumer> {
 
 async fn publish(bed: &Bed, answer: Message) {
     let answers = bed.backend.producer(&"response:tg:ask:one".parse().unwrap()).await.unwrap();
-    answers.publish(answer).await.unwrap();
+    answers.publish_confirmed(answer).await.unwrap();
 }
 
 /// What the answer to the next request must carry.

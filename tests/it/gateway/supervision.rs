@@ -24,7 +24,7 @@ async fn report(bed: &Bed, host: &str) {
     let status = HostStatus { host: host.into(), version: "0".into(), config_version: 1, ..HostStatus::default() };
     let producer = bed.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
     eventually(DEADLINE, format!("the report of {host}"), || async {
-        producer.publish(Message::new(serde_json::to_vec(&status).unwrap())).await.unwrap();
+        producer.publish_confirmed(Message::new(serde_json::to_vec(&status).unwrap())).await.unwrap();
         let (_, status) = bed.get("/api/v1/weir/status").await;
         status["hosts"].as_array().unwrap().iter().any(|shown| shown["host"] == host).then_some(())
     })

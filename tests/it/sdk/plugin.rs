@@ -76,7 +76,7 @@ impl Plugins {
 
     pub(super) async fn send(&self, document: &Value) {
         let producer = self.backend.producer(&topic(0).parse::<Topic>().unwrap()).await.unwrap();
-        producer.publish(Message::new(document.to_string())).await.unwrap();
+        producer.publish_confirmed(Message::new(document.to_string())).await.unwrap();
     }
 
     /// Changes the configuration.

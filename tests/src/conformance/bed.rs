@@ -13,6 +13,7 @@ use weir_pubsub::{
     Backend, Class, Consumer, ConsumerOptions, Delivery, Message, Output, Queue, QueueSpec, Routing, Settled, Subscription, Topic,
 };
 
+use crate::look;
 use crate::wait::within;
 
 /// How a broker is started, stopped and started again.
@@ -122,7 +123,7 @@ impl Bed {
     pub async fn publish(&self, topic: &Topic, bodies: &[&str]) {
         let producer = self.backend().producer(topic).await.unwrap();
         for body in bodies {
-            within("a publish", producer.publish(message(body))).await.unwrap();
+            within("a publish", producer.publish_confirmed(message(body))).await.unwrap();
         }
     }
 
@@ -167,7 +168,7 @@ impl Bed {
             tokio::select! {
                 biased;
                 _ = &mut future => return false,
-                stats = backend.stats(queue) => drop(stats.unwrap()),
+                stats = backend.inspect().stats(queue) => drop(stats.unwrap()),
             }
         }
         true
@@ -175,8 +176,7 @@ impl Bed {
 
     /// The bodies of all that waits in a queue, which stays there.
     pub async fn waiting(&self, queue: &Queue) -> Vec<String> {
-        let browsed = self.backend().browse(queue, 0, u32::MAX).await.unwrap();
-        browsed.iter().map(|b| text(&b.message)).collect()
+        look::messages(&**self.backend(), queue, u32::MAX).await.iter().map(text).collect()
     }
 }
 

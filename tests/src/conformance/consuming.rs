@@ -80,7 +80,7 @@ pub async fn a_window_bounds_the_bytes_that_are_held(bed: &mut Bed) {
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         for digit in ["1", "2", "3", "4"] {
             let message = Message::new(digit.repeat(300)).with("p", "v".repeat(99));
-            within("a publish", producer.publish(message)).await.unwrap();
+            within("a publish", producer.publish_confirmed(message)).await.unwrap();
         }
         let is = |delivery: &Delivery, digit: &str| assert_eq!(text(&delivery.message), digit.repeat(300), "{class}");
         let consumer = bed.windowed_bytes(&queue, 1_000).await;
@@ -189,9 +189,13 @@ pub async fn giving_back_what_is_not_held_does_nothing(bed: &mut Bed) {
     let consumer = bed.windowed(&queue, 1).await;
     let again = expect(&*consumer, "2").await;
     bed.backend().give_back(&second.receipt).await.unwrap();
-    assert_eq!(bed.backend().stats(&queue).await.unwrap().unsettled_count, 1, "an old receipt takes nothing from its successor");
+    assert_eq!(
+        bed.backend().inspect().stats(&queue).await.unwrap().unsettled_count.unwrap(),
+        1,
+        "an old receipt takes nothing from its successor"
+    );
     bed.settle(&again).await;
-    assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().depth_count.unwrap(), 0);
 }
 
 /// `Delivery::delivery_count`: how often it was delivered, this time included; from 1.
@@ -227,7 +231,7 @@ pub async fn a_message_can_be_waited_for_without_taking_it(bed: &mut Bed) {
     }
     assert_eq!(expect(&*consumer, "2").await.delivery_count, 1);
     let deleted = consumer.readable();
-    bed.backend().delete_queue(&queue).await.unwrap();
+    bed.backend().delete_queue(&queue, Delete::Always).await.unwrap();
     assert!(matches!(within("an answer", deleted).await, Err(PubsubError::QueueNotFound { .. })));
 }
 
@@ -252,5 +256,5 @@ pub async fn dropping_a_receive_loses_no_message(bed: &mut Bed) {
         assert_eq!(text(&delivery.message), *body);
         bed.settle(&delivery).await;
     }
-    assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().depth_count.unwrap(), 0);
 }

@@ -136,13 +136,13 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
     bed.close().await;
     let spec = QueueSpec::new(bed.queue(Class::Flow, "b", "reader"));
     let errors = [
-        ("publish", producer.publish(message("x")).await.err()),
+        ("publish", producer.publish_confirmed(message("x")).await.err()),
         ("send_to", backend.send_to(&queue, message("x")).await.err()),
         ("receive", within("an answer", consumer.receive()).await.err()),
         ("settle", within("an answer", backend.settle(&held.receipt, vec![])).await.err()),
         ("create_queue", backend.create_queue(&spec).await.err()),
         ("ensure_queue", backend.ensure_queue(&spec).await.err()),
-        ("delete_queue", backend.delete_queue(&queue).await.err()),
+        ("delete_queue", backend.delete_queue(&queue, Delete::Always).await.err()),
         ("take", backend.take(&queue, 1).await.err()),
         ("redrive", backend.redrive(&queue, 2, &queue, message("x")).await.err()),
         ("browse", backend.browse(&queue, 0, 1).await.err()),

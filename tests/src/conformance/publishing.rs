@@ -10,7 +10,7 @@ pub async fn a_producer_needs_no_queue_yet(bed: &mut Bed) {
         let topic = bed.topic(class, "a");
         let producer = bed.backend().producer(&topic).await.unwrap();
         let queue = bed.made(class, "a", "reader").await;
-        producer.publish(message("there")).await.unwrap();
+        producer.publish_confirmed(message("there")).await.unwrap();
         expect(&*bed.consumer(&queue).await, "there").await;
     }
 }
@@ -19,10 +19,10 @@ pub async fn a_producer_needs_no_queue_yet(bed: &mut Bed) {
 pub async fn flow_and_request_without_a_queue_are_queue_not_found(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let producer = bed.backend().producer(&bed.topic(class, "a")).await.unwrap();
-        let error = producer.publish(message("lost?")).await.unwrap_err();
+        let error = producer.publish_confirmed(message("lost?")).await.unwrap_err();
         assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
         let queue = bed.made(class, "a", "reader").await;
-        assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 0);
+        assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().depth_count.unwrap(), 0);
     }
 }
 
@@ -49,7 +49,7 @@ pub async fn every_subscription_of_a_topic_gets_its_copy(bed: &mut Bed) {
                 bed.settle(&expect(&*consumer, body).await).await;
             }
         }
-        assert_eq!(bed.backend().stats(&other_topic).await.unwrap().depth_count, 0);
+        assert_eq!(bed.backend().inspect().stats(&other_topic).await.unwrap().depth_count.unwrap(), 0);
     }
 }
 
@@ -74,7 +74,7 @@ pub async fn an_id_that_is_set_stays(bed: &mut Bed) {
         let consumer =
             if class.has_queues() { bed.consumer(&bed.made(class, "a", "reader").await).await } else { bed.subscriber(&topic).await };
         let producer = bed.backend().producer(&topic).await.unwrap();
-        producer.publish(Message { id, ..message("mine") }).await.unwrap();
+        producer.publish_confirmed(Message { id, ..message("mine") }).await.unwrap();
         assert_eq!(next(&*consumer).await.message.id, id, "{class}");
     }
 }
@@ -103,7 +103,7 @@ pub async fn every_part_of_a_message_arrives(bed: &mut Bed) {
         let consumer =
             if class.has_queues() { bed.consumer(&bed.made(class, "a", "reader").await).await } else { bed.subscriber(&topic).await };
         let producer = bed.backend().producer(&topic).await.unwrap();
-        producer.publish(whole.clone()).await.unwrap();
+        producer.publish_confirmed(whole.clone()).await.unwrap();
         assert_eq!(next(&*consumer).await.message, whole, "{class}");
     }
 }
@@ -129,7 +129,7 @@ pub async fn messages_of_one_producer_keep_their_order(bed: &mut Bed) {
 async fn check_too_large(bed: &Bed, word: &str, message: Message) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    for result in [producer.publish(message.clone()).await, bed.backend().send_to(&queue, message).await] {
+    for result in [producer.publish_confirmed(message.clone()).await, bed.backend().send_to(&queue, message).await] {
         let error = result.unwrap_err();
         assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
         assert!(error.to_string().contains(word), "{error}");
@@ -145,13 +145,13 @@ pub async fn a_body_over_the_limit_is_too_large(bed: &mut Bed) {
 
     let queue = bed.made(Class::Flow, "b", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    producer.publish(Message::new(vec![b'x'; limit])).await.unwrap();
+    producer.publish_confirmed(Message::new(vec![b'x'; limit])).await.unwrap();
     assert_eq!(next(&*bed.consumer(&queue).await).await.message.body.len(), limit);
 
     let answers = bed.topic(Class::Response, "a");
     let subscriber = bed.subscriber(&answers).await;
     let producer = bed.backend().producer(&answers).await.unwrap();
-    producer.publish(Message::new(vec![b'x'; limit + 1])).await.unwrap();
+    producer.publish_confirmed(Message::new(vec![b'x'; limit + 1])).await.unwrap();
     assert_eq!(next(&*subscriber).await.message.body.len(), limit + 1);
 }
 
@@ -174,7 +174,7 @@ pub async fn what_is_sent_to_one_queue_passes_the_others(bed: &mut Bed) {
         bed.publish(one.topic(), &["for both"]).await;
         bed.backend().send_to(&one, message("for one")).await.unwrap();
         assert_eq!(texts(&*bed.consumer(&one).await, 2).await, ["for both", "for one"]);
-        assert_eq!(bed.backend().stats(&other).await.unwrap().depth_count, 1);
+        assert_eq!(bed.backend().inspect().stats(&other).await.unwrap().depth_count.unwrap(), 1);
     }
 }
 
@@ -209,7 +209,7 @@ pub async fn what_is_sent_to_a_queue_gets_an_id_and_has_limits(bed: &mut Bed) {
 pub(super) async fn fill(backend: &dyn Backend, topic: &Topic) -> u64 {
     let producer = backend.producer(topic).await.unwrap();
     for sent in 0.. {
-        match producer.publish(Message::new(vec![b'x'; 1 << 20])).await {
+        match producer.publish_confirmed(Message::new(vec![b'x'; 1 << 20])).await {
             Ok(()) => assert!(sent < 64, "the queue never fills"),
             Err(PubsubError::QueueFull { used_bytes, limit_bytes, .. }) => {
                 assert!(used_bytes + (1 << 20) > limit_bytes, "{used_bytes} of {limit_bytes}");
@@ -226,7 +226,7 @@ pub async fn a_full_queue_is_queue_full_and_nothing_is_sent(bed: &mut Bed) {
     let (queue, other) = (bed.made(Class::Flow, "a", "slow").await, bed.made(Class::Flow, "a", "quick").await);
     let sent = fill(&**bed.backend(), queue.topic()).await;
     for queue in [&queue, &other] {
-        assert_eq!(bed.backend().stats(queue).await.unwrap().depth_count, sent);
+        assert_eq!(bed.backend().inspect().stats(queue).await.unwrap().depth_count.unwrap(), sent);
     }
     let error = bed.backend().send_to(&queue, Message::new(vec![b'x'; 1 << 20])).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueFull { .. }), "{error}");
@@ -259,10 +259,10 @@ pub async fn a_full_queue_of_a_request_topic_misses_what_the_others_get(bed: &mu
     fill_alone(bed, &slow).await;
     let body = "x".repeat(1 << 20);
     bed.publish(slow.topic(), &[&body, &body]).await;
-    assert_eq!(bed.backend().stats(&quick).await.unwrap().depth_count, 2);
-    assert_eq!(bed.backend().stats(&slow).await.unwrap().dropped_count, 2);
+    assert_eq!(bed.backend().inspect().stats(&quick).await.unwrap().depth_count.unwrap(), 2);
+    assert_eq!(bed.backend().inspect().stats(&slow).await.unwrap().dropped_count.unwrap(), 2);
     fill(&**bed.backend(), quick.topic()).await;
-    assert_eq!(bed.backend().stats(&quick).await.unwrap().dropped_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&quick).await.unwrap().dropped_count.unwrap(), 0);
 }
 
 /// `publish`: a request is refused where queues have exclusive consumers and none of these queues has room.
@@ -272,7 +272,7 @@ pub async fn a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_fu
     let _service = bed.backend().consumer(own.topic(), own.subscription(), options).await.unwrap();
     fill_alone(bed, &own).await;
     let producer = bed.backend().producer(own.topic()).await.unwrap();
-    let error = producer.publish(Message::new(vec![b'x'; 1 << 20])).await.unwrap_err();
+    let error = producer.publish_confirmed(Message::new(vec![b'x'; 1 << 20])).await.unwrap_err();
     assert!(matches!(&error, PubsubError::QueueFull { queue, .. } if queue.contains("service")), "{error}");
-    assert_eq!(bed.backend().stats(&other).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&other).await.unwrap().depth_count.unwrap(), 0);
 }

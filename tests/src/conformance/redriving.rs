@@ -12,7 +12,7 @@ async fn position_in(bed: &Bed, queue: &Queue) -> u64 {
 }
 
 async fn depth(bed: &Bed, queue: &Queue) -> u64 {
-    bed.backend().stats(queue).await.unwrap().depth_count
+    bed.backend().inspect().stats(queue).await.unwrap().depth_count.unwrap()
 }
 
 /// `redrive`: into one queue, past the topic's other subscriptions, as a message that was never delivered.

@@ -17,7 +17,7 @@ async fn made(bed: &Bed, name: &str, bytes: u64) -> Queue {
 
 async fn is_full(bed: &Bed, queue: &Queue, body: &str) -> bool {
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    match within("a publish", producer.publish(message(body))).await {
+    match within("a publish", producer.publish_confirmed(message(body))).await {
         Ok(()) => false,
         Err(PubsubError::QueueFull { .. }) => true,
         Err(error) => panic!("{error}"),
@@ -34,10 +34,10 @@ pub async fn a_refusing_queue_refuses_what_is_above_its_bound(bed: &mut Bed) {
         assert_eq!(bed.waiting(&queue).await, ["1234", "5678", "90"]);
         let error = bed.backend().send_to(&queue, message("x")).await.unwrap_err();
         assert!(matches!(error, PubsubError::QueueFull { used_bytes: 10, limit_bytes: 10, .. }), "{error}");
-        let stats = bed.backend().stats(&queue).await.unwrap();
+        let stats = bed.backend().inspect().stats(&queue).await.unwrap();
         assert_eq!((stats.refuse_above_bytes, stats.refused_count, stats.is_refusing, stats.dropped_count), (Some(10), 2, true, 0));
         bed.settle(&expect(&*bed.consumer(&queue).await, "1234").await).await;
-        assert!(!bed.backend().stats(&queue).await.unwrap().is_refusing, "a message was removed");
+        assert!(!bed.backend().inspect().stats(&queue).await.unwrap().is_refusing.unwrap(), "a message was removed");
         assert!(!is_full(bed, &queue, "x").await);
     }
 }
@@ -65,7 +65,7 @@ pub async fn a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays
     let error = within("a settle", bed.backend().settle(&delivery.receipt, outputs())).await.unwrap_err();
     assert!(matches!(&error, PubsubError::QueueFull { used_bytes: 4, limit_bytes: 6, queue } if queue.contains("letters")), "{error}");
     assert!(bed.waiting(&letters).await.is_empty() && bed.waiting(&other).await.is_empty());
-    assert_eq!(bed.backend().stats(&from).await.unwrap().unsettled_count, 1);
+    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().unsettled_count.unwrap(), 1);
     assert!(bed.is_waiting(consumer.receive(), &from).await, "it still fills the window");
     bed.settle_with(&delivery, outputs().drain(..2).collect()).await;
     assert_eq!((bed.waiting(&letters).await, bed.waiting(&other).await), (vec!["1234".to_owned()], vec!["out".to_owned()]));
@@ -78,7 +78,7 @@ pub async fn ensuring_changes_a_refusing_bound_for_good(bed: &mut Bed) {
         bed.publish(queue.topic(), &["1234", "5678"]).await;
         for (bytes, expected) in [(8, true), (9, false), (3, true)] {
             bed.backend().ensure_queue(&bounded(&queue, bytes)).await.unwrap();
-            assert_eq!(bed.backend().stats(&queue).await.unwrap().refuse_above_bytes, Some(bytes));
+            assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().refuse_above_bytes, Some(bytes));
             assert_eq!(is_full(bed, &queue, "x").await, expected, "{bytes}");
         }
         assert_eq!(bed.waiting(&queue).await, ["1234", "5678", "x"], "what is there stays");

@@ -11,8 +11,8 @@ use crate::wait::{DEADLINE, within};
 pub async fn an_expired_request_is_not_delivered(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    producer.publish(Message { expires_in: Some(Duration::ZERO), ..message("too late") }).await.unwrap();
-    producer.publish(message("in time")).await.unwrap();
+    producer.publish_confirmed(Message { expires_in: Some(Duration::ZERO), ..message("too late") }).await.unwrap();
+    producer.publish_confirmed(message("in time")).await.unwrap();
     expect(&*bed.consumer(&queue).await, "in time").await;
 }
 
@@ -21,7 +21,7 @@ pub async fn a_request_that_still_has_time_is_delivered(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     for (body, time) in [("minutes", Duration::from_secs(600)), ("days", Duration::from_secs(86_400 * 30))] {
-        producer.publish(Message { expires_in: Some(time), ..message(body) }).await.unwrap();
+        producer.publish_confirmed(Message { expires_in: Some(time), ..message(body) }).await.unwrap();
     }
     assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["minutes", "days"]);
 }
@@ -42,7 +42,7 @@ pub async fn an_answer_finds_its_request(bed: &mut Bed) {
         for request in requests.iter().rev() {
             let id = request.message.properties.get(CORRELATION_ID).unwrap();
             let answer = format!("answer to {}", text(&request.message));
-            answers.publish(message(&answer).with(CORRELATION_ID, id)).await.unwrap();
+            answers.publish_confirmed(message(&answer).with(CORRELATION_ID, id)).await.unwrap();
             bed.settle(request).await;
         }
     };
@@ -60,9 +60,9 @@ pub async fn an_answer_in_parts_comes_in_parts(bed: &mut Bed) {
     let id = request.message.properties.get(CORRELATION_ID).unwrap();
     let answers = bed.backend().producer(&bed.topic(Class::Response, "a")).await.unwrap();
     for body in ["1", "2"] {
-        answers.publish(message(body).with(CORRELATION_ID, id).with(WEIR_PART, "more")).await.unwrap();
+        answers.publish_confirmed(message(body).with(CORRELATION_ID, id).with(WEIR_PART, "more")).await.unwrap();
     }
-    answers.publish(message("3").with(CORRELATION_ID, id)).await.unwrap();
+    answers.publish_confirmed(message("3").with(CORRELATION_ID, id)).await.unwrap();
     for body in ["1", "2", "3"] {
         assert_eq!(text(&replies.next().await.unwrap().unwrap()), body);
     }

@@ -15,7 +15,7 @@ pub async fn what_was_settled_is_gone(bed: &mut Bed) {
         let (first, second) = (next(&*consumer).await, next(&*consumer).await);
         bed.settle(&second).await;
         bed.settle(&first).await;
-        assert_eq!(bed.backend().stats(&queue).await.unwrap().depth_count, 1);
+        assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().depth_count.unwrap(), 1);
         drop(consumer);
         expect(&*bed.consumer(&queue).await, "3").await;
     }
@@ -34,7 +34,7 @@ pub async fn a_settle_sends_its_outputs_to_every_queue(bed: &mut Bed) {
         expect(&*bed.consumer(queue).await, "out").await;
     }
     expect(&*bed.consumer(&other).await, "aside").await;
-    assert_eq!(bed.backend().stats(&from).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().depth_count.unwrap(), 0);
 }
 
 /// `settle`: outputs leave in their order, with their own ids and properties, and their first delivery is number 1.
@@ -77,7 +77,7 @@ pub async fn dropping_a_settle_changes_nothing(bed: &mut Bed) {
     bed.settle_with(&second, vec![output(to.topic(), "two", Routing::Required)]).await;
     assert_eq!(texts(&*bed.consumer(&to).await, 2).await, ["one", "two"]);
     assert_eq!(bed.settle_with(&first, vec![]).await, Settled::NoLongerHeld);
-    assert_eq!(bed.backend().stats(&from).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().depth_count.unwrap(), 0);
 }
 
 /// `settle`: may be repeated: what is no longer held is left alone.
@@ -102,7 +102,7 @@ pub async fn settling_what_was_given_back_is_no_longer_held(bed: &mut Bed) {
     bed.backend().give_back(&delivery.receipt).await.unwrap();
     let outputs = vec![output(to.topic(), "out", Routing::Required)];
     assert_eq!(bed.settle_with(&delivery, outputs).await, Settled::NoLongerHeld);
-    assert_eq!(bed.backend().stats(&to).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&to).await.unwrap().depth_count.unwrap(), 0);
     bed.settle(&expect(&*consumer, "in").await).await;
 }
 
@@ -132,7 +132,7 @@ pub async fn settling_what_needs_no_settling_does_nothing(bed: &mut Bed) {
     bed.backend().give_back(&delivery.receipt).await.unwrap();
     bed.publish(&topic, &["2"]).await;
     expect(&*subscriber, "2").await;
-    assert_eq!(bed.backend().stats(&to).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&to).await.unwrap().depth_count.unwrap(), 0);
 }
 
 /// `Routing::Optional`: without a queue the message is dropped and counted.
@@ -148,7 +148,7 @@ pub async fn an_optional_output_without_a_queue_is_dropped_and_counted(bed: &mut
     ];
     assert_eq!(bed.settle_with(&delivery, outputs).await, Settled::Done { dropped_count: 2 });
     assert_eq!(bed.waiting(&to).await, ["kept"]);
-    assert_eq!(bed.backend().stats(&from).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().depth_count.unwrap(), 0);
 }
 
 /// `settle`: `QueueNotFound` when an output with `Routing::Required` has no queue; the delivery is still held then.
@@ -160,7 +160,7 @@ pub async fn a_required_output_without_a_queue_is_queue_not_found_and_the_delive
     let outputs = vec![output(to.topic(), "out", Routing::Required)];
     let error = within("a settle", bed.backend().settle(&delivery.receipt, outputs.clone())).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
-    assert_eq!(bed.backend().stats(&from).await.unwrap().unsettled_count, 1);
+    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().unsettled_count.unwrap(), 1);
     assert!(bed.is_waiting(consumer.receive(), &from).await, "it still fills the window");
     bed.made(Class::Flow, "b", "reader").await;
     assert_eq!(bed.settle_with(&delivery, outputs).await, Settled::Done { dropped_count: 0 });
@@ -206,8 +206,8 @@ pub async fn a_settle_never_fails_for_a_full_queue(bed: &mut Bed) {
     let consumer = bed.consumer(&from).await;
     let delivery = next(&*consumer).await;
     bed.settle_with(&delivery, vec![output(to.topic(), &"x".repeat(1 << 20), Routing::Required)]).await;
-    assert_eq!(bed.backend().stats(&to).await.unwrap().depth_count, sent + 1);
-    assert_eq!(bed.backend().stats(&from).await.unwrap().depth_count, 0);
+    assert_eq!(bed.backend().inspect().stats(&to).await.unwrap().depth_count.unwrap(), sent + 1);
+    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().depth_count.unwrap(), 0);
 }
 
 /// `settle`: one atomic write: where one output fails, none of them was sent and nothing was acknowledged.
@@ -225,8 +225,8 @@ pub async fn a_settle_that_fails_sends_nothing(bed: &mut Bed) {
     ];
     let error = within("a settle", bed.backend().settle(&delivery.receipt, outputs)).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
-    assert_eq!(bed.backend().stats(&to).await.unwrap().depth_count, 0);
-    assert_eq!(bed.backend().stats(&from).await.unwrap().unsettled_count, 1);
+    assert_eq!(bed.backend().inspect().stats(&to).await.unwrap().depth_count.unwrap(), 0);
+    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().unsettled_count.unwrap(), 1);
     bed.publish(&bed.topic(Class::Notify, "b"), &["told in time"]).await;
     expect(&*subscriber, "told in time").await;
 }

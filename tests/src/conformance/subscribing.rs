@@ -8,7 +8,7 @@ use super::bed::{Bed, expect, message, next, output, text, texts};
 use crate::wait::within;
 
 async fn tap(bed: &Bed, topic: &Topic, buffer_count: u32) -> Box<dyn Consumer> {
-    bed.backend().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
+    bed.backend().inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
 }
 
 /// `consumer`, `response` and `notify`: every subscriber gets every message; the name only tells people who reads.
@@ -30,7 +30,7 @@ pub async fn a_subscription_is_bound_when_it_is_returned(bed: &mut Bed) {
         let producer = bed.backend().producer(&topic).await.unwrap();
         for round in 0..50 {
             let subscriber = bed.subscriber(&topic).await;
-            producer.publish(message(round)).await.unwrap();
+            producer.publish_confirmed(message(round)).await.unwrap();
             expect(&*subscriber, &round.to_string()).await;
         }
     }
@@ -115,14 +115,14 @@ pub async fn a_tap_needs_no_queue_and_is_no_consumer(bed: &mut Bed) {
     let topic = bed.topic(Class::Flow, "a");
     let tap = tap(bed, &topic, 8).await;
     let producer = bed.backend().producer(&topic).await.unwrap();
-    let error = producer.publish(message("for nobody")).await.unwrap_err();
+    let error = producer.publish_confirmed(message("for nobody")).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueNotFound { .. }), "a tap is nobody: {error}");
     let queue = bed.made(Class::Flow, "a", "reader").await;
-    assert_eq!(bed.backend().stats(&queue).await.unwrap().consumer_count, 0);
-    producer.publish(message("for somebody")).await.unwrap();
+    assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().consumer_count.unwrap(), 0);
+    producer.publish_confirmed(message("for somebody")).await.unwrap();
     assert_eq!(text(&next(&*tap).await.message), "for somebody", "what was refused was not published");
     drop(tap);
-    producer.publish(Message::new("more")).await.unwrap();
+    producer.publish_confirmed(Message::new("more")).await.unwrap();
     assert_eq!(bed.waiting(&queue).await, ["for somebody", "more"]);
 }
 

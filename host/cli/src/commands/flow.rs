@@ -54,7 +54,7 @@ fn unique(parameters: Vec<(String, String)>) -> Result<BTreeMap<String, String>,
 
 async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
     // Only for the report: what is there when the queues are deleted is decided by the flow service.
-    let count = if discard { backlog_count(session, flow).await? } else { 0 };
+    let count = if discard { backlog_count(session, flow).await? } else { Some(0) };
     let backlog = if discard { "discard" } else { "refuse" };
     let request = json!({"operation": "stop-flow", "flow-id": flow, "backlog": backlog});
     let answer = during(session.format, &format!("stopping flow {flow}"), &Counter::default(), session.client.ask_flow(&request)).await?;
@@ -63,9 +63,10 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
         Format::Json => output::json(&json!({"flow": flow, "discarded-count": count, "notes": notes}))?,
         Format::Text => {
             let discarded = match count {
-                0 => String::new(),
-                1 => "; 1 message was discarded".to_owned(),
-                count => format!("; {} messages were discarded", output::number(count)),
+                Some(0) => String::new(),
+                None => "; what its queues held was discarded, which the broker does not count".to_owned(),
+                Some(1) => "; 1 message was discarded".to_owned(),
+                Some(count) => format!("; {} messages were discarded", output::number(count)),
             };
             output::line(&format!("flow {flow} is stopped{discarded}"))?;
             notes.iter().try_for_each(|note| output::line(&format!("  note: {note}")))?;
@@ -74,10 +75,10 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
     Ok(())
 }
 
-/// Messages in the queues that are the flow's own.
-async fn backlog_count(session: &Session, flow: &str) -> Result<u64> {
+/// Messages in the queues that are the flow's own, if the broker counts them.
+async fn backlog_count(session: &Session, flow: &str) -> Result<Option<u64>> {
     let Queues { queues } = session.client.get("/api/v1/weir/queues").await?;
-    Ok(queues.iter().filter(|queue| queue.flows == [flow]).filter_map(|queue| queue.depth_count).sum())
+    Ok(queues.iter().filter(|queue| queue.flows == [flow] && !queue.is_missing).map(|queue| queue.depth_count).sum())
 }
 
 async fn list(session: &Session) -> Result<()> {

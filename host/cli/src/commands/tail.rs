@@ -51,7 +51,10 @@ pub(crate) fn print(format: Format, line: &[u8]) -> Result<()> {
         return Err(of_answer(error).into());
     }
     if let Some(missed) = read.missed.filter(|_| format == Format::Text) {
-        tell(&format!("{missed} messages passed too fast and are not shown"));
+        match missed {
+            Some(count) => tell(&format!("{count} messages passed too fast and are not shown")),
+            None => tell("the connection to the broker was lost; messages that passed meanwhile are not shown"),
+        }
         return Ok(());
     }
     let mut bytes = Vec::with_capacity(line.len() + 1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
-use weir_pubsub::{NameError, Overflow, PubsubError, Queue, QueueSpec};
+use weir_pubsub::{Delete, NameError, Overflow, PubsubError, Queue, QueueSpec, QueueStats};
 
 use super::Lifecycle;
 use super::world::Flows;
@@ -51,7 +51,7 @@ impl Lifecycle {
         loop {
             let mut read = Vec::new();
             for queue in waiting {
-                if self.backend.stats(&queue).await.is_ok_and(|stats| stats.consumer_count > 0) {
+                if self.backend.inspect().stats(&queue).await.is_ok_and(|stats| stats.may_have_consumers()) {
                     read.push(queue);
                 }
             }
@@ -115,16 +115,17 @@ impl Lifecycle {
     async fn delete_queue(&self, record: &QueueRecord) -> Result<(), NotDeleted> {
         let Ok(queue) = queue_of(record) else { return Ok(()) };
         if !is_exit(record) {
-            match self.backend.stats(&queue).await {
-                Ok(stats) if stats.consumer_count > 0 => {
-                    return Err(NotDeleted::Answered(format!("{} consumers still read it", stats.consumer_count)));
+            match self.backend.inspect().stats(&queue).await {
+                // Where their number is unknown, it was waited for them, and they find the queue deleted.
+                Ok(QueueStats { consumer_count: Some(count @ 1..), .. }) => {
+                    return Err(NotDeleted::Answered(format!("{count} consumers still read it")));
                 }
                 Ok(_) => {}
                 Err(PubsubError::QueueNotFound { .. }) => return Ok(()),
                 Err(error) => return Err(not_deleted(&error)),
             }
         }
-        self.backend.delete_queue(&queue).await.map_err(|error| not_deleted(&error))
+        self.backend.delete_queue(&queue, Delete::Always).await.map(|_| ()).map_err(|error| not_deleted(&error))
     }
 
     /// Deletes those of a new flow's queues that an earlier stop left over, so that nothing old gets into it. Returns their names; their
@@ -138,7 +139,8 @@ impl Lifecycle {
             if names.contains(&name)
                 && let Ok(queue) = queue_of(record)
             {
-                self.backend.delete_queue(&queue).await.map_err(FlowError::broker(format!("deleting the leftover queue {queue}")))?;
+                let deleting = FlowError::broker(format!("deleting the leftover queue {queue}"));
+                self.backend.delete_queue(&queue, Delete::Always).await.map_err(deleting)?;
                 deleted.push(name);
             }
         }

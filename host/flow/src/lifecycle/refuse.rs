@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use weir_config::Batch;
-use weir_pubsub::{Backlog, Class, IfEmpty, PubsubError, Queue, chain};
+use weir_pubsub::{Backlog, Class, Deletion, PubsubError, Queue, QueueStats, chain};
 
 use super::Lifecycle;
 use super::queues::queue_of;
@@ -116,10 +116,11 @@ impl Lifecycle {
             if queue.topic().class() != Class::Flow {
                 continue;
             }
-            match self.backend.stats(&queue).await {
-                Ok(stats) if stats.depth_count > 0 => {
-                    is_unread |= stats.consumer_count == 0;
-                    backlog.push(Backlog { queue, count: Some(stats.depth_count) });
+            match self.backend.inspect().stats(&queue).await {
+                // An unknown backlog is looked at by the deletion, once consumers have left.
+                Ok(QueueStats { depth_count: Some(count @ 1..), consumer_count, .. }) => {
+                    is_unread |= consumer_count == Some(0);
+                    backlog.push(Backlog { queue, count: Some(count) });
                 }
                 Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
                 Err(error) => return Err(FlowError::broker(format!("looking into the queue {queue}"))(error)),
@@ -141,8 +142,8 @@ impl Lifecycle {
         let queues: Vec<Queue> = subject.release.queues.iter().filter_map(|record| queue_of(record).ok()).collect();
         let deleted = self.backend.delete_queues_if_empty(&queues).await;
         match deleted.map_err(FlowError::broker(format!("deleting the queues of flow `{id}`"))).map_err(Failed::Halfway)? {
-            IfEmpty::Deleted => {}
-            IfEmpty::NotEmpty(backlog) => return Err(Failed::Halfway(not_empty(id, &subject.record, &backlog))),
+            Deletion::Deleted => {}
+            Deletion::NotEmpty(backlog) => return Err(Failed::Halfway(not_empty(id, &subject.record, &backlog))),
         }
         let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
         let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);

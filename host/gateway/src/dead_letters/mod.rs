@@ -5,7 +5,7 @@ mod owners;
 mod selection;
 
 use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
-use weir_pubsub::{Browsed, Heads, PubsubError, Queue};
+use weir_pubsub::{Browsed, Cursor, Page, PubsubError, Queue, Start};
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
@@ -30,21 +30,21 @@ pub(crate) fn queue(gateway: &Gateway) -> Result<Queue> {
 }
 
 /// The beginnings of the letters behind a position. Without the queue there are none: the flow service makes it.
-pub(crate) async fn heads(gateway: &Gateway, after: u64, count: u32, body_bytes: usize) -> Result<Heads> {
-    match gateway.backend.browse_heads(&queue(gateway)?, after, count, body_bytes).await {
-        Err(PubsubError::QueueNotFound { .. }) => Ok(Heads::default()),
-        heads => heads.map_err(GatewayError::broker("the dead letters cannot be read")),
+pub(crate) async fn heads(gateway: &Gateway, start: Start, count: u32, body_bytes: usize) -> Result<Page> {
+    match gateway.backend.inspect().browse(&queue(gateway)?, start, count, body_bytes).await {
+        Err(PubsubError::QueueNotFound { .. }) => Ok(Page::default()),
+        page => page.map_err(GatewayError::broker("the dead letters cannot be read")),
     }
 }
 
 /// One letter whole; `None` if it is not there or is being read by a consumer of the queue.
-pub(crate) async fn whole(gateway: &Gateway, position: u64) -> Result<Option<Browsed>, PubsubError> {
+pub(crate) async fn whole(gateway: &Gateway, at: Cursor) -> Result<Option<Browsed>, PubsubError> {
     let Ok(queue) = queue(gateway) else { return Ok(None) };
     // Not before it is known to be there: else the next one would be read, which may be large.
-    let head = gateway.backend.browse_heads(&queue, position.saturating_sub(1), 1, 0).await?;
-    if head.heads.first().is_none_or(|head| head.position != position) {
+    let head = gateway.backend.inspect().browse(&queue, Start::At(at), 1, 0).await?;
+    if head.messages.first().is_none_or(|head| head.cursor != at) {
         return Ok(None);
     }
-    let found = gateway.backend.browse(&queue, position.saturating_sub(1), 1).await?;
-    Ok(found.into_iter().find(|letter| letter.position == position))
+    let found = gateway.backend.inspect().browse(&queue, Start::At(at), 1, usize::MAX).await?;
+    Ok(found.messages.into_iter().find(|letter| letter.cursor == at))
 }

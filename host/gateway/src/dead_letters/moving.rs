@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Class, Head, Message, PubsubError, Queue, chain};
+use weir_pubsub::{Browsed, Class, Cursor, Message, PubsubError, Queue, Start, chain};
 
 use super::owners::{Owner, Owners};
 use super::selection::{Selection, Wanted};
@@ -58,7 +58,7 @@ pub(crate) struct Outcome {
 
 /// A selected letter.
 struct Letter {
-    head: Head,
+    head: Browsed,
     read: Option<DeadLetter>,
     owner: Option<Owner>,
 }
@@ -92,8 +92,9 @@ pub(crate) async fn work(
         for some in positions.chunks(BATCH_COUNT) {
             let mut found = Vec::new();
             for position in some {
-                let page = heads(gateway, position - 1, 1, work.body_bytes()).await?;
-                found.extend(page.heads.into_iter().filter(|head| head.position == *position && selection.takes(head, None)));
+                let at = Cursor(*position);
+                let page = heads(gateway, Start::At(at), 1, work.body_bytes()).await?;
+                found.extend(page.messages.into_iter().filter(|head| head.cursor == at && selection.takes(head, None)));
             }
             work.all_of(found).await?;
         }
@@ -122,15 +123,16 @@ impl Work<'_> {
     }
 
     async fn through_the_queue(&mut self, selection: &mut Selection, portion: Portion) -> Result<()> {
-        let (mut after, mut through) = (portion.after, portion.through);
+        let mut start = if portion.after == 0 { Start::Oldest } else { Start::Behind(Cursor(portion.after)) };
+        let mut through = portion.through.map(Cursor);
         let mut taken_count = 0;
         loop {
-            let page = heads(self.gateway, after, PAGE_COUNT, self.body_bytes()).await?;
-            let end = *through.get_or_insert(page.newest);
-            self.outcome.through = end;
-            let Some(last) = page.heads.last().map(|head| head.position) else { return Ok(()) };
+            let page = heads(self.gateway, start, PAGE_COUNT, self.body_bytes()).await?;
+            let end = *through.get_or_insert(page.newest.unwrap_or_default());
+            self.outcome.through = end.0;
+            let Some(last) = page.messages.last().map(|head| head.cursor) else { return Ok(()) };
             let mut selected = Vec::new();
-            for head in page.heads.into_iter().filter(|head| head.position <= end) {
+            for head in page.messages.into_iter().filter(|head| head.cursor <= end) {
                 let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
                 let owner = read.as_ref().and_then(|read| self.owners.owner(read));
                 if selection.takes(&head, owner.as_ref()) {
@@ -142,20 +144,20 @@ impl Work<'_> {
             if last >= end {
                 return Ok(());
             }
-            after = last;
+            start = Start::Behind(last);
             // What was named must all be looked for, so that it is known what is not there.
             if matches!(selection, Selection::Named { .. }) {
                 continue;
             }
             if portion.limit_count.is_some_and(|limit| taken_count >= u64::from(limit)) {
-                self.outcome.next_after = Some(after);
+                self.outcome.next_after = Some(last.0);
                 return Ok(());
             }
         }
     }
 
     /// Works on these letters, a batch at a time.
-    async fn all_of(&mut self, heads: Vec<Head>) -> Result<()> {
+    async fn all_of(&mut self, heads: Vec<Browsed>) -> Result<()> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         for head in heads {
@@ -182,12 +184,12 @@ impl Work<'_> {
         }
         let backend = &self.gateway.backend;
         let moves = ready.iter_mut().map(|(letter, sent)| {
-            let (position, from) = (letter.head.position, &from);
+            let (named, from) = (letter.head.named(), &from);
             let sent = sent.take();
             async move {
                 match sent {
-                    Some((to, message)) => (Some(to.clone()), backend.redrive(from, position, &to, message).await),
-                    None => (None, backend.take(from, position).await),
+                    Some((to, message)) => (Some(to.clone()), backend.inspect().redrive(from, &named, &to, message).await),
+                    None => (None, backend.inspect().remove(from, &named).await),
                 }
             }
         });
@@ -221,8 +223,8 @@ impl Work<'_> {
         let head = &letter.head;
         let message = match &head.message {
             Ok(message) if message.body.len() as u64 == head.body_bytes => message.clone(),
-            _ => match whole(self.gateway, head.position).await {
-                Ok(Some(found)) => found.message,
+            _ => match whole(self.gateway, head.cursor).await {
+                Ok(Some(found)) => found.message.map_err(|problem| Refusal { kind: "unreadable", message: problem })?,
                 Ok(None) => return refusal("gone", GONE),
                 Err(error) => return refusal("unreadable", chain(&error)),
             },
@@ -259,7 +261,7 @@ impl Work<'_> {
         let (read, owner) = (letter.read.as_ref(), letter.owner.as_ref());
         let id = letter.head.message.as_ref().ok().and_then(|message| message.id);
         self.add(DeadLetterFailure {
-            position: Some(letter.head.position),
+            position: Some(letter.head.cursor.0),
             id: id.map(|id| id.to_string()),
             flows: owner.map(|owner| owner.flows.clone()).unwrap_or_default(),
             topic: read.map(|read| cut(&read.topic)),
@@ -287,8 +289,8 @@ impl Work<'_> {
             let message = format!("there is no dead letter `{name}`, or a consumer of the dead-letter queue is reading it");
             self.add(DeadLetterFailure { position, id, message, ..DeadLetterFailure::of("not-found") });
         }
-        let held_count = match self.gateway.backend.stats(&queue(self.gateway)?).await {
-            Ok(stats) => stats.unsettled_count,
+        let held_count = match self.gateway.backend.inspect().stats(&queue(self.gateway)?).await {
+            Ok(stats) => stats.unsettled_count.unwrap_or_default(),
             Err(_) => 0,
         };
         if held_count > 0 && !matches!(selection, Selection::Named { .. }) {

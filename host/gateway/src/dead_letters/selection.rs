@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_pubsub::{Head, MessageId};
+use weir_pubsub::{Browsed, MessageId};
 
 use super::owners::Owner;
 use crate::error::{GatewayError, Result};
@@ -78,7 +78,7 @@ impl Selection {
     }
 
     /// Whether a letter is meant. What was found of an id is noted.
-    pub(crate) fn takes(&mut self, head: &Head, owner: Option<&Owner>) -> bool {
+    pub(crate) fn takes(&mut self, head: &Browsed, owner: Option<&Owner>) -> bool {
         match self {
             Selection::All => true,
             Selection::Of { flow, processor } => owner.is_some_and(|owner| {
@@ -88,7 +88,7 @@ impl Selection {
             Selection::Named { positions, ids } => {
                 let id = head.message.as_ref().ok().and_then(|message| message.id);
                 let by_id = id.and_then(|id| ids.get_mut(&id)).map(|found| *found = true).is_some();
-                positions.remove(&head.position) || by_id
+                positions.remove(&head.cursor.0) || by_id
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::gateway::Gateway;
 /// Sends one message to a `flow` interface; it is durable when this returns.
 pub(crate) async fn send(gateway: &Gateway, interface: &Interface, body: Bytes) -> Result<()> {
     let producer = interface.producer(gateway).await?;
-    match producer.publish(Message::new(body)).await {
+    match producer.publish_confirmed(Message::new(body)).await {
         Ok(()) => Ok(()),
         Err(error) => Err(not_sent(gateway, interface, error).await),
     }
@@ -35,7 +35,7 @@ pub(crate) struct Answer {
     interface: Arc<Interface>,
     replies: Replies,
     /// Takes the parts in for as long as it lives.
-    requester: SharedRequester,
+    _requester: SharedRequester,
 }
 
 impl Answer {
@@ -43,13 +43,8 @@ impl Answer {
     pub(crate) async fn begin(gateway: &Gateway, interface: &Arc<Interface>, body: Bytes, time: Duration) -> Result<Self> {
         let requester = interface.requester(gateway).await?;
         match requester.begin(Message::new(body), time).await {
-            Ok(replies) => Ok(Answer { interface: interface.clone(), replies, requester }),
-            Err(error) => {
-                if matches!(error, PubsubError::Unavailable { .. }) {
-                    interface.forget(&requester);
-                }
-                Err(not_sent(gateway, interface, error).await)
-            }
+            Ok(replies) => Ok(Answer { interface: interface.clone(), replies, _requester: requester }),
+            Err(error) => Err(not_sent(gateway, interface, error).await),
         }
     }
 
@@ -72,9 +67,6 @@ impl Answer {
             () = self.interface.stopped.cancelled() => return Err(self.interface.gone()),
         };
         next.map_err(|error| {
-            if matches!(error, PubsubError::Unavailable { .. }) {
-                self.interface.forget(&self.requester);
-            }
             let what = format!("interface `{}` of flow `{}` did not answer", self.interface.name, self.interface.flow);
             GatewayError::Broker { what, source: error }
         })

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 use weir_flow::protocol::{FlowRecord, Interface as Offered};
 use weir_pubsub::{Producer, Queue, Requester, Subscription, Topic};
 
-use super::slot::{Dispatcher, Slot};
+use super::dispatcher::Dispatcher;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
 use crate::metrics::open::What;
@@ -91,18 +91,18 @@ pub(crate) struct Interface {
 /// What goes through an interface, with the way there.
 pub(crate) enum Line {
     /// Messages go in, or come out.
-    Flow { topic: Topic, producer: Slot<Box<dyn Producer>> },
+    Flow { topic: Topic, producer: OnceCell<SharedProducer> },
     /// Requests go in and their answers come back.
-    Request { request: Topic, response: Topic, requester: Slot<Requester> },
+    Request { request: Topic, response: Topic, requester: OnceCell<SharedRequester> },
 }
 
 impl Line {
     fn of(offered: &Offered) -> Result<Line, String> {
         let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has a topic that is none: {error}"));
         Ok(match offered {
-            Offered::Flow { flow } => Line::Flow { topic: topic(flow)?, producer: Slot::empty() },
+            Offered::Flow { flow } => Line::Flow { topic: topic(flow)?, producer: OnceCell::new() },
             Offered::Service { request, response } => {
-                Line::Request { request: topic(request)?, response: topic(response)?, requester: Slot::empty() }
+                Line::Request { request: topic(request)?, response: topic(response)?, requester: OnceCell::new() }
             }
         })
     }
@@ -120,9 +120,9 @@ impl Interface {
         let Line::Flow { topic, producer } = &self.line else { return Err(self.takes_requests()) };
         let make = async {
             let made = gateway.backend.producer(topic).await.map_err(GatewayError::broker("the broker cannot be reached"))?;
-            Ok(Dispatcher::new(made, gateway.open.begin(What::Producer)))
+            Ok(Arc::new(Dispatcher::new(made, gateway.open.begin(What::Producer))))
         };
-        producer.get(make).await
+        producer.get_or_try_init(|| make).await.cloned()
     }
 
     /// The way to whoever answers a `request` interface.
@@ -131,18 +131,11 @@ impl Interface {
             return Err(self.wrong("takes messages and answers none: send it one by `weir send`".to_owned()));
         };
         let make = async {
-            let made = Requester::connect(&*gateway.backend, request, response, &gateway.subscription).await;
+            let made = Requester::connect(gateway.backend.clone(), request, response, &gateway.subscription).await;
             let made = made.map_err(GatewayError::broker("the broker cannot be reached"))?;
-            Ok(Dispatcher::new(made, gateway.open.begin(What::Requester)))
+            Ok(Arc::new(Dispatcher::new(made, gateway.open.begin(What::Requester))))
         };
-        requester.get(make).await
-    }
-
-    /// The next request makes a way anew: this one failed.
-    pub(crate) fn forget(&self, failed: &SharedRequester) {
-        if let Line::Request { requester, .. } = &self.line {
-            requester.forget(failed);
-        }
+        requester.get_or_try_init(|| make).await.cloned()
     }
 
     /// The queue that keeps what leaves by this interface until somebody reads it.

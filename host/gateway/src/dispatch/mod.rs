@@ -5,8 +5,8 @@
 //! config service, and waits until the follower is as far as that answer.
 
 mod answer;
+mod dispatcher;
 mod flow;
-mod slot;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};

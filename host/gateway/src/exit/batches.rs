@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn receipt(sequence: u64) -> Receipt {
-        Receipt { consumer: 1, queue: 1, sequence }
+        Receipt::new(1, 1, sequence)
     }
 
     #[test]

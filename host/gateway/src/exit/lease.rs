@@ -13,7 +13,7 @@ use rand::Rng;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, PubsubError, Receipt, Settled};
+use weir_pubsub::{Backend, Receipt, Settled, Unsettled};
 
 use super::held::{Held, Refused};
 use crate::error::{GatewayError, Result};
@@ -149,9 +149,9 @@ impl Lease {
             match settling.await {
                 Ok(Settled::Done { .. }) => settled_count += 1,
                 Ok(Settled::NoLongerHeld) => {}
-                Err(error) => {
+                Err(unsettled) => {
                     self.release();
-                    return Err(GatewayError::broker("messages could not be acknowledged and will be delivered again")(error));
+                    return Err(GatewayError::broker("messages could not be acknowledged and will be delivered again")(unsettled.error));
                 }
             }
         }
@@ -159,7 +159,7 @@ impl Lease {
     }
 
     /// Submits the settles under the lock: they are ahead of the consumer's leaving then.
-    fn begin_settling(&self, through: u64, then: Then) -> Result<Vec<BoxFuture<'static, Result<Settled, PubsubError>>>> {
+    fn begin_settling(&self, through: u64, then: Then) -> Result<Vec<BoxFuture<'static, Result<Settled, Unsettled>>>> {
         let mut held = self.held();
         let receipts = held.acknowledge(through, Instant::now()).map_err(|refused| match refused {
             Refused::Ended => self.ended(),

@@ -21,7 +21,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::line;
 use crate::metrics::open::Opened;
-use crate::routes::exits::error_line;
+use crate::routes::exits::{self, error_line};
 
 /// What the consumer of an exit may hold: what may be unacknowledged.
 pub(crate) const WINDOW: NonZeroU32 = NonZeroU32::new(MAX_COUNT as u32).expect("it is not 0");
@@ -79,7 +79,7 @@ struct Next {
 }
 
 impl Taking {
-    async fn run(self, pieces: mpsc::Sender<Bytes>) {
+    async fn run(mut self, pieces: mpsc::Sender<Bytes>) {
         let error = self.pump(&pieces).await.err();
         let Taking { consumer, lease, open, .. } = self;
         // Everything that was not acknowledged goes back at once. An acknowledgement after that is refused.
@@ -94,13 +94,14 @@ impl Taking {
         }
     }
 
-    async fn pump(&self, pieces: &mpsc::Sender<Bytes>) -> Result<()> {
+    async fn pump(&mut self, pieces: &mpsc::Sender<Bytes>) -> Result<()> {
         let first = Bytes::from(format!("{{\"lease\":\"{}\"}}\n", self.lease.id()));
         if pieces.send(first).await.is_err() {
             return Ok(());
         }
         let lease = self.lease.shared();
-        let mut stopped = pin!(over(&self.gateway, &self.interface));
+        let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
+        let mut stopped = pin!(over(&gateway, &interface));
         let mut lease_over = pin!(lease.over());
         let mut next = None;
         loop {
@@ -120,7 +121,7 @@ impl Taking {
     }
 
     /// Hands out a message and those that are there already, once the connection takes them.
-    async fn step(&self, pieces: &mpsc::Sender<Bytes>, next: &mut Option<Next>) -> Result<Step> {
+    async fn step(&mut self, pieces: &mpsc::Sender<Bytes>, next: &mut Option<Next>) -> Result<Step> {
         let Ok(permit) = pieces.reserve().await else { return Ok(Step::End) };
         if next.is_none() {
             let delivery = if self.lease.may_take() { self.receive().await? } else { None };
@@ -164,32 +165,52 @@ impl Taking {
     }
 
     /// The next message; `None` when none came for the time that is waited.
-    async fn receive(&self) -> Result<Option<Delivery>> {
-        let Some(mut wait) = self.wait else { return self.received(self.fitting().receive().await).await.map(Some) };
+    async fn receive(&mut self) -> Result<Option<Delivery>> {
+        let mut wait = self.wait;
         let mut looks_count = 0;
         loop {
-            if let Ok(received) = timeout(wait, self.fitting().receive()).await {
-                return self.received(received).await.map(Some);
+            let received = match wait {
+                Some(wait) => timeout(wait, self.fitting().receive()).await.ok(),
+                None => Some(self.fitting().receive().await),
+            };
+            match received {
+                Some(Ok(delivery)) => return Ok(Some(delivery)),
+                Some(Err(PubsubError::Unavailable { .. })) => {
+                    self.subscribe_again().await?;
+                    continue;
+                }
+                Some(Err(error)) => return Err(cut_off(&self.gateway, &self.interface, error).await),
+                None => {}
             }
             let before_count = self.lease.held_count();
-            let stats = self.gateway.backend.stats(&self.queue).await;
-            let stats = match stats {
+            let stats = match self.gateway.backend.inspect().stats(&self.queue).await {
                 Ok(stats) => stats,
+                Err(PubsubError::Unavailable { .. }) => {
+                    self.subscribe_again().await?;
+                    continue;
+                }
                 Err(error) => return Err(cut_off(&self.gateway, &self.interface, error).await),
             };
             let own_count = self.lease.held_count();
             if own_count != before_count {
                 // Something was settled between the two counts, so they cannot be compared.
-                wait = Duration::ZERO;
+                wait = Some(Duration::ZERO);
                 continue;
             }
-            let ready_count = stats.depth_count.saturating_sub(stats.unsettled_count);
-            let held_elsewhere_count = stats.unsettled_count.saturating_sub(own_count as u64);
             looks_count += 1;
-            if !(ready_count > 0 && looks_count <= MAX_LOOKS || held_elsewhere_count > 0 && looks_count == 1) {
+            let may_come = match (stats.depth_count, stats.unsettled_count) {
+                (Some(depth_count), Some(unsettled_count)) => {
+                    let ready_count = depth_count.saturating_sub(unsettled_count);
+                    let held_elsewhere_count = unsettled_count.saturating_sub(own_count as u64);
+                    ready_count > 0 && looks_count <= MAX_LOOKS || held_elsewhere_count > 0 && looks_count == 1
+                }
+                (Some(0), None) => false,
+                _ => looks_count == 1,
+            };
+            if !may_come {
                 return Ok(None);
             }
-            wait = RETURN_TIME;
+            wait = Some(RETURN_TIME);
         }
     }
 
@@ -201,11 +222,10 @@ impl Taking {
         &*self.consumer
     }
 
-    async fn received(&self, received: Result<Delivery, PubsubError>) -> Result<Delivery> {
-        match received {
-            Ok(delivery) => Ok(delivery),
-            Err(error) => Err(cut_off(&self.gateway, &self.interface, error).await),
-        }
+    /// Reads the exit again after its consumer was lost. What was handed out and not acknowledged comes again, under later receipts.
+    async fn subscribe_again(&mut self) -> Result<()> {
+        self.consumer = exits::consumer_again(&self.gateway, &self.interface, WINDOW).await?;
+        Ok(())
     }
 }
 

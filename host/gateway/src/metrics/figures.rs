@@ -42,8 +42,8 @@ const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 7] = [
     ("weir_processor_restarts_total", "Tasks of the host that panicked and were started again.", |status| status.restarts_count),
 ];
 
-const QUEUE_GAUGES: [Figure<QueueSummary>; 4] = [
-    ("weir_queue_messages", "Messages in the queue, those in work included.", |queue| queue.depth_count.unwrap_or_default()),
+const QUEUE_GAUGES: [Figure<QueueSummary, Option<u64>>; 4] = [
+    ("weir_queue_messages", "Messages in the queue, those in work included.", |queue| queue.depth_count),
     ("weir_queue_unsettled_messages", "Messages in work.", |queue| queue.unsettled_count),
     ("weir_queue_size_bytes", "Bodies and properties of all messages in the queue.", |queue| queue.size_bytes),
     ("weir_queue_consumers", "Readers of the queue.", |queue| queue.consumer_count),
@@ -172,18 +172,23 @@ fn labels<'a>(host: &'a HostReport, status: &'a ProcessorStatus) -> [(&'a str, &
 pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     let mut exists = out.gauge("weir_queue_exists", "1 if the queue is there, 0 if a flow names it and it is missing.");
     for queue in queues {
-        exists.sample(&names(queue), u8::from(queue.depth_count.is_some()));
+        exists.sample(&names(queue), u8::from(!queue.is_missing));
     }
-    let there: Vec<_> = queues.iter().filter(|queue| queue.depth_count.is_some()).collect();
+    let there: Vec<_> = queues.iter().filter(|queue| !queue.is_missing).collect();
     for (name, help, value) in QUEUE_GAUGES {
         let mut family = out.gauge(name, help);
         for queue in &there {
-            family.sample(&names(queue), value(queue));
+            // An unknown figure has no sample.
+            if let Some(value) = value(queue) {
+                family.sample(&names(queue), value);
+            }
         }
     }
     let mut dropped = out.counter("weir_queue_dropped_messages_total", "Messages dropped because of the queue's own bound.");
     for queue in &there {
-        dropped.sample(&names(queue), queue.dropped_count);
+        if let Some(count) = queue.dropped_count {
+            dropped.sample(&names(queue), count);
+        }
     }
     let help = "Messages lost because the disk did not keep them: missing at the start, or damaged and set aside.";
     let mut damaged = out.counter("weir_queue_damaged_messages_total", help);

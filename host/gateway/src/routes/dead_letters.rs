@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Browsed, Head, MessageId, PubsubError};
+use weir_pubsub::{Browsed, Cursor, MessageId, PubsubError, Start};
 
 use super::exits::ndjson;
 use crate::body::NDJSON;
@@ -75,31 +75,33 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Ex
         });
     }
     let selection = extent.selection()?;
-    let depth = match gateway.backend.stats(&queue(&gateway)?).await {
+    let depth = match gateway.backend.inspect().stats(&queue(&gateway)?).await {
         Ok(stats) => stats.depth_count,
         // It is made by the flow service; before that there is no letter.
         Err(PubsubError::QueueNotFound { .. }) => return Ok(Json(DeadLetters::default())),
         Err(error) => return Err(GatewayError::broker("the dead letters cannot be read")(error)),
     };
     let (_, records) = flows::records(&gateway.config).await?;
-    let listed = list(&gateway, selection, &Owners::of(&records), extent.after.unwrap_or(0), limit as usize).await?;
+    let listed = list(&gateway, selection, &Owners::of(&records), extent.after, limit as usize).await?;
     Ok(Json(DeadLetters { depth_count: depth, ..listed }))
 }
 
 /// The selected letters behind a position, as far as one answer goes.
-async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut after: u64, limit: usize) -> Result<DeadLetters> {
+async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, after: Option<u64>, limit: usize) -> Result<DeadLetters> {
     let mut listed = DeadLetters::default();
     let (mut bytes, mut looked_at_count) = (0, 0);
+    let mut start = after.filter(|after| *after > 0).map_or(Start::Oldest, |after| Start::Behind(Cursor(after)));
     loop {
         // A page is as large as what is still wanted, unless only some of it is.
         let count = if selection == Selection::All { (limit - listed.letters.len()).min(PAGE_COUNT as usize) as u32 } else { PAGE_COUNT };
-        let page = heads(gateway, after, count, SHOWN_BYTES).await?;
-        listed.newest = page.newest;
-        if page.heads.is_empty() {
+        let page = heads(gateway, start, count, SHOWN_BYTES).await?;
+        let newest = page.newest.unwrap_or_default();
+        listed.newest = newest.0;
+        if page.messages.is_empty() {
             return Ok(listed);
         }
-        for head in page.heads {
-            after = head.position;
+        for head in page.messages {
+            start = Start::Behind(head.cursor);
             looked_at_count += 1;
             let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
             if selection.takes(&head, read.as_ref().and_then(|read| owners.owner(read)).as_ref()) {
@@ -108,7 +110,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
                 listed.letters.push(letter);
             }
             if listed.letters.len() >= limit || bytes >= ANSWER_BYTES || looked_at_count >= LOOKED_AT_COUNT {
-                listed.next_after = (after < listed.newest).then_some(after);
+                listed.next_after = (head.cursor < newest).then_some(head.cursor.0);
                 return Ok(listed);
             }
         }
@@ -129,15 +131,15 @@ pub(crate) async fn whole(
     Path(letter): Path<String>,
     Extension(held): Extension<Received>,
 ) -> Result<Response> {
-    let positions = match read_wanted(&letter)? {
-        Wanted::Position(position) => vec![position],
-        Wanted::Id(id) => positions_of(&gateway, id).await?,
+    let cursors = match read_wanted(&letter)? {
+        Wanted::Position(position) => vec![Cursor(position)],
+        Wanted::Id(id) => cursors_of(&gateway, id).await?,
     };
     let (mut found, mut bytes) = (Vec::new(), 0);
-    for position in positions {
-        match whole_letter(&gateway, position).await {
+    for cursor in cursors {
+        match whole_letter(&gateway, cursor).await {
             Ok(letter) => {
-                bytes += letter.as_ref().map_or(0, |letter| letter.message.body.len());
+                bytes += letter.as_ref().map_or(0, |letter| letter.body_bytes as usize);
                 held.resize(bytes)?;
                 found.extend(letter);
             }
@@ -151,12 +153,13 @@ pub(crate) async fn whole(
     let (_, records) = flows::records(&gateway.config).await?;
     let owners = Owners::of(&records);
     let mut lines = Vec::new();
-    for Browsed { position, message } in found {
-        let head = Head { position, body_bytes: message.body.len() as u64, message: Ok(message.clone()) };
+    for head in found {
+        // One that was damaged since is not shown.
+        let Ok(message) = &head.message else { continue };
         lines.extend_from_slice(b"{\"letter\":");
         serde_json::to_writer(&mut lines, &summary(&head, &owners)).map_err(|_| GatewayError::Broken { what: "writing a dead letter" })?;
         lines.extend_from_slice(b",\"message\":");
-        line::write(&message, &mut lines);
+        line::write(message, &mut lines);
         // The message has a line end of its own, which belongs behind the whole.
         lines.pop();
         lines.extend_from_slice(b"}\n");
@@ -165,21 +168,21 @@ pub(crate) async fn whole(
 }
 
 /// The positions of the letters of a message.
-async fn positions_of(gateway: &Gateway, id: MessageId) -> Result<Vec<u64>> {
+async fn cursors_of(gateway: &Gateway, id: MessageId) -> Result<Vec<Cursor>> {
     let mut found = Vec::new();
-    let mut after = 0;
+    let mut start = Start::Oldest;
     while found.len() < WHOLE_COUNT {
-        let page = heads(gateway, after, PAGE_COUNT, 0).await?;
-        let Some(last) = page.heads.last() else { break };
-        after = last.position;
-        let has_id = |head: &&Head| head.message.as_ref().is_ok_and(|message| message.id == Some(id));
-        found.extend(page.heads.iter().filter(has_id).map(|head| head.position));
+        let page = heads(gateway, start, PAGE_COUNT, 0).await?;
+        let Some(last) = page.messages.last() else { break };
+        start = Start::Behind(last.cursor);
+        let has_id = |head: &&Browsed| head.message.as_ref().is_ok_and(|message| message.id == Some(id));
+        found.extend(page.messages.iter().filter(has_id).map(|head| head.cursor));
     }
     found.truncate(WHOLE_COUNT);
     Ok(found)
 }
 
-fn summary(head: &Head, owners: &Owners) -> DeadLetterSummary {
+fn summary(head: &Browsed, owners: &Owners) -> DeadLetterSummary {
     let (message, unreadable) = match &head.message {
         Ok(message) => (message.clone(), None),
         Err(problem) => (weir_pubsub::Message::default(), Some(problem.clone())),
@@ -188,7 +191,7 @@ fn summary(head: &Head, owners: &Owners) -> DeadLetterSummary {
     let owner = owners.owner(&letter);
     let (processor, variant) = owner.as_ref().map(|owner| (owner.processor.clone(), owner.variant.clone())).unwrap_or_default();
     DeadLetterSummary {
-        position: head.position,
+        position: head.cursor.0,
         id: message.id.map(|id| id.to_string()),
         lost: letter.cut.map(|cut| cut.to_string()),
         topic: letter.topic,

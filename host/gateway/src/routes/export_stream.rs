@@ -65,12 +65,25 @@ enum Source {
 }
 
 impl Source {
-    /// The next message, once it may be sent.
-    async fn next(&self) -> Result<Delivery, PubsubError> {
-        match self {
-            // One batch is on its way at a time.
-            Source::Exit { batches, .. } if batches.is_on_its_way() => std::future::pending().await,
-            Source::Exit { consumer, .. } | Source::Tap(consumer) => consumer.receive().await,
+    /// The next message, once it may be sent. An exit whose consumer was lost is read again, and what was not settled comes again; a tap that
+    /// was lost has missed something, and ends.
+    ///
+    /// # Cancel safety
+    /// No message is lost.
+    async fn next(&mut self, gateway: &Gateway, interface: &Interface) -> Result<Delivery> {
+        loop {
+            let consumer = match self {
+                // One batch is on its way at a time.
+                Source::Exit { batches, .. } if batches.is_on_its_way() => std::future::pending().await,
+                Source::Exit { consumer, .. } | Source::Tap(consumer) => consumer,
+            };
+            match (consumer.receive().await, &mut *self) {
+                (Ok(delivery), _) => return Ok(delivery),
+                (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, .. }) => {
+                    *consumer = exits::consumer_again(gateway, interface, exit::WINDOW).await?;
+                }
+                (Err(error), _) => return Err(cut_off(gateway, interface, error).await),
+            }
         }
     }
 
@@ -140,9 +153,9 @@ impl Export {
                 error = &mut over => Err(Last::Failed(error)),
                 received = connection.receive() => self.heard(received).await,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Err(Last::Gone),
-                next = self.source.next() => match next {
+                next = self.source.next(&gateway, &interface) => match next {
                     Ok(delivery) => self.hand_over(delivery, connection).await,
-                    Err(error) => Err(Last::Failed(cut_off(&self.gateway, &self.interface, error).await)),
+                    Err(error) => Err(Last::Failed(error)),
                 },
             };
             if let Err(last) = step {
@@ -167,7 +180,10 @@ impl Export {
             Source::Tap(_) => connection.flush().await?,
         }
         match next {
-            Some(Err(error)) => Err(Last::Failed(cut_off(&self.gateway, &self.interface, error).await)),
+            Some(Err(error)) if !matches!(error, PubsubError::Unavailable { .. }) => {
+                Err(Last::Failed(cut_off(&self.gateway, &self.interface, error).await))
+            }
+            // A consumer that was lost says so again.
             _ => Ok(()),
         }
     }

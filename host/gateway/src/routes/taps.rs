@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
-use weir_pubsub::{Consumer, Delivery, PubsubError};
+use weir_pubsub::{Backoff, Consumer, Delivery, PubsubError};
 
 use super::exits::{error_line, ndjson};
 use crate::body::NDJSON;
@@ -26,6 +26,10 @@ use crate::query::Fields;
 
 /// Messages that wait for a slow reader; then the oldest are dropped, and the gap is shown as `{"missed": COUNT}`.
 const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
+
+/// Waits before an interface is tapped again.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How much to read.
 #[derive(Deserialize, IntoParams)]
@@ -41,7 +45,7 @@ pub(crate) struct Extent {
 /// Shows what passes an interface of a flow, and takes nothing.
 ///
 /// Streams lines until the count or the waiting time is reached, the caller goes, the flow is stopped, or Weir stops. A reader that is too slow gets a line
-/// `{"missed": COUNT}` for what it did not see.
+/// `{"missed": COUNT}` for what it did not see; COUNT is null after the connection to the broker was lost, since it is not known then.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/flows/{flow}/taps/{interface}",
@@ -69,7 +73,25 @@ pub(crate) async fn get(
 
 /// A copy of what goes to an interface from now on.
 pub(super) async fn tap(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
-    gateway.backend.tap(interface.topic_in(), BUFFERED_COUNT).await.map_err(GatewayError::broker("the topic cannot be tapped"))
+    gateway.backend.inspect().tap(interface.topic_in(), BUFFERED_COUNT).await.map_err(GatewayError::broker("the topic cannot be tapped"))
+}
+
+/// Copies again what goes to an interface, after the connection to the broker was lost: as soon as there is one.
+async fn again(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    loop {
+        let wait = backoff.next_wait(&mut rand::rng());
+        tokio::select! {
+            biased;
+            () = gateway.stopping.cancelled() => return Err(GatewayError::ShuttingDown),
+            () = interface.stopped.cancelled() => return Err(interface.gone()),
+            () = tokio::time::sleep(wait) => {}
+        }
+        match tap(gateway, interface).await {
+            Err(error) if error.is_unavailable() => {}
+            tapped => return tapped,
+        }
+    }
 }
 
 struct Tap {
@@ -97,6 +119,14 @@ impl Tap {
             Next::End => return None,
             Next::Stopped => self.interface.gone(),
             Next::ShuttingDown => GatewayError::ShuttingDown,
+            // What passed while there was no connection is not known.
+            Next::Failed(PubsubError::Unavailable { .. }) => match again(&self.gateway, &self.interface).await {
+                Ok(reader) => {
+                    self.reader = reader;
+                    return Some(Bytes::from_static(b"{\"missed\":null}\n"));
+                }
+                Err(error) => error,
+            },
             Next::Failed(error) => GatewayError::broker("the tap ended")(error),
         };
         self.left = Some(0);

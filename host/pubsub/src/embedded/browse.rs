@@ -4,73 +4,41 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::log::{Chunk, ReadFault};
+use super::log::Chunk;
 use super::queue::Entry;
 use super::{Shared, lock};
-use crate::backend::{Browsed, Head, Heads};
+use crate::backend::{Browsed, Cursor, Page, Start};
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::Queue;
 
 impl Shared {
-    /// Whole messages behind a position. In place of what cannot be read others are shown, so that a short list is still the end of the queue.
-    pub(super) async fn browse(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        let queue = queue.clone();
-        in_background(move || {
-            let (mut found, mut chunk, mut after) = (Vec::new(), Chunk::default(), after);
-            loop {
-                let (number, entries, _) = self.ready_after(&queue, after, limit_count - found.len() as u32)?;
-                let Some(last) = entries.last() else { return Ok(found) };
-                after = last.sequence;
-                found.extend(entries.into_iter().filter_map(|entry| self.look_at(number, entry, &mut chunk)));
-                if found.len() == limit_count as usize {
-                    return Ok(found);
-                }
-            }
-        })
-        .await
-    }
-
-    /// A message as it is shown; one that is damaged is set aside, and what cannot be read now is left out.
-    fn look_at(&self, queue: u64, entry: Entry, chunk: &mut Chunk) -> Option<Browsed> {
-        let message = match &entry.stored {
-            Some(stored) => Ok(stored.message.clone()),
-            None => self.read(queue, entry.sequence, entry.place, chunk),
+    /// The beginnings of messages.
+    pub(super) async fn browse(self: Arc<Self>, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+        let after = match start {
+            Start::Oldest => 0,
+            Start::At(Cursor(sequence)) => sequence.saturating_sub(1),
+            Start::Behind(Cursor(sequence)) => sequence,
         };
-        match message {
-            Ok(message) => Some(Browsed { position: entry.sequence, message }),
-            // Or it went while we looked, and its segment with it: then nothing is done.
-            Err(ReadFault::Damaged(damage)) => {
-                self.set_aside(queue, entry.sequence, None, damage);
-                None
-            }
-            Err(ReadFault::Failed { path, offset, source }) => {
-                tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now and is not shown");
-                None
-            }
-        }
-    }
-
-    /// The beginnings of messages behind a position.
-    pub(super) async fn browse_heads(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
         let (number, entries, newest) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();
         in_background(move || {
-            let mut heads = Vec::with_capacity(entries.len());
+            let mut messages = Vec::with_capacity(entries.len());
             let mut chunk = Chunk::default();
             for entry in entries {
-                let position = entry.sequence;
+                let sequence = entry.sequence;
+                let cursor = Cursor(sequence);
                 let read = match &entry.stored {
                     Some(stored) => Ok((head_of(&stored.message, body_bytes), stored.message.body.len() as u64)),
-                    None => self.read_at(number, position, entry.place, |place| self.reader.head(place, body_bytes, &mut chunk)),
+                    None => self.read_at(number, sequence, entry.place, |place| self.reader.head(place, body_bytes, &mut chunk)),
                 };
                 match read {
-                    Ok((message, body_bytes)) => heads.push(Head { position, message: Ok(message), body_bytes }),
-                    Err(_) if !self.is_ready(&queue, position)? => {}
-                    Err(fault) => heads.push(Head { position, message: Err(fault.to_string()), body_bytes: 0 }),
+                    Ok((message, body_bytes)) => messages.push(Browsed { cursor, message: Ok(message), body_bytes }),
+                    Err(_) if !self.is_ready(&queue, sequence)? => {}
+                    Err(fault) => messages.push(Browsed { cursor, message: Err(fault.to_string()), body_bytes: 0 }),
                 }
             }
-            Ok(Heads { heads, newest })
+            Ok(Page { messages, newest: (newest > 0).then_some(Cursor(newest)) })
         })
         .await
     }
@@ -89,9 +57,10 @@ impl Shared {
     }
 }
 
-/// The message with the beginning of its body, which is copied so that the whole of it is not kept.
+/// The message with the beginning of its body, which is copied unless all of it is shown, so that the whole is not kept.
 fn head_of(message: &Message, body_bytes: usize) -> Message {
-    let body = Bytes::copy_from_slice(&message.body[..message.body.len().min(body_bytes)]);
+    let is_whole = message.body.len() <= body_bytes;
+    let body = if is_whole { message.body.clone() } else { Bytes::copy_from_slice(&message.body[..body_bytes]) };
     Message {
         id: message.id,
         from: message.from.clone(),
@@ -105,5 +74,5 @@ fn head_of(message: &Message, body_bytes: usize) -> Message {
 /// Reads files on a thread that may wait for them.
 async fn in_background<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let ended = tokio::task::spawn_blocking(read).await;
-    ended.unwrap_or_else(|_| Err(PubsubError::Unavailable { reason: "reading the log was interrupted".to_owned() }))
+    ended.unwrap_or_else(|_| Err(PubsubError::unavailable("reading the log was interrupted")))
 }

@@ -14,7 +14,7 @@ use super::log::{Chunk, ReadFault};
 use super::queues::{FIRST_EPHEMERAL, closed};
 use super::seats::{Body, Grab, Seat, Waiting};
 use super::{Shared, lock};
-use crate::backend::{Consumer, Delivery, Receipt};
+use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
@@ -104,7 +104,7 @@ impl QueueConsumer {
             }
             Grab::Blocked(reason) => {
                 let reason = format!("deliveries cannot be recorded, so nothing is handed out: {reason}; it goes on by itself");
-                return Err(PubsubError::Unavailable { reason });
+                return Err(PubsubError::unavailable(reason));
             }
             Grab::Gone => {
                 drop(state);
@@ -161,8 +161,8 @@ impl QueueConsumer {
                 }
             },
         };
-        let receipt = Receipt { consumer: self.id, queue: self.number, sequence: waiting.sequence };
-        Ok(Some(Delivery { message, receipt, delivery_count: waiting.deliveries }))
+        let receipt = Receipt::new(self.id, self.number, waiting.sequence);
+        Ok(Some(Delivery { message, receipt, delivery_count: DeliveryCount::Exact(waiting.deliveries) }))
     }
 
     fn give_back(&self, waiting: &Waiting) {
@@ -194,7 +194,8 @@ impl Drop for QueueConsumer {
 /// A message that cannot be read now; whoever gets this tries again later.
 fn unreadable(path: &Path, offset: u32, source: &std::io::Error) -> PubsubError {
     tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now, tried again");
-    PubsubError::Unavailable { reason: format!("a message at byte {offset} of {} cannot be read now: {source}", path.display()) }
+    let source = std::io::Error::new(source.kind(), source.to_string());
+    PubsubError::unavailable_because(format!("a message at byte {offset} of {} cannot be read now", path.display()), source)
 }
 
 /// Reads everything that is published on a topic.
@@ -230,5 +231,5 @@ impl Drop for MailboxConsumer {
 
 /// A delivery that needs no settling.
 fn unsettled(message: Message) -> Delivery {
-    Delivery { message, receipt: Receipt { consumer: 0, queue: 0, sequence: 0 }, delivery_count: 1 }
+    Delivery { message, receipt: Receipt::none(), delivery_count: DeliveryCount::Exact(1) }
 }

@@ -9,7 +9,7 @@ use super::group::{Answer, Group, Operation, Outgoing, Reason, Redriven, Step};
 use super::log::{Damage, Definition};
 use super::queue::{Counting, Place, QueueState, Stored};
 use super::queues::{FIRST_EPHEMERAL, State, not_found};
-use crate::backend::{Backlog, IfEmpty, Overflow, QueueSpec, Receipt, Routing, Settled};
+use crate::backend::{Backlog, Deletion, Overflow, QueueSpec, Receipt, Routing, Settled};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -20,11 +20,6 @@ impl State {
         match operation {
             Operation::Publish { topic, stored, permit, done } => {
                 let outcome = self.decide_publish(&topic, stored, group);
-                group.permits.push(permit);
-                group.answers.push(Answer::Unit(done, outcome));
-            }
-            Operation::SendTo { queue, stored, permit, done } => {
-                let outcome = self.decide_send(&queue, stored, group, now);
                 group.permits.push(permit);
                 group.answers.push(Answer::Unit(done, outcome));
             }
@@ -67,22 +62,22 @@ impl State {
             }
             Operation::DeleteIfEmpty { queues, done } => {
                 let outcome = self.decide_delete_if_empty(&queues, &mut group.steps, now);
-                group.answers.push(Answer::IfEmpty(done, Ok(outcome)));
+                group.answers.push(Answer::Deletion(done, Ok(outcome)));
             }
         }
     }
 
-    fn decide_delete_if_empty(&mut self, names: &[Queue], steps: &mut Vec<Step>, now: Instant) -> IfEmpty {
+    fn decide_delete_if_empty(&mut self, names: &[Queue], steps: &mut Vec<Step>, now: Instant) -> Deletion {
         let numbers: BTreeSet<u64> = names.iter().filter_map(|name| self.find(name)).collect();
         let queues = numbers.iter().filter_map(|number| self.queues.get(number));
         let counted = queues.map(|queue| Backlog { queue: queue.name.clone(), count: Some(queue.unexpired_count(now)) });
         let holding: Vec<Backlog> = counted.filter(|backlog| backlog.count != Some(0)).collect();
         if !holding.is_empty() {
-            return IfEmpty::NotEmpty(holding);
+            return Deletion::NotEmpty(holding);
         }
         let gone = numbers.into_iter().filter_map(|number| self.remove_queue(number));
         steps.extend(gone.map(|state| Step::DeleteEmpty { state: Box::new(state) }));
-        IfEmpty::Deleted
+        Deletion::Deleted
     }
 
     /// Adds the deliveries that the log does not know yet.
@@ -97,7 +92,7 @@ impl State {
 
     fn decide_publish(&mut self, topic: &Topic, stored: Arc<Stored>, group: &mut Group) -> Result<()> {
         let Some(audience) = self.audiences.get(topic).filter(|audience| !audience.queues.is_empty()) else {
-            return Err(PubsubError::QueueNotFound { queue: topic.to_string() });
+            return Err(PubsubError::no_queue_of(topic));
         };
         if let Some(disk) = &self.disk_full {
             return Err(disk.to_error());
@@ -171,7 +166,7 @@ impl State {
             let audience = self.audiences.get(&output.topic).filter(|audience| !audience.queues.is_empty());
             let Some(audience) = audience else {
                 if output.routing == Routing::Required {
-                    return Err(PubsubError::QueueNotFound { queue: output.topic.to_string() });
+                    return Err(PubsubError::no_queue_of(&output.topic));
                 }
                 continue;
             };
@@ -202,8 +197,7 @@ impl State {
         if !consumer.refused.contains(&receipt.sequence) {
             consumer.refused.push_back(receipt.sequence);
         }
-        let reason = "an earlier settle of this consumer failed: repeat that one first, or give its message back".to_owned();
-        Err(PubsubError::Unavailable { reason })
+        Err(PubsubError::unavailable("an earlier settle of this consumer failed: repeat that one first, or give its message back"))
     }
 
     /// Notes that the next settle in turn did not take effect.

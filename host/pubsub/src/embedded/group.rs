@@ -10,7 +10,7 @@ use super::log::{Damage, Definition};
 use super::queue::{Entry, Place, QueueState, Stored};
 use super::queues::{DiskFull, FIRST_EPHEMERAL};
 use super::room::Permit;
-use crate::backend::{IfEmpty, QueueSpec, Receipt, Routing, Settled};
+use crate::backend::{Deletion, QueueSpec, Receipt, Routing, Settled};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -29,12 +29,6 @@ pub(super) struct Outgoing {
 pub(super) enum Operation {
     Publish {
         topic: Topic,
-        stored: Arc<Stored>,
-        permit: Permit,
-        done: Done<()>,
-    },
-    SendTo {
-        queue: Queue,
         stored: Arc<Stored>,
         permit: Permit,
         done: Done<()>,
@@ -84,7 +78,7 @@ pub(super) enum Operation {
     },
     DeleteIfEmpty {
         queues: Vec<Queue>,
-        done: Done<IfEmpty>,
+        done: Done<Deletion>,
     },
 }
 
@@ -106,7 +100,7 @@ impl Operation {
     /// About how much it adds to a frame.
     pub(super) fn size_bytes(&self) -> u64 {
         match self {
-            Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } | Operation::Redrive { stored, .. } => stored.size_bytes,
+            Operation::Publish { stored, .. } | Operation::Redrive { stored, .. } => stored.size_bytes,
             Operation::Settle { outputs, .. } => outputs.iter().map(|output| output.stored.size_bytes).sum(),
             _ => 0,
         }
@@ -247,7 +241,7 @@ pub(super) enum Answer {
     Unit(Done<()>, Result<()>),
     Settled(Done<Settled>, Result<Settled>),
     Flag(Done<bool>, Result<bool>),
-    IfEmpty(Done<IfEmpty>, Result<IfEmpty>),
+    Deletion(Done<Deletion>, Result<Deletion>),
 }
 
 /// Why a group could not be written.
@@ -261,13 +255,13 @@ impl Failure {
     pub(super) fn to_error(&self) -> PubsubError {
         match self {
             Failure::DiskFull(disk) => disk.to_error(),
-            Failure::Unavailable(reason) => PubsubError::Unavailable { reason: reason.clone() },
+            Failure::Unavailable(reason) => PubsubError::unavailable(reason.clone()),
         }
     }
 
     /// For what no full queue refuses, such as settles: all the same it could not be written.
     fn to_settle_error(&self) -> PubsubError {
-        PubsubError::Unavailable { reason: self.to_reason() }
+        PubsubError::unavailable(self.to_reason())
     }
 
     /// For people.
@@ -302,7 +296,7 @@ impl Group {
                 Answer::Unit(done, outcome) => drop(done.send(outcome)),
                 Answer::Settled(done, outcome) => drop(done.send(outcome)),
                 Answer::Flag(done, outcome) => drop(done.send(outcome)),
-                Answer::IfEmpty(done, outcome) => drop(done.send(outcome)),
+                Answer::Deletion(done, outcome) => drop(done.send(outcome)),
             }
         }
     }
@@ -314,7 +308,7 @@ impl Group {
                 Answer::Unit(done, outcome) => drop(done.send(outcome.and_then(|()| Err(failure.to_error())))),
                 Answer::Settled(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
                 Answer::Flag(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
-                Answer::IfEmpty(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
+                Answer::Deletion(done, outcome) => drop(done.send(outcome.and_then(|_| Err(failure.to_settle_error())))),
             }
         }
     }

@@ -40,8 +40,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::sync::oneshot;
 
 pub use self::bare::BareLog;
@@ -60,7 +60,8 @@ use self::queues::{Bounded, FIRST_EPHEMERAL, State, closed};
 use self::room::Room;
 use self::seats::Seat;
 use crate::backend::{
-    Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Settled,
+    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Named, Output, Page, Producer, QueueSpec, QueueStats, Receipt, Settled,
+    Start, Unsettled,
 };
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
@@ -230,16 +231,17 @@ impl Shared {
         outcome.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    fn submit_settle(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
+    fn submit_settle(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         let (done, outcome) = oneshot::channel();
+        let outputs_count = outputs.len();
         match self.submit(Operation::Settle { receipt, outputs, done }) {
-            Ok(()) => outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed(),
-            Err(error) => ready(Err(error)).boxed(),
+            Ok(()) => settled(outcome, outputs_count),
+            Err(error) => ready(Err(Unsettled::whole(error, outputs_count))).boxed(),
         }
     }
 
     /// Submits acknowledgements together, so that the commit thread finds all of them: woken by the first, it would write that one alone.
-    fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+    fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled, Unsettled>>> {
         let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
             .iter()
             .map(|receipt| {
@@ -248,8 +250,8 @@ impl Shared {
             })
             .unzip();
         match self.inbox.submit_all(operations) {
-            Ok(()) => outcomes.into_iter().map(|outcome| outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed()).collect(),
-            Err(_) => receipts.iter().map(|_| ready(Err(closed())).boxed()).collect(),
+            Ok(()) => outcomes.into_iter().map(|outcome| settled(outcome, 0)).collect(),
+            Err(_) => receipts.iter().map(|_| ready(Err(Unsettled::whole(closed(), 0))).boxed()).collect(),
         }
     }
 
@@ -260,10 +262,11 @@ impl Shared {
     }
 
     /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
-    fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
+    fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+        let outputs_count = outputs.len();
         let mut state = lock(&self.state);
         if let Err(error) = state.check_open() {
-            return ready(Err(error)).boxed();
+            return ready(Err(Unsettled::whole(error, outputs_count))).boxed();
         }
         let Some(consumer) = state.consumers.get_mut(&receipt.consumer) else { return ready(Ok(Settled::NoLongerHeld)).boxed() };
         if consumer.settling_count > 0 || outputs.iter().any(|output| output.topic.class().is_durable()) {
@@ -271,7 +274,7 @@ impl Shared {
             return self.submit_settle(receipt, outputs);
         }
         let mut steps = Vec::new();
-        let outcome = state.decide_settle(&receipt, outputs, &mut steps);
+        let outcome = state.decide_settle(&receipt, outputs, &mut steps).map_err(|error| Unsettled::whole(error, outputs_count));
         let wakes = state.apply(steps);
         drop(state);
         wakes.ring();
@@ -279,10 +282,20 @@ impl Shared {
     }
 }
 
+/// How a settle ended, of so many outputs: all of them were sent or none.
+fn settled(outcome: oneshot::Receiver<Result<Settled>>, outputs_count: usize) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+    let outcome = outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost())));
+    outcome.map_err(move |error| Unsettled::whole(error, outputs_count)).boxed()
+}
+
 #[async_trait]
 impl Backend for EmbeddedBroker {
     fn limits(&self) -> &Limits {
         &self.shared.options.limits
+    }
+
+    fn inspect(&self) -> &dyn Inspect {
+        self
     }
 
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
@@ -312,22 +325,26 @@ impl Backend for EmbeddedBroker {
         }
     }
 
-    async fn delete_queue(&self, queue: &Queue) -> Result<()> {
+    async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
+        if when == Delete::IfEmpty {
+            return self.delete_queues_if_empty(std::slice::from_ref(queue)).await;
+        }
         {
             let mut state = lock(&self.shared.state);
             state.check_open()?;
-            let Some(number) = state.find(queue) else { return Ok(()) };
+            let Some(number) = state.find(queue) else { return Ok(Deletion::Deleted) };
             if number >= FIRST_EPHEMERAL {
                 if let Some(gone) = state.remove_queue(number) {
                     state.bury(gone);
                 }
-                return Ok(());
+                return Ok(Deletion::Deleted);
             }
         }
-        self.shared.ask(|done| Operation::Delete { queue: queue.clone(), done }).await
+        self.shared.ask(|done| Operation::Delete { queue: queue.clone(), done }).await?;
+        Ok(Deletion::Deleted)
     }
 
-    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<IfEmpty> {
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<Deletion> {
         // Through the commit thread for queues of memory, too: it is the only place where nothing else is under way.
         self.shared.ask(|done| Operation::DeleteIfEmpty { queues: queues.to_vec(), done }).await
     }
@@ -336,20 +353,6 @@ impl Backend for EmbeddedBroker {
         let state = lock(&self.shared.state);
         state.check_open()?;
         Ok(state.find(queue).is_some())
-    }
-
-    async fn list_queues(&self) -> Result<Vec<Queue>> {
-        let state = lock(&self.shared.state);
-        state.check_open()?;
-        let mut names: Vec<_> = state.queues.values().map(|queue| queue.name.clone()).collect();
-        names.sort();
-        Ok(names)
-    }
-
-    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
-        let state = lock(&self.shared.state);
-        state.check_open()?;
-        Ok(state.get(queue)?.stats())
     }
 
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
@@ -361,25 +364,26 @@ impl Backend for EmbeddedBroker {
         if !topic.class().has_queues() {
             return self.listen(topic, Mailbox::new(BUFFERED_COUNT, BUFFERED_BYTES));
         }
-        let not_a_queue = |_| PubsubError::QueueNotFound { queue: format!("{subscription} of {topic}") };
-        let name = Queue::new(topic.clone(), subscription.clone()).map_err(not_a_queue)?;
+        // No queue has a name that is too long for one.
+        let name = Queue::new(topic.clone(), subscription.clone()).map_err(|_| PubsubError::no_queue_of(topic))?;
         let (id, number, seat) = lock(&self.shared.state).add_consumer(&name, options)?;
         Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, seat, chunk: Mutex::default() }))
     }
 
-    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
-        if receipt.consumer == 0 {
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+        if !receipt.is_some() {
             return ready(Ok(Settled::NoLongerHeld)).boxed();
         }
+        let outputs_count = outputs.len();
         match self.shared.outgoing(outputs) {
             Ok(outputs) if receipt.queue >= FIRST_EPHEMERAL => self.shared.settle_ephemeral(*receipt, outputs),
             Ok(outputs) => self.shared.submit_settle(*receipt, outputs),
-            Err(error) => ready(Err(error)).boxed(),
+            Err(error) => ready(Err(Unsettled::whole(error, outputs_count))).boxed(),
         }
     }
 
-    fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
-        if receipts.iter().all(|receipt| receipt.consumer != 0 && receipt.queue < FIRST_EPHEMERAL) {
+    fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled, Unsettled>>> {
+        if receipts.iter().all(|receipt| receipt.is_some() && receipt.queue < FIRST_EPHEMERAL) {
             return self.shared.submit_acknowledgements(receipts);
         }
         receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
@@ -394,28 +398,45 @@ impl Backend for EmbeddedBroker {
         Ok(())
     }
 
-    async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
-        self.shared.send_to(queue, message).await
+    async fn failed(&self) -> String {
+        EmbeddedBroker::failed(self).await
     }
 
-    async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
-        self.shared.redrive(from, position, to, message).await
+    async fn close(&self) {
+        EmbeddedBroker::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Inspect for EmbeddedBroker {
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        let state = lock(&self.shared.state);
+        state.check_open()?;
+        let mut names: Vec<_> = state.queues.values().map(|queue| queue.name.clone()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        let state = lock(&self.shared.state);
+        state.check_open()?;
+        Ok(state.get(queue)?.stats())
     }
 
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
         self.listen(topic, Mailbox::new(buffer_count, TAPPED_BYTES))
     }
 
-    async fn browse(&self, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
-        self.shared.clone().browse(queue, after, limit_count).await
+    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+        self.shared.clone().browse(queue, start, limit_count, body_bytes).await
     }
 
-    async fn browse_heads(&self, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
-        self.shared.clone().browse_heads(queue, after, limit_count, body_bytes).await
+    async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
+        self.shared.ask(|done| Operation::Take { queue: queue.clone(), position: message.cursor.0, done }).await
     }
 
-    async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
-        self.shared.ask(|done| Operation::Take { queue: queue.clone(), position, done }).await
+    async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
+        self.shared.redrive(from, message.cursor.0, to, sent).await
     }
 }
 

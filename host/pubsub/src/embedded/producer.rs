@@ -10,7 +10,7 @@ use super::group::{Operation, Outgoing, Redriven};
 use super::queue::Stored;
 use super::queues::closed;
 use super::{Shared, lock};
-use crate::backend::{Output, Producer};
+use crate::backend::{Confirm, Output, Producer};
 use crate::error::{PubsubError, Result};
 use crate::message::{Message, MessageId};
 use crate::topic::{Class, Queue, Topic};
@@ -23,7 +23,7 @@ pub(super) struct TopicProducer {
 
 #[async_trait]
 impl Producer for TopicProducer {
-    async fn publish(&self, mut message: Message) -> Result<()> {
+    async fn publish(&self, mut message: Message) -> Result<Confirm> {
         self.shared.options.limits.check(&self.topic, &message)?;
         match self.topic.class() {
             Class::Flow => {
@@ -33,26 +33,19 @@ impl Producer for TopicProducer {
                 let permit = self.shared.room.take(stored.memory_bytes).await?;
                 let (done, outcome) = oneshot::channel();
                 self.shared.submit(Operation::Publish { topic: self.topic.clone(), stored, permit, done })?;
-                outcome.await.unwrap_or_else(|_| Err(lost()))?;
-                self.tell(id);
-                Ok(())
+                Ok(Confirm::waiting(outcome).recorded(&self.topic, id))
             }
             Class::Request => {
                 message = with_id(message);
                 let id = message.id;
                 self.shared.publish_request(&self.topic, &Stored::new(message))?;
-                self.tell(id);
-                Ok(())
+                Ok(Confirm::known(Ok(())).recorded(&self.topic, id))
             }
-            Class::Response | Class::Notify => self.shared.broadcast(&self.topic, &Stored::new(message)),
+            Class::Response | Class::Notify => {
+                self.shared.broadcast(&self.topic, &Stored::new(message))?;
+                Ok(Confirm::known(Ok(())))
+            }
         }
-    }
-}
-
-impl TopicProducer {
-    /// Tells whoever follows messages by their ids that this one is in its queues.
-    fn tell(&self, id: Option<MessageId>) {
-        tracing::debug!(target: "weir::message", topic = %self.topic, message_id = id.map(tracing::field::display), "message published");
     }
 }
 
@@ -77,14 +70,6 @@ impl Shared {
             return Err(wrong_class(queue.topic()));
         }
         Ok(Stored::new(with_id(message)))
-    }
-
-    pub(super) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
-        let stored = self.for_queue(queue, message)?;
-        let permit = self.room.take(stored.memory_bytes).await?;
-        let (done, outcome) = oneshot::channel();
-        self.submit(Operation::SendTo { queue: queue.clone(), stored, permit, done })?;
-        outcome.await.unwrap_or_else(|_| Err(lost()))
     }
 
     fn publish_request(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
@@ -131,5 +116,5 @@ fn wrong_class(topic: &Topic) -> PubsubError {
 
 /// The commit thread went away with the answer.
 pub(super) fn lost() -> PubsubError {
-    PubsubError::OutcomeUnknown { reason: "the embedded broker ended before it answered".to_owned() }
+    PubsubError::outcome_unknown("the embedded broker ended before it answered")
 }

@@ -189,15 +189,15 @@ impl QueueState {
 
     pub(super) fn stats(&self) -> QueueStats {
         QueueStats {
-            depth_count: self.depth_count,
-            unsettled_count: self.held.len() as u64,
-            size_bytes: self.size_bytes,
-            consumer_count: self.consumers.len() as u64,
-            dropped_count: self.dropped_count,
-            damaged_count: self.damaged_count,
+            depth_count: Some(self.depth_count),
+            unsettled_count: Some(self.held.len() as u64),
+            size_bytes: Some(self.size_bytes),
+            consumer_count: Some(self.consumers.len() as u64),
+            dropped_count: Some(self.dropped_count),
+            damaged_count: Some(self.damaged_count),
             refuse_above_bytes: self.overflow.refuse_above_bytes(),
-            refused_count: self.refused_count,
-            is_refusing: self.is_refusing,
+            refused_count: Some(self.refused_count),
+            is_refusing: Some(self.is_refusing),
         }
     }
 

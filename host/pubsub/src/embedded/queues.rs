@@ -79,11 +79,11 @@ pub(super) enum Bounded {
 }
 
 pub(super) fn closed() -> PubsubError {
-    PubsubError::Unavailable { reason: "the embedded broker is closed".to_owned() }
+    PubsubError::unavailable("the embedded broker is closed")
 }
 
 pub(super) fn not_found(queue: &Queue) -> PubsubError {
-    PubsubError::QueueNotFound { queue: queue.to_string() }
+    PubsubError::no_queue(queue)
 }
 
 impl State {
@@ -310,7 +310,7 @@ impl State {
         let is_exclusive = |number: &u64| self.queues.get(number).is_some_and(|queue| queue.exclusive);
         let own: Vec<u64> = numbers.iter().copied().filter(is_exclusive).collect();
         let (mut targets, mut full) = (Vec::with_capacity(numbers.len()), Vec::new());
-        let mut refusal = PubsubError::QueueNotFound { queue: topic.to_string() };
+        let mut refusal = PubsubError::no_queue_of(topic);
         for number in numbers {
             match self.check_request_room(number, stored, now) {
                 Ok(()) => targets.push(number),

@@ -74,14 +74,14 @@ async fn list(session: &Session, limit: u32, flow: Option<&str>, processor: Opti
     match session.format {
         Format::Json => output::json(&letters)?,
         Format::Text if letters.is_empty() => {
-            output::line(if depth_count == 0 { "no dead letters" } else { "no dead letter is selected" })?
+            output::line(if depth_count == Some(0) { "no dead letters" } else { "no dead letter is selected" })?
         }
         Format::Text => print(&letters, depth_count, more)?,
     }
     Ok(())
 }
 
-fn print(letters: &[DeadLetterSummary], depth_count: u64, more: bool) -> std::io::Result<()> {
+fn print(letters: &[DeadLetterSummary], depth_count: Option<u64>, more: bool) -> std::io::Result<()> {
     for letter in letters {
         output::heading(&title(letter))?;
         if let Some(problem) = &letter.unreadable {
@@ -94,7 +94,7 @@ fn print(letters: &[DeadLetterSummary], depth_count: u64, more: bool) -> std::io
     }
     if more {
         let shown = output::number(letters.len() as u64);
-        output::line(&format!("{shown} of {} dead letters in all; --limit shows more", output::number(depth_count)))?;
+        output::line(&format!("{shown} of {} dead letters in all; --limit shows more", output::number_if_known(depth_count)))?;
     }
     Ok(())
 }

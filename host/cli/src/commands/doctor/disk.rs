@@ -6,7 +6,7 @@ use weir_gateway::protocol::QueueSummary;
 use weir_pubsub::embedded::DiskUse;
 
 use super::{Finding, Grade, fail, ok, warn};
-use crate::output::{number, size};
+use crate::output::{number_if_known, size, size_if_known};
 use crate::settings::Settings;
 
 /// Above the reserve by so much there is time to do something.
@@ -54,15 +54,17 @@ pub(super) fn check_log(data: &Path, settings: &Settings, queues: &[QueueSummary
 fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_disk_short: bool) -> Finding {
     const CHECK: &str = "log";
     let on_disk = queues.iter().filter(|queue| queue.topic.starts_with("flow:"));
-    let live_bytes: u64 = on_disk.clone().map(|queue| queue.size_bytes).sum();
+    let live_bytes: u64 = on_disk.clone().filter_map(|queue| queue.size_bytes).sum();
     let what = format!("{} on the disk for {} of messages", size(log_bytes), size(live_bytes));
-    let Some(most) = on_disk.max_by_key(|queue| queue.size_bytes).filter(|queue| queue.size_bytes > 0) else { return ok(CHECK, what) };
+    let Some(most) = on_disk.max_by_key(|queue| queue.size_bytes).filter(|queue| queue.size_bytes > Some(0)) else {
+        return ok(CHECK, what);
+    };
     let what = format!(
         "{what}; most is held by {} (subscription {}): {} in {} messages",
         most.topic,
         most.subscription,
-        size(most.size_bytes),
-        number(most.depth_count.unwrap_or(0))
+        size_if_known(most.size_bytes),
+        number_if_known(most.depth_count)
     );
     let is_large = log_bytes > live_bytes.saturating_mul(LOG_PER_LIVE).saturating_add(2 * segment_bytes);
     if !is_large && !is_disk_short {

@@ -12,7 +12,7 @@ const CHECK: &str = "readers";
 /// Whether each queue of a processor has something that reads it.
 pub(super) fn check(status: &Status) -> Finding {
     let unread: Vec<&QueueSummary> = status.queues.iter().filter(|queue| is_unread(queue) && !is_starting(status, queue)).collect();
-    let waiting: Vec<&&QueueSummary> = unread.iter().filter(|queue| queue.depth_count.is_some_and(|count| count > 0)).collect();
+    let waiting: Vec<&&QueueSummary> = unread.iter().filter(|queue| queue.depth_count != Some(0)).collect();
     if let Some(first) = waiting.first() {
         let told: Vec<String> = waiting.iter().map(|queue| told(queue)).collect();
         return fail(CHECK, some(&told), next(status, first));
@@ -27,14 +27,17 @@ pub(super) fn check(status: &Status) -> Finding {
 }
 
 fn told(queue: &QueueSummary) -> String {
-    let count = queue.depth_count.unwrap_or_default();
-    let messages = if count == 1 { "1 message waits".to_owned() } else { format!("{} messages wait", number(count)) };
+    let messages = match queue.depth_count {
+        None => "an unknown number of messages waits".to_owned(),
+        Some(1) => "1 message waits".to_owned(),
+        Some(count) => format!("{} messages wait", number(count)),
+    };
     format!("{messages} on {} and nothing reads it ({})", queue.topic, queue.subscription)
 }
 
 /// A queue of a processor of a flow; exits wait for whoever takes them, and what no flow owns is for another check.
 fn is_unread(queue: &QueueSummary) -> bool {
-    queue.consumer_count == 0 && queue.exit.is_none() && queue.depth_count.is_some() && !queue.flows.is_empty()
+    queue.consumer_count == Some(0) && queue.exit.is_none() && !queue.is_missing && !queue.flows.is_empty()
 }
 
 /// Whether a host makes the queue's processor ready.

@@ -14,7 +14,7 @@ use super::folder::State;
 use super::{Finding, Grade, components, disk, fail, ok, readers, skip, unowned, warn};
 use crate::client::{Client, data_option};
 use crate::folder::read_note;
-use crate::output::{age, cut, number, size};
+use crate::output::{age, cut, number, size, size_if_known};
 use crate::problem::Problem;
 use crate::settings::Settings;
 
@@ -133,18 +133,22 @@ fn dead_letters(queues: &[QueueSummary]) -> Finding {
     const CHECK: &str = "dead letters";
     const NEXT: &str = "weir dead-letters list shows why; then weir dead-letters redrive or delete, or raise dead-letters.max-bytes";
     let count: u64 = queues.iter().filter_map(|queue| queue.depth_count).sum();
-    let filled = |queue: &QueueSummary| format!("{} of {}", size(queue.size_bytes), size(queue.limit_bytes.unwrap_or_default()));
+    let filled = |queue: &QueueSummary| format!("{} of {}", size_if_known(queue.size_bytes), size(queue.limit_bytes.unwrap_or_default()));
     if let Some(queue) = queues.iter().find(|queue| queue.is_full) {
         let what = format!("queue {} is full ({}): messages that cannot be handled stay with their processors", queue.topic, filled(queue));
         return fail(CHECK, what, NEXT);
     }
-    if let Some(queue) = queues.iter().find(|queue| queue.depth_count.is_none()) {
+    if let Some(queue) = queues.iter().find(|queue| queue.is_missing) {
         return fail(CHECK, format!("queue {} is missing", queue.topic), "it is made again within half a minute; if not, restart Weir");
     }
     let near = |queue: &&QueueSummary| {
-        queue.limit_bytes.is_some_and(|limit| queue.size_bytes.saturating_mul(100) >= limit.saturating_mul(NEARLY_FULL_PERCENT))
+        let sizes = queue.limit_bytes.zip(queue.size_bytes);
+        sizes.is_some_and(|(limit, size)| size.saturating_mul(100) >= limit.saturating_mul(NEARLY_FULL_PERCENT))
     };
     let near = queues.iter().find(near).map(|queue| format!("; {} is nearly full ({})", queue.topic, filled(queue)));
+    if queues.iter().any(|queue| queue.depth_count.is_none()) {
+        return warn(CHECK, "the broker does not count them", "weir dead-letters list shows those that are there");
+    }
     let what = match count {
         0 => return ok(CHECK, "none"),
         1 => "1 dead letter needs attention".to_owned(),
@@ -256,17 +260,18 @@ fn processors(hosts: &[HostReport]) -> Finding {
 
 fn queues(queues: &[QueueSummary], limit_bytes: u64) -> Finding {
     const CHECK: &str = "queues";
-    let missing: Vec<String> = queues.iter().filter(|it| it.depth_count.is_none()).map(|it| format!("{} is missing", it.topic)).collect();
+    let missing: Vec<String> = queues.iter().filter(|it| it.is_missing).map(|it| format!("{} is missing", it.topic)).collect();
     if !missing.is_empty() {
         return fail(CHECK, some(&missing), "they are made again within half a minute; if not, stop the flow and start it");
     }
     // The exit of a flow has a limit of its own, above which it drops its oldest.
     let full = |percent: u64| {
-        let near = move |it: &&QueueSummary| it.exit.is_none() && it.size_bytes.saturating_mul(100) >= limit_bytes.saturating_mul(percent);
+        let is_near = move |size: u64| size.saturating_mul(100) >= limit_bytes.saturating_mul(percent);
+        let near = move |it: &&QueueSummary| it.exit.is_none() && it.size_bytes.is_some_and(is_near);
         queues
             .iter()
             .filter(near)
-            .map(|it| format!("{} holds {} of {}", it.topic, size(it.size_bytes), size(limit_bytes)))
+            .map(|it| format!("{} holds {} of {}", it.topic, size_if_known(it.size_bytes), size(limit_bytes)))
             .collect::<Vec<_>>()
     };
     let next = "weir status shows whether its processor keeps up; raise its concurrency or broker.queue-limit, or send less";
@@ -285,13 +290,17 @@ fn dropping(queues: &[QueueSummary]) -> Finding {
         let what = format!("messages were damaged or missing on disk since the start, and were set aside:\n{}", some(&lost));
         return fail(CHECK, what, "the log names segment and offset of each; check the disk, and send these messages again");
     }
-    let dropped: u64 = queues.iter().map(|it| it.dropped_count).sum();
+    let dropped: u64 = queues.iter().filter_map(|it| it.dropped_count).sum();
     if dropped > 0 {
         let what = format!("{} messages were dropped at exits that nobody reads", number(dropped));
         return warn(CHECK, what, "take them (weir take FLOW INTERFACE), or raise flow.exit-limit");
     }
     let waiting: u64 = queues.iter().filter_map(|it| it.depth_count).sum();
-    ok(CHECK, format!("{} with {} messages, none nearly full", queues.len(), number(waiting)))
+    let unknown = match queues.iter().filter(|it| it.depth_count.is_none()).count() {
+        0 => String::new(),
+        count => format!("; the broker does not count the messages of {count}"),
+    };
+    ok(CHECK, format!("{} with {} messages, none nearly full{unknown}", queues.len(), number(waiting)))
 }
 
 /// The first few, and how many more there are.
@@ -321,11 +330,11 @@ mod tests {
     fn queues_are_judged_by_their_limit() {
         let judged = |size_bytes: u64| queues(&[queue(size_bytes)], 100 << 20).grade;
         assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
-        let missing = QueueSummary { depth_count: None, ..queue(0) };
+        let missing = QueueSummary { is_missing: true, depth_count: None, ..queue(0) };
         assert_eq!(queues(&[missing], 1 << 20).grade, Grade::Fail);
         let damaged = QueueSummary { damaged_count: 2, ..queue(0) };
         assert_eq!(queues(&[damaged], 1 << 20).grade, Grade::Fail);
-        let dropped = QueueSummary { dropped_count: 3, ..queue(0) };
+        let dropped = QueueSummary { dropped_count: Some(3), ..queue(0) };
         assert_eq!(queues(&[dropped], 1 << 20).grade, Grade::Warn);
     }
 

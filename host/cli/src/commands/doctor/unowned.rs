@@ -7,7 +7,7 @@ use weir_gateway::protocol::{QueueSummary, Status};
 
 use super::{Finding, fail, warn};
 use crate::client::Client;
-use crate::output::{number, size};
+use crate::output::{number, size_if_known};
 use crate::problem::Problem;
 
 /// Queues that are named; the rest is counted.
@@ -22,11 +22,11 @@ pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
         return None;
     }
     let told = |queue: &QueueSummary| {
-        let count = queue.depth_count.unwrap_or(0);
-        let holds = match count {
-            0 => "is empty".to_owned(),
-            1 => format!("holds 1 message ({})", size(queue.size_bytes)),
-            count => format!("holds {} messages ({})", number(count), size(queue.size_bytes)),
+        let holds = match queue.depth_count {
+            None => "may hold messages".to_owned(),
+            Some(0) => "is empty".to_owned(),
+            Some(1) => format!("holds 1 message ({})", size_if_known(queue.size_bytes)),
+            Some(count) => format!("holds {} messages ({})", number(count), size_if_known(queue.size_bytes)),
         };
         format!("{} (subscription {}) belongs to no flow and {holds}", queue.topic, queue.subscription)
     };

@@ -142,9 +142,11 @@ fn busy_queues(of: &[QueueSummary], width: usize, rows_count: usize) -> Option<S
     if of.len() <= rows_count {
         return queues(of, width);
     }
-    let is_busy = |queue: &&QueueSummary| queue.depth_count != Some(0) || queue.dropped_count > 0 || queue.damaged_count > 0;
+    let is_busy = |queue: &&QueueSummary| {
+        queue.depth_count != Some(0) || queue.dropped_count.is_some_and(|count| count > 0) || queue.damaged_count > 0
+    };
     let (mut busy, empty): (Vec<&QueueSummary>, Vec<&QueueSummary>) = of.iter().partition(is_busy);
-    busy.sort_by_key(|queue| (queue.depth_count.is_some(), std::cmp::Reverse(queue.size_bytes)));
+    busy.sort_by_key(|queue| (!queue.is_missing, std::cmp::Reverse(queue.size_bytes)));
     let left = busy.split_off(busy.len().min(rows_count)).len();
     let shown: Vec<QueueSummary> = busy.into_iter().cloned().collect();
     let (count, words) = match left {
@@ -166,7 +168,7 @@ fn rate(per_1000_s: u64) -> String {
 /// Queues that refuse messages because of a bound of their own, and what to do.
 fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
     let told = |queue: &QueueSummary| {
-        let (size, limit) = (output::size(queue.size_bytes), output::size(queue.limit_bytes.unwrap_or_default()));
+        let (size, limit) = (output::size_if_known(queue.size_bytes), output::size(queue.limit_bytes.unwrap_or_default()));
         let text = format!(
             "{} is full ({size} of {limit}): messages that cannot be handled stay with their processors until dead letters are sent again \
              or deleted (weir dead-letters redrive | delete), or dead-letters.max-bytes is raised",
@@ -189,10 +191,10 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
         vec![
             queue.topic.clone(),
             reader,
-            queue.depth_count.map_or_else(|| "missing".to_owned(), output::number),
-            output::number(queue.unsettled_count),
-            output::size(queue.size_bytes),
-            output::number(queue.dropped_count),
+            if queue.is_missing { "missing".to_owned() } else { output::number_if_known(queue.depth_count) },
+            output::number_if_known(queue.unsettled_count),
+            output::size_if_known(queue.size_bytes),
+            output::number_if_known(queue.dropped_count),
         ]
     };
     let headings = ["topic", "for", "messages", "in work", "size", "dropped"];

@@ -1,0 +1,129 @@
+//! Reading: consumers, and what they deliver.
+
+use std::num::NonZeroU32;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::message::Message;
+
+/// How a consumer takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerOptions {
+    /// How many messages it may hold unsettled, those included that were fetched ahead and wait for a `receive`.
+    pub window: NonZeroU32,
+    /// How many bytes these messages may have, bodies and properties together. A consumer that holds nothing gets a message of any size.
+    pub window_bytes: u64,
+    /// Whether it must be the queue's only consumer. Others are refused with `QueueHeld` while it lives.
+    pub sharing: Sharing,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        ConsumerOptions { window: NonZeroU32::MIN.saturating_add(255), window_bytes: 16 << 20, sharing: Sharing::Competing }
+    }
+}
+
+/// Whether a queue's consumer suffers others beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Any number of consumers share the queue's messages.
+    Competing,
+    /// The consumer is alone.
+    Exclusive,
+}
+
+/// What reads one queue, or everything that is published on a `response` or `notify` topic.
+///
+/// Dropping it gives back what it holds unsettled. Messages come in the order of the queue. What is given back comes again: in its old place,
+/// before what is behind it and was not fetched ahead, where the broker can do that; whoever needs strict order takes a window of 1.
+#[async_trait]
+pub trait Consumer: Send + Sync {
+    /// Waits for the next message. Several tasks may wait on one consumer; each message goes to one of them.
+    ///
+    /// # Errors
+    /// - `QueueNotFound` when the queue was deleted: the consumer has ended.
+    /// - `Unavailable` when the connection was lost, the backend is closed, or the broker cannot deliver (its disk cannot be read, or cannot
+    ///   be written so that the delivery cannot be recorded). The consumer has ended, and every later call says so again: subscribe again
+    ///   with backoff. Who owns the queue ensures it before that; who follows something fetches it after that. No message is lost: what it held
+    ///   may be delivered again, to any consumer, and settling it by the old receipt is `NoLongerHeld`.
+    /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on.
+    ///
+    /// # Cancel safety
+    /// No message is lost when the future is dropped.
+    async fn receive(&self) -> Result<Delivery>;
+
+    /// Waits until a message is there for `receive`, and takes nothing: the message is not delivered by it (it may be fetched ahead), and
+    /// `receive` of any task may get it, also of one that waits already.
+    ///
+    /// # Errors
+    /// As [`Consumer::receive`], except `Lagged`.
+    ///
+    /// # Cancel safety
+    /// No message is lost when the future is dropped.
+    async fn readable(&self) -> Result<()>;
+
+    /// Changes how many messages the consumer may hold unsettled; the bound on their bytes stays. What it holds above a smaller window stays
+    /// with it.
+    fn set_window(&self, window: NonZeroU32);
+}
+
+/// A message as a consumer gets it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The message; its id is always set, except on `response` and `notify` topics, where an absent one stays absent.
+    pub message: Message,
+    /// To settle it or give it back by.
+    pub receipt: Receipt,
+    /// How often it was delivered, this time included.
+    pub delivery_count: DeliveryCount,
+}
+
+/// How often a message was delivered, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryCount {
+    /// So often, which the broker counts durably for `flow` queues.
+    Exact(u32),
+    /// So often or more: the broker does not count, or forgets its count.
+    AtLeast(u32),
+}
+
+impl DeliveryCount {
+    /// So often at least.
+    pub fn at_least(self) -> u32 {
+        let (DeliveryCount::Exact(count) | DeliveryCount::AtLeast(count)) = self;
+        count
+    }
+}
+
+/// Names one delivery of one message to one consumer: what its numbers mean is known to the backend alone. It stays valid until the message
+/// was settled or given back or the consumer went. A later delivery of the same message to the same consumer may have the same receipt:
+/// who gives back forgets the receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt {
+    pub(crate) consumer: u64,
+    pub(crate) queue: u64,
+    pub(crate) sequence: u64,
+}
+
+impl Receipt {
+    /// For backends. `consumer` is unique in the life of the backend and not 0; `queue` and `sequence` are in its own numbering.
+    pub fn new(consumer: u64, queue: u64, sequence: u64) -> Self {
+        Receipt { consumer, queue, sequence }
+    }
+
+    /// Of a delivery that needs no settling, on a `response` or `notify` topic or a tap: settling it does nothing.
+    pub fn none() -> Self {
+        Receipt { consumer: 0, queue: 0, sequence: 0 }
+    }
+
+    /// Whether the delivery needs settling.
+    pub fn is_some(&self) -> bool {
+        self.consumer != 0
+    }
+
+    /// The numbers it was made of, for backends.
+    pub fn numbers(&self) -> (u64, u64, u64) {
+        (self.consumer, self.queue, self.sequence)
+    }
+}

@@ -1,0 +1,170 @@
+//! Looking into queues without consuming from them. A broker may do only part of it.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use async_trait::async_trait;
+
+use super::consumer::Consumer;
+use crate::error::{PubsubError, Result};
+use crate::message::Message;
+use crate::topic::{Queue, Topic};
+
+/// What a broker shows of its queues, and changes in them message by message.
+///
+/// What a broker cannot do is `Unsupported`, which is what these methods do unless they are written. Whoever decides by a figure treats an
+/// unknown one as "not empty" and "in use".
+#[async_trait]
+pub trait Inspect: Send + Sync {
+    /// The names of all `flow` and `request` queues, in order of topic and subscription.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Unavailable`.
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        Err(unsupported("listing queues"))
+    }
+
+    /// What the queue holds, as far as the broker knows.
+    ///
+    /// # Errors
+    /// `QueueNotFound`, `Unavailable`.
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats>;
+
+    /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
+    /// seen. At most `buffer_count` messages, or 16 MiB of bodies, wait for the reader; beyond it the oldest are dropped and the next
+    /// `receive` is `Lagged`. It is gone with its reader. It never makes a missing queue look present.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Unavailable`.
+    async fn tap(&self, _topic: &Topic, _buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
+        Err(unsupported("copying what is published on a topic"))
+    }
+
+    /// Looks at up to `limit_count` messages of a queue without taking them; those in work are left out. At most `body_bytes` of each body are
+    /// read and kept. A message that cannot be read is shown with the reason, and the others are shown all the same.
+    ///
+    /// # Errors
+    /// `QueueNotFound`, `Unsupported`, `Unavailable`.
+    async fn browse(&self, _queue: &Queue, _start: Start, _limit_count: u32, _body_bytes: usize) -> Result<Page> {
+        Err(unsupported("looking at the messages of a queue"))
+    }
+
+    /// Removes a message that [`Inspect::browse`] has shown. `false` if it is gone or in work. A broker without cursors of its own finds it by
+    /// its id.
+    ///
+    /// # Errors
+    /// `QueueNotFound`, `Unsupported`, `Unavailable`.
+    async fn remove(&self, _queue: &Queue, _message: &Named) -> Result<bool> {
+        Err(unsupported("removing a message from a queue"))
+    }
+
+    /// Removes a message that [`Inspect::browse`] has shown, and puts another in its place into one queue, past its topic's other
+    /// subscriptions, as a message that was never delivered. `false` if the first is gone or in work; nothing is sent then.
+    ///
+    /// Exactly once where the broker can do both in one step: of several calls for one message exactly one sends. Else it publishes, waits for
+    /// the confirmation, and then removes: at least once.
+    ///
+    /// # Errors
+    /// `QueueNotFound` when either queue is missing, `QueueFull` when the target is, `TooLarge`, `WrongClass` when the target is a `response` or
+    /// `notify` topic, `Unsupported`, `Unavailable`: the message is still in its queue. `OutcomeUnknown`: it may have been sent.
+    async fn redrive(&self, _from: &Queue, _message: &Named, _to: &Queue, _sent: Message) -> Result<bool> {
+        Err(unsupported("sending a message of a queue again"))
+    }
+}
+
+fn unsupported(what: &'static str) -> PubsubError {
+    PubsubError::Unsupported { what }
+}
+
+/// A place in a queue, as its broker names it. Cursors of one queue are in the order of its messages. The number means nothing to others;
+/// it is there to be kept or shown, and given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cursor(pub u64);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Where a look at a queue begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At its oldest message.
+    Oldest,
+    /// At the message with this cursor, or behind it if that is gone.
+    At(Cursor),
+    /// Behind this cursor.
+    Behind(Cursor),
+}
+
+/// A page of a queue.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The messages, in the order of their cursors.
+    pub messages: Vec<Browsed>,
+    /// The cursor of the newest message that the queue ever had; `None` if there was none. Whatever arrives later is behind it.
+    pub newest: Option<Cursor>,
+}
+
+/// A message of a queue as [`Inspect::browse`] shows it.
+#[derive(Clone, Debug)]
+pub struct Browsed {
+    /// Its place in the queue.
+    pub cursor: Cursor,
+    /// The message, with the beginning of its body; or why it cannot be read, for people.
+    pub message: Result<Message, String>,
+    /// The size of the whole body; 0 where the message cannot be read.
+    pub body_bytes: u64,
+}
+
+impl Browsed {
+    /// What names it.
+    pub fn named(&self) -> Named {
+        Named { cursor: self.cursor, id: self.message.as_ref().ok().and_then(|message| message.id) }
+    }
+}
+
+/// Names one message of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its place in the queue.
+    pub cursor: Cursor,
+    /// Its id, where it can be read.
+    pub id: Option<crate::message::MessageId>,
+}
+
+/// What a queue holds; `None` is what the broker does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Messages in it, those in work included.
+    pub depth_count: Option<u64>,
+    /// Messages that consumers hold unsettled, those fetched ahead included.
+    pub unsettled_count: Option<u64>,
+    /// Bodies and properties of all its messages.
+    pub size_bytes: Option<u64>,
+    /// Consumers that are there.
+    pub consumer_count: Option<u64>,
+    /// Messages dropped because of the queue's own bound, since the backend was opened.
+    pub dropped_count: Option<u64>,
+    /// Messages that are lost because the disk did not keep them: missing when the backend was opened, or found damaged and set aside since.
+    pub damaged_count: Option<u64>,
+    /// The queue's own bound above which it refuses messages; `None` also if it has none.
+    pub refuse_above_bytes: Option<u64>,
+    /// How often a message was refused because of that bound, since the backend was opened; a repetition counts again.
+    pub refused_count: Option<u64>,
+    /// Whether that bound is reached: a message was refused, and since then none was accepted or removed.
+    pub is_refusing: Option<bool>,
+}
+
+impl QueueStats {
+    /// Whether it may hold messages: it does, or their number is unknown.
+    pub fn may_hold_messages(&self) -> bool {
+        self.depth_count != Some(0)
+    }
+
+    /// Whether it may have consumers: it has, or their number is unknown.
+    pub fn may_have_consumers(&self) -> bool {
+        self.consumer_count != Some(0)
+    }
+}

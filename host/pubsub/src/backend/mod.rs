@@ -1,0 +1,151 @@
+//! The contract between Weir and a broker. Every sentence of it is a test of that name in the conformance suite.
+//!
+//! To add a broker: write [`Backend`], with its [`Producer`] and [`Consumer`], in a folder beside this one; of [`Inspect`] what the broker can
+//! do; and one line in `connect.rs` for its URL. What a client library gives maps so:
+//!
+//! | here | on a broker |
+//! |---|---|
+//! | [`Producer::publish`] | the write to the connection, in the order of the calls, within a bound of what is under way |
+//! | [`Confirm`] | its publisher confirmation; a negative one, a return or a lost connection is an error of it |
+//! | [`Consumer`] | a subscription with an acknowledgement order of its own; the window is its prefetch |
+//! | [`Receipt`] | consumer, channel or partition, delivery tag |
+//! | [`Backend::settle`] | publish the outputs, wait for their confirmations, acknowledge; or one transaction |
+//! | [`Backend::give_back`] | a negative acknowledgement with requeue |
+//! | [`Backend::create_queue`], [`Backend::delete_queue`] | declare, bind, delete; for one queue one after the other, each with a time-out |
+//!
+//! # Lost connections
+//! A backend connects again by itself, with backoff. Meanwhile operations fail with `Unavailable`, within a bounded time. Producers survive.
+//! Consumers end (see [`Consumer::receive`]). A broker that was restarted has no `request` queues any more: their owners ensure them.
+
+mod consumer;
+mod inspect;
+mod producer;
+mod queue;
+mod settle;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::topic::{Queue, Subscription, Topic};
+
+pub use self::consumer::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
+pub use self::inspect::{Browsed, Cursor, Inspect, Named, Page, QueueStats, Start};
+pub use self::producer::{Confirm, Producer};
+pub use self::queue::{Backlog, Delete, Deletion, Overflow, QueueSpec};
+pub use self::settle::{Output, Routing, Settled, Unsettled};
+
+/// A broker.
+///
+/// Operations on one queue are seen by all who share the backend as soon as they return. All are safe to cancel in the sense that they
+/// happened or did not; only the answer is lost.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// What it refuses.
+    fn limits(&self) -> &Limits;
+
+    /// What it shows of its queues.
+    fn inspect(&self) -> &dyn Inspect;
+
+    /// Makes a queue. It is no error if it is there with the same properties. For `response` and `notify` topics nothing is done.
+    ///
+    /// # Errors
+    /// `QueueMismatch` when it exists with other properties; `QueueFull`, `Refused`, `Unavailable`.
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<()>;
+
+    /// As `create_queue`, and puts the topic's binding right for a queue that is there. A queue without a bound of its own, or with another
+    /// refusing one, gets the refusing bound of the specification, durably, where the broker can change it.
+    ///
+    /// # Errors
+    /// As [`Backend::create_queue`].
+    async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()>;
+
+    /// Deletes a queue; its consumers get `QueueNotFound`. It is no error if there is none.
+    ///
+    /// [`Delete::IfEmpty`] is one step where the broker can do that: a message that is published at the same time is then either counted or
+    /// refused. A queue whose messages the broker cannot count is not empty.
+    ///
+    /// # Errors
+    /// `Refused`, `Unavailable`.
+    async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion>;
+
+    /// Deletes all of these queues if none of them holds a message, otherwise none, and reports each that does. A queue that does not exist is
+    /// empty.
+    ///
+    /// One step where the broker can do that. What is here for the others deletes one after the other, ends at the first that is not empty,
+    /// and reports that one: the caller makes those before it again.
+    ///
+    /// # Errors
+    /// As [`Backend::delete_queue`]; on a broker without that step, some of the queues may be deleted then.
+    async fn delete_queues_if_empty(&self, queues: &[Queue]) -> Result<Deletion> {
+        for queue in queues {
+            if let kept @ Deletion::NotEmpty(_) = self.delete_queue(queue, Delete::IfEmpty).await? {
+                return Ok(kept);
+            }
+        }
+        Ok(Deletion::Deleted)
+    }
+
+    /// Whether the queue exists; never for `response` and `notify` topics.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn queue_exists(&self, queue: &Queue) -> Result<bool>;
+
+    /// Makes a producer. No queue needs to exist yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>>;
+
+    /// Reads a topic under a subscription. `flow` and `request`: the queue must exist. `response` and `notify`: the subscription is bound
+    /// when this returns, gets what is published from then on, and leaves nothing behind when it is dropped; its name only tells
+    /// people who reads, and its deliveries need no settling.
+    ///
+    /// # Errors
+    /// `QueueNotFound`: a consumer never makes a queue. `QueueHeld` when it, or another, is exclusive. `Refused`, `Unavailable`.
+    async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>>;
+
+    /// Acknowledges a delivery together with sending its outputs: the delivery is acknowledged only after all outputs are confirmed.
+    ///
+    /// Settles of one consumer take effect in the order of the calls; the future only waits for the outcome, and dropping it changes nothing. It
+    /// is one atomic durable write where the broker can do that. It never fails for a queue being full, with one exception: an output to a
+    /// queue that refuses messages above a bound of its own ([`Overflow::Refuse`]). It may be repeated, with the outputs that
+    /// [`Unsettled::unsent`] names: what was confirmed is not sent again, and what is no longer held is left alone
+    /// ([`Settled::NoLongerHeld`]). After one that failed (other than as `TooLarge` or `QueueFull`) later ones of the same consumer may fail with
+    /// `Unavailable` until it is repeated or its delivery is given back, so that none takes effect before it.
+    ///
+    /// # Errors
+    /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `QueueFull` in that one exception, `TooLarge`,
+    /// `Unavailable`, `OutcomeUnknown`.
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>>;
+
+    /// Acknowledges several deliveries without outputs, in the order given: each is [`Backend::settle`]d, and a broker that writes may
+    /// write all of them at once. One future for each.
+    fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled, Unsettled>>> {
+        receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
+    }
+
+    /// Gives a delivery back: it is delivered again, to any consumer, in its old place where the broker can do that. Nothing happens if it is no
+    /// longer held.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn give_back(&self, receipt: &Receipt) -> Result<()>;
+
+    /// Waits until the backend has failed for good, and returns the reason; never returns for one that is closed or whose broker may come
+    /// back. From then on every call gets `Unavailable`, and what was waiting for an answer got `OutcomeUnknown`.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+
+    /// Closes it: what was asked for before is done, later calls get `Unavailable`, and what it holds is free when this returns.
+    ///
+    /// # Cancel safety
+    /// It goes on closing.
+    async fn close(&self);
+}

@@ -1,0 +1,106 @@
+//! Publishing in two stages: a message gets its place in the order, then its confirmation.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use crate::error::{PubsubError, Result};
+use crate::message::{Message, MessageId};
+use crate::topic::Topic;
+
+/// What can be published on one topic. It survives the loss of a connection.
+#[async_trait]
+pub trait Producer: Send + Sync {
+    /// Gives a message its place in the order, as soon as the broker admits it, and returns what waits for its [confirmation](Confirm).
+    /// Messages of one producer are stored in the order in which their `publish` calls returned.
+    ///
+    /// A message without an id gets a random one, except on `response` and `notify` topics, where an absent id stays absent.
+    /// `response` and `notify` without a subscriber: the message is dropped without an error. `flow` and `request` without a queue:
+    /// `QueueNotFound`, and nothing was sent. A full queue of a `flow` topic refuses the message for all of them. Readers of a `request` topic
+    /// are independent: a full queue does not get the message and counts it as dropped; the message is refused only if no queue has room,
+    /// or, where queues have exclusive consumers, none of these.
+    ///
+    /// # Errors
+    /// `TooLarge`, `Unavailable`, and all errors of [`Confirm`] that are known at once; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// A publish that is dropped may or may not have been sent.
+    async fn publish(&self, message: Message) -> Result<Confirm>;
+}
+
+impl dyn Producer + '_ {
+    /// Publishes a message and waits for its confirmation.
+    ///
+    /// # Errors
+    /// As [`Producer::publish`] and [`Confirm`].
+    ///
+    /// # Cancel safety
+    /// As [`Producer::publish`].
+    pub async fn publish_confirmed(&self, message: Message) -> Result<()> {
+        self.publish(message).await?.await
+    }
+}
+
+/// Waits until the broker has a published message: for `flow` topics, until it is durable in every queue of the topic.
+///
+/// # Errors
+/// `QueueNotFound`, `QueueFull`, `Unavailable`: the message was not stored. `OutcomeUnknown`: it may have been; what was published and not
+/// confirmed when the connection was lost ends so, or is sent again by the backend within a bound.
+///
+/// # Cancel safety
+/// Dropping it changes nothing: the message is stored or refused all the same.
+#[derive(Debug)]
+#[must_use = "a message that is not confirmed may not be stored"]
+pub struct Confirm {
+    state: State,
+    /// Whose message it is, where events of it are recorded.
+    recorded: Option<(Topic, MessageId)>,
+}
+
+#[derive(Debug)]
+enum State {
+    Known(Option<Result<()>>),
+    Waiting(oneshot::Receiver<Result<()>>),
+}
+
+impl Confirm {
+    /// A confirmation, or a refusal, that is known already.
+    pub fn known(outcome: Result<()>) -> Self {
+        Confirm { state: State::Known(Some(outcome)), recorded: None }
+    }
+
+    /// One that comes over a channel. A sender that is dropped without it means `OutcomeUnknown`.
+    pub fn waiting(outcome: oneshot::Receiver<Result<()>>) -> Self {
+        Confirm { state: State::Waiting(outcome), recorded: None }
+    }
+
+    /// Records an event of the message once it is confirmed (target `weir::message`).
+    pub fn recorded(mut self, topic: &Topic, id: Option<MessageId>) -> Self {
+        if tracing::enabled!(target: "weir::message", tracing::Level::DEBUG) {
+            self.recorded = id.map(|id| (topic.clone(), id));
+        }
+        self
+    }
+}
+
+impl Future for Confirm {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match &mut self.state {
+            State::Known(outcome) => outcome.take().unwrap_or(Ok(())),
+            State::Waiting(outcome) => match Pin::new(outcome).poll(context) {
+                Poll::Ready(outcome) => {
+                    outcome.unwrap_or_else(|_| Err(PubsubError::outcome_unknown("the broker ended before it confirmed")))
+                }
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        if let (Ok(()), Some((topic, id))) = (&outcome, self.recorded.take()) {
+            tracing::debug!(target: "weir::message", %topic, message_id = %id, "message published");
+        }
+        Poll::Ready(outcome)
+    }
+}

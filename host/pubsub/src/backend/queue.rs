@@ -1,0 +1,92 @@
+//! Queues: what they are made with, and how they are deleted.
+
+use crate::topic::Queue;
+
+/// What a queue is made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// Which queue.
+    pub queue: Queue,
+    /// A bound of its own, and what happens above it.
+    pub overflow: Overflow,
+}
+
+impl QueueSpec {
+    /// A queue without a bound of its own.
+    pub fn new(queue: Queue) -> Self {
+        QueueSpec { queue, overflow: Overflow::None }
+    }
+}
+
+/// What a queue does with a message that takes it above a bound of its own. An empty queue accepts a message of any size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// It has no bound of its own.
+    #[default]
+    None,
+    /// It drops its oldest messages and counts them: exits.
+    DropOldest {
+        /// Bodies and properties together, in bytes; below 2^63.
+        bytes: u64,
+    },
+    /// It refuses the message with `QueueFull`, also as an output of a settle: dead letters.
+    Refuse {
+        /// Bodies and properties together, in bytes; below 2^63 - 1.
+        bytes: u64,
+    },
+}
+
+impl Overflow {
+    /// The bound above which messages are refused.
+    pub fn refuse_above_bytes(self) -> Option<u64> {
+        match self {
+            Overflow::Refuse { bytes } => Some(bytes),
+            Overflow::None | Overflow::DropOldest { .. } => None,
+        }
+    }
+
+    /// The bound above which the oldest messages are dropped.
+    pub fn drop_oldest_above_bytes(self) -> Option<u64> {
+        match self {
+            Overflow::DropOldest { bytes } => Some(bytes),
+            Overflow::None | Overflow::Refuse { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Overflow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Overflow::None => f.write_str("no bound"),
+            Overflow::DropOldest { bytes } => write!(f, "a bound of {bytes} bytes that drops the oldest messages"),
+            Overflow::Refuse { bytes } => write!(f, "a bound of {bytes} bytes that refuses messages"),
+        }
+    }
+}
+
+/// Which queues [`Backend::delete_queue`](super::Backend::delete_queue) deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delete {
+    /// The queue with all that is in it.
+    Always,
+    /// The queue if no message is in it, those that consumers hold unsettled included. A request that has expired is none.
+    IfEmpty,
+}
+
+/// How a deletion ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// There is no such queue now.
+    Deleted,
+    /// These queues hold messages, or may hold some, and are there as before.
+    NotEmpty(Vec<Backlog>),
+}
+
+/// A queue that was not found empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The queue.
+    pub queue: Queue,
+    /// Messages in it, those in flight included; `None` where the broker cannot count them, which is treated as not empty.
+    pub count: Option<u64>,
+}

@@ -1,0 +1,62 @@
+//! Settling: acknowledging an input together with sending its outputs.
+
+use crate::error::PubsubError;
+use crate::message::Message;
+use crate::topic::Topic;
+
+/// A message that leaves together with the settling of its cause.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Where it goes.
+    pub topic: Topic,
+    /// What goes; the id must be set.
+    pub message: Message,
+    /// Whether a queue must be there.
+    pub routing: Routing,
+}
+
+/// What must be true of a topic for an output to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// It is known to be consumed: no queue is an error (`QueueNotFound`), not a silent loss.
+    Required,
+    /// Without a queue the message is dropped and counted.
+    Optional,
+}
+
+/// How a settle ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The message is gone from its queue and the outputs are in theirs; this many outputs found no queue and were dropped.
+    Done {
+        /// Outputs with [`Routing::Optional`] that nothing consumes.
+        dropped_count: u32,
+    },
+    /// The delivery was settled before, is held by another consumer by now, or its queue was deleted or its consumer lost: nothing was done.
+    NoLongerHeld,
+}
+
+/// A settle that failed, and what of it has not been sent. The delivery is still held.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unsettled {
+    /// Why.
+    #[source]
+    pub error: PubsubError,
+    /// The places, among the outputs that were given, of those that the broker did not confirm, rising: repeat the settle with these. All of
+    /// them where a settle is atomic. After `OutcomeUnknown` one of them may have been stored: its id finds it.
+    pub unsent: Vec<usize>,
+}
+
+impl Unsettled {
+    /// One of which nothing was sent, of so many outputs.
+    pub fn whole(error: PubsubError, outputs_count: usize) -> Self {
+        Unsettled { error, unsent: (0..outputs_count).collect() }
+    }
+}
+
+impl From<Unsettled> for PubsubError {
+    fn from(unsettled: Unsettled) -> Self {
+        unsettled.error
+    }
+}

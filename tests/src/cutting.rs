@@ -1,0 +1,395 @@
+//! A broker over a network that can be cut: what a RabbitMQ or Pulsar does differently from the embedded broker, over the embedded one.
+//!
+//! - [`Cutting::cut`] loses the connection: consumers end with `Unavailable` and what they hold is delivered again; what is published and not
+//!   confirmed ends with `OutcomeUnknown`, stored or not. [`Cutting::down`] keeps it away until [`Cutting::up`]; every call fails meanwhile.
+//! - [`Cutting::restart`] is a broker that ends and comes back: its `request` queues are gone besides.
+//! - A settle is not atomic: its outputs are published one after the other, each confirmed, then the delivery is acknowledged. One that fails
+//!   on the way names the outputs that were not sent.
+//! - Deliveries are not counted, only whether one is the first; figures, a list of queues and a deletion of several at once are missing.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_pubsub::{
+    Backend, Class, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Delivery, DeliveryCount, Inspect, Limits, Message, Named, Output,
+    Page, Producer, PubsubError, Queue, QueueSpec, QueueStats, Receipt, Result, Routing, Settled, Start, Subscription, Topic, Unsettled,
+};
+
+/// Where the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Connection {
+    /// Rises with every loss.
+    number: u64,
+    is_up: bool,
+}
+
+/// Passes everything on to another broker, over a connection that can be lost.
+pub struct Cutting {
+    link: Arc<Link>,
+}
+
+struct Link {
+    inner: Arc<dyn Backend>,
+    connection: watch::Sender<Connection>,
+    consumers: Mutex<Vec<Weak<Line>>>,
+    /// One for each consumer, so that its settles are done in their order.
+    settlers: Mutex<HashMap<u64, mpsc::UnboundedSender<Settle>>>,
+}
+
+/// A consumer's way to the broker: empty once it was lost.
+type Line = Mutex<Option<Arc<dyn Consumer>>>;
+
+struct Settle {
+    receipt: Receipt,
+    outputs: Vec<Output>,
+    connection: Connection,
+    done: oneshot::Sender<Result<Settled, Unsettled>>,
+}
+
+impl Cutting {
+    /// Over another broker.
+    pub fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
+        let (connection, _) = watch::channel(Connection { number: 0, is_up: true });
+        Arc::new(Cutting { link: Arc::new(Link { inner, connection, consumers: Mutex::default(), settlers: Mutex::default() }) })
+    }
+
+    /// Loses the connection, which is there again at once.
+    pub fn cut(&self) {
+        self.down();
+        self.up();
+    }
+
+    /// Loses the connection until [`Cutting::up`].
+    pub fn down(&self) {
+        self.link.connection.send_modify(|connection| *connection = Connection { number: connection.number + 1, is_up: false });
+        // The broker sees it too: what the consumers held is free again.
+        for line in self.link.consumers.lock().unwrap().drain(..).filter_map(|line| line.upgrade()) {
+            line.lock().unwrap().take();
+        }
+        self.link.settlers.lock().unwrap().clear();
+    }
+
+    /// Brings the connection back.
+    pub fn up(&self) {
+        self.link.connection.send_modify(|connection| connection.is_up = true);
+    }
+
+    /// The broker ends and is there again: `request` queues are gone with what is in them.
+    pub async fn restart(&self) {
+        self.down();
+        for queue in self.link.inner.inspect().list_queues().await.unwrap() {
+            if queue.topic().class() == Class::Request {
+                self.link.inner.delete_queue(&queue, Delete::Always).await.unwrap();
+            }
+        }
+        self.up();
+    }
+
+    /// Cuts again and again, at moments that the seed decides, until what is returned is dropped. Each tenth time the broker is restarted,
+    /// and each tenth time the connection stays away for some time.
+    pub fn keep_cutting(self: &Arc<Self>, seed: u64, longest_pause: Duration) -> KeepsCutting {
+        eprintln!("connections are cut by seed {seed}");
+        let cutting = self.clone();
+        KeepsCutting(tokio::spawn(async move {
+            let mut rng = StdRng::seed_from_u64(seed);
+            loop {
+                tokio::time::sleep(longest_pause.mul_f64(rng.random_range(0.1..=1.0))).await;
+                match rng.random_range(0..10) {
+                    0 => cutting.restart().await,
+                    1 => {
+                        cutting.down();
+                        tokio::time::sleep(longest_pause.mul_f64(rng.random_range(0.0..=1.0))).await;
+                        cutting.up();
+                    }
+                    _ => cutting.cut(),
+                }
+            }
+        }))
+    }
+
+    /// How often the connection was lost.
+    pub fn losses_count(&self) -> u64 {
+        self.link.connection.borrow().number
+    }
+}
+
+/// Cuts until it is dropped; then the connection is there.
+pub struct KeepsCutting(tokio::task::JoinHandle<()>);
+
+impl KeepsCutting {
+    /// Ends the cutting.
+    pub async fn end(mut self, cutting: &Cutting) {
+        self.0.abort();
+        let _ = (&mut self.0).await;
+        cutting.up();
+    }
+}
+
+impl Drop for KeepsCutting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn lost() -> PubsubError {
+    PubsubError::unavailable("the connection was cut by a test")
+}
+
+fn in_doubt() -> PubsubError {
+    PubsubError::outcome_unknown("the connection was cut by a test")
+}
+
+impl Link {
+    /// The connection, if there is one.
+    fn connected(&self) -> Result<Connection> {
+        let connection = *self.connection.borrow();
+        if connection.is_up { Ok(connection) } else { Err(lost()) }
+    }
+
+    fn is_lost(&self, since: Connection) -> bool {
+        self.connection.borrow().number != since.number
+    }
+
+    /// Waits until this connection is lost.
+    async fn loss(&self, of: Connection) {
+        let mut connection = self.connection.subscribe();
+        let _ = connection.wait_for(|now| now.number != of.number).await;
+    }
+
+    /// Does something over the connection; its answer is lost with it.
+    async fn over<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let connection = self.connected()?;
+        tokio::select! {
+            biased;
+            () = self.loss(connection) => Err(lost()),
+            done = work => done,
+        }
+    }
+
+    /// Publishes and confirms one output.
+    async fn send(&self, output: &Output) -> Result<bool> {
+        let producer = self.inner.producer(&output.topic).await?;
+        match producer.publish_confirmed(output.message.clone()).await {
+            Err(PubsubError::QueueNotFound { .. }) if output.routing == Routing::Optional => Ok(false),
+            sent => sent.map(|()| true),
+        }
+    }
+
+    async fn settle(&self, settle: Settle) {
+        let Settle { receipt, outputs, connection, done } = settle;
+        let mut dropped_count = 0;
+        for (place, output) in outputs.iter().enumerate() {
+            let unsent = || (place..outputs.len()).collect();
+            if self.is_lost(connection) {
+                let _ = done.send(Err(Unsettled { error: lost(), unsent: unsent() }));
+                return;
+            }
+            match self.send(output).await {
+                Ok(was_sent) => dropped_count += u32::from(!was_sent),
+                Err(error) => {
+                    let _ = done.send(Err(Unsettled { error, unsent: unsent() }));
+                    return;
+                }
+            }
+        }
+        let settled = if self.is_lost(connection) {
+            Err(Unsettled { error: lost(), unsent: Vec::new() })
+        } else {
+            self.inner.settle(&receipt, Vec::new()).await
+        };
+        let _ = done.send(settled.map(|settled| match settled {
+            Settled::Done { .. } => Settled::Done { dropped_count },
+            Settled::NoLongerHeld => Settled::NoLongerHeld,
+        }));
+    }
+}
+
+struct CuttingProducer {
+    link: Arc<Link>,
+    inner: Arc<dyn Producer>,
+}
+
+#[async_trait]
+impl Producer for CuttingProducer {
+    async fn publish(&self, message: Message) -> Result<Confirm> {
+        let connection = self.link.connected()?;
+        // On its way: a loss now is one before the broker had it.
+        tokio::task::yield_now().await;
+        if self.link.is_lost(connection) {
+            return Ok(Confirm::known(Err(in_doubt())));
+        }
+        let confirm = self.inner.publish(message).await?;
+        let (done, outcome) = oneshot::channel();
+        let link = self.link.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = link.loss(connection) => drop(done.send(Err(in_doubt()))),
+                confirmed = confirm => drop(done.send(confirmed)),
+            }
+        });
+        Ok(Confirm::waiting(outcome))
+    }
+}
+
+struct CuttingConsumer {
+    link: Arc<Link>,
+    connection: Connection,
+    line: Arc<Line>,
+}
+
+impl CuttingConsumer {
+    fn inner(&self) -> Result<Arc<dyn Consumer>> {
+        self.line.lock().unwrap().clone().ok_or_else(lost)
+    }
+}
+
+#[async_trait]
+impl Consumer for CuttingConsumer {
+    async fn receive(&self) -> Result<Delivery> {
+        let inner = self.inner()?;
+        let mut delivery = tokio::select! {
+            biased;
+            () = self.link.loss(self.connection) => return Err(lost()),
+            delivery = inner.receive() => delivery?,
+        };
+        if delivery.receipt.is_some() {
+            delivery.delivery_count = DeliveryCount::AtLeast(delivery.delivery_count.at_least().min(2));
+        }
+        Ok(delivery)
+    }
+
+    async fn readable(&self) -> Result<()> {
+        let inner = self.inner()?;
+        tokio::select! {
+            biased;
+            () = self.link.loss(self.connection) => Err(lost()),
+            readable = inner.readable() => readable,
+        }
+    }
+
+    fn set_window(&self, window: NonZeroU32) {
+        if let Ok(inner) = self.inner() {
+            inner.set_window(window);
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Cutting {
+    fn limits(&self) -> &Limits {
+        self.link.inner.limits()
+    }
+
+    fn inspect(&self) -> &dyn Inspect {
+        self
+    }
+
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.link.over(self.link.inner.create_queue(spec)).await
+    }
+
+    async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.link.over(self.link.inner.ensure_queue(spec)).await
+    }
+
+    async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
+        self.link.over(self.link.inner.delete_queue(queue, when)).await
+    }
+
+    async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
+        self.link.over(self.link.inner.queue_exists(queue)).await
+    }
+
+    async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
+        let inner = self.link.over(self.link.inner.producer(topic)).await?.into();
+        Ok(Box::new(CuttingProducer { link: self.link.clone(), inner }))
+    }
+
+    async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+        self.link.connected()?;
+        let inner = self.link.inner.consumer(topic, subscription, options).await?;
+        let line = Arc::new(Mutex::new(Some(Arc::<dyn Consumer>::from(inner))));
+        self.link.consumers.lock().unwrap().push(Arc::downgrade(&line));
+        // One that was cut in the meantime is among those that the next cut ends, so it is ended here.
+        let connection = self.link.connected().inspect_err(|_| drop(line.lock().unwrap().take()))?;
+        Ok(Box::new(CuttingConsumer { link: self.link.clone(), connection, line }))
+    }
+
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+        let outputs_count = outputs.len();
+        let connection = match self.link.connected() {
+            Ok(_) if !receipt.is_some() => return std::future::ready(Ok(Settled::NoLongerHeld)).boxed(),
+            Ok(connection) => connection,
+            Err(error) => return std::future::ready(Err(Unsettled::whole(error, outputs_count))).boxed(),
+        };
+        for output in &outputs {
+            if let Err(error) = self.limits().check(&output.topic, &output.message) {
+                return std::future::ready(Err(Unsettled::whole(error, outputs_count))).boxed();
+            }
+        }
+        let (done, outcome) = oneshot::channel();
+        let mut settlers = self.link.settlers.lock().unwrap();
+        let settler = settlers.entry(receipt.numbers().0).or_insert_with(|| {
+            let (sender, mut settles) = mpsc::unbounded_channel();
+            let link = self.link.clone();
+            tokio::spawn(async move {
+                while let Some(settle) = settles.recv().await {
+                    link.settle(settle).await;
+                }
+            });
+            sender
+        });
+        let _ = settler.send(Settle { receipt: *receipt, outputs, connection, done });
+        outcome.map(move |outcome| outcome.unwrap_or_else(|_| Err(Unsettled::whole(lost(), outputs_count)))).boxed()
+    }
+
+    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+        self.link.over(self.link.inner.give_back(receipt)).await
+    }
+
+    async fn failed(&self) -> String {
+        self.link.inner.failed().await
+    }
+
+    async fn close(&self) {
+        self.link.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl Inspect for Cutting {
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        let known = self.link.over(self.link.inner.inspect().stats(queue)).await?;
+        Ok(QueueStats { depth_count: known.depth_count, consumer_count: known.consumer_count, ..QueueStats::default() })
+    }
+
+    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
+        self.link.connected()?;
+        let inner = self.link.inner.inspect().tap(topic, buffer_count).await?;
+        let line = Arc::new(Mutex::new(Some(Arc::<dyn Consumer>::from(inner))));
+        self.link.consumers.lock().unwrap().push(Arc::downgrade(&line));
+        let connection = self.link.connected().inspect_err(|_| drop(line.lock().unwrap().take()))?;
+        Ok(Box::new(CuttingConsumer { link: self.link.clone(), connection, line }))
+    }
+
+    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+        self.link.over(self.link.inner.inspect().browse(queue, start, limit_count, body_bytes)).await
+    }
+
+    async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
+        self.link.over(self.link.inner.inspect().remove(queue, message)).await
+    }
+
+    async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
+        self.link.over(self.link.inner.inspect().redrive(from, message, to, sent)).await
+    }
+}
