@@ -1,6 +1,5 @@
 //! A child process that is killed while it publishes and settles, again and again on one folder.
 
-use crate::embedded::looking::messages;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -9,6 +8,7 @@ use rand::RngExt;
 
 use super::*;
 use crate::backend::Routing;
+use crate::embedded::looking::messages;
 
 /// Tells the child its folder; without it the child's test does nothing.
 const FOLDER: &str = "WEIR_TEST_CRASH_FOLDER";

@@ -1,6 +1,5 @@
 //! The broker while its disk does not keep its word: bytes that change, files that go, writes that fail.
 
-use crate::embedded::looking::{messages, shown};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::queues::State;
 use super::seats::Grab;
 use super::*;
 use crate::backend::{Delivery, Routing};
+use crate::embedded::looking::{messages, shown};
 
 const FIRST: &str = "00000000000000000001.log";
 

@@ -1,6 +1,5 @@
 //! A disk that other programs fill: a small tmpfs, mounted for the test, which needs the rights of root.
 
-use crate::embedded::looking::shown;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::Routing;
+use crate::embedded::looking::shown;
 
 const DISK_BYTES: u64 = 64 << 20;
 

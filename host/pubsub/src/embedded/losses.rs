@@ -1,12 +1,12 @@
 //! The broker while parts of its log go: cut, overwritten or removed, while it runs or before it starts.
 
-use crate::embedded::looking::figures;
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::embedded::looking::figures;
 
 const SEGMENT_BYTES: u64 = 8 << 10;
 const COUNT: usize = 300;

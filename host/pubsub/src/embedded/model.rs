@@ -1,6 +1,5 @@
 //! Random operations against models that are too simple to be wrong.
 
-use crate::embedded::looking::shown;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::queues::State;
 use super::seats::{Body, Grab};
 use super::*;
 use crate::backend::{Delivery, Overflow, Routing, Sharing};
+use crate::embedded::looking::shown;
 
 /// Queue 1 and 2 read topic `a`, queue 3 reads topic `b`.
 const QUEUES: [(u64, &str); 3] = [(1, "a"), (2, "a"), (3, "b")];

@@ -1,10 +1,10 @@
 //! How much of the disk the log takes: old messages do not keep what is dead, and what is copied forward stays what it was.
 
-use crate::embedded::looking::messages;
 use std::time::Duration;
 
 use super::*;
 use crate::backend::Delivery;
+use crate::embedded::looking::messages;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// Beside a message: what it counts against bounds leaves out its id and lengths, and the log has a record around it.

@@ -1,6 +1,5 @@
 //! Many tasks at once on one queue: everything arrives, once, and nobody waits for ever.
 
-use crate::embedded::looking::messages;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::backend::Routing;
+use crate::embedded::looking::messages;
 
 const MESSAGES: u32 = 3000;
 const READERS: u32 = 4;

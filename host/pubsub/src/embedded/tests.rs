@@ -1,12 +1,12 @@
 //! The broker as its callers see it; what every backend promises is tested by the conformance suite.
 
-use crate::embedded::looking::{messages, shown};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::backend::{Delivery, Overflow, Routing, Sharing};
+use crate::embedded::looking::{messages, shown};
 use crate::message::CORRELATION_ID;
 use crate::request::Requester;
 
@@ -143,7 +143,7 @@ async fn deleting_a_queue_ends_its_consumers() {
     deleted.unwrap();
     assert!(matches!(ended, Err(PubsubError::QueueNotFound { .. })));
     assert!(matches!(reader.receive().await, Err(PubsubError::QueueNotFound { .. })));
-    let refused = broker.producer(&topic("flow:tg:a")).await.unwrap().publish(Message::new("x")).await;
+    let refused = broker.producer(&topic("flow:tg:a")).await.unwrap().publish_confirmed(Message::new("x")).await;
     assert!(matches!(refused, Err(PubsubError::QueueNotFound { .. })));
 }
 
@@ -352,7 +352,7 @@ async fn a_full_queue_refuses_publishers_but_not_settles() {
     for (text, used, limit) in [("flow:tg:a", 8, 10), ("flow:tg:b", 8, 10), ("request:tg:r", Message::new("12345678").memory_bytes(), 500)]
     {
         publish(&broker, text, "12345678").await;
-        let refused = broker.producer(&topic(text)).await.unwrap().publish(Message::new("12345678")).await;
+        let refused = broker.producer(&topic(text)).await.unwrap().publish_confirmed(Message::new("12345678")).await;
         let Err(PubsubError::QueueFull { used_bytes, limit_bytes, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!((used_bytes, limit_bytes), (used, limit), "{text}");
     }
