@@ -60,7 +60,8 @@ pub(crate) async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyho
     let run = drain(&whole.broker, &queue, messages).await?;
     let out = whole.broker.queues().into_iter().find(|(queue, _)| queue.topic().as_str() == stage::OUTPUT);
     let out = out.context("there is no exit")?.1;
-    ensure!(out.depth_count == u64::from(messages), "{} of {messages} messages came out", out.depth_count);
+    let out_count = out.depth_count.context("it is not counted")?;
+    ensure!(out_count == u64::from(messages), "{out_count} of {messages} messages came out");
     whole.close(host).await;
     Ok(run)
 }
@@ -104,7 +105,7 @@ async fn drain(broker: &EmbeddedBroker, queue: &Queue, messages: u32) -> anyhow:
     let mut look = tokio::time::interval(Duration::from_micros(500));
     loop {
         look.tick().await;
-        let depth = broker.inspect().stats(queue).await?.depth_count;
+        let depth = broker.inspect().stats(queue).await?.depth_count.context("it is not counted")?;
         let now = (Instant::now(), broker.commit_stats(), depth);
         if depth == u64::from(messages) {
             continue;

@@ -61,7 +61,7 @@ impl Gateway {
 
     fn depth_count(&self, topic: &str) -> u64 {
         let queues = self.whole.broker.queues();
-        queues.iter().filter(|(queue, _)| queue.topic().as_str() == topic).map(|(_, stats)| stats.depth_count).sum()
+        queues.iter().filter(|(queue, _)| queue.topic().as_str() == topic).filter_map(|(_, stats)| stats.depth_count).sum()
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {

@@ -56,7 +56,7 @@ async fn answer(broker: Arc<EmbeddedBroker>) -> anyhow::Result<()> {
 }
 
 async fn measure(broker: &Arc<EmbeddedBroker>, topics: (&str, &str), requests: usize, what: &str) -> anyhow::Result<()> {
-    let requester = Requester::connect(&**broker, &topics.0.parse()?, &topics.1.parse()?, &"bench".parse()?).await?;
+    let requester = Requester::connect(broker.clone(), &topics.0.parse()?, &topics.1.parse()?, &"bench".parse()?).await?;
     // Until somebody answers, and warm.
     while requester.request(Message::new("{}"), PATIENCE).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;

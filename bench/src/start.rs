@@ -41,7 +41,12 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result
     }
     let out = {
         let broker = stage::broker(&data.join("queues"))?;
-        let depth = broker.inspect().stats(&Queue::new(stage::OUTPUT.parse()?, "gateway--bench--out".parse()?)?).await?.depth_count;
+        let depth = broker
+            .inspect()
+            .stats(&Queue::new(stage::OUTPUT.parse()?, "gateway--bench--out".parse()?)?)
+            .await?
+            .depth_count
+            .unwrap_or_default();
         broker.close().await;
         depth
     };

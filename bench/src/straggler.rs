@@ -68,8 +68,9 @@ async fn case(dead: &Dead, through_mib: u64, segment_bytes: u64) -> anyhow::Resu
     drop(stop);
     let seen = watching.await?;
     let stats = broker.inspect().stats(&unread).await?;
-    ensure!(stats.depth_count == dead.count as u64, "{} of {} messages are left", stats.depth_count, dead.count);
-    let allowed_bytes = 4 * stats.size_bytes + 2 * segment_bytes;
+    let (left_count, left_bytes) = stats.depth_count.zip(stats.size_bytes).context("they are not counted")?;
+    ensure!(left_count == dead.count as u64, "{left_count} of {} messages are left", dead.count);
+    let allowed_bytes = 4 * left_bytes + 2 * segment_bytes;
     let commits = broker.commit_stats();
     println!(
         "beside {}, {through_mib} MiB through a neighbour at {:.0} MiB/s: at most {} MiB on the disk, {:.2} of the {} MiB allowed; copied {:.3} of what was written",
@@ -98,7 +99,10 @@ async fn pass(broker: &Arc<EmbeddedBroker>, busy: &Queue, bytes: u64, outstandin
     let mut settling = Vec::new();
     for _ in 0..bytes / (BODY_BYTES * outstanding_count) as u64 {
         let sending = try_join_all((0..outstanding_count).map(|_| producer.publish_confirmed(Message::new(body.clone()))));
-        tokio::try_join!(sending, try_join_all(std::mem::take(&mut settling)))?;
+        tokio::try_join!(
+            sending,
+            futures_util::TryFutureExt::map_err(try_join_all(std::mem::take(&mut settling)), weir_pubsub::PubsubError::from)
+        )?;
         for _ in 0..outstanding_count {
             let delivery = reader.receive().await?;
             settling.push(broker.settle(&delivery.receipt, Vec::new()));

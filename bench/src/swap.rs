@@ -77,7 +77,7 @@ async fn feed(broker: Arc<EmbeddedBroker>, stop: Arc<AtomicBool>) -> anyhow::Res
     let input: Topic = stage::INPUT.parse()?;
     let queue = Queue::new(input.clone(), Subscription::of_processor("echo", "bench", "input")?)?;
     while !stop.load(Ordering::Relaxed) {
-        if broker.inspect().stats(&queue).await?.depth_count < 2 * BACKLOG_COUNT {
+        if broker.inspect().stats(&queue).await?.depth_count < Some(2 * BACKLOG_COUNT) {
             preload(&broker, &input, 2_000).await?;
         } else {
             tokio::time::sleep(Duration::from_millis(5)).await;

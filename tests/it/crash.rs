@@ -10,9 +10,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use weir_pubsub::Queue;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError, SyncMode};
-use weir_pubsub::{Backend, Queue};
 use weir_tests::chain::{Chain, Place};
+use weir_tests::look::messages;
 use weir_tests::wait::{DEADLINE, eventually, pass, seed};
 use weir_tests::weir::{Weir, run};
 
@@ -131,9 +132,9 @@ async fn numbers_at_rest(data: &Path, topic: &str, subscription: &str) -> BTreeM
     let broker = EmbeddedBroker::open(&data.join("queues"), EmbeddedOptions::default()).unwrap();
     let queue = Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
     let (mut counts, mut ids) = (BTreeMap::new(), BTreeSet::new());
-    for browsed in broker.browse(&queue, 0, u32::MAX).await.unwrap() {
-        assert!(ids.insert(browsed.message.id.unwrap()), "{} is there twice", browsed.message.id.unwrap());
-        let body: Value = serde_json::from_slice(&browsed.message.body).unwrap();
+    for message in messages(&*broker, &queue, u32::MAX).await {
+        assert!(ids.insert(message.id.unwrap()), "{} is there twice", message.id.unwrap());
+        let body: Value = serde_json::from_slice(&message.body).unwrap();
         *counts.entry(body["number"].as_u64().unwrap()).or_default() += 1;
     }
     broker.close().await;

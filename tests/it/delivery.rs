@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use weir_config::Batch;
 use weir_config::records::{Entry, ProcessorState, entry_type};
-use weir_pubsub::{Backend, Message, MessageId, Requester};
+use weir_pubsub::{Backend, Delete, Message, MessageId, Requester};
 use weir_tests::wait::{DEADLINE, eventually};
 
 use crate::guests;
@@ -275,7 +275,7 @@ async fn a_message_in_backoff_goes_back_to_its_queue_when_the_host_stops() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_queue_for_dead_letters_the_host_makes_one() {
     let stage = Stage::new().await;
-    stage.backend.delete_queue(&crate::stage::queue("flow:tg:weir-dead-letters", "weir")).await.unwrap();
+    stage.backend.delete_queue(&crate::stage::queue("flow:tg:weir-dead-letters", "weir"), Delete::Always).await.unwrap();
     stage.run(guests::REJECT, &[], |_| {}).await;
     stage.send_text(r#"{"reject": "x"}"#).await;
     stage.until("reject", |status| status.dead_count == 1).await;
@@ -379,7 +379,7 @@ async fn a_request_is_answered_in_parts_and_a_failed_one_with_an_error() {
     stage.put(&entry_type("parts"), "v", &entry(&component, &topics, &[])).await;
     stage.until_state("parts", ProcessorState::Running).await;
     let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
-    let requester = Requester::connect(&*stage.backend, &request, &response, &"test".parse().unwrap()).await.unwrap();
+    let requester = Requester::connect(stage.backend.clone(), &request, &response, &"test".parse().unwrap()).await.unwrap();
     let ask = async |body: &'static str| {
         let mut replies = requester.begin(Message::new(body), DEADLINE).await.unwrap();
         let mut parts = Vec::new();

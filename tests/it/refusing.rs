@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
-use weir_pubsub::{Backend, PubsubError, Queue};
+use weir_pubsub::{Backend, Queue};
+use weir_tests::look::messages;
 use weir_tests::wait::{DEADLINE, eventually, pass, seed};
 use weir_tests::weir::Weir;
 
@@ -108,12 +109,11 @@ impl Traffic {
 /// How often each number is in a queue of a folder that nobody uses; nothing if there is no such queue.
 async fn at_rest(broker: &EmbeddedBroker, topic: &str, subscription: &str, counts: &mut BTreeMap<u64, u32>) {
     let queue = Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
-    let found = match broker.browse(&queue, 0, u32::MAX).await {
-        Err(PubsubError::QueueNotFound { .. }) => Vec::new(),
-        found => found.unwrap(),
-    };
-    for browsed in found {
-        let body: Value = serde_json::from_slice(&browsed.message.body).unwrap();
+    if !broker.queue_exists(&queue).await.unwrap() {
+        return;
+    }
+    for message in messages(broker, &queue, u32::MAX).await {
+        let body: Value = serde_json::from_slice(&message.body).unwrap();
         *counts.entry(body["number"].as_u64().unwrap()).or_default() += 1;
     }
 }

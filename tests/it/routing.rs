@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use weir_config::records::{ComponentRef, Entry, ProcessorState, ProcessorStatus, entry_type};
-use weir_pubsub::Backend;
+use weir_pubsub::{Backend, Delete};
 use weir_tests::marked_guest;
 
 use crate::contract::service::{SERVICE, Service};
@@ -35,7 +35,7 @@ async fn put(stage: &Stage, component: &ComponentRef, consumed: &[&str]) {
 /// As the flow service does when the only flow that reads the output is stopped: the entry first, then the queue.
 async fn stop_the_reader(stage: &Stage, component: &ComponentRef) {
     put(stage, component, &[]).await;
-    stage.backend.delete_queue(&queue("flow:tg:out", READER)).await.unwrap();
+    stage.backend.delete_queue(&queue("flow:tg:out", READER), Delete::Always).await.unwrap();
 }
 
 async fn until_handled(stage: &Stage, count: u64) -> ProcessorStatus {
@@ -64,7 +64,7 @@ async fn an_output_whose_reader_goes_while_its_message_is_handled_is_dropped_and
 async fn waiting(component: &ComponentRef, stage: &Stage) {
     put(stage, component, &["output"]).await;
     stage.until_state("p", ProcessorState::Running).await;
-    stage.backend.delete_queue(&queue("flow:tg:out", READER)).await.unwrap();
+    stage.backend.delete_queue(&queue("flow:tg:out", READER), Delete::Always).await.unwrap();
     stage.send_text("1").await;
     stage.send_text("2").await;
     let status = stage.until_state("p", ProcessorState::Failing).await;

@@ -12,9 +12,10 @@ use weir_config::records::{
 };
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
-use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, QueueStats, Settled, Topic};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, Settled, Topic};
 use weir_runtime::{Host, HostSettings, Served, Stopped, inspect};
 use weir_tests::guest;
+use weir_tests::look::{Figures, figures};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 /// How long a host may take to stop in tests: longer than anything that it does for a message.
@@ -189,8 +190,8 @@ impl Stage {
         (DeadLetter::of_message(&message).unwrap(), message)
     }
 
-    pub(crate) async fn stats(&self, topic: &str, subscription: &str) -> QueueStats {
-        self.backend.inspect().stats(&queue(topic, subscription)).await.unwrap()
+    pub(crate) async fn stats(&self, topic: &str, subscription: &str) -> Figures {
+        figures(&*self.backend, &queue(topic, subscription)).await.unwrap()
     }
 
     /// Waits until nobody reads a queue or holds a message of it, and tells how many are in it.

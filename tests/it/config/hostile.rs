@@ -1,6 +1,7 @@
 //! Requests that make no sense: each gets an answer that names the field, or is dropped; none keeps the service from its work.
 
 use weir_pubsub::{CORRELATION_ID, Message, Queue};
+use weir_tests::look::figures;
 
 use super::support::{Bench, soon};
 
@@ -98,7 +99,7 @@ async fn a_request_without_an_id_or_not_json_is_dropped_and_blocks_nobody() {
     let queue = Queue::new(topic, "config-svc".parse().unwrap()).unwrap();
     // The one that asks is answered before it is settled.
     soon(async {
-        while bench.backend.inspect().stats(&queue).await.unwrap().depth_count > 0 {
+        while figures(&*bench.backend, &queue).await.unwrap().depth_count > 0 {
             tokio::task::yield_now().await;
         }
     })

@@ -66,7 +66,7 @@ impl Bench {
 
     pub(super) async fn raw(&self) -> Raw {
         let topic = |class: &str| format!("{class}:tg:config").parse().unwrap();
-        Raw(Requester::connect(&*self.backend, &topic("request"), &topic("response"), &"raw".parse().unwrap()).await.unwrap())
+        Raw(Requester::connect(self.backend.clone(), &topic("request"), &topic("response"), &"raw".parse().unwrap()).await.unwrap())
     }
 }
 

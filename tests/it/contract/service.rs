@@ -69,7 +69,7 @@ pub(crate) async fn run_asked(stage: &Stage, component: &ComponentRef, more: &[(
 /// Who asks a component.
 pub(crate) async fn requester(stage: &Stage) -> Requester {
     let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
-    Requester::connect(&*stage.backend, &request, &response, &"asker".parse().unwrap()).await.unwrap()
+    Requester::connect(stage.backend.clone(), &request, &response, &"asker".parse().unwrap()).await.unwrap()
 }
 
 pub(crate) async fn begin(requester: &Requester, body: &str, time: Duration) -> Replies {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_flow::{FlowService, FlowSettings};
-use weir_pubsub::Message;
+use weir_pubsub::{Delete, Message};
+use weir_tests::look::put;
 
 use super::cut::{Cut, Line, Moment};
 use super::support::{Bench, SHARED_QUEUE, blueprint, names, queues_of, quick, soon, spec, splitter_record, until};
@@ -45,11 +46,11 @@ async fn the_dead_letters_get_the_bound_that_is_set_whatever_they_had() {
     let letters = spec("flow:tg:weir-dead-letters", "weir");
     // As an earlier version, or a host that finds none, makes it.
     bench.backend.create_queue(&letters).await.unwrap();
-    bench.backend.send_to(&letters.queue, Message::new("kept")).await.unwrap();
+    put(&*bench.backend, &letters.queue, Message::new("kept")).await.unwrap();
     for bytes in [1 << 20, 2 << 20] {
         let service = bench.serve(FlowSettings { dead_letters_max_bytes: bytes, ..quick() }).await;
         let stats = bench.backend.inspect().stats(&letters.queue).await.unwrap();
-        assert_eq!((stats.refuse_above_bytes, stats.depth_count), (Some(bytes), 1));
+        assert_eq!((stats.refuse_above_bytes, stats.depth_count), (Some(bytes), Some(1)));
         soon(service.stop()).await;
     }
     let _service = bench.serve(FlowSettings { resume_every: Duration::from_millis(20), ..quick() }).await;
@@ -255,7 +256,7 @@ async fn a_second_service_is_told_that_there_is_one() {
 #[tokio::test]
 async fn a_service_that_lost_its_queue_makes_it_again() {
     let (bench, service) = Bench::ready().await;
-    bench.backend.delete_queue(&spec("request:tg:flow", "flow-svc").queue).await.unwrap();
+    bench.backend.delete_queue(&spec("request:tg:flow", "flow-svc").queue, Delete::Always).await.unwrap();
     until(async || bench.backend.queue_exists(&spec("request:tg:flow", "flow-svc").queue).await.unwrap()).await;
     assert_eq!(soon(bench.flows.list_blueprints()).await.unwrap(), ["text"]);
     assert!(service.is_running());

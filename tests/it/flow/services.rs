@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use weir_pubsub::{Backend, Message, PubsubError, Queue};
+use weir_tests::look::put;
 
 use super::support::{Bench, names, soon, spec};
 
@@ -9,7 +10,7 @@ use super::support::{Bench, names, soon, spec};
 async fn fill(bench: &Bench, queue: &Queue) {
     for bytes in [1 << 20, 1 << 14, 64] {
         for sent in 0.. {
-            match soon(bench.broker.send_to(queue, Message::new(vec![b'x'; bytes]))).await {
+            match soon(put(&*bench.broker, queue, Message::new(vec![b'x'; bytes]))).await {
                 Ok(()) => assert!(sent < 1000, "the queue never fills"),
                 Err(PubsubError::QueueFull { .. }) => break,
                 Err(error) => panic!("{error}"),

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use weir_flow::{FlowError, StartFlow};
-use weir_pubsub::{Overflow, QueueSpec};
+use weir_pubsub::{Delete, Overflow, QueueSpec};
+use weir_tests::look::figures;
 
 use super::support::{Bench, SHARED_QUEUE, names, queues_of, quick, spec};
 
@@ -43,7 +44,7 @@ async fn exits_keep_results_up_to_their_bound_and_may_be_dropped() {
     bench.start("kept", json!({"size": 1})).await.unwrap();
     bench.send("flow:tg:chunks:kept", "1").await;
     let queue = spec("flow:tg:chunks:kept", "gateway--kept--chunks").queue;
-    assert_eq!(bench.backend.inspect().stats(&queue).await.unwrap().depth_count, 1);
+    assert_eq!(figures(&*bench.backend, &queue).await.unwrap().depth_count, 1);
     let bounded = QueueSpec { queue, overflow: Overflow::DropOldest { bytes: 64 << 20 } };
     bench.backend.create_queue(&bounded).await.unwrap();
     let parameters = serde_json::from_value(json!({"size": 1})).unwrap();
@@ -119,7 +120,7 @@ async fn a_start_looks_at_what_was_left_over_and_begins_with_an_empty_queue() {
     let _service = bench.serve(quick()).await;
     bench.start("one", json!({"size": 1})).await.unwrap();
     drop(reader);
-    assert_eq!(bench.backend.inspect().stats(&old.queue).await.unwrap().depth_count, 0);
+    assert_eq!(figures(&*bench.backend, &old.queue).await.unwrap().depth_count, 0);
     assert_eq!(bench.get("leftover", &old.queue.wire_name()).await, None);
 }
 

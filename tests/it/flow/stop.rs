@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use weir_flow::FlowSettings;
+use weir_tests::look::figures;
 
 use super::support::{Bench, SHARED_QUEUE, names, queues_of, quick, soon, spec, until};
 
@@ -158,5 +159,5 @@ async fn a_start_waits_for_the_stop_of_the_same_flow() {
     started.unwrap();
     assert_eq!(bench.flows.get_flow("one").await.unwrap().parameters["size"], "2");
     let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
-    assert_eq!(bench.backend.inspect().stats(&queue).await.unwrap().depth_count, 0);
+    assert_eq!(figures(&*bench.backend, &queue).await.unwrap().depth_count, 0);
 }

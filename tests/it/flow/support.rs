@@ -13,6 +13,7 @@ use weir_flow::protocol::Response;
 use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, Requester};
+use weir_tests::look::figures;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -79,7 +80,7 @@ impl Bench {
     /// Waits until a service that was dropped is gone.
     pub(super) async fn until_unserved(&self) {
         let queue = spec("request:tg:flow", "flow-svc").queue;
-        until(async || self.backend.inspect().stats(&queue).await.is_ok_and(|stats| stats.consumer_count == 0)).await;
+        until(async || figures(&*self.backend, &queue).await.is_ok_and(|stats| stats.consumer_count == 0)).await;
     }
 
     pub(super) async fn put(&self, config_type: &str, key: &str, value: &Value) {
@@ -119,7 +120,7 @@ impl Bench {
 
     pub(super) async fn raw(&self) -> Raw {
         let topic = |class: &str| format!("{class}:tg:flow").parse().unwrap();
-        Raw(Requester::connect(&*self.backend, &topic("request"), &topic("response"), &"raw".parse().unwrap()).await.unwrap())
+        Raw(Requester::connect(self.backend.clone(), &topic("request"), &topic("response"), &"raw".parse().unwrap()).await.unwrap())
     }
 
     pub(super) async fn reader(&self, topic: &str, subscription: &str) -> Box<dyn Consumer> {

@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use reqwest::{Body, Response};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use weir_pubsub::{Backend, Queue};
+use weir_pubsub::Queue;
+use weir_tests::look::messages;
 use weir_tests::wait::within;
 
 use super::bed::{Bed, NDJSON, answer, error_of};
@@ -35,8 +36,8 @@ async fn lines(bed: &Bed, body: String) -> Vec<Value> {
 /// The ids of what is in the queue behind `in`, in its order.
 async fn stored_ids(bed: &Bed) -> Vec<String> {
     let queue = Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
-    let browsed = bed.backend.browse(&queue, 0, 10_000).await.unwrap();
-    browsed.iter().map(|found| found.message.id.unwrap().to_string()).collect()
+    let browsed = messages(&*bed.backend, &queue, 10_000).await;
+    browsed.iter().map(|message| message.id.unwrap().to_string()).collect()
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use weir_flow::{FlowService, FlowSettings};
 use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_pubsub::{Backend, Message, Topic};
+use weir_tests::look::{figures, messages};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::exposition::Exposition;
@@ -170,8 +171,8 @@ impl Bed {
     /// The bodies in a queue, as texts, the oldest first.
     pub(super) async fn bodies(&self, topic: &str, subscription: &str) -> Vec<String> {
         let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
-        let found = self.backend.browse(&queue, 0, 1000).await.unwrap();
-        found.into_iter().map(|browsed| String::from_utf8(browsed.message.body.to_vec()).unwrap()).collect()
+        let found = messages(&*self.backend, &queue, 1000).await;
+        found.into_iter().map(|message| String::from_utf8(message.body.to_vec()).unwrap()).collect()
     }
 
     /// The files that the queues are in.
@@ -182,7 +183,7 @@ impl Bed {
 
     pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {
         let queue = weir_pubsub::Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
-        self.backend.inspect().stats(&queue).await.unwrap().depth_count
+        figures(&*self.backend, &queue).await.unwrap().depth_count
     }
 }
 

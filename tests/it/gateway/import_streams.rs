@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use weir_gateway::GatewaySettings;
 use weir_pubsub::embedded::EmbeddedOptions;
 use weir_pubsub::{Backend, ConsumerOptions, Queue};
+use weir_tests::look::messages;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::bed::{Bed, error_of, settings};
@@ -23,9 +24,9 @@ const STREAMS: &str = "weir_gateway_streams";
 /// The bodies and ids of what is in the queue behind `in`, in its order.
 async fn stored(bed: &Bed) -> Vec<(String, String)> {
     let queue = Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
-    let browsed = bed.backend.browse(&queue, 0, 20_000).await.unwrap();
+    let browsed = messages(&*bed.backend, &queue, 20_000).await;
     let both = |message: &weir_pubsub::Message| (String::from_utf8(message.body.to_vec()).unwrap(), message.id.unwrap().to_string());
-    browsed.iter().map(|found| both(&found.message)).collect()
+    browsed.iter().map(both).collect()
 }
 
 async fn bodies(bed: &Bed) -> Vec<String> {

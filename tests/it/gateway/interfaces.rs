@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use weir_pubsub::{Backend, CORRELATION_ID, ConsumerOptions, Message, WEIR_ERROR, WEIR_PART};
+use weir_tests::look::messages;
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::bed::{Bed, NDJSON, answer, error_of};
@@ -126,9 +127,9 @@ async fn thousands_of_messages_are_imported_in_their_order() {
     let (status, body) = answer(bed.post_request(path, NDJSON, lines)).await;
     assert_eq!((status, body), (200, json!({"count": 10_000})));
     let queue = weir_pubsub::Queue::new("flow:tg:in:one".parse().unwrap(), "worker--one--input".parse().unwrap()).unwrap();
-    let browsed = bed.backend.browse(&queue, 0, 10_000).await.unwrap();
+    let browsed = messages(&*bed.backend, &queue, 10_000).await;
     let order: Vec<u64> =
-        browsed.iter().map(|found| serde_json::from_slice::<Value>(&found.message.body).unwrap()["at"].as_u64().unwrap()).collect();
+        browsed.iter().map(|message| serde_json::from_slice::<Value>(&message.body).unwrap()["at"].as_u64().unwrap()).collect();
     assert_eq!(order, (0..10_000).collect::<Vec<_>>());
 }
 

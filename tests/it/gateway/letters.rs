@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use weir_pubsub::embedded::EmbeddedOptions;
 use weir_pubsub::{Backend, ConsumerOptions, Message, MessageId, Queue, QueueSpec};
+use weir_tests::look;
 
 use super::bed::{Bed, answer, error_of, settings};
 
@@ -39,7 +40,7 @@ fn of_one(id: u128) -> Message {
 
 async fn put(bed: &Bed, letters: impl IntoIterator<Item = Message>) {
     for letter in letters {
-        bed.backend.send_to(&dead_letters(), letter).await.unwrap();
+        look::put(&*bed.backend, &dead_letters(), letter).await.unwrap();
     }
 }
 
@@ -66,7 +67,7 @@ async fn a_letter_goes_to_its_queue_alone_as_the_message_that_it_was() {
     let delivery = consumer.receive().await.unwrap();
     let expected =
         Message { id: Some(MessageId(7)), content_type: Some("text/plain".into()), ..Message::new("body 7") }.with("colour", "red");
-    assert_eq!((delivery.message, delivery.delivery_count), (expected, 1));
+    assert_eq!((delivery.message, delivery.delivery_count.at_least()), (expected, 1));
     assert_eq!(bed.depth("flow:tg:in:one", "other").await, 0);
     assert_eq!(bed.depth("flow:tg:weir-dead-letters", "weir").await, 0);
 }

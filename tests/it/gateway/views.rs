@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use weir_config::records::HostStatus;
-use weir_pubsub::{Backend, Message, Queue};
+use weir_pubsub::{Message, Queue};
+use weir_tests::look::put;
 use weir_tests::wait::{DEADLINE, eventually};
 
 use super::bed::Bed;
@@ -47,7 +48,7 @@ async fn dead_letters_are_shown_and_stay() {
             .with("weir-dead-error", "reject")
             .with("weir-dead-reason", "no page")
             .with("weir-dead-attempts", "1");
-        bed.backend.send_to(&queue, letter).await.unwrap();
+        put(&*bed.backend, &queue, letter).await.unwrap();
     }
     let (_, answer) = bed.get("/api/v1/weir/dead-letters?limit=2").await;
     assert_eq!((&answer["depth-count"], answer["letters"].as_array().unwrap().len()), (&json!(3), 2));

@@ -85,7 +85,7 @@ async fn an_answer_after_the_last_part_is_refused_in_the_same_words() {
     stage.put(&entry_type("parts"), "v", &entry(&component, &topics, &[])).await;
     stage.until_state("parts", ProcessorState::Running).await;
     let (request, response) = ("request:tg:ask".parse().unwrap(), "response:tg:ask".parse().unwrap());
-    let requester = Requester::connect(&*stage.backend, &request, &response, &"test".parse().unwrap()).await.unwrap();
+    let requester = Requester::connect(stage.backend.clone(), &request, &response, &"test".parse().unwrap()).await.unwrap();
     let question = json!({"parts": 2, "twice": true});
     let mut replies = requester.begin(Message::new(question.to_string()), DEADLINE).await.unwrap();
     let mut told = Vec::new();

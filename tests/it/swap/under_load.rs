@@ -8,8 +8,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use weir_pubsub::Queue;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
-use weir_pubsub::{Backend, Queue};
+use weir_tests::look::messages;
 use weir_tests::marked_guest;
 use weir_tests::wait::{DEADLINE, eventually, pass, seed};
 use weir_tests::weir::Weir;
@@ -62,10 +63,10 @@ async fn left(data: &Path, flow: &str) -> (Vec<u64>, BTreeSet<String>) {
     let (topic, subscription) = (format!("flow:tg:out:{flow}"), format!("gateway--{flow}--out"));
     let queue = Queue::new(topic.parse().unwrap(), subscription.parse().unwrap()).unwrap();
     let (mut numbers, mut digests) = (Vec::new(), BTreeSet::new());
-    for browsed in broker.browse(&queue, 0, u32::MAX).await.unwrap() {
-        let body: Value = serde_json::from_slice(&browsed.message.body).unwrap();
+    for message in messages(&*broker, &queue, u32::MAX).await {
+        let body: Value = serde_json::from_slice(&message.body).unwrap();
         numbers.push(body["number"].as_u64().unwrap());
-        digests.insert(browsed.message.from.as_deref().unwrap().split(' ').nth(1).unwrap().to_owned());
+        digests.insert(message.from.as_deref().unwrap().split(' ').nth(1).unwrap().to_owned());
     }
     broker.close().await;
     (numbers, digests)

@@ -43,10 +43,11 @@ pub trait Consumer: Send + Sync {
     ///
     /// # Errors
     /// - `QueueNotFound` when the queue was deleted: the consumer has ended.
-    /// - `Unavailable` when the connection was lost, the backend is closed, or the broker cannot deliver (its disk cannot be read, or cannot
-    ///   be written so that the delivery cannot be recorded). The consumer has ended, and every later call says so again: subscribe again
-    ///   with backoff. Who owns the queue ensures it before that; who follows something fetches it after that. No message is lost: what it held
-    ///   may be delivered again, to any consumer, and settling it by the old receipt is `NoLongerHeld`.
+    /// - `Unavailable` when the connection was lost or the backend is closed: the consumer has ended, and every later call says so again. Also
+    ///   while the broker cannot deliver (its disk cannot be read, or cannot be written so that the delivery cannot be recorded); then a later
+    ///   call may go on. In any case subscribe again with backoff. Who owns the queue ensures it before that; who follows something fetches it
+    ///   after that. No message is lost: what the consumer held may be delivered again, to any consumer, and settling it by the old receipt
+    ///   is `NoLongerHeld`.
     /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on.
     ///
     /// # Cancel safety

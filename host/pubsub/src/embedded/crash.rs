@@ -8,6 +8,7 @@ use rand::RngExt;
 
 use super::*;
 use crate::backend::Routing;
+use crate::embedded::looking::messages;
 
 /// Tells the child its folder; without it the child's test does nothing.
 const FOLDER: &str = "WEIR_TEST_CRASH_FOLDER";
@@ -29,7 +30,7 @@ async fn make_noise(broker: Arc<EmbeddedBroker>) {
     let producer = broker.producer(noise.topic()).await.unwrap();
     let reader = broker.consumer(noise.topic(), noise.subscription(), ConsumerOptions::default()).await.unwrap();
     loop {
-        producer.publish(Message::new(vec![0; 4000])).await.unwrap();
+        producer.publish_confirmed(Message::new(vec![0; 4000])).await.unwrap();
         let delivery = reader.receive().await.unwrap();
         broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     }
@@ -50,7 +51,7 @@ async fn child() {
         // The process number keeps the numbers of the rounds apart.
         for at in 0_u64.. {
             let number = format!("{}-{at}", std::process::id());
-            producer.publish(Message::new(number.clone())).await.unwrap();
+            producer.publish_confirmed(Message::new(number.clone())).await.unwrap();
             println!("\npublished {number}");
         }
     });
@@ -88,8 +89,8 @@ fn run_and_kill(folder: &Path, lines_count: usize) -> Vec<String> {
 }
 
 async fn content(broker: &EmbeddedBroker, name: &str) -> Vec<String> {
-    let seen = broker.browse(&queue(name), 0, u32::MAX).await.unwrap();
-    seen.into_iter().map(|browsed| String::from_utf8(browsed.message.body.to_vec()).unwrap()).collect()
+    let seen = messages(broker, &queue(name), u32::MAX).await;
+    seen.into_iter().map(|message| String::from_utf8(message.body.to_vec()).unwrap()).collect()
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::backend::{Backend, ConsumerOptions, QueueSpec};
+    use crate::backend::{Backend, ConsumerOptions, Inspect, QueueSpec};
     use crate::embedded::EmbeddedOptions;
     use crate::error::PubsubError;
     use crate::message::Message;
@@ -78,28 +78,28 @@ mod tests {
         let queue = Queue::new(topic.clone(), "s".parse().unwrap()).unwrap();
         broker.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
         let producer = broker.producer(&topic).await.unwrap();
-        producer.publish(Message::new("kept")).await.unwrap();
+        producer.publish_confirmed(Message::new("kept")).await.unwrap();
         let reader = broker.consumer(&topic, queue.subscription(), ConsumerOptions::default()).await.unwrap();
         let held = reader.receive().await.unwrap();
         assert!(!broker.has_failed());
 
         broker.break_commit_thread();
         let (published, settled, received) = soon(async {
-            tokio::join!(producer.publish(Message::new("lost")), broker.settle(&held.receipt, Vec::new()), reader.receive())
+            tokio::join!(producer.publish_confirmed(Message::new("lost")), broker.settle(&held.receipt, Vec::new()), reader.receive())
         })
         .await;
         let is_told = |error: &PubsubError| matches!(error, PubsubError::OutcomeUnknown { .. } | PubsubError::Unavailable { .. });
         assert!(matches!(published, Err(PubsubError::OutcomeUnknown { .. })), "{published:?}");
-        assert!(is_told(&settled.unwrap_err()) && is_told(&received.unwrap_err()));
+        assert!(is_told(&settled.unwrap_err().error) && is_told(&received.unwrap_err()));
         assert_eq!(soon(broker.failed()).await, "panic: ordered by a test");
         assert!(broker.has_failed());
 
         let later = soon(async {
             [
-                producer.publish(Message::new("later")).await.unwrap_err(),
-                broker.settle(&held.receipt, Vec::new()).await.unwrap_err(),
+                producer.publish_confirmed(Message::new("later")).await.unwrap_err(),
+                broker.settle(&held.receipt, Vec::new()).await.unwrap_err().error,
                 broker.give_back(&held.receipt).await.unwrap_err(),
-                broker.delete_queue(&queue).await.unwrap_err(),
+                broker.delete_queue(&queue, crate::backend::Delete::Always).await.unwrap_err(),
                 broker.stats(&queue).await.unwrap_err(),
                 reader.receive().await.unwrap_err(),
             ]

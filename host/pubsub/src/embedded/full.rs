@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::Routing;
+use crate::embedded::looking::shown;
 
 const DISK_BYTES: u64 = 64 << 20;
 
@@ -81,7 +82,7 @@ fn open(disk: &Disk, disk_reserve_percent: u64) -> Arc<EmbeddedBroker> {
 }
 
 async fn publish(broker: &EmbeddedBroker, name: &str, bytes: usize) -> Result<()> {
-    broker.producer(queue(name).topic()).await.unwrap().publish(Message::new(vec![1; bytes])).await
+    broker.producer(queue(name).topic()).await.unwrap().publish_confirmed(Message::new(vec![1; bytes])).await
 }
 
 /// Settles so many of `in`; each puts a small message into `out`.
@@ -96,7 +97,7 @@ async fn work(broker: &EmbeddedBroker, count: usize) {
 }
 
 async fn depth(broker: &EmbeddedBroker, name: &str) -> u64 {
-    broker.stats(&queue(name)).await.unwrap().depth_count
+    broker.stats(&queue(name)).await.unwrap().depth_count.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,9 +116,9 @@ async fn settles_go_through_on_a_disk_that_others_filled_and_publishers_are_refu
         work(&broker, 500).await;
         let refused = publish(&broker, "in", 10_000).await.unwrap_err();
         assert!(matches!(refused, PubsubError::QueueFull { .. }), "{refused}");
-        broker.delete_queue(&queue("gone")).await.unwrap();
-        let first = broker.browse(&queue("in"), 0, 1).await.unwrap()[0].position;
-        assert!(broker.take(&queue("in"), first).await.unwrap());
+        broker.delete_queue(&queue("gone"), crate::backend::Delete::Always).await.unwrap();
+        let first = shown(&broker, &queue("in"), 1).await[0].named();
+        assert!(broker.remove(&queue("in"), &first).await.unwrap());
         broker.close().await;
         // The next process finds a full disk, and no reserve.
         let broker = open(&disk, disk_reserve_percent);
@@ -142,7 +143,7 @@ async fn the_share_that_is_kept_free_is_counted_by_what_is_written() {
     let producer = broker.producer(queue("in").topic()).await.unwrap();
     // Far faster than one look a second.
     let refused = loop {
-        if let Err(error) = producer.publish(Message::new(vec![1; 100_000])).await {
+        if let Err(error) = producer.publish_confirmed(Message::new(vec![1; 100_000])).await {
             break error;
         }
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::embedded::looking::figures;
 
 const SEGMENT_BYTES: u64 = 8 << 10;
 const COUNT: usize = 300;
@@ -94,7 +95,7 @@ async fn with_queues(folder: &Path, names: &[&str], cached_bytes: u64) -> Arc<Em
 async fn publish(broker: &EmbeddedBroker, name: &str, numbers: std::ops::Range<usize>) {
     let producer = broker.producer(queue(name).topic()).await.unwrap();
     for number in numbers {
-        producer.publish(Message::new(format!("{number:06}{}", "x".repeat(200)))).await.unwrap();
+        producer.publish_confirmed(Message::new(format!("{number:06}{}", "x".repeat(200)))).await.unwrap();
     }
 }
 
@@ -151,16 +152,16 @@ async fn what_is_lost_of_old_segments_before_a_start_is_counted_and_all_else_is_
             let broker = open(folder.path());
             let report = broker.opening_report().clone();
             let case = format!("{which:?} {fault:?} {report:?}");
-            let dead = broker.stats(&queue("dead")).await.unwrap();
+            let dead = figures(&broker, &queue("dead")).await;
             assert!(dead.damaged_count > 0 && dead.damaged_count < 60, "{case}");
             assert_eq!(dead.depth_count + dead.damaged_count, COUNT as u64, "exact where nothing was read: {case}");
             let taken = take_until(&broker, "dead", COUNT - 1).await;
-            let damaged_count = broker.stats(&queue("dead")).await.unwrap().damaged_count;
+            let damaged_count = figures(&broker, &queue("dead")).await.damaged_count;
             assert_eq!(taken.len() as u64 + damaged_count, COUNT as u64, "{case}");
             assert!(taken.is_sorted() && taken.iter().collect::<BTreeSet<_>>().len() == taken.len(), "{case}");
             // Messages that were not settled and not lost all come; a few that were settled may come again.
             let taken: BTreeSet<usize> = take_until(&broker, "busy", COUNT - 1).await.into_iter().collect();
-            let busy = broker.stats(&queue("busy")).await.unwrap();
+            let busy = figures(&broker, &queue("busy")).await;
             let absent_count = (COUNT / 2..COUNT).filter(|number| !taken.contains(number)).count() as u64;
             assert!(absent_count <= busy.damaged_count, "{absent_count} of {}: {case}", busy.damaged_count);
             assert!(taken.len() >= COUNT / 2 - 30, "{case}");
@@ -192,7 +193,7 @@ async fn what_is_lost_of_old_segments_while_it_runs_does_not_stop_copying_nor_th
                 assert!(found <= allowed, "{which:?} {fault:?}: {found} bytes of log, {allowed} are allowed");
             }
             drop(reader);
-            let dead = broker.stats(&queue("dead")).await.unwrap();
+            let dead = figures(&broker, &queue("dead")).await;
             let case = format!("{which:?} {fault:?} {dead:?}");
             assert!(dead.damaged_count > 0 && dead.damaged_count < 70, "{case}");
             assert_eq!(dead.depth_count + dead.damaged_count, COUNT as u64, "{case}");
@@ -216,10 +217,10 @@ async fn what_is_lost_and_was_not_copied_does_not_stop_the_next_start() {
         broker.close().await;
         drop(broker);
         let broker = open(folder.path());
-        let dead = broker.stats(&queue("dead")).await.unwrap();
+        let dead = figures(&broker, &queue("dead")).await;
         assert_eq!(dead.depth_count + dead.damaged_count, COUNT as u64, "{fault:?}");
         let taken_count = take_until(&broker, "dead", COUNT - 1).await.len() as u64;
-        assert_eq!(taken_count + broker.stats(&queue("dead")).await.unwrap().damaged_count, COUNT as u64, "{fault:?}");
+        assert_eq!(taken_count + figures(&broker, &queue("dead")).await.damaged_count, COUNT as u64, "{fault:?}");
     }
 }
 
@@ -250,7 +251,7 @@ async fn a_queue_that_was_made_or_deleted_in_a_lost_part_is_known_by_the_next_se
     let broker = with_queues(folder.path(), &["old", "dead"], 0).await;
     publish(&broker, "old", 0..20).await;
     publish(&broker, "dead", 0..100).await;
-    broker.delete_queue(&queue("old")).await.unwrap();
+    broker.delete_queue(&queue("old"), crate::backend::Delete::Always).await.unwrap();
     broker.create_queue(&QueueSpec::new(queue("new"))).await.unwrap();
     let changed = segments(folder.path()).len() - 1;
     publish(&broker, "new", 0..100).await;
@@ -260,7 +261,7 @@ async fn a_queue_that_was_made_or_deleted_in_a_lost_part_is_known_by_the_next_se
     let broker = open(folder.path());
     let names: Vec<String> = broker.queues().iter().map(|(queue, _)| queue.topic().to_string()).collect();
     assert_eq!(names, ["flow:tg:dead", "flow:tg:new"]);
-    let new = broker.stats(&queue("new")).await.unwrap();
+    let new = figures(&broker, &queue("new")).await;
     assert!(new.damaged_count > 0 && new.depth_count + new.damaged_count == 100, "{new:?}");
     assert_eq!(take_until(&broker, "new", 99).await.len() as u64, new.depth_count);
 }

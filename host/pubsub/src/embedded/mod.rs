@@ -451,6 +451,9 @@ mod faults;
 mod full;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
+mod looking;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod losses;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::Delivery;
+use crate::embedded::looking::messages;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// Beside a message: what it counts against bounds leaves out its id and lengths, and the log has a record around it.
@@ -30,7 +31,7 @@ async fn receive(consumer: &dyn Consumer) -> Delivery {
 }
 
 async fn publish(broker: &EmbeddedBroker, name: &str, body: Vec<u8>) {
-    broker.producer(queue(name).topic()).await.unwrap().publish(Message::new(body)).await.unwrap();
+    broker.producer(queue(name).topic()).await.unwrap().publish_confirmed(Message::new(body)).await.unwrap();
 }
 
 /// Bytes of all segments, as the folder has them.
@@ -45,7 +46,7 @@ fn log_bytes(folder: &Path) -> u64 {
 
 /// What may be on the disk: four times what lives, and two segments.
 fn allowed_bytes(broker: &EmbeddedBroker) -> u64 {
-    let live: u64 = broker.queues().iter().map(|(_, stats)| stats.size_bytes + stats.depth_count * RECORD_BYTES).sum();
+    let live: u64 = broker.queues().iter().map(|(_, stats)| stats.size_bytes.unwrap() + stats.depth_count.unwrap() * RECORD_BYTES).sum();
     4 * live + 2 * SEGMENT_BYTES
 }
 
@@ -92,8 +93,8 @@ async fn one_old_message_does_not_keep_what_a_busy_neighbour_leaves() {
     publish(&broker, "dead", vec![1; 16]).await;
     let neighbour = Neighbour::of(&broker).await;
     neighbour.pass_many(folder.path(), 2000).await;
-    let found = broker.browse(&queue("dead"), 0, 9).await.unwrap();
-    assert_eq!((found.len(), found[0].message.body.as_ref()), (1, [1; 16].as_slice()));
+    let found = messages(&broker, &queue("dead"), 9).await;
+    assert_eq!((found.len(), found[0].body.as_ref()), (1, [1; 16].as_slice()));
     assert!(broker.commit_stats().copied_bytes_count < 100_000);
 }
 
@@ -112,8 +113,8 @@ async fn a_backlog_that_is_not_read_is_copied_no_more_than_what_is_written() {
     drop(neighbour);
     broker.close().await;
     let broker = open(folder.path());
-    let found = broker.browse(&queue("dead"), 0, 1000).await.unwrap();
-    let numbers: Vec<Vec<u8>> = found.iter().map(|browsed| browsed.message.body[..4].to_vec()).collect();
+    let found = messages(&broker, &queue("dead"), 1000).await;
+    let numbers: Vec<Vec<u8>> = found.iter().map(|message| message.body[..4].to_vec()).collect();
     assert_eq!(numbers, (0..400_u32).map(|number| number.to_le_bytes().to_vec()).collect::<Vec<_>>());
 }
 
@@ -131,11 +132,11 @@ async fn a_message_that_a_consumer_holds_is_copied_with_its_deliveries() {
         broker.give_back(&first.receipt).await.unwrap();
     }
     let (first, second) = (receive(&*reader).await, receive(&*reader).await);
-    assert_eq!((first.delivery_count, second.delivery_count), (3, 1));
+    assert_eq!((first.delivery_count.at_least(), second.delivery_count.at_least()), (3, 1));
     Neighbour::of(&broker).await.pass_many(folder.path(), 400).await;
     assert!(!folder.path().join("00000000000000000001.log").exists());
     let third = receive(&*reader).await;
-    assert_eq!((third.delivery_count, third.message.body.as_ref()), (1, [2; 10].as_slice()));
+    assert_eq!((third.delivery_count.at_least(), third.message.body.as_ref()), (1, [2; 10].as_slice()));
     assert_eq!(broker.settle(&second.receipt, Vec::new()).await.unwrap(), Settled::Done { dropped_count: 0 });
     drop(reader);
     broker.close().await;
@@ -143,7 +144,7 @@ async fn a_message_that_a_consumer_holds_is_copied_with_its_deliveries() {
     let reader = consumer(&broker, "held", 1).await;
     for (body, deliveries) in [(0, 4), (2, 2), (3, 1), (4, 1)] {
         let delivery = receive(&*reader).await;
-        assert_eq!((delivery.message.body.as_ref(), delivery.delivery_count), ([body; 10].as_slice(), deliveries));
+        assert_eq!((delivery.message.body.as_ref(), delivery.delivery_count.at_least()), ([body; 10].as_slice(), deliveries));
         broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
     }
 }
@@ -165,8 +166,8 @@ async fn a_message_of_several_queues_is_copied_once() {
     broker.close().await;
     let broker = open(folder.path());
     for queue in &queues {
-        let found = broker.browse(queue, 0, 9).await.unwrap();
-        assert_eq!(found.iter().map(|browsed| browsed.message.body.len()).collect::<Vec<_>>(), [20_000]);
+        let found = messages(&broker, queue, 9).await;
+        assert_eq!(found.iter().map(|message| message.body.len()).collect::<Vec<_>>(), [20_000]);
     }
 }
 
