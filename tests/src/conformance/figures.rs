@@ -3,6 +3,7 @@
 use weir_pubsub::{Class, Delete, Overflow, PubsubError, Queue, QueueSpec, QueueStats};
 
 use super::bed::{Bed, expect, message, next};
+use super::filling::fill;
 use crate::wait::{DEADLINE, eventually};
 
 async fn stats(bed: &Bed, queue: &Queue) -> QueueStats {
@@ -102,6 +103,17 @@ pub async fn messages_dropped_by_a_bound_are_counted(bed: &mut Bed) {
     bed.publish(queue.topic(), &["9012", "3456"]).await;
     let shown = stats(bed, &queue).await;
     assert_eq!((shown.depth_count, shown.size_bytes, shown.dropped_count), (Some(2), Some(8), Some(2)));
+}
+
+/// `publish`: a full queue of a `request` topic counts the messages that it misses as dropped.
+pub async fn requests_that_a_full_queue_misses_are_counted(bed: &mut Bed) {
+    let slow = bed.made(Class::Request, "a", "slow").await;
+    fill(&**bed.backend(), slow.topic()).await;
+    let quick = bed.made(Class::Request, "a", "quick").await;
+    let body = "x".repeat(1 << 20);
+    bed.publish(slow.topic(), &[&body, &body]).await;
+    assert_eq!(stats(bed, &slow).await.dropped_count, Some(2));
+    assert_eq!((stats(bed, &quick).await.depth_count, stats(bed, &quick).await.dropped_count), (Some(2), Some(0)));
 }
 
 /// `QueueStats`: the bound above which a queue refuses messages, how often it did, and whether it does now; the error has its figures.

@@ -10,6 +10,7 @@ mod bed;
 mod brokers;
 pub mod consuming;
 pub mod deleting;
+pub mod differences;
 pub mod durability;
 pub mod exceptions;
 pub mod exclusivity;
@@ -124,6 +125,7 @@ macro_rules! for_each_promise {
                 settling_again_is_no_longer_held,
                 settling_what_was_given_back_is_no_longer_held,
                 settling_what_another_holds_by_now_is_no_longer_held,
+                a_settle_after_its_consumer_went_takes_effect_or_the_message_comes_again,
                 settling_what_needs_no_settling_does_nothing,
                 several_deliveries_are_acknowledged_together,
                 an_optional_output_without_a_queue_is_dropped_and_counted,
@@ -188,6 +190,7 @@ macro_rules! for_each_promise {
                 all_figures_are_known,
                 stats_of_a_missing_queue_are_queue_not_found,
                 messages_dropped_by_a_bound_are_counted,
+                requests_that_a_full_queue_misses_are_counted,
                 a_refusing_queue_shows_its_bound_and_its_refusals,
                 all_queues_are_listed_in_their_order,
             ],

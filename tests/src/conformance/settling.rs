@@ -122,6 +122,23 @@ pub async fn settling_what_another_holds_by_now_is_no_longer_held(bed: &mut Bed)
     assert_eq!(bed.drained(&to).await, ["out"]);
 }
 
+/// `Receipt`: it stays valid until the consumer went: a settle that follows takes effect, or the message comes again, and never both.
+pub async fn a_settle_after_its_consumer_went_takes_effect_or_the_message_comes_again(bed: &mut Bed) {
+    for round in 0..10 {
+        let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
+        let consumer = bed.consumer(&from).await;
+        let delivery = next(&*consumer).await;
+        drop(consumer);
+        let settled = bed.settle_with(&delivery, vec![output(to.topic(), "out", Routing::Required)]).await;
+        let found = (bed.drained(&from).await, bed.drained(&to).await);
+        let expected = match settled {
+            Settled::Done { .. } => (vec![], vec!["out".to_owned()]),
+            Settled::NoLongerHeld => (vec!["in".to_owned()], vec![]),
+        };
+        assert_eq!(found, expected, "round {round}: {settled:?}");
+    }
+}
+
 /// `Receipt::none`: of a delivery that needs no settling; settling it does nothing.
 pub async fn settling_what_needs_no_settling_does_nothing(bed: &mut Bed) {
     let (topic, to) = (bed.topic(Class::Notify, "a"), bed.made(Class::Flow, "b", "reader").await);
