@@ -1,25 +1,89 @@
 //! The promises of the pub/sub layer, each a test of its own, on every broker.
 
-use weir_tests::conformance::{self, Bed, Embedded};
+use std::collections::BTreeSet;
 
-/// Makes a test of every promise on the embedded broker.
-macro_rules! tests_on_embedded {
-    ($($area:ident: [$($promise:ident),* $(,)?]),* $(,)?) => {
+use weir_tests::conformance::differences::{DIFFERENCES, STAND_INS};
+use weir_tests::conformance::exceptions::EXCEPTIONS;
+use weir_tests::conformance::{self, Bed, Embedded, Network, PROMISES};
+
+/// Makes a test of every promise on one broker; `$tested` leaves out its exceptions.
+macro_rules! tests_on {
+    (($broker:ident, $tested:ident) $($area:ident: [$($promise:ident,)*],)*) => {
         use super::*;
         $(mod $area {
+            #[allow(unused_imports, reason = "all promises of a file may be exceptions")]
             use super::*;
-            $(#[tokio::test]
-            async fn $promise() {
-                conformance::$area::$promise(&mut Bed::open(Embedded::new()).await).await;
+            $(weir_tests::$tested! { $promise,
+                #[tokio::test]
+                async fn $promise() {
+                    conformance::$area::$promise(&mut Bed::open($broker::new()).await).await;
+                }
             })*
         })*
     };
 }
 
 mod embedded {
-    weir_tests::for_each_promise!(tests_on_embedded);
+    weir_tests::for_each_promise!(tests_on!(Embedded, tested_on_embedded));
 }
 
-mod embedded_only {
-    weir_tests::for_each_embedded_promise!(tests_on_embedded);
+mod network {
+    weir_tests::for_each_promise!(tests_on!(Network, tested_on_network));
+}
+
+#[test]
+fn exceptions_name_promises_and_give_reasons() {
+    let mut known = BTreeSet::new();
+    for promise in PROMISES {
+        assert!(known.insert(promise), "two promises are named {promise}");
+    }
+    for exceptions in EXCEPTIONS {
+        println!("{}: {} promises are exceptions", exceptions.broker, exceptions.promises.len());
+        let mut named = BTreeSet::new();
+        for (promise, reason) in exceptions.promises {
+            println!("  {promise}: {reason}");
+            assert!(known.contains(promise), "{promise} is not a promise of tests/src/conformance/mod.rs");
+            assert!(named.insert(promise), "{promise} is named twice");
+            assert!(!reason.trim().is_empty(), "{promise} needs a reason");
+        }
+    }
+}
+
+/// The cells of the table of docs/concepts.md, its header first.
+fn table() -> Vec<Vec<&'static str>> {
+    let page = include_str!("../../docs/concepts.md");
+    let lines = page.lines().skip_while(|line| !line.starts_with("| promise |")).take_while(|line| line.starts_with('|'));
+    let rows = lines.filter(|line| !line.starts_with("|--"));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_page_on_concepts_shows_what_differs_between_brokers() {
+    let table = table();
+    let (header, rows) = table.split_first().expect("docs/concepts.md has a table that begins with `| promise |`");
+    let brokers: Vec<&str> = EXCEPTIONS.iter().map(|exceptions| exceptions.broker).filter(|broker| !STAND_INS.contains(broker)).collect();
+    assert_eq!(header[1..], brokers, "the columns of the table in docs/concepts.md are the brokers");
+    let shown: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    let known: Vec<&str> = DIFFERENCES.iter().map(|(row, _)| *row).collect();
+    assert_eq!(shown, known, "the rows of the table in docs/concepts.md are those of tests/src/conformance/differences.rs");
+    for (row, (name, promises)) in rows.iter().zip(DIFFERENCES) {
+        for (broker, cell) in brokers.iter().zip(&row[1..]) {
+            let exceptions = EXCEPTIONS.iter().find(|exceptions| exceptions.broker == *broker).unwrap();
+            let excepted: Vec<_> = exceptions.promises.iter().filter(|(promise, _)| promises.contains(promise)).collect();
+            let is_right = if excepted.is_empty() { cell.starts_with("yes") } else { cell.starts_with("no") };
+            assert!(is_right, "docs/concepts.md has `{cell}` for {broker}: {name}; its exceptions: {excepted:?}");
+        }
+    }
+}
+
+#[test]
+fn every_exception_is_a_difference_between_brokers() {
+    let known: BTreeSet<_> = PROMISES.iter().collect();
+    let covered: BTreeSet<_> = DIFFERENCES.iter().flat_map(|(_, promises)| *promises).collect();
+    assert!(covered.is_subset(&known), "{:?} are not promises", covered.difference(&known));
+    for exceptions in EXCEPTIONS {
+        for (promise, _) in exceptions.promises {
+            assert!(covered.contains(promise), "{}: no row of differences.rs covers {promise}", exceptions.broker);
+        }
+    }
 }

@@ -4,11 +4,13 @@
 //!   confirmed ends with `OutcomeUnknown`, stored or not. [`Cutting::down`] keeps it away until [`Cutting::up`]; every call fails meanwhile.
 //! - [`Cutting::restart`] is a broker that ends and comes back: its `request` queues are gone besides.
 //! - A settle is not atomic: its outputs are published one after the other, each confirmed, then the delivery is acknowledged. One that fails
-//!   on the way names the outputs that were not sent.
+//!   on the way names the outputs that were not sent. The outputs of a delivery that is no longer held are not sent.
 //! - Deliveries are not counted, only whether one is the first; figures, a list of queues and a deletion of several at once are missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -19,8 +21,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_pubsub::{
-    Backend, Class, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Delivery, DeliveryCount, Inspect, Limits, Message, Named, Output,
-    Page, Producer, PubsubError, Queue, QueueSpec, QueueStats, Receipt, Result, Routing, Settled, Start, Subscription, Topic, Unsettled,
+    Backend, Cause, Class, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Delivery, DeliveryCount, Inspect, Limits, Message, Named,
+    Output, Page, Producer, PubsubError, Queue, QueueSpec, QueueStats, Receipt, Result, Routing, Settled, Start, Subscription, Topic,
+    Unsettled,
 };
 
 /// Where the connection stands.
@@ -42,6 +45,8 @@ struct Link {
     consumers: Mutex<Vec<Weak<Line>>>,
     /// One for each consumer, so that its settles are done in their order.
     settlers: Mutex<HashMap<u64, mpsc::UnboundedSender<Settle>>>,
+    /// Deliveries that can be settled, with their queues.
+    held: Mutex<HashMap<Receipt, Queue>>,
 }
 
 /// A consumer's way to the broker: empty once it was lost.
@@ -58,7 +63,8 @@ impl Cutting {
     /// Over another broker.
     pub fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
         let (connection, _) = watch::channel(Connection { number: 0, is_up: true });
-        Arc::new(Cutting { link: Arc::new(Link { inner, connection, consumers: Mutex::default(), settlers: Mutex::default() }) })
+        let link = Arc::new(Link { inner, connection, consumers: Mutex::default(), settlers: Mutex::default(), held: Mutex::default() });
+        Arc::new(Cutting { link })
     }
 
     /// Loses the connection, which is there again at once.
@@ -75,6 +81,7 @@ impl Cutting {
             line.lock().unwrap().take();
         }
         self.link.settlers.lock().unwrap().clear();
+        self.link.held.lock().unwrap().clear();
     }
 
     /// Brings the connection back.
@@ -139,12 +146,17 @@ impl Drop for KeepsCutting {
     }
 }
 
+/// What the operating system reports of a connection that was cut.
+fn reset() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by a test")
+}
+
 fn lost() -> PubsubError {
-    PubsubError::unavailable("the connection was cut by a test")
+    PubsubError::unavailable_because("the connection was lost", reset())
 }
 
 fn in_doubt() -> PubsubError {
-    PubsubError::outcome_unknown("the connection was cut by a test")
+    PubsubError::OutcomeUnknown { reason: "the connection was lost".to_owned(), source: Some(Cause::of(reset())) }
 }
 
 impl Link {
@@ -183,32 +195,52 @@ impl Link {
         }
     }
 
-    async fn settle(&self, settle: Settle) {
-        let Settle { receipt, outputs, connection, done } = settle;
+    async fn settle(&self, receipt: Receipt, outputs: &[Output], connection: Connection) -> Result<Settled, Unsettled> {
+        if !self.held.lock().unwrap().contains_key(&receipt) {
+            return Ok(Settled::NoLongerHeld);
+        }
         let mut dropped_count = 0;
         for (place, output) in outputs.iter().enumerate() {
-            let unsent = || (place..outputs.len()).collect();
+            let failed = |error| Unsettled { error, unsent: (place..outputs.len()).collect() };
             if self.is_lost(connection) {
-                let _ = done.send(Err(Unsettled { error: lost(), unsent: unsent() }));
-                return;
+                return Err(failed(lost()));
             }
-            match self.send(output).await {
-                Ok(was_sent) => dropped_count += u32::from(!was_sent),
-                Err(error) => {
-                    let _ = done.send(Err(Unsettled { error, unsent: unsent() }));
-                    return;
-                }
-            }
+            dropped_count += u32::from(!self.send(output).await.map_err(failed)?);
         }
-        let settled = if self.is_lost(connection) {
-            Err(Unsettled { error: lost(), unsent: Vec::new() })
-        } else {
-            self.inner.settle(&receipt, Vec::new()).await
-        };
-        let _ = done.send(settled.map(|settled| match settled {
+        if self.is_lost(connection) {
+            return Err(Unsettled { error: lost(), unsent: Vec::new() });
+        }
+        let settled = self.inner.settle(&receipt, Vec::new()).await?;
+        self.held.lock().unwrap().remove(&receipt);
+        Ok(match settled {
             Settled::Done { .. } => Settled::Done { dropped_count },
             Settled::NoLongerHeld => Settled::NoLongerHeld,
-        }));
+        })
+    }
+
+    fn held_of(&self, queue: &Queue) -> HashSet<Receipt> {
+        self.held.lock().unwrap().iter().filter(|(_, of)| *of == queue).map(|(receipt, _)| *receipt).collect()
+    }
+
+    /// Passes on a delivery, of which only the first is known as such, and keeps that it is held.
+    fn hold(&self, queue: Option<&Queue>, connection: Connection, mut delivery: Delivery) -> Result<Delivery> {
+        let Some(queue) = queue.filter(|_| delivery.receipt.is_some()) else { return Ok(delivery) };
+        self.held.lock().unwrap().insert(delivery.receipt, queue.clone());
+        if self.is_lost(connection) {
+            self.held.lock().unwrap().remove(&delivery.receipt);
+            return Err(lost());
+        }
+        delivery.delivery_count = DeliveryCount::AtLeast(delivery.delivery_count.at_least().min(2));
+        Ok(delivery)
+    }
+
+    /// A consumer that ends with the connection.
+    fn consumer(self: &Arc<Self>, queue: Option<Queue>, inner: Box<dyn Consumer>) -> Result<Box<dyn Consumer>> {
+        let line = Arc::new(Mutex::new(Some(Arc::<dyn Consumer>::from(inner))));
+        self.consumers.lock().unwrap().push(Arc::downgrade(&line));
+        // One that was cut in the meantime is among those that the next cut ends, so it is ended here.
+        let connection = self.connected().inspect_err(|_| drop(line.lock().unwrap().take()))?;
+        Ok(Box::new(CuttingConsumer { link: self.clone(), queue, connection, line, number: AtomicU64::new(0) }))
     }
 }
 
@@ -242,8 +274,12 @@ impl Producer for CuttingProducer {
 
 struct CuttingConsumer {
     link: Arc<Link>,
+    /// None on topics without queues.
+    queue: Option<Queue>,
     connection: Connection,
     line: Arc<Line>,
+    /// Its number in receipts, once it has received a message.
+    number: AtomicU64,
 }
 
 impl CuttingConsumer {
@@ -256,15 +292,13 @@ impl CuttingConsumer {
 impl Consumer for CuttingConsumer {
     async fn receive(&self) -> Result<Delivery> {
         let inner = self.inner()?;
-        let mut delivery = tokio::select! {
+        let delivery = tokio::select! {
             biased;
             () = self.link.loss(self.connection) => return Err(lost()),
             delivery = inner.receive() => delivery?,
         };
-        if delivery.receipt.is_some() {
-            delivery.delivery_count = DeliveryCount::AtLeast(delivery.delivery_count.at_least().min(2));
-        }
-        Ok(delivery)
+        self.number.store(delivery.receipt.numbers().0, Ordering::Relaxed);
+        self.link.hold(self.queue.as_ref(), self.connection, delivery)
     }
 
     async fn readable(&self) -> Result<()> {
@@ -280,6 +314,14 @@ impl Consumer for CuttingConsumer {
         if let Ok(inner) = self.inner() {
             inner.set_window(window);
         }
+    }
+}
+
+impl Drop for CuttingConsumer {
+    fn drop(&mut self) {
+        let number = *self.number.get_mut();
+        self.link.held.lock().unwrap().retain(|receipt, _| receipt.numbers().0 != number);
+        self.link.settlers.lock().unwrap().remove(&number);
     }
 }
 
@@ -302,7 +344,12 @@ impl Backend for Cutting {
     }
 
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
-        self.link.over(self.link.inner.delete_queue(queue, when)).await
+        let held = self.link.held_of(queue);
+        let deletion = self.link.over(self.link.inner.delete_queue(queue, when)).await?;
+        if deletion == Deletion::Deleted {
+            self.link.held.lock().unwrap().retain(|receipt, _| !held.contains(receipt));
+        }
+        Ok(deletion)
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
@@ -317,11 +364,8 @@ impl Backend for Cutting {
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         self.link.connected()?;
         let inner = self.link.inner.consumer(topic, subscription, options).await?;
-        let line = Arc::new(Mutex::new(Some(Arc::<dyn Consumer>::from(inner))));
-        self.link.consumers.lock().unwrap().push(Arc::downgrade(&line));
-        // One that was cut in the meantime is among those that the next cut ends, so it is ended here.
-        let connection = self.link.connected().inspect_err(|_| drop(line.lock().unwrap().take()))?;
-        Ok(Box::new(CuttingConsumer { link: self.link.clone(), connection, line }))
+        let queue = Queue::new(topic.clone(), subscription.clone()).ok().filter(|_| topic.class().has_queues());
+        self.link.consumer(queue, inner)
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -331,10 +375,9 @@ impl Backend for Cutting {
             Ok(connection) => connection,
             Err(error) => return std::future::ready(Err(Unsettled::whole(error, outputs_count))).boxed(),
         };
-        for output in &outputs {
-            if let Err(error) = self.limits().check(&output.topic, &output.message) {
-                return std::future::ready(Err(Unsettled::whole(error, outputs_count))).boxed();
-            }
+        let mut checks = outputs.iter().map(|output| self.limits().check(&output.topic, &output.message));
+        if let Err(error) = self.limits().check_settle(&outputs).and_then(|()| checks.try_for_each(|check| check)) {
+            return std::future::ready(Err(Unsettled::whole(error, outputs_count))).boxed();
         }
         let (done, outcome) = oneshot::channel();
         let mut settlers = self.link.settlers.lock().unwrap();
@@ -342,8 +385,8 @@ impl Backend for Cutting {
             let (sender, mut settles) = mpsc::unbounded_channel();
             let link = self.link.clone();
             tokio::spawn(async move {
-                while let Some(settle) = settles.recv().await {
-                    link.settle(settle).await;
+                while let Some(Settle { receipt, outputs, connection, done }) = settles.recv().await {
+                    let _ = done.send(link.settle(receipt, &outputs, connection).await);
                 }
             });
             sender
@@ -353,6 +396,8 @@ impl Backend for Cutting {
     }
 
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+        // First: it may be delivered again by the same receipt before the answer is here.
+        self.link.held.lock().unwrap().remove(receipt);
         self.link.over(self.link.inner.give_back(receipt)).await
     }
 
@@ -375,10 +420,7 @@ impl Inspect for Cutting {
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
         self.link.connected()?;
         let inner = self.link.inner.inspect().tap(topic, buffer_count).await?;
-        let line = Arc::new(Mutex::new(Some(Arc::<dyn Consumer>::from(inner))));
-        self.link.consumers.lock().unwrap().push(Arc::downgrade(&line));
-        let connection = self.link.connected().inspect_err(|_| drop(line.lock().unwrap().take()))?;
-        Ok(Box::new(CuttingConsumer { link: self.link.clone(), connection, line }))
+        self.link.consumer(None, inner)
     }
 
     async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {

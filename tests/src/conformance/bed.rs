@@ -1,4 +1,7 @@
 //! What every promise is tried on: one broker, with names that belong to one test.
+//!
+//! Checks are made by consuming: what a queue holds is read up to a message that is published behind it ([`Bed::drained`]). Not every broker
+//! can show figures or messages, and figures of a network broker lag behind.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -6,63 +9,19 @@ use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use tempfile::TempDir;
-use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use futures_util::FutureExt;
 use weir_pubsub::{
-    Backend, Class, Consumer, ConsumerOptions, Delivery, Message, Output, Queue, QueueSpec, Routing, Settled, Subscription, Topic,
+    Backend, Class, Consumer, ConsumerOptions, Delivery, Inspect, Message, MessageId, Output, Producer, PubsubError, Queue, QueueSpec,
+    Routing, Settled, Subscription, Topic, Unsettled,
 };
 
-use crate::look;
-use crate::wait::within;
+use super::brokers::Broker;
+use crate::wait::{DEADLINE, eventually, within};
 
-/// How a broker is started, stopped and started again.
-pub trait Broker: Send {
-    /// Opens it, or opens it again after a [`Broker::close`].
-    fn open(&mut self) -> BoxFuture<'_, Arc<dyn Backend>>;
-
-    /// Ends it in an orderly way; what is durable stays.
-    fn close(&mut self) -> BoxFuture<'_, ()>;
-}
-
-/// The embedded broker in a folder of its own.
-pub struct Embedded {
-    folder: TempDir,
-    options: EmbeddedOptions,
-    open: Option<Arc<EmbeddedBroker>>,
-}
-
-impl Embedded {
-    /// In a new folder, with a high mark that a test can reach: 8 MiB.
-    pub fn new() -> Self {
-        let options = EmbeddedOptions { queue_high_bytes: 8 << 20, ..EmbeddedOptions::default() };
-        Embedded { folder: tempfile::tempdir().unwrap(), options, open: None }
-    }
-}
-
-impl Default for Embedded {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Broker for Embedded {
-    fn open(&mut self) -> BoxFuture<'_, Arc<dyn Backend>> {
-        Box::pin(async {
-            let broker = EmbeddedBroker::open(self.folder.path(), self.options.clone()).unwrap();
-            self.open = Some(broker.clone());
-            broker as Arc<dyn Backend>
-        })
-    }
-
-    fn close(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            if let Some(broker) = self.open.take() {
-                broker.close().await;
-            }
-        })
-    }
-}
+/// Begins the bodies of the messages that [`Bed::drained`] publishes.
+const END: &str = "end of the queue ";
+/// Round trips after which a future that has not ended is waiting.
+const ROUND_TRIPS_COUNT: u32 = 4;
 
 /// One broker under test, and the steps that promises have in common.
 pub struct Bed {
@@ -146,7 +105,7 @@ impl Bed {
 
     /// A subscriber of a `response` or `notify` topic.
     pub async fn subscriber(&self, topic: &Topic) -> Box<dyn Consumer> {
-        let name: Subscription = "somebody".parse().unwrap();
+        let name: Subscription = "subscriber".parse().unwrap();
         self.backend().consumer(topic, &name, ConsumerOptions::default()).await.unwrap()
     }
 
@@ -160,23 +119,86 @@ impl Bed {
         within("a settle", self.backend().settle(&delivery.receipt, outputs)).await.unwrap()
     }
 
-    /// Whether a future is still waiting after the broker has answered others about a queue.
-    pub async fn is_waiting(&self, future: impl Future, queue: &Queue) -> bool {
+    /// Settles a delivery with outputs, which must fail.
+    pub async fn settle_fails(&self, delivery: &Delivery, outputs: Vec<Output>) -> Unsettled {
+        within("a settle", self.backend().settle(&delivery.receipt, outputs)).await.unwrap_err()
+    }
+
+    /// Whether a future is still waiting after messages that were sent later have arrived.
+    pub async fn is_waiting(&self, future: impl Future) -> bool {
         let mut future = pin!(future);
-        for _ in 0..8 {
-            let backend = self.backend();
+        let scratch = self.made(Class::Flow, "scratch", "reader").await;
+        let consumer = self.windowed(&scratch, 1).await;
+        for _ in 0..ROUND_TRIPS_COUNT {
+            let round_trip = async {
+                self.publish(scratch.topic(), &["there"]).await;
+                self.settle(&next(&*consumer).await).await;
+            };
             tokio::select! {
                 biased;
                 _ = &mut future => return false,
-                stats = backend.inspect().stats(queue) => drop(stats.unwrap()),
+                () = round_trip => {}
             }
         }
-        true
+        future.now_or_never().is_none()
     }
 
-    /// The bodies of all that waits in a queue, which stays there.
-    pub async fn waiting(&self, queue: &Queue) -> Vec<String> {
-        look::messages(&**self.backend(), queue, u32::MAX).await.iter().map(text).collect()
+    /// Consumes all messages of a queue, and returns their bodies. No other consumer of the queue may have room in its window.
+    ///
+    /// A message is published behind them, which the other queues of the topic get too: there it is not counted.
+    pub async fn drained(&self, queue: &Queue) -> Vec<String> {
+        let end = format!("{END}{}", MessageId::random(&mut rand::rng()));
+        let producer = self.backend().producer(queue.topic()).await.unwrap();
+        let consumer = self.consumer(queue).await;
+        within("a publish", producer.publish_confirmed(message(&end))).await.unwrap();
+        let mut bodies = Vec::new();
+        loop {
+            let delivery = next(&*consumer).await;
+            self.settle(&delivery).await;
+            match text(&delivery.message) {
+                body if body == end => return bodies,
+                body if body.starts_with(END) => {}
+                body => bodies.push(body),
+            }
+        }
+    }
+
+    /// Looks into queues: for the promises of [`Inspect`].
+    pub fn inspect(&self) -> &dyn Inspect {
+        self.backend().inspect()
+    }
+
+    /// Loses the connection to the broker, which can be reached again at once.
+    pub async fn lose_connection(&mut self) {
+        self.broker.disconnect().await;
+        self.broker.reconnect().await;
+    }
+
+    /// Loses the connection to the broker until [`Bed::reconnect`].
+    pub async fn disconnect(&mut self) {
+        self.broker.disconnect().await;
+    }
+
+    /// Lets the backend connect again.
+    pub async fn reconnect(&mut self) {
+        self.broker.reconnect().await;
+    }
+
+    /// Restarts the broker beneath the backend.
+    pub async fn restart_beneath(&mut self) {
+        self.broker.restart_beneath().await;
+    }
+
+    /// A consumer of a queue, as soon as the backend has connected again.
+    pub async fn consumer_again(&self, queue: &Queue) -> Box<dyn Consumer> {
+        let subscribed = || async {
+            match self.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await {
+                Ok(consumer) => Some(consumer),
+                Err(PubsubError::Unavailable { .. }) => None,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        eventually(DEADLINE, "the connection", subscribed).await
     }
 }
 
@@ -215,4 +237,23 @@ pub(super) async fn texts(consumer: &dyn Consumer, count: usize) -> Vec<String> 
         texts.push(text(&next(consumer).await.message));
     }
     texts
+}
+
+/// Publishes a message until it is confirmed, under one id, as callers do who survive losses; it may be stored more than once.
+pub(super) async fn publish_again(producer: &dyn Producer, body: &str) {
+    let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..message(body) };
+    let published = || async {
+        match producer.publish_confirmed(message.clone()).await {
+            Ok(()) => Some(()),
+            Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    eventually(DEADLINE, "a publish", published).await;
+}
+
+/// Those of some outputs that a failed settle names.
+pub(super) fn unsent(unsettled: &Unsettled, outputs: &[Output]) -> Vec<Output> {
+    assert!(unsettled.unsent.is_sorted_by(|a, b| a < b), "rising: {:?}", unsettled.unsent);
+    unsettled.unsent.iter().map(|place| outputs[*place].clone()).collect()
 }

@@ -1,126 +1,177 @@
-//! Looking at a queue without consuming it, and taking chosen messages out.
+//! Looking at a queue without consuming it, and taking chosen messages out: the promises of `Inspect` about messages.
 
-use weir_pubsub::{Class, Message, PubsubError};
+use std::num::NonZeroU32;
 
-use super::bed::{Bed, expect, next, text, texts};
+use weir_pubsub::{Browsed, Class, Cursor, Message, Named, Page, PubsubError, Queue, Start};
 
-/// `browse`: looks without taking.
+use super::bed::{Bed, expect, message, next, text, texts};
+use crate::wait::within;
+
+/// Looks at whole messages of a queue.
+pub(super) async fn look(bed: &Bed, queue: &Queue, start: Start, limit_count: u32) -> Page {
+    bed.inspect().browse(queue, start, limit_count, usize::MAX).await.unwrap()
+}
+
+fn body(shown: &Browsed) -> String {
+    text(shown.message.as_ref().unwrap())
+}
+
+/// The bodies of all that is shown of a queue.
+pub(super) async fn shown(bed: &Bed, queue: &Queue) -> Vec<String> {
+    look(bed, queue, Start::Oldest, u32::MAX).await.messages.iter().map(body).collect()
+}
+
+/// `browse`: looks at messages without taking them.
 pub async fn browsing_takes_nothing(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
         for _ in 0..2 {
-            assert_eq!(bed.waiting(&queue).await, ["1", "2", "3"]);
+            assert_eq!(shown(bed, &queue).await, ["1", "2", "3"]);
         }
         let consumer = bed.consumer(&queue).await;
         let delivery = expect(&*consumer, "1").await;
-        assert_eq!(delivery.delivery_count, 1, "looking is no delivery");
+        assert_eq!(delivery.delivery_count.at_least(), 1, "looking is no delivery");
         assert_eq!(texts(&*consumer, 2).await, ["2", "3"]);
     }
 }
 
-/// `browse`: up to `limit_count` messages behind a position, 0 for the beginning.
-pub async fn browsing_goes_on_behind_a_position(bed: &mut Bed) {
+/// `browse`: up to `limit_count` messages, from the oldest or behind a cursor; cursors of one queue are in the order of its messages.
+pub async fn browsing_goes_on_behind_a_cursor(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4", "5"]).await;
-    let mut seen = Vec::new();
-    let mut after = 0;
+    let mut seen: Vec<Browsed> = Vec::new();
     loop {
-        let page = bed.backend().browse(&queue, after, 2).await.unwrap();
-        assert!(page.len() <= 2);
-        let Some(last) = page.last() else { break };
-        assert!(last.position > after);
-        after = last.position;
-        seen.extend(page.iter().map(|b| text(&b.message)));
+        let start = seen.last().map_or(Start::Oldest, |last| Start::Behind(last.cursor));
+        let page = look(bed, &queue, start, 2).await;
+        assert!(page.messages.len() <= 2);
+        if page.messages.is_empty() {
+            break;
+        }
+        seen.extend(page.messages);
     }
-    assert_eq!(seen, ["1", "2", "3", "4", "5"]);
-    assert!(bed.backend().browse(&queue, 0, 0).await.unwrap().is_empty());
+    assert_eq!(seen.iter().map(body).collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
+    assert!(seen.is_sorted_by(|a, b| a.cursor < b.cursor));
+    assert!(look(bed, &queue, Start::Oldest, 0).await.messages.is_empty());
 }
 
-/// `browse`: those in work are left out.
+/// `Start::At`: at the message with this cursor, or behind it if that is gone.
+pub async fn browsing_begins_at_a_cursor_or_behind_it(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let seen = look(bed, &queue, Start::Oldest, 9).await.messages;
+    let second = seen[1].named();
+    let from_second = async || look(bed, &queue, Start::At(second.cursor), 9).await.messages.iter().map(body).collect::<Vec<_>>();
+    assert_eq!(from_second().await, ["2", "3"]);
+    assert!(bed.inspect().remove(&queue, &second).await.unwrap());
+    assert_eq!(from_second().await, ["3"]);
+}
+
+/// `browse`: messages in work are left out.
 pub async fn browsing_leaves_out_what_is_in_work(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3"]).await;
     let consumer = bed.windowed(&queue, 1).await;
     let held = next(&*consumer).await;
-    assert_eq!(bed.waiting(&queue).await, ["2", "3"]);
+    assert_eq!(shown(bed, &queue).await, ["2", "3"]);
     bed.backend().give_back(&held.receipt).await.unwrap();
-    assert_eq!(bed.waiting(&queue).await, ["1", "2", "3"]);
+    assert_eq!(shown(bed, &queue).await, ["1", "2", "3"]);
 }
 
-/// `browse_heads`: as `browse`, with at most `body_bytes` of each body, and the size of the whole.
-pub async fn heads_show_the_beginning_of_each_body_and_its_size(bed: &mut Bed) {
+/// `browse`: at most `body_bytes` of each body, beside the size of the whole, and every other part of the message.
+pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(bed: &mut Bed) {
     let large = "x".repeat(bed.backend().limits().max_message_bytes);
     for class in [Class::Flow, Class::Request] {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["", "12345"]).await;
         let whole = Message { content_type: Some("text/plain".into()), from: Some("f".into()), ..Message::new(large.clone()) };
-        bed.backend().send_to(&queue, whole.with("colour", "red")).await.unwrap();
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        within("a publish", producer.publish_confirmed(whole.with("colour", "red"))).await.unwrap();
+        drop(producer);
         for restarted in [false, true] {
             if restarted && class == Class::Flow {
                 bed.restart().await;
             }
-            let heads = bed.backend().browse_heads(&queue, 0, 9, 3).await.unwrap().heads;
-            let shown: Vec<_> = heads.iter().map(|head| (text(head.message.as_ref().unwrap()), head.body_bytes)).collect();
+            let heads = bed.inspect().browse(&queue, Start::Oldest, 9, 3).await.unwrap().messages;
+            let shown: Vec<_> = heads.iter().map(|head| (body(head), head.body_bytes)).collect();
             assert_eq!(shown, [(String::new(), 0), ("123".to_owned(), 5), ("xxx".to_owned(), large.len() as u64)]);
-            let (head, whole) = (heads[2].message.as_ref().unwrap(), &bed.backend().browse(&queue, 0, 9).await.unwrap()[2]);
-            assert_eq!(
-                (head.id, &head.properties, &head.content_type),
-                (whole.message.id, &whole.message.properties, &whole.message.content_type)
-            );
-            assert_eq!((heads[2].position, head.from.as_deref()), (whole.position, Some("f")));
+            let wholes = look(bed, &queue, Start::Oldest, 9).await.messages;
+            let whole = wholes[2].message.as_ref().unwrap();
+            let expected = Message { body: b"xxx".as_slice().into(), ..whole.clone() };
+            assert_eq!((heads[2].message.as_ref(), heads[2].cursor), (Ok(&expected), wholes[2].cursor));
+            assert_eq!((whole.properties.get("colour"), whole.from.as_deref(), whole.body.len()), (Some("red"), Some("f"), large.len()));
         }
     }
 }
 
-/// `browse_heads`: those behind a position, in order, without what is in work; `newest` is at or before whatever arrives later.
-pub async fn heads_go_on_behind_a_position_and_name_the_newest(bed: &mut Bed) {
-    let queue = bed.filled("a", &["1", "2", "3"]).await;
+/// `Page::newest`: the cursor of the newest message that the queue ever had; whatever arrives later is behind it.
+pub async fn a_page_names_the_newest_message(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    assert_eq!(look(bed, &queue, Start::Oldest, 9).await.newest, None);
+    bed.publish(queue.topic(), &["1", "2", "3"]).await;
     let consumer = bed.windowed(&queue, 1).await;
     let held = expect(&*consumer, "1").await;
-    let page = bed.backend().browse_heads(&queue, 0, 1, 9).await.unwrap();
-    assert_eq!((page.heads.len(), text(page.heads[0].message.as_ref().unwrap())), (1, "2".to_owned()));
+    let page = look(bed, &queue, Start::Oldest, 1).await;
+    assert_eq!(page.messages.iter().map(body).collect::<Vec<_>>(), ["2"]);
     bed.settle(&held).await;
     bed.publish(queue.topic(), &["4"]).await;
-    let rest = bed.backend().browse_heads(&queue, page.heads[0].position, 9, 9).await.unwrap();
-    let shown: Vec<_> = rest.heads.iter().map(|head| text(head.message.as_ref().unwrap())).collect();
-    assert_eq!(shown, ["3", "4"]);
-    assert!(rest.heads[0].position <= page.newest && page.newest < rest.heads[1].position && rest.heads[1].position <= rest.newest);
+    let rest = look(bed, &queue, Start::Behind(page.messages[0].cursor), 9).await;
+    assert_eq!(rest.messages.iter().map(body).collect::<Vec<_>>(), ["3", "4"]);
+    let [third, fourth] = &rest.messages[..] else { unreachable!() };
+    assert_eq!((page.newest, rest.newest), (Some(third.cursor), Some(fourth.cursor)));
 }
 
-/// `take`: removes one message from a queue.
-pub async fn taking_removes_one_message(bed: &mut Bed) {
+/// `remove`: removes a message that `browse` has shown.
+pub async fn a_shown_message_can_be_removed(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
-        let second = bed.backend().browse(&queue, 0, 2).await.unwrap().remove(1);
-        assert!(bed.backend().take(&queue, second.position).await.unwrap());
-        assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().depth_count.unwrap(), 2);
-        assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["1", "3"]);
+        let second = look(bed, &queue, Start::Oldest, 2).await.messages[1].named();
+        assert!(bed.inspect().remove(&queue, &second).await.unwrap());
+        assert_eq!(bed.drained(&queue).await, ["1", "3"]);
     }
 }
 
-/// `take`: `false` if it is not there or is in work.
-pub async fn what_is_in_work_or_gone_cannot_be_taken(bed: &mut Bed) {
+/// `remove`: `false` if the message is gone or in work.
+pub async fn what_is_in_work_or_gone_cannot_be_removed(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
-    let seen = bed.backend().browse(&queue, 0, 2).await.unwrap();
+    let seen: Vec<Named> = look(bed, &queue, Start::Oldest, 2).await.messages.iter().map(Browsed::named).collect();
     let consumer = bed.windowed(&queue, 1).await;
     let held = next(&*consumer).await;
-    assert!(!bed.backend().take(&queue, seen[0].position).await.unwrap(), "in work");
+    assert!(!bed.inspect().remove(&queue, &seen[0]).await.unwrap(), "in work");
+    assert!(bed.inspect().remove(&queue, &seen[1]).await.unwrap());
+    assert!(!bed.inspect().remove(&queue, &seen[1]).await.unwrap(), "removed");
     bed.settle(&held).await;
-    assert!(!bed.backend().take(&queue, seen[0].position).await.unwrap(), "settled");
-    assert!(bed.backend().take(&queue, seen[1].position).await.unwrap());
-    assert!(!bed.backend().take(&queue, seen[1].position).await.unwrap(), "taken");
-    assert!(!bed.backend().take(&queue, u64::MAX).await.unwrap(), "never there");
+    drop(consumer);
+    assert!(!bed.inspect().remove(&queue, &seen[0]).await.unwrap(), "settled");
+    let other = Named { cursor: Cursor(u64::MAX), id: None };
+    assert!(!bed.inspect().remove(&queue, &other).await.unwrap(), "never there");
+    assert!(bed.drained(&queue).await.is_empty());
 }
 
-/// `browse`, `take`: `QueueNotFound`.
+/// `browse`, `remove`: `QueueNotFound`.
 pub async fn looking_at_a_missing_queue_is_queue_not_found(bed: &mut Bed) {
     let queue = bed.queue(Class::Flow, "a", "reader");
-    let errors = [
-        bed.backend().browse(&queue, 0, 1).await.unwrap_err(),
-        bed.backend().browse_heads(&queue, 0, 1, 1).await.unwrap_err(),
-        bed.backend().take(&queue, 1).await.unwrap_err(),
-    ];
+    let named = Named { cursor: Cursor(1), id: None };
+    let errors =
+        [bed.inspect().browse(&queue, Start::Oldest, 1, 1).await.unwrap_err(), bed.inspect().remove(&queue, &named).await.unwrap_err()];
     for error in errors {
         assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+    }
+}
+
+/// `browse`, `remove`, `redrive`, `tap`, `list_queues`: `Unavailable` when the backend is closed, and a tap that waits is woken.
+pub async fn looking_into_a_closed_backend_is_unavailable(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1"]).await;
+    let named = look(bed, &queue, Start::Oldest, 1).await.messages[0].named();
+    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let (woken, ()) = within("the end", async { tokio::join!(tap.receive(), bed.close()) }).await;
+    let inspect = bed.inspect();
+    let errors = [
+        ("a waiting tap", woken.err()),
+        ("browse", inspect.browse(&queue, Start::Oldest, 1, 1).await.err()),
+        ("remove", inspect.remove(&queue, &named).await.err()),
+        ("redrive", inspect.redrive(&queue, &named, &queue, message("x")).await.err()),
+        ("tap", inspect.tap(queue.topic(), NonZeroU32::MIN).await.err()),
+    ];
+    for (operation, error) in errors {
+        assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");
     }
 }

@@ -1,14 +1,23 @@
 //! The promises of [`weir_pubsub::Backend`]: one function for each sentence of its contract, run against every broker.
 //!
-//! A new backend is one [`Broker`] and one line in `tests/it/conformance.rs`; a new promise is one function here and its name in
-//! [`for_each_promise!`] (tidy compares them). What only the embedded broker promises is listed apart, in
-//! [`for_each_embedded_promise!`]: the exceptions of the others.
+//! A new promise is one function here and its name in [`for_each_promise!`] (tidy compares them). A new broker is one [`Broker`], its exceptions
+//! in exceptions.rs, and one line in `tests/it/conformance.rs`.
+//!
+//! Promises are checked by consuming: never by figures or by looking into queues, which not every broker can do, except those about
+//! [`weir_pubsub::Inspect`] itself.
 
 mod bed;
+mod brokers;
 pub mod consuming;
+pub mod deleting;
+pub mod differences;
 pub mod durability;
+pub mod exceptions;
 pub mod exclusivity;
+pub mod figures;
+pub mod filling;
 pub mod looking;
+pub mod losses;
 pub mod publishing;
 pub mod queues;
 pub mod redriving;
@@ -17,13 +26,15 @@ pub mod requests;
 pub mod settling;
 pub mod subscribing;
 
-pub use bed::{Bed, Broker, Embedded};
+pub use bed::Bed;
+pub use brokers::{Broker, Embedded, Network};
 
-/// Calls a macro with the names of all promises that every backend keeps, by file.
+/// Calls a macro with some arguments of its own, and then the names of all promises, by file.
 #[macro_export]
 macro_rules! for_each_promise {
-    ($with:ident) => {
+    ($with:ident!($($arguments:tt)*)) => {
         $with! {
+            ($($arguments)*)
             queues: [
                 creating_a_queue_twice_is_no_error,
                 creating_a_queue_with_other_properties_is_a_mismatch,
@@ -33,22 +44,28 @@ macro_rules! for_each_promise {
                 deleting_a_queue_that_is_not_there_is_no_error,
                 deleting_a_queue_wakes_its_consumers_with_queue_not_found,
                 what_was_held_of_a_deleted_queue_is_no_longer_held,
-                empty_queues_are_deleted_together,
-                while_one_queue_holds_messages_none_is_deleted,
-                messages_in_flight_keep_queues_from_being_deleted,
-                expired_requests_do_not_keep_a_queue_from_being_deleted,
-                deleting_empty_queues_wakes_their_consumers_with_queue_not_found,
-                a_message_published_during_a_deletion_is_counted_or_refused,
                 a_queue_exists_from_its_making_to_its_deletion,
-                all_queues_are_listed_in_their_order,
-                stats_count_what_a_queue_holds,
-                stats_of_a_missing_queue_are_queue_not_found,
                 what_one_caller_does_the_others_see,
+                a_cancelled_operation_happened_or_did_not,
+                a_bounded_queue_drops_the_oldest,
+            ],
+            deleting: [
+                an_empty_queue_is_deleted_if_empty,
+                a_queue_that_holds_messages_is_kept_and_reported,
+                messages_in_flight_keep_a_queue_from_being_deleted,
+                expired_requests_do_not_keep_a_queue_from_being_deleted,
+                deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found,
+                a_message_published_during_a_deletion_is_counted_or_refused,
+                empty_queues_are_deleted_together,
+                of_several_queues_one_that_holds_messages_is_kept_and_reported,
+                while_one_queue_holds_messages_none_is_deleted,
+                a_message_published_while_several_queues_are_deleted_is_counted_or_refused,
+                queues_deleted_together_are_gone_together_after_a_restart,
             ],
             publishing: [
                 a_producer_needs_no_queue_yet,
                 flow_and_request_without_a_queue_are_queue_not_found,
-                response_and_notify_with_nobody_there_are_dropped_without_an_error,
+                response_and_notify_without_a_subscriber_are_dropped_without_an_error,
                 every_subscription_of_a_topic_gets_its_copy,
                 a_message_without_an_id_gets_one,
                 an_id_that_is_set_stays,
@@ -58,10 +75,11 @@ macro_rules! for_each_promise {
                 a_body_over_the_limit_is_too_large,
                 a_property_name_over_the_limit_is_too_large,
                 properties_over_the_limit_are_too_large,
-                what_is_sent_to_one_queue_passes_the_others,
-                sending_to_a_missing_queue_is_queue_not_found,
-                sending_to_a_queue_of_response_or_notify_is_wrong_class,
-                what_is_sent_to_a_queue_gets_an_id_and_has_limits,
+                messages_are_stored_in_the_order_of_their_publishes_whenever_they_are_confirmed,
+                publishes_of_several_tasks_are_stored_in_the_order_in_which_they_returned,
+                a_message_whose_confirmation_is_dropped_is_stored,
+                of_several_publishes_the_refused_one_alone_is_not_stored,
+                several_publishes_without_a_queue_are_all_refused,
             ],
             consuming: [
                 a_consumer_never_makes_a_queue,
@@ -77,9 +95,10 @@ macro_rules! for_each_promise {
                 what_is_given_back_comes_before_what_is_behind_it,
                 what_is_given_back_comes_to_any_consumer,
                 giving_back_what_is_not_held_does_nothing,
-                deliveries_are_counted_from_one,
-                dropping_a_receive_loses_no_message,
+                a_delivery_count_is_exact_or_at_least,
+                deliveries_are_counted_exactly,
                 a_message_can_be_waited_for_without_taking_it,
+                dropping_a_receive_loses_no_message,
             ],
             exclusivity: [
                 beside_an_exclusive_consumer_others_are_refused,
@@ -94,7 +113,7 @@ macro_rules! for_each_promise {
                 deliveries_of_subscribers_need_no_settling,
                 a_tap_takes_nothing_from_the_consumers,
                 a_tap_sees_the_outputs_of_settles,
-                a_tap_needs_no_queue_and_is_no_consumer,
+                a_tap_is_neither_a_queue_nor_a_consumer,
                 a_tap_that_is_too_slow_loses_the_oldest_and_is_told,
             ],
             settling: [
@@ -106,27 +125,18 @@ macro_rules! for_each_promise {
                 settling_again_is_no_longer_held,
                 settling_what_was_given_back_is_no_longer_held,
                 settling_what_another_holds_by_now_is_no_longer_held,
+                a_settle_after_its_consumer_went_takes_effect_or_the_message_comes_again,
                 settling_what_needs_no_settling_does_nothing,
+                several_deliveries_are_acknowledged_together,
                 an_optional_output_without_a_queue_is_dropped_and_counted,
                 a_required_output_without_a_queue_is_queue_not_found_and_the_delivery_stays_held,
                 an_output_over_the_limit_is_too_large_and_the_delivery_stays_held,
+                repeating_a_failed_settle_sends_each_output_once,
+                a_failed_settle_keeps_its_cause,
                 outputs_may_go_to_topics_of_every_class,
-            ],
-            looking: [
-                browsing_takes_nothing,
-                browsing_goes_on_behind_a_position,
-                browsing_leaves_out_what_is_in_work,
-                heads_show_the_beginning_of_each_body_and_its_size,
-                heads_go_on_behind_a_position_and_name_the_newest,
-                taking_removes_one_message,
-                what_is_in_work_or_gone_cannot_be_taken,
-                looking_at_a_missing_queue_is_queue_not_found,
-            ],
-            redriving: [
-                redriving_moves_a_message_into_one_queue,
-                redriving_what_is_gone_or_in_work_sends_nothing,
-                redriving_without_a_queue_is_queue_not_found_and_the_message_stays,
-                redriving_has_the_limits_of_sending_and_the_message_stays,
+                a_settle_that_fails_sends_nothing,
+                after_a_settle_that_failed_later_ones_succeed_once_it_is_repeated,
+                after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back,
             ],
             requests: [
                 an_expired_request_is_not_delivered,
@@ -135,55 +145,83 @@ macro_rules! for_each_promise {
                 an_answer_in_parts_comes_in_parts,
                 without_an_answer_a_request_times_out,
             ],
+            losses: [
+                a_lost_connection_ends_consumers_with_unavailable,
+                a_consumer_that_has_ended_stays_ended,
+                what_a_lost_consumer_held_comes_again,
+                settling_what_a_lost_consumer_held_is_no_longer_held,
+                the_error_of_a_loss_keeps_its_source,
+                producers_survive_a_loss,
+                what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt,
+                without_a_connection_operations_are_unavailable_until_it_is_back,
+                requests_under_way_fail_at_a_loss_and_later_ones_are_answered,
+                request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them,
+                subscribing_again_waits_for_the_broker,
+            ],
             durability: [
                 what_was_published_is_there_after_a_restart,
                 what_was_settled_is_gone_after_a_restart,
                 what_was_held_comes_again_after_a_restart,
                 request_queues_go_with_the_broker,
-            ],
-        }
-    };
-}
-
-/// Calls a macro with the names of the promises that only the embedded broker keeps, by file.
-#[macro_export]
-macro_rules! for_each_embedded_promise {
-    ($with:ident) => {
-        $with! {
-            queues: [
-                a_bounded_queue_drops_the_oldest_and_counts_them,
-                queues_deleted_together_are_gone_together_after_a_restart,
-            ],
-            redriving: [
-                of_several_redrives_of_one_message_one_sends,
-                redriving_to_a_full_queue_is_queue_full_and_the_message_stays,
-                a_redrive_is_there_after_a_restart,
-            ],
-            refusing: [
-                a_refusing_queue_refuses_what_is_above_its_bound,
-                an_empty_queue_accepts_a_message_above_its_bound,
-                a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held,
-                ensuring_changes_a_refusing_bound_for_good,
-            ],
-            publishing: [
-                a_full_queue_is_queue_full_and_nothing_is_sent,
-                a_full_queue_of_a_request_topic_misses_what_the_others_get,
-                a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full,
-            ],
-            settling: [
-                a_settle_never_fails_for_a_full_queue,
-                a_settle_that_fails_sends_nothing,
-                after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back,
-            ],
-            durability: [
                 outputs_of_a_settle_are_there_after_a_restart,
                 the_order_is_kept_over_a_restart,
                 deliveries_are_counted_over_a_restart,
                 a_window_bounds_bytes_after_a_restart,
                 the_properties_of_a_queue_are_kept_over_a_restart,
+                what_was_published_before_a_close_is_there_after_it,
                 a_closed_backend_is_unavailable,
                 closing_wakes_consumers_with_unavailable,
+            ],
+            filling: [
+                a_full_queue_is_queue_full_and_nothing_is_sent,
+                a_full_queue_of_a_request_topic_misses_what_the_others_get,
+                a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full,
+                a_settle_never_fails_for_a_full_queue,
+            ],
+            refusing: [
+                a_refusing_queue_refuses_what_is_above_its_bound,
+                an_empty_queue_accepts_a_message_above_its_bound,
+                a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held,
+                a_settle_into_a_refusing_queue_sends_nothing,
+                ensuring_changes_a_refusing_bound_for_good,
+            ],
+            figures: [
+                figures_are_right_or_unknown,
+                all_figures_are_known,
+                stats_of_a_missing_queue_are_queue_not_found,
+                messages_dropped_by_a_bound_are_counted,
+                requests_that_a_full_queue_misses_are_counted,
+                a_refusing_queue_shows_its_bound_and_its_refusals,
+                all_queues_are_listed_in_their_order,
+            ],
+            looking: [
+                browsing_takes_nothing,
+                browsing_goes_on_behind_a_cursor,
+                browsing_begins_at_a_cursor_or_behind_it,
+                browsing_leaves_out_what_is_in_work,
+                browsing_shows_the_beginning_of_each_body_and_its_size,
+                a_page_names_the_newest_message,
+                a_shown_message_can_be_removed,
+                what_is_in_work_or_gone_cannot_be_removed,
+                looking_at_a_missing_queue_is_queue_not_found,
+                looking_into_a_closed_backend_is_unavailable,
+            ],
+            redriving: [
+                redriving_moves_a_message_into_one_queue,
+                redriving_what_is_gone_or_in_work_sends_nothing,
+                redriving_without_a_queue_is_queue_not_found_and_the_message_stays,
+                redriving_has_the_limits_of_publishing_and_the_message_stays,
+                of_several_redrives_of_one_message_one_sends,
+                redriving_to_a_full_queue_is_queue_full_and_the_message_stays,
+                a_redrive_is_there_after_a_restart,
             ],
         }
     };
 }
+
+macro_rules! names {
+    (() $($area:ident: [$($promise:ident,)*],)*) => { &[$($(stringify!($promise),)*)*] };
+}
+
+/// The names of all promises.
+pub const PROMISES: &[&str] = for_each_promise!(names!());

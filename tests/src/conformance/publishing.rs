@@ -1,8 +1,10 @@
 //! Producers: who gets what is published, with which id, within which limits.
 
-use weir_pubsub::{Backend, Class, ConsumerOptions, Message, MessageId, PubsubError, Queue, Sharing, Topic};
+use futures_util::future::join_all;
+use weir_pubsub::{Class, Message, MessageId, Missing, PubsubError};
 
-use super::bed::{Bed, expect, message, next, text, texts};
+use super::bed::{Bed, expect, message, next, texts};
+use crate::wait::within;
 
 /// `producer`: no queue needs to exist yet.
 pub async fn a_producer_needs_no_queue_yet(bed: &mut Bed) {
@@ -15,25 +17,27 @@ pub async fn a_producer_needs_no_queue_yet(bed: &mut Bed) {
     }
 }
 
-/// `publish`: `flow` and `request` without a queue: `QueueNotFound`, and nothing was sent.
+/// `publish`: `flow` and `request` without a queue: `QueueNotFound`, which names the topic, and nothing was sent.
 pub async fn flow_and_request_without_a_queue_are_queue_not_found(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
-        let producer = bed.backend().producer(&bed.topic(class, "a")).await.unwrap();
+        let topic = bed.topic(class, "a");
+        let producer = bed.backend().producer(&topic).await.unwrap();
         let error = producer.publish_confirmed(message("lost?")).await.unwrap_err();
-        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+        assert!(matches!(&error, PubsubError::QueueNotFound { missing: Missing::QueueOf(named) } if *named == topic), "{error}");
+        assert!(error.to_string().contains(&topic.to_string()), "{error}");
         let queue = bed.made(class, "a", "reader").await;
-        assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().depth_count.unwrap(), 0);
+        assert!(bed.drained(&queue).await.is_empty());
     }
 }
 
-/// `publish`: `response` and `notify` with nobody there: the message is dropped without an error.
-pub async fn response_and_notify_with_nobody_there_are_dropped_without_an_error(bed: &mut Bed) {
+/// `publish`: `response` and `notify` without a subscriber: the message is dropped without an error.
+pub async fn response_and_notify_without_a_subscriber_are_dropped_without_an_error(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
-        bed.publish(&topic, &["for nobody"]).await;
+        bed.publish(&topic, &["not heard"]).await;
         let subscriber = bed.subscriber(&topic).await;
-        bed.publish(&topic, &["for somebody"]).await;
-        expect(&*subscriber, "for somebody").await;
+        bed.publish(&topic, &["heard"]).await;
+        expect(&*subscriber, "heard").await;
     }
 }
 
@@ -49,7 +53,7 @@ pub async fn every_subscription_of_a_topic_gets_its_copy(bed: &mut Bed) {
                 bed.settle(&expect(&*consumer, body).await).await;
             }
         }
-        assert_eq!(bed.backend().inspect().stats(&other_topic).await.unwrap().depth_count.unwrap(), 0);
+        assert!(bed.drained(&other_topic).await.is_empty());
     }
 }
 
@@ -125,17 +129,15 @@ pub async fn messages_of_one_producer_keep_their_order(bed: &mut Bed) {
     }
 }
 
-/// Publishes what is too large by every way in, and sees that each refuses it and nothing of it was sent.
-async fn check_too_large(bed: &Bed, word: &str, message: Message) {
+/// Publishes a message that is too large, and checks that it is refused and nothing of it was sent.
+async fn check_too_large(bed: &Bed, word: &str, large: Message) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    for result in [producer.publish_confirmed(message.clone()).await, bed.backend().send_to(&queue, message).await] {
-        let error = result.unwrap_err();
-        assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
-        assert!(error.to_string().contains(word), "{error}");
-    }
+    let error = producer.publish_confirmed(large).await.unwrap_err();
+    assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
+    assert!(error.to_string().contains(word), "{error}");
     bed.publish(queue.topic(), &["small"]).await;
-    expect(&*bed.consumer(&queue).await, "small").await;
+    assert_eq!(bed.drained(&queue).await, ["small"]);
 }
 
 /// `limits`: what it refuses: a body that is too large. An answer may be larger than a message.
@@ -167,112 +169,88 @@ pub async fn properties_over_the_limit_are_too_large(bed: &mut Bed) {
     check_too_large(bed, "properties", message("x").with("a", "v".repeat(half)).with("b", "v".repeat(half))).await;
 }
 
-/// `send_to`: puts a message into one queue, past the topic's other subscriptions.
-pub async fn what_is_sent_to_one_queue_passes_the_others(bed: &mut Bed) {
+/// `publish`: messages of one producer are stored in the order in which their `publish` calls returned, whenever their confirmations are
+/// awaited.
+pub async fn messages_are_stored_in_the_order_of_their_publishes_whenever_they_are_confirmed(bed: &mut Bed) {
+    let bodies: Vec<String> = (100..200).map(|n| n.to_string()).collect();
     for class in [Class::Flow, Class::Request] {
-        let (one, other) = (bed.made(class, "a", "one").await, bed.made(class, "a", "other").await);
-        bed.publish(one.topic(), &["for both"]).await;
-        bed.backend().send_to(&one, message("for one")).await.unwrap();
-        assert_eq!(texts(&*bed.consumer(&one).await, 2).await, ["for both", "for one"]);
-        assert_eq!(bed.backend().inspect().stats(&other).await.unwrap().depth_count.unwrap(), 1);
+        let queue = bed.made(class, "a", "reader").await;
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        let mut confirms = Vec::new();
+        for body in &bodies {
+            confirms.push(within("a publish", producer.publish(message(body))).await.unwrap());
+        }
+        let last = confirms.pop().unwrap();
+        for confirm in confirms.into_iter().rev() {
+            within("a confirmation", confirm).await.unwrap();
+        }
+        assert_eq!(texts(&*bed.consumer(&queue).await, bodies.len()).await, bodies, "{class}");
+        within("a confirmation that is awaited late", last).await.unwrap();
     }
 }
 
-/// `send_to`: errors as `publish`: `QueueNotFound`.
-pub async fn sending_to_a_missing_queue_is_queue_not_found(bed: &mut Bed) {
+/// `publish`: the order is that in which the calls returned, also when several tasks publish at the same time.
+pub async fn publishes_of_several_tasks_are_stored_in_the_order_in_which_they_returned(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
-        bed.made(class, "a", "other").await;
-        let error = bed.backend().send_to(&bed.queue(class, "a", "one"), message("x")).await.unwrap_err();
-        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
-    }
-}
-
-/// `send_to`: `WrongClass` for `response` and `notify` topics, which have no queues.
-pub async fn sending_to_a_queue_of_response_or_notify_is_wrong_class(bed: &mut Bed) {
-    for class in [Class::Response, Class::Notify] {
-        let error = bed.backend().send_to(&bed.queue(class, "a", "one"), message("x")).await.unwrap_err();
-        assert!(matches!(error, PubsubError::WrongClass { .. }), "{error}");
-    }
-}
-
-/// `send_to`: as `publish`.
-pub async fn what_is_sent_to_a_queue_gets_an_id_and_has_limits(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    bed.backend().send_to(&queue, message("x")).await.unwrap();
-    assert!(next(&*bed.consumer(&queue).await).await.message.id.is_some());
-    let long = message("x").with("n".repeat(bed.backend().limits().max_property_name_bytes + 1), "v");
-    let error = bed.backend().send_to(&queue, long).await.unwrap_err();
-    assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
-}
-
-/// Fills a topic with bodies of 1 MiB until it is full; gives how many went in.
-pub(super) async fn fill(backend: &dyn Backend, topic: &Topic) -> u64 {
-    let producer = backend.producer(topic).await.unwrap();
-    for sent in 0.. {
-        match producer.publish_confirmed(Message::new(vec![b'x'; 1 << 20])).await {
-            Ok(()) => assert!(sent < 64, "the queue never fills"),
-            Err(PubsubError::QueueFull { used_bytes, limit_bytes, .. }) => {
-                assert!(used_bytes + (1 << 20) > limit_bytes, "{used_bytes} of {limit_bytes}");
-                return sent;
+        let queue = bed.made(class, "a", "reader").await;
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        let returned = std::sync::Mutex::new(Vec::new());
+        let publishing = (0..60).map(async |n: usize| {
+            for _ in 0..n % 5 {
+                tokio::task::yield_now().await;
             }
-            Err(error) => panic!("{error}"),
+            let confirm = producer.publish(message(n)).await.unwrap();
+            returned.lock().unwrap().push(n.to_string());
+            confirm.await.unwrap();
+        });
+        within("the publishes", join_all(publishing)).await;
+        assert_eq!(bed.drained(&queue).await, returned.into_inner().unwrap(), "{class}");
+    }
+}
+
+/// `Confirm`: dropping it changes nothing: the message is stored all the same.
+pub async fn a_message_whose_confirmation_is_dropped_is_stored(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        for body in ["1", "2", "3"] {
+            drop(producer.publish(message(body)).await.unwrap());
         }
+        producer.publish_confirmed(message("4")).await.unwrap();
+        assert_eq!(bed.drained(&queue).await, ["1", "2", "3", "4"], "{class}");
     }
-    unreachable!("the range is endless")
 }
 
-/// `publish`: `QueueFull`: nothing was sent, to none of the topic's queues; once there is room it goes on.
-pub async fn a_full_queue_is_queue_full_and_nothing_is_sent(bed: &mut Bed) {
-    let (queue, other) = (bed.made(Class::Flow, "a", "slow").await, bed.made(Class::Flow, "a", "quick").await);
-    let sent = fill(&**bed.backend(), queue.topic()).await;
-    for queue in [&queue, &other] {
-        assert_eq!(bed.backend().inspect().stats(queue).await.unwrap().depth_count.unwrap(), sent);
-    }
-    let error = bed.backend().send_to(&queue, Message::new(vec![b'x'; 1 << 20])).await.unwrap_err();
-    assert!(matches!(error, PubsubError::QueueFull { .. }), "{error}");
-    for queue in [&queue, &other] {
-        let consumer = bed.consumer(queue).await;
-        for _ in 0..sent {
-            bed.settle(&next(&*consumer).await).await;
+/// `publish`, `Confirm`: what is refused is refused at once or by its confirmation, which says that it was not stored; the others are.
+pub async fn of_several_publishes_the_refused_one_alone_is_not_stored(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        let large = Message::new(vec![b'x'; bed.backend().limits().max_message_bytes + 1]);
+        let mut confirms = Vec::new();
+        for message in [message("1"), large, message("2")] {
+            confirms.push(producer.publish(message).await);
         }
-    }
-    bed.publish(queue.topic(), &["room"]).await;
-    let delivery = next(&*bed.consumer(&queue).await).await;
-    assert_eq!(text(&delivery.message), "room");
-}
-
-/// Fills one queue past the others of its topic.
-async fn fill_alone(bed: &Bed, queue: &Queue) {
-    for sent in 0.. {
-        match bed.backend().send_to(queue, Message::new(vec![b'x'; 1 << 20])).await {
-            Ok(()) => assert!(sent < 64, "the queue never fills"),
-            Err(PubsubError::QueueFull { .. }) => return,
-            Err(error) => panic!("{error}"),
+        let mut outcomes = Vec::new();
+        for confirm in confirms {
+            outcomes.push(match confirm {
+                Ok(confirm) => within("a confirmation", confirm).await,
+                Err(error) => Err(error),
+            });
         }
+        assert!(matches!(outcomes[..], [Ok(()), Err(PubsubError::TooLarge { .. }), Ok(())]), "{outcomes:?}");
+        assert_eq!(bed.drained(&queue).await, ["1", "2"], "{class}");
     }
 }
 
-/// `publish`: a full queue of a `request` topic does not get the message and counts it as dropped; the message is refused only if no queue
-/// has room.
-pub async fn a_full_queue_of_a_request_topic_misses_what_the_others_get(bed: &mut Bed) {
-    let (slow, quick) = (bed.made(Class::Request, "a", "slow").await, bed.made(Class::Request, "a", "quick").await);
-    fill_alone(bed, &slow).await;
-    let body = "x".repeat(1 << 20);
-    bed.publish(slow.topic(), &[&body, &body]).await;
-    assert_eq!(bed.backend().inspect().stats(&quick).await.unwrap().depth_count.unwrap(), 2);
-    assert_eq!(bed.backend().inspect().stats(&slow).await.unwrap().dropped_count.unwrap(), 2);
-    fill(&**bed.backend(), quick.topic()).await;
-    assert_eq!(bed.backend().inspect().stats(&quick).await.unwrap().dropped_count.unwrap(), 0);
-}
-
-/// `publish`: a request is refused where queues have exclusive consumers and none of these queues has room.
-pub async fn a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full(bed: &mut Bed) {
-    let (own, other) = (bed.made(Class::Request, "a", "service").await, bed.made(Class::Request, "a", "other").await);
-    let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
-    let _service = bed.backend().consumer(own.topic(), own.subscription(), options).await.unwrap();
-    fill_alone(bed, &own).await;
-    let producer = bed.backend().producer(own.topic()).await.unwrap();
-    let error = producer.publish_confirmed(Message::new(vec![b'x'; 1 << 20])).await.unwrap_err();
-    assert!(matches!(&error, PubsubError::QueueFull { queue, .. } if queue.contains("service")), "{error}");
-    assert_eq!(bed.backend().inspect().stats(&other).await.unwrap().depth_count.unwrap(), 0);
+/// `publish`, `Confirm`: without a queue, every one of several publishes is refused, at once or by its confirmation.
+pub async fn several_publishes_without_a_queue_are_all_refused(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let producer = bed.backend().producer(&bed.topic(class, "a")).await.unwrap();
+        let publishing = (0..10).map(|n| producer.publish_confirmed(message(n)));
+        for outcome in within("the refusals", join_all(publishing)).await {
+            assert!(matches!(outcome, Err(PubsubError::QueueNotFound { .. })), "{outcome:?}");
+        }
+        assert!(bed.drained(&bed.made(class, "a", "reader").await).await.is_empty());
+    }
 }

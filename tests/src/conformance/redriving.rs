@@ -1,45 +1,47 @@
-//! Moving a message out of one queue into another.
+//! Moving a message that was shown out of one queue into another.
 
 use futures_util::future::join_all;
-use weir_pubsub::{Class, Message, MessageId, PubsubError, Queue};
+use weir_pubsub::{Class, Cursor, Message, MessageId, Missing, Named, PubsubError, Queue, Start};
 
-use super::bed::{Bed, expect, message, next, text};
-use super::publishing::fill;
+use super::bed::{Bed, expect, message, next};
+use super::filling::fill;
+use super::looking::look;
 
-/// The only message of a queue: its position.
-async fn position_in(bed: &Bed, queue: &Queue) -> u64 {
-    bed.backend().browse(queue, 0, 1).await.unwrap()[0].position
-}
-
-async fn depth(bed: &Bed, queue: &Queue) -> u64 {
-    bed.backend().inspect().stats(queue).await.unwrap().depth_count.unwrap()
+/// What names the only message of a queue.
+async fn named_in(bed: &Bed, queue: &Queue) -> Named {
+    look(bed, queue, Start::Oldest, 1).await.messages[0].named()
 }
 
 /// `redrive`: into one queue, past the topic's other subscriptions, as a message that was never delivered.
 pub async fn redriving_moves_a_message_into_one_queue(bed: &mut Bed) {
-    let from = bed.filled("letters", &["dead"]).await;
-    let (to, other) = (bed.made(Class::Flow, "a", "one").await, bed.made(Class::Flow, "a", "other").await);
-    let consumer = bed.consumer(&from).await;
-    bed.backend().give_back(&next(&*consumer).await.receipt).await.unwrap();
-    drop(consumer);
-    let sent = Message { id: Some(MessageId(7)), content_type: Some("text/plain".into()), ..message("alive").with("colour", "red") };
-    assert!(bed.backend().redrive(&from, position_in(bed, &from).await, &to, sent.clone()).await.unwrap());
-    let delivery = next(&*bed.consumer(&to).await).await;
-    assert_eq!((&delivery.message, delivery.delivery_count), (&sent, 1));
-    assert_eq!((depth(bed, &from).await, depth(bed, &other).await), (0, 0));
+    for class in [Class::Flow, Class::Request] {
+        let from = bed.filled("letters", &["dead"]).await;
+        let (to, other) = (bed.made(class, "a", "one").await, bed.made(class, "a", "other").await);
+        let sent = Message { id: Some(MessageId(7)), content_type: Some("text/plain".into()), ..message("alive").with("colour", "red") };
+        assert!(bed.inspect().redrive(&from, &named_in(bed, &from).await, &to, sent.clone()).await.unwrap());
+        let consumer = bed.consumer(&to).await;
+        let delivery = next(&*consumer).await;
+        assert_eq!((&delivery.message, delivery.delivery_count.at_least()), (&sent, 1));
+        bed.settle(&delivery).await;
+        drop(consumer);
+        for queue in [&from, &other, &to] {
+            assert!(bed.drained(queue).await.is_empty(), "{queue}");
+        }
+    }
 }
 
-/// `redrive`: `false` if there is no message at that position or it is in work; nothing is sent then.
+/// `redrive`: `false` if the message is gone or in work; nothing is sent then.
 pub async fn redriving_what_is_gone_or_in_work_sends_nothing(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["1"]).await, bed.made(Class::Flow, "a", "one").await);
-    let position = position_in(bed, &from).await;
+    let named = named_in(bed, &from).await;
     let consumer = bed.consumer(&from).await;
     let held = next(&*consumer).await;
-    assert!(!bed.backend().redrive(&from, position, &to, message("1")).await.unwrap(), "in work");
+    let redriven = async |named: &Named| bed.inspect().redrive(&from, named, &to, message("1")).await.unwrap();
+    assert!(!redriven(&named).await, "in work");
     bed.settle(&held).await;
-    assert!(!bed.backend().redrive(&from, position, &to, message("1")).await.unwrap(), "settled");
-    assert!(!bed.backend().redrive(&from, u64::MAX, &to, message("1")).await.unwrap(), "never there");
-    assert_eq!(depth(bed, &to).await, 0);
+    assert!(!redriven(&named).await, "settled");
+    assert!(!redriven(&Named { cursor: Cursor(u64::MAX), id: None }).await, "never there");
+    assert!(bed.drained(&to).await.is_empty());
 }
 
 /// `redrive`: `QueueNotFound` when either queue is missing; the message is still in its queue.
@@ -47,60 +49,63 @@ pub async fn redriving_without_a_queue_is_queue_not_found_and_the_message_stays(
     let from = bed.filled("letters", &["1"]).await;
     bed.made(Class::Flow, "a", "other").await;
     let missing = bed.queue(Class::Flow, "a", "one");
+    let named = named_in(bed, &from).await;
     for (from, to) in [(&from, &missing), (&missing, &from)] {
-        let error = bed.backend().redrive(from, 1, to, message("1")).await.unwrap_err();
-        assert!(matches!(&error, PubsubError::QueueNotFound { queue } if queue.contains("one")), "{error}");
+        let error = bed.inspect().redrive(from, &named, to, message("1")).await.unwrap_err();
+        assert!(matches!(&error, PubsubError::QueueNotFound { missing: Missing::Queue(queue) } if *queue == missing), "{error}");
     }
-    assert_eq!(bed.waiting(&from).await, ["1"]);
+    assert_eq!(bed.drained(&from).await, ["1"]);
 }
 
-/// `redrive`: as `send_to`: `TooLarge`, `WrongClass`; the message is still in its queue.
-pub async fn redriving_has_the_limits_of_sending_and_the_message_stays(bed: &mut Bed) {
+/// `redrive`: `TooLarge`, `WrongClass`; the message is still in its queue.
+pub async fn redriving_has_the_limits_of_publishing_and_the_message_stays(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["1"]).await, bed.made(Class::Flow, "a", "one").await);
-    let position = position_in(bed, &from).await;
+    let named = named_in(bed, &from).await;
     let large = message("x".repeat(bed.backend().limits().max_message_bytes + 1));
-    let error = bed.backend().redrive(&from, position, &to, large).await.unwrap_err();
+    let error = bed.inspect().redrive(&from, &named, &to, large).await.unwrap_err();
     assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
     for class in [Class::Response, Class::Notify] {
-        let error = bed.backend().redrive(&from, position, &bed.queue(class, "a", "one"), message("1")).await.unwrap_err();
+        let error = bed.inspect().redrive(&from, &named, &bed.queue(class, "a", "one"), message("1")).await.unwrap_err();
         assert!(matches!(error, PubsubError::WrongClass { .. }), "{error}");
     }
-    assert_eq!((bed.waiting(&from).await, depth(bed, &to).await), (vec!["1".to_owned()], 0));
+    assert_eq!(bed.drained(&from).await, ["1"]);
+    assert!(bed.drained(&to).await.is_empty());
 }
 
-/// `redrive`: of several calls for one message exactly one sends.
+/// `redrive`: exactly once: of several calls for one message exactly one sends.
 pub async fn of_several_redrives_of_one_message_one_sends(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["0", "1", "2", "3"]).await, bed.made(Class::Flow, "a", "one").await);
-    let seen = bed.backend().browse(&from, 0, 4).await.unwrap();
-    let calls = seen.iter().flat_map(|letter| std::iter::repeat_n(letter, 8));
-    let redrives = calls.map(|letter| bed.backend().redrive(&from, letter.position, &to, letter.message.clone()));
-    let sent_count = join_all(redrives).await.into_iter().filter(|sent| *sent.as_ref().unwrap()).count();
-    assert_eq!((sent_count, bed.waiting(&to).await), (4, ["0", "1", "2", "3"].map(str::to_owned).to_vec()));
-    assert_eq!(depth(bed, &from).await, 0);
+    let seen = look(bed, &from, Start::Oldest, 4).await.messages;
+    let calls = seen.iter().flat_map(|letter| std::iter::repeat_n((letter.named(), letter.message.clone().unwrap()), 8));
+    let redrives = calls.map(async |(named, sent)| bed.inspect().redrive(&from, &named, &to, sent).await.unwrap());
+    let sent_count = join_all(redrives).await.into_iter().filter(|sent| *sent).count();
+    assert_eq!((sent_count, bed.drained(&to).await), (4, ["0", "1", "2", "3"].map(str::to_owned).to_vec()));
+    assert!(bed.drained(&from).await.is_empty());
 }
 
 /// `redrive`: `QueueFull` when the target is; the message is still in its queue, and is sent once there is room.
 pub async fn redriving_to_a_full_queue_is_queue_full_and_the_message_stays(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["1"]).await, bed.made(Class::Flow, "a", "one").await);
-    let position = position_in(bed, &from).await;
+    let named = named_in(bed, &from).await;
     let sent = fill(&**bed.backend(), to.topic()).await;
     let large = message("x".repeat(1 << 20));
-    let error = bed.backend().redrive(&from, position, &to, large.clone()).await.unwrap_err();
+    let error = bed.inspect().redrive(&from, &named, &to, large.clone()).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueFull { .. }), "{error}");
-    assert_eq!((bed.waiting(&from).await, depth(bed, &to).await), (vec!["1".to_owned()], sent));
-    let consumer = bed.consumer(&to).await;
+    let consumer = bed.windowed(&to, 1).await;
     bed.settle(&next(&*consumer).await).await;
-    assert!(bed.backend().redrive(&from, position, &to, large).await.unwrap());
+    assert!(bed.inspect().redrive(&from, &named, &to, large).await.unwrap());
+    for _ in 0..sent {
+        bed.settle(&next(&*consumer).await).await;
+    }
+    drop(consumer);
+    assert!(bed.drained(&to).await.is_empty() && bed.drained(&from).await.is_empty());
 }
 
-/// `redrive`: one atomic durable write.
+/// `redrive`: it is durable.
 pub async fn a_redrive_is_there_after_a_restart(bed: &mut Bed) {
     let (from, to) = (bed.filled("letters", &["1", "2"]).await, bed.made(Class::Flow, "a", "one").await);
-    let position = position_in(bed, &from).await;
-    assert!(bed.backend().redrive(&from, position, &to, message("alive")).await.unwrap());
+    assert!(bed.inspect().redrive(&from, &named_in(bed, &from).await, &to, message("alive")).await.unwrap());
     bed.restart().await;
-    assert_eq!(bed.waiting(&from).await, ["2"]);
-    let consumer = bed.consumer(&to).await;
-    assert_eq!(expect(&*consumer, "alive").await.delivery_count, 1);
-    assert_eq!(text(&bed.backend().browse(&from, 0, 1).await.unwrap()[0].message), "2");
+    assert_eq!(expect(&*bed.consumer(&to).await, "alive").await.delivery_count.at_least(), 1);
+    assert_eq!(bed.drained(&from).await, ["2"]);
 }

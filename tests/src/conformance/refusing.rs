@@ -2,7 +2,7 @@
 
 use weir_pubsub::{Class, Overflow, PubsubError, Queue, QueueSpec, Routing};
 
-use super::bed::{Bed, expect, message, next, output};
+use super::bed::{Bed, expect, message, output, unsent};
 use crate::wait::within;
 
 fn bounded(queue: &Queue, bytes: u64) -> QueueSpec {
@@ -31,14 +31,13 @@ pub async fn a_refusing_queue_refuses_what_is_above_its_bound(bed: &mut Bed) {
         bed.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
         bed.publish(queue.topic(), &["1234", "5678"]).await;
         assert!(is_full(bed, &queue, "901").await && !is_full(bed, &queue, "90").await);
-        assert_eq!(bed.waiting(&queue).await, ["1234", "5678", "90"]);
-        let error = bed.backend().send_to(&queue, message("x")).await.unwrap_err();
-        assert!(matches!(error, PubsubError::QueueFull { used_bytes: 10, limit_bytes: 10, .. }), "{error}");
-        let stats = bed.backend().inspect().stats(&queue).await.unwrap();
-        assert_eq!((stats.refuse_above_bytes, stats.refused_count, stats.is_refusing, stats.dropped_count), (Some(10), 2, true, 0));
-        bed.settle(&expect(&*bed.consumer(&queue).await, "1234").await).await;
-        assert!(!bed.backend().inspect().stats(&queue).await.unwrap().is_refusing.unwrap(), "a message was removed");
-        assert!(!is_full(bed, &queue, "x").await);
+        assert!(is_full(bed, &queue, "x").await);
+        let consumer = bed.windowed(&queue, 1).await;
+        bed.settle(&expect(&*consumer, "1234").await).await;
+        assert!(!is_full(bed, &queue, "x").await, "a message was removed");
+        for body in ["5678", "90", "x"] {
+            bed.settle(&expect(&*consumer, body).await).await;
+        }
     }
 }
 
@@ -49,26 +48,42 @@ pub async fn an_empty_queue_accepts_a_message_above_its_bound(bed: &mut Bed) {
     assert!(is_full(bed, &queue, "1").await);
 }
 
-/// `settle`: `QueueFull` for an output to a queue that refuses it; the delivery is still held then, and nothing was sent.
+/// `settle`: `QueueFull` for an output to a queue that refuses it; the delivery is still held then.
 pub async fn a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held(bed: &mut Bed) {
+    let (from, letters, other) =
+        (bed.filled("a", &["in", "behind"]).await, made(bed, "letters", 6).await, bed.made(Class::Flow, "b", "reader").await);
+    bed.publish(letters.topic(), &["1234"]).await;
+    let consumer = bed.windowed(&from, 1).await;
+    let delivery = expect(&*consumer, "in").await;
+    let outputs = vec![output(other.topic(), "out", Routing::Required), output(letters.topic(), "5678", Routing::Optional)];
+    let unsettled = bed.settle_fails(&delivery, outputs.clone()).await;
+    assert!(matches!(&unsettled.error, PubsubError::QueueFull { queue, .. } if queue.contains("letters")), "{unsettled}");
+    assert!(bed.is_waiting(consumer.receive()).await, "it still fills the window");
+    let reader = bed.windowed(&letters, 1).await;
+    bed.settle(&expect(&*reader, "1234").await).await;
+    bed.settle_with(&delivery, unsent(&unsettled, &outputs)).await;
+    expect(&*reader, "5678").await;
+    assert_eq!(bed.drained(&other).await, ["out"]);
+}
+
+/// `settle`: one atomic write: where a queue refuses one output, none of them was sent.
+pub async fn a_settle_into_a_refusing_queue_sends_nothing(bed: &mut Bed) {
     let (from, letters, other) =
         (bed.filled("a", &["in"]).await, made(bed, "letters", 6).await, bed.made(Class::Flow, "b", "reader").await);
     let consumer = bed.windowed(&from, 1).await;
     let delivery = expect(&*consumer, "in").await;
-    let outputs = || {
-        vec![
-            output(other.topic(), "out", Routing::Required),
-            output(letters.topic(), "1234", Routing::Required),
-            output(letters.topic(), "5678", Routing::Optional),
-        ]
-    };
-    let error = within("a settle", bed.backend().settle(&delivery.receipt, outputs())).await.unwrap_err();
-    assert!(matches!(&error, PubsubError::QueueFull { used_bytes: 4, limit_bytes: 6, queue } if queue.contains("letters")), "{error}");
-    assert!(bed.waiting(&letters).await.is_empty() && bed.waiting(&other).await.is_empty());
-    assert_eq!(bed.backend().inspect().stats(&from).await.unwrap().unsettled_count.unwrap(), 1);
-    assert!(bed.is_waiting(consumer.receive(), &from).await, "it still fills the window");
-    bed.settle_with(&delivery, outputs().drain(..2).collect()).await;
-    assert_eq!((bed.waiting(&letters).await, bed.waiting(&other).await), (vec!["1234".to_owned()], vec!["out".to_owned()]));
+    let outputs = vec![
+        output(other.topic(), "out", Routing::Required),
+        output(letters.topic(), "1234", Routing::Required),
+        output(letters.topic(), "5678", Routing::Optional),
+    ];
+    let unsettled = bed.settle_fails(&delivery, outputs.clone()).await;
+    assert!(matches!(unsettled.error, PubsubError::QueueFull { used_bytes: 4, limit_bytes: 6, .. }), "{unsettled}");
+    assert_eq!(unsettled.unsent, [0, 1, 2]);
+    assert!(bed.drained(&other).await.is_empty());
+    bed.settle_with(&delivery, outputs[..2].to_vec()).await;
+    expect(&*bed.consumer(&letters).await, "1234").await;
+    assert_eq!(bed.drained(&other).await, ["out"]);
 }
 
 /// `ensure_queue`: a queue without a bound, or with another refusing one, gets the refusing bound of the specification, durably.
@@ -78,20 +93,15 @@ pub async fn ensuring_changes_a_refusing_bound_for_good(bed: &mut Bed) {
         bed.publish(queue.topic(), &["1234", "5678"]).await;
         for (bytes, expected) in [(8, true), (9, false), (3, true)] {
             bed.backend().ensure_queue(&bounded(&queue, bytes)).await.unwrap();
-            assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().refuse_above_bytes, Some(bytes));
             assert_eq!(is_full(bed, &queue, "x").await, expected, "{bytes}");
         }
-        assert_eq!(bed.waiting(&queue).await, ["1234", "5678", "x"], "what is there stays");
         let error = bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap_err();
         assert!(matches!(error, PubsubError::QueueMismatch { .. }), "{error}");
     }
     bed.restart().await;
     let queue = bed.queue(Class::Flow, "a", "reader");
     bed.backend().create_queue(&bounded(&queue, 3)).await.unwrap();
-    assert_eq!(bed.waiting(&queue).await, ["1234", "5678", "x"]);
     assert!(is_full(bed, &queue, "x").await);
-    bed.settle(&next(&*bed.consumer(&queue).await).await).await;
     bed.backend().ensure_queue(&bounded(&queue, 100)).await.unwrap();
-    bed.publish(queue.topic(), &["y"]).await;
-    assert_eq!(bed.waiting(&queue).await, ["5678", "x", "y"]);
+    assert_eq!(bed.drained(&queue).await, ["1234", "5678", "x"], "what is there stays");
 }

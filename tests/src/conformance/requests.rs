@@ -26,9 +26,9 @@ pub async fn a_request_that_still_has_time_is_delivered(bed: &mut Bed) {
     assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["minutes", "days"]);
 }
 
-async fn requester(bed: &Bed) -> Requester {
+pub(super) async fn requester(bed: &Bed) -> Requester {
     let (asked, answered) = (bed.topic(Class::Request, "a"), bed.topic(Class::Response, "a"));
-    Requester::connect(&**bed.backend(), &asked, &answered, &"asker".parse().unwrap()).await.unwrap()
+    Requester::connect(bed.backend().clone(), &asked, &answered, &"asker".parse().unwrap()).await.unwrap()
 }
 
 /// `Requester`: each takes only the answers that carry its own `id`.

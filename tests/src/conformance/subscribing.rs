@@ -8,7 +8,7 @@ use super::bed::{Bed, expect, message, next, output, text, texts};
 use crate::wait::within;
 
 async fn tap(bed: &Bed, topic: &Topic, buffer_count: u32) -> Box<dyn Consumer> {
-    bed.backend().inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
+    bed.inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
 }
 
 /// `consumer`, `response` and `notify`: every subscriber gets every message; the name only tells people who reads.
@@ -56,9 +56,9 @@ pub async fn a_subscriber_that_comes_and_goes_leaves_nothing_behind(bed: &mut Be
         let gone = bed.subscriber(&topic).await;
         bed.publish(&topic, &["unread"]).await;
         drop(gone);
-        let queue = bed.queue(class, "a", "somebody");
+        let queue = bed.queue(class, "a", "subscriber");
         assert!(!bed.backend().queue_exists(&queue).await.unwrap());
-        bed.publish(&topic, &["for nobody"]).await;
+        bed.publish(&topic, &["not heard"]).await;
         let next = bed.subscriber(&topic).await;
         bed.publish(&topic, &["for the next"]).await;
         expect(&*next, "for the next").await;
@@ -70,11 +70,12 @@ pub async fn deliveries_of_subscribers_need_no_settling(bed: &mut Bed) {
     for class in [Class::Response, Class::Notify] {
         let topic = bed.topic(class, "a");
         let options = ConsumerOptions { window: NonZeroU32::MIN, ..ConsumerOptions::default() };
-        let subscriber = bed.backend().consumer(&topic, &"somebody".parse().unwrap(), options).await.unwrap();
+        let subscriber = bed.backend().consumer(&topic, &"subscriber".parse().unwrap(), options).await.unwrap();
         for body in ["1", "2", "3"] {
             bed.publish(&topic, &[body]).await;
             let delivery = expect(&*subscriber, body).await;
-            assert_eq!((delivery.receipt.consumer, delivery.delivery_count), (0, 1));
+            assert!(!delivery.receipt.is_some());
+            assert_eq!(delivery.delivery_count.at_least(), 1);
         }
     }
 }
@@ -107,23 +108,22 @@ pub async fn a_tap_sees_the_outputs_of_settles(bed: &mut Bed) {
     let delivery = next(&*consumer).await;
     bed.settle_with(&delivery, vec![output(to.topic(), "out", Routing::Required)]).await;
     expect(&*tap, "out").await;
-    assert_eq!(bed.waiting(&to).await, ["out"]);
+    assert_eq!(bed.drained(&to).await, ["out"]);
 }
 
-/// `tap`: it is gone with its reader, and it is no queue and no consumer.
-pub async fn a_tap_needs_no_queue_and_is_no_consumer(bed: &mut Bed) {
+/// `tap`: it is gone with its reader, never makes a missing queue look present, and what is refused is not seen.
+pub async fn a_tap_is_neither_a_queue_nor_a_consumer(bed: &mut Bed) {
     let topic = bed.topic(Class::Flow, "a");
     let tap = tap(bed, &topic, 8).await;
     let producer = bed.backend().producer(&topic).await.unwrap();
-    let error = producer.publish_confirmed(message("for nobody")).await.unwrap_err();
-    assert!(matches!(error, PubsubError::QueueNotFound { .. }), "a tap is nobody: {error}");
+    let error = producer.publish_confirmed(message("not heard")).await.unwrap_err();
+    assert!(matches!(error, PubsubError::QueueNotFound { .. }), "a tap is not a queue: {error}");
     let queue = bed.made(Class::Flow, "a", "reader").await;
-    assert_eq!(bed.backend().inspect().stats(&queue).await.unwrap().consumer_count.unwrap(), 0);
-    producer.publish_confirmed(message("for somebody")).await.unwrap();
-    assert_eq!(text(&next(&*tap).await.message), "for somebody", "what was refused was not published");
+    producer.publish_confirmed(message("published")).await.unwrap();
+    assert_eq!(text(&next(&*tap).await.message), "published", "what was refused was not published");
     drop(tap);
     producer.publish_confirmed(Message::new("more")).await.unwrap();
-    assert_eq!(bed.waiting(&queue).await, ["for somebody", "more"]);
+    assert_eq!(bed.drained(&queue).await, ["published", "more"]);
 }
 
 /// `tap`: at most `buffer_count` messages wait for the reader; beyond it the oldest are dropped and the gap is told as `Lagged`; the next

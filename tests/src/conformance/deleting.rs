@@ -1,0 +1,205 @@
+//! Deleting queues that are empty, and keeping those that are not.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use weir_pubsub::{Backlog, Class, Delete, Deletion, Message, Producer, PubsubError, Queue, Result};
+
+use super::bed::{Bed, expect, message, next};
+use crate::wait::within;
+
+async fn delete_if_empty(bed: &Bed, queue: &Queue) -> Deletion {
+    within("a deletion", bed.backend().delete_queue(queue, Delete::IfEmpty)).await.unwrap()
+}
+
+fn holding(queue: &Queue, count: u64) -> Backlog {
+    Backlog { queue: queue.clone(), count: Some(count) }
+}
+
+/// That one queue was not deleted, and that so many messages in it were reported, if the broker can count them.
+fn assert_kept(deletion: &Deletion, queue: &Queue, count: u64) {
+    let Deletion::NotEmpty(found) = deletion else { panic!("{deletion:?}") };
+    let [Backlog { queue: named, count: counted }] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((named, counted.unwrap_or(count)), (queue, count));
+}
+
+/// `Delete::IfEmpty`: the queue if no message is in it.
+pub async fn an_empty_queue_is_deleted_if_empty(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let (queue, other) = (bed.made(class, "a", "reader").await, bed.made(class, "a", "other").await);
+        bed.publish(queue.topic(), &["1"]).await;
+        let consumer = bed.consumer(&queue).await;
+        bed.settle(&expect(&*consumer, "1").await).await;
+        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+        assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+        expect(&*bed.consumer(&other).await, "1").await;
+    }
+}
+
+/// `Deletion::NotEmpty`: a queue that holds messages is reported, and there as before.
+pub async fn a_queue_that_holds_messages_is_kept_and_reported(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["1", "2"]).await;
+        assert_kept(&delete_if_empty(bed, &queue).await, &queue, 2);
+        bed.publish(queue.topic(), &["3"]).await;
+        assert_eq!(bed.drained(&queue).await, ["1", "2", "3"]);
+        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+    }
+}
+
+/// `Delete::IfEmpty`: messages that consumers hold unsettled are in the queue.
+pub async fn messages_in_flight_keep_a_queue_from_being_deleted(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["held"]).await;
+        let consumer = bed.consumer(&queue).await;
+        let held = expect(&*consumer, "held").await;
+        assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
+        bed.publish(queue.topic(), &["next"]).await;
+        bed.settle(&held).await;
+        bed.settle(&expect(&*consumer, "next").await).await;
+        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+    }
+}
+
+async fn ask(producer: &dyn Producer, time: Duration) {
+    producer.publish_confirmed(Message { expires_in: Some(time), ..message("question") }).await.unwrap();
+}
+
+/// `Delete::IfEmpty`: a request that has expired is none.
+pub async fn expired_requests_do_not_keep_a_queue_from_being_deleted(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    ask(&*producer, Duration::ZERO).await;
+    ask(&*producer, Duration::from_secs(600)).await;
+    assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
+    let consumer = bed.consumer(&queue).await;
+    bed.settle(&next(&*consumer).await).await;
+    drop(consumer);
+    ask(&*producer, Duration::ZERO).await;
+    assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+}
+
+/// `delete_queue`: its consumers get `QueueNotFound`, as those of a queue that is deleted with its messages.
+pub async fn deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let consumer = bed.consumer(&queue).await;
+        let mut waiting = consumer.receive();
+        assert!(bed.is_waiting(&mut waiting).await);
+        assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
+        let error = within("the end of the queue", waiting).await.unwrap_err();
+        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+    }
+}
+
+/// Publishes three messages; how far each side is when they meet differs from round to round.
+async fn publish_late(producer: &dyn Producer, round: usize) -> Vec<Result<()>> {
+    for _ in 0..round % 7 {
+        tokio::task::yield_now().await;
+    }
+    join_all((0..3).map(|_| producer.publish_confirmed(message(round)))).await
+}
+
+/// That what was published beside a deletion is in the queue that was kept, or was refused; the queue is gone then.
+async fn assert_counted_or_refused(bed: &Bed, queue: &Queue, deletion: &Deletion, published: &[Result<()>]) {
+    let confirmed_count = published.iter().filter(|outcome| outcome.is_ok()).count();
+    let mut refused = published.iter().filter_map(|outcome| outcome.as_ref().err());
+    assert!(refused.all(|error| matches!(error, PubsubError::QueueNotFound { .. })), "{published:?}");
+    match deletion {
+        Deletion::Deleted => assert_eq!(confirmed_count, 0, "a confirmed message was deleted"),
+        Deletion::NotEmpty(found) => {
+            assert_eq!(found.iter().map(|backlog| &backlog.queue).collect::<Vec<_>>(), [queue]);
+            assert_eq!((confirmed_count, bed.drained(queue).await.len()), (3, 3));
+            bed.backend().delete_queue(queue, Delete::Always).await.unwrap();
+        }
+    }
+}
+
+/// `delete_queue`: `Delete::IfEmpty` is one step: a message that is published at the same time is either counted or refused.
+pub async fn a_message_published_during_a_deletion_is_counted_or_refused(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.queue(class, "a", "reader");
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        for round in 0..50 {
+            bed.made(class, "a", "reader").await;
+            let (deletion, published) = tokio::join!(delete_if_empty(bed, &queue), publish_late(&*producer, round));
+            assert_counted_or_refused(bed, &queue, &deletion, &published).await;
+        }
+    }
+}
+
+/// `delete_queues_if_empty`: deletes all of these queues if none of them holds a message; a queue that does not exist is empty.
+pub async fn empty_queues_are_deleted_together(bed: &mut Bed) {
+    let mut queues = vec![bed.made(Class::Flow, "a", "one").await, bed.made(Class::Flow, "b", "one").await];
+    queues.push(bed.made(Class::Request, "c", "one").await);
+    let other = bed.made(Class::Flow, "a", "other").await;
+    queues.extend(Class::ALL.map(|class| bed.queue(class, "missing", "one")));
+    assert_eq!(bed.backend().delete_queues_if_empty(&queues).await.unwrap(), Deletion::Deleted);
+    for queue in &queues {
+        assert!(!bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+    }
+    bed.publish(other.topic(), &["kept"]).await;
+    assert_eq!(bed.drained(&other).await, ["kept"]);
+    assert_eq!(bed.backend().delete_queues_if_empty(&[]).await.unwrap(), Deletion::Deleted);
+}
+
+/// `delete_queues_if_empty`: one that holds messages is reported and kept, whatever becomes of the others.
+pub async fn of_several_queues_one_that_holds_messages_is_kept_and_reported(bed: &mut Bed) {
+    let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1", "2"]).await);
+    for queues in [[empty.clone(), full.clone()], [full.clone(), empty.clone()]] {
+        assert_kept(&bed.backend().delete_queues_if_empty(&queues).await.unwrap(), &full, 2);
+    }
+    assert_eq!(bed.drained(&full).await, ["1", "2"]);
+    assert_eq!(bed.backend().delete_queues_if_empty(&[empty, full]).await.unwrap(), Deletion::Deleted);
+}
+
+/// `delete_queues_if_empty`: otherwise none, and each queue that holds messages is reported.
+pub async fn while_one_queue_holds_messages_none_is_deleted(bed: &mut Bed) {
+    let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1", "2"]).await);
+    let asked = bed.made(Class::Request, "c", "reader").await;
+    bed.publish(asked.topic(), &["question"]).await;
+    let refused = bed.backend().delete_queues_if_empty(&[empty.clone(), full.clone(), full.clone(), asked.clone()]).await.unwrap();
+    let Deletion::NotEmpty(mut found) = refused else { panic!("{refused:?}") };
+    found.sort_by(|a, b| a.queue.cmp(&b.queue));
+    assert_eq!(found, [holding(&full, 2), holding(&asked, 1)]);
+    assert_eq!(bed.drained(&full).await, ["1", "2"]);
+    assert_eq!(bed.drained(&asked).await, ["question"]);
+    bed.publish(empty.topic(), &["still there"]).await;
+    assert_eq!(bed.drained(&empty).await, ["still there"]);
+}
+
+/// `delete_queues_if_empty`: one step: of a message that is published at the same time, none of the queues is deleted, or it is refused.
+pub async fn a_message_published_while_several_queues_are_deleted_is_counted_or_refused(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let (queue, empty) = (bed.queue(class, "a", "reader"), bed.queue(Class::Flow, "b", "reader"));
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        let queues = [empty.clone(), queue.clone()];
+        for round in 0..50 {
+            bed.made(class, "a", "reader").await;
+            bed.made(Class::Flow, "b", "reader").await;
+            let deletion = bed.backend().delete_queues_if_empty(&queues);
+            let (deletion, published) = tokio::join!(deletion, publish_late(&*producer, round));
+            let deletion = deletion.unwrap();
+            assert_eq!(bed.backend().queue_exists(&empty).await.unwrap(), deletion != Deletion::Deleted);
+            assert_counted_or_refused(bed, &queue, &deletion, &published).await;
+        }
+    }
+}
+
+/// `delete_queues_if_empty`: all of these queues, or none, also when the broker ends.
+pub async fn queues_deleted_together_are_gone_together_after_a_restart(bed: &mut Bed) {
+    let queues = [bed.made(Class::Flow, "a", "one").await, bed.made(Class::Request, "b", "one").await, bed.filled("c", &["1"]).await];
+    let refused = bed.backend().delete_queues_if_empty(&queues).await.unwrap();
+    assert_eq!(refused, Deletion::NotEmpty(vec![holding(&queues[2], 1)]));
+    bed.restart().await;
+    assert!(bed.backend().queue_exists(&queues[0]).await.unwrap());
+    assert_eq!(bed.drained(&queues[2]).await, ["1"]);
+    bed.made(Class::Request, "b", "one").await;
+    assert_eq!(bed.backend().delete_queues_if_empty(&queues).await.unwrap(), Deletion::Deleted);
+    bed.restart().await;
+    for queue in &queues {
+        assert!(!bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+    }
+}

@@ -1,0 +1,74 @@
+//! What a broker does not promise: its exceptions, by promise, each with the reason.
+//!
+//! This is the only place that names them. A promise that is excepted on a broker is not tested there; `tests/it/conformance.rs` prints and
+//! checks the table, and holds docs/concepts.md to it.
+
+/// The exceptions of one broker.
+pub struct Exceptions {
+    /// Its name, as the column of docs/concepts.md has it.
+    pub broker: &'static str,
+    /// Promises, each with the reason.
+    pub promises: &'static [(&'static str, &'static str)],
+}
+
+/// Makes of the table [`EXCEPTIONS`], and for each broker a macro that leaves out the test of an excepted promise.
+///
+/// `$d` is a dollar sign, for the macros that this one makes.
+macro_rules! exceptions {
+    ($d:tt $($broker:ident, $tested_unless:ident: { $($promise:ident: $reason:expr,)* })*) => {
+        /// The exceptions of all brokers.
+        pub const EXCEPTIONS: &[Exceptions] = &[
+            $(Exceptions { broker: stringify!($broker), promises: &[$((stringify!($promise), $reason)),*] },)*
+        ];
+
+        $(
+            /// The test of a promise, unless it is an exception of this broker.
+            #[macro_export]
+            macro_rules! $tested_unless {
+                $(($promise, $d($d test:tt)*) => {};)*
+                ($d promise:ident, $d($d test:tt)*) => { $d($d test)* };
+            }
+        )*
+    };
+}
+
+const IN_PROCESS: &str = "it runs in the process: it has no connection that can be lost";
+const NOT_ATOMIC: &str = "outputs are published one after the other, then the input is acknowledged";
+const ONE_BY_ONE: &str = "queues are deleted one after the other";
+const NO_HIGH_MARK: &str = "queues have no high mark: they grow until the broker itself stops its publishers";
+const NOT_COUNTED: &str = "deliveries are not counted; it is only known whether one is the first";
+const FEW_FIGURES: &str = "only the number of messages and of consumers is known";
+
+exceptions! { $
+    embedded, tested_on_embedded: {
+        a_lost_connection_ends_consumers_with_unavailable: IN_PROCESS,
+        a_consumer_that_has_ended_stays_ended: IN_PROCESS,
+        what_a_lost_consumer_held_comes_again: IN_PROCESS,
+        settling_what_a_lost_consumer_held_is_no_longer_held: IN_PROCESS,
+        the_error_of_a_loss_keeps_its_source: IN_PROCESS,
+        producers_survive_a_loss: IN_PROCESS,
+        what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt: IN_PROCESS,
+        without_a_connection_operations_are_unavailable_until_it_is_back: IN_PROCESS,
+        requests_under_way_fail_at_a_loss_and_later_ones_are_answered: IN_PROCESS,
+        request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them: IN_PROCESS,
+        subscribing_again_waits_for_the_broker: IN_PROCESS,
+    }
+    network, tested_on_network: {
+        a_settle_that_fails_sends_nothing: NOT_ATOMIC,
+        a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
+        after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back: "a settle that fails holds up no other one",
+        while_one_queue_holds_messages_none_is_deleted: ONE_BY_ONE,
+        a_message_published_while_several_queues_are_deleted_is_counted_or_refused: ONE_BY_ONE,
+        queues_deleted_together_are_gone_together_after_a_restart: ONE_BY_ONE,
+        a_full_queue_is_queue_full_and_nothing_is_sent: NO_HIGH_MARK,
+        a_settle_never_fails_for_a_full_queue: NO_HIGH_MARK,
+        redriving_to_a_full_queue_is_queue_full_and_the_message_stays: NO_HIGH_MARK,
+        deliveries_are_counted_exactly: NOT_COUNTED,
+        deliveries_are_counted_over_a_restart: NOT_COUNTED,
+        all_figures_are_known: FEW_FIGURES,
+        messages_dropped_by_a_bound_are_counted: FEW_FIGURES,
+        requests_that_a_full_queue_misses_are_counted: FEW_FIGURES,
+        a_refusing_queue_shows_its_bound_and_its_refusals: FEW_FIGURES,
+        all_queues_are_listed_in_their_order: "queues cannot be listed",
+    }
+}

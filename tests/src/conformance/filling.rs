@@ -1,0 +1,95 @@
+//! Queues above their high mark: publishers are refused, settles go through.
+
+use std::num::NonZeroU32;
+
+use weir_pubsub::{Backend, Class, ConsumerOptions, Message, PubsubError, Queue, Routing, Sharing, Topic};
+
+use super::bed::{Bed, next, output, text};
+
+fn large() -> Message {
+    Message::new(vec![b'x'; 1 << 20])
+}
+
+/// Fills a topic with bodies of 1 MiB until it is full; returns how many were accepted.
+pub(super) async fn fill(backend: &dyn Backend, topic: &Topic) -> u64 {
+    let producer = backend.producer(topic).await.unwrap();
+    for sent in 0.. {
+        match producer.publish_confirmed(large()).await {
+            Ok(()) => assert!(sent < 64, "the queue never fills"),
+            Err(PubsubError::QueueFull { used_bytes, limit_bytes, .. }) => {
+                assert!(used_bytes + (1 << 20) > limit_bytes, "{used_bytes} of {limit_bytes}");
+                return sent;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("the range is endless")
+}
+
+/// Takes so many messages of 1 MiB from a queue, and then whatever is left.
+async fn emptied(bed: &Bed, queue: &Queue, count: u64) -> Vec<String> {
+    let consumer = bed.windowed(queue, 1).await;
+    for _ in 0..count {
+        let delivery = next(&*consumer).await;
+        assert_eq!(delivery.message.body.len(), 1 << 20);
+        bed.settle(&delivery).await;
+    }
+    drop(consumer);
+    bed.drained(queue).await
+}
+
+/// `publish`: `QueueFull`: nothing was sent, to none of the topic's queues; once there is room it goes on.
+pub async fn a_full_queue_is_queue_full_and_nothing_is_sent(bed: &mut Bed) {
+    let slow = bed.made(Class::Flow, "a", "slow").await;
+    let sent = fill(&**bed.backend(), slow.topic()).await;
+    let quick = bed.made(Class::Flow, "a", "quick").await;
+    let producer = bed.backend().producer(slow.topic()).await.unwrap();
+    let error = producer.publish_confirmed(large()).await.unwrap_err();
+    assert!(matches!(&error, PubsubError::QueueFull { queue, .. } if queue.contains("slow")), "{error}");
+    assert!(emptied(bed, &slow, sent).await.is_empty());
+    assert!(bed.drained(&quick).await.is_empty(), "a message that was refused was sent to the other queue");
+    bed.publish(slow.topic(), &["room"]).await;
+    for queue in [&slow, &quick] {
+        assert_eq!(bed.drained(queue).await, ["room"]);
+    }
+}
+
+/// `publish`: a full queue of a `request` topic does not get the message; the message is refused only if no queue has room.
+pub async fn a_full_queue_of_a_request_topic_misses_what_the_others_get(bed: &mut Bed) {
+    let slow = bed.made(Class::Request, "a", "slow").await;
+    let sent = fill(&**bed.backend(), slow.topic()).await;
+    let quick = bed.made(Class::Request, "a", "quick").await;
+    let body = "x".repeat(1 << 20);
+    bed.publish(slow.topic(), &[&body, &body]).await;
+    let sent_to_quick = 2 + fill(&**bed.backend(), quick.topic()).await;
+    assert!(emptied(bed, &quick, sent_to_quick).await.is_empty());
+    assert!(emptied(bed, &slow, sent).await.is_empty());
+}
+
+/// `publish`: a request is refused where queues have exclusive consumers and none of these queues has room.
+pub async fn a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full(bed: &mut Bed) {
+    let own = bed.made(Class::Request, "a", "service").await;
+    let window = NonZeroU32::MIN;
+    let options = ConsumerOptions { sharing: Sharing::Exclusive, window, ..ConsumerOptions::default() };
+    let service = bed.backend().consumer(own.topic(), own.subscription(), options).await.unwrap();
+    fill(&**bed.backend(), own.topic()).await;
+    let other = bed.made(Class::Request, "a", "other").await;
+    let producer = bed.backend().producer(own.topic()).await.unwrap();
+    let error = producer.publish_confirmed(large()).await.unwrap_err();
+    assert!(matches!(&error, PubsubError::QueueFull { queue, .. } if queue.contains("service")), "{error}");
+    bed.settle(&next(&*service).await).await;
+    bed.publish(own.topic(), &["room"]).await;
+    assert_eq!(text(&next(&*bed.consumer(&other).await).await.message), "room", "what was refused was not sent");
+}
+
+/// `settle`: it never fails for a queue being full.
+pub async fn a_settle_never_fails_for_a_full_queue(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let sent = fill(&**bed.backend(), to.topic()).await;
+    let consumer = bed.consumer(&from).await;
+    let delivery = next(&*consumer).await;
+    bed.settle_with(&delivery, vec![output(to.topic(), &"x".repeat(1 << 20), Routing::Required)]).await;
+    drop(consumer);
+    assert!(bed.drained(&from).await.is_empty());
+    assert!(emptied(bed, &to, sent + 1).await.is_empty());
+}

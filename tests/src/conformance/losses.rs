@@ -1,0 +1,269 @@
+//! Lost connections: what consumers, producers, settles and requests see of them, and that the backend connects again by itself.
+
+use std::error::Error;
+
+use weir_pubsub::{
+    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Missing, PubsubError, Queue, QueueSpec, Requester, Result, Routing,
+    Settled, chain, subscribe,
+};
+
+use super::bed::{Bed, expect, message, next, output, publish_again, text};
+use super::requests::requester;
+use crate::wait::{DEADLINE, eventually, within};
+
+fn is_unavailable<T>(outcome: &Result<T>) -> bool {
+    matches!(outcome, Err(PubsubError::Unavailable { .. }))
+}
+
+/// A consumer of a topic of each class.
+async fn one_of_each_class(bed: &Bed) -> Vec<Box<dyn Consumer>> {
+    let mut consumers = Vec::new();
+    for class in Class::ALL {
+        consumers.push(match class.has_queues() {
+            true => bed.consumer(&bed.made(class, "a", "reader").await).await,
+            false => bed.subscriber(&bed.topic(class, "a")).await,
+        });
+    }
+    consumers
+}
+
+/// `receive`: `Unavailable` when the connection was lost: the consumer has ended.
+pub async fn a_lost_connection_ends_consumers_with_unavailable(bed: &mut Bed) {
+    let consumers = one_of_each_class(bed).await;
+    let receiving = futures_util::future::join_all(consumers.iter().map(|consumer| consumer.receive()));
+    let readable = futures_util::future::join_all(consumers.iter().map(|consumer| consumer.readable()));
+    let (received, readable, ()) = within("the end", async { tokio::join!(receiving, readable, bed.lose_connection()) }).await;
+    assert!(received.iter().all(is_unavailable), "{received:?}");
+    assert!(readable.iter().all(is_unavailable), "{readable:?}");
+}
+
+/// `receive`: every later call says so again, also when the connection is back.
+pub async fn a_consumer_that_has_ended_stays_ended(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumer = bed.consumer(&queue).await;
+    bed.lose_connection().await;
+    let again = bed.consumer_again(&queue).await;
+    bed.publish(queue.topic(), &["1"]).await;
+    for _ in 0..3 {
+        assert!(is_unavailable(&within("an answer", consumer.receive()).await));
+        assert!(is_unavailable(&within("an answer", consumer.readable()).await));
+    }
+    expect(&*again, "1").await;
+}
+
+/// `receive`: no message is lost: what the consumer held is delivered again.
+pub async fn what_a_lost_consumer_held_comes_again(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["1", "2", "3"]).await;
+        let consumer = bed.windowed(&queue, 2).await;
+        let (first, _second) = (expect(&*consumer, "1").await, expect(&*consumer, "2").await);
+        bed.settle(&first).await;
+        bed.lose_connection().await;
+        let again = bed.consumer_again(&queue).await;
+        let mut bodies = [text(&next(&*again).await.message), text(&next(&*again).await.message)];
+        bodies.sort();
+        assert_eq!(bodies, ["2", "3"], "{class}");
+        assert!(bed.is_waiting(again.receive()).await, "what was settled does not come again");
+    }
+}
+
+/// `receive`: settling what a lost consumer held, by the old receipt, is `NoLongerHeld`: its outputs are not sent, and giving it back does
+/// nothing.
+pub async fn settling_what_a_lost_consumer_held_is_no_longer_held(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let consumer = bed.consumer(&from).await;
+    let old = next(&*consumer).await;
+    bed.lose_connection().await;
+    let again = bed.consumer_again(&from).await;
+    let held = expect(&*again, "in").await;
+    let outputs = vec![output(to.topic(), "out", Routing::Required)];
+    assert_eq!(bed.settle_with(&old, outputs.clone()).await, Settled::NoLongerHeld);
+    bed.backend().give_back(&old.receipt).await.unwrap();
+    assert!(bed.is_waiting(again.receive()).await, "an old receipt takes nothing from the next holder");
+    assert_eq!(bed.settle_with(&held, outputs).await, Settled::Done { dropped_count: 0 });
+    assert_eq!(bed.drained(&to).await, ["out"]);
+}
+
+/// `PubsubError`: errors keep their sources: what the client library or the operating system reported of a loss.
+pub async fn the_error_of_a_loss_keeps_its_source(bed: &mut Bed) {
+    let consumer = bed.consumer(&bed.made(Class::Flow, "a", "reader").await).await;
+    let (ended, ()) = within("the end", async { tokio::join!(consumer.receive(), bed.lose_connection()) }).await;
+    for error in [ended.unwrap_err(), consumer.receive().await.unwrap_err()] {
+        let source = error.source().unwrap_or_else(|| panic!("{error} has no source")).to_string();
+        assert!(chain(&error).contains(&source) && error.is_passing(), "{error}");
+    }
+}
+
+/// `Producer`: it survives the loss of a connection.
+pub async fn producers_survive_a_loss(bed: &mut Bed) {
+    let queues = [bed.made(Class::Flow, "a", "reader").await, bed.made(Class::Request, "a", "reader").await];
+    let producers = [bed.backend().producer(queues[0].topic()).await.unwrap(), bed.backend().producer(queues[1].topic()).await.unwrap()];
+    for round in ["1", "2"] {
+        bed.lose_connection().await;
+        for (queue, producer) in queues.iter().zip(&producers) {
+            publish_again(&**producer, round).await;
+            let consumer = bed.consumer_again(queue).await;
+            bed.settle(&expect(&*consumer, round).await).await;
+        }
+    }
+}
+
+/// How a publish in two stages ended.
+async fn outcome(publish: Result<Confirm>) -> Result<()> {
+    within("a confirmation", publish?).await
+}
+
+/// `Confirm`: what was published and not confirmed when the connection was lost is `OutcomeUnknown`, or stored: a confirmed message is
+/// stored, one that is `Unavailable` is not, and their order is that of their publishes.
+pub async fn what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let mut published = Vec::new();
+    for n in 100..400 {
+        published.push(producer.publish(message(n)).await);
+        if n == 200 || n == 300 {
+            bed.lose_connection().await;
+        }
+    }
+    let (mut stored, mut refused) = (Vec::new(), Vec::new());
+    for (publish, n) in published.into_iter().zip(100..) {
+        match outcome(publish).await {
+            Ok(()) => stored.push(n.to_string()),
+            Err(PubsubError::Unavailable { .. }) => refused.push(n.to_string()),
+            Err(PubsubError::OutcomeUnknown { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    publish_again(&*producer, "connected").await;
+    let mut found = bed.drained(&queue).await;
+    found.retain(|body| body != "connected");
+    assert!(stored.iter().all(|body| found.contains(body)), "confirmed and lost: {stored:?}, of {found:?}");
+    assert!(!refused.iter().any(|body| found.contains(body)), "refused and stored: {refused:?}, of {found:?}");
+    // A backend may send again what was not confirmed, so that it is stored twice.
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|body| seen.insert(body.clone()));
+    assert!(found.is_sorted(), "{found:?}");
+}
+
+/// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself.
+pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let consumer = bed.consumer(&queue).await;
+    bed.publish(queue.topic(), &["held"]).await;
+    let held = next(&*consumer).await;
+    bed.disconnect().await;
+    assert!(is_unavailable(&within("the loss", consumer.receive()).await));
+    let (backend, spec) = (bed.backend(), QueueSpec::new(queue.clone()));
+    let options = ConsumerOptions::default();
+    let errors = within("the errors", async {
+        [
+            ("create_queue", backend.create_queue(&spec).await.err()),
+            ("ensure_queue", backend.ensure_queue(&spec).await.err()),
+            ("delete_queue", backend.delete_queue(&queue, Delete::Always).await.err()),
+            ("delete_queue if empty", backend.delete_queue(&queue, Delete::IfEmpty).await.err()),
+            ("queue_exists", backend.queue_exists(&queue).await.err()),
+            ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
+            ("stats", backend.inspect().stats(&queue).await.err()),
+        ]
+    })
+    .await;
+    for (operation, error) in errors {
+        assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");
+    }
+    let refused = within("a refusal", producer.publish_confirmed(message("away"))).await;
+    assert!(matches!(refused, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{refused:?}");
+    match within("a settle", backend.settle(&held.receipt, Vec::new())).await {
+        Ok(settled) => assert_eq!(settled, Settled::NoLongerHeld),
+        Err(unsettled) => assert!(matches!(unsettled.error, PubsubError::Unavailable { .. }), "{unsettled}"),
+    }
+    bed.reconnect().await;
+    let again = bed.consumer_again(&queue).await;
+    expect(&*again, "held").await;
+}
+
+/// Answers every request of a queue, over losses, by its body.
+async fn serve(bed: &Bed, queue: &Queue) {
+    let answers = bed.backend().producer(&bed.topic(Class::Response, "a")).await.unwrap();
+    loop {
+        let consumer = subscribe(&**bed.backend(), queue.topic(), queue.subscription(), ConsumerOptions::default()).await;
+        while let Ok(request) = consumer.receive().await {
+            let id = request.message.properties.get(CORRELATION_ID).unwrap();
+            let answer = message(format!("answer to {}", text(&request.message))).with(CORRELATION_ID, id);
+            // What fails here is lost with its request, which fails, too.
+            let _ = answers.publish_confirmed(answer).await;
+            let _ = bed.backend().settle(&request.receipt, Vec::new()).await;
+        }
+    }
+}
+
+/// The answer to a request that is repeated while it fails because of losses.
+async fn answer(requester: &Requester, question: &str) -> String {
+    let asked = || async {
+        match requester.request(message(question), DEADLINE).await {
+            Ok(answer) => Some(text(&answer)),
+            Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    eventually(DEADLINE, "an answer", asked).await
+}
+
+/// `Requester`: it survives lost connections: requests under way fail with `Unavailable`, later ones are answered.
+pub async fn requests_under_way_fail_at_a_loss_and_later_ones_are_answered(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let requester = requester(bed).await;
+    for round in 0..3 {
+        let mut replies = requester.begin(message("lost"), DEADLINE).await.unwrap();
+        bed.lose_connection().await;
+        let error = within("the end of the request", replies.next()).await.unwrap_err();
+        assert!(matches!(error, PubsubError::Unavailable { .. }), "{error}");
+        assert_eq!(replies.next().await.unwrap(), None);
+        let question = round.to_string();
+        let answered = tokio::select! {
+            () = serve(bed, &queue) => unreachable!("it serves until it is dropped"),
+            answered = answer(&requester, &question) => answered,
+        };
+        assert_eq!(answered, format!("answer to {round}"));
+    }
+}
+
+/// "Lost connections": a broker that was restarted has no `request` queues any more, and their owner ensures them; `flow` queues are there.
+pub async fn request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them(bed: &mut Bed) {
+    let (asked, kept) = (bed.made(Class::Request, "a", "reader").await, bed.filled("b", &["kept"]).await);
+    let producer = bed.backend().producer(asked.topic()).await.unwrap();
+    producer.publish_confirmed(message("gone")).await.unwrap();
+    let consumer = bed.windowed(&asked, 1).await;
+    expect(&*consumer, "gone").await;
+    bed.restart_beneath().await;
+    let error = within("the end", consumer.receive()).await.unwrap_err();
+    assert!(matches!(error, PubsubError::Unavailable { .. }), "a lost connection, and not a deleted queue: {error}");
+    let survivor = bed.consumer_again(&kept).await;
+    expect(&*survivor, "kept").await;
+    assert!(!bed.backend().queue_exists(&asked).await.unwrap());
+    let refused = || async {
+        match producer.publish_confirmed(message("too early")).await {
+            Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }) => None,
+            refused => Some(refused),
+        }
+    };
+    let error = eventually(DEADLINE, "an answer", refused).await.unwrap_err();
+    assert!(matches!(&error, PubsubError::QueueNotFound { missing: Missing::QueueOf(topic) } if topic == asked.topic()), "{error}");
+    bed.backend().ensure_queue(&QueueSpec::new(asked.clone())).await.unwrap();
+    publish_again(&*producer, "new").await;
+    expect(&*bed.consumer(&asked).await, "new").await;
+}
+
+/// `subscribe`: it subscribes again with backoff until the broker is there.
+pub async fn subscribing_again_waits_for_the_broker(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1"]).await;
+    bed.disconnect().await;
+    let backend = bed.backend().clone();
+    let subscribing = subscribe(&*backend, queue.topic(), queue.subscription(), ConsumerOptions::default());
+    let subscribed = async {
+        let (consumer, ()) = tokio::join!(subscribing, bed.reconnect());
+        consumer
+    };
+    expect(&*within("the subscription", subscribed).await, "1").await;
+}
