@@ -8,57 +8,40 @@
 //! - `live`, `moving`, `upkeep`: how that thread keeps the log small.
 //! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
 
-mod apply;
-mod bare;
-mod broadcast;
-mod browse;
-mod consumer;
-mod decide;
-mod failure;
-mod group;
-mod inbox;
-mod live;
+mod commit;
+mod damage;
+mod definition;
+mod ends;
+mod lock;
 mod log;
-mod moving;
 mod numbers;
 mod options;
-mod parked;
-mod producer;
-mod queue;
-mod queues;
-mod room;
-mod seats;
-mod trouble;
-mod upkeep;
-mod window;
-mod writer;
+mod place;
+mod refusal;
+mod state;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
 
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tokio::sync::oneshot;
 
-pub use self::bare::BareLog;
-pub use self::log::{DiskReserve, DiskUse, damaged_files, lost_mark};
+pub use self::log::{BareLog, DiskReserve, DiskUse, damaged_files, lost_mark};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
-use self::broadcast::{BUFFERED_BYTES, BUFFERED_COUNT, Mailbox, TAPPED_BYTES};
-use self::consumer::{MailboxConsumer, QueueConsumer};
-use self::failure::Failed;
-use self::group::{Operation, Outgoing};
-use self::inbox::Inbox;
-use self::log::{Chunk, Damage, Log, Opened, ReadFault, Reader};
-use self::producer::{TopicProducer, lost};
-use self::queue::Place;
-use self::queues::{Bounded, FIRST_EPHEMERAL, State, closed};
-use self::room::Room;
-use self::seats::Seat;
+use self::commit::Shared;
+use self::ends::{MailboxConsumer, QueueConsumer, TopicProducer};
+use self::lock::lock;
+use self::log::{Log, Opened};
+use self::numbers::FIRST_EPHEMERAL;
+use self::state::{BUFFERED_BYTES, BUFFERED_COUNT, Bounded, Mailbox, Operation, TAPPED_BYTES};
 use crate::backend::{
     Backend, Browsed, Consumer, ConsumerOptions, Heads, IfEmpty, Output, Producer, QueueSpec, QueueStats, Receipt, Settled,
 };
@@ -78,29 +61,6 @@ pub struct EmbeddedBroker {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the broker, its ends and its thread share.
-struct Shared {
-    options: EmbeddedOptions,
-    /// Never held while waiting or reading files.
-    state: Mutex<State>,
-    inbox: Inbox,
-    room: Room,
-    reader: Arc<Reader>,
-    /// Consumers (of queues with these numbers) that received messages since the last commit. A leaf: no other lock is taken under it.
-    received: Mutex<Vec<(u64, Arc<Seat>)>>,
-    groups_count: AtomicU64,
-    operations_count: AtomicU64,
-    bytes_count: AtomicU64,
-    copied_bytes_count: AtomicU64,
-    failed: Failed,
-    /// Set by tests: the commit thread panics.
-    #[cfg(any(test, debug_assertions))]
-    panics_next: std::sync::atomic::AtomicBool,
-    /// Set by tests: so many of the next writes of the log fail.
-    #[cfg(test)]
-    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
-}
-
 impl EmbeddedBroker {
     fn listen(&self, topic: &Topic, mailbox: Mailbox) -> Result<Box<dyn Consumer>> {
         let mailbox = Arc::new(mailbox);
@@ -114,26 +74,9 @@ impl EmbeddedBroker {
     /// [`OpenError`]; nothing in the folder was changed then.
     pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
         let Opened { log, queues, report } = Log::open(folder, &options)?;
-        let mut state = State::new(options.clone());
-        state.restore(queues, &log.segments());
-        let shared = Arc::new(Shared {
-            options,
-            state: Mutex::new(state),
-            inbox: Inbox::default(),
-            room: Room::new(),
-            reader: log.reader(),
-            received: Mutex::default(),
-            groups_count: AtomicU64::new(0),
-            operations_count: AtomicU64::new(0),
-            bytes_count: AtomicU64::new(0),
-            copied_bytes_count: AtomicU64::new(0),
-            failed: Failed::default(),
-            #[cfg(any(test, debug_assertions))]
-            panics_next: false.into(),
-            #[cfg(test)]
-            failing_writes_count: log.failing_writes_count(),
-        });
-        let writer = failure::start(shared.clone(), log).map_err(|source| OpenError::Io {
+        let state = commit::restore(options.clone(), queues, &log.segments());
+        let shared = Arc::new(Shared::new(options, state, &log));
+        let writer = commit::start(shared.clone(), log).map_err(|source| OpenError::Io {
             action: "start the commit thread for",
             path: folder.to_owned(),
             source,
@@ -170,6 +113,29 @@ impl EmbeddedBroker {
         }
     }
 
+    /// Waits until the broker has failed for good, and returns the reason; never returns for one that is closed. From then on every call gets
+    /// `Unavailable`, and what was waiting for an answer gets `OutcomeUnknown`: open the folder again to go on with what is on the disk.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.shared.failed.subscribe();
+        let reason = failed.wait_for(Option::is_some).await.expect("its sender lives as long as the broker").clone();
+        reason.unwrap_or_default()
+    }
+
+    /// Makes the commit thread panic with its next commit: for tests of the whole process, and not in release builds.
+    #[cfg(any(test, debug_assertions))]
+    #[doc(hidden)]
+    pub fn break_commit_thread(&self) {
+        self.shared.panics_next.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Whether the broker has failed for good.
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.borrow().is_some()
+    }
+
     /// Closes it: what was asked for before is committed, later calls get `Unavailable`, and the folder is free when this returns.
     ///
     /// # Cancel safety
@@ -194,88 +160,6 @@ impl Drop for EmbeddedBroker {
         if let Some(writer) = self.stop() {
             let _ = writer.join();
         }
-    }
-}
-
-impl Shared {
-    /// Reads a message of a queue, which may be moved meanwhile.
-    fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
-        self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
-    }
-
-    /// Reads something of a message at its place, and at its new place if it was moved meanwhile.
-    fn read_at<T>(
-        &self,
-        queue: u64,
-        sequence: u64,
-        mut place: Place,
-        mut read: impl FnMut(Place) -> Result<T, ReadFault>,
-    ) -> Result<T, ReadFault> {
-        loop {
-            let fault = match read(place) {
-                Ok(found) => return Ok(found),
-                Err(fault) => fault,
-            };
-            match lock(&self.state).place_of(queue, sequence) {
-                Some(moved) if moved != place => place = moved,
-                _ => return Err(fault),
-            }
-        }
-    }
-
-    /// Waits for the answer to an operation.
-    async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
-        let (done, outcome) = oneshot::channel();
-        self.submit(operation(done))?;
-        outcome.await.unwrap_or_else(|_| Err(lost()))
-    }
-
-    fn submit_settle(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
-        let (done, outcome) = oneshot::channel();
-        match self.submit(Operation::Settle { receipt, outputs, done }) {
-            Ok(()) => outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed(),
-            Err(error) => ready(Err(error)).boxed(),
-        }
-    }
-
-    /// Submits acknowledgements together, so that the commit thread finds all of them: woken by the first, it would write that one alone.
-    fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
-        let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
-            .iter()
-            .map(|receipt| {
-                let (done, outcome) = oneshot::channel();
-                (Operation::Settle { receipt: *receipt, outputs: Vec::new(), done }, outcome)
-            })
-            .unzip();
-        match self.inbox.submit_all(operations) {
-            Ok(()) => outcomes.into_iter().map(|outcome| outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed()).collect(),
-            Err(_) => receipts.iter().map(|_| ready(Err(closed())).boxed()).collect(),
-        }
-    }
-
-    /// Has a message removed that cannot be read; `holder` is the consumer that met it.
-    fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
-        // Refused only when the broker closes: then it is met again after the next start.
-        let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
-    }
-
-    /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
-    fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
-        let mut state = lock(&self.state);
-        if let Err(error) = state.check_open() {
-            return ready(Err(error)).boxed();
-        }
-        let Some(consumer) = state.consumers.get_mut(&receipt.consumer) else { return ready(Ok(Settled::NoLongerHeld)).boxed() };
-        if consumer.settling_count > 0 || outputs.iter().any(|output| output.topic.class().is_durable()) {
-            consumer.settling_count += 1;
-            return self.submit_settle(receipt, outputs);
-        }
-        let mut steps = Vec::new();
-        let outcome = state.decide_settle(&receipt, outputs, &mut steps);
-        let wakes = state.apply(steps);
-        drop(state);
-        wakes.ring();
-        ready(outcome).boxed()
     }
 }
 
@@ -363,8 +247,8 @@ impl Backend for EmbeddedBroker {
         }
         let not_a_queue = |_| PubsubError::QueueNotFound { queue: format!("{subscription} of {topic}") };
         let name = Queue::new(topic.clone(), subscription.clone()).map_err(not_a_queue)?;
-        let (id, number, seat) = lock(&self.shared.state).add_consumer(&name, options)?;
-        Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, seat, chunk: Mutex::default() }))
+        let (id, number, slot) = lock(&self.shared.state).add_consumer(&name, options)?;
+        Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, slot, chunk: Mutex::default() }))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled>> {
@@ -417,34 +301,4 @@ impl Backend for EmbeddedBroker {
     async fn take(&self, queue: &Queue, position: u64) -> Result<bool> {
         self.shared.ask(|done| Operation::Take { queue: queue.clone(), position, done }).await
     }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod crash;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod faults;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod full;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod losses;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod model;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod space;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod stress;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests;
-
-/// Locks; a panic elsewhere does not make the content wrong, since every change is whole before anything can panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

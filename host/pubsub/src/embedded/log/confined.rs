@@ -1,6 +1,8 @@
 //! Frames whose checksum is wrong: whether only messages in them are damaged, and all that is said of them can be relied on.
 
-use super::frame::{FRAME_HEADER_BYTES, MESSAGE_HEADER_BYTES, Record, Records};
+use super::block::BLOCK_HEADER_BYTES;
+use super::frame::FRAME_HEADER_BYTES;
+use super::record::{ReadRecord, Records};
 
 /// A message whose own checksum is wrong.
 struct Bad {
@@ -35,8 +37,8 @@ fn bad_messages(payload: &[u8]) -> Option<Vec<Bad>> {
     let mut records = Records::new(payload);
     let mut bad = Vec::new();
     while let Some(record) = records.next() {
-        let (Record::Put { offset: at, length, .. } | Record::Moved { offset: at, length, .. }) = record.ok()? else { continue };
-        let content = at + MESSAGE_HEADER_BYTES;
+        let (ReadRecord::Put { offset: at, length, .. } | ReadRecord::Moved { offset: at, length, .. }) = record.ok()? else { continue };
+        let content = at + BLOCK_HEADER_BYTES;
         let noted = payload.get(at + 4..content)?.first_chunk().map(|four| u32::from_le_bytes(*four))?;
         let actual = crc32c::crc32c(payload.get(content..content + length as usize)?);
         if noted != actual {
@@ -50,7 +52,7 @@ fn bad_messages(payload: &[u8]) -> Option<Vec<Bad>> {
 fn sum_without(begin: u32, payload: &[u8], bad: &[Bad]) -> u32 {
     let (mut sum, mut done) = (begin, 0);
     for message in bad {
-        let content = message.at + MESSAGE_HEADER_BYTES;
+        let content = message.at + BLOCK_HEADER_BYTES;
         sum = crc32c::crc32c_append(sum, &payload[done..content]);
         sum = crc32c::crc32c_combine(sum, message.noted, message.length);
         done = content + message.length;
@@ -62,5 +64,5 @@ fn sum_without(begin: u32, payload: &[u8], bad: &[Bad]) -> u32 {
 fn sum_with_checksum(begin: u32, payload: &[u8], message: &Bad) -> u32 {
     let sum = crc32c::crc32c_append(begin, &payload[..message.at + 4]);
     let sum = crc32c::crc32c_append(sum, &message.actual.to_le_bytes());
-    crc32c::crc32c_append(sum, &payload[message.at + MESSAGE_HEADER_BYTES..])
+    crc32c::crc32c_append(sum, &payload[message.at + BLOCK_HEADER_BYTES..])
 }

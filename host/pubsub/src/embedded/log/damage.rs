@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use super::segment;
-use crate::embedded::lock;
-use crate::embedded::queue::Place;
+use crate::embedded::damage::Damage;
+use crate::embedded::lock::lock;
+use crate::embedded::place::Place;
 
 /// Damaged bytes that are kept in files beside the log, at most.
 const KEPT_BYTES: u64 = 64 << 20;
@@ -21,7 +22,7 @@ const EXTENSION: &str = "damaged";
 
 /// Why a message could not be read.
 #[derive(Debug)]
-pub(in crate::embedded) enum ReadFault {
+pub(crate) enum ReadFault {
     /// The bytes on disk are not those that were written, or they are gone: they will not come back.
     Damaged(Box<Damage>),
     /// The operating system could not read them this time.
@@ -36,17 +37,6 @@ impl fmt::Display for ReadFault {
         };
         write!(f, "the message at byte {offset} of {} cannot be read: {detail}", path.display())
     }
-}
-
-/// A message that is lost.
-#[derive(Clone, Debug)]
-pub(in crate::embedded) struct Damage {
-    pub(in crate::embedded) place: Place,
-    /// The file that it was in.
-    pub(in crate::embedded) path: PathBuf,
-    pub(in crate::embedded) detail: &'static str,
-    /// The file that keeps what could be read of it.
-    pub(in crate::embedded) kept_in: Option<PathBuf>,
 }
 
 /// Keeps the bytes of damaged messages, each in a file `SEGMENT-OFFSET.damaged`, as long as there are not too many.

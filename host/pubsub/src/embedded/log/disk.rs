@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::embedded::group::Failure;
-use crate::embedded::queues::DiskFull;
+use crate::embedded::refusal::{DiskFull, WriteFailure};
 use crate::error::DISK_OF;
 
 /// How long a measurement holds, less what was written here since: other programs write to the disk too.
@@ -73,10 +72,10 @@ impl DiskWatch {
     }
 
     /// What a failed write means to callers.
-    pub(super) fn failure(&self, error: &io::Error) -> Failure {
+    pub(super) fn failure(&self, error: &io::Error) -> WriteFailure {
         match (error.kind(), DiskUse::of(&self.folder)) {
-            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => Failure::DiskFull(self.full_of(disk)),
-            _ => Failure::Unavailable(format!("the log could not be written: {error}")),
+            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => WriteFailure::DiskFull(self.full_of(disk)),
+            _ => WriteFailure::Unavailable(format!("the log could not be written: {error}")),
         }
     }
 

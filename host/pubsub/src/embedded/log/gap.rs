@@ -3,36 +3,15 @@
 //! The first frame of each segment defines all queues, with the sequences that they used and the messages that they had. So behind a gap it shows which
 //! queues went, which sequences were put in between, and how many of all those messages lived.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::damage::Keep;
-use super::frame::Definition;
-use super::recovery::{Recovered, RecoveredQueue};
-use crate::embedded::queue::{Entry, Place};
+use super::recovered::{Beginning, Lost, Recovered, RecoveredMessage, RecoveredQueue};
+use crate::embedded::definition::Definition;
+use crate::embedded::place::Place;
 
 /// The format from which on a segment counts the messages of the segments before it.
 const COUNTING_VERSION: u32 = 2;
-
-/// A part of a segment that does not read.
-#[derive(Debug)]
-pub(super) struct Lost {
-    path: PathBuf,
-    place: Place,
-    detail: &'static str,
-}
-
-/// What the first frame of a segment says.
-#[derive(Debug, Default)]
-pub(super) struct Beginning {
-    /// Queues that exist, and whether an earlier segment defined them.
-    defined: BTreeMap<u64, bool>,
-    /// How many messages they have.
-    pub(super) live: BTreeMap<u64, u64>,
-}
 
 impl Recovered {
     /// Notes that a part of a segment does not read.
@@ -110,55 +89,44 @@ impl Recovered {
         }
     }
 
-    pub(super) fn put(&mut self, number: u64, entry: Entry) -> Result<(), &'static str> {
+    pub(super) fn put(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Result<(), &'static str> {
         let Some(queue) = self.queues.get_mut(&number) else {
-            return self.put_unnamed(number, entry).ok_or("a message enters a queue that does not exist");
+            return self.put_unnamed(number, sequence, message).ok_or("a message enters a queue that does not exist");
         };
-        if entry.sequence < queue.definition.next_sequence {
+        if sequence < queue.definition.next_sequence {
             return Err("a sequence was used twice");
         }
-        queue.pass_gap(entry.sequence);
-        queue.definition.next_sequence = entry.sequence + 1;
-        queue.entries.insert(entry.sequence, entry);
+        queue.pass_gap(sequence);
+        queue.definition.next_sequence = sequence + 1;
+        queue.entries.insert(sequence, message);
         Ok(())
     }
 
     /// A message that was copied forward, in place of its first copy, whose segment may be gone.
-    pub(super) fn put_again(&mut self, number: u64, entry: Entry) -> Result<(), &'static str> {
+    pub(super) fn put_again(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Result<(), &'static str> {
         let Some(queue) = self.queues.get_mut(&number) else {
-            return self.put_unnamed(number, entry).ok_or("a message is moved in a queue that does not exist");
+            return self.put_unnamed(number, sequence, message).ok_or("a message is moved in a queue that does not exist");
         };
-        if entry.sequence >= queue.definition.next_sequence {
+        if sequence >= queue.definition.next_sequence {
             if !queue.is_behind_gap {
                 return Err("a message is moved that never entered its queue");
             }
-            queue.pass_gap(entry.sequence + 1);
-            queue.definition.next_sequence = entry.sequence + 1;
+            queue.pass_gap(sequence + 1);
+            queue.definition.next_sequence = sequence + 1;
         }
         // One of those that are missing is found here.
-        queue.remove(entry.sequence);
-        queue.entries.insert(entry.sequence, entry);
+        queue.remove(sequence);
+        queue.entries.insert(sequence, message);
         Ok(())
     }
 
     /// Keeps a message of a queue that may have been defined in a part that is lost.
-    fn put_unnamed(&mut self, number: u64, entry: Entry) -> Option<()> {
-        self.has_gap.then(|| drop(self.unnamed.entry(number).or_default().insert(entry.sequence, entry)))
-    }
-
-    /// Reports the parts that do not read, and keeps their bytes for people.
-    pub(super) fn keep_lost(&self, folder: &Path) {
-        let keep = Keep::default();
-        for Lost { path, place, detail } in &self.lost {
-            let kept_in = read_part(path, *place).and_then(|bytes| keep.keep(folder, *place, &bytes.into()));
-            let kept_in = kept_in.as_ref().map(|path| tracing::field::display(path.display()));
-            let (offset, length) = (place.offset, place.length);
-            tracing::error!(segment = %path.display(), offset, length, error = detail, kept_in, "part of the log does not read, its records are lost");
+    fn put_unnamed(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Option<()> {
+        if !self.has_gap {
+            return None;
         }
-        let unnamed_count: usize = self.unnamed.values().map(BTreeMap::len).sum();
-        if unnamed_count > 0 {
-            tracing::error!(messages_count = unnamed_count, "messages are lost whose queues were defined in a lost part of the log");
-        }
+        self.unnamed.entry(number).or_default().insert(sequence, message);
+        Some(())
     }
 }
 
@@ -170,11 +138,4 @@ impl RecoveredQueue {
             self.missing_below = next_sequence;
         }
     }
-}
-
-/// The bytes of a part, unless there is nothing in it.
-fn read_part(path: &Path, place: Place) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; place.length as usize];
-    File::open(path).and_then(|file| file.read_exact_at(&mut bytes, u64::from(place.offset))).ok()?;
-    bytes.iter().any(|byte| *byte != 0).then_some(bytes)
 }

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use rustix::fs::{Advice, fadvise};
 
-use super::damage::{Damage, Keep, ReadFault, path_of};
-use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message, encode_block, is_whole};
+use super::block::{BLOCK_HEADER_BYTES, decode_head, decode_message, encode_block, is_whole};
+use super::damage::{Keep, ReadFault, path_of};
 use super::segment;
-use crate::embedded::lock;
-use crate::embedded::queue::Place;
+use crate::embedded::damage::Damage;
+use crate::embedded::lock::lock;
+use crate::embedded::place::Place;
 use crate::message::Message;
 
 /// Segments that are kept open to be read: readers are mostly in a few at a time.
@@ -28,7 +29,7 @@ const HEAD_BYTES: usize = 64 << 10;
 
 /// Reads segments, from any thread.
 #[derive(Debug)]
-pub(in crate::embedded) struct Reader {
+pub(crate) struct Reader {
     folder: PathBuf,
     open: Mutex<VecDeque<(u32, Arc<File>)>>,
     keep: Keep,
@@ -36,7 +37,7 @@ pub(in crate::embedded) struct Reader {
 
 /// A piece of a segment that was read ahead.
 #[derive(Clone, Debug, Default)]
-pub(in crate::embedded) struct Chunk {
+pub(crate) struct Chunk {
     segment: u32,
     start: usize,
     bytes: Bytes,
@@ -55,7 +56,7 @@ impl Chunk {
 
     fn block(&self, place: Place) -> Option<Bytes> {
         let start = (place.offset as usize).checked_sub(self.start)?;
-        let end = start + MESSAGE_HEADER_BYTES + place.length as usize;
+        let end = start + BLOCK_HEADER_BYTES + place.length as usize;
         if self.segment != place.segment || end > self.bytes.len() {
             return None;
         }
@@ -73,33 +74,33 @@ impl Reader {
     /// # Errors
     /// [`ReadFault`]: what is damaged stays so, anything else may pass. A message may have been moved since its place was looked up, and its
     /// old segment removed: whoever can look it up again should try the new place first.
-    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
+    pub(crate) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
         // What was read ahead may have been written since, so that only what is read now proves damage.
         if let Some(message) = chunk.message(place) {
             return Ok(message);
         }
         self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
-        chunk.message(place).map_or_else(|| self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize), Ok)
+        chunk.message(place).map_or_else(|| self.once_more(place, BLOCK_HEADER_BYTES + place.length as usize), Ok)
     }
 
     /// Reads a message as it stands in the log: length, checksum and content.
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(in crate::embedded) fn block(&self, place: Place, chunk: &mut Chunk) -> Result<Bytes, ReadFault> {
+    pub(crate) fn block(&self, place: Place, chunk: &mut Chunk) -> Result<Bytes, ReadFault> {
         if let Some(block) = chunk.block(place).filter(|block| is_whole(block)) {
             return Ok(block);
         }
         self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
         match chunk.block(place).filter(|block| is_whole(block)) {
             Some(block) => Ok(block),
-            None => self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize).map(|message| encode_block(&message)),
+            None => self.once_more(place, BLOCK_HEADER_BYTES + place.length as usize).map(|message| encode_block(&message)),
         }
     }
 
     fn fill(&self, place: Place, chunk: &mut Chunk) -> io::Result<()> {
         let start = place.offset as usize;
-        let wanted = MESSAGE_HEADER_BYTES + place.length as usize;
+        let wanted = BLOCK_HEADER_BYTES + place.length as usize;
         let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES))?;
         *chunk = Chunk { segment: place.segment, start, bytes };
         Ok(())
@@ -110,8 +111,8 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
-        let (start, whole) = (place.offset as usize, MESSAGE_HEADER_BYTES + place.length as usize);
+    pub(crate) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
+        let (start, whole) = (place.offset as usize, BLOCK_HEADER_BYTES + place.length as usize);
         let wanted = whole.min(HEAD_BYTES.saturating_add(body_bytes));
         if wanted < whole {
             let bytes = self.read(place.segment, start, wanted).map_err(|error| self.failed(place, error))?;
@@ -159,7 +160,7 @@ impl Reader {
     }
 
     /// Closes a segment that goes.
-    pub(in crate::embedded) fn forget(&self, segment: u32) {
+    pub(crate) fn forget(&self, segment: u32) {
         lock(&self.open).retain(|(number, _)| *number != segment);
     }
 

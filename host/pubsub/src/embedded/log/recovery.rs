@@ -1,125 +1,17 @@
 //! Opening: what the segments hold, and what is wrong with them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::confined::damaged_messages;
-use super::frame::{Definition, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, Record, Records};
-use super::gap::{Beginning, Lost};
+use super::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, Frame};
 use super::mark::{self, Mark};
+use super::record::{ReadRecord, Records};
+use super::recovered::{Beginning, Last, Recovered, RecoveredMessage};
 use super::segment::{self, BadHeader, FORMAT_VERSION, HEADER_BYTES, Header};
-use crate::embedded::group::Moved;
-use crate::embedded::options::{OpenError, OpeningReport, SyncMode, TornTail};
-use crate::embedded::queue::{Counting, Entry, Place, sharers};
-
-/// A queue as the log has it.
-#[derive(Debug)]
-pub(in crate::embedded) struct RecoveredQueue {
-    pub(in crate::embedded) definition: Definition,
-    pub(in crate::embedded) entries: BTreeMap<u64, Entry>,
-    /// Messages that it should have and that are in segments that are gone.
-    pub(in crate::embedded) missing_count: u64,
-    /// The first sequence that cannot be one of those.
-    pub(super) missing_below: u64,
-    /// Messages among the entries that were settled in a part of the log that is lost, at least: which ones is not known.
-    pub(super) repeated_count: u64,
-    /// Frames are lost since the last record that spoke of its next sequence.
-    pub(super) is_behind_gap: bool,
-}
-
-impl RecoveredQueue {
-    pub(super) fn new(definition: Definition) -> Self {
-        RecoveredQueue { definition, entries: BTreeMap::new(), missing_count: 0, missing_below: 0, repeated_count: 0, is_behind_gap: false }
-    }
-
-    /// Takes a message out, here or from where it is missing.
-    pub(super) fn remove(&mut self, sequence: u64) {
-        if self.entries.remove(&sequence).is_none() && sequence < self.missing_below {
-            self.missing_count = self.missing_count.saturating_sub(1);
-        }
-    }
-}
-
-/// The segment to go on with.
-#[derive(Debug)]
-pub(super) struct Last {
-    pub(super) number: u32,
-    pub(super) length: u64,
-    pub(super) seed: u32,
-    /// The format that the segment was begun in.
-    pub(super) version: u32,
-}
-
-/// What a folder holds.
-#[derive(Debug, Default)]
-pub(super) struct Recovered {
-    pub(super) queues: BTreeMap<u64, RecoveredQueue>,
-    /// All segments with their lengths, the last one too.
-    pub(super) sealed: BTreeMap<u32, u64>,
-    pub(super) last: Option<Last>,
-    pub(super) next_frame: u64,
-    /// How far the log was whole for certain.
-    pub(super) mark: Mark,
-    torn: Option<TornTail>,
-    /// Segments and offsets of messages that do not read.
-    damaged: BTreeSet<(u32, u32)>,
-    /// What is wrong with the mark.
-    lost_mark: Option<&'static str>,
-    /// Parts of segments that do not read.
-    pub(super) lost: Vec<Lost>,
-    /// Frames are lost since the last segment began.
-    pub(super) has_gap: bool,
-    /// Messages of queues that were defined in a part that is lost.
-    pub(super) unnamed: BTreeMap<u64, BTreeMap<u64, Entry>>,
-    /// What the frame that is read says, if it is the first of its segment.
-    pub(super) beginning: Option<Beginning>,
-}
-
-impl Recovered {
-    pub(super) fn report(&self) -> OpeningReport {
-        OpeningReport {
-            queues_count: self.queues.len() as u64,
-            messages_count: self.queues.values().map(|queue| queue.entries.len() as u64).sum(),
-            segments_count: self.sealed.len() as u64,
-            log_bytes: self.sealed.values().sum(),
-            torn_tail: self.torn.clone(),
-            missing_count: self.queues.values().map(|queue| queue.missing_count).sum(),
-            damaged_count: self.queues.values().map(|queue| self.damaged_count(queue)).sum(),
-            repeated_count: self.queues.values().map(|queue| queue.repeated_count).sum(),
-            lost_mark: self.lost_mark,
-        }
-    }
-
-    fn damaged_count(&self, queue: &RecoveredQueue) -> u64 {
-        if self.damaged.is_empty() {
-            return 0;
-        }
-        queue.entries.values().filter(|entry| self.damaged.contains(&(entry.place.segment, entry.place.offset))).count() as u64
-    }
-
-    /// Reports what is lost, queue by queue.
-    fn tell(&self, folder: &Path) {
-        if let Some(detail) = self.lost_mark {
-            tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments is not detected this time");
-        }
-        for queue in self.queues.values() {
-            let (topic, subscription) = (queue.definition.queue.topic(), queue.definition.queue.subscription());
-            let (missing_count, damaged_count) = (queue.missing_count, self.damaged_count(queue));
-            if missing_count > 0 {
-                tracing::error!(%topic, %subscription, missing_count, "messages are missing: the parts of the log that held them are lost");
-            }
-            if queue.repeated_count > 0 {
-                let settled_count = queue.repeated_count;
-                tracing::error!(%topic, %subscription, settled_count, "settled messages are redelivered: the part of the log that recorded this is lost");
-            }
-            if damaged_count > 0 {
-                tracing::error!(%topic, %subscription, damaged_count, "messages are damaged, and are set aside when they are reached");
-            }
-        }
-    }
-}
+use crate::embedded::options::{OpenError, SyncMode, TornTail};
+use crate::embedded::place::{Moved, Place};
 
 /// Where reading a segment stopped.
 struct Stop {
@@ -343,54 +235,56 @@ impl Recovered {
     }
 
     fn replay(&mut self, payload: &[u8], segment: u32, start: usize) -> Result<(), &'static str> {
-        // Whatever is found may be what ended the last process.
-        let counting = Counting::Suspect;
         let mut records = Records::new(payload);
         while let Some(record) = records.next() {
             match record? {
-                Record::Defined(definition) => self.define(definition),
-                Record::Deleted { queue } => {
+                ReadRecord::Defined(definition) => self.define(definition),
+                ReadRecord::Deleted { queue } => {
                     self.queues.remove(&queue);
                     self.unnamed.remove(&queue);
                 }
-                Record::Put { targets, size_bytes, offset, length } => {
+                ReadRecord::Put { targets, size_bytes, offset, length } => {
                     let place = Place { segment, offset: (start + offset) as u32, length };
-                    let sharers = sharers(targets.len());
+                    let targets_count = targets.len() as u32;
                     for (queue, sequence) in targets {
-                        self.put(queue, Entry { sequence, place, size_bytes, sharers, deliveries: 0, counting, stored: None })?;
+                        self.put(queue, sequence, RecoveredMessage { place, size_bytes, targets_count, deliveries: 0 })?;
                     }
                 }
-                Record::Moved { targets, size_bytes, offset, length } => {
+                ReadRecord::Moved { targets, size_bytes, offset, length } => {
                     let place = Place { segment, offset: (start + offset) as u32, length };
-                    let sharers = sharers(targets.len());
+                    let targets_count = targets.len() as u32;
                     for Moved { queue, sequence, deliveries } in targets {
-                        self.put_again(queue, Entry { sequence, place, size_bytes, sharers, deliveries, counting, stored: None })?;
+                        self.put_again(queue, sequence, RecoveredMessage { place, size_bytes, targets_count, deliveries })?;
                     }
                 }
                 // What speaks of a message of a segment that is gone only tells that it is not missing.
-                Record::Removed { queue, sequence } | Record::SetAside { queue, sequence } => {
-                    drop(self.unnamed.get_mut(&queue).map(|entries| entries.remove(&sequence)));
+                ReadRecord::Removed { queue, sequence } | ReadRecord::SetAside { queue, sequence } => {
+                    if let Some(messages) = self.unnamed.get_mut(&queue) {
+                        messages.remove(&sequence);
+                    }
                     if let Some(queue) = self.queues.get_mut(&queue) {
                         queue.remove(sequence);
                     }
                 }
-                Record::Dropped { queue, sequence } => {
-                    drop(self.unnamed.get_mut(&queue).map(|entries| entries.remove(&sequence)));
+                ReadRecord::Dropped { queue, sequence } => {
+                    if let Some(messages) = self.unnamed.get_mut(&queue) {
+                        messages.remove(&sequence);
+                    }
                     if let Some(queue) = self.queues.get_mut(&queue) {
                         queue.remove(sequence);
                         queue.definition.dropped_count += 1;
                     }
                 }
-                Record::Live { queue, count } => {
+                ReadRecord::Live { queue, count } => {
                     if let Some(beginning) = &mut self.beginning {
                         beginning.live.insert(queue, count);
                     }
                 }
-                Record::Delivered { queue, first, last } if first <= last => {
+                ReadRecord::Delivered { queue, first, last } if first <= last => {
                     let entries = self.queues.get_mut(&queue).map(|queue| queue.entries.range_mut(first..=last));
                     entries.into_iter().flatten().for_each(|(_, entry)| entry.deliveries = entry.deliveries.saturating_add(1));
                 }
-                Record::Delivered { .. } => return Err("a range of deliveries ends before it begins"),
+                ReadRecord::Delivered { .. } => return Err("a range of deliveries ends before it begins"),
             }
         }
         Ok(())

@@ -1,0 +1,56 @@
+//! Settling deliveries.
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use tokio::sync::oneshot;
+
+use crate::backend::{Receipt, Settled};
+use crate::embedded::commit::Shared;
+use crate::embedded::lock::lock;
+use crate::embedded::refusal::{closed, lost};
+use crate::embedded::state::{Operation, Outgoing};
+use crate::error::Result;
+
+impl Shared {
+    pub(crate) fn submit_settle(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
+        let (done, outcome) = oneshot::channel();
+        match self.submit(Operation::Settle { receipt, outputs, done }) {
+            Ok(()) => outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed(),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    /// Submits acknowledgements together, so that the commit thread finds all of them: woken by the first, it would write that one alone.
+    pub(crate) fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
+        let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
+            .iter()
+            .map(|receipt| {
+                let (done, outcome) = oneshot::channel();
+                (Operation::Settle { receipt: *receipt, outputs: Vec::new(), done }, outcome)
+            })
+            .unzip();
+        match self.inbox.submit_all(operations) {
+            Ok(()) => outcomes.into_iter().map(|outcome| outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost()))).boxed()).collect(),
+            Err(_) => receipts.iter().map(|_| ready(Err(closed())).boxed()).collect(),
+        }
+    }
+
+    /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
+    pub(crate) fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
+        let mut state = lock(&self.state);
+        if let Err(error) = state.check_open() {
+            return ready(Err(error)).boxed();
+        }
+        let Some(consumer) = state.consumers.get_mut(&receipt.consumer) else { return ready(Ok(Settled::NoLongerHeld)).boxed() };
+        if consumer.settling_count > 0 || outputs.iter().any(|output| output.topic.class().is_durable()) {
+            consumer.settling_count += 1;
+            return self.submit_settle(receipt, outputs);
+        }
+        let mut steps = Vec::new();
+        let outcome = state.decide_settle(&receipt, outputs, &mut steps);
+        let wakes = state.apply(steps);
+        drop(state);
+        wakes.ring();
+        ready(outcome).boxed()
+    }
+}

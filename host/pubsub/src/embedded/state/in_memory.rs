@@ -1,0 +1,116 @@
+//! What lives in memory only: the queues of `request` topics, and the copies for mailboxes.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::entry::{Counting, Entry};
+use super::queue::QueueState;
+use super::queues::State;
+use super::stored::Stored;
+use crate::embedded::place::Place;
+use crate::error::{PubsubError, Result};
+use crate::topic::Topic;
+
+impl State {
+    /// Refuses what an outside sender may not add to a queue of memory; what has expired makes room first.
+    pub(super) fn check_request_room(&mut self, number: u64, stored: &Stored, now: Instant) -> Result<()> {
+        let (limit_bytes, limit_count) = (self.options.request_queue_bytes, self.options.request_queue_count);
+        let Some(queue) = self.queues.get_mut(&number) else { return Ok(()) };
+        queue.check_own_bound(stored.size_bytes, 0)?;
+        let memory_bytes = stored.memory_bytes;
+        let fits = |queue: &QueueState| queue.memory_bytes() + memory_bytes <= limit_bytes && queue.depth_count() < limit_count;
+        if fits(queue) {
+            return Ok(());
+        }
+        let is_over = |entry: &Entry| entry.stored.as_ref().is_some_and(|stored| stored.is_expired(now));
+        while queue.first_ready().is_some_and(is_over) {
+            if let Some(entry) = queue.pop_ready() {
+                queue.forget(&entry);
+            }
+        }
+        if fits(queue) {
+            return Ok(());
+        }
+        Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes: queue.memory_bytes(), limit_bytes })
+    }
+
+    /// The queues of a `request` topic that get a message of an outside sender: those that have room. Each reader of a topic is on its own: a
+    /// full queue misses the message and counts it as dropped. The message is refused where no queue has room, or none of those whose consumer
+    /// is exclusive, if there are any: they belong to the service that answers, and others only listen.
+    pub(crate) fn request_targets(&mut self, topic: &Topic, stored: &Stored, now: Instant) -> Result<Vec<u64>> {
+        let numbers = self.audiences.get(topic).map(|audience| audience.queues.clone()).unwrap_or_default();
+        let is_exclusive = |number: &u64| self.queues.get(number).is_some_and(|queue| queue.exclusive);
+        let own: Vec<u64> = numbers.iter().copied().filter(is_exclusive).collect();
+        let (mut targets, mut full) = (Vec::with_capacity(numbers.len()), Vec::new());
+        let mut refusal = PubsubError::QueueNotFound { queue: topic.to_string() };
+        for number in numbers {
+            match self.check_request_room(number, stored, now) {
+                Ok(()) => targets.push(number),
+                Err(error) => {
+                    if own.is_empty() || own.contains(&number) {
+                        refusal = error;
+                    }
+                    full.push(number);
+                }
+            }
+        }
+        if !targets.iter().any(|number| own.is_empty() || own.contains(number)) {
+            return Err(refusal);
+        }
+        for number in full {
+            if let Some(queue) = self.queues.get_mut(&number) {
+                queue.count_missed();
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Puts a message into these queues of memory and the mailboxes of their topic.
+    pub(crate) fn publish_to(&mut self, targets: &[u64], topic: &Topic, stored: &Arc<Stored>) {
+        for number in targets {
+            if let Some(queue) = self.queues.get_mut(number) {
+                append_ephemeral(queue, stored);
+            }
+        }
+        for mailbox in self.audiences.get(topic).iter().flat_map(|audience| &audience.mailboxes) {
+            mailbox.push(&stored.message);
+        }
+    }
+
+    /// Puts a message into all queues of memory and the mailboxes of a topic.
+    pub(crate) fn publish_ephemeral(&mut self, topic: &Topic, stored: &Arc<Stored>, touched: &mut Vec<u64>) {
+        let Some(audience) = self.audiences.get(topic) else { return };
+        for number in &audience.queues {
+            if let Some(queue) = self.queues.get_mut(number) {
+                append_ephemeral(queue, stored);
+                touched.push(*number);
+            }
+        }
+        for mailbox in &audience.mailboxes {
+            mailbox.push(&stored.message);
+        }
+    }
+}
+
+/// Puts a message into one queue of memory.
+pub(super) fn append_ephemeral(queue: &mut QueueState, stored: &Arc<Stored>) {
+    let entry = Entry {
+        sequence: queue.assign(),
+        place: Place::default(),
+        size_bytes: stored.size_bytes as u32,
+        sharers: 1,
+        deliveries: 0,
+        counting: Counting::Lazy,
+        stored: Some(stored.clone()),
+    };
+    queue.append(entry);
+    while let Some(bound) = queue.overflow.drop_oldest_above_bytes()
+        && queue.size_bytes() > bound
+        && queue.ready_count() > 1
+    {
+        let Some(oldest) = queue.pop_ready() else { break };
+        queue.forget(&oldest);
+        queue.dropped_count += 1;
+    }
+}
