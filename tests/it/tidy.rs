@@ -1,5 +1,7 @@
 //! The rules of CONTRIBUTING.md that a program can check. Each failure says what to do.
 
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
