@@ -9,13 +9,8 @@ const SOURCES: &str = "host/pubsub/src/";
 
 /// The modules of the broker from the bottom to the top: each may use those of the rows before its own. `mod.rs` and `tests` may use all, and
 /// nothing uses these.
-const ROWS: &[&[&str]] = &[
-    &["definition", "lock", "numbers", "options", "place", "refusal"],
-    &["damage"],
-    &["log", "state"],
-    &["commit"],
-    &["ends"],
-];
+const ROWS: &[&[&str]] =
+    &[&["definition", "lock", "numbers", "options", "place", "refusal"], &["damage"], &["log", "state"], &["commit"], &["ends"]];
 
 type Path = Vec<String>;
 
@@ -160,13 +155,17 @@ fn arrows_between_modules_of_the_embedded_broker_go_one_way() {
             findings.push(format!("{file}: is in no row of the table"));
         }
     }
-    none(findings, "an arrow that host/pubsub/src/embedded/mod.rs does not draw: move the code to where it may be, or change the drawing and the table with a reason");
+    none(
+        findings,
+        "an arrow that host/pubsub/src/embedded/mod.rs does not draw: move the code to where it may be, or change the drawing and the table with a reason",
+    );
 }
 
 /// Which files of the broker use which, by module. A name that a file re-exports counts as a use of that file.
 fn edges() -> BTreeMap<Path, BTreeSet<Path>> {
     let broker = |file: &String| file.starts_with(&format!("{SOURCES}embedded/"));
-    let files: BTreeMap<Path, String> = rust_files().filter(|(file, _)| broker(file)).map(|(file, text)| (module_of(&file), text)).collect();
+    let files: BTreeMap<Path, String> =
+        rust_files().filter(|(file, _)| broker(file)).map(|(file, text)| (module_of(&file), text)).collect();
     let file_of = |used: &Path| (1..=used.len()).rev().map(|length| used[..length].to_vec()).find(|prefix| files.contains_key(prefix));
     let edges_of = |(module, text): (&Path, &String)| {
         let used = uses(module, text).iter().filter_map(file_of).filter(|used| used != module).collect();

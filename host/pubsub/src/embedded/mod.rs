@@ -86,7 +86,7 @@ impl EmbeddedBroker {
         Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
     }
 
-    /// Opens the folder, which is made if it is not there, and locks it until the broker is closed.
+    /// Opens the folder, which is created if it does not exist, and locks it until the broker is closed.
     ///
     /// # Errors
     /// [`OpenError`]; nothing in the folder was changed then.
@@ -114,7 +114,7 @@ impl EmbeddedBroker {
         &self.report
     }
 
-    /// All `flow` and `request` queues with what they hold, in order of topic and subscription.
+    /// All `flow` and `request` queues with their figures, in order of topic and subscription.
     pub fn queues(&self) -> Vec<(Queue, QueueStats)> {
         let mut all: Vec<_> = lock(&self.shared.state).queues.values().map(|queue| (queue.name.clone(), queue.stats())).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -131,8 +131,8 @@ impl EmbeddedBroker {
         }
     }
 
-    /// Waits until the broker has failed for good, and returns the reason; never returns for one that is closed. From then on every call gets
-    /// `Unavailable`, and what was waiting for an answer gets `OutcomeUnknown`: open the folder again to go on with what is on the disk.
+    /// Waits until the broker has failed for good, and returns the reason; never returns for one that is closed. After a failure every call
+    /// gets `Unavailable`, and calls that were waiting get `OutcomeUnknown`: open the folder again to continue with what is on the disk.
     ///
     /// # Cancel safety
     /// Yes.
@@ -142,7 +142,7 @@ impl EmbeddedBroker {
         reason.unwrap_or_default()
     }
 
-    /// Makes the commit thread panic with its next commit: for tests of the whole process, and not in release builds.
+    /// Makes the commit thread panic with its next commit: for tests of the whole process; not in release builds.
     #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]
     pub fn break_commit_thread(&self) {
@@ -154,17 +154,17 @@ impl EmbeddedBroker {
         self.shared.failed.borrow().is_some()
     }
 
-    /// Closes it: what was asked for before is committed, later calls get `Unavailable`, and the folder is free when this returns.
+    /// Closes it: earlier calls are committed, later ones get `Unavailable`, and the folder is free when this returns.
     ///
     /// # Cancel safety
     /// It goes on closing.
     pub async fn close(&self) {
         let Some(writer) = self.stop() else { return };
-        // A panic of the thread has been told by its own message.
+        // A panic of the thread was logged.
         let _ = tokio::task::spawn_blocking(move || writer.join()).await;
     }
 
-    /// Refuses everything from now on; the thread, if it is still to be waited for.
+    /// Refuses all calls from now on; returns the thread, unless another call waits for it.
     fn stop(&self) -> Option<JoinHandle<()>> {
         self.shared.inbox.close();
         self.shared.room.close();

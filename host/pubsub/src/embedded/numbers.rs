@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// Queues with numbers from here on live in memory only; those below are in the log.
 pub(crate) const FIRST_EPHEMERAL: u64 = 1 << 32;
 
-/// A map by such numbers. No outsider chooses its keys, so the hash need not withstand chosen ones.
+/// A map by such numbers. Outsiders do not choose its keys, so the hash need not withstand chosen ones.
 pub(crate) type NumberMap<V> = HashMap<u64, V, BuildHasherDefault<NumberHasher>>;
 
 /// Spreads consecutive numbers over the whole word.

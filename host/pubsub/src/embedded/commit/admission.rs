@@ -1,4 +1,4 @@
-//! Admission on the way to the log: publishers wait for it here, in their order.
+//! Admission: publishers wait here, in order, until their message fits into the memory for messages on the way to the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,12 +10,12 @@ use crate::embedded::refusal::closed;
 use crate::embedded::state::Permit;
 use crate::error::Result;
 
-/// Bytes that wait for the commit thread, at most.
+/// Upper limit of the bytes that wait for the commit thread.
 const WAITING_BYTES: usize = 64 << 20;
-/// What one permit stands for.
+/// Bytes per permit.
 const PERMIT_BYTES: usize = 1 << 10;
 
-/// How much may wait for the commit thread.
+/// The memory for messages that wait for the commit thread.
 #[derive(Debug)]
 pub(crate) struct Admission {
     permits: Arc<Semaphore>,
@@ -23,12 +23,13 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Admission { permits: Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES)), waiting_count: AtomicUsize::new(0) }
     }
 
-    /// Waits for room. Who asks first gets it first, also among the futures of one task: whoever finds somebody waiting waits behind, and
-    /// tokio's budget for tasks, which would let a later one pass, is left out.
+    /// Waits until a message of this size is admitted. Admission is in order of the calls, also among the futures of one task: a call that
+    /// finds another one waiting queues up behind it, and the cooperative budget of tokio, which would let a later call pass, does not
+    /// apply.
     ///
     /// # Errors
     /// `Unavailable` when the broker is closed.
@@ -43,13 +44,13 @@ impl Admission {
         unconstrained(self.permits.clone().acquire_many_owned(count)).await.map_err(|_| closed())
     }
 
-    /// Refuses everybody from now on.
+    /// Refuses all calls from now on.
     pub(crate) fn close(&self) {
         self.permits.close();
     }
 }
 
-/// Counts one who waits, until it has its room or gives up.
+/// Counts a waiting call, until it is admitted or gives up.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

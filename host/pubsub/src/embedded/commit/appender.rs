@@ -1,4 +1,4 @@
-//! Appending to the log, with the state kept in step with its segments.
+//! Appending to the log, while the state keeps track of its segments.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use crate::embedded::log::Log;
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Group, State, Step};
 
-/// The log's last segment is given back when it is empty of messages and above this size; a new one costs three flushes.
+/// An active segment without live messages is replaced when idle if it is above this size; a new one costs three flushes.
 const IDLE_SEGMENT_BYTES: u64 = 1 << 20;
 
-/// The log, as the commit thread writes to it.
+/// The log with the state that is stored in it; used by the commit thread alone.
 pub(super) struct Appender {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Log,
     is_disk_full: bool,
-    /// The last attempt to empty the log while idle failed: the next is made after a commit.
+    /// The last attempt to replace a dead active segment while idle failed: the next one follows a commit.
     pub(super) is_emptying_futile: bool,
 }
 
@@ -31,9 +31,9 @@ impl Appender {
         self.log.mark(messages_count);
     }
 
-    /// Adds what was received since the last commit.
+    /// Adds the deliveries since the last commit.
     pub(super) fn add_counts(&self, state: &mut State, group: &mut Group) {
-        // Not in the head of the loop, where its lock would be held to the end of it.
+        // Not in the head of the loop, where the lock would be held until its end.
         let slots = std::mem::take(&mut *lock(&self.shared.received));
         for (queue, slot) in slots {
             let received = std::mem::take(&mut lock(&slot.buffer).received);
@@ -42,7 +42,7 @@ impl Appender {
         state.add_counts(group);
     }
 
-    /// Tells the log at the end what was received. That may fail: it only counts.
+    /// Writes the last deliveries on shutdown. A failure loses counts only.
     pub(super) fn commit_counts(&mut self) {
         let mut group = Group::default();
         self.add_counts(&mut lock(&self.shared.state), &mut group);
@@ -51,7 +51,7 @@ impl Appender {
         }
     }
 
-    /// Writes steps; on a full disk into the space that is held in reserve.
+    /// Writes steps; on a full disk, into the reserved space.
     pub(super) fn write(&mut self, steps: &mut [Step]) -> Result<u64, WriteFailure> {
         match records::write(&mut self.log, steps) {
             Err(WriteFailure::DiskFull(_)) if self.log.held_reserve_bytes() > 0 => {
@@ -76,7 +76,7 @@ impl Appender {
     pub(super) fn rotate(&mut self) -> Result<(), WriteFailure> {
         let definitions = lock(&self.shared.state).definitions();
         match self.log.rotate(&definitions) {
-            // The active segment takes more until there is room for another; where nothing of it lives, the reserve is best spent on another.
+            // The active segment grows until there is space for another one. If it is dead, the reserve is best spent on replacing it.
             Err(WriteFailure::DiskFull(_)) if self.log.may_grow() && !self.is_worth_emptying() => return Ok(()),
             Err(WriteFailure::DiskFull(_)) if self.log.held_reserve_bytes() > 0 => self.log.rotate_into_reserve(&definitions)?,
             outcome => outcome?,
@@ -86,7 +86,7 @@ impl Appender {
         Ok(())
     }
 
-    /// Whether the active segment is the only one, dead, and large.
+    /// Whether the active segment is the only one, dead and large.
     pub(super) fn is_worth_emptying(&self) -> bool {
         !self.is_emptying_futile && self.log.active_bytes() > IDLE_SEGMENT_BYTES && lock(&self.shared.state).live.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What waits for the commit thread.
+//! The inbox of the commit thread.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::embedded::lock::lock;
 use crate::embedded::state::Operation;
 
-/// Operations in the order in which they were asked for.
+/// Operations in the order of the calls.
 ///
-/// It is bounded from outside: settles by the windows of the consumers, publishes by permits, everything else by its callers, who wait.
+/// It is bounded from outside: settles by the windows of consumers, publishes by admission, and all others because their callers wait.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     inner: Mutex<Inner>,
@@ -19,22 +19,22 @@ pub(crate) struct Inbox {
 struct Inner {
     operations: Vec<Operation>,
     closed: bool,
-    /// The thread sleeps and must be woken; saves the system call when it does not.
+    /// The thread sleeps and must be woken; saves the system call otherwise.
     sleeping: bool,
 }
 
-/// What the commit thread finds.
+/// What the commit thread takes from the inbox.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(super) enum Next {
     Operations(Vec<Operation>),
-    /// Nothing came within the time.
+    /// Nothing arrived in time.
     Idle,
-    /// Nothing comes any more.
+    /// The inbox is closed and empty.
     Closed,
 }
 
 impl Inbox {
-    /// Adds an operation; gives it back when the broker is closed.
+    /// Adds an operation; returns it when the inbox is closed.
     pub(crate) fn submit(&self, operation: Operation) -> Result<(), Operation> {
         let mut inner = lock(&self.inner);
         if inner.closed {
@@ -45,7 +45,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Adds operations that are found together; gives them back when the broker is closed.
+    /// Adds operations that the commit thread takes together; returns them when the inbox is closed.
     pub(crate) fn submit_all(&self, operations: Vec<Operation>) -> Result<(), Vec<Operation>> {
         let mut inner = lock(&self.inner);
         if inner.closed {
@@ -56,7 +56,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Wakes the thread where it sleeps.
+    /// Wakes the thread if it sleeps.
     fn filled(&self, mut inner: MutexGuard<'_, Inner>) {
         if std::mem::take(&mut inner.sleeping) {
             drop(inner);
@@ -64,14 +64,14 @@ impl Inbox {
         }
     }
 
-    /// No operation is accepted any more; what was is still done.
+    /// Accepts no more operations; those accepted before are still carried out.
     pub(crate) fn close(&self) {
         lock(&self.inner).closed = true;
         self.filled.notify_one();
     }
 
-    /// Closes it and drops what waits: its callers hear that the outcome is unknown.
-    pub(crate) fn abandon(&self) {
+    /// Closes it and drops all waiting operations: their callers get `OutcomeUnknown`.
+    pub(super) fn abandon(&self) {
         let dropped = {
             let mut inner = lock(&self.inner);
             inner.closed = true;
@@ -80,8 +80,8 @@ impl Inbox {
         drop(dropped);
     }
 
-    /// Waits for operations, at most `patience` if that is given.
-    pub(crate) fn next(&self, patience: Option<Duration>) -> Next {
+    /// Waits for operations, for `patience` at most if that is given.
+    pub(super) fn next(&self, patience: Option<Duration>) -> Next {
         let mut inner = lock(&self.inner);
         loop {
             if !inner.operations.is_empty() {

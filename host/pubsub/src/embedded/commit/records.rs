@@ -6,7 +6,7 @@ use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{self, Reason, Step};
 
-/// Writes one frame with all that is durable of these steps; each message gets its place. Returns the bytes written.
+/// Writes the durable steps as one frame; each message gets its place. Returns the bytes written.
 pub(super) fn write(log: &mut Log, steps: &mut [Step]) -> Result<u64, WriteFailure> {
     let mut frame = log.begin_frame()?;
     steps.iter_mut().for_each(|step| push(&mut frame, step));

@@ -1,4 +1,4 @@
-//! The state of the queues as the log had them.
+//! Restoring the state from what the log recovered.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::embedded::log::{RecoveredMessage, RecoveredQueue};
 use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::state::{Counting, Entry, State, sharers};
 
-/// The state machine with these queues, over a log of these segments.
+/// The state with these queues, over a log of these segments.
 pub(crate) fn restore(options: EmbeddedOptions, queues: BTreeMap<u64, RecoveredQueue>, segments: &[u32]) -> State {
     let mut state = State::new(options);
     segments.iter().for_each(|segment| state.live.begin(*segment));
@@ -19,6 +19,6 @@ pub(crate) fn restore(options: EmbeddedOptions, queues: BTreeMap<u64, RecoveredQ
 fn entry(sequence: u64, message: RecoveredMessage) -> Entry {
     let RecoveredMessage { place, size_bytes, targets_count, deliveries } = message;
     let sharers = sharers(targets_count as usize);
-    // Any message that was there may be the one that ended the last process.
+    // Any message that was there may have crashed the last process.
     Entry { sequence, place, size_bytes, sharers, deliveries, counting: Counting::Suspect, stored: None }
 }

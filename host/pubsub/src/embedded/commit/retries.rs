@@ -1,5 +1,5 @@
-//! What the broker itself asks of the log and could not be written: tried again, longer and longer apart, so that a full disk is no reason
-//! to be busy.
+//! Retries of operations of the broker itself that could not be written, with growing waits, so that a full disk does not keep the thread
+//! busy.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::retry::Backoff;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Operations that nobody else repeats. There are at most as many as messages are held or about to be handed out.
+/// Operations that no caller repeats. There are no more than messages that are held or about to be delivered.
 #[derive(Debug)]
 pub(super) struct Retries {
     operations: Vec<Operation>,
@@ -24,7 +24,7 @@ impl Retries {
         Retries { operations: Vec::new(), due: Instant::now(), backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT) }
     }
 
-    /// Keeps what could not be written for later.
+    /// Keeps operations that could not be written.
     pub(super) fn park(&mut self, operations: impl IntoIterator<Item = Operation>) {
         let was_empty = self.operations.is_empty();
         self.operations.extend(operations);
@@ -33,18 +33,18 @@ impl Retries {
         }
     }
 
-    /// A write went through, so that others will.
+    /// A write succeeded, so others will.
     pub(super) fn hurry(&mut self) {
         self.backoff.reset();
         self.due = Instant::now();
     }
 
-    /// How long until the next try; `None` if there is nothing to be tried.
+    /// Time until the next attempt; `None` if there is none to make.
     pub(super) fn patience(&self) -> Option<Duration> {
         (!self.operations.is_empty()).then(|| self.due.saturating_duration_since(Instant::now()))
     }
 
-    /// What is to be tried now.
+    /// The operations to try now.
     pub(super) fn take_due(&mut self) -> Vec<Operation> {
         if self.operations.is_empty() || self.due > Instant::now() { Vec::new() } else { std::mem::take(&mut self.operations) }
     }

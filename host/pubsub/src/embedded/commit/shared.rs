@@ -1,4 +1,4 @@
-//! What the broker, its ends and its commit thread share.
+//! The part of the broker that its commit thread and its ends share.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -17,18 +17,20 @@ use crate::embedded::state::{Operation, Slot, State};
 use crate::error::Result;
 use crate::message::Message;
 
-/// Why the commit thread ended, once it has by a fault.
+/// Why the commit thread failed, once it has.
 pub(crate) type Failed = watch::Sender<Option<String>>;
 
-/// What the broker, its ends and its commit thread share.
+/// The part of the broker that its commit thread and its ends share.
 pub(crate) struct Shared {
     pub(crate) options: EmbeddedOptions,
-    /// Never held while waiting or reading files.
+    /// Not held while waiting or reading files.
     pub(crate) state: Mutex<State>,
     pub(crate) inbox: Inbox,
+    /// Admission of messages on their way to the log.
     pub(crate) room: Admission,
     pub(crate) reader: Arc<Reader>,
-    /// Consumers (of queues with these numbers) that received messages since the last commit. No other lock is taken while this one is held.
+    /// Consumers (with the numbers of their queues) that received messages since the last commit. No other lock is taken while this one is
+    /// held.
     pub(crate) received: Mutex<Vec<(u64, Arc<Slot>)>>,
     pub(crate) groups_count: AtomicU64,
     pub(crate) operations_count: AtomicU64,
@@ -38,12 +40,13 @@ pub(crate) struct Shared {
     /// Set by tests: the commit thread panics.
     #[cfg(any(test, debug_assertions))]
     pub(crate) panics_next: std::sync::atomic::AtomicBool,
-    /// Set by tests: so many of the next writes of the log fail.
+    /// Set by tests: the number of writes of the log that fail next.
     #[cfg(test)]
     pub(crate) failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
 }
 
 impl Shared {
+    /// For a log whose content this state is.
     pub(crate) fn new(options: EmbeddedOptions, state: State, log: &Log) -> Self {
         Shared {
             options,
@@ -64,16 +67,17 @@ impl Shared {
         }
     }
 
+    /// Submits an operation, which carries the channel for its answer.
     pub(crate) fn submit(&self, operation: Operation) -> Result<()> {
         self.inbox.submit(operation).map_err(|_| closed())
     }
 
-    /// Reads a message of a queue, which may be moved meanwhile.
+    /// Reads a message of a queue, which may be moved in the meantime.
     pub(crate) fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
         self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
     }
 
-    /// Reads something of a message at its place, and at its new place if it was moved meanwhile.
+    /// Reads from a message at its place, or at its new place if it was moved in the meantime.
     pub(crate) fn read_at<T>(
         &self,
         queue: u64,
@@ -93,16 +97,16 @@ impl Shared {
         }
     }
 
-    /// Waits for the answer to an operation.
+    /// Submits an operation and waits for its answer.
     pub(crate) async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
         let (done, outcome) = oneshot::channel();
         self.submit(operation(done))?;
         outcome.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// Has a message removed that cannot be read; `holder` is the consumer that met it.
+    /// Has a damaged message removed from its queue; `holder` is the consumer that holds it, if any.
     pub(crate) fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
-        // Refused only when the broker closes: then it is met again after the next start.
+        // Refused only when the broker closes; then it is found again after the next start.
         let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
     }
 }

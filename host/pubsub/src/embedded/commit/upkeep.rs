@@ -1,5 +1,5 @@
-//! Upkeep of the log by the commit thread, between commits and when it is idle: dead segments are removed, and what lives of the oldest one is
-//! copied forward when it keeps too much.
+//! Upkeep of the log by the commit thread, between commits and when idle: dead segments are removed, and the oldest one is compacted when
+//! it takes too much space.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,72 +14,72 @@ use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Compaction, Content, Copied, Group, Step, is_compaction_due};
 
-/// Bytes that are copied at a time, at least while so much is left: a portion costs a flush.
+/// Lower limit of the bytes copied at a time, unless fewer are left: each portion costs a flush.
 const LEAST_PORTION_BYTES: u64 = 256 << 10;
-/// Bytes that are copied at a time, about: some milliseconds.
+/// Roughly the bytes copied at a time when idle: some milliseconds.
 const PORTION_BYTES: u64 = 1 << 20;
-/// While commits go on, so many bytes are copied at most for each that they write.
+/// While commits go on, at most this many bytes are copied for each byte they write.
 const COPIED_PER_WRITTEN: u64 = 2;
-/// Messages that are looked at under one lock, and how often that is done between two commits.
+/// Messages examined under one lock, and how often that is done between two commits.
 const LOOKED_AT_COUNT: usize = 8 << 10;
 const LOOKS_COUNT: usize = 16;
-/// How long copying rests after it failed.
+/// Pause after a failed copy.
 const REST: Duration = Duration::from_secs(1);
 
-/// Whether others wait for the commit thread.
+/// Whether operations wait for the commit thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     Busy,
     Idle,
 }
 
-/// What the oldest segment needs.
+/// What is due for the oldest segment.
 #[derive(Clone, Copy, Debug)]
 enum Due {
-    /// Nothing lives in it.
+    /// It is dead.
     Remove(u32),
-    /// It keeps more than it should.
+    /// It takes too much space for its live bytes.
     Copy { segment: u32, live_bytes: u64 },
 }
 
-/// What upkeep remembers.
+/// The state of the upkeep.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     compaction: Option<Compaction>,
     chunk: Chunk,
-    /// Bytes that may be copied, by what was written and what died.
+    /// Bytes that may be copied, earned by bytes written and bytes that died.
     credit_bytes: u64,
-    /// What the last commit wrote.
+    /// Bytes that the last commit wrote.
     last_bytes: u64,
     resting_until: Option<Instant>,
     is_due: bool,
 }
 
 impl Upkeep {
-    /// Notes a commit.
+    /// Counts a commit.
     pub(super) fn count(&mut self, written_bytes: u64) {
         self.last_bytes = written_bytes;
         self.credit_bytes += written_bytes * COPIED_PER_WRITTEN;
     }
 
-    /// Whether there is something to do as soon as nothing else is.
+    /// Whether there is work for the next idle moment.
     pub(super) fn is_due(&self) -> bool {
         self.is_due
     }
 
-    /// How long it rests.
+    /// The rest of a pause.
     pub(super) fn rest(&self) -> Option<Duration> {
         self.resting_until.map(|until| until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
-    /// The most that may be copied now.
+    /// The bytes that may be copied now.
     fn budget_bytes(&mut self, pace: Pace) -> u64 {
         let most = PORTION_BYTES.max(self.last_bytes * COPIED_PER_WRITTEN);
         self.credit_bytes = self.credit_bytes.min(most);
         if pace == Pace::Idle { PORTION_BYTES } else { self.credit_bytes }
     }
 
-    /// Does a small piece of what is due: a dead segment is removed, or a portion copied.
+    /// Does a small part of what is due: removes a dead segment, or copies a portion.
     pub(super) fn keep_up(&mut self, appender: &mut Appender, pace: Pace) {
         let due = self.next_due(appender);
         self.is_due = due.is_some();
@@ -111,7 +111,7 @@ impl Upkeep {
         (is_due && appender.log.takes_moves()).then_some(Due::Copy { segment, live_bytes })
     }
 
-    /// Copies a portion of the oldest segment, after its messages were found.
+    /// Copies a portion of the oldest segment, once its messages were found.
     fn copy(&mut self, appender: &mut Appender, segment: u32, live_bytes: u64, pace: Pace) -> Result<(), WriteFailure> {
         let mut compaction = match self.compaction.take() {
             Some(compaction) if compaction.segment() == segment => compaction,
@@ -131,7 +131,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Writes messages again and makes them known at their new places; those that are damaged are set aside with it. Returns the bytes written.
+    /// Writes messages again and shows them at their new places; damaged ones are set aside in the same frame. Returns the bytes written.
     fn copy_portion(
         &mut self,
         appender: &mut Appender,
@@ -151,14 +151,14 @@ impl Upkeep {
             let mut state = lock(&appender.shared.state);
             let kept_count = damaged.into_iter().filter_map(|(copied, damage)| state.rescue(copied, damage, &mut steps)).count();
             if kept_count > 0 {
-                // Their consumers have them and settle them, or give them back: until then the segment stays.
+                // Their consumers hold them and will settle them or give them back; until then the segment stays.
                 self.resting_until = Some(Instant::now() + REST);
             }
         }
         if steps.is_empty() {
             return Ok(0);
         }
-        // The reserve is for settling: copying takes it only where that surely frees more.
+        // The reserve is for settles: copying uses it only if that certainly frees more.
         let written = if live_bytes <= appender.log.held_reserve_bytes() / 2 {
             appender.write(&mut steps)
         } else {
@@ -177,7 +177,7 @@ impl Upkeep {
         }
     }
 
-    /// Reads what is to be copied, and adds a step for each message. Those that are damaged are returned; any other fault is tried again.
+    /// Reads the messages to be copied and adds a step for each. Damaged ones are returned; any other fault is retried later.
     fn read_blocks(
         &mut self,
         appender: &Appender,

@@ -1,4 +1,4 @@
-//! The commit thread: the only one that changes what is durable.
+//! The loop of the commit thread, which alone changes durable state.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,22 +15,22 @@ use crate::embedded::lock::lock;
 use crate::embedded::log::Log;
 use crate::embedded::state::{Group, Operation, Step};
 
-/// Operations in one frame, at most: how long the lock is held at a time.
+/// Upper limit of operations in one frame: bounds how long the lock is held.
 const GROUP_COUNT: usize = 1024;
-/// Bytes in one frame, about: beyond it a bigger frame is no faster.
+/// Roughly the upper limit of bytes in one frame: larger frames are no faster.
 const GROUP_BYTES: u64 = 4 << 20;
-/// How long nothing must be asked before that is done.
+/// Idle time before a dead active segment is replaced.
 const IDLE: Duration = Duration::from_millis(100);
-/// How long nothing must be asked before a piece of upkeep is done.
+/// Idle time before a part of the upkeep.
 const PAUSE: Duration = Duration::from_millis(1);
-/// How often an idle broker looks whether the disk has room for its reserve again.
+/// How often an idle broker checks whether the disk has space for the reserve again.
 const RESERVE_LOOK: Duration = Duration::from_secs(1);
-/// How long nothing must be asked before it is noted how far the log is whole.
+/// Idle time before the mark of the log is written.
 const QUIET: Duration = Duration::from_secs(1);
-/// However small segments are, so much of a frame is one.
+/// Lower limit of the bytes in one frame, however small segments are.
 const LEAST_GROUP_BYTES: u64 = 64 << 10;
 
-/// Commits what is asked for, in groups.
+/// Commits operations in groups.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     appender: Appender,
@@ -44,9 +44,9 @@ impl Writer {
         Writer { shared, appender, upkeep: Upkeep::default(), retries: Retries::new() }
     }
 
-    /// Works until the inbox is closed and empty.
+    /// Runs until the inbox is closed and empty.
     pub(super) fn run(mut self) {
-        // A segment is not much longer than it should be.
+        // Keeps segments close to their size.
         let group_bytes = GROUP_BYTES.min((self.appender.log.segment_bytes() / 4).max(LEAST_GROUP_BYTES));
         self.upkeep.keep_up(&mut self.appender, Pace::Idle);
         self.appender.mark();
@@ -74,7 +74,7 @@ impl Writer {
         }
     }
 
-    /// How long to wait for operations before [`Writer::idle`]; for ever if there is nothing to do then.
+    /// How long to wait for operations before [`Writer::idle`]; without limit if there is nothing to do then.
     fn patience(&self) -> Option<Duration> {
         let upkeep = self.upkeep.is_due().then(|| self.upkeep.rest().unwrap_or(PAUSE));
         let emptying = self.appender.is_worth_emptying().then_some(IDLE);
@@ -84,14 +84,14 @@ impl Writer {
         [other, self.retries.patience()].into_iter().flatten().min()
     }
 
-    /// Nothing was asked for a while.
+    /// No operation arrived for a while.
     fn idle(&mut self) {
         if !self.upkeep.is_due() && self.retries.patience().is_none() {
             if self.appender.is_worth_emptying() {
-                // What fails here is tried again after the next commit, which tells its callers.
+                // A failure here is retried after the next commit, whose callers get the error.
                 self.appender.is_emptying_futile = self.appender.rotate().is_err();
             } else if !self.appender.log.is_marked() {
-                // Not only at the end: a process may be killed, and what it had confirmed be damaged later.
+                // Not only on shutdown: a process may be killed, and data that it confirmed be damaged later.
                 self.appender.mark();
             }
         }
@@ -165,7 +165,7 @@ fn take_group(rest: &mut std::iter::Peekable<impl Iterator<Item = Operation>>, g
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Also when the thread panics: nobody may wait for what never comes.
+        // Also when the thread panics: no caller may wait for an answer that will not come.
         self.shared.inbox.abandon();
         self.shared.room.close();
         lock(&self.shared.state).close();

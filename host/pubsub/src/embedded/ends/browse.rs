@@ -1,4 +1,4 @@
-//! Looking at what is in a queue, without holding the state's lock while files are read and off the threads of the runtime.
+//! Browsing queues: files are read without the lock of the state and off the threads of the runtime.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::message::Message;
 use crate::topic::Queue;
 
 impl Shared {
-    /// Whole messages behind a position. In place of what cannot be read others are shown, so that a short list is still the end of the queue.
+    /// Whole messages after a position. Unreadable ones are skipped and later ones returned instead, so that a short list still means the
+    /// end of the queue.
     pub(crate) async fn browse(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32) -> Result<Vec<Browsed>> {
         let queue = queue.clone();
         in_background(move || {
@@ -32,7 +33,7 @@ impl Shared {
         .await
     }
 
-    /// A message as it is shown; one that is damaged is set aside, and what cannot be read now is left out.
+    /// A message to show; a damaged one is set aside, and one that cannot be read now is skipped.
     fn look_at(&self, queue: u64, entry: Entry, chunk: &mut Chunk) -> Option<Browsed> {
         let message = match &entry.stored {
             Some(stored) => Ok(stored.message.clone()),
@@ -40,7 +41,7 @@ impl Shared {
         };
         match message {
             Ok(message) => Some(Browsed { position: entry.sequence, message }),
-            // Or it went while we looked, and its segment with it: then nothing is done.
+            // Or it was settled in the meantime and its segment removed: then nothing is done.
             Err(ReadFault::Damaged(damage)) => {
                 self.set_aside(queue, entry.sequence, None, damage);
                 None
@@ -52,7 +53,7 @@ impl Shared {
         }
     }
 
-    /// The beginnings of messages behind a position.
+    /// The beginnings of messages after a position.
     pub(crate) async fn browse_heads(self: Arc<Self>, queue: &Queue, after: u64, limit_count: u32, body_bytes: usize) -> Result<Heads> {
         let (number, entries, newest) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();
@@ -83,14 +84,14 @@ impl Shared {
         Ok((queue.number, queue.ready_after(after, limit_count as usize), queue.newest()))
     }
 
-    /// Whether a message is still there.
+    /// Whether a message is still ready.
     fn is_ready(&self, queue: &Queue, sequence: u64) -> Result<bool> {
         let state = lock(&self.state);
         Ok(state.get(queue)?.ready_after(sequence - 1, 1).first().is_some_and(|entry| entry.sequence == sequence))
     }
 }
 
-/// The message with the beginning of its body, which is copied so that the whole of it is not kept.
+/// The message with the beginning of its body, copied so that the whole body is not kept in memory.
 fn head_of(message: &Message, body_bytes: usize) -> Message {
     let body = Bytes::copy_from_slice(&message.body[..message.body.len().min(body_bytes)]);
     Message {
@@ -103,7 +104,7 @@ fn head_of(message: &Message, body_bytes: usize) -> Message {
     }
 }
 
-/// Reads files on a thread that may wait for them.
+/// Reads files on a thread that may block.
 async fn in_background<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let ended = tokio::task::spawn_blocking(read).await;
     ended.unwrap_or_else(|_| Err(PubsubError::Unavailable { reason: "reading the log was interrupted".to_owned() }))

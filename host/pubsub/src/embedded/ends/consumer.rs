@@ -1,4 +1,4 @@
-//! Readers: of one queue, and of everything that is published on a topic.
+//! Consumers: of one queue, and of everything published on a topic.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) struct QueueConsumer {
     pub(crate) number: u64,
     pub(crate) name: Queue,
     pub(crate) slot: Arc<Slot>,
-    /// What was read ahead from the log.
+    /// Bytes read ahead from the log.
     pub(crate) chunk: Mutex<Chunk>,
 }
 
@@ -37,7 +37,7 @@ impl Consumer for QueueConsumer {
             if let Some(delivery) = self.try_next()? {
                 return Ok(delivery);
             }
-            // What is rung between the look and the wait is kept by the bell.
+            // A wake-up between the check and the wait is not lost.
             self.slot.wakeup.notified().await;
         }
     }
@@ -46,7 +46,7 @@ impl Consumer for QueueConsumer {
         while !self.has_next()? {
             self.slot.wakeup.notified().await;
         }
-        // The bell rang for a task that takes the message.
+        // This consumed a wake-up that is for the task that takes the message.
         self.slot.wakeup.notify_one();
         Ok(())
     }
@@ -66,7 +66,7 @@ impl QueueConsumer {
         loop {
             while let Some(waiting) = self.pop() {
                 if waiting.is_expired(Instant::now()) {
-                    // It lay here for too long: back in its queue it is forgotten.
+                    // The request has expired: once back in its queue it is removed.
                     self.give_back(&waiting);
                 } else if let Some(delivery) = self.deliver(waiting)? {
                     return Ok(Some(delivery));
@@ -78,7 +78,7 @@ impl QueueConsumer {
         }
     }
 
-    /// Whether there is a message now, fetched ahead if it was still in the queue.
+    /// Whether there is a message now, prefetched if it was still in the queue.
     fn has_next(&self) -> Result<bool> {
         if self.slot.gone.load(Ordering::Acquire) {
             return Err(self.end());
@@ -87,7 +87,7 @@ impl QueueConsumer {
         if is_at_hand { Ok(true) } else { self.fetch() }
     }
 
-    /// Takes messages from the queue or from other consumers; whether there were any.
+    /// Prefetches messages from the queue or from other consumers; whether there were any.
     fn fetch(&self) -> Result<bool> {
         let mut state = lock(&self.shared.state);
         if state.closed {
@@ -98,7 +98,7 @@ impl QueueConsumer {
             Prefetch::Taken(taken) => taken,
             Prefetch::Mark { queue, sequences } => {
                 drop(state);
-                // Refused only when the broker closes, which the next look finds.
+                // Refused only when the broker closes, which the next check finds.
                 let _ = self.shared.inbox.submit(Operation::Mark { queue, sequences });
                 return Ok(false);
             }
@@ -117,12 +117,12 @@ impl QueueConsumer {
         if taken.is_empty() {
             return Ok(false);
         }
-        // Still under the lock of the state, so that nobody who leaves or steals misses them.
+        // Still under the lock of the state, so that a consumer that leaves or steals does not miss them.
         lock(&self.slot.buffer).messages.extend(taken);
         Ok(true)
     }
 
-    /// Takes one message from what is at hand, notes it as received, and wakes the next reader if there is more.
+    /// Takes one prefetched message, notes it as received, and wakes the next reader if there are more.
     fn pop(&self) -> Option<Prefetched> {
         let mut buffer = lock(&self.slot.buffer);
         let waiting = buffer.messages.pop_front()?;
@@ -144,11 +144,11 @@ impl QueueConsumer {
         Some(waiting)
     }
 
-    /// Hands a message out; `None` for one that is damaged, which is set aside.
+    /// Delivers a message; `None` for a damaged one, which is set aside.
     fn deliver(&self, waiting: Prefetched) -> Result<Option<Delivery>> {
         let message = match &waiting.body {
             Body::Memory(stored) => stored.delivered(Instant::now()),
-            // What was written not long ago is in the page cache, and a chunk serves many messages, so this does not leave the thread.
+            // Recent messages are in the page cache, and a chunk serves many messages, so the read stays on this thread.
             Body::Log(place) => match self.shared.read(self.number, waiting.sequence, *place, &mut lock(&self.chunk)) {
                 Ok(message) => message,
                 Err(ReadFault::Damaged(damage)) => {
@@ -170,7 +170,7 @@ impl QueueConsumer {
         wakes.ring();
     }
 
-    /// Why there is nothing any more; others who wait on this consumer are to see it too.
+    /// Why there are no more messages; further readers of this consumer must see it too.
     fn end(&self) -> PubsubError {
         self.slot.wakeup.notify_one();
         if lock(&self.shared.state).closed { closed() } else { not_found(&self.name) }
@@ -185,19 +185,19 @@ impl Drop for QueueConsumer {
         drop(state);
         wakes.ring();
         if holds {
-            // Behind the settles that were submitted before. Refused only when the broker closes: then nothing matters any more.
+            // Behind the settles submitted before. Refused only when the broker closes, and then it has no effect.
             let _ = self.shared.inbox.submit(Operation::Leave { consumer: self.id });
         }
     }
 }
 
-/// A message that cannot be read now; whoever gets this tries again later.
+/// A message cannot be read now; the caller retries later.
 fn unreadable(path: &Path, offset: u32, source: &std::io::Error) -> PubsubError {
     tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now, tried again");
     PubsubError::Unavailable { reason: format!("a message at byte {offset} of {} cannot be read now: {source}", path.display()) }
 }
 
-/// Reads everything that is published on a topic.
+/// Reads everything published on a topic.
 pub(crate) struct MailboxConsumer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) topic: Topic,

@@ -1,4 +1,4 @@
-//! Publishing, from outside and along with settles.
+//! Publishing messages, and preparing the outputs of settles.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Producer for TopicProducer {
 }
 
 impl TopicProducer {
-    /// Tells whoever follows messages by their ids that this one is in its queues.
+    /// Logs that the message is in its queues, for tracing messages by id.
     fn tell(&self, id: Option<MessageId>) {
         tracing::debug!(target: "weir::message", topic = %self.topic, message_id = id.map(tracing::field::display), "message published");
     }
@@ -66,7 +66,7 @@ impl Shared {
         outcome.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// A message that is to go into one queue.
+    /// A message for one queue.
     fn for_queue(&self, queue: &Queue, message: Message) -> Result<Arc<Stored>> {
         self.options.limits.check(queue.topic(), &message)?;
         if !queue.topic().class().has_queues() {
@@ -101,7 +101,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Checks outputs and makes them ready to go.
+    /// Checks outputs and prepares them.
     pub(crate) fn outgoing(&self, outputs: Vec<Output>) -> Result<Vec<Outgoing>> {
         self.options.limits.check_settle(&outputs)?;
         let ready = |output: Output| {

@@ -20,7 +20,7 @@ impl Shared {
         }
     }
 
-    /// Submits acknowledgements together, so that the commit thread finds all of them: woken by the first, it would write that one alone.
+    /// Submits acknowledgements together, so that the commit thread takes all of them: woken by the first, it would write that one alone.
     pub(crate) fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled>>> {
         let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
             .iter()
@@ -35,7 +35,8 @@ impl Shared {
         }
     }
 
-    /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
+    /// Settles a delivery from memory: at once, unless an output is durable or an earlier settle of the same consumer still waits for the
+    /// log.
     pub(crate) fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled>> {
         let mut state = lock(&self.state);
         if let Err(error) = state.check_open() {

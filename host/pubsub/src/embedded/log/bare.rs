@@ -1,4 +1,4 @@
-//! The log without a broker: what the benches hold the broker against.
+//! The log without a broker: the baseline for benchmarks of the broker.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -13,12 +13,12 @@ use crate::message::Message;
 /// The number of the only queue.
 const QUEUE: u64 = 1;
 
-/// The same log as the broker's, with one queue, driven by one thread: no waiting, no sharing, no order to keep. It has the file format of
-/// the broker, but its folder is of no use to one.
+/// The broker's log with one queue, driven by one thread: no waiting, no sharing, no order to keep. It has the file format of the broker,
+/// but no broker can use its folder.
 #[derive(Debug)]
 pub struct BareLog {
     log: Log,
-    /// What was appended and not removed: sequence and segment.
+    /// Messages appended and not removed: sequence and segment.
     held: VecDeque<(u64, u32)>,
     next_sequence: u64,
 }

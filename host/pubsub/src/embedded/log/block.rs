@@ -1,14 +1,14 @@
-//! Blocks: a message with its length and checksum in front, so that it can be checked when it is read alone.
+//! Blocks: a message preceded by its length and checksum, so that it can be verified when it is read alone.
 
 use bytes::Bytes;
 
 use super::fields::{Fields, WriteFields};
 use crate::message::{Message, MessageId, Properties};
 
-/// In front of the bytes of a message: its length and its checksum.
+/// Length and checksum, before the bytes of a message.
 pub(super) const BLOCK_HEADER_BYTES: usize = 8;
 
-/// Adds the block of a message to a buffer; the length of its content.
+/// Appends the block of a message to a buffer; returns the length of its content.
 pub(super) fn write_block(bytes: &mut Vec<u8>, message: &Message) -> u32 {
     let at = bytes.len();
     bytes.resize(at + BLOCK_HEADER_BYTES, 0);
@@ -28,7 +28,7 @@ pub(super) fn encode_block(message: &Message) -> Bytes {
     bytes.into()
 }
 
-/// Steps over a block; the length of its content.
+/// Skips a block; returns the length of its content.
 pub(super) fn skip_block(rest: &mut Fields<'_>) -> Option<u32> {
     let length = rest.word()?;
     rest.word()?;

@@ -6,10 +6,10 @@ use crate::embedded::place::Place;
 
 pub(super) const FRAME_MAGIC: [u8; 4] = *b"WFRM";
 pub(super) const FRAME_HEADER_BYTES: usize = 20;
-/// A buffer that grew beyond this is given back after the frame.
+/// A larger buffer is freed after the frame.
 const KEPT_BUFFER_BYTES: usize = 8 << 20;
 
-/// A frame in the making.
+/// A frame being written.
 #[derive(Debug, Default)]
 pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
@@ -22,7 +22,7 @@ impl FrameBuffer {
         self.bytes.resize(FRAME_HEADER_BYTES, 0);
     }
 
-    /// Adds a record to a frame that begins at `start` of this segment; where its message will be, if it has one.
+    /// Adds a record to a frame that begins at `start` of this segment; returns the future place of its message, if it has one.
     pub(super) fn push(&mut self, record: Record<'_>, segment: u32, start: u64) -> Option<Place> {
         let block = record.write(&mut self.bytes)?;
         Some(Place { segment, offset: start as u32 + block.offset as u32, length: block.length })
@@ -39,7 +39,7 @@ impl FrameBuffer {
         &self.bytes
     }
 
-    /// Gives back what an unusually large frame took.
+    /// Frees the memory of an unusually large frame.
     pub(super) fn shrink(&mut self) {
         if self.bytes.capacity() > KEPT_BUFFER_BYTES {
             self.bytes = Vec::new();
@@ -47,7 +47,7 @@ impl FrameBuffer {
     }
 }
 
-/// The checksum of a whole frame, its own field and the magic left out.
+/// The checksum of a whole frame, except for the checksum itself and the magic.
 fn checksum(seed: u32, frame: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(seed, &frame[4..16]), &frame[FRAME_HEADER_BYTES..])
 }
@@ -60,7 +60,7 @@ pub(super) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The frame at the beginning of these bytes; what is wrong if there is none.
+    /// The frame at the beginning of these bytes, or what is wrong.
     pub(super) fn decode(bytes: &'a [u8], seed: u32) -> Result<Self, &'static str> {
         let (Frame { number, payload }, sum) = Self::split(bytes)?;
         if checksum(seed, &bytes[..FRAME_HEADER_BYTES + payload.len()]) != sum {
@@ -69,7 +69,7 @@ impl<'a> Frame<'a> {
         Ok(Frame { number, payload })
     }
 
-    /// What would be the frame at the beginning of these bytes if its checksum were right.
+    /// The frame at the beginning of these bytes, whether or not its checksum is right.
     pub(super) fn unchecked(bytes: &'a [u8]) -> Option<Self> {
         Self::split(bytes).ok().map(|(frame, _)| frame)
     }

@@ -1,7 +1,7 @@
-//! Opening a log of which parts are lost: how reading goes on behind them, and what is known of what was in them.
+//! Gaps: how recovery continues after lost parts of the log, and what it infers about them.
 //!
-//! The first frame of each segment defines all queues, with the sequences that they used and the messages that they had. So behind a gap it shows which
-//! queues went, which sequences were put in between, and how many of all those messages lived.
+//! The first frame of each segment defines all queues with the sequences they used and the messages they had. So after a gap it shows which
+//! queues were deleted, which sequences were put in the gap, and how many of all those messages are live.
 
 use std::ops::Range;
 use std::path::Path;
@@ -10,11 +10,11 @@ use super::recovered::{Beginning, Lost, Recovered, RecoveredMessage, RecoveredQu
 use crate::embedded::definition::Definition;
 use crate::embedded::place::Place;
 
-/// The format from which on a segment counts the messages of the segments before it.
+/// The first format in which a segment counts the messages of earlier segments.
 const COUNTING_VERSION: u32 = 2;
 
 impl Recovered {
-    /// Notes that a part of a segment does not read.
+    /// Records an unreadable part of a segment.
     pub(super) fn lose(&mut self, path: &Path, number: u32, part: Range<usize>, detail: &'static str) {
         let place = Place { segment: number, offset: part.start as u32, length: part.len() as u32 };
         self.lost.push(Lost { path: path.to_owned(), place, detail });
@@ -26,7 +26,7 @@ impl Recovered {
         self.queues.values_mut().for_each(|queue| queue.is_behind_gap = true);
     }
 
-    /// Goes on with the first frame of a segment, which may have frames missing before it.
+    /// Continues with the first frame of a segment; frames before it may be missing.
     pub(super) fn begin_segment(&mut self, first_frame: u64) -> Result<(), &'static str> {
         if self.last.is_some() && first_frame < self.next_frame {
             return Err("its frames are older than those before it");
@@ -38,12 +38,12 @@ impl Recovered {
         Ok(())
     }
 
-    /// Takes in what the first frame of a segment says of everything before it.
+    /// Applies what the first frame of a segment states about everything before it.
     pub(super) fn close_gap(&mut self, beginning: Beginning, version: u32) {
         if !std::mem::take(&mut self.has_gap) {
             return;
         }
-        // What was not defined by now was deleted in between.
+        // A queue not defined by now was deleted in the gap.
         self.unnamed.clear();
         self.queues.retain(|number, _| beginning.defined.contains_key(number));
         if version < COUNTING_VERSION {
@@ -56,7 +56,7 @@ impl Recovered {
             }
             let is_known = beginning.defined.get(number) == Some(&true);
             let there_count = queue.entries.len() as u64;
-            // Of a queue that was not known before, it is not known how many of its messages came in between.
+            // For a queue that was unknown before, the number of messages put in the gap is unknown.
             let missing_count = if is_known { queue.missing_count.min(live_count) } else { live_count.saturating_sub(there_count) };
             queue.missing_count = missing_count;
             queue.repeated_count = (there_count + missing_count).saturating_sub(live_count);
@@ -70,7 +70,7 @@ impl Recovered {
                 queue.definition = definition;
                 true
             }
-            // A queue that was deleted and made again meanwhile, or another one that got its number, has nothing of it.
+            // A queue that was deleted and created again in the gap, or another one with the same number, has none of these messages.
             Some(queue) if queue.definition.queue == definition.queue && queue.definition.next_sequence <= definition.next_sequence => {
                 queue.pass_gap(definition.next_sequence);
                 queue.definition = definition;
@@ -102,7 +102,7 @@ impl Recovered {
         Ok(())
     }
 
-    /// A message that was copied forward, in place of its first copy, whose segment may be gone.
+    /// A message that was copied forward replaces its first copy, whose segment may be gone.
     pub(super) fn put_again(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Result<(), &'static str> {
         let Some(queue) = self.queues.get_mut(&number) else {
             return self.put_unnamed(number, sequence, message).ok_or("a message is moved in a queue that does not exist");
@@ -114,13 +114,13 @@ impl Recovered {
             queue.pass_gap(sequence + 1);
             queue.definition.next_sequence = sequence + 1;
         }
-        // One of those that are missing is found here.
+        // This may be one of the missing messages.
         queue.remove(sequence);
         queue.entries.insert(sequence, message);
         Ok(())
     }
 
-    /// Keeps a message of a queue that may have been defined in a part that is lost.
+    /// Keeps a message of a queue that may have been defined in a lost part.
     fn put_unnamed(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Option<()> {
         if !self.has_gap {
             return None;
@@ -131,7 +131,7 @@ impl Recovered {
 }
 
 impl RecoveredQueue {
-    /// Counts the sequences that were put in a part that is lost, up to the next one that is known.
+    /// Counts the sequences put in a lost part, up to the next known one.
     fn pass_gap(&mut self, next_sequence: u64) {
         if std::mem::take(&mut self.is_behind_gap) && next_sequence > self.definition.next_sequence {
             self.missing_count += next_sequence - self.definition.next_sequence;

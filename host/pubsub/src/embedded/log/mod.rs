@@ -1,11 +1,11 @@
-//! The log: what `flow` queues hold, on disk.
+//! The log: the content of `flow` queues on disk. It knows records and places, and nothing of the state machine whose steps are written.
 //!
 //! # Format, version 2
 //! A folder with `LOCK` (locked while a process has the folder open) and **segments** `NNNNNNNNNNNNNNNNNNNN.log`, numbered from 1 without
-//! gaps; old ones vanish from the front. `MARK` says how far the log was whole. `*.torn` files keep what was cut from a torn tail, and
-//! `SEGMENT-OFFSET.damaged` files the bytes of damaged messages, both for people; nothing reads them. `reserve` is an empty file of allocated
-//! blocks, see below. All numbers are little-endian. A text is its length (u32) and its UTF-8 bytes. Version 1 has neither `MARK` nor records
-//! above 6.
+//! gaps; old ones vanish from the front. `MARK` states how far the log was whole. `*.torn` files keep torn tails that were cut off, and
+//! `SEGMENT-OFFSET.damaged` files the bytes of damaged messages, both for people; no program reads them. `reserve` is a file of allocated
+//! blocks without content, see below. All numbers are little-endian. A string is its length (u32) and its UTF-8 bytes. Version 1 has neither
+//! `MARK` nor records above 6.
 //!
 //! **Segment**: a header of 48 bytes, then frames until the end of the file.
 //!
@@ -16,7 +16,7 @@
 //! | u32 | flags, 0 |
 //! | u64 | number of the segment |
 //! | u64 | number of its first frame |
-//! | u64 | salt, random: begins the checksum of every frame, so that no message can hold what looks like a frame |
+//! | u64 | salt, random: seeds the checksum of every frame, so that no message can contain a valid frame |
 //! | u32 | reserved, 0 |
 //! | u32 | CRC-32C of the 44 bytes before |
 //!
@@ -34,50 +34,59 @@
 //!
 //! | kind | fields | meaning |
 //! |---|---|---|
-//! | 1 Defined | u32 queue, text topic, text subscription, u64 bound (all ones: none; top bit set: messages above it are refused; else the oldest are dropped), u64 next sequence, u64 dropped | the queue exists; written again when its bound changes |
-//! | 2 Deleted | u32 queue | it does not any more, nor do its messages |
+//! | 1 Defined | u32 queue, string topic, string subscription, u64 bound (all ones: none; top bit set: messages above it are refused; otherwise the oldest are dropped), u64 next sequence, u64 dropped | the queue exists; written again when its bound changes |
+//! | 2 Deleted | u32 queue | the queue is deleted with its messages |
 //! | 3 Put | u32 count, count times (u32 queue, u64 sequence), u32 size, message | a message enters these queues |
-//! | 4 Removed | u32 queue, u64 sequence | it was settled or taken |
-//! | 5 Dropped | u32 queue, u64 sequence | it was dropped because of the queue's bound |
-//! | 6 Delivered | u32 queue, u64 first, u64 last | each of these sequences that is still there was delivered once more |
-//! | 7 Moved | u32 count, count times (u32 queue, u64 sequence, u32 deliveries), u32 size, message | the message is here from now on; its first copy may be gone; so often was it delivered until then |
-//! | 16 SetAside | u32 queue, u64 sequence | it was damaged and left the queue |
-//! | 17 Live | u32 queue, u64 count | the queue, defined before, has so many messages in earlier segments; only in the first frame of a segment, none: 0 |
+//! | 4 Removed | u32 queue, u64 sequence | the message was settled or removed |
+//! | 5 Dropped | u32 queue, u64 sequence | the message was dropped because of the queue's bound |
+//! | 6 Delivered | u32 queue, u64 first, u64 last | those of these sequences that are still there were delivered once more |
+//! | 7 Moved | u32 count, count times (u32 queue, u64 sequence, u32 deliveries), u32 size, message | the message is here from now on, with its deliveries so far; its first copy may be gone |
+//! | 16 SetAside | u32 queue, u64 sequence | the message was damaged and left the queue |
+//! | 17 Live | u32 queue, u64 count | the queue, defined before, has this many messages in earlier segments; only in the first frame of a segment; absent for 0 |
 //!
-//! A **message** is u32 length, u32 CRC-32C of the bytes behind it (so that it can be checked when it is read alone, much later), then: one
-//! byte of flags (1 id, 2 from, 4 content type); id, 16 bytes, big-endian; text from; text content type; u32 count of properties, each two
-//! texts; the rest is the body. The size in a Put is what the message counts against bounds.
+//! A **message**, in its block, is u32 length, u32 CRC-32C of the bytes behind it (so that it can be verified when it is read alone, much
+//! later), then: one byte of flags (1 id, 2 from, 4 content type); id, 16 bytes, big-endian; string from; string content type; u32 count of
+//! properties, each two strings; the rest is the body. The size in a Put is the size of the message in terms of bounds.
 //!
 //! The first frame of a segment defines all queues that exist, with their next sequences and drop counters, so that a segment can be
-//! unlinked as soon as no queue has a message of it and of those before it: everything else in it speaks of messages that are gone. What the
-//! oldest segment says to be live in earlier ones, and does not go later on, is missing.
+//! unlinked as soon as no queue has a message of it or of those before it: all its other records are about messages that are gone. Messages that
+//! the oldest segment counts as live in earlier ones, and that do not leave their queues later on, are missing.
 //!
-//! **`MARK`**: two slots of 48 bytes, at 0 and 4096, written by turns; of those that are whole the one with the higher count holds.
+//! **`MARK`**: two slots of 48 bytes, at 0 and 4096, written alternately; of the whole ones, the one with the higher count is valid.
 //! `WEIRMRK\0`, u64 count, u64 segment, u64 length of that segment, u64 messages in all queues, u32 CRC-32C of the 40 bytes before, u32 0.
-//! Everything up to there was durable when it was written: at the start, with a new segment, after a second without commits, and at the end.
+//! Everything up to there was durable when it was written: at the start, with a new segment, after a second without commits, and on
+//! shutdown.
 //!
-//! Each segment states the version that it was begun in. A segment of an older version is read, and never
-//! written to again where there is room for a new one: a program that knows the older version alone refuses the folder by its newest segment.
+//! Each segment states the version that it was begun in. A segment of an older version is read, but not written to again if there is space
+//! for a new one: a program that knows only the older version refuses the folder because of its newest segment.
 //!
 //! # Copying forward
-//! One old message would keep the segments behind it. So when the log has more than three times the bytes that live and a segment on top,
-//! what lives of the oldest segment is written again at the end, as Moved, until the segment is dead (`embedded/state/compaction.rs`). With the writes
-//! that go on meanwhile, the log stays below four times what lives and two segments. A crash in between leaves both copies: the later counts.
+//! A single old message would keep all segments after it. So when the log takes more than three times the live bytes plus one segment, the live
+//! messages of the oldest segment are written again at the end, as Moved, until the segment is dead (`embedded/state/compaction.rs`). With the
+//! writes that go on in the meantime, the log stays below four times the live bytes plus two segments. A crash in between leaves both copies: the
+//! later one counts.
 //!
 //! # Full disks
-//! `reserve` holds blocks. When a write finds no room, the state is defined in that file, and it is renamed to be the next segment: settling
-//! goes on in blocks that nobody else can take. It is allocated again once the disk has room.
+//! `reserve` holds blocks. When a write finds no space, the definitions of all queues are written to that file, and it is renamed to be the next
+//! segment: settling continues in blocks that no other program can take. The file is allocated again once the disk has space.
 //!
 //! # Writing
-//! A frame is written with one call and flushed before anybody hears of it. A failed write is cut back to the last whole frame. After a
-//! failed flush nothing is known of what is on disk, so the broker fails for good; the next opening reads what is there.
+//! A frame is written with one call and flushed before it is confirmed. A failed write is cut back to the last whole frame. After a failed flush
+//! the content of the disk is unknown, so the broker fails for good; the next opening reads what is there.
 //!
 //! # Opening
-//! A bad frame at the end of the last segment, with no valid frame and not the mark behind it, is a write that was never finished: it is set
-//! aside and cut. Of a frame that was committed, the checksums of its messages tell whether only they are damaged: then it counts, and they are
-//! set aside when they are reached. Where other parts of a segment with others behind it do not read or are missing, reading goes on behind them; what
-//! was in them is counted by the next first frame (`gap.rs`), and their bytes are kept. A newest segment that does not read up to the mark, or is
-//! missing, is damage of which the extent is not known: opening refuses and changes nothing.
+//! A bad frame at the end of the last segment, followed by no valid frame and not by the mark, is a write that was not finished: it is kept aside
+//! and cut off. In a committed frame, the checksums of the messages show whether only messages are damaged: then the frame counts, and each
+//! damaged message is set aside when its turn comes. If other parts of a segment that others follow are unreadable or missing, reading continues
+//! after them; the next first frame counts their messages (`gap.rs`), and their bytes are kept. If the newest segment is missing or unreadable
+//! before the mark, the extent of the damage is unknown: opening fails and changes nothing.
+//!
+//! # Files
+//! - `segments`: the open log, and frames that are added to it; `segment`, `frame`, `record`, `block`, `fields`: the format from the outside in.
+//! - `recovery`, `gap`, `confined`, `recovered`: reading the log when it is opened, whole or damaged; `mark`: how far it must be whole.
+//! - `reader`, `damage`: reading messages back, and keeping the bytes of damaged ones.
+//! - `disk`, `reserve`, `write_errors`, `folder`: free space, reserved space, write failures, and the lock of the folder.
+//! - `bare`: the log alone, for benchmarks.
 
 mod bare;
 mod block;

@@ -60,7 +60,7 @@ pub(crate) enum Record<'a> {
     },
 }
 
-/// A message that is written again.
+/// The message of a Moved record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Content<'a> {
     /// As it was read, with its length and checksum.
@@ -68,7 +68,7 @@ pub(crate) enum Content<'a> {
     Message(&'a Message),
 }
 
-/// Where the block of a record is in a buffer, and how long its content is.
+/// The position of a block in a buffer, and the length of its content.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     pub(super) offset: usize,
@@ -76,7 +76,7 @@ pub(super) struct Block {
 }
 
 impl Record<'_> {
-    /// Adds the record to a buffer; where its message is, if it has one.
+    /// Appends the record to a buffer; returns the position of its message, if it has one.
     pub(super) fn write(self, bytes: &mut Vec<u8>) -> Option<Block> {
         match self {
             Record::Defined(definition) => write_definition(bytes, definition),
@@ -152,7 +152,7 @@ fn write_content(bytes: &mut Vec<u8>, content: Content<'_>) -> Block {
     Block { offset, length }
 }
 
-/// A record as it is read: messages by the offset of their block in the payload and the length of their content.
+/// A record as it is read; a message is given by the offset of its block in the payload and the length of its content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReadRecord {
     Defined(Definition),
@@ -166,7 +166,7 @@ pub(super) enum ReadRecord {
     Live { queue: u64, count: u64 },
 }
 
-/// Reads the records of a payload, one after the other; offsets are counted in the payload.
+/// Reads the records of a payload in order; offsets are relative to the payload.
 pub(super) struct Records<'a> {
     rest: Fields<'a>,
     length: usize,
@@ -177,7 +177,7 @@ impl<'a> Records<'a> {
         Records { rest: Fields(payload), length: payload.len() }
     }
 
-    /// The next record; `None` at the end; an error for what this version does not write.
+    /// The next record; `None` at the end; an error for a record that this version does not write.
     pub(super) fn next(&mut self) -> Option<Result<ReadRecord, &'static str>> {
         let kind = self.rest.take(1)?[0];
         Some(self.record(kind).ok_or("a record cannot be read"))
@@ -191,7 +191,7 @@ impl<'a> Records<'a> {
             DELETED => ReadRecord::Deleted { queue: rest.queue()? },
             PUT => {
                 let count = rest.word()? as usize;
-                // Checked before memory is taken for them.
+                // Checked before memory is allocated for them.
                 let mut targets = Fields(rest.take(count.checked_mul(12)?)?);
                 let targets = (0..count).map_while(|_| Some((targets.queue()?, targets.long()?))).collect();
                 let size_bytes = rest.word()?;
@@ -265,7 +265,7 @@ mod tests {
         for (overflow, bound) in all {
             assert_eq!((bound_of(overflow), overflow_of(bound)), (bound, overflow));
         }
-        // Bounds above any disk are no other kind of bound.
+        // Bounds larger than any disk keep their kind.
         assert!(matches!(overflow_of(bound_of(Overflow::Refuse { bytes: u64::MAX })), Overflow::Refuse { .. }));
         assert!(matches!(overflow_of(bound_of(Overflow::DropOldest { bytes: u64::MAX })), Overflow::DropOldest { .. }));
     }

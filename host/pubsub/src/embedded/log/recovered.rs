@@ -1,4 +1,4 @@
-//! What a folder of segments holds, and what of it is lost.
+//! The content of a folder of segments, and what of it is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -26,13 +26,13 @@ pub(crate) struct RecoveredMessage {
 pub(crate) struct RecoveredQueue {
     pub(crate) definition: Definition,
     pub(crate) entries: BTreeMap<u64, RecoveredMessage>,
-    /// Messages that it should have and that are in segments that are gone.
+    /// Messages that it should have, but whose segments are missing.
     pub(crate) missing_count: u64,
-    /// The first sequence that cannot be one of those.
+    /// The first sequence that is not one of those.
     pub(super) missing_below: u64,
-    /// Messages among the entries that were settled in a part of the log that is lost, at least: which ones is not known.
+    /// Lower limit of the messages among the entries that were settled in a lost part of the log; which ones is unknown.
     pub(super) repeated_count: u64,
-    /// Frames are lost since the last record that spoke of its next sequence.
+    /// Frames are missing since the last record with its next sequence.
     pub(super) is_behind_gap: bool,
 }
 
@@ -41,7 +41,7 @@ impl RecoveredQueue {
         RecoveredQueue { definition, entries: BTreeMap::new(), missing_count: 0, missing_below: 0, repeated_count: 0, is_behind_gap: false }
     }
 
-    /// Takes a message out, here or from where it is missing.
+    /// Removes a message, found or missing.
     pub(super) fn remove(&mut self, sequence: u64) {
         if self.entries.remove(&sequence).is_none() && sequence < self.missing_below {
             self.missing_count = self.missing_count.saturating_sub(1);
@@ -49,7 +49,7 @@ impl RecoveredQueue {
     }
 }
 
-/// A part of a segment that does not read.
+/// An unreadable part of a segment.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) path: PathBuf,
@@ -57,7 +57,7 @@ pub(super) struct Lost {
     pub(super) detail: &'static str,
 }
 
-/// What the first frame of a segment says.
+/// What the first frame of a segment states.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
     /// Queues that exist, and whether an earlier segment defined them.
@@ -66,7 +66,7 @@ pub(super) struct Beginning {
     pub(super) live: BTreeMap<u64, u64>,
 }
 
-/// The segment to go on with.
+/// The segment to continue with.
 #[derive(Debug)]
 pub(super) struct Last {
     pub(super) number: u32,
@@ -84,20 +84,20 @@ pub(super) struct Recovered {
     pub(super) sealed: BTreeMap<u32, u64>,
     pub(super) last: Option<Last>,
     pub(super) next_frame: u64,
-    /// How far the log was whole for certain.
+    /// How far the log was certainly whole.
     pub(super) mark: Mark,
     pub(super) torn: Option<TornTail>,
-    /// Segments and offsets of messages that do not read.
+    /// Segments and offsets of damaged messages.
     pub(super) damaged: BTreeSet<(u32, u32)>,
-    /// What is wrong with the mark.
+    /// What is wrong with the mark, if anything.
     pub(super) lost_mark: Option<&'static str>,
-    /// Parts of segments that do not read.
+    /// Unreadable parts of segments.
     pub(super) lost: Vec<Lost>,
-    /// Frames are lost since the last segment began.
+    /// Frames are missing since the last segment began.
     pub(super) has_gap: bool,
-    /// Messages of queues that were defined in a part that is lost.
+    /// Messages of queues that were defined in a lost part.
     pub(super) unnamed: BTreeMap<u64, BTreeMap<u64, RecoveredMessage>>,
-    /// What the frame that is read says, if it is the first of its segment.
+    /// The statements of the current frame, if it is the first of its segment.
     pub(super) beginning: Option<Beginning>,
 }
 
@@ -123,7 +123,7 @@ impl Recovered {
         queue.entries.values().filter(|entry| self.damaged.contains(&(entry.place.segment, entry.place.offset))).count() as u64
     }
 
-    /// Reports what is lost, queue by queue.
+    /// Logs what is lost, queue by queue.
     pub(crate) fn tell(&self, folder: &Path) {
         if let Some(detail) = self.lost_mark {
             tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments is not detected this time");
@@ -144,7 +144,7 @@ impl Recovered {
         }
     }
 
-    /// Reports the parts that do not read, and keeps their bytes for people.
+    /// Logs the unreadable parts, and keeps their bytes for people.
     pub(super) fn keep_lost(&self, folder: &Path) {
         let keep = Keep::default();
         for Lost { path, place, detail } in &self.lost {
@@ -160,7 +160,7 @@ impl Recovered {
     }
 }
 
-/// The bytes of a part, unless there is nothing in it.
+/// The bytes of a part, unless all are 0.
 fn read_part(path: &Path, place: Place) -> Option<Vec<u8>> {
     let mut bytes = vec![0; place.length as usize];
     File::open(path).and_then(|file| file.read_exact_at(&mut bytes, u64::from(place.offset))).ok()?;

@@ -1,4 +1,4 @@
-//! Opening: what the segments hold, and what is wrong with them.
+//! Recovery: reading all segments when the log is opened.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,8 +19,8 @@ struct Stop {
     detail: &'static str,
 }
 
-/// Reads all segments. What is lost of those before the last one is passed over and noted; the last one must be whole but for a torn tail, which is
-/// set aside and cut.
+/// Reads all segments. Lost parts of all but the last one are skipped and recorded; the last one must be whole except for a torn tail,
+/// which is kept aside and cut off.
 pub(super) fn recover(folder: &Path, sync: SyncMode) -> Result<Recovered, OpenError> {
     let numbers = segment::list(folder)?;
     let file = mark::read(folder).map_err(|source| OpenError::Io { action: "read the mark of", path: folder.to_owned(), source })?;
@@ -47,31 +47,31 @@ fn read_file(path: &Path) -> Result<Vec<u8>, OpenError> {
     std::fs::read(path).map_err(|source| OpenError::Io { action: "read", path: path.to_owned(), source })
 }
 
-/// What was there when the mark was written, for people.
+/// The content at the time of the mark, for people.
 fn held(mark: &Mark) -> String {
     format!("the queues held {} messages when that was last noted", mark.messages_count)
 }
 
-/// Whether what stopped the reading of the last segment is a write that was never finished.
+/// Whether reading the last segment stopped at a write that was not finished.
 fn is_torn(bytes: &[u8], stop: &Stop, has_frames: bool, number: u32, segments_before: usize) -> bool {
-    // A segment begins with its first frame, before anything is unlinked for it. So without a whole one it is new: it has a predecessor, or
-    // it is the very first, in which there is nothing yet.
+    // A segment begins with its first frame, before anything is unlinked for it. So without a whole frame it is new: it has a predecessor,
+    // or it is the very first and empty.
     let is_new = segments_before > 0 || (number == 1 && bytes.len() <= HEADER_BYTES + FRAME_HEADER_BYTES);
     (has_frames || is_new) && !has_frame_behind(bytes, stop.offset)
 }
 
-/// Whether a valid frame lies behind an offset: then something before it was lost that had been committed.
+/// Whether a valid frame follows an offset: then a committed frame before it is lost.
 fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
-    // With a header that does not read there is no salt to check frames with: what looks like one counts then.
+    // Without a readable header there is no salt to check frames with: then anything that looks like a frame counts.
     match Header::decode(bytes) {
         Ok(header) => frame_behind(bytes, offset, header.seed(), 0).is_some(),
         Err(_) => magics_behind(bytes, offset).next().is_some(),
     }
 }
 
-/// Where the next valid frame begins behind an offset that has at least this number.
+/// The offset of the next valid frame with at least this number.
 fn frame_behind(bytes: &[u8], offset: usize, seed: u32, least_number: u64) -> Option<usize> {
-    // The number is looked at first: contents may hold much that looks like the beginning of a frame.
+    // The number is checked first: messages may contain much that looks like the beginning of a frame.
     let is_likely = |at: &usize| Frame::unchecked(&bytes[*at..]).is_some_and(|frame| frame.number >= least_number);
     magics_behind(bytes, offset).filter(is_likely).find(|at| Frame::decode(&bytes[*at..], seed).is_ok())
 }
@@ -81,7 +81,7 @@ fn magics_behind(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
     behind.filter(|(_, four)| *four == FRAME_MAGIC).map(move |(at, _)| offset + 1 + at)
 }
 
-/// Keeps the torn end of a segment in a file of its own and cuts it off; a segment of which nothing is left goes.
+/// Keeps the torn end of a segment in a file of its own and cuts it off; removes a segment of which nothing is left.
 fn set_aside(folder: &Path, sync: SyncMode, number: u32, bytes: &[u8], from: usize) -> Result<TornTail, OpenError> {
     let path = segment::path(folder, number);
     let kept_in = free_name(&path);
@@ -122,7 +122,7 @@ fn damaged(path: &Path, offset: u64, detail: &str) -> OpenError {
 }
 
 impl Recovered {
-    /// Reads a segment that has others behind it: it was whole before they were made, so what does not read of it is lost.
+    /// Reads a segment that others follow: it was whole before they were created, so unreadable parts are lost.
     fn read_sealed(&mut self, folder: &Path, number: u32) -> Result<(), OpenError> {
         let path = segment::path(folder, number);
         let bytes = read_file(&path)?;
@@ -144,7 +144,7 @@ impl Recovered {
         match stop {
             Some(stop) if end.unwrap_or(0) >= committed_bytes && is_torn(&bytes, &stop, end.is_some(), number, segments_before) => {
                 if end.is_none() {
-                    // The one before is written to again, which it can only be up to where it reads.
+                    // The segment before it is written to again, which is possible only if it is whole.
                     self.check_whole(folder)?;
                 }
                 self.torn = Some(set_aside(folder, sync, number, &bytes, end.map_or(0, |_| stop.offset))?);
@@ -159,7 +159,7 @@ impl Recovered {
         Ok(())
     }
 
-    /// Refuses if the newest segment that reads is not whole.
+    /// Fails if the newest readable segment is not whole.
     fn check_whole(&self, folder: &Path) -> Result<(), OpenError> {
         let Some((number, length)) = self.sealed.last_key_value() else { return Ok(()) };
         if self.last.as_ref().is_some_and(|last| (last.number, last.length) == (*number, *length)) {
@@ -169,7 +169,7 @@ impl Recovered {
         Err(damaged(&segment::path(folder, *number), offset, "it does not read to its end, and neither does the segment behind it"))
     }
 
-    /// Reads one segment, which was whole up to `committed_bytes` for certain; inside, where it had to stop.
+    /// Reads one segment, which was certainly whole up to `committed_bytes`; the inner error is where reading stopped.
     fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8], committed_bytes: u64) -> Result<Result<(), Stop>, OpenError> {
         let is_sealed = committed_bytes == u64::MAX;
         let header = match Header::decode(bytes) {
@@ -221,7 +221,7 @@ impl Recovered {
         Ok(())
     }
 
-    /// A frame in which messages are damaged and nothing else is, if it was committed; the messages are noted.
+    /// A committed frame in which only messages are damaged; the messages are recorded.
     fn read_damaged<'a>(&mut self, number: u32, bytes: &'a [u8], offset: usize, seed: u32, committed_bytes: u64) -> Option<Frame<'a>> {
         let frame = Frame::unchecked(&bytes[offset..]).filter(|frame| frame.number == self.next_frame)?;
         let start = offset + FRAME_HEADER_BYTES;
@@ -257,7 +257,7 @@ impl Recovered {
                         self.put_again(queue, sequence, RecoveredMessage { place, size_bytes, targets_count, deliveries })?;
                     }
                 }
-                // What speaks of a message of a segment that is gone only tells that it is not missing.
+                // A record about a message whose segment is gone only shows that the message is not missing.
                 ReadRecord::Removed { queue, sequence } | ReadRecord::SetAside { queue, sequence } => {
                     if let Some(messages) = self.unnamed.get_mut(&queue) {
                         messages.remove(&sequence);

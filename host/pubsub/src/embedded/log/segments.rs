@@ -22,7 +22,7 @@ use crate::embedded::options::{EmbeddedOptions, OpenError, OpeningReport, SyncMo
 use crate::embedded::place::Place;
 use crate::embedded::refusal::{DiskFull, WriteFailure};
 
-/// Upper bound: places in a segment are 32 bits wide, and one frame may come on top.
+/// Upper limit: offsets in a segment have 32 bits, and one frame may follow.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
 /// The open log. Used by the commit thread alone.
@@ -41,10 +41,10 @@ pub(crate) struct Log {
     disk: DiskWatch,
     reserve: DiskReserve,
     marker: Marker,
-    /// Why nothing can be written any more until the log is opened anew.
+    /// Why nothing can be written until the log is opened again.
     broken: Option<String>,
     errors: WriteErrors,
-    /// Set by tests: so many of the next writes stop half way.
+    /// Set by tests: the number of writes that stop half-way next.
     #[cfg(test)]
     failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
     _lock: FolderLock,
@@ -70,7 +70,7 @@ pub(crate) struct Opened {
 }
 
 impl Log {
-    /// Locks the folder, reads everything, and makes the log ready to go on.
+    /// Locks the folder, recovers its content, and makes the log ready for writing.
     pub(crate) fn open(folder: &Path, options: &EmbeddedOptions) -> Result<Opened, OpenError> {
         let lock = FolderLock::take(folder)?;
         let found = recovery::recover(folder, options.sync)?;
@@ -115,13 +115,13 @@ impl Log {
         Ok(Opened { log, queues: found.queues, report })
     }
 
-    /// So that tests of the broker can make writes fail.
+    /// Lets tests of the broker make writes fail.
     #[cfg(test)]
     pub(crate) fn failing_writes_count(&self) -> Arc<std::sync::atomic::AtomicU32> {
         self.failing_writes_count.clone()
     }
 
-    /// To read messages by, from any thread.
+    /// Reads messages, from any thread.
     pub(crate) fn reader(&self) -> Arc<Reader> {
         self.reader.clone()
     }
@@ -136,17 +136,17 @@ impl Log {
         self.active.number
     }
 
-    /// How long it is.
+    /// Its length.
     pub(crate) fn active_bytes(&self) -> u64 {
         self.active.length
     }
 
-    /// How long all segments are together.
+    /// The length of all segments together.
     pub(crate) fn total_bytes(&self) -> u64 {
         self.sealed_bytes + self.active.length
     }
 
-    /// Above which length a segment is followed by another.
+    /// The length above which a segment is followed by another.
     pub(crate) fn segment_bytes(&self) -> u64 {
         self.segment_bytes
     }
@@ -156,7 +156,7 @@ impl Log {
         self.active.length >= self.segment_bytes || !self.takes_moves()
     }
 
-    /// Whether the active segment can take more although it is full.
+    /// Whether the active segment may grow although it is full.
     pub(crate) fn may_grow(&self) -> bool {
         self.active.length < MAX_SEGMENT_BYTES
     }
@@ -166,22 +166,22 @@ impl Log {
         self.active.version >= FORMAT_VERSION
     }
 
-    /// Space that is held for when the disk is full.
+    /// Space that is reserved for a full disk.
     pub(crate) fn held_reserve_bytes(&self) -> u64 {
         self.reserve.held_bytes()
     }
 
-    /// Whether that space is to be taken once there is room.
+    /// Whether that space should be reserved again once the disk has room.
     pub(crate) fn misses_reserve(&self) -> bool {
         self.reserve.is_missing()
     }
 
-    /// Whether the disk has too little room for publishers.
+    /// The disk, if it has too little space for publishers.
     pub(crate) fn disk_full(&self) -> Option<&DiskFull> {
         self.disk.full()
     }
 
-    /// Measures the disk if that was long ago, or what was written since may have filled it, and takes the reserve if it can.
+    /// Measures the disk if the last measurement is old, or the writes since may have filled it; takes the reserve if there is space.
     pub(crate) fn look_at_disk(&mut self) {
         if let Some(disk) = self.disk.look() {
             let held_bytes = self.reserve.held_bytes();
@@ -198,7 +198,7 @@ impl Log {
         self.begin(number, made)
     }
 
-    /// The same in the space that is held in reserve.
+    /// Begins a new segment in the reserved space.
     pub(crate) fn rotate_into_reserve(&mut self, queues: &[Definition]) -> Result<(), WriteFailure> {
         self.check()?;
         let number = self.active.number + 1;
@@ -216,7 +216,7 @@ impl Log {
 
     fn begin(&mut self, number: u32, made: std::io::Result<Active>) -> Result<(), WriteFailure> {
         let active = made.map_err(|error| {
-            // Whatever is there of it must not be taken for a segment.
+            // The part that exists must not pass for a segment.
             let path = segment::path(&self.folder, number);
             let _ = std::fs::remove_file(&path);
             self.errors.failed(&path, &error);
@@ -238,7 +238,7 @@ impl Log {
         Ok(NewFrame { log: self })
     }
 
-    /// Writes the frame and flushes it; the bytes written.
+    /// Writes the frame and flushes it; returns the bytes written.
     fn write_frame(&mut self) -> Result<u64, WriteFailure> {
         let bytes = self.frame.finish(self.next_frame, self.active.seed);
         let length = bytes.len() as u64;
@@ -258,25 +258,26 @@ impl Log {
         Ok(length)
     }
 
-    /// Whether something was written that [`Log::mark`] has not noted yet.
+    /// Whether [`Log::mark`] covers everything written.
     pub(crate) fn is_marked(&self) -> bool {
         !self.marker.is_behind(self.active.number, self.active.length)
     }
 
-    /// Notes durably that everything up to here is, and how many messages the queues hold.
+    /// Records durably that everything up to here is durable, and how many messages the queues hold.
     pub(crate) fn mark(&mut self, messages_count: u64) {
         self.marker.write(self.active.number, self.active.length, messages_count);
     }
 
-    /// Unlinks the oldest segment, of which nothing is needed any more.
+    /// Unlinks the oldest segment, which is dead.
     pub(crate) fn unlink(&mut self, number: u32) {
         self.sealed_bytes -= self.sealed.remove(&number).unwrap_or_default();
         let path = segment::path(&self.folder, number);
-        // One flush for each, so that they vanish from the front only. What stays is read again at the next opening, and is dead then too.
+        // One flush each, so that segments vanish from the front only. A segment that cannot be removed is read again at the next opening,
+        // and is dead then too.
         if let Err(error) = std::fs::remove_file(&path).and_then(|()| segment::sync_folder(&self.folder, self.sync)) {
             tracing::warn!(path = %path.display(), %error, "segment not removed");
         }
-        // Afterwards, so that no reader opens it again and keeps its space.
+        // Last, so that no reader opens it again and keeps its space.
         self.reader.forget(number);
     }
 
@@ -303,19 +304,19 @@ pub(crate) struct NewFrame<'a> {
 }
 
 impl NewFrame<'_> {
-    /// Adds a record; where its message will be, if it has one.
+    /// Adds a record; returns the future place of its message, if it has one.
     pub(crate) fn push(&mut self, record: Record<'_>) -> Option<Place> {
         let active = &self.log.active;
         self.log.frame.push(record, active.number, active.length)
     }
 
-    /// Writes the frame and flushes it; the bytes written. A frame without records is written too.
+    /// Writes the frame and flushes it; returns the bytes written. An empty frame is written too.
     pub(crate) fn write(self) -> Result<u64, WriteFailure> {
         self.log.write_frame()
     }
 }
 
-/// Makes a segment with its first frame, durable together with its name.
+/// Creates a segment with its first frame, durable together with its name.
 fn create(folder: &Path, sync: SyncMode, number: u32, first_frame: u64, queues: &[Definition]) -> std::io::Result<Active> {
     let active = begin(segment::create_new(folder, number)?, sync, number, first_frame, queues)?;
     segment::sync_folder(folder, sync)?;
@@ -339,8 +340,8 @@ fn begin(file: File, sync: SyncMode, number: u32, first_frame: u64, queues: &[De
     Ok(Active { number, file, length, seed, version: header.version })
 }
 
-/// Flushes, or ends the commit thread for good by a panic, and with it the broker: after a failed flush the kernel may have dropped the pages,
-/// and a second try would succeed without them.
+/// Flushes, or panics and thereby ends the commit thread and the broker: after a failed flush the kernel may have dropped the pages, and a
+/// second attempt would succeed without them.
 fn flush(file: &File, sync: SyncMode) {
     if sync == SyncMode::None {
         return;
@@ -350,7 +351,7 @@ fn flush(file: &File, sync: SyncMode) {
     }
 }
 
-/// Writes, or stops half way while there are writes left that tests want to fail.
+/// Writes, or stops half-way while tests require failures.
 #[cfg(test)]
 fn write_or_fail(failing_count: &std::sync::atomic::AtomicU32, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
     use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! Writes that fail again and again: told once, then now and then with how many there were.
+//! Repeated write failures: logged once, then from time to time with their count.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::chain;
 
-/// How often a trouble that lasts is told.
+/// How often lasting failures are logged.
 const TELLING: Duration = Duration::from_secs(10);
 
 /// Whether the last write failed.
@@ -21,7 +21,7 @@ struct Failing {
 }
 
 impl WriteErrors {
-    /// Notes a write that failed.
+    /// Records a failed write.
     pub(super) fn failed(&mut self, path: &Path, error: &std::io::Error) {
         let now = Instant::now();
         let Some(failing) = &mut self.0 else {
@@ -36,7 +36,7 @@ impl WriteErrors {
         }
     }
 
-    /// Notes one that did not.
+    /// Records a successful write.
     pub(super) fn passed(&mut self) {
         if let Some(Failing { failed_count, .. }) = self.0.take() {
             tracing::info!(failed_count, "writes succeed again");

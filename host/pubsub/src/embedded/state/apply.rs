@@ -1,12 +1,12 @@
-//! Making a committed group visible, or taking back one that could not be written.
+//! Applying a committed group, or undoing one that could not be written.
 
 use std::sync::Arc;
 
+use super::consumer::Wakes;
 use super::entry::{Counting, Entry, sharers};
 use super::in_memory::append_ephemeral;
 use super::queue::QueueState;
 use super::queues::State;
-use super::slot::Wakes;
 use super::step::{Reason, Step};
 use super::stored::Stored;
 use crate::embedded::damage::Damage;
@@ -14,7 +14,7 @@ use crate::embedded::place::{Moved, Place};
 use crate::embedded::refusal::WriteFailure;
 
 impl State {
-    /// Makes a committed group visible.
+    /// Makes the steps of a committed group visible.
     pub(crate) fn apply(&mut self, steps: Vec<Step>) -> Wakes {
         let mut touched = Vec::new();
         let mut wakes = Vec::new();
@@ -69,7 +69,7 @@ impl State {
         let sharers = sharers(targets.len());
         for (number, sequence) in targets {
             let Some(queue) = self.queues.get_mut(number) else { continue };
-            // What is beyond the cache's bound is read back; without a log there is nothing to read it from.
+            // Beyond the limit of the cache, messages are read back from the log; a message without a place in the log must stay in memory.
             let cached = place.segment == 0 || self.cached_bytes + stored.memory_bytes <= self.options.cached_bytes;
             let entry = Entry {
                 sequence: *sequence,
@@ -140,7 +140,7 @@ impl State {
         if queue.blocked.take().is_some() {
             for consumer in &queue.consumers {
                 if let Some(consumer) = self.consumers.get_mut(consumer) {
-                    consumer.is_told_blocked = false;
+                    consumer.has_block_reason = false;
                 }
             }
         }
@@ -168,8 +168,8 @@ impl State {
         }
     }
 
-    /// Takes a group back that could not be written: everything is as it was before. What the broker itself asked for is asked again
-    /// ([`Step::to_repeat`]): messages that are to be marked stay as they are, and their readers are told why they get nothing.
+    /// Undoes the steps of a group that could not be written: everything is as it was before. Operations of the broker itself are repeated
+    /// later ([`Step::to_repeat`]): messages that are to be marked stay in that state, and their consumers get the reason.
     pub(crate) fn undo(&mut self, steps: Vec<Step>, failure: &WriteFailure) -> Wakes {
         let mut touched = Vec::new();
         let mut wakes = Vec::new();
@@ -207,7 +207,7 @@ impl State {
         Wakes::all(wakes)
     }
 
-    /// Puts back an empty queue; its readers may have left meanwhile.
+    /// Puts back an empty queue; its consumers may have left in the meantime.
     fn undo_delete(&mut self, mut state: QueueState) {
         state.consumers.retain(|consumer| self.consumers.contains_key(consumer));
         state.exclusive &= !state.consumers.is_empty();

@@ -1,5 +1,5 @@
-//! Copying forward: what lives of the oldest segment is written again at the end of the log, so that this segment and the dead ones behind it
-//! can be removed. Here is what is copied and when; `upkeep` does it.
+//! Compaction: the live messages of the oldest segment are copied to the end of the log, so that this segment and the dead ones behind it
+//! can be removed. This file decides which messages are copied and when; `commit/upkeep.rs` copies them.
 
 use super::entry::Located;
 use super::group::Group;
@@ -11,26 +11,26 @@ use crate::embedded::lock::lock;
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::place::{Moved, Place};
 
-/// The log may have this many times the bytes that live, and one segment. At three times, half a byte is copied for each that is written.
+/// The log may take this many times the live bytes, plus one segment. At three times, half a byte is copied for each byte written.
 const LOG_PER_LIVE: u64 = 3;
-/// Messages in one portion, at most: how long the lock is held.
+/// Upper limit of messages in one portion: bounds how long the lock is held.
 const PORTION_COUNT: usize = 4096;
 
-/// Whether the log holds so much more than what lives that its oldest segment should be copied.
+/// Whether the log takes so much more than its live bytes that its oldest segment should be copied.
 pub(crate) fn is_due(log_bytes: u64, live_bytes: u64, segment_bytes: u64) -> bool {
     log_bytes > live_bytes.saturating_mul(LOG_PER_LIVE).saturating_add(segment_bytes)
 }
 
-/// The copying of one segment: first its messages are looked for in all queues, then they are copied in the order in which they lie there.
+/// The compaction of one segment: first all queues are searched for its messages, then these are copied in the order of their offsets.
 #[derive(Debug)]
 pub(crate) struct Compaction {
     segment: u32,
-    /// Queues that are yet to be looked through, the last one first.
+    /// Queues still to be searched, in reverse order.
     queues: Vec<u64>,
-    /// Where to continue in that one.
+    /// The sequence to continue after in the last of them.
     after: Option<u64>,
     found: Vec<Located>,
-    /// How many of these were copied or have gone.
+    /// How many of these were copied or are gone.
     done_count: usize,
 }
 
@@ -40,13 +40,13 @@ impl Compaction {
         Compaction { segment, queues, after: None, found: Vec::new(), done_count: 0 }
     }
 
-    /// The segment that is copied.
+    /// The segment that is compacted.
     pub(crate) fn segment(&self) -> u32 {
         self.segment
     }
 
-    /// Looks at about so many messages; `true` once all were looked at. Messages that change hands meanwhile may be missed: they are found when
-    /// the segment is looked for again.
+    /// Examines about `limit_count` messages; `true` once all are done. Messages that change hands in the meantime may be missed; a later
+    /// compaction of the same segment finds them.
     pub(crate) fn look(&mut self, state: &State, limit_count: usize) -> bool {
         let mut left_count = limit_count;
         while let Some(number) = self.queues.last() {
@@ -67,14 +67,14 @@ impl Compaction {
         true
     }
 
-    /// Whether everything that was found was copied.
+    /// Whether all messages found were copied.
     pub(crate) fn is_done(&self) -> bool {
         self.done_count == self.found.len()
     }
 
-    /// The next messages to copy, up to about so many bytes.
+    /// The next messages to copy, up to about `limit_bytes`.
     ///
-    /// What was received before must be counted in the log with this commit or before it: the deliveries that are noted here take it as known.
+    /// Earlier deliveries must be recorded in the log by this commit or before it: the delivery counts returned here presume that.
     pub(crate) fn next_portion(&mut self, state: &State, limit_bytes: u64) -> Vec<Copied> {
         let mut portion = Vec::new();
         let (mut bytes, mut count) = (0, 0);
@@ -101,10 +101,11 @@ impl Compaction {
     }
 }
 
-/// Whether the last delivery of a message, which is counted in memory, is not known to the log: its consumer has it at hand, or received it just now.
+/// Whether the last delivery of a message, which is counted in memory, is not recorded in the log yet: its consumer has prefetched it, or
+/// received it just now.
 fn is_delivery_unknown(state: &State, queue: &QueueState, sequence: u64) -> bool {
     let Some(consumer) = queue.holder(sequence).and_then(|id| state.consumers.get(&id)) else { return false };
-    // Under one lock: a message goes from one to the other while it is received.
+    // Under one lock: on receipt a message moves from one to the other.
     let buffer = lock(&consumer.slot.buffer);
     buffer.messages.iter().any(|prefetched| prefetched.sequence == sequence && !prefetched.counted_ahead)
         || buffer.received.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
@@ -119,11 +120,11 @@ pub(crate) struct Copied {
 }
 
 impl State {
-    /// Decides what becomes of a message that is damaged where it is to be copied from: it is written from memory if it is there, and set aside
-    /// otherwise. `Some` if it stays, since consumers have received it.
+    /// Decides how to go on with a message that is damaged where it should be copied from: it is written from memory if it is cached, and
+    /// set aside otherwise. `Some` if it stays because a consumer has received it.
     pub(crate) fn rescue(&mut self, copied: Copied, damage: Box<Damage>, steps: &mut Vec<Step>) -> Option<()> {
         let Copied { mut targets, size_bytes, place } = copied;
-        // Some may have left since they were found.
+        // Some may have left their queues since they were found.
         targets.retain(|target| self.place_of(target.queue, target.sequence) == Some(place));
         let stored = targets.iter().find_map(|target| self.queues.get(&target.queue)?.entry(target.sequence)?.stored.clone());
         if let Some(stored) = stored {

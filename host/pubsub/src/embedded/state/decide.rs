@@ -1,4 +1,4 @@
-//! Deciding operations: what follows from each, before anything is visible.
+//! Deciding operations: which steps follow from each, before anything is visible.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
 impl State {
-    /// Decides one operation and adds what follows from it to the group. Nothing is visible yet.
+    /// Decides one operation and adds its steps to the group. Nothing is visible yet.
     pub(crate) fn decide(&mut self, operation: Operation, group: &mut Group, now: Instant) {
         group.operations_count += 1;
         match operation {
@@ -69,7 +69,8 @@ impl State {
                 group.answers.push(Answer::Unit(done, outcome));
             }
             Operation::Delete { queue, done } => {
-                // It stays until that is durable: whoever leaves or gives back meanwhile finds it, and nothing is to be undone.
+                // The queue stays until the deletion is durable: a consumer that leaves or gives back in the meantime finds it, and there
+                // is nothing to undo.
                 group.steps.extend(self.find(&queue).map(|number| Step::Delete { number }));
                 group.answers.push(Answer::Unit(done, Ok(())));
             }
@@ -93,7 +94,7 @@ impl State {
         IfEmpty::Deleted
     }
 
-    /// Adds the deliveries that the log does not know yet.
+    /// Adds the deliveries that are not recorded in the log yet.
     pub(crate) fn add_counts(&mut self, group: &mut Group) {
         for number in std::mem::take(&mut self.uncounted) {
             let Some(queue) = self.queues.get_mut(&number) else { continue };
@@ -104,13 +105,13 @@ impl State {
     }
 
     fn decide_publish(&mut self, topic: &Topic, stored: Arc<Stored>, group: &mut Group) -> Result<()> {
-        let Some(audience) = self.audiences.get(topic).filter(|audience| !audience.queues.is_empty()) else {
+        let Some(subscribers) = self.subscribers.get(topic).filter(|subscribers| !subscribers.queues.is_empty()) else {
             return Err(PubsubError::QueueNotFound { queue: topic.to_string() });
         };
         if let Some(disk) = &self.disk_full {
             return Err(disk.to_error());
         }
-        for number in &audience.queues {
+        for number in &subscribers.queues {
             if let Some(queue) = self.queues.get_mut(number) {
                 check_room(queue, stored.size_bytes, self.options.queue_high_bytes)?;
             }
@@ -139,14 +140,14 @@ impl State {
         Ok(())
     }
 
-    /// Decides a settle; also used for those that never reach the log.
+    /// Decides a settle; also used for settles that do not reach the log.
     pub(crate) fn decide_settle(&mut self, receipt: &Receipt, outputs: Vec<Outgoing>, steps: &mut Vec<Step>) -> Result<Settled> {
         if !self.queues.get(&receipt.queue).is_some_and(|queue| queue.is_held(receipt.sequence, receipt.consumer)) {
             return Ok(Settled::NoLongerHeld);
         }
         self.take_turn(receipt)?;
         if let Err(error) = self.check_outputs(&outputs) {
-            // Another queue that is full concerns this delivery alone: those behind it need not wait.
+            // A full output queue concerns this delivery alone: later ones need not wait.
             if !matches!(error, PubsubError::QueueFull { .. }) {
                 self.refuse(receipt.consumer, receipt.sequence);
             }
@@ -163,27 +164,27 @@ impl State {
             if output.topic.class().is_durable() {
                 dropped_count += u32::from(!self.put(&output.topic, output.stored, steps));
             } else {
-                let unheard = output.topic.class().has_queues() && self.audiences.get(&output.topic).is_none_or(|a| a.queues.is_empty());
-                dropped_count += u32::from(unheard);
+                let unrouted = output.topic.class().has_queues() && self.subscribers.get(&output.topic).is_none_or(|a| a.queues.is_empty());
+                dropped_count += u32::from(unrouted);
                 steps.push(Step::Ephemeral { topic: output.topic, stored: output.stored });
             }
         }
         Ok(Settled::Done { dropped_count })
     }
 
-    /// Refuses outputs that miss a required queue, or do not fit below the own bound of a queue that they go to.
+    /// Refuses outputs whose required queue is missing, or that exceed the bound of a queue.
     fn check_outputs(&mut self, outputs: &[Outgoing]) -> Result<()> {
-        // What the outputs before add to each queue that refuses. Few settles have any.
+        // Bytes that earlier outputs add to each queue that refuses. Few settles have any.
         let mut added: Vec<(u64, u64)> = Vec::new();
         for output in outputs.iter().filter(|output| output.topic.class().has_queues()) {
-            let audience = self.audiences.get(&output.topic).filter(|audience| !audience.queues.is_empty());
-            let Some(audience) = audience else {
+            let subscribers = self.subscribers.get(&output.topic).filter(|subscribers| !subscribers.queues.is_empty());
+            let Some(subscribers) = subscribers else {
                 if output.routing == Routing::Required {
                     return Err(PubsubError::QueueNotFound { queue: output.topic.to_string() });
                 }
                 continue;
             };
-            for number in &audience.queues {
+            for number in &subscribers.queues {
                 let Some(queue) = self.queues.get_mut(number) else { continue };
                 if queue.overflow.refuse_above_bytes().is_none() {
                     continue;
@@ -196,7 +197,7 @@ impl State {
         Ok(())
     }
 
-    /// Refuses a settle while an earlier one of the same consumer was refused and not repeated: else it would take effect first.
+    /// Refuses a settle while an earlier one of the same consumer was refused and not repeated: otherwise it would take effect first.
     fn take_turn(&mut self, receipt: &Receipt) -> Result<()> {
         let Some(consumer) = self.consumers.get_mut(&receipt.consumer) else { return Ok(()) };
         match consumer.refused.front() {
@@ -214,7 +215,7 @@ impl State {
         Err(PubsubError::Unavailable { reason })
     }
 
-    /// Notes that the next settle in turn did not take effect.
+    /// Records that the next settle in turn did not take effect.
     pub(super) fn refuse(&mut self, consumer: u64, sequence: u64) {
         if let Some(consumer) = self.consumers.get_mut(&consumer) {
             consumer.refused.push_front(sequence);
@@ -223,19 +224,19 @@ impl State {
 
     /// Puts a message into all queues of a durable topic; `false` if there are none.
     fn put(&mut self, topic: &Topic, stored: Arc<Stored>, steps: &mut Vec<Step>) -> bool {
-        let Some(audience) = self.audiences.get(topic) else { return false };
-        let mut targets = Vec::with_capacity(audience.queues.len());
+        let Some(subscribers) = self.subscribers.get(topic) else { return false };
+        let mut targets = Vec::with_capacity(subscribers.queues.len());
         let mut bounded = false;
-        for number in &audience.queues {
+        for number in &subscribers.queues {
             if let Some(queue) = self.queues.get_mut(number) {
                 queue.incoming_bytes += stored.size_bytes;
                 bounded |= queue.overflow.drop_oldest_above_bytes().is_some();
                 targets.push((*number, queue.assign()));
             }
         }
-        let numbers: Vec<u64> = if bounded { audience.queues.clone() } else { Vec::new() };
+        let numbers: Vec<u64> = if bounded { subscribers.queues.clone() } else { Vec::new() };
         let found = !targets.is_empty();
-        steps.push(Step::Put { targets, stored, place: Place::default(), taps: audience.mailboxes.clone() });
+        steps.push(Step::Put { targets, stored, place: Place::default(), taps: subscribers.mailboxes.clone() });
         for number in numbers {
             if let Some(queue) = self.queues.get_mut(&number) {
                 drop_oldest(queue, steps);
@@ -256,7 +257,7 @@ impl State {
         Ok(true)
     }
 
-    /// Takes one message out and puts another into a queue, in one group of steps or not at all.
+    /// Removes one message and puts another into a queue, both or neither.
     fn decide_redrive(&mut self, moved: &Redriven, stored: Arc<Stored>, group: &mut Group, now: Instant) -> Result<bool> {
         let Redriven { from, position, to } = moved;
         let number = self.find(from).ok_or_else(|| not_found(from))?;
@@ -268,7 +269,7 @@ impl State {
         self.decide_take(from, *position, &mut group.steps)
     }
 
-    /// Gives a queue the refusing bound of a specification; another one may have done it meanwhile.
+    /// Changes the bound of a queue to the refusing one of a specification; another caller may have done so in the meantime.
     fn decide_bound(&mut self, spec: QueueSpec, steps: &mut Vec<Step>) -> Result<()> {
         match self.find_to_bound(&spec).and_then(|number| self.queues.get(&number)) {
             Some(queue) => {
@@ -283,7 +284,7 @@ impl State {
         }
     }
 
-    /// A message is lost where it was read: it goes, unless it is gone already or somewhere else by now.
+    /// Sets a damaged message aside, unless it is gone or was moved in the meantime.
     pub(super) fn decide_set_aside(&mut self, number: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>, group: &mut Group) {
         let Some(queue) = self.queues.get_mut(&number) else { return };
         let held_at = holder.and_then(|consumer| queue.held_place(sequence, consumer));
@@ -327,7 +328,7 @@ fn check_room(queue: &mut QueueState, size_bytes: u64, high_bytes: u64) -> Resul
     }
 }
 
-/// Removes the oldest ready messages of a bounded queue until what is coming fits.
+/// Drops the oldest ready messages of a bounded queue until the incoming ones fit.
 fn drop_oldest(queue: &mut QueueState, steps: &mut Vec<Step>) {
     let Some(bound) = queue.overflow.drop_oldest_above_bytes() else { return };
     while queue.coming_size_bytes() > bound && queue.first_ready().is_some_and(|first| first.counting != Counting::Marking) {

@@ -1,4 +1,5 @@
-//! What is committed together: operations are decided in order, written as one frame, and applied, or undone if the write failed.
+//! Groups: operations that are committed together. They are decided in order, written as one frame, and applied, or undone if the write
+//! failed.
 
 use super::operation::{Done, Permit};
 use super::step::Step;
@@ -6,7 +7,7 @@ use crate::backend::{IfEmpty, Settled};
 use crate::embedded::refusal::WriteFailure;
 use crate::error::Result;
 
-/// Who waits for what.
+/// An answer with the channel of its caller.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Unit(Done<()>, Result<()>),
@@ -25,15 +26,15 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Whether there is anything to write.
+    /// Whether any of these steps must be written.
     pub(crate) fn is_durable(steps: &[Step]) -> bool {
         steps.iter().any(Step::is_durable)
     }
 
-    /// Tells everybody how it ended.
+    /// Sends all answers.
     pub(crate) fn answer(self) {
         for answer in self.answers {
-            // A caller that does not wait any more is no concern of the log's.
+            // The caller may have stopped waiting.
             match answer {
                 Answer::Unit(done, outcome) => drop(done.send(outcome)),
                 Answer::Settled(done, outcome) => drop(done.send(outcome)),
@@ -43,7 +44,7 @@ impl Group {
         }
     }
 
-    /// Tells everybody that nothing was done.
+    /// Sends the failure in place of each success.
     pub(crate) fn fail(self, failure: &WriteFailure) {
         for answer in self.answers {
             match answer {

@@ -1,4 +1,4 @@
-//! What lives in memory only: the queues of `request` topics, and the copies for mailboxes.
+//! Queues and mailboxes in memory: how messages enter them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::error::{PubsubError, Result};
 use crate::topic::Topic;
 
 impl State {
-    /// Refuses what an outside sender may not add to a queue of memory; what has expired makes room first.
+    /// Refuses a message of an external sender that a queue in memory has no room for; expired messages are removed first.
     pub(super) fn check_request_room(&mut self, number: u64, stored: &Stored, now: Instant) -> Result<()> {
         let (limit_bytes, limit_count) = (self.options.request_queue_bytes, self.options.request_queue_count);
         let Some(queue) = self.queues.get_mut(&number) else { return Ok(()) };
@@ -23,8 +23,8 @@ impl State {
         if fits(queue) {
             return Ok(());
         }
-        let is_over = |entry: &Entry| entry.stored.as_ref().is_some_and(|stored| stored.is_expired(now));
-        while queue.first_ready().is_some_and(is_over) {
+        let is_expired = |entry: &Entry| entry.stored.as_ref().is_some_and(|stored| stored.is_expired(now));
+        while queue.first_ready().is_some_and(is_expired) {
             if let Some(entry) = queue.pop_ready() {
                 queue.forget(&entry);
             }
@@ -35,11 +35,11 @@ impl State {
         Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes: queue.memory_bytes(), limit_bytes })
     }
 
-    /// The queues of a `request` topic that get a message of an outside sender: those that have room. Each reader of a topic is on its own: a
-    /// full queue misses the message and counts it as dropped. The message is refused where no queue has room, or none of those whose consumer
-    /// is exclusive, if there are any: they belong to the service that answers, and others only listen.
+    /// The queues of a `request` topic that receive a message of an external sender: those with room. Subscriptions do not affect each
+    /// other: a full queue misses the message and counts it as dropped. The message is refused if no queue has room, or, where some queues
+    /// have an exclusive consumer, if none of those has: they belong to the service that answers, and others only listen.
     pub(crate) fn request_targets(&mut self, topic: &Topic, stored: &Stored, now: Instant) -> Result<Vec<u64>> {
-        let numbers = self.audiences.get(topic).map(|audience| audience.queues.clone()).unwrap_or_default();
+        let numbers = self.subscribers.get(topic).map(|subscribers| subscribers.queues.clone()).unwrap_or_default();
         let is_exclusive = |number: &u64| self.queues.get(number).is_some_and(|queue| queue.exclusive);
         let own: Vec<u64> = numbers.iter().copied().filter(is_exclusive).collect();
         let (mut targets, mut full) = (Vec::with_capacity(numbers.len()), Vec::new());
@@ -66,34 +66,34 @@ impl State {
         Ok(targets)
     }
 
-    /// Puts a message into these queues of memory and the mailboxes of their topic.
+    /// Adds a message to these queues in memory and to the mailboxes of their topic.
     pub(crate) fn publish_to(&mut self, targets: &[u64], topic: &Topic, stored: &Arc<Stored>) {
         for number in targets {
             if let Some(queue) = self.queues.get_mut(number) {
                 append_ephemeral(queue, stored);
             }
         }
-        for mailbox in self.audiences.get(topic).iter().flat_map(|audience| &audience.mailboxes) {
+        for mailbox in self.subscribers.get(topic).iter().flat_map(|subscribers| &subscribers.mailboxes) {
             mailbox.push(&stored.message);
         }
     }
 
-    /// Puts a message into all queues of memory and the mailboxes of a topic.
+    /// Adds a message to all queues in memory and all mailboxes of a topic.
     pub(crate) fn publish_ephemeral(&mut self, topic: &Topic, stored: &Arc<Stored>, touched: &mut Vec<u64>) {
-        let Some(audience) = self.audiences.get(topic) else { return };
-        for number in &audience.queues {
+        let Some(subscribers) = self.subscribers.get(topic) else { return };
+        for number in &subscribers.queues {
             if let Some(queue) = self.queues.get_mut(number) {
                 append_ephemeral(queue, stored);
                 touched.push(*number);
             }
         }
-        for mailbox in &audience.mailboxes {
+        for mailbox in &subscribers.mailboxes {
             mailbox.push(&stored.message);
         }
     }
 }
 
-/// Puts a message into one queue of memory.
+/// Adds a message to one queue in memory.
 pub(super) fn append_ephemeral(queue: &mut QueueState, stored: &Arc<Stored>) {
     let entry = Entry {
         sequence: queue.assign(),

@@ -1,17 +1,17 @@
-//! What still lives of each segment of the log.
+//! Live messages and bytes of each segment of the log: those that some queue still has.
 
 use std::collections::BTreeMap;
 
 use super::entry::Entry;
 
-/// What the queues still hold of one segment.
+/// Live messages of one segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Held {
     count: u64,
     bytes: u64,
 }
 
-/// Messages and bytes that live, by segment. The segment that is written to is among them.
+/// Live messages and bytes by segment, the active one included.
 #[derive(Debug, Default)]
 pub(crate) struct LiveSegments {
     segments: BTreeMap<u32, Held>,
@@ -20,12 +20,12 @@ pub(crate) struct LiveSegments {
 }
 
 impl LiveSegments {
-    /// Begins a segment, which holds nothing yet.
+    /// Adds a segment without live messages.
     pub(crate) fn begin(&mut self, segment: u32) {
         self.segments.entry(segment).or_default();
     }
 
-    /// Counts a message in.
+    /// Adds a message.
     pub(super) fn add(&mut self, entry: &Entry) {
         let bytes = entry.disk_bytes();
         let held = self.segments.entry(entry.place.segment).or_default();
@@ -34,7 +34,7 @@ impl LiveSegments {
         self.bytes += bytes;
     }
 
-    /// Counts a message out.
+    /// Removes a message.
     pub(super) fn remove(&mut self, entry: &Entry) {
         let bytes = entry.disk_bytes();
         if let Some(held) = self.segments.get_mut(&entry.place.segment) {
@@ -45,7 +45,7 @@ impl LiveSegments {
         }
     }
 
-    /// Counts a message at another place than before.
+    /// Moves a message to another segment.
     pub(super) fn shift(&mut self, before: &Entry, after: &Entry) {
         let died_bytes = self.died_bytes;
         self.remove(before);
@@ -53,24 +53,24 @@ impl LiveSegments {
         self.died_bytes = died_bytes;
     }
 
-    /// Takes the oldest segment out if nothing of it lives and it is not the active one.
+    /// Removes the oldest segment if it is dead and not the active one.
     pub(crate) fn pop_dead(&mut self, active: u32) -> Option<u32> {
         let oldest = self.segments.first_entry()?;
         let is_dead = oldest.get().count == 0 && *oldest.key() != active;
         is_dead.then(|| oldest.remove_entry().0)
     }
 
-    /// The oldest segment, and the bytes that live of it.
+    /// The oldest segment and its live bytes.
     pub(crate) fn oldest(&self) -> Option<(u32, u64)> {
         self.segments.first_key_value().map(|(segment, held)| (*segment, held.bytes))
     }
 
-    /// Whether no queue holds anything.
+    /// Whether nothing is live.
     pub(crate) fn is_empty(&self) -> bool {
         self.segments.values().all(|held| held.count == 0)
     }
 
-    /// Bytes that live, all segments together.
+    /// Live bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

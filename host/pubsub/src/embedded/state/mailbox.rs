@@ -1,4 +1,5 @@
-//! `response`, `notify` and taps: every reader has a bounded buffer of its own, from which the oldest go first.
+//! Mailboxes: each subscriber of a `response` or `notify` topic and each tap has a bounded buffer of its own, from which the oldest
+//! messages are dropped.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -9,14 +10,14 @@ use tokio::sync::Notify;
 use crate::embedded::lock::lock;
 use crate::message::Message;
 
-/// Messages that wait for one reader of a `response` or `notify` topic: as many as a slow reader of a streamed answer may be behind.
+/// Messages buffered for one subscriber of a `response` or `notify` topic: how far a slow reader of a streamed answer may fall behind.
 pub(crate) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
-/// Bytes that wait for one reader: four answers of the largest kind.
+/// Bytes buffered for one subscriber: four answers of the largest size.
 pub(crate) const BUFFERED_BYTES: usize = 256 << 20;
-/// Bytes that wait for the reader of a tap, of which there may be many: four of the largest messages.
+/// Bytes buffered for one tap, of which there may be many: four messages of the largest size.
 pub(crate) const TAPPED_BYTES: usize = 16 << 20;
 
-/// What waits for one reader.
+/// The buffer of one subscriber.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     buffer: Mutex<Buffer>,
@@ -33,7 +34,7 @@ struct Buffer {
     closed: bool,
 }
 
-/// What a reader finds.
+/// What a subscriber receives.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Mail {
     Message(Message),
@@ -46,7 +47,7 @@ impl Mailbox {
         Mailbox { buffer: Mutex::default(), bell: Notify::new(), limit_count: limit_count.get() as usize, limit_bytes }
     }
 
-    /// Adds a copy, in place of the oldest ones if there is no room.
+    /// Adds a copy; drops the oldest messages if it does not fit.
     pub(super) fn push(&self, message: &Message) {
         let mut buffer = lock(&self.buffer);
         if buffer.closed {
@@ -63,7 +64,7 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    /// Ends it: what waits is still read, then `Closed`.
+    /// Closes it: buffered messages can still be read, then `Closed` follows.
     pub(super) fn close(&self) {
         lock(&self.buffer).closed = true;
         self.bell.notify_waiters();
@@ -80,12 +81,12 @@ impl Mailbox {
         }
     }
 
-    /// Waits until [`Mailbox::next`] has something to return at once. Cancel safe.
+    /// Waits until [`Mailbox::next`] would return at once. Cancel safe.
     pub(crate) async fn readable(&self) {
         while !self.has_next() {
             self.bell.notified().await;
         }
-        // The bell rang for a task that takes it.
+        // This consumed a wake-up that is for the task that takes the message.
         self.bell.notify_one();
     }
 
@@ -101,7 +102,7 @@ impl Mailbox {
         }
         let Some(message) = buffer.messages.pop_front() else {
             return buffer.closed.then(|| {
-                // The next of several readers is to see it too.
+                // Further readers must see it too.
                 self.bell.notify_one();
                 Mail::Closed
             });

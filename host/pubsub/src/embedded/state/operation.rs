@@ -1,4 +1,4 @@
-//! What callers and the broker itself request of the commit thread.
+//! Operations: requests of callers, and of the broker itself, to the commit thread.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::embedded::damage::Damage;
 use crate::error::Result;
 use crate::topic::{Queue, Topic};
 
-/// Where the answer goes.
+/// The channel for the answer.
 pub(crate) type Done<T> = oneshot::Sender<Result<T>>;
 
-/// Memory that a message was admitted with on its way to the log; free again once this is dropped.
+/// The share of admission that a message occupies until it is durable; released when dropped.
 pub(crate) type Permit = OwnedSemaphorePermit;
 
-/// An output on its way.
+/// An output of a settle.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) topic: Topic,
@@ -24,7 +24,7 @@ pub(crate) struct Outgoing {
     pub(crate) routing: Routing,
 }
 
-/// What is asked of the log.
+/// A request to the commit thread.
 #[derive(Debug)]
 pub(crate) enum Operation {
     Publish {
@@ -59,7 +59,7 @@ pub(crate) enum Operation {
         queue: u64,
         sequences: Vec<u64>,
     },
-    /// A message cannot be read; the consumer that met it holds it, if one did.
+    /// A message cannot be read; `holder` is the consumer that holds it, if any.
     SetAside {
         queue: u64,
         sequence: u64,
@@ -73,7 +73,7 @@ pub(crate) enum Operation {
         spec: QueueSpec,
         done: Done<()>,
     },
-    /// Gives a queue that is there the bound of the specification.
+    /// Changes the bound of an existing queue to that of the specification.
     Bound {
         spec: QueueSpec,
         done: Done<()>,
@@ -88,7 +88,7 @@ pub(crate) enum Operation {
     },
 }
 
-/// The message that a redrive takes out, and the queue that it fills in its place.
+/// The message that a redrive removes, and the queue that it sends to.
 #[derive(Debug)]
 pub(crate) struct Redriven {
     pub(crate) from: Queue,
@@ -97,13 +97,13 @@ pub(crate) struct Redriven {
 }
 
 impl Operation {
-    /// Whether it changes which queues there are, so that it is committed alone.
+    /// Whether it changes the set of queues, so that it is committed alone.
     pub(crate) fn is_structural(&self) -> bool {
         let changes = matches!(self, Operation::Create { .. } | Operation::Bound { .. } | Operation::Delete { .. });
         changes || matches!(self, Operation::DeleteIfEmpty { .. })
     }
 
-    /// About how much it adds to a frame.
+    /// Roughly the bytes that it adds to a frame.
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {
             Operation::Publish { stored, .. } | Operation::SendTo { stored, .. } | Operation::Redrive { stored, .. } => stored.size_bytes,

@@ -1,4 +1,4 @@
-//! One queue: what is in it, in which order, and who holds what. Pure; time comes in from outside.
+//! One queue: its messages, their order, and which consumer holds which. No IO; the time is passed in.
 
 use std::collections::hash_map;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,43 +19,43 @@ struct Held {
     consumer: u64,
 }
 
-/// One queue. Its messages are ready, held by a consumer, or with a commit that is under way; the counters cover all three.
+/// One queue. Its messages are ready, held by a consumer, or part of a commit under way; the counters cover all three.
 #[derive(Debug)]
 pub(crate) struct QueueState {
     pub(crate) name: Queue,
     pub(crate) number: u64,
     pub(super) overflow: Overflow,
     pub(super) next_sequence: u64,
-    /// Never delivered, or given back before the broker was opened: in order of sequence, all behind `returned`.
+    /// Never delivered, or given back before the broker was opened: in order of sequence; delivered after all of `returned`.
     ready: VecDeque<Entry>,
-    /// Given back: comes again first, in order of sequence.
+    /// Given back: redelivered first, in order of sequence.
     returned: BTreeMap<u64, Entry>,
     held: NumberMap<Held>,
     pub(super) consumers: Vec<u64>,
     pub(super) exclusive: bool,
-    /// Consumers that went while settles of theirs may be on their way to the log: until that is known, nothing is handed out, so that
-    /// what they give back comes before what is behind it.
+    /// Consumers that left while settles of theirs may be on the way to the log: until these are decided, nothing is delivered, so that the
+    /// messages they give back come first.
     pub(super) leaving_count: u32,
     depth_count: u64,
     size_bytes: u64,
-    /// What those of its messages take that are kept in memory.
+    /// Memory that its cached messages take.
     memory_bytes: u64,
     pub(super) dropped_count: u64,
     /// Messages dropped because of the bound before the broker was opened.
     pub(super) dropped_before_count: u64,
     /// Messages refused because of the queue's own bound.
     refused_count: u64,
-    /// Whether one was refused and since then none was accepted or removed.
+    /// Whether a message was refused, and none was accepted or removed since.
     is_refusing: bool,
     /// Messages that were missing when the broker was opened or were found damaged since.
     pub(super) damaged_count: u64,
-    /// Why deliveries that must be recorded first cannot be, as of the last try.
+    /// Why deliveries that must be recorded first cannot be, as of the last attempt.
     pub(super) blocked: Option<String>,
-    /// Bytes that the commit under way adds.
+    /// Bytes added by the commit under way.
     pub(super) incoming_bytes: u64,
-    /// Bytes that the commit under way takes away.
+    /// Bytes removed by the commit under way.
     pub(super) outgoing_bytes: u64,
-    /// Deliveries that the log does not know yet: ranges of sequences, ends included.
+    /// Deliveries not recorded in the log yet: ranges of sequences, ends included.
     pub(super) uncounted: Vec<(u64, u64)>,
 }
 
@@ -101,7 +101,7 @@ impl QueueState {
         }
     }
 
-    /// As the log defines it.
+    /// Its definition for the log.
     pub(super) fn definition(&self) -> Definition {
         Definition {
             number: self.number,
@@ -127,7 +127,7 @@ impl QueueState {
 
     /// Messages in it, expired requests excluded.
     pub(super) fn unexpired_count(&self, now: Instant) -> u64 {
-        // Queues of the log may be long, and nothing in them expires.
+        // Durable queues may be long, and nothing in them expires.
         if self.number < FIRST_EPHEMERAL {
             return self.depth_count;
         }
@@ -143,7 +143,7 @@ impl QueueState {
         self.ready.len() + self.returned.len()
     }
 
-    /// The size that it has once the commit under way is done.
+    /// Its size once the commit under way is done.
     pub(crate) fn coming_size_bytes(&self) -> u64 {
         (self.size_bytes + self.incoming_bytes).saturating_sub(self.outgoing_bytes)
     }
@@ -165,8 +165,8 @@ impl QueueState {
         self.ready.push_back(entry);
     }
 
-    /// Counts a message that was dropped because of the queue's own bound. The first, the tenth, the hundredth and so on are told: nobody
-    /// else may notice that a reader is missing.
+    /// Counts a message that was dropped because of the queue's own bound. Logs the first, the tenth, the hundredth and so on, since
+    /// nothing else may show that a consumer is missing.
     pub(super) fn count_drop(&mut self) {
         self.dropped_count += 1;
         let (topic, subscription, dropped_count) = (self.name.topic(), self.name.subscription(), self.dropped_count);
@@ -184,15 +184,15 @@ impl QueueState {
         }
     }
 
-    /// The queue's own bound, where that would be exceeded.
+    /// The queue's own bound, if the message would exceed it.
     fn refuses(&self, size_bytes: u64, more_bytes: u64) -> Option<u64> {
         let bound = self.overflow.refuse_above_bytes()?;
         let used_bytes = self.coming_size_bytes() + more_bytes;
         (used_bytes > 0 && used_bytes + size_bytes > bound).then_some(bound)
     }
 
-    /// Refuses a message of this size, and counts that, where it does not fit below the queue's own bound beside what is there and
-    /// `more_bytes` that come first.
+    /// Refuses a message, and counts that, if it would exceed the queue's own bound together with the messages in the queue and
+    /// `more_bytes`.
     pub(super) fn check_own_bound(&mut self, size_bytes: u64, more_bytes: u64) -> Result<()> {
         let Some(limit_bytes) = self.refuses(size_bytes, more_bytes) else { return Ok(()) };
         self.count_refusal();
@@ -200,7 +200,7 @@ impl QueueState {
         Err(PubsubError::QueueFull { queue: format!("queue {}", self.name), used_bytes, limit_bytes })
     }
 
-    /// Counts a message that was refused because of the queue's own bound. The first of a row is logged.
+    /// Counts a message that was refused because of the queue's own bound. Logs the first in a row.
     fn count_refusal(&mut self) {
         self.refused_count += 1;
         if !std::mem::replace(&mut self.is_refusing, true) {
@@ -210,7 +210,7 @@ impl QueueState {
         }
     }
 
-    /// The position of the newest message that was ever committed to it.
+    /// The sequence of the newest message ever committed to it.
     pub(crate) fn newest(&self) -> u64 {
         self.next_sequence - 1
     }
@@ -221,7 +221,7 @@ impl QueueState {
         self.is_refusing = false;
     }
 
-    /// Takes what is next, to be held or dropped; the counters stay.
+    /// Takes the next message, to hold or drop it; the counters stay.
     pub(super) fn pop_ready(&mut self) -> Option<Entry> {
         match self.returned.pop_first() {
             Some((_, entry)) => Some(entry),
@@ -229,12 +229,12 @@ impl QueueState {
         }
     }
 
-    /// What is next.
+    /// The next message.
     pub(super) fn first_ready(&self) -> Option<&Entry> {
         self.returned.first_key_value().map(|(_, entry)| entry).or_else(|| self.ready.front())
     }
 
-    /// All that is ready, in order, to change how it is counted.
+    /// All ready messages, in order.
     pub(super) fn iter_ready_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.returned.values_mut().chain(&mut self.ready)
     }
@@ -260,7 +260,7 @@ impl QueueState {
         self.ready.get(at)
     }
 
-    /// The same, to change where it is.
+    /// One message, ready or held, to change its place.
     pub(super) fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
         if self.held.contains_key(&sequence) {
             return self.held.get_mut(&sequence).map(|held| &mut held.entry);
@@ -273,9 +273,8 @@ impl QueueState {
         self.held.get(&sequence).map(|held| held.consumer)
     }
 
-    /// Looks through messages for those of a segment: at the first call at all that are held or were returned, then at no more than
-    /// `limit_count` of those that were never delivered at a time. Returns how many it looked at, and the sequence to continue after; `None`
-    /// when all were looked at.
+    /// Searches for messages of a segment. The first call searches all held and returned messages; each call searches up to `limit_count`
+    /// of those never delivered. Returns how many it examined, and the sequence to continue after; `None` when all are done.
     pub(super) fn locate(&self, segment: u32, after: Option<u64>, limit_count: usize, found: &mut Vec<Located>) -> (usize, Option<u64>) {
         let located = |entry: &Entry| Located { offset: entry.place.offset, queue: self.number, sequence: entry.sequence };
         let is_there = |entry: &&Entry| entry.place.segment == segment;
@@ -292,7 +291,7 @@ impl QueueState {
         (looked_count + end - start, next)
     }
 
-    /// Takes one ready message out of its place; the counters stay.
+    /// Takes one ready message; the counters stay.
     pub(super) fn take_ready(&mut self, sequence: u64) -> Option<Entry> {
         if let Some(entry) = self.returned.remove(&sequence) {
             return Some(entry);
@@ -301,9 +300,9 @@ impl QueueState {
         self.ready.remove(at)
     }
 
-    /// Ready messages behind a sequence, in order of sequence.
+    /// Ready messages after a sequence, in order of sequence.
     pub(crate) fn ready_after(&self, after: u64, limit: usize) -> Vec<Entry> {
-        // A returned message may lie behind ready ones only in theory, but the order asked for is that of the sequences.
+        // Returned messages normally precede the others, but the result must be in order of sequence in any case.
         let start = self.ready.partition_point(|entry| entry.sequence <= after);
         let mut found: Vec<Entry> = self
             .returned
@@ -328,7 +327,7 @@ impl QueueState {
         self.held.get(&sequence).is_some_and(|held| held.consumer == consumer)
     }
 
-    /// Where a message is that this consumer holds.
+    /// The place of a message that this consumer holds.
     pub(super) fn held_place(&self, sequence: u64, consumer: u64) -> Option<Place> {
         self.held.get(&sequence).filter(|held| held.consumer == consumer).map(|held| held.entry.place)
     }
@@ -341,7 +340,7 @@ impl QueueState {
         }
     }
 
-    /// Gives a held message to another consumer.
+    /// Passes a held message on to another consumer.
     pub(super) fn pass_on(&mut self, sequence: u64, from: u64, to: u64) -> bool {
         match self.held.get_mut(&sequence) {
             Some(held) if held.consumer == from => {
@@ -352,7 +351,7 @@ impl QueueState {
         }
     }
 
-    /// Puts a message back into its old place.
+    /// Puts a message back in its original order.
     pub(super) fn put_back(&mut self, entry: Entry) {
         self.returned.insert(entry.sequence, entry);
     }
@@ -362,7 +361,7 @@ impl QueueState {
         self.held.iter().filter(|(_, held)| held.consumer == consumer).map(|(sequence, _)| *sequence).collect()
     }
 
-    /// Counts a message out that was taken before.
+    /// Subtracts a message that was taken before from the counters.
     pub(super) fn forget(&mut self, entry: &Entry) {
         self.depth_count -= 1;
         self.size_bytes -= u64::from(entry.size_bytes);
@@ -370,7 +369,7 @@ impl QueueState {
         self.is_refusing = false;
     }
 
-    /// All entries, when the queue goes.
+    /// All entries, when the queue is deleted.
     pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
         self.ready.into_iter().chain(self.returned.into_values()).chain(self.held.into_values().map(|held| held.entry))
     }

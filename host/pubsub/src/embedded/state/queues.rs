@@ -1,17 +1,17 @@
-//! All queues, who reads them, and who hears of what is published: a state machine without files and without waiting.
+//! All queues, their consumers, and the subscribers of each topic.
 //!
-//! One lock guards it. What changes durable state goes through [`State::decide`], the log, and [`State::apply`] (decide.rs, apply.rs); everything
-//! else happens at once.
+//! One lock guards it. Changes of durable state pass through [`State::decide`], the log, and [`State::apply`] (`decide.rs`, `apply.rs`);
+//! all others take effect at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::consumer::ConsumerState;
 use super::entry::Entry;
 use super::live::LiveSegments;
 use super::mailbox::Mailbox;
 use super::queue::QueueState;
-use super::slot::ConsumerState;
 use super::step::Step;
 use crate::backend::{Overflow, QueueSpec};
 use crate::embedded::definition::Definition;
@@ -22,42 +22,42 @@ use crate::embedded::refusal::{DiskFull, closed, not_found};
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
-/// Who hears of what is published on a topic.
+/// What receives the messages of a topic.
 #[derive(Debug, Default)]
-pub(crate) struct Audience {
+pub(crate) struct Subscribers {
     pub(super) queues: Vec<u64>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
 }
 
-/// Everything that the broker knows.
+/// The state of the broker.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(super) options: EmbeddedOptions,
     pub(crate) queues: NumberMap<QueueState>,
-    pub(super) audiences: HashMap<Topic, Audience>,
+    pub(super) subscribers: HashMap<Topic, Subscribers>,
     pub(crate) consumers: NumberMap<ConsumerState>,
     pub(super) last_consumer: u64,
     pub(super) next_durable: u64,
     next_ephemeral: u64,
-    /// What the messages of the log take that are kept in memory.
+    /// Memory taken by cached messages of durable queues.
     pub(super) cached_bytes: u64,
-    /// What the queues still hold of each segment.
+    /// Live messages of each segment.
     pub(crate) live: LiveSegments,
-    /// Queues with deliveries that the log does not know yet.
+    /// Queues with deliveries that are not recorded in the log yet.
     pub(super) uncounted: Vec<u64>,
     /// Why publishers are refused although their queue has room: the disk is nearly full.
     pub(crate) disk_full: Option<DiskFull>,
     pub(crate) closed: bool,
 }
 
-/// Whether a queue got the refusing bound of a specification.
+/// Whether a queue has the refusing bound of a specification now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bounded {
-    /// It has it now.
+    /// Yes.
     Done,
-    /// It lives in the log, which has to be told.
+    /// Not yet: it is durable, so the log must record the change.
     InLog,
-    /// It is missing, has that bound, or must not get it.
+    /// No: it is missing, had that bound before, or must not get it.
     Not,
 }
 
@@ -66,7 +66,7 @@ impl State {
         State {
             options,
             queues: NumberMap::default(),
-            audiences: HashMap::new(),
+            subscribers: HashMap::new(),
             consumers: NumberMap::default(),
             last_consumer: 0,
             next_durable: 1,
@@ -107,7 +107,7 @@ impl State {
         self.queues.values().filter(|queue| queue.number < FIRST_EPHEMERAL).map(QueueState::depth_count).sum()
     }
 
-    /// The same, as it was before these decided steps, which are not written yet.
+    /// The definitions before these decided steps, which are not written yet.
     pub(crate) fn definitions_before(&self, steps: &[Step]) -> Vec<Definition> {
         let mut definitions: BTreeMap<u64, Definition> = self.definitions().into_iter().map(|it| (it.number, it)).collect();
         for step in steps {
@@ -132,34 +132,34 @@ impl State {
         if self.closed { Err(closed()) } else { Ok(()) }
     }
 
-    /// Ends everything: readers are told, nothing is done any more.
+    /// Closes the state: consumers and mailboxes are closed, and nothing more is accepted.
     pub(crate) fn close(&mut self) {
         self.closed = true;
         for consumer in self.consumers.values() {
             consumer.slot.gone.store(true, Ordering::Release);
             consumer.slot.wakeup.notify_one();
         }
-        for mailbox in self.audiences.values().flat_map(|audience| &audience.mailboxes) {
+        for mailbox in self.subscribers.values().flat_map(|subscribers| &subscribers.mailboxes) {
             mailbox.close();
         }
     }
 
     /// The number of a queue, if it exists.
     pub(crate) fn find(&self, queue: &Queue) -> Option<u64> {
-        let audience = self.audiences.get(queue.topic())?;
-        audience.queues.iter().copied().find(|number| self.queues.get(number).is_some_and(|state| state.name == *queue))
+        let subscribers = self.subscribers.get(queue.topic())?;
+        subscribers.queues.iter().copied().find(|number| self.queues.get(number).is_some_and(|state| state.name == *queue))
     }
 
     pub(crate) fn get(&self, queue: &Queue) -> Result<&QueueState> {
         self.find(queue).and_then(|number| self.queues.get(&number)).ok_or_else(|| not_found(queue))
     }
 
-    /// Where a message is now, if its queue still has it.
+    /// The current place of a message, if its queue still has it.
     pub(crate) fn place_of(&self, queue: u64, sequence: u64) -> Option<Place> {
         self.queues.get(&queue)?.entry(sequence).map(|entry| entry.place)
     }
 
-    /// Whether the queue is there; an error when it is there with other properties.
+    /// Whether the queue exists; an error if its properties differ.
     pub(crate) fn check_spec(&self, spec: &QueueSpec) -> Result<bool> {
         let Some(state) = self.find(&spec.queue).and_then(|number| self.queues.get(&number)) else { return Ok(false) };
         if state.overflow == spec.overflow {
@@ -169,7 +169,7 @@ impl State {
         Err(PubsubError::QueueMismatch { queue: spec.queue.clone(), difference })
     }
 
-    /// The number of the queue, where it is there and may get the refusing bound of the specification in place of what it has.
+    /// The number of the queue, if it exists and may get the refusing bound of the specification in place of its own.
     pub(super) fn find_to_bound(&self, spec: &QueueSpec) -> Option<u64> {
         let number = self.find(&spec.queue)?;
         let is_adaptable = |overflow: Overflow| !matches!(overflow, Overflow::DropOldest { .. }) && overflow != spec.overflow;
@@ -177,7 +177,7 @@ impl State {
         (matches!(spec.overflow, Overflow::Refuse { .. }) && is_adaptable(state.overflow)).then_some(number)
     }
 
-    /// Gives a queue of memory the refusing bound of a specification; one of the log gets it by an operation.
+    /// Changes the bound of a queue in memory to the refusing one of a specification; a durable queue requires an operation.
     pub(crate) fn bound_at_once(&mut self, spec: &QueueSpec) -> Result<Bounded> {
         self.check_open()?;
         let Some(number) = self.find_to_bound(spec) else { return Ok(Bounded::Not) };
@@ -190,13 +190,13 @@ impl State {
         }
     }
 
-    /// Adds a queue that is not there.
+    /// Adds a queue that does not exist.
     pub(super) fn insert_queue(&mut self, state: QueueState) {
-        self.audiences.entry(state.name.topic().clone()).or_default().queues.push(state.number);
+        self.subscribers.entry(state.name.topic().clone()).or_default().queues.push(state.number);
         self.queues.insert(state.number, state);
     }
 
-    /// Adds a queue of memory.
+    /// Adds a queue in memory.
     pub(crate) fn create_ephemeral(&mut self, spec: &QueueSpec) -> Result<()> {
         if !self.check_spec(spec)? {
             let number = self.next_ephemeral;
@@ -206,17 +206,17 @@ impl State {
         Ok(())
     }
 
-    /// Takes a queue away; its messages are not counted out yet.
+    /// Removes a queue; its messages still count as live.
     pub(crate) fn remove_queue(&mut self, number: u64) -> Option<QueueState> {
         let state = self.queues.remove(&number)?;
-        if let Some(audience) = self.audiences.get_mut(state.name.topic()) {
-            audience.queues.retain(|other| *other != number);
+        if let Some(subscribers) = self.subscribers.get_mut(state.name.topic()) {
+            subscribers.queues.retain(|other| *other != number);
         }
-        self.drop_unheard(state.name.topic());
+        self.remove_unsubscribed(state.name.topic());
         Some(state)
     }
 
-    /// Counts out what was in a queue that is gone, and tells its consumers.
+    /// Releases the messages of a removed queue and wakes its consumers for good.
     pub(crate) fn bury(&mut self, state: QueueState) {
         for consumer in &state.consumers {
             if let Some(consumer) = self.consumers.get(consumer) {
@@ -229,7 +229,7 @@ impl State {
         }
     }
 
-    /// Counts a message of the log out of its segment and out of the cache.
+    /// Subtracts a message of the log from its segment and from the cache.
     pub(super) fn release(&mut self, entry: &Entry) {
         if entry.place.segment == 0 {
             return;
@@ -238,23 +238,23 @@ impl State {
         self.live.remove(entry);
     }
 
-    /// Adds a reader that hears of everything published on a topic.
+    /// Adds a subscriber that receives everything published on a topic.
     pub(crate) fn add_mailbox(&mut self, topic: &Topic, mailbox: Arc<Mailbox>) -> Result<()> {
         self.check_open()?;
-        self.audiences.entry(topic.clone()).or_default().mailboxes.push(mailbox);
+        self.subscribers.entry(topic.clone()).or_default().mailboxes.push(mailbox);
         Ok(())
     }
 
     pub(crate) fn remove_mailbox(&mut self, topic: &Topic, mailbox: &Arc<Mailbox>) {
-        if let Some(audience) = self.audiences.get_mut(topic) {
-            audience.mailboxes.retain(|other| !Arc::ptr_eq(other, mailbox));
+        if let Some(subscribers) = self.subscribers.get_mut(topic) {
+            subscribers.mailboxes.retain(|other| !Arc::ptr_eq(other, mailbox));
         }
-        self.drop_unheard(topic);
+        self.remove_unsubscribed(topic);
     }
 
-    fn drop_unheard(&mut self, topic: &Topic) {
-        if self.audiences.get(topic).is_some_and(|audience| audience.queues.is_empty() && audience.mailboxes.is_empty()) {
-            self.audiences.remove(topic);
+    fn remove_unsubscribed(&mut self, topic: &Topic) {
+        if self.subscribers.get(topic).is_some_and(|subscribers| subscribers.queues.is_empty() && subscribers.mailboxes.is_empty()) {
+            self.subscribers.remove(topic);
         }
     }
 }

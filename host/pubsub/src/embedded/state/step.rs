@@ -1,4 +1,4 @@
-//! What a decided operation changes.
+//! Steps: the changes that follow from decided operations.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::place::{Moved, Place};
 use crate::topic::Topic;
 
-/// Why a message goes.
+/// Why a message leaves its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// It was settled by this consumer.
@@ -25,7 +25,7 @@ pub(crate) enum Reason {
     Dropped,
 }
 
-/// A message that is written again.
+/// The content of a message that is copied forward.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// As it is in the log, with its length and checksum.
@@ -50,25 +50,25 @@ pub(crate) enum Step {
         entry: Entry,
         reason: Reason,
     },
-    /// A message, as it stands in the log, is written again further on in it; the queues that have it read it there.
+    /// A message is written again further on in the log; the queues that have it read it there from now on.
     Move {
         targets: Vec<Moved>,
         size_bytes: u32,
         content: Content,
         place: Place,
     },
-    /// Deliveries of these sequences, ends included, happened or are about to.
+    /// Deliveries of these sequences, ends included, happened or are about to happen.
     Delivered {
         queue: u64,
         first: u64,
         last: u64,
     },
-    /// Messages may be handed out now: their deliveries are counted.
+    /// Messages may be delivered now: their deliveries are recorded.
     Marked {
         queue: u64,
         sequences: Vec<u64>,
     },
-    /// A message that was read where it is no longer comes again.
+    /// A message that was read at an outdated place is given back.
     Return {
         queue: u64,
         sequence: u64,
@@ -85,29 +85,29 @@ pub(crate) enum Step {
         number: u64,
         spec: QueueSpec,
     },
-    /// A queue that is there gets another bound of its own.
+    /// An existing queue gets another bound of its own.
     Bound {
         definition: Definition,
     },
-    /// A queue that was found empty goes; nothing can enter it meanwhile.
+    /// An empty queue is deleted; it is already removed, so nothing can enter it.
     DeleteEmpty {
         state: Box<QueueState>,
     },
-    /// A queue goes, with all that is in it.
+    /// A queue is deleted with all its messages.
     Delete {
         number: u64,
     },
-    /// A message for a topic that lives in memory.
+    /// A message for a topic in memory.
     Ephemeral {
         topic: Topic,
         stored: Arc<Stored>,
     },
-    /// A message for one queue that lives in memory.
+    /// A message for one queue in memory.
     EphemeralTo {
         queue: u64,
         stored: Arc<Stored>,
     },
-    /// A settle of a delivery from memory that came through the log is done.
+    /// A settle of a delivery from memory has passed through the log.
     Unblock {
         consumer: u64,
     },
@@ -117,7 +117,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Whether the log has to know.
+    /// Whether it must be written to the log.
     pub(super) fn is_durable(&self) -> bool {
         match self {
             Step::Put { targets, .. } => !targets.is_empty(),
@@ -132,7 +132,7 @@ impl Step {
 }
 
 impl Step {
-    /// What the broker itself asks again after it could not be written, since no caller does.
+    /// The operation to repeat if the step could not be written, where no caller repeats it.
     pub(crate) fn to_repeat(&self) -> Option<Operation> {
         match self {
             Step::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),

@@ -1,15 +1,15 @@
-//! The state machine where its callers interfere.
+//! The state machine when consumers leave between a decision and its outcome.
 
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
+use super::consumer::{Buffer, Prefetch};
 use super::group::Group;
 use super::operation::Operation;
 use super::queue::QueueState;
 use super::queues::State;
-use super::slot::{Buffer, Prefetch};
 use super::stored::Stored;
 use crate::backend::{ConsumerOptions, Overflow};
 use crate::embedded::options::EmbeddedOptions;
@@ -37,7 +37,7 @@ fn a_reader_that_leaves_while_a_deletion_fails_leaves_nothing_behind() {
     let Prefetch::Taken(taken) = state.prefetch(leaving, now) else { panic!("nothing was taken") };
     assert_eq!(taken.len(), 1);
     let deleting = run(&mut state, Operation::Delete { queue: a.clone(), done: oneshot::channel().0 });
-    // Between the decision and the failed write: one reader goes with a message that it did not begin.
+    // Between the decision and the failed write, a consumer leaves with an unread message.
     let buffer = Buffer { messages: taken.into(), ..Default::default() };
     let (holds, wakes) = state.begin_leaving(leaving, buffer);
     assert!(!holds);

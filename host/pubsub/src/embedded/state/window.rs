@@ -1,8 +1,8 @@
-//! How much a consumer may hold unsettled, and how much it holds.
+//! Windows: how much a consumer may hold unsettled, and how much it holds.
 
 use crate::backend::ConsumerOptions;
 
-/// Messages and their bytes: what is held, or the bound on it.
+/// Messages and their bytes, either held or allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(super) count: u64,
@@ -16,14 +16,14 @@ impl Load {
         self.bytes += u64::from(size_bytes);
     }
 
-    /// Takes one message out.
+    /// Removes one message.
     pub(super) fn remove(&mut self, size_bytes: u32) {
         self.count -= 1;
         self.bytes -= u64::from(size_bytes);
     }
 }
 
-/// The window of a consumer, with what is in it.
+/// The window of a consumer: its bound and its load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     bound: Load,
@@ -36,7 +36,7 @@ impl Window {
         Window { bound, held: Load::default() }
     }
 
-    /// Changes the bound on messages; with 0 nothing fits.
+    /// Changes the bound on the number of messages; with 0 nothing fits.
     pub(super) fn set_count(&mut self, count: u64) {
         self.bound.count = count;
     }
@@ -46,7 +46,7 @@ impl Window {
         self.held.count < self.bound.count && (self.held.count == 0 || self.held.bytes < self.bound.bytes)
     }
 
-    /// Whether a message of this size fits beside what is held and `more`. The first one always does.
+    /// Whether a message of this size fits beside the held ones and `more`. The first message always fits.
     pub(super) fn fits(&self, more: Load, size_bytes: u32) -> bool {
         let (count, bytes) = (self.held.count + more.count, self.held.bytes + more.bytes);
         count < self.bound.count && (count == 0 || bytes + u64::from(size_bytes) <= self.bound.bytes)

@@ -1,4 +1,4 @@
-//! Consumers: what each holds, and what it shares with the end that its caller reads from.
+//! Consumers, as the state machine keeps them, and what each shares with the caller that reads.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
@@ -11,23 +11,24 @@ use super::stored::Stored;
 use super::window::Window;
 use crate::embedded::place::Place;
 
-/// What a consumer shares with the state.
+/// The part of a consumer that its reader and the state machine share.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     pub(crate) wakeup: Notify,
-    /// The queue was deleted or the broker closed: what is in `buffer` is void.
+    /// Set when the queue was deleted or the broker closed: the content of `buffer` is void.
     pub(crate) gone: AtomicBool,
     pub(crate) buffer: Mutex<Buffer>,
 }
 
-/// What a consumer took but nobody received yet, and what was received since the log was last told.
+/// Prefetched messages that were not received yet, and the sequences received since these were last collected for the log (ranges, ends
+/// included).
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     pub(crate) messages: VecDeque<Prefetched>,
     pub(crate) received: Vec<(u64, u64)>,
 }
 
-/// A message in a consumer's hands.
+/// A prefetched message.
 #[derive(Debug)]
 pub(crate) struct Prefetched {
     pub(crate) sequence: u64,
@@ -38,13 +39,13 @@ pub(crate) struct Prefetched {
 }
 
 impl Prefetched {
-    /// Whether it lies here for longer than anybody waits for an answer.
+    /// Whether its requester no longer waits for an answer.
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         matches!(&self.body, Body::Memory(stored) if stored.is_expired(now))
     }
 }
 
-/// The message itself, or where it is.
+/// The message itself, or its place in the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Memory(Arc<Stored>),
@@ -55,10 +56,10 @@ pub(crate) enum Body {
 pub(crate) struct ConsumerState {
     pub(super) queue: u64,
     pub(super) window: Window,
-    /// Settles of deliveries from memory queues that are on their way through the log: later ones wait behind them.
+    /// Settles of deliveries from queues in memory that are waiting for the log: later ones queue up behind them.
     pub(crate) settling_count: u32,
-    /// It was told why its queue hands out nothing.
-    pub(super) is_told_blocked: bool,
+    /// It was given the reason why its queue delivers nothing.
+    pub(super) has_block_reason: bool,
     /// Deliveries whose settles were refused, in the order of the calls: until the first of them is repeated or given back, all others are
     /// refused too, so that none takes effect before it.
     pub(super) refused: VecDeque<u64>,
@@ -82,14 +83,14 @@ impl Wakes {
     }
 }
 
-/// What a consumer finds when it looks for messages.
+/// The result of a prefetch.
 #[derive(Debug)]
 pub(crate) enum Prefetch {
-    /// Messages, perhaps none.
+    /// Messages, possibly none.
     Taken(Vec<Prefetched>),
-    /// These must be marked in the log before they are handed out.
+    /// Deliveries of these messages must be recorded in the log first.
     Mark { queue: u64, sequences: Vec<u64> },
-    /// They cannot be marked: why, told to each consumer once for each time.
+    /// These records cannot be written; each consumer gets the reason once per failure.
     Blocked(String),
     /// The queue was deleted.
     Gone,

@@ -1,14 +1,14 @@
-//! Consumers: who holds what, what comes next for whom, and what becomes of it when they go.
+//! Dispatch: which consumer gets which message, and what happens to its messages when it gives them back or leaves.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::consumer::{Body, Buffer, ConsumerState, Prefetch, Prefetched, Slot, Wakes};
 use super::entry::{Counting, Entry};
 use super::queue::QueueState;
 use super::queues::State;
-use super::slot::{Body, Buffer, ConsumerState, Prefetch, Prefetched, Slot, Wakes};
 use super::window::{Load, Window};
 use crate::backend::{ConsumerOptions, Sharing};
 use crate::embedded::lock::lock;
@@ -16,11 +16,11 @@ use crate::embedded::refusal::not_found;
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;
 
-/// Messages that a consumer takes at a time, at most: enough to make the lock cheap, few enough to share them fairly.
+/// Upper limit of messages in one prefetch: enough to keep the lock cheap, few enough to share them fairly.
 const BATCH_COUNT: usize = 64;
 
 impl State {
-    /// Makes a consumer.
+    /// Adds a consumer to a queue.
     pub(crate) fn add_consumer(&mut self, queue: &Queue, options: ConsumerOptions) -> Result<(u64, u64, Arc<Slot>)> {
         self.check_open()?;
         let number = self.find(queue).ok_or_else(|| not_found(queue))?;
@@ -38,7 +38,7 @@ impl State {
             queue: number,
             window: Window::new(options),
             settling_count: 0,
-            is_told_blocked: false,
+            has_block_reason: false,
             refused: VecDeque::new(),
             slot: slot.clone(),
         };
@@ -46,8 +46,8 @@ impl State {
         Ok((id, number, slot))
     }
 
-    /// A consumer takes no more and frees its place; `true` when it may have settles under way, so that [`State::finish_leaving`] must
-    /// come behind them.
+    /// A consumer gets no more messages and no longer counts as one of its queue; `true` when it may have settles under way, so that
+    /// [`State::finish_leaving`] must follow them.
     pub(crate) fn begin_leaving(&mut self, consumer: u64, buffer: Buffer) -> (bool, Wakes) {
         let Some(state) = self.consumers.get_mut(&consumer) else { return (false, Wakes::default()) };
         state.window.set_count(0);
@@ -72,7 +72,7 @@ impl State {
         (false, self.wake(&[number]))
     }
 
-    /// Gives back what a consumer that left still holds.
+    /// Gives back the messages that a consumer still holds after it left.
     pub(crate) fn finish_leaving(&mut self, consumer: u64) -> Wakes {
         let Some(state) = self.consumers.remove(&consumer) else { return Wakes::default() };
         let Some(queue) = self.queues.get_mut(&state.queue) else { return Wakes::default() };
@@ -83,7 +83,7 @@ impl State {
             }
         }
         queue.leaving_count -= 1;
-        // What it left unread was put back earlier, when it began to leave.
+        // Unread messages were put back earlier, when it began to leave.
         let first = queue.first_ready().map(|entry| entry.sequence).into_iter().chain(held).min();
         if let Some(first) = first {
             self.recall(state.queue, first);
@@ -103,8 +103,7 @@ impl State {
         self.wake(&[queue])
     }
 
-    /// Takes back what consumers took from a queue but nobody received yet, where it lies behind something that was given back: that comes
-    /// first.
+    /// Takes back prefetched messages that were not received yet and follow one that was given back: that one comes first.
     pub(super) fn recall(&mut self, number: u64, behind: u64) {
         let Some(queue) = self.queues.get_mut(&number) else { return };
         for id in queue.consumers.clone() {
@@ -120,7 +119,7 @@ impl State {
         }
     }
 
-    /// Notes which messages of a queue of the log were received, ranges of sequences with ends included, to be told to the log.
+    /// Notes which messages of a durable queue were received (ranges of sequences, ends included), to be recorded in the log.
     pub(crate) fn note_received(&mut self, queue: u64, received: Vec<(u64, u64)>) {
         if let Some(queue) = self.queues.get_mut(&queue) {
             note_received(queue, &mut self.uncounted, received);
@@ -134,7 +133,7 @@ impl State {
         self.wake(&[queue])
     }
 
-    /// The consumers of these queues that have room, where there is something for them.
+    /// The consumers of these queues that have room, where there is a message for them.
     pub(crate) fn wake(&self, queues: &[u64]) -> Wakes {
         let mut slots = Vec::new();
         for queue in queues.iter().filter_map(|number| self.queues.get(number)) {
@@ -147,13 +146,13 @@ impl State {
         Wakes(slots)
     }
 
-    /// Whether one of several consumers took messages that it did not begin, so that another may steal them.
+    /// Whether one of several consumers has unread messages that another may steal.
     fn is_any_fetched_ahead(&self, queue: &QueueState) -> bool {
         let has_waiting = |consumer: &ConsumerState| !lock(&consumer.slot.buffer).messages.is_empty();
         queue.consumers.len() > 1 && queue.consumers.iter().filter_map(|id| self.consumers.get(id)).any(has_waiting)
     }
 
-    /// Takes what is next for a consumer: as much as fits its window, and no more than its share.
+    /// Takes the next messages for a consumer: as many as fit its window, and no more than its share.
     pub(crate) fn prefetch(&mut self, consumer: u64, now: Instant) -> Prefetch {
         let Some(state) = self.consumers.get_mut(&consumer) else { return Prefetch::Gone };
         let Some(queue) = self.queues.get_mut(&state.queue) else { return Prefetch::Gone };
@@ -180,9 +179,9 @@ impl State {
         let is_next = |first: &&Entry| taken.is_empty() && state.window.fits(Load::default(), first.size_bytes);
         match queue.first_ready().filter(is_next).map(|first| first.counting) {
             Some(Counting::Suspect) => Prefetch::Mark { queue: queue.number, sequences: begin_marking(queue, &state.window) },
-            Some(Counting::Marking) if !state.is_told_blocked => match &queue.blocked {
+            Some(Counting::Marking) if !state.has_block_reason => match &queue.blocked {
                 Some(reason) => {
-                    state.is_told_blocked = true;
+                    state.has_block_reason = true;
                     Prefetch::Blocked(reason.clone())
                 }
                 None => Prefetch::Taken(taken),
@@ -191,7 +190,7 @@ impl State {
         }
     }
 
-    /// Takes half of what other consumers of the same queue took but did not begin, for one that has nothing.
+    /// Takes half of the unread messages of another consumer of the same queue, for one that has none.
     pub(crate) fn steal(&mut self, thief: u64) -> Vec<Prefetched> {
         let Some(state) = self.consumers.get(&thief) else { return Vec::new() };
         let (number, window) = (state.queue, state.window);
@@ -233,7 +232,7 @@ fn fitting_count<'a>(messages: impl Iterator<Item = &'a Prefetched>, window: &Wi
         .count()
 }
 
-/// Puts back what a consumer took and did not receive: it was not delivered. What was set aside meanwhile is not held any more.
+/// Puts back a message that a consumer did not receive: it was not delivered. A message set aside in the meantime is no longer held.
 fn unread(queue: &mut QueueState, window: &mut Window, prefetched: &Prefetched, consumer: u64) {
     if let Some(mut entry) = queue.unhold(prefetched.sequence, consumer) {
         window.held.remove(entry.size_bytes);
@@ -242,7 +241,7 @@ fn unread(queue: &mut QueueState, window: &mut Window, prefetched: &Prefetched, 
     }
 }
 
-/// An entry after somebody had it.
+/// An entry after its delivery.
 pub(super) fn received(mut entry: Entry) -> Entry {
     entry.counting = Counting::Lazy;
     entry
@@ -261,8 +260,8 @@ fn hand_out(queue: &mut QueueState, mut entry: Entry, consumer: u64) -> Prefetch
     prefetched
 }
 
-/// Picks what is to be marked before it can be handed out. What was never delivered is marked together; what was may be what ended the
-/// last process, and is marked alone, so that those behind it are not counted with it each time.
+/// Picks the messages to mark before they are delivered. Messages that were never delivered are marked together. One that was delivered may
+/// have crashed the last process; it is marked alone, so that it does not raise the delivery counts of those behind it.
 fn begin_marking(queue: &mut QueueState, window: &Window) -> Vec<u64> {
     let mut taken = Load::default();
     let is_fresh = |entry: &&mut Entry| {
