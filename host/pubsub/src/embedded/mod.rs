@@ -167,7 +167,7 @@ impl EmbeddedBroker {
     /// Refuses all calls from now on; returns the thread, unless another call waits for it.
     fn stop(&self) -> Option<JoinHandle<()>> {
         self.shared.inbox.close();
-        self.shared.room.close();
+        self.shared.admission.close();
         lock(&self.shared.state).close();
         lock(&self.writer).take()
     }
@@ -221,7 +221,7 @@ impl Backend for EmbeddedBroker {
             let Some(number) = state.find(queue) else { return Ok(()) };
             if number >= FIRST_EPHEMERAL {
                 if let Some(gone) = state.remove_queue(number) {
-                    state.bury(gone);
+                    state.discard(gone);
                 }
                 return Ok(());
             }
@@ -290,9 +290,9 @@ impl Backend for EmbeddedBroker {
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
         let mut state = lock(&self.shared.state);
         state.check_open()?;
-        let wakes = state.give_back(receipt.queue, receipt.sequence, receipt.consumer);
+        let wakeups = state.give_back(receipt.queue, receipt.sequence, receipt.consumer);
         drop(state);
-        wakes.ring();
+        wakeups.send();
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl Admission {
     ///
     /// # Errors
     /// `Unavailable` when the broker is closed.
-    pub(crate) async fn take(&self, memory_bytes: u64) -> Result<Permit> {
+    pub(crate) async fn admit(&self, memory_bytes: u64) -> Result<Permit> {
         let count = (memory_bytes as usize).div_ceil(PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES) as u32;
         if self.waiting_count.load(Ordering::Acquire) == 0
             && let Ok(permit) = self.permits.clone().try_acquire_many_owned(count)

@@ -56,7 +56,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Wakes the thread if it sleeps.
+    /// Wakeups the thread if it sleeps.
     fn filled(&self, mut inner: MutexGuard<'_, Inner>) {
         if std::mem::take(&mut inner.sleeping) {
             drop(inner);

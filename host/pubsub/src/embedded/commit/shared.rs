@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) inbox: Inbox,
     /// Admission of messages on their way to the log.
-    pub(crate) room: Admission,
+    pub(crate) admission: Admission,
     pub(crate) reader: Arc<Reader>,
     /// Consumers (with the numbers of their queues) that received messages since the last commit. No other lock is taken while this one is
     /// held.
@@ -52,7 +52,7 @@ impl Shared {
             options,
             state: Mutex::new(state),
             inbox: Inbox::default(),
-            room: Admission::new(),
+            admission: Admission::new(),
             reader: log.reader(),
             received: Mutex::default(),
             groups_count: AtomicU64::new(0),

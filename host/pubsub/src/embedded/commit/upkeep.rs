@@ -167,11 +167,11 @@ impl Upkeep {
         match written {
             Ok(bytes) => {
                 appender.shared.copied_bytes_count.fetch_add(bytes, Ordering::Relaxed);
-                lock(&appender.shared.state).apply(steps).ring();
+                lock(&appender.shared.state).apply(steps).send();
                 Ok(bytes)
             }
             Err(failure) => {
-                lock(&appender.shared.state).undo(steps, &failure).ring();
+                lock(&appender.shared.state).undo(steps, &failure).send();
                 Err(failure)
             }
         }

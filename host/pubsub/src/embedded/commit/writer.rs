@@ -125,15 +125,15 @@ impl Writer {
                 }
                 Err(failure) => {
                     self.retries.park(steps.iter().filter_map(Step::to_repeat));
-                    let wakes = lock(&self.shared.state).undo(steps, &failure);
-                    wakes.ring();
+                    let wakeups = lock(&self.shared.state).undo(steps, &failure);
+                    wakeups.send();
                     group.fail(&failure);
                     return;
                 }
             }
         }
-        let wakes = lock(&self.shared.state).apply(steps);
-        wakes.ring();
+        let wakeups = lock(&self.shared.state).apply(steps);
+        wakeups.send();
         group.answer();
     }
 
@@ -167,7 +167,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Also when the thread panics: no caller may wait for an answer that will not come.
         self.shared.inbox.abandon();
-        self.shared.room.close();
+        self.shared.admission.close();
         lock(&self.shared.state).close();
     }
 }

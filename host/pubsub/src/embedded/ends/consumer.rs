@@ -52,8 +52,8 @@ impl Consumer for QueueConsumer {
     }
 
     fn set_window(&self, window: NonZeroU32) {
-        let wakes = lock(&self.shared.state).set_window(self.id, u64::from(window.get()));
-        wakes.ring();
+        let wakeups = lock(&self.shared.state).set_window(self.id, u64::from(window.get()));
+        wakeups.send();
     }
 }
 
@@ -122,7 +122,7 @@ impl QueueConsumer {
         Ok(true)
     }
 
-    /// Takes one prefetched message, notes it as received, and wakes the next reader if there are more.
+    /// Takes one prefetched message, notes it as received, and wakeups the next reader if there are more.
     fn pop(&self) -> Option<Prefetched> {
         let mut buffer = lock(&self.slot.buffer);
         let waiting = buffer.messages.pop_front()?;
@@ -166,8 +166,8 @@ impl QueueConsumer {
     }
 
     fn give_back(&self, waiting: &Prefetched) {
-        let wakes = lock(&self.shared.state).give_back(self.number, waiting.sequence, self.id);
-        wakes.ring();
+        let wakeups = lock(&self.shared.state).give_back(self.number, waiting.sequence, self.id);
+        wakeups.send();
     }
 
     /// Why there are no more messages; further readers of this consumer must see it too.
@@ -181,9 +181,9 @@ impl Drop for QueueConsumer {
     fn drop(&mut self) {
         let mut state = lock(&self.shared.state);
         let buffer = std::mem::take(&mut *lock(&self.slot.buffer));
-        let (holds, wakes) = state.begin_leaving(self.id, buffer);
+        let (holds, wakeups) = state.begin_leaving(self.id, buffer);
         drop(state);
-        wakes.ring();
+        wakeups.send();
         if holds {
             // Behind the settles submitted before. Refused only when the broker closes, and then it has no effect.
             let _ = self.shared.inbox.submit(Operation::Leave { consumer: self.id });

@@ -30,7 +30,7 @@ impl Producer for TopicProducer {
                 message = with_id(message);
                 let id = message.id;
                 let stored = Stored::new(message);
-                let permit = self.shared.room.take(stored.memory_bytes).await?;
+                let permit = self.shared.admission.admit(stored.memory_bytes).await?;
                 let (done, outcome) = oneshot::channel();
                 self.shared.submit(Operation::Publish { topic: self.topic.clone(), stored, permit, done })?;
                 outcome.await.unwrap_or_else(|_| Err(lost()))?;
@@ -59,7 +59,7 @@ impl TopicProducer {
 impl Shared {
     pub(crate) async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
         let stored = self.for_queue(to, message)?;
-        let permit = self.room.take(stored.memory_bytes).await?;
+        let permit = self.admission.admit(stored.memory_bytes).await?;
         let (done, outcome) = oneshot::channel();
         let moved = Box::new(Redriven { from: from.clone(), position, to: to.clone() });
         self.submit(Operation::Redrive { moved, stored, permit, done })?;
@@ -77,7 +77,7 @@ impl Shared {
 
     pub(crate) async fn send_to(&self, queue: &Queue, message: Message) -> Result<()> {
         let stored = self.for_queue(queue, message)?;
-        let permit = self.room.take(stored.memory_bytes).await?;
+        let permit = self.admission.admit(stored.memory_bytes).await?;
         let (done, outcome) = oneshot::channel();
         self.submit(Operation::SendTo { queue: queue.clone(), stored, permit, done })?;
         outcome.await.unwrap_or_else(|_| Err(lost()))
@@ -88,9 +88,9 @@ impl Shared {
         state.check_open()?;
         let targets = state.request_targets(topic, stored, Instant::now())?;
         state.publish_to(&targets, topic, stored);
-        let wakes = state.wake(&targets);
+        let wakeups = state.wake(&targets);
         drop(state);
-        wakes.ring();
+        wakeups.send();
         Ok(())
     }
 

@@ -49,9 +49,9 @@ impl Shared {
         }
         let mut steps = Vec::new();
         let outcome = state.decide_settle(&receipt, outputs, &mut steps);
-        let wakes = state.apply(steps);
+        let wakeups = state.apply(steps);
         drop(state);
-        wakes.ring();
+        wakeups.send();
         ready(outcome).boxed()
     }
 }

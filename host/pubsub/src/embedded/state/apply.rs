@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::consumer::Wakes;
+use super::consumer::Wakeups;
 use super::entry::{Counting, Entry, sharers};
 use super::in_memory::append_ephemeral;
 use super::queue::QueueState;
@@ -15,9 +15,9 @@ use crate::embedded::refusal::WriteFailure;
 
 impl State {
     /// Makes the steps of a committed group visible.
-    pub(crate) fn apply(&mut self, steps: Vec<Step>) -> Wakes {
+    pub(crate) fn apply(&mut self, steps: Vec<Step>) -> Wakeups {
         let mut touched = Vec::new();
-        let mut wakes = Vec::new();
+        let mut wakeups = Vec::new();
         for step in steps {
             match step {
                 Step::Put { targets, stored, place, taps } => {
@@ -31,7 +31,7 @@ impl State {
                     self.finish_marking(queue, &sequences);
                     touched.push(queue);
                 }
-                Step::Return { queue, sequence, consumer } => wakes.push(self.give_back(queue, sequence, consumer)),
+                Step::Return { queue, sequence, consumer } => wakeups.push(self.give_back(queue, sequence, consumer)),
                 Step::SetAside { queue, entry, holder, damage } => {
                     self.apply_set_aside(queue, &entry, holder, &damage);
                     touched.push(queue);
@@ -44,10 +44,10 @@ impl State {
                 }
                 Step::Delete { number } => {
                     if let Some(gone) = self.remove_queue(number) {
-                        self.bury(gone);
+                        self.discard(gone);
                     }
                 }
-                Step::DeleteEmpty { state } => self.bury(*state),
+                Step::DeleteEmpty { state } => self.discard(*state),
                 Step::Ephemeral { topic, stored } => self.publish_ephemeral(&topic, &stored, &mut touched),
                 Step::EphemeralTo { queue, stored } => {
                     if let Some(state) = self.queues.get_mut(&queue) {
@@ -56,13 +56,13 @@ impl State {
                     }
                 }
                 Step::Unblock { consumer } => self.unblock(consumer),
-                Step::Leave { consumer } => wakes.push(self.finish_leaving(consumer)),
+                Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
         touched.sort_unstable();
         touched.dedup();
-        wakes.push(self.wake(&touched));
-        Wakes::all(wakes)
+        wakeups.push(self.wake(&touched));
+        Wakeups::all(wakeups)
     }
 
     fn apply_put(&mut self, targets: &[(u64, u64)], stored: &Arc<Stored>, place: Place, touched: &mut Vec<u64>) {
@@ -170,9 +170,9 @@ impl State {
 
     /// Undoes the steps of a group that could not be written: everything is as it was before. Operations of the broker itself are repeated
     /// later ([`Step::to_repeat`]): messages that are to be marked stay in that state, and their consumers get the reason.
-    pub(crate) fn undo(&mut self, steps: Vec<Step>, failure: &WriteFailure) -> Wakes {
+    pub(crate) fn undo(&mut self, steps: Vec<Step>, failure: &WriteFailure) -> Wakeups {
         let mut touched = Vec::new();
-        let mut wakes = Vec::new();
+        let mut wakeups = Vec::new();
         for step in steps.into_iter().rev() {
             match step {
                 Step::Put { targets, stored, .. } => {
@@ -195,16 +195,16 @@ impl State {
                         touched.push(number);
                     }
                 }
-                Step::Return { queue, sequence, consumer } => wakes.push(self.give_back(queue, sequence, consumer)),
+                Step::Return { queue, sequence, consumer } => wakeups.push(self.give_back(queue, sequence, consumer)),
                 Step::SetAside { queue, entry, holder, .. } => self.undo_set_aside(queue, entry, holder),
                 Step::Unblock { consumer } => self.unblock(consumer),
-                Step::Leave { consumer } => wakes.push(self.finish_leaving(consumer)),
+                Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
         touched.sort_unstable();
         touched.dedup();
-        wakes.push(self.wake(&touched));
-        Wakes::all(wakes)
+        wakeups.push(self.wake(&touched));
+        Wakeups::all(wakeups)
     }
 
     /// Puts back an empty queue; its consumers may have left in the meantime.

@@ -69,14 +69,14 @@ pub(crate) struct ConsumerState {
 /// Consumers to wake once the lock is free.
 #[derive(Debug, Default)]
 #[must_use]
-pub(crate) struct Wakes(pub(super) Vec<Arc<Slot>>);
+pub(crate) struct Wakeups(pub(super) Vec<Arc<Slot>>);
 
-impl Wakes {
-    pub(super) fn all(parts: Vec<Wakes>) -> Self {
-        Wakes(parts.into_iter().flat_map(|part| part.0).collect())
+impl Wakeups {
+    pub(super) fn all(parts: Vec<Wakeups>) -> Self {
+        Wakeups(parts.into_iter().flat_map(|part| part.0).collect())
     }
 
-    pub(crate) fn ring(self) {
+    pub(crate) fn send(self) {
         for slot in self.0 {
             slot.wakeup.notify_one();
         }

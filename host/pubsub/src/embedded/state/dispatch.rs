@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::consumer::{Body, Buffer, ConsumerState, Prefetch, Prefetched, Slot, Wakes};
+use super::consumer::{Body, Buffer, ConsumerState, Prefetch, Prefetched, Slot, Wakeups};
 use super::entry::{Counting, Entry};
 use super::queue::QueueState;
 use super::queues::State;
@@ -48,13 +48,13 @@ impl State {
 
     /// A consumer gets no more messages and no longer counts as one of its queue; `true` when it may have settles under way, so that
     /// [`State::finish_leaving`] must follow them.
-    pub(crate) fn begin_leaving(&mut self, consumer: u64, buffer: Buffer) -> (bool, Wakes) {
-        let Some(state) = self.consumers.get_mut(&consumer) else { return (false, Wakes::default()) };
+    pub(crate) fn begin_leaving(&mut self, consumer: u64, buffer: Buffer) -> (bool, Wakeups) {
+        let Some(state) = self.consumers.get_mut(&consumer) else { return (false, Wakeups::default()) };
         state.window.set_count(0);
         let number = state.queue;
         let Some(queue) = self.queues.get_mut(&number) else {
             self.consumers.remove(&consumer);
-            return (false, Wakes::default());
+            return (false, Wakeups::default());
         };
         queue.consumers.retain(|other| *other != consumer);
         queue.exclusive = false;
@@ -63,7 +63,7 @@ impl State {
         note_received(queue, &mut self.uncounted, buffer.received);
         if state.window.held.count > 0 {
             queue.leaving_count += 1;
-            return (true, Wakes::default());
+            return (true, Wakeups::default());
         }
         self.consumers.remove(&consumer);
         if let Some(first) = first {
@@ -73,9 +73,9 @@ impl State {
     }
 
     /// Gives back the messages that a consumer still holds after it left.
-    pub(crate) fn finish_leaving(&mut self, consumer: u64) -> Wakes {
-        let Some(state) = self.consumers.remove(&consumer) else { return Wakes::default() };
-        let Some(queue) = self.queues.get_mut(&state.queue) else { return Wakes::default() };
+    pub(crate) fn finish_leaving(&mut self, consumer: u64) -> Wakeups {
+        let Some(state) = self.consumers.remove(&consumer) else { return Wakeups::default() };
+        let Some(queue) = self.queues.get_mut(&state.queue) else { return Wakeups::default() };
         let held = queue.held_by(consumer);
         for sequence in &held {
             if let Some(entry) = queue.unhold(*sequence, consumer) {
@@ -91,9 +91,9 @@ impl State {
         self.wake(&[state.queue])
     }
 
-    pub(crate) fn give_back(&mut self, queue: u64, sequence: u64, consumer: u64) -> Wakes {
-        let Some(state) = self.queues.get_mut(&queue) else { return Wakes::default() };
-        let Some(entry) = state.unhold(sequence, consumer) else { return Wakes::default() };
+    pub(crate) fn give_back(&mut self, queue: u64, sequence: u64, consumer: u64) -> Wakeups {
+        let Some(state) = self.queues.get_mut(&queue) else { return Wakeups::default() };
+        let Some(entry) = state.unhold(sequence, consumer) else { return Wakeups::default() };
         if let Some(consumer) = self.consumers.get_mut(&consumer) {
             consumer.window.held.remove(entry.size_bytes);
             consumer.refused.retain(|other| *other != sequence);
@@ -126,15 +126,15 @@ impl State {
         }
     }
 
-    pub(crate) fn set_window(&mut self, consumer: u64, window: u64) -> Wakes {
-        let Some(state) = self.consumers.get_mut(&consumer) else { return Wakes::default() };
+    pub(crate) fn set_window(&mut self, consumer: u64, window: u64) -> Wakeups {
+        let Some(state) = self.consumers.get_mut(&consumer) else { return Wakeups::default() };
         state.window.set_count(window);
         let queue = state.queue;
         self.wake(&[queue])
     }
 
     /// The consumers of these queues that have room, where there is a message for them.
-    pub(crate) fn wake(&self, queues: &[u64]) -> Wakes {
+    pub(crate) fn wake(&self, queues: &[u64]) -> Wakeups {
         let mut slots = Vec::new();
         for queue in queues.iter().filter_map(|number| self.queues.get(number)) {
             if queue.leaving_count > 0 || !(queue.has_ready() || self.is_any_fetched_ahead(queue)) {
@@ -143,7 +143,7 @@ impl State {
             let consumers = queue.consumers.iter().filter_map(|id| self.consumers.get(id));
             slots.extend(consumers.filter(|consumer| consumer.window.has_room()).map(|consumer| consumer.slot.clone()));
         }
-        Wakes(slots)
+        Wakeups(slots)
     }
 
     /// Whether one of several consumers has unread messages that another may steal.

@@ -216,8 +216,8 @@ impl State {
         Some(state)
     }
 
-    /// Releases the messages of a removed queue and wakes its consumers for good.
-    pub(crate) fn bury(&mut self, state: QueueState) {
+    /// Releases the messages of a removed queue and wakeups its consumers for good.
+    pub(crate) fn discard(&mut self, state: QueueState) {
         for consumer in &state.consumers {
             if let Some(consumer) = self.consumers.get(consumer) {
                 consumer.slot.gone.store(true, Ordering::Release);

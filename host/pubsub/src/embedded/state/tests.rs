@@ -39,9 +39,9 @@ fn a_reader_that_leaves_while_a_deletion_fails_leaves_nothing_behind() {
     let deleting = run(&mut state, Operation::Delete { queue: a.clone(), done: oneshot::channel().0 });
     // Between the decision and the failed write, a consumer leaves with an unread message.
     let buffer = Buffer { messages: taken.into(), ..Default::default() };
-    let (holds, wakes) = state.begin_leaving(leaving, buffer);
+    let (holds, wakeups) = state.begin_leaving(leaving, buffer);
     assert!(!holds);
-    drop(wakes);
+    drop(wakeups);
     drop(state.undo(deleting, &WriteFailure::Unavailable("not written".to_owned())));
     let (other, ..) = state.add_consumer(&a, ConsumerOptions::default()).unwrap();
     let Prefetch::Taken(taken) = state.prefetch(other, now) else { panic!("nothing was taken") };
