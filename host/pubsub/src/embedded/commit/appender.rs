@@ -26,6 +26,7 @@ impl Appender {
         Appender { shared, log, is_disk_full: false, is_emptying_futile: false }
     }
 
+    /// Writes the mark of the log.
     pub(super) fn mark(&mut self) {
         let messages_count = lock(&self.shared.state).messages_count();
         self.log.mark(messages_count);
@@ -64,6 +65,7 @@ impl Appender {
         }
     }
 
+    /// Measures the disk when that is due; the state learns when it becomes full or has space again.
     pub(super) fn look_at_disk(&mut self) {
         self.log.look_at_disk();
         let full = self.log.disk_full();
@@ -73,6 +75,7 @@ impl Appender {
         }
     }
 
+    /// Begins a new segment; on a full disk, in the reserved space, or not at all while the active one may grow.
     pub(super) fn rotate(&mut self) -> Result<(), WriteFailure> {
         let definitions = lock(&self.shared.state).definitions();
         match self.log.rotate(&definitions) {

@@ -91,6 +91,7 @@ impl State {
         self.wake(&[state.queue])
     }
 
+    /// Gives back a message that a consumer holds: it is redelivered first.
     pub(crate) fn give_back(&mut self, queue: u64, sequence: u64, consumer: u64) -> Wakeups {
         let Some(state) = self.queues.get_mut(&queue) else { return Wakeups::default() };
         let Some(entry) = state.unhold(sequence, consumer) else { return Wakeups::default() };
@@ -126,6 +127,7 @@ impl State {
         }
     }
 
+    /// Changes how many messages a consumer may hold.
     pub(crate) fn set_window(&mut self, consumer: u64, window: u64) -> Wakeups {
         let Some(state) = self.consumers.get_mut(&consumer) else { return Wakeups::default() };
         state.window.set_count(window);

@@ -128,6 +128,7 @@ impl State {
         definitions.into_values().collect()
     }
 
+    /// Refuses if the broker is closed.
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed { Err(closed()) } else { Ok(()) }
     }
@@ -150,6 +151,7 @@ impl State {
         subscribers.queues.iter().copied().find(|number| self.queues.get(number).is_some_and(|state| state.name == *queue))
     }
 
+    /// A queue; `QueueNotFound` if it does not exist.
     pub(crate) fn get(&self, queue: &Queue) -> Result<&QueueState> {
         self.find(queue).and_then(|number| self.queues.get(&number)).ok_or_else(|| not_found(queue))
     }
