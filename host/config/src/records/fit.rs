@@ -91,7 +91,7 @@ impl<'a> Fitting<'a> {
 
     fn check_grants(&mut self) {
         for wanted in self.descriptor().grants.iter().filter(|grant| !grant.optional) {
-            if !self.record.grants.contains(&wanted.grant) {
+            if !self.record.grants.iter().any(|given| given.grant == wanted.grant) {
                 self.faults.push(format!("the component needs the grant `{}`, which its deployment does not give", wanted.grant));
             }
         }

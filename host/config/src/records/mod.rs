@@ -7,6 +7,7 @@ mod descriptor;
 mod descriptor_faults;
 mod entry;
 mod fit;
+mod grant;
 mod limits;
 mod naming;
 mod status;
@@ -22,6 +23,7 @@ pub use descriptor::{
 pub use descriptor_faults::descriptor_faults;
 pub use entry::{ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
+pub use grant::Grant;
 pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
 pub use naming::{entries_naming, named_digests, names_components};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME, StatusRequest};
