@@ -135,6 +135,23 @@ fn large_dependencies_are_named_in_one_place() {
     none(findings, "a dependency outside of its place");
 }
 
+/// The one file of the flow service that writes configuration.
+const WRITES_FILE: &str = "host/flow/src/writes.rs";
+
+#[test]
+fn the_flow_service_writes_configuration_in_one_place() {
+    // `ConfigClient::apply` is the only operation that writes, and a batch is all that it takes.
+    let applies = |line: &str| line.contains(".apply(") || line.contains("::apply");
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/flow/src/")) {
+        let calls: Vec<String> =
+            text.lines().filter(|line| applies(line) && !line.trim_start().starts_with("//")).map(str::to_owned).collect();
+        assert!(path != WRITES_FILE || calls.len() == 1, "{path} must call the client's write operation once");
+        findings.extend(calls.iter().filter(|_| path != WRITES_FILE).map(|line| format!("{path}: {}", line.trim())));
+    }
+    none(findings, "writes go through `Writes` in host/flow/src/writes.rs, so that a condition on all of them is one line there");
+}
+
 #[test]
 fn no_file_is_too_long() {
     let long = rust_files().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);
