@@ -152,6 +152,43 @@ fn the_flow_service_writes_configuration_in_one_place() {
     none(findings, "writes go through `Writes` in host/flow/src/writes.rs, so that a condition on all of them is one line there");
 }
 
+/// The one file that spells out names that several crates build or read.
+const NAMES_FILE: &str = "host/config/src/names.rs";
+/// What such names are made of.
+const NAMES: &[&str] = &[
+    "gateway--",
+    "}--{",
+    "\"--\"",
+    "\"processor:",
+    "weir-dead-letters",
+    "\"weir-status",
+    "\"config-svc\"",
+    "\"flow-svc\"",
+    "\"flow-service\"",
+    "\"flow-blueprint\"",
+    "\"parameter-type\"",
+    "\"leftover\"",
+    "}@{",
+];
+
+/// The text of a source before its tests, without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.split_once("\nmod tests {").map_or(text, |(code, _)| code);
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn names_that_several_crates_use_are_spelled_out_in_one_file() {
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/") && !path.ends_with("/tests.rs")) {
+        let spells = |line: &&str| NAMES.iter().any(|part| line.contains(part));
+        let found: Vec<&str> = code(&text).filter(spells).collect();
+        assert!(path != NAMES_FILE || found.len() > 5, "{path} must have the names that are looked for");
+        findings.extend(found.iter().filter(|_| path != NAMES_FILE).map(|line| format!("{path}: {}", line.trim())));
+    }
+    none(findings, "build and read these by the functions of host/config/src/names.rs");
+}
+
 #[test]
 fn no_file_is_too_long() {
     let long = rust_files().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);

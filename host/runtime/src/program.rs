@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+use weir_config::names::processor_subscription;
 use weir_config::records::{
     ComponentDefaults, ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
 };
-use weir_pubsub::{
-    Backend, CORRELATION_ID, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic, WEIR_ERROR, chain,
-};
+use weir_pubsub::{Backend, CORRELATION_ID, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Topic, WEIR_ERROR, chain};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
@@ -194,7 +193,7 @@ impl Program {
     pub(crate) async fn requester(&self, request: usize) -> Result<&Requester, PubsubError> {
         let route = &self.requests[request];
         let connect = || async {
-            let name = Subscription::of_processor(&self.processor, &self.variant, &route.name)
+            let name = processor_subscription(&self.processor, &self.variant, &route.name)
                 .map_err(|error| PubsubError::Unavailable { reason: error.to_string() })?;
             Requester::connect(&*self.surroundings.backend, &route.request, &route.response, &name).await
         };

@@ -10,9 +10,7 @@ use super::bounds::{self, OutOfBound};
 use super::descriptor::Descriptor;
 use super::grant::{self, Grant};
 use super::limits::{ComponentDefaults, ComponentLimits, GivenLimits, GivenRetry, RetryPolicy};
-
-/// The config type of deployments.
-pub const COMPONENT_TYPE: &str = "component";
+use crate::names::deployment_key;
 
 /// The SHA-256 of a component's bytes; as text `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
@@ -104,7 +102,7 @@ pub struct ComponentRef {
 impl ComponentRef {
     /// The config key of the deployment: `NAME@VERSION`.
     pub fn key(&self) -> String {
-        format!("{}@{}", self.name, self.version)
+        deployment_key(&self.name, &self.version)
     }
 }
 

@@ -1,12 +1,13 @@
 //! How an entry fits the descriptor of its component: pure. All faults are told at once. Hosts go by it when they run an entry, and the
 //! flow service before it changes one.
 
-use weir_pubsub::{Class, Queue, Subscription, Topic, names};
+use weir_pubsub::{Class, Queue, Topic, names};
 
 use super::bounds::MAX_CONCURRENCY;
 use super::component::ComponentRecord;
 use super::descriptor::{ConsumerSpec, Descriptor};
 use super::entry::Entry;
+use crate::names::processor_subscription;
 
 /// What a variant works with, all checked.
 #[derive(Debug, PartialEq)]
@@ -119,7 +120,7 @@ impl<'a> Fitting<'a> {
             self.faults.push(format!("input `{}` reads {topic}: only flow and request topics have queues to read", spec.name));
             return None;
         }
-        let subscription = Subscription::of_processor(self.processor, self.variant, &spec.name);
+        let subscription = processor_subscription(self.processor, self.variant, &spec.name);
         let queue = subscription.and_then(|subscription| Queue::new(topic, subscription));
         let queue = queue.map_err(|error| self.faults.push(format!("input `{}`: {error}", spec.name))).ok()?;
         let concurrency = self.record.concurrency.unwrap_or_else(|| self.descriptor().concurrency_of(spec)).clamp(1, MAX_CONCURRENCY);

@@ -1,5 +1,6 @@
 //! What people read about the messages that a flow still holds.
 
+use weir_config::names::{interface_of_exit, spec_of_subscription};
 use weir_pubsub::{Backlog, Queue};
 
 use crate::protocol::FlowRecord;
@@ -36,7 +37,7 @@ fn place(id: &str, record: &FlowRecord, queue: &Queue) -> String {
     }
     let subscription = queue.subscription().as_str();
     let entries = record.plan.iter().flat_map(|plan| &plan.entries);
-    match entries.into_iter().find(|entry| subscription.starts_with(&format!("{}--{}--", entry.processor, entry.variant))) {
+    match entries.into_iter().find(|entry| spec_of_subscription(subscription, &entry.processor, &entry.variant).is_some()) {
         Some(entry) => format!("for processor `{}` ({subscription})", entry.processor),
         None => format!("on {} ({subscription})", queue.topic()),
     }
@@ -44,7 +45,7 @@ fn place(id: &str, record: &FlowRecord, queue: &Queue) -> String {
 
 /// The interface whose exit a queue is.
 fn exit<'r>(id: &str, record: &'r FlowRecord, queue: &Queue) -> Option<&'r str> {
-    let name = queue.subscription().as_str().strip_prefix("gateway--")?.strip_prefix(id)?.strip_prefix("--")?;
+    let name = interface_of_exit(queue.subscription().as_str(), id)?;
     record.interfaces.get_key_value(name).map(|(name, _)| name.as_str())
 }
 

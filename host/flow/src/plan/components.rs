@@ -1,6 +1,7 @@
 //! Which deployment does a processor's work, and whether the processor's parameters suit it.
 
 use semver::Version;
+use weir_config::names::{deployment_key, parts_of_deployment_key};
 use weir_config::records::{ComponentRecord, ComponentRef, Descriptor};
 
 use super::draft::{DraftProcessor, fault};
@@ -23,7 +24,7 @@ pub(super) fn component_of<'w>(processor: &DraftProcessor, world: &'w World) -> 
     let Some(record) = world.components.get(&key) else {
         return fault(&processor.place, format!("its component `{}` is not deployed any more: deploy it again", shown(&key)));
     };
-    let Some((name, version)) = key.rsplit_once('@') else {
+    let Some((name, version)) = parts_of_deployment_key(&key) else {
         return fault(&processor.place, format!("the deployment `{}` has no version: deploy it as NAME@VERSION", shown(&key)));
     };
     let reference = ComponentRef { name: name.to_owned(), version: version.to_owned(), digest: record.digest };
@@ -58,7 +59,7 @@ pub(super) fn deployment(reference: &str, world: &World) -> Result<String, Strin
 }
 
 fn versions<'w>(name: &str, world: &'w World) -> impl Iterator<Item = (Version, &'w str)> {
-    let prefix = format!("{name}@");
+    let prefix = deployment_key(name, "");
     let after = world.deployed.range(prefix.clone()..).take_while({
         let prefix = prefix.clone();
         move |key| key.starts_with(&prefix)

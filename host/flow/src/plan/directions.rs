@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use weir_config::names::is_request_topic_of_service;
 use weir_config::records::Descriptor;
 use weir_pubsub::Topic;
 
 use super::draft::{DraftProcessor, fault};
 use crate::blueprint::shown;
 use crate::error::Result;
-use crate::topics::is_of_service;
 
 /// The topics of one entry by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,9 +29,10 @@ pub(super) fn of(processor: &DraftProcessor, descriptor: Option<&Descriptor>, no
     Ok(directions)
 }
 
-/// A processor that reads the requests to a service would get a copy of all of them, values of the configuration included.
+/// Only the service itself may read the requests to it: each other subscription gets a copy of all of them, values of the configuration
+/// included.
 fn refuse_requests_to_services(processor: &DraftProcessor, directions: &Directions) -> Result<()> {
-    let Some((spec, topic)) = directions.inputs.iter().find(|(_, topic)| is_of_service(topic)) else { return Ok(()) };
+    let Some((spec, topic)) = directions.inputs.iter().find(|(_, topic)| is_request_topic_of_service(topic)) else { return Ok(()) };
     let name = topic.name();
     fault(
         format!("{}, topic `{}`", processor.place, shown(spec)),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_config::names::{exit_subscription, processor_subscription};
 use weir_pubsub::{Class, Queue, Subscription, Topic};
 
 use super::directions::Directions;
@@ -27,7 +28,7 @@ impl Queues {
             self.consumed.insert(topic.clone());
             if topic.class().has_queues() {
                 let place = format!("{}, topic `{}`", processor.place, shown(spec));
-                let subscription = Subscription::of_processor(&processor.key.processor, &processor.key.variant, spec);
+                let subscription = processor_subscription(&processor.key.processor, &processor.key.variant, spec);
                 let subscription = subscription.or_else(|error| fault(&place, error.to_string()))?;
                 self.add(place, topic, &subscription, None)?;
             }
@@ -68,9 +69,4 @@ impl Queues {
     pub(super) fn into_records(self) -> Vec<QueueRecord> {
         self.records
     }
-}
-
-/// Who reads an exit: `gateway--FLOW--INTERFACE`.
-fn exit_subscription(flow: &str, interface: &str) -> Result<Subscription, weir_pubsub::NameError> {
-    Subscription::of_processor("gateway", flow, interface)
 }

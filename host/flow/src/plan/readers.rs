@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use weir_config::names::parts_of_deployment_key;
 use weir_pubsub::nearest;
 
 use super::draft::{Draft, DraftProcessor};
@@ -63,7 +64,7 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
 /// A processor that nothing does, with what was perhaps meant.
 fn told(processor: &DraftProcessor, world: &World) -> String {
     let name = &processor.key.processor;
-    let known = world.deployed.iter().filter_map(|key| key.rsplit_once('@')).map(|(name, _)| name);
+    let known = world.deployed.iter().filter_map(|key| parts_of_deployment_key(key)).map(|(name, _)| name);
     let known: BTreeSet<&str> = known.chain(world.hosted.iter().map(String::as_str)).collect();
     let hint = match ownership::shared_entry(&processor.key, world) {
         Some(_) if components::newest(name, world).is_some() => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use weir_config::names::{entry_name, parts_of_deployment_key};
 use weir_config::records::{ComponentRef, Entry, Refusal, fit};
 use weir_pubsub::names;
 
@@ -49,7 +50,7 @@ pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
         Some(_) => return fault(place(), "the flow is between two states: wait until it runs, then swap"),
     }
     let entries = flow.plan.iter().flat_map(|plan| &plan.entries);
-    let full_name = |entry: &EntryRecord| format!("{}:{}", entry.processor, entry.variant);
+    let full_name = |entry: &EntryRecord| entry_name(&entry.processor, &entry.variant);
     let meant: Vec<_> = entries.clone().filter(|entry| entry.processor == order.processor || full_name(entry) == order.processor).collect();
     match meant.as_slice() {
         [one] => Ok(EntryKey::of(one)),
@@ -92,7 +93,7 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
     let Some(record) = world.components.get(&reference) else {
         return fault(place, format!("the component `{reference}` is not deployed any more: deploy it again"));
     };
-    let (name, version) = reference.rsplit_once('@').unwrap_or((&reference, ""));
+    let (name, version) = parts_of_deployment_key(&reference).unwrap_or((&reference, ""));
     let component = ComponentRef { name: name.to_owned(), version: version.to_owned(), digest: record.digest };
     let new = format!("{place}, component `{reference}`");
     if !record.world.starts_with("0.1.") {
