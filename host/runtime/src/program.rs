@@ -113,8 +113,7 @@ impl Program {
         surroundings: Surroundings,
     ) -> Result<Self, RuntimeError> {
         let (processor, variant) = names;
-        let Fit { inputs, outputs, requests, parameters } =
-            fit(processor, variant, entry, record).map_err(|problem| RuntimeError::Entry { problem })?;
+        let Fit { inputs, outputs, requests, parameters } = fit(processor, variant, entry, record)?;
         let limits = within(record.limits_over(&surroundings.defaults), surroundings.backend.limits());
         let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
         Ok(Program {

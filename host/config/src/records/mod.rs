@@ -9,6 +9,7 @@ mod entry;
 mod fit;
 mod grant;
 mod limits;
+mod misfit;
 mod naming;
 mod status;
 mod status_parts;
@@ -18,7 +19,7 @@ pub use component::{ComponentRecord, ComponentRef, Digest, NotADigest};
 pub use dead_letter::{Cut, DEAD_LETTER_PREFIX, DeadLetter};
 pub use descriptor::{
     ConsumerSpec, Descriptor, DescriptorError, GrantSpec, MAX_DESCRIPTOR_BYTES, Named, ParameterKind, ParameterSpec, ProducerSpec,
-    RequestSpec,
+    RequestSpec, ValueError,
 };
 pub use descriptor_faults::descriptor_faults;
 pub use entry::Entry;
@@ -27,6 +28,7 @@ pub use crate::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, entry_type, processor_
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
 pub use grant::Grant;
 pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
+pub use misfit::{Misfit, Unfit};
 pub use naming::{entries_naming, named_digests, names_components};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, StatusRequest};
 pub use status_parts::{StatusPart, StatusParts, status_messages};

@@ -15,7 +15,7 @@ use super::start::keys_of_interest;
 use super::stop::release_entries;
 use super::world::{Entries, Flows, json};
 use crate::error::{FlowError, Result};
-use crate::plan::{EntryKey, Release, Restored, World, describe, next_step, refusing_record, release, restore};
+use crate::plan::{EntryKey, Held, Release, Restored, World, refusing_record, release, restore};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 
 /// How far a stop came before it failed.
@@ -188,5 +188,5 @@ fn putting_back(id: &str, restored: Restored, stopping: String) -> Batch {
 }
 
 fn not_empty(id: &str, record: &FlowRecord, backlog: &[Backlog]) -> FlowError {
-    FlowError::NotEmpty { id: id.to_owned(), backlog: describe(id, record, backlog), next_step: next_step(id, record, backlog) }
+    FlowError::NotEmpty { held: Held::of(id, record, backlog) }
 }

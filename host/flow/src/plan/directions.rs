@@ -6,7 +6,8 @@ use weir_config::names::is_request_topic_of_service;
 use weir_config::records::Descriptor;
 use weir_pubsub::Topic;
 
-use super::draft::{DraftProcessor, fault};
+use super::PlanRefusal;
+use super::draft::{DraftProcessor, refuse};
 use crate::blueprint::shown;
 use crate::error::Result;
 
@@ -33,15 +34,7 @@ pub(super) fn of(processor: &DraftProcessor, descriptor: Option<&Descriptor>, no
 /// included.
 fn refuse_requests_to_services(processor: &DraftProcessor, directions: &Directions) -> Result<()> {
     let Some((spec, topic)) = directions.inputs.iter().find(|(_, topic)| is_request_topic_of_service(topic)) else { return Ok(()) };
-    let name = topic.name();
-    fault(
-        format!("{}, topic `{}`", processor.place, shown(spec)),
-        format!(
-            "consumes `{topic}`, which only the {name} service may read: consume another topic. A processor may send requests to `{topic}` \
-             and read `response:{space}:{name}` and `notify:{space}:{name}`",
-            space = topic.topicspace()
-        ),
-    )
+    refuse(format!("{}, topic `{}`", processor.place, shown(spec)), PlanRefusal::ReadsRequests { topic: topic.clone() })
 }
 
 fn decided(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<Directions> {
@@ -96,10 +89,7 @@ fn check_topics(processor: &DraftProcessor, descriptor: &Descriptor, notes: &mut
         .flat_map(|request| [(request.request.as_str(), "asks through it"), (request.response.as_str(), "gets answers through it")]);
     for (spec, why) in inputs.chain(outputs).chain(asked) {
         if !processor.topics.contains_key(spec) {
-            return fault(
-                format!("{}, topic `{}`", processor.place, shown(spec)),
-                format!("is missing, and the processor {why}: add it to the processor's `topics`"),
-            );
+            return refuse(format!("{}, topic `{}`", processor.place, shown(spec)), PlanRefusal::MissingTopic { why });
         }
     }
     if !descriptor.has_open_outputs() {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::names::{exit_subscription, processor_subscription};
 use weir_pubsub::{Class, Queue, Subscription, Topic};
 
+use super::PlanRefusal;
 use super::directions::Directions;
-use super::draft::{Draft, DraftProcessor, fault};
+use super::draft::{Draft, DraftProcessor, refuse};
 use crate::blueprint::shown;
 use crate::error::Result;
 use crate::protocol::{Interface, QueueRecord};
@@ -29,7 +30,7 @@ impl Queues {
             if topic.class().has_queues() {
                 let place = format!("{}, topic `{}`", processor.place, shown(spec));
                 let subscription = processor_subscription(&processor.key.processor, &processor.key.variant, spec);
-                let subscription = subscription.or_else(|error| fault(&place, error.to_string()))?;
+                let subscription = subscription.or_else(|error| refuse(&place, error))?;
                 self.add(place, topic, &subscription, None)?;
             }
         }
@@ -45,7 +46,7 @@ impl Queues {
             let Ok(topic) = flow.parse::<Topic>() else { continue };
             if topic.class() == Class::Flow && !self.consumed.contains(&topic) {
                 let place = format!("section `interfaces`, interface `{}`", shown(name));
-                let subscription = exit_subscription(&draft.id, name).or_else(|error| fault(&place, error.to_string()))?;
+                let subscription = exit_subscription(&draft.id, name).or_else(|error| refuse(&place, error))?;
                 self.add(place, &topic, &subscription, Some(limit_bytes))?;
             }
         }
@@ -53,9 +54,9 @@ impl Queues {
     }
 
     fn add(&mut self, place: String, topic: &Topic, subscription: &Subscription, limit: Option<u64>) -> Result<()> {
-        let queue = Queue::new(topic.clone(), subscription.clone()).or_else(|error| fault(&place, error.to_string()))?;
+        let queue = Queue::new(topic.clone(), subscription.clone()).or_else(|error| refuse(&place, error))?;
         if let Some(other) = self.places.insert(queue.wire_name(), place.clone()) {
-            return fault(place, format!("would share the queue {queue} with {other}: give one of them another topic or variant"));
+            return refuse(place, PlanRefusal::SharedQueue { queue, other });
         }
         self.records.push(QueueRecord {
             topic: topic.to_string(),
