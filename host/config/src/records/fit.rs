@@ -1,6 +1,8 @@
 //! How an entry fits the descriptor of its component: pure. All faults are reported at once. Hosts check by it what they run, and the
 //! flow service what it writes.
 
+use std::sync::Arc;
+
 use weir_pubsub::{Class, Queue, Topic};
 
 use super::bounds::MAX_CONCURRENCY;
@@ -179,8 +181,8 @@ impl<'a> Fitting<'a> {
             return;
         }
         let descriptor = self.descriptor();
-        let inputs: Vec<String> = descriptor.consumers.iter().map(|spec| spec.name.clone()).collect();
-        let outputs: Vec<String> = descriptor.producers.iter().map(|spec| spec.name.clone()).collect();
+        let inputs: Arc<[String]> = descriptor.consumers.iter().map(|spec| spec.name.clone()).collect();
+        let outputs: Arc<[String]> = descriptor.producers.iter().map(|spec| spec.name.clone()).collect();
         let unknown = |name: &&String| !self.is_declared(name);
         let misfit = |name: &String| Misfit::UnknownTopic { name: name.clone(), inputs: inputs.clone(), outputs: outputs.clone() };
         let misfits: Vec<Misfit> = self.entry.topics.keys().filter(unknown).map(misfit).collect();

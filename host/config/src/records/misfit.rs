@@ -1,5 +1,7 @@
 //! What keeps an entry from fitting its component, for callers to match on.
 
+use std::sync::Arc;
+
 use weir_pubsub::{NameError, Topic, chain, names};
 
 use super::descriptor::ValueError;
@@ -78,9 +80,9 @@ pub enum Misfit {
         /// The topic's name in the entry.
         name: String,
         /// The inputs of the component.
-        inputs: Vec<String>,
+        inputs: Arc<[String]>,
         /// Its outputs.
-        outputs: Vec<String>,
+        outputs: Arc<[String]>,
     },
     /// A parameter has a value that it cannot have.
     #[error("parameter `{parameter}`")]
