@@ -75,7 +75,7 @@ impl Whole {
         let settings = HostSettings {
             id: "bench".to_owned(),
             topicspace: "tg".to_owned(),
-            components: self.components.clone(),
+            components: Arc::new(self.components.clone()),
             code_cache: self.folder.join("cache"),
             served: Served::All,
             instances_count: 64,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use weir_pubsub::chain;
-use weir_pubsub::embedded::{DiskReserve, DiskUse};
+use weir_pubsub::disk::{DiskReserve, DiskUse};
 
 use crate::folder::DataFolder;
 use crate::token::Secret;

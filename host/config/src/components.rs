@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{ConfigError, Result};
@@ -121,6 +122,23 @@ impl ComponentFolder {
             Err(source) => return Err(ConfigError::ComponentFolder { doing: "read", path, source }),
         };
         if digest_of(&bytes) == digest { Ok(Some(bytes)) } else { Err(ConfigError::DamagedComponent { path }) }
+    }
+}
+
+/// Where a host finds the bytes of components.
+#[async_trait]
+pub trait ComponentSource: std::fmt::Debug + Send + Sync {
+    /// The bytes of a component, verified against its digest; `None` if it is not there.
+    ///
+    /// # Errors
+    /// `ComponentFolder`, `DamagedComponent`.
+    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>>;
+}
+
+#[async_trait]
+impl ComponentSource for ComponentFolder {
+    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
+        ComponentFolder::get(self, digest).await
     }
 }
 

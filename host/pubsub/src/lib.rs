@@ -8,6 +8,8 @@
 //! | `notify` | no | every subscriber | as `response` | as `response` |
 
 mod backend;
+mod connect;
+pub mod disk;
 pub mod embedded;
 mod error;
 mod limits;
@@ -22,8 +24,9 @@ mod topic;
 
 pub use backend::{
     Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Named,
-    Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
+    Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
+pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;
 pub use message::{

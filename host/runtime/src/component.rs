@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use wasmtime::component::{Component, InstancePre};
-use weir_config::ComponentFolder;
+use weir_config::ComponentSource;
 use weir_config::records::Digest;
 use weir_pubsub::panic_text;
 
@@ -87,7 +87,7 @@ impl std::fmt::Debug for Loaded {
 /// Loads components by digest; those in use are shared.
 pub(crate) struct Loader {
     engine: Engine,
-    folder: ComponentFolder,
+    source: Arc<dyn ComponentSource>,
     loaded: Mutex<HashMap<Digest, Weak<Loaded>>>,
     /// One load at a time of each digest: the others share what it loads.
     loading: Mutex<HashMap<Digest, Weak<Semaphore>>>,
@@ -101,9 +101,9 @@ pub(crate) struct Loader {
 const READ_COUNT: usize = 4;
 
 impl Loader {
-    pub(crate) fn new(engine: Engine, folder: ComponentFolder) -> Self {
+    pub(crate) fn new(engine: Engine, source: Arc<dyn ComponentSource>) -> Self {
         let (reading, compiling) = (Semaphore::new(READ_COUNT), Semaphore::new(1));
-        Loader { engine, folder, loaded: Mutex::default(), loading: Mutex::default(), reading, compiling }
+        Loader { engine, source, loaded: Mutex::default(), loading: Mutex::default(), reading, compiling }
     }
 
     /// Loads a component, or shares the one that is in use.
@@ -146,7 +146,7 @@ impl Loader {
 
     async fn compile(&self, digest: Digest) -> Result<Loaded, RuntimeError> {
         let _turn = self.compiling.acquire().await.expect("the semaphore is never closed");
-        let bytes = self.folder.get(digest).await.map_err(|error| RuntimeError::ComponentUnreadable { digest, source: error.into() })?;
+        let bytes = self.source.get(digest).await.map_err(|error| RuntimeError::ComponentUnreadable { digest, source: error.into() })?;
         let bytes = bytes.ok_or(RuntimeError::ComponentMissing { digest })?;
         tracing::info!(%digest, size_bytes = bytes.len(), "compiling component");
         let engine = self.engine.clone();
@@ -206,7 +206,7 @@ mod tests {
         let engine = Engine::new(4, &folder.path().join("cache")).unwrap();
         let (cached, other) = (Digest::from_sha256([1; 32]), Digest::from_sha256([2; 32]));
         engine.compile(cached, &component(1)).unwrap();
-        let loader = Loader::new(engine, ComponentFolder::new(folder.path().join("components")));
+        let loader = Loader::new(engine, Arc::new(weir_config::ComponentFolder::new(folder.path().join("components"))));
         let compiling = loader.compiling.acquire().await.unwrap();
         let mut waits = Box::pin(loader.load(other));
         // It has no handler, which is found out after it was read: the turn for compiling was not waited for.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::names::{dead_letters, parts_of_deployment_key};
 use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostStatus};
-use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
+use weir_config::{Change, ComponentSource, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::Backend;
 
 use crate::board::Board;
@@ -42,7 +42,7 @@ pub struct HostSettings {
     /// The topicspace.
     pub topicspace: String,
     /// Where the bytes of components are.
-    pub components: ComponentFolder,
+    pub components: Arc<dyn ComponentSource>,
     /// The folder for compiled code, which is the host's own: it is made, and closed to other users.
     pub code_cache: PathBuf,
     /// Which processors it serves.
@@ -358,7 +358,7 @@ mod tests {
         let settings = HostSettings {
             id: "host".to_owned(),
             topicspace: "tg".to_owned(),
-            components: ComponentFolder::new(folder.path().join("components")),
+            components: Arc::new(weir_config::ComponentFolder::new(folder.path().join("components"))),
             code_cache: folder.path().join("cache"),
             served: Served::All,
             instances_count: 4,

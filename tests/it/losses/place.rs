@@ -60,7 +60,7 @@ impl Place {
         let settings = HostSettings {
             id: "host".to_owned(),
             topicspace: "tg".to_owned(),
-            components: self.components.clone(),
+            components: Arc::new(self.components.clone()),
             code_cache: self.folder.path().join("cache"),
             served: Served::All,
             instances_count: 8,

@@ -64,7 +64,7 @@ impl Plugins {
         let settings = HostSettings {
             id: "test".to_owned(),
             topicspace: "tg".to_owned(),
-            components,
+            components: Arc::new(components),
             code_cache: folder.path().join("cache"),
             served: Served::All,
             instances_count: 4,

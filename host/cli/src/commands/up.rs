@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weir_pubsub::chain;
-
-use weir_pubsub::embedded::OpeningReport;
+use weir_pubsub::{Notice, chain};
 
 use crate::client::data_option;
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
 use crate::privacy;
 use crate::problem::{Exit, Problem};
-use crate::serve::Roles;
+use crate::roles::Roles;
 use crate::settings::Settings;
 use crate::shutdown::Signals;
 use crate::space;
@@ -140,26 +138,6 @@ async fn announce(banner: String) {
     }
 }
 
-/// What the queues held at the start, and what they had lost.
-fn kept(opened: &OpeningReport) -> Vec<String> {
-    let line = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", output::number(count)));
-    let torn_count = opened.torn_tail.as_ref().map_or(0, |torn| torn.bytes);
-    [
-        line(opened.messages_count, "messages were kept from before"),
-        line(
-            opened.missing_count,
-            "MESSAGES ARE MISSING: parts of the log are gone or do not read; Weir's own log names the queues. Restore a backup to recover them",
-        ),
-        line(opened.repeated_count, "settled messages are redelivered: the part of the log that recorded this is lost"),
-        opened.lost_mark.map(|detail| format!("LOSS OF THE NEWEST MESSAGES IS NOT DETECTED this time: queues/MARK: {detail}")),
-        line(opened.damaged_count, "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues"),
-        line(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
 fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<&Secret>) -> String {
     if format == Format::Json {
         return json!({"url": url, "pid": std::process::id(), "data": data}).to_string();
@@ -172,8 +150,11 @@ fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<
     if let Some(secret) = secret {
         lines.push(format!("  only who shows the token of {} may use it; commands on this data folder find it there", secret.from()));
     }
-    for line in kept(&roles.opened) {
-        lines.push(format!("  {line}"));
+    for Notice { count, text } in roles.notices() {
+        lines.push(match count {
+            Some(count) => format!("  {} {text}", output::number(count)),
+            None => format!("  {text}"),
+        });
     }
     lines.push("\nNext, in another terminal:".to_owned());
     for (arguments, what) in [

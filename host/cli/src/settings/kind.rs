@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::units::{parse_size, parse_time, shown_size, shown_time};
-use weir_pubsub::nearest;
+use weir_pubsub::{Class, Topic, nearest};
 
 /// A setting's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub(crate) enum Kind {
     Loopback,
     /// What is logged.
     Filter,
+    /// The second part of a topic.
+    Topicspace,
     /// A file. Without a default: a text that is empty, as a variable that was not filled in is, must not turn off what it is for.
     Path,
     /// One of some words.
@@ -103,6 +105,10 @@ impl Kind {
             Kind::Filter => match EnvFilter::try_new(text) {
                 Ok(_) if !text.trim().is_empty() => Ok(Value::Text(text.to_owned())),
                 _ => Err(format!("{text:?} says nothing that can be logged by")),
+            },
+            Kind::Topicspace => match Topic::new(Class::Flow, text, "name") {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(error) => Err(format!("{text:?} is no topicspace: {error}")),
             },
             Kind::Path if text.trim().is_empty() => Err("the path is empty: name a file, or remove the setting".to_owned()),
             Kind::Path => Ok(Value::Text(text.to_owned())),
@@ -141,7 +147,9 @@ impl Kind {
             Kind::Count(..) => self.count(number),
             Kind::Size(..) => Err(format!("{number} has no unit")),
             Kind::Time(..) => Err(format!("{number} has no unit")),
-            Kind::Loopback | Kind::Filter | Kind::Path | Kind::Word(_) => Err(format!("{number} is no text within quotes")),
+            Kind::Loopback | Kind::Filter | Kind::Topicspace | Kind::Path | Kind::Word(_) => {
+                Err(format!("{number} is no text within quotes"))
+            }
         }
     }
 
@@ -158,6 +166,7 @@ impl Kind {
         match self {
             Kind::Loopback => "an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one".to_owned(),
             Kind::Filter => "a level (error, warn, info, debug, trace) or TARGET=LEVEL, several joined by commas".to_owned(),
+            Kind::Topicspace => "a name without : * # . and /".to_owned(),
             Kind::Path => "a file's path".to_owned(),
             Kind::Word(words) => words.join(" or "),
             Kind::Count(from, to) => format!("a number from {from} to {to}"),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use weir_config::records::{ComponentLimits, RetryPolicy};
 use weir_flow::FlowSettings;
 use weir_gateway::GatewaySettings;
-use weir_pubsub::embedded::EmbeddedOptions;
+use weir_pubsub::BrokerSettings;
 
 pub(crate) use self::definition::Definition;
 use self::fault::Fault;
@@ -88,7 +88,9 @@ pub(crate) struct Settings {
     /// The flow service's bounds.
     pub(crate) flow: FlowSettings,
     /// The queues.
-    pub(crate) broker: EmbeddedOptions,
+    pub(crate) broker: BrokerSettings,
+    /// The name under which the programs of one Weir share the broker.
+    pub(crate) topicspace: String,
     /// Limits of components that were deployed without others.
     pub(crate) limits: ComponentLimits,
     /// How their failed messages are tried again.
@@ -109,7 +111,8 @@ impl Default for Settings {
             token_file: None,
             gateway: GatewaySettings::default(),
             flow: FlowSettings::default(),
-            broker: EmbeddedOptions::default(),
+            broker: BrokerSettings::default(),
+            topicspace: "tg".to_owned(),
             limits: ComponentLimits::default(),
             retry: RetryPolicy::default(),
         }

@@ -36,6 +36,15 @@ pub use self::producer::{Confirm, Producer};
 pub use self::queue::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 pub use self::settle::{Output, Routing, Settled, Unsettled};
 
+/// What people should know of a broker that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// A number that stands before the text, if it is about one.
+    pub count: Option<u64>,
+    /// The text.
+    pub text: String,
+}
+
 /// A broker.
 ///
 /// Operations on one queue are seen by all who share the backend as soon as they return. All are safe to cancel in the sense that they
@@ -133,6 +142,16 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     async fn give_back(&self, receipt: &Receipt) -> Result<()>;
+
+    /// What was found when it was opened that people should know: messages that were kept, are lost or come again.
+    fn notices(&self) -> Vec<Notice> {
+        Vec::new()
+    }
+
+    /// Makes the backend fail as by a fault of its own: for tests of the whole process, and not in release builds.
+    #[cfg(any(test, debug_assertions))]
+    #[doc(hidden)]
+    fn break_for_test(&self) {}
 
     /// Waits until the backend has failed for good, and returns the reason; never returns for one that is closed or whose broker may come
     /// back. From then on every call gets `Unavailable`, and what was waiting for an answer got `OutcomeUnknown`.

@@ -61,8 +61,8 @@ use self::log::{Log, Opened};
 use self::numbers::FIRST_EPHEMERAL;
 use self::state::{BUFFERED_BYTES, BUFFERED_COUNT, Bounded, Mailbox, Operation, TAPPED_BYTES};
 use crate::backend::{
-    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Named, Output, Page, Producer, QueueSpec, QueueStats, Receipt, Settled,
-    Start, Unsettled,
+    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Named, Notice, Output, Page, Producer, QueueSpec, QueueStats, Receipt,
+    Settled, Start, Unsettled,
 };
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
@@ -290,6 +290,15 @@ impl Backend for EmbeddedBroker {
         drop(state);
         wakeups.send();
         Ok(())
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.report.notices()
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn break_for_test(&self) {
+        self.break_commit_thread();
     }
 
     async fn failed(&self) -> String {

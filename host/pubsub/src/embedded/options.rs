@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::backend::Notice;
 use crate::limits::Limits;
 
 /// When a commit counts as durable.
@@ -72,14 +73,39 @@ pub struct OpeningReport {
     pub torn_tail: Option<TornTail>,
     /// Upper limit of the messages that should be there and are not: parts of the log are missing or unreadable. They are lost.
     pub missing_count: u64,
-    /// Lower limit of the messages among those counted above that are redelivered although they were settled: the part of the log that
-    /// recorded this is lost.
+    /// Messages among those counted above that are damaged: they are set aside when they are reached.
     pub damaged_count: u64,
     /// Lower limit of the messages among those counted above that are redelivered although they were settled: the part of the log that
     /// recorded this is lost.
     pub repeated_count: u64,
     /// What is wrong with the file `MARK`: loss of the newest segments is not detected then.
     pub lost_mark: Option<&'static str>,
+}
+
+impl OpeningReport {
+    /// What people should know of it.
+    pub(super) fn notices(&self) -> Vec<Notice> {
+        let counted = |count: u64, text: &str| (count > 0).then(|| Notice { count: Some(count), text: text.to_owned() });
+        let torn_count = self.torn_tail.as_ref().map_or(0, |torn| torn.bytes);
+        let unmarked =
+            |detail| Notice { count: None, text: format!("LOSS OF THE NEWEST MESSAGES IS NOT DETECTED this time: queues/MARK: {detail}") };
+        let all = [
+            counted(self.messages_count, "messages were kept from before"),
+            counted(
+                self.missing_count,
+                "MESSAGES ARE MISSING: parts of the log are gone or do not read; Weir's own log names the queues. Restore a backup to recover \
+                 them",
+            ),
+            counted(self.repeated_count, "settled messages are redelivered: the part of the log that recorded this is lost"),
+            self.lost_mark.map(unmarked),
+            counted(
+                self.damaged_count,
+                "of the messages kept ARE DAMAGED: they are set aside when they are reached; the log names the queues",
+            ),
+            counted(torn_count, "bytes at the end of the log were cut off: an unfinished write; they are kept in queues/*.torn"),
+        ];
+        all.into_iter().flatten().collect()
+    }
 }
 
 /// The unfinished write at the end of the log: a crash in the middle of a commit that was not confirmed to any caller.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use weir_config::names::is_dead_letters;
 use weir_gateway::protocol::QueueSummary;
-use weir_pubsub::embedded::DiskUse;
+use weir_pubsub::disk::DiskUse;
 
 use super::{Finding, Grade, fail, ok, warn};
 use crate::output::{number_if_known, size, size_if_known};
@@ -21,7 +21,7 @@ pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
     let there = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let there = there.ancestors().find(|folder| folder.is_dir()).unwrap_or(data);
     match DiskUse::of(there) {
-        Ok(disk) => judge(disk, settings.broker.disk_reserve_percent),
+        Ok(disk) => judge(disk, settings.broker.embedded.disk_reserve_percent),
         Err(error) => {
             warn("disk", format!("how full it is cannot be told: {error}"), format!("look at it by hand: df {}", there.display()))
         }
@@ -49,7 +49,7 @@ pub(super) fn check_log(data: &Path, settings: &Settings, queues: &[QueueSummary
     let files = std::fs::read_dir(data.join("queues")).into_iter().flatten().flatten();
     let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
     let log_bytes = segments.filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum();
-    judge_log(log_bytes, settings.broker.segment_bytes, queues, is_disk_short)
+    judge_log(log_bytes, settings.broker.embedded.segment_bytes, queues, is_disk_short)
 }
 
 fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_disk_short: bool) -> Finding {

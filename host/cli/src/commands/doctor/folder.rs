@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use weir_pubsub::embedded::{damaged_files, lost_mark};
+use weir_pubsub::disk::{damaged_files, lost_mark};
 
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;

@@ -123,7 +123,7 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
     let (unowned, owned): (Vec<_>, Vec<_>) = status.queues.iter().cloned().partition(|queue| queue.is_unowned);
     // Queues with a bound of their own, which refuse what is above it, are the dead letters.
     let (letters, of_flows): (Vec<_>, Vec<_>) = owned.into_iter().partition(|queue| queue.flows.is_empty());
-    findings.push(queues(&of_flows, settings.broker.queue_high_bytes));
+    findings.push(queues(&of_flows, settings.broker.embedded.queue_high_bytes));
     findings.extend(unowned::check(&unowned));
     findings.push(dead_letters(&letters));
     findings

@@ -68,7 +68,7 @@ mod tests {
             let other = match definition.kind {
                 super::super::kind::Kind::Loopback => "127.0.0.1:1".to_owned(),
                 super::super::kind::Kind::Filter => "error".to_owned(),
-                super::super::kind::Kind::Path => "x".to_owned(),
+                super::super::kind::Kind::Path | super::super::kind::Kind::Topicspace => "x".to_owned(),
                 super::super::kind::Kind::Word(words) => (*words.last().unwrap()).to_owned(),
                 super::super::kind::Kind::Count(_, to) => to.to_string(),
                 super::super::kind::Kind::Size(_, to) => format!("{to}B"),

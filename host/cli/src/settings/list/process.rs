@@ -39,6 +39,16 @@ pub(super) const LIST: &[Definition] = &[
     )
     .flag("--shared-data-folder"),
     Definition::new(
+        "topicspace",
+        Kind::Topicspace,
+        (
+            "The name under which the programs of one Weir share the broker; topics of blueprints name it: flow:TOPICSPACE:NAME",
+            "that of TrustGraph's programs, which find Weir by it",
+        ),
+        |s| Value::Text(s.topicspace.clone()),
+        |s, value| s.topicspace = value.text().to_owned(),
+    ),
+    Definition::new(
         "log.filter",
         Kind::Filter,
         ("What is logged", "what changes in Weir, and what is amiss elsewhere; never a line for each message"),

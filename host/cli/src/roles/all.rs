@@ -1,0 +1,89 @@
+//! All roles in one process, started in the order in which they need each other and ended in the reverse one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use weir_config::{ComponentFolder, ConfigService};
+use weir_flow::FlowService;
+use weir_gateway::Token;
+use weir_pubsub::{Backend, Notice};
+use weir_runtime::Host;
+
+use super::gateway::GatewayRole;
+use super::{Context, broker, config, flow, gateway, host};
+use crate::folder::DataFolder;
+use crate::settings::Settings;
+use crate::supervisor::{Fallen, Watched, first_to_end};
+
+/// Everything that `weir up` runs.
+pub(crate) struct Roles {
+    /// The gateway's address.
+    pub(crate) address: SocketAddr,
+    backend: Arc<dyn Backend>,
+    config: ConfigService,
+    flow: FlowService,
+    host: Host,
+    gateway: GatewayRole,
+}
+
+impl Roles {
+    /// Starts everything; what is returned answers requests.
+    pub(crate) async fn start(folder: &DataFolder, settings: &Settings, token: Option<Token>) -> anyhow::Result<Self> {
+        let listener = gateway::bind(settings.listen).await?;
+        let address = listener.local_addr().context("the gateway's address is not known")?;
+        let backend = broker::open(folder, settings).await?;
+        let context = Context { folder, settings, backend: backend.clone(), components: ComponentFolder::new(folder.components()) };
+        let config = config::start(&context).await?;
+        let client = context.config_client().await?;
+        let flow = flow::start(&context, client.clone()).await?;
+        weir_gateway::warn_of_unowned_queues(&*backend, &client, context.topicspace()).await;
+        let host = host::start(&context, client.clone()).await?;
+        let gateway = GatewayRole::start(&context, client, listener, token);
+        Ok(Roles { address, backend, config, flow, host, gateway })
+    }
+
+    /// What the broker found at the start that people should know.
+    pub(crate) fn notices(&self) -> Vec<Notice> {
+        self.backend.notices()
+    }
+
+    /// Waits until a role ends by itself, which none should.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn failed(&mut self) -> Fallen {
+        let Roles { backend, config, flow, host, gateway, .. } = self;
+        first_to_end(vec![
+            Watched::new("the broker", backend.failed()),
+            Watched::new("the config service", config.failed()),
+            Watched::new("the flow service", flow.failed()),
+            Watched::new("the host of processors", host.failed()),
+            Watched::new("the gateway", gateway.failed()),
+        ])
+        .await
+    }
+
+    /// Ends everything: first no more intake, then the messages in work, then the services, then the queues.
+    pub(crate) async fn stop(self, grace: Duration) {
+        // Without the broker nothing can be settled, so there is nothing to wait for.
+        let grace = if self.backend.failed().now_or_never().is_some() { Duration::ZERO } else { grace };
+        let deadline = Instant::now() + grace;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.gateway.stop(left() / 2).await;
+        // The host says itself whom the grace time did not suffice for.
+        let _ = self.host.stop(left()).await;
+        let services = async {
+            self.flow.stop().await;
+            self.config.stop().await;
+        };
+        // An operation of the flow service that is cut off here is finished or undone at the next start.
+        if tokio::time::timeout(left().max(Duration::from_secs(1)), services).await.is_err() {
+            tracing::warn!("services are cut off");
+        }
+        self.backend.close().await;
+    }
+}

@@ -1,0 +1,116 @@
+//! The gateway.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use weir_config::ConfigClient;
+use weir_config::records::{ComponentLimits, ComponentRecord};
+use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token, UnusedCode};
+use weir_pubsub::{broken_off, chain};
+use weir_runtime::{Checker, RuntimeError};
+
+use super::Context;
+use super::host::{defaults, instances_count};
+use crate::folder::DataFolder;
+use crate::logging;
+use crate::problem::{Exit, Problem};
+use crate::settings::Settings;
+
+/// A gateway at work.
+pub(super) struct GatewayRole {
+    serving: JoinSet<Result<(), GatewayError>>,
+    token: CancellationToken,
+}
+
+impl GatewayRole {
+    /// Starts it on a listener of [`bind`].
+    pub(super) fn start(context: &Context<'_>, config: ConfigClient, listener: TcpListener, token: Option<Token>) -> Self {
+        let settings = context.settings;
+        let checker = LazyChecker::new(instances_count(settings));
+        let parts = GatewayParts {
+            backend: context.backend.clone(),
+            config,
+            components: context.components.clone(),
+            inspect: inspect_with(settings, checker.clone()),
+            defaults: defaults(settings),
+            unused_code: unused_code_of(context.folder, checker),
+            topicspace: context.topicspace().to_owned(),
+            dropped_log_lines: logging::dropped_count,
+            settings: GatewaySettings { token, drain_time: drain_time(settings.grace), ..settings.gateway.clone() },
+        };
+        let (mut serving, token) = (JoinSet::new(), CancellationToken::new());
+        serving.spawn(weir_gateway::serve(listener, parts, token.clone()));
+        GatewayRole { serving, token }
+    }
+
+    /// Waits until it has ended by itself, and returns the reason.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(super) async fn failed(&mut self) -> String {
+        match self.serving.join_next().await {
+            Some(Ok(Err(error))) => chain(&error),
+            Some(Err(error)) => broken_off(error),
+            Some(Ok(Ok(()))) | None => "it ended by itself".to_owned(),
+        }
+    }
+
+    /// Ends it: requests under way have this time.
+    pub(super) async fn stop(mut self, time: Duration) {
+        self.token.cancel();
+        if tokio::time::timeout(time, self.serving.join_next()).await.is_err() {
+            tracing::warn!("requests under way are cut off");
+        }
+        self.serving.shutdown().await;
+    }
+}
+
+/// Takes the gateway's address.
+pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Problem> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        Problem::new(Exit::Unavailable, format!("the gateway cannot listen on {listen}"))
+            .because(error)
+            .next("stop what uses this port, or take another: --listen 127.0.0.1:0 takes a free one")
+    })
+}
+
+/// How long requests under way may take at the stop: the gateway has half of the grace time, and its last answers need some of it.
+fn drain_time(grace: Duration) -> Duration {
+    GatewaySettings::default().drain_time.min(grace / 4)
+}
+
+type MakeChecker = Box<dyn FnOnce() -> Result<Checker, RuntimeError> + Send>;
+
+/// The check of components, made when it is first needed: most starts need none.
+#[derive(Clone)]
+struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>, MakeChecker>>);
+
+impl LazyChecker {
+    fn new(instances_count: u32) -> Self {
+        LazyChecker(Arc::new(LazyLock::new(Box::new(move || Checker::new(instances_count)))))
+    }
+
+    fn get(&self) -> Result<&Checker, String> {
+        LazyLock::force(&self.0).as_ref().map_err(|error| chain(error))
+    }
+}
+
+/// Checks components under the limits that hold for them. Their records hold no limits: where a deployment gives none, the settings count.
+fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
+    let limits = settings.limits.clone();
+    Arc::new(move |bytes, memory_bytes| {
+        let given = ComponentLimits { memory_bytes: memory_bytes.unwrap_or(limits.memory_bytes), ..limits.clone() };
+        let checked = checker.get()?.check(bytes, &given).map_err(|fault| chain(&fault))?;
+        Ok(ComponentRecord::from(checked))
+    })
+}
+
+/// Finds compiled code that nothing needs in the host's folder.
+fn unused_code_of(folder: &DataFolder, checker: LazyChecker) -> UnusedCode {
+    let cache = folder.cache();
+    Arc::new(move |named| checker.get().map_err(std::io::Error::other)?.unused_code(&cache, named))
+}

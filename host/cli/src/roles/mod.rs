@@ -1,0 +1,46 @@
+//! What a process of Weir can do: each role in a file of its own, started and ended by itself, and all of them together.
+
+mod all;
+mod broker;
+mod config;
+mod flow;
+mod gateway;
+mod host;
+
+use std::sync::Arc;
+
+use weir_config::{ComponentFolder, ConfigClient};
+use weir_pubsub::Backend;
+
+use crate::folder::DataFolder;
+use crate::problem::{Exit, Problem};
+use crate::settings::Settings;
+
+pub(crate) use self::all::Roles;
+
+/// What a role is started with.
+struct Context<'a> {
+    folder: &'a DataFolder,
+    settings: &'a Settings,
+    backend: Arc<dyn Backend>,
+    /// Where the bytes of components are kept and found.
+    components: ComponentFolder,
+}
+
+impl Context<'_> {
+    fn topicspace(&self) -> &str {
+        &self.settings.topicspace
+    }
+
+    /// A client of the config service.
+    async fn config_client(&self) -> anyhow::Result<ConfigClient> {
+        use anyhow::Context;
+        ConfigClient::connect(self.backend.clone(), self.topicspace()).await.context("the config service cannot be reached")
+    }
+}
+
+fn unusable(folder: &DataFolder, error: impl std::error::Error + Send + Sync + 'static) -> Problem {
+    Problem::new(Exit::NoFolder, format!("the data in {} cannot be opened", folder.path().display()))
+        .because(error)
+        .next("nothing was changed; see docs/operating.md, or start on another folder: weir up --data DIR")
+}

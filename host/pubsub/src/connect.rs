@@ -1,0 +1,85 @@
+//! The choice of a broker, by its URL. Nothing else in Weir names one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::backend::Backend;
+use crate::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError};
+use crate::error::PubsubError;
+use crate::supervise::broken_off;
+use crate::telling::shown;
+
+/// The URL of the broker inside this process.
+pub const EMBEDDED_URL: &str = "embedded:";
+
+/// Which broker, and how it is used.
+#[derive(Clone, Debug)]
+pub struct BrokerSettings {
+    /// Its scheme says which broker it is: `embedded:` is the one inside this process.
+    pub url: String,
+    /// Where a broker inside this process keeps its queues.
+    pub folder: PathBuf,
+    /// How a broker inside this process works; of these, all brokers have the limits.
+    pub embedded: EmbeddedOptions,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        BrokerSettings { url: EMBEDDED_URL.to_owned(), folder: PathBuf::new(), embedded: EmbeddedOptions::default() }
+    }
+}
+
+/// Why there is no broker.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL names none that is known.
+    #[error("`{scheme}` is the scheme of no broker that this Weir knows: use `embedded:`")]
+    Scheme {
+        /// What stands before the colon, for people: the rest of a URL may hold a password.
+        scheme: String,
+    },
+    /// The folder cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The broker refuses, or cannot be reached.
+    #[error(transparent)]
+    Broker(#[from] PubsubError),
+}
+
+/// Connects to a broker, or opens the one inside this process.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn connect(settings: &BrokerSettings) -> Result<Arc<dyn Backend>, ConnectError> {
+    match settings.url.split_once(':') {
+        Some(("embedded", _)) => {
+            let (folder, options) = (settings.folder.clone(), settings.embedded.clone());
+            // It reads the whole log.
+            let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&folder, options)).await;
+            Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)
+        }
+        Some((scheme, _)) => Err(ConnectError::Scheme { scheme: shown(scheme) }),
+        None => Err(ConnectError::Scheme { scheme: shown(&settings.url) }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_url_chooses_the_broker() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = |url: &str| BrokerSettings { url: url.to_owned(), folder: folder.path().to_owned(), ..BrokerSettings::default() };
+        let backend = connect(&settings(EMBEDDED_URL)).await.unwrap();
+        assert!(matches!(connect(&settings(EMBEDDED_URL)).await, Err(ConnectError::Open(OpenError::InUse { .. }))));
+        backend.close().await;
+        for url in ["ampq://user:secret@host", "secret"] {
+            let error = connect(&settings(url)).await.err().unwrap();
+            assert!(matches!(error, ConnectError::Scheme { .. }), "{error}");
+            assert!(url == "secret" || !error.to_string().contains("secret"), "{error}");
+        }
+    }
+}
