@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use weir_pubsub::{Class, ConsumerOptions, Delete, DeliveryCount, Overflow, PubsubError, QueueSpec, Routing};
 
 use super::bed::{Bed, expect, message, next, output, text, texts};
-use crate::wait::within;
+use crate::wait::{DEADLINE, eventually, within};
 
 /// `publish`: it returns once the message is durable in every queue of the topic.
 pub async fn what_was_published_is_there_after_a_restart(bed: &mut Bed) {
@@ -142,6 +142,16 @@ pub async fn what_was_published_before_a_close_is_there_after_it(bed: &mut Bed) 
     drop(producer);
     bed.restart().await;
     assert_eq!(bed.drained(&queue).await, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// `close`: it goes on closing when the future is dropped.
+pub async fn a_close_that_is_cancelled_goes_on(bed: &mut Bed) {
+    let queue = bed.filled("a", &["kept"]).await;
+    let _ = bed.backend().close().now_or_never();
+    let closed = || async { matches!(bed.backend().queue_exists(&queue).await, Err(PubsubError::Unavailable { .. })).then_some(()) };
+    eventually(DEADLINE, "the end", closed).await;
+    let consumer = bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await;
+    assert!(matches!(consumer.err(), Some(PubsubError::Unavailable { .. })));
 }
 
 /// `close`: later calls get `Unavailable`, from every operation; `failed`: never returns for a backend that is closed.

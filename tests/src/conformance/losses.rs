@@ -1,7 +1,11 @@
 //! Lost connections: what consumers, producers, settles and requests see of them, and that the backend connects again by itself.
 
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::num::NonZeroU32;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use weir_pubsub::{
     CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Missing, PubsubError, Queue, QueueSpec, Requester, Result, Routing,
     Settled, chain, subscribe,
@@ -30,11 +34,22 @@ async fn one_of_each_class(bed: &Bed) -> Vec<Box<dyn Consumer>> {
 /// `receive`: `Unavailable` when the connection was lost: the consumer has ended.
 pub async fn a_lost_connection_ends_consumers_with_unavailable(bed: &mut Bed) {
     let consumers = one_of_each_class(bed).await;
-    let receiving = futures_util::future::join_all(consumers.iter().map(|consumer| consumer.receive()));
-    let readable = futures_util::future::join_all(consumers.iter().map(|consumer| consumer.readable()));
+    let receiving = join_all(consumers.iter().map(|consumer| consumer.receive()));
+    let readable = join_all(consumers.iter().map(|consumer| consumer.readable()));
     let (received, readable, ()) = within("the end", async { tokio::join!(receiving, readable, bed.lose_connection()) }).await;
     assert!(received.iter().all(is_unavailable), "{received:?}");
     assert!(readable.iter().all(is_unavailable), "{readable:?}");
+}
+
+/// `tap`: it ends with the connection, as every consumer.
+pub async fn a_lost_connection_ends_taps_with_unavailable(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let (ended, ()) = within("the end", async { tokio::join!(tap.receive(), bed.lose_connection()) }).await;
+    assert!(is_unavailable(&ended), "{ended:?}");
+    let _again = bed.consumer_again(&queue).await;
+    bed.publish(queue.topic(), &["1"]).await;
+    assert!(is_unavailable(&within("an answer", tap.receive()).await));
 }
 
 /// `receive`: every later call says so again, also when the connection is back.
@@ -121,8 +136,12 @@ pub async fn what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt(bed: &mut Bed
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let mut published = Vec::new();
     for n in 100..400 {
-        published.push(producer.publish(message(n)).await);
-        if n == 200 || n == 300 {
+        published.push(match n {
+            // On its way.
+            200 => tokio::join!(producer.publish(message(n)), bed.lose_connection()).0,
+            _ => producer.publish(message(n)).await,
+        });
+        if n == 300 {
             bed.lose_connection().await;
         }
     }
@@ -141,12 +160,57 @@ pub async fn what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt(bed: &mut Bed
     assert!(stored.iter().all(|body| found.contains(body)), "confirmed and lost: {stored:?}, of {found:?}");
     assert!(!refused.iter().any(|body| found.contains(body)), "refused and stored: {refused:?}, of {found:?}");
     // A backend may send again what was not confirmed, so that it is stored twice.
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     found.retain(|body| seen.insert(body.clone()));
     assert!(found.is_sorted(), "{found:?}");
 }
 
-/// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself.
+/// `settle`: one that is cut by a loss loses nothing: its message comes again, and each output is there, under one id.
+pub async fn a_settle_that_is_cut_by_a_loss_is_repeated_without_a_loss(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["in", "end"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let outputs: Vec<_> = ["1", "2", "3"].map(|body| output(to.topic(), body, Routing::Required)).into();
+    let mut rounds_count = 0;
+    loop {
+        let consumer = bed.consumer_again(&from).await;
+        let Ok(delivery) = within("a delivery", consumer.receive()).await else { continue };
+        if text(&delivery.message) == "end" {
+            bed.settle(&delivery).await;
+            if bed.is_waiting(consumer.receive()).await {
+                break;
+            }
+            continue;
+        }
+        let backend = bed.backend().clone();
+        let settle = backend.settle(&delivery.receipt, outputs.clone());
+        let cut = async {
+            // Later than in the round before, and at last not at all.
+            for _ in 0..rounds_count * 3 {
+                tokio::task::yield_now().await;
+            }
+            if rounds_count < 5 {
+                bed.lose_connection().await;
+            }
+        };
+        let _ = within("a settle", async { tokio::join!(settle, cut) }).await;
+        rounds_count += 1;
+    }
+    let consumer = bed.consumer(&to).await;
+    bed.publish(to.topic(), &["end"]).await;
+    let (mut bodies, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    loop {
+        let delivery = next(&*consumer).await;
+        if text(&delivery.message) == "end" {
+            break;
+        }
+        bodies.insert(text(&delivery.message));
+        ids.insert(delivery.message.id);
+    }
+    assert_eq!(bodies.into_iter().collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert_eq!(ids, outputs.iter().map(|output| output.message.id).collect());
+}
+
+/// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself. `failed`:
+/// it has not failed for good.
 pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
@@ -156,6 +220,7 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
     bed.disconnect().await;
     assert!(is_unavailable(&within("the loss", consumer.receive()).await));
     let (backend, spec) = (bed.backend(), QueueSpec::new(queue.clone()));
+    assert!(backend.failed().now_or_never().is_none(), "the broker may come back");
     let options = ConsumerOptions::default();
     let errors = within("the errors", async {
         [
