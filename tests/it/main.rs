@@ -15,6 +15,7 @@ mod gateway;
 mod guests;
 mod handlers;
 mod interop;
+mod losses;
 mod outputs;
 mod pool;
 mod refusing;

@@ -50,7 +50,7 @@ async fn a_request_that_cannot_be_answered_says_why() {
     };
     let nowhere = ask("20000").await;
     assert!(
-        nowhere["error"] == "Some(ErrorKind::Unavailable)" && nowhere["reason"].as_str().unwrap().contains("does not exist"),
+        nowhere["error"] == "Some(ErrorKind::Unavailable)" && nowhere["reason"].as_str().unwrap().contains("has no queue"),
         "{nowhere}"
     );
 

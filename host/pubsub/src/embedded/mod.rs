@@ -1,64 +1,65 @@
 //! The embedded broker: in process, durable on disk, nothing to install.
 //!
-//! - `queue`, `queues`, `seats`, `window`: what is in the queues and who holds it; `group`, `decide`, `apply`: what operations do to it. No files,
-//!   no waiting.
-//! - `log`: segments on disk; its documentation is the format.
-//! - `inbox`, `writer`: operations that change durable state wait in one line; one thread commits them in groups.
-//! - `browse`: looking at queues without consuming from them.
-//! - `live`, `moving`, `upkeep`: how that thread keeps the log small.
-//! - `consumer`, `producer`, `broadcast`: the ends that callers hold.
+//! ```text
+//!     mod.rs           EmbeddedBroker, the implementation of `Backend`
+//!       |
+//!     ends/            what callers hold: consumers and producers; settling and browsing
+//!       |
+//!     commit/          the commit thread, and what it shares with the ends
+//!       |     \
+//!     state/   log/    the queues as a state machine without IO; segments on disk, whose documentation is the format
+//!       |     /
+//!     definition, lock, numbers, options, place, damage, refusal
+//! ```
+//!
+//! Each module uses those below it and nothing else of the broker; no two files use each other. `tests/it/tidy/modules.rs` checks both. So `log`
+//! and `state` do not know each other: `commit` turns steps of the state machine into records of the log, and what the log recovers into queues.
+//!
+//! # How a message passes
+//! 1. A producer (`ends/producer.rs`) waits until the message is admitted and submits an operation to the inbox.
+//! 2. The commit thread (`commit/writer.rs`) takes all operations that wait as one group. `state/decide.rs` turns each into steps, under one lock;
+//!    nothing is visible yet.
+//! 3. The steps are written as records of one frame (`commit/records.rs`, `log/record.rs`), and the frame is flushed.
+//! 4. `state/apply.rs` makes the steps visible, or undoes them if the write failed. Consumers are woken, and callers get their answers.
+//! 5. A consumer (`ends/consumer.rs`) prefetches messages from its queue. Messages that are no longer in memory are read from the log.
+//! 6. A settle is an operation like a publish: one frame removes the message and adds its outputs.
+//!
+//! Topics of the classes `request`, `response` and `notify` live in memory: they skip the log, except for a settle with durable outputs.
 
-mod apply;
-mod bare;
-mod broadcast;
-mod browse;
-mod consumer;
-mod decide;
-mod failure;
-mod group;
-mod inbox;
-mod live;
+mod commit;
+mod damage;
+mod definition;
+mod ends;
+mod lock;
 mod log;
-mod moving;
 mod numbers;
 mod options;
-mod parked;
-mod producer;
-mod queue;
-mod queues;
-mod room;
-mod seats;
-mod trouble;
-mod upkeep;
-mod window;
-mod writer;
+mod place;
+mod refusal;
+mod state;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
 
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use futures_util::{FutureExt, TryFutureExt};
-use tokio::sync::oneshot;
 
-pub use self::bare::BareLog;
-pub use self::log::{DiskReserve, DiskUse, damaged_files, lost_mark};
+pub use self::log::{BareLog, DiskReserve, DiskUse, damaged_files, lost_mark};
 pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
 
-use self::broadcast::{BUFFERED_BYTES, BUFFERED_COUNT, Mailbox, TAPPED_BYTES};
-use self::consumer::{MailboxConsumer, QueueConsumer};
-use self::failure::Failed;
-use self::group::{Operation, Outgoing};
-use self::inbox::Inbox;
-use self::log::{Chunk, Damage, Log, Opened, ReadFault, Reader};
-use self::producer::{TopicProducer, lost};
-use self::queue::Place;
-use self::queues::{Bounded, FIRST_EPHEMERAL, State, closed};
-use self::room::Room;
-use self::seats::Seat;
+use self::commit::Shared;
+use self::ends::{MailboxConsumer, QueueConsumer, TopicProducer};
+use self::lock::lock;
+use self::log::{Log, Opened};
+use self::numbers::FIRST_EPHEMERAL;
+use self::state::{BUFFERED_BYTES, BUFFERED_COUNT, Bounded, Mailbox, Operation, TAPPED_BYTES};
 use crate::backend::{
     Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Named, Output, Page, Producer, QueueSpec, QueueStats, Receipt, Settled,
     Start, Unsettled,
@@ -79,29 +80,6 @@ pub struct EmbeddedBroker {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the broker, its ends and its thread share.
-struct Shared {
-    options: EmbeddedOptions,
-    /// Never held while waiting or reading files.
-    state: Mutex<State>,
-    inbox: Inbox,
-    room: Room,
-    reader: Arc<Reader>,
-    /// Consumers (of queues with these numbers) that received messages since the last commit. A leaf: no other lock is taken under it.
-    received: Mutex<Vec<(u64, Arc<Seat>)>>,
-    groups_count: AtomicU64,
-    operations_count: AtomicU64,
-    bytes_count: AtomicU64,
-    copied_bytes_count: AtomicU64,
-    failed: Failed,
-    /// Set by tests: the commit thread panics.
-    #[cfg(any(test, debug_assertions))]
-    panics_next: std::sync::atomic::AtomicBool,
-    /// Set by tests: so many of the next writes of the log fail.
-    #[cfg(test)]
-    failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
-}
-
 impl EmbeddedBroker {
     fn listen(&self, topic: &Topic, mailbox: Mailbox) -> Result<Box<dyn Consumer>> {
         let mailbox = Arc::new(mailbox);
@@ -109,32 +87,15 @@ impl EmbeddedBroker {
         Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
     }
 
-    /// Opens the folder, which is made if it is not there, and locks it until the broker is closed.
+    /// Opens the folder, which is created if it does not exist, and locks it until the broker is closed.
     ///
     /// # Errors
     /// [`OpenError`]; nothing in the folder was changed then.
     pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
         let Opened { log, queues, report } = Log::open(folder, &options)?;
-        let mut state = State::new(options.clone());
-        state.restore(queues, &log.segments());
-        let shared = Arc::new(Shared {
-            options,
-            state: Mutex::new(state),
-            inbox: Inbox::default(),
-            room: Room::new(),
-            reader: log.reader(),
-            received: Mutex::default(),
-            groups_count: AtomicU64::new(0),
-            operations_count: AtomicU64::new(0),
-            bytes_count: AtomicU64::new(0),
-            copied_bytes_count: AtomicU64::new(0),
-            failed: Failed::default(),
-            #[cfg(any(test, debug_assertions))]
-            panics_next: false.into(),
-            #[cfg(test)]
-            failing_writes_count: log.failing_writes_count(),
-        });
-        let writer = failure::start(shared.clone(), log).map_err(|source| OpenError::Io {
+        let state = commit::restore(options.clone(), queues, &log.segments());
+        let shared = Arc::new(Shared::new(options, state, &log));
+        let writer = commit::start(shared.clone(), log).map_err(|source| OpenError::Io {
             action: "start the commit thread for",
             path: folder.to_owned(),
             source,
@@ -154,7 +115,7 @@ impl EmbeddedBroker {
         &self.report
     }
 
-    /// All `flow` and `request` queues with what they hold, in order of topic and subscription.
+    /// All `flow` and `request` queues with their figures, in order of topic and subscription.
     pub fn queues(&self) -> Vec<(Queue, QueueStats)> {
         let mut all: Vec<_> = lock(&self.shared.state).queues.values().map(|queue| (queue.name.clone(), queue.stats())).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -171,20 +132,43 @@ impl EmbeddedBroker {
         }
     }
 
-    /// Closes it: what was asked for before is committed, later calls get `Unavailable`, and the folder is free when this returns.
+    /// Waits until the broker has failed for good, and returns the reason; never returns for one that is closed. After a failure every call
+    /// gets `Unavailable`, and calls that were waiting get `OutcomeUnknown`: open the folder again to continue with what is on the disk.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.shared.failed.subscribe();
+        let reason = failed.wait_for(Option::is_some).await.expect("its sender lives as long as the broker").clone();
+        reason.unwrap_or_default()
+    }
+
+    /// Makes the commit thread panic with its next commit: for tests of the whole process; not in release builds.
+    #[cfg(any(test, debug_assertions))]
+    #[doc(hidden)]
+    pub fn break_commit_thread(&self) {
+        self.shared.panics_next.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Whether the broker has failed for good.
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.borrow().is_some()
+    }
+
+    /// Closes it: earlier calls are committed, later ones get `Unavailable`, and the folder is free when this returns.
     ///
     /// # Cancel safety
     /// It goes on closing.
     pub async fn close(&self) {
         let Some(writer) = self.stop() else { return };
-        // A panic of the thread has been told by its own message.
+        // A panic of the thread was logged.
         let _ = tokio::task::spawn_blocking(move || writer.join()).await;
     }
 
-    /// Refuses everything from now on; the thread, if it is still to be waited for.
+    /// Refuses all calls from now on; returns the thread, unless another call waits for it.
     fn stop(&self) -> Option<JoinHandle<()>> {
         self.shared.inbox.close();
-        self.shared.room.close();
+        self.shared.admission.close();
         lock(&self.shared.state).close();
         lock(&self.writer).take()
     }
@@ -196,96 +180,6 @@ impl Drop for EmbeddedBroker {
             let _ = writer.join();
         }
     }
-}
-
-impl Shared {
-    /// Reads a message of a queue, which may be moved meanwhile.
-    fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
-        self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
-    }
-
-    /// Reads something of a message at its place, and at its new place if it was moved meanwhile.
-    fn read_at<T>(
-        &self,
-        queue: u64,
-        sequence: u64,
-        mut place: Place,
-        mut read: impl FnMut(Place) -> Result<T, ReadFault>,
-    ) -> Result<T, ReadFault> {
-        loop {
-            let fault = match read(place) {
-                Ok(found) => return Ok(found),
-                Err(fault) => fault,
-            };
-            match lock(&self.state).place_of(queue, sequence) {
-                Some(moved) if moved != place => place = moved,
-                _ => return Err(fault),
-            }
-        }
-    }
-
-    /// Waits for the answer to an operation.
-    async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
-        let (done, outcome) = oneshot::channel();
-        self.submit(operation(done))?;
-        outcome.await.unwrap_or_else(|_| Err(lost()))
-    }
-
-    fn submit_settle(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
-        let (done, outcome) = oneshot::channel();
-        let outputs_count = outputs.len();
-        match self.submit(Operation::Settle { receipt, outputs, done }) {
-            Ok(()) => settled(outcome, outputs_count),
-            Err(error) => ready(Err(Unsettled::whole(error, outputs_count))).boxed(),
-        }
-    }
-
-    /// Submits acknowledgements together, so that the commit thread finds all of them: woken by the first, it would write that one alone.
-    fn submit_acknowledgements(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled, Unsettled>>> {
-        let (operations, outcomes): (Vec<_>, Vec<_>) = receipts
-            .iter()
-            .map(|receipt| {
-                let (done, outcome) = oneshot::channel();
-                (Operation::Settle { receipt: *receipt, outputs: Vec::new(), done }, outcome)
-            })
-            .unzip();
-        match self.inbox.submit_all(operations) {
-            Ok(()) => outcomes.into_iter().map(|outcome| settled(outcome, 0)).collect(),
-            Err(_) => receipts.iter().map(|_| ready(Err(Unsettled::whole(closed(), 0))).boxed()).collect(),
-        }
-    }
-
-    /// Has a message removed that cannot be read; `holder` is the consumer that met it.
-    fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
-        // Refused only when the broker closes: then it is met again after the next start.
-        let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
-    }
-
-    /// Settles a delivery from memory: at once, unless something of it has to be durable or must wait its turn behind such a one.
-    fn settle_ephemeral(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
-        let outputs_count = outputs.len();
-        let mut state = lock(&self.state);
-        if let Err(error) = state.check_open() {
-            return ready(Err(Unsettled::whole(error, outputs_count))).boxed();
-        }
-        let Some(consumer) = state.consumers.get_mut(&receipt.consumer) else { return ready(Ok(Settled::NoLongerHeld)).boxed() };
-        if consumer.settling_count > 0 || outputs.iter().any(|output| output.topic.class().is_durable()) {
-            consumer.settling_count += 1;
-            return self.submit_settle(receipt, outputs);
-        }
-        let mut steps = Vec::new();
-        let outcome = state.decide_settle(&receipt, outputs, &mut steps).map_err(|error| Unsettled::whole(error, outputs_count));
-        let wakes = state.apply(steps);
-        drop(state);
-        wakes.ring();
-        ready(outcome).boxed()
-    }
-}
-
-/// How a settle ended, of so many outputs: all of them were sent or none.
-fn settled(outcome: oneshot::Receiver<Result<Settled>>, outputs_count: usize) -> BoxFuture<'static, Result<Settled, Unsettled>> {
-    let outcome = outcome.map(|answer| answer.unwrap_or_else(|_| Err(lost())));
-    outcome.map_err(move |error| Unsettled::whole(error, outputs_count)).boxed()
 }
 
 #[async_trait]
@@ -335,7 +229,7 @@ impl Backend for EmbeddedBroker {
             let Some(number) = state.find(queue) else { return Ok(Deletion::Deleted) };
             if number >= FIRST_EPHEMERAL {
                 if let Some(gone) = state.remove_queue(number) {
-                    state.bury(gone);
+                    state.discard(gone);
                 }
                 return Ok(Deletion::Deleted);
             }
@@ -366,8 +260,8 @@ impl Backend for EmbeddedBroker {
         }
         // No queue has a name that is too long for one.
         let name = Queue::new(topic.clone(), subscription.clone()).map_err(|_| PubsubError::no_queue_of(topic))?;
-        let (id, number, seat) = lock(&self.shared.state).add_consumer(&name, options)?;
-        Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, seat, chunk: Mutex::default() }))
+        let (id, number, slot) = lock(&self.shared.state).add_consumer(&name, options)?;
+        Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, slot, chunk: Mutex::default() }))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -392,9 +286,9 @@ impl Backend for EmbeddedBroker {
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
         let mut state = lock(&self.shared.state);
         state.check_open()?;
-        let wakes = state.give_back(receipt.queue, receipt.sequence, receipt.consumer);
+        let wakeups = state.give_back(receipt.queue, receipt.sequence, receipt.consumer);
         drop(state);
-        wakes.ring();
+        wakeups.send();
         Ok(())
     }
 
@@ -438,37 +332,4 @@ impl Inspect for EmbeddedBroker {
     async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
         self.shared.redrive(from, message.cursor.0, to, sent).await
     }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod crash;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod faults;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod full;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod looking;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod losses;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod model;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod space;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod stress;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests;
-
-/// Locks; a panic elsewhere does not make the content wrong, since every change is whole before anything can panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

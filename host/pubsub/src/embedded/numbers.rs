@@ -1,14 +1,17 @@
-//! Maps by numbers that this program gave out itself: no need for a hash that withstands chosen keys.
+//! Numbers of queues and consumers, which the broker assigns itself, and maps by them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map whose keys nobody outside chooses.
-pub(super) type NumberMap<V> = HashMap<u64, V, BuildHasherDefault<NumberHasher>>;
+/// Queues with numbers from here on live in memory only; those below are in the log.
+pub(crate) const FIRST_EPHEMERAL: u64 = 1 << 32;
+
+/// A map by such numbers. Outsiders do not choose its keys, so the hash need not withstand chosen ones.
+pub(crate) type NumberMap<V> = HashMap<u64, V, BuildHasherDefault<NumberHasher>>;
 
 /// Spreads consecutive numbers over the whole word.
 #[derive(Default)]
-pub(super) struct NumberHasher(u64);
+pub(crate) struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! What an embedded broker is opened with, and what is told of it.
+//! Options of the embedded broker, and what it reports.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,25 +18,25 @@ pub enum SyncMode {
 /// How an [`EmbeddedBroker`](super::EmbeddedBroker) works. The defaults suit one machine.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
-    /// What is refused before anything else is looked at.
+    /// Limits that are checked before anything else.
     pub limits: Limits,
     /// When a commit counts as durable.
     pub sync: SyncMode,
-    /// A segment file above this size is followed by a new one; 32 MiB, so that disk comes back in pieces of that size.
+    /// A segment file above this size is followed by a new one; 32 MiB. Disk space is freed in pieces of that size.
     pub segment_bytes: u64,
-    /// What messages of `flow` queues may take in memory ([`Message::memory_bytes`](crate::Message::memory_bytes)), all queues together; what
-    /// is beyond is read back from disk. 64 MiB.
+    /// Memory for messages of `flow` queues ([`Message::memory_bytes`](crate::Message::memory_bytes)), all queues together; others are read
+    /// back from disk. 64 MiB.
     pub cached_bytes: u64,
-    /// The high mark of one `flow` queue: above it, publishers get `QueueFull`; settles always go through. 1 GiB.
+    /// The limit of one `flow` queue: above it, publishers get `QueueFull`; settles always pass. 1 GiB.
     pub queue_high_bytes: u64,
-    /// What the messages of one `request` queue may take, which lives in memory; 64 MiB.
+    /// Memory for the messages of one `request` queue; 64 MiB.
     pub request_queue_bytes: u64,
     /// The bound of one `request` queue in messages; 100,000.
     pub request_queue_count: u64,
     /// Publishers are refused while less than this share of the disk is free; 5 percent.
     pub disk_reserve_percent: u64,
-    /// Space that is allocated on the disk and not used until it is full, so that settles go through then; at most a thirty-second part of
-    /// the disk. 16 MiB.
+    /// Space that is allocated on the disk and not used until the disk is full, so that settles still pass then; at most 1/32 of the disk.
+    /// 16 MiB.
     pub held_reserve_bytes: u64,
 }
 
@@ -70,17 +70,19 @@ pub struct OpeningReport {
     pub log_bytes: u64,
     /// The end of the log that was never committed, if there was one.
     pub torn_tail: Option<TornTail>,
-    /// Messages that should be there and are not, at most: parts of the log are gone or do not read. They are lost.
+    /// Upper limit of the messages that should be there and are not: parts of the log are missing or unreadable. They are lost.
     pub missing_count: u64,
-    /// Messages among those counted above that do not read; they are set aside when they are reached.
+    /// Lower limit of the messages among those counted above that are redelivered although they were settled: the part of the log that
+    /// recorded this is lost.
     pub damaged_count: u64,
-    /// Messages among those counted above that are delivered again although they were settled, at least: the part of the log that recorded it is lost.
+    /// Lower limit of the messages among those counted above that are redelivered although they were settled: the part of the log that
+    /// recorded this is lost.
     pub repeated_count: u64,
     /// What is wrong with the file `MARK`: loss of the newest segments is not detected then.
     pub lost_mark: Option<&'static str>,
 }
 
-/// The unfinished write at which the log ended: a crash in the middle of a commit, which nobody was told of as done.
+/// The unfinished write at the end of the log: a crash in the middle of a commit that was not confirmed to any caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
     /// How much was cut.
@@ -98,7 +100,7 @@ pub struct CommitStats {
     pub operations_count: u64,
     /// Bytes written to the log by them.
     pub bytes_count: u64,
-    /// Bytes written besides, to copy old messages forward so that the log stays small.
+    /// Bytes written in addition, to copy old messages forward and keep the log small.
     pub copied_bytes_count: u64,
 }
 
@@ -106,7 +108,7 @@ pub struct CommitStats {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process uses it.
     #[error("the queues in {} are in use by another process: stop it, or use another data folder", folder.display())]
     InUse {
         /// The folder.
@@ -125,7 +127,7 @@ pub enum OpenError {
         /// The newest format version that is known here.
         known: u32,
     },
-    /// What was committed cannot be read any more.
+    /// Committed data is unreadable.
     #[error(
         "{} is damaged at byte {offset} ({detail}): nothing was changed; restore a backup of the whole data folder, or move the folder {} away to start with empty queues",
         segment.display(), folder_of(segment).display()
@@ -138,14 +140,14 @@ pub enum OpenError {
         /// What is wrong there.
         detail: String,
     },
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

@@ -1,21 +1,23 @@
-//! Frames whose checksum is wrong: whether only messages in them are damaged, and all that is said of them can be relied on.
+//! Frames with a wrong checksum: whether only messages are damaged, so that everything else in them is reliable.
 
-use super::frame::{FRAME_HEADER_BYTES, MESSAGE_HEADER_BYTES, Record, Records};
+use super::block::BLOCK_HEADER_BYTES;
+use super::frame::FRAME_HEADER_BYTES;
+use super::record::{ReadRecord, Records};
 
 /// A message whose own checksum is wrong.
 struct Bad {
-    /// Where its length and checksum are in the payload.
+    /// The offset of its length and checksum in the payload.
     at: usize,
     length: usize,
-    /// The checksum that it should have, and the one that it has.
+    /// The checksum stored with it, and that of its content.
     noted: u32,
     actual: u32,
 }
 
-/// The damaged messages of a whole frame, by the places of their headers in the payload; `None` if something else is damaged, or nothing.
+/// The damaged messages of a whole frame, by the offsets of their headers in the payload; `None` if anything else is damaged, or nothing.
 ///
-/// The checksum of a frame goes over its messages, and each of those has one of its own. Put together from what the messages should be,
-/// it proves everything between them.
+/// The checksum of a frame covers its messages, each of which has a checksum of its own. Combined from the checksums that the messages
+/// should have, it proves everything between them.
 pub(super) fn damaged_messages(frame: &[u8], seed: u32) -> Option<Vec<usize>> {
     let payload = frame.get(FRAME_HEADER_BYTES..)?;
     let noted = frame.get(16..20)?.first_chunk().map(|four| u32::from_le_bytes(*four))?;
@@ -35,8 +37,8 @@ fn bad_messages(payload: &[u8]) -> Option<Vec<Bad>> {
     let mut records = Records::new(payload);
     let mut bad = Vec::new();
     while let Some(record) = records.next() {
-        let (Record::Put { offset: at, length, .. } | Record::Moved { offset: at, length, .. }) = record.ok()? else { continue };
-        let content = at + MESSAGE_HEADER_BYTES;
+        let (ReadRecord::Put { offset: at, length, .. } | ReadRecord::Moved { offset: at, length, .. }) = record.ok()? else { continue };
+        let content = at + BLOCK_HEADER_BYTES;
         let noted = payload.get(at + 4..content)?.first_chunk().map(|four| u32::from_le_bytes(*four))?;
         let actual = crc32c::crc32c(payload.get(content..content + length as usize)?);
         if noted != actual {
@@ -46,11 +48,11 @@ fn bad_messages(payload: &[u8]) -> Option<Vec<Bad>> {
     (!bad.is_empty()).then_some(bad)
 }
 
-/// The frame's checksum as it was if the contents of these messages are what is damaged.
+/// The frame's checksum, presuming that the contents of these messages are damaged.
 fn sum_without(begin: u32, payload: &[u8], bad: &[Bad]) -> u32 {
     let (mut sum, mut done) = (begin, 0);
     for message in bad {
-        let content = message.at + MESSAGE_HEADER_BYTES;
+        let content = message.at + BLOCK_HEADER_BYTES;
         sum = crc32c::crc32c_append(sum, &payload[done..content]);
         sum = crc32c::crc32c_combine(sum, message.noted, message.length);
         done = content + message.length;
@@ -58,9 +60,9 @@ fn sum_without(begin: u32, payload: &[u8], bad: &[Bad]) -> u32 {
     crc32c::crc32c_append(sum, &payload[done..])
 }
 
-/// The frame's checksum as it was if the checksum of this message is what is damaged.
+/// The frame's checksum, presuming that the checksum of this message is damaged.
 fn sum_with_checksum(begin: u32, payload: &[u8], message: &Bad) -> u32 {
     let sum = crc32c::crc32c_append(begin, &payload[..message.at + 4]);
     let sum = crc32c::crc32c_append(sum, &message.actual.to_le_bytes());
-    crc32c::crc32c_append(sum, &payload[message.at + MESSAGE_HEADER_BYTES..])
+    crc32c::crc32c_append(sum, &payload[message.at + BLOCK_HEADER_BYTES..])
 }

@@ -1,4 +1,4 @@
-//! Messages that cannot be read back: what is known of them, and the file that keeps their bytes.
+//! Unreadable messages, and the files that keep their bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -9,20 +9,21 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use super::segment;
-use crate::embedded::lock;
-use crate::embedded::queue::Place;
+use crate::embedded::damage::Damage;
+use crate::embedded::lock::lock;
+use crate::embedded::place::Place;
 
-/// Damaged bytes that are kept in files beside the log, at most.
+/// Upper limit of the damaged bytes kept in files beside the log.
 const KEPT_BYTES: u64 = 64 << 20;
-/// Such files, at most.
+/// Upper limit of the number of such files.
 const KEPT_COUNT: u64 = 1000;
-/// Ends the name of such a file.
+/// The extension of such a file.
 const EXTENSION: &str = "damaged";
 
 /// Why a message could not be read.
 #[derive(Debug)]
-pub(in crate::embedded) enum ReadFault {
-    /// The bytes on disk are not those that were written, or they are gone: they will not come back.
+pub(crate) enum ReadFault {
+    /// The bytes on the disk are not those that were written, or are missing, for good.
     Damaged(Box<Damage>),
     /// The operating system could not read them this time.
     Failed { path: PathBuf, offset: u32, source: io::Error },
@@ -38,18 +39,7 @@ impl fmt::Display for ReadFault {
     }
 }
 
-/// A message that is lost.
-#[derive(Clone, Debug)]
-pub(in crate::embedded) struct Damage {
-    pub(in crate::embedded) place: Place,
-    /// The file that it was in.
-    pub(in crate::embedded) path: PathBuf,
-    pub(in crate::embedded) detail: &'static str,
-    /// The file that keeps what could be read of it.
-    pub(in crate::embedded) kept_in: Option<PathBuf>,
-}
-
-/// Keeps the bytes of damaged messages, each in a file `SEGMENT-OFFSET.damaged`, as long as there are not too many.
+/// Keeps the bytes of damaged messages, each in a file `SEGMENT-OFFSET.damaged`, up to the limits.
 #[derive(Debug, Default)]
 pub(super) struct Keep(Mutex<Option<Kept>>);
 
@@ -60,7 +50,7 @@ struct Kept {
 }
 
 impl Keep {
-    /// Keeps the bytes; the file, if there is one then. Of a message that several queues share there is one.
+    /// Keeps the bytes; returns the file, if there is one. Queues that share a message share its file.
     pub(super) fn keep(&self, folder: &Path, place: Place, bytes: &Bytes) -> Option<PathBuf> {
         let path = folder.join(format!("{:020}-{:010}.{EXTENSION}", place.segment, place.offset));
         let mut kept = lock(&self.0);
@@ -73,7 +63,7 @@ impl Keep {
         }
         if let Err(error) = File::create_new(&path).and_then(|mut file| file.write_all(bytes)) {
             tracing::warn!(path = %path.display(), %error, "bytes of a damaged message not kept");
-            // Half of it is of no use.
+            // A partial file is of no use.
             let _ = std::fs::remove_file(&path);
             return None;
         }
@@ -91,7 +81,7 @@ impl Kept {
     }
 }
 
-/// The file of a place.
+/// The segment file of a place.
 pub(super) fn path_of(folder: &Path, place: Place) -> PathBuf {
     segment::path(folder, place.segment)
 }

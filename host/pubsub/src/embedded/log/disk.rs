@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::embedded::group::Failure;
-use crate::embedded::queues::DiskFull;
+use crate::embedded::refusal::{DiskFull, WriteFailure};
 use crate::error::DISK_OF;
 
-/// How long a measurement holds, less what was written here since: other programs write to the disk too.
+/// How long a measurement is valid, apart from the bytes written here since: other programs write to the disk too.
 const HOLDS: Duration = Duration::from_secs(1);
 
-/// With less free a disk is full, whatever share of it is to be kept free: otherwise publishers would use up the reserve.
+/// With less free space a disk is full, whatever share should be kept free: otherwise publishers would use up the reserve.
 const LEAST_FREE_BYTES: u64 = 1 << 20;
 
-/// Knows how full the disk is: by measuring from time to time, and by counting what is written in between.
+/// Tracks how full the disk is, by measuring from time to time and counting the bytes written in between.
 #[derive(Debug)]
 pub(super) struct DiskWatch {
     folder: PathBuf,
@@ -43,12 +42,12 @@ impl DiskWatch {
         self.written_bytes += bytes;
     }
 
-    /// The next look measures.
+    /// Makes the next look measure.
     pub(super) fn distrust(&mut self) {
         self.measured = None;
     }
 
-    /// Measures if the last measurement is too old, or may be wrong by what was written since; the disk if it was measured.
+    /// Measures if the last measurement is too old, or may be outdated by writes since; returns the disk if it was measured.
     pub(super) fn look(&mut self) -> Option<DiskUse> {
         if let Some(Measured { disk, at }) = self.measured
             && at.elapsed() < HOLDS
@@ -67,16 +66,16 @@ impl DiskWatch {
         disk
     }
 
-    /// The disk, if it had less free than its share that is kept free when it was last measured.
+    /// The disk, if it had too little free space at the last measurement.
     pub(super) fn full(&self) -> Option<&DiskFull> {
         self.full.as_ref()
     }
 
-    /// What a failed write means to callers.
-    pub(super) fn failure(&self, error: &io::Error) -> Failure {
+    /// The failure that callers of a failed write get.
+    pub(super) fn failure(&self, error: &io::Error) -> WriteFailure {
         match (error.kind(), DiskUse::of(&self.folder)) {
-            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => Failure::DiskFull(self.full_of(disk)),
-            _ => Failure::Unavailable(format!("the log could not be written: {error}")),
+            (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => WriteFailure::DiskFull(self.full_of(disk)),
+            _ => WriteFailure::Unavailable(format!("the log could not be written: {error}")),
         }
     }
 
@@ -93,12 +92,12 @@ impl DiskWatch {
     }
 }
 
-/// How much of a disk is used, as the broker sees it: what is kept for the system's administrator counts as used.
+/// Usage of a disk, as the broker sees it: space reserved for the administrator counts as used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskUse {
-    /// All of it.
+    /// Its size.
     pub total_bytes: u64,
-    /// What may still be written.
+    /// Space that can still be written.
     pub free_bytes: u64,
 }
 
@@ -106,19 +105,20 @@ impl DiskUse {
     /// The disk of a folder.
     ///
     /// # Errors
-    /// When the operating system does not tell.
+    /// When the operating system cannot report it.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let found = rustix::fs::statvfs(folder)?;
         let (total_bytes, free_bytes) = (found.f_blocks.saturating_mul(found.f_frsize), found.f_bavail.saturating_mul(found.f_frsize));
         Ok(DiskUse { total_bytes, free_bytes })
     }
 
-    /// What is used.
+    /// Used space.
     pub fn used_bytes(&self) -> u64 {
         self.total_bytes.saturating_sub(self.free_bytes)
     }
 
-    /// The use above which a broker with this reserve refuses publishers; without one it is that of a disk on which nothing can be written.
+    /// The usage above which a broker with this reserve refuses publishers; without a reserve, the usage at which nothing more can be
+    /// written.
     pub fn limit_bytes(&self, reserve_percent: u64) -> u64 {
         let least = LEAST_FREE_BYTES.min(self.total_bytes / 64);
         self.total_bytes - (self.total_bytes / 100 * reserve_percent.min(100)).max(least)

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use crate::embedded::options::OpenError;
 
-/// Holds the folder for this process; the operating system frees it when the process ends, however it ends.
+/// Locks the folder for this process; the operating system frees it when the process ends, in whatever way.
 #[derive(Debug)]
 pub(super) struct FolderLock(File);
 
 impl FolderLock {
-    /// Makes the folder if it is missing, and locks it.
+    /// Creates the folder if it does not exist, and locks it.
     pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
         let failed = |action, path: &Path| {
             let path = path.to_owned();
@@ -29,7 +29,7 @@ impl FolderLock {
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
-        // Closing is not enough: a child process that is just being started shares the open file until it runs its own program.
+        // Closing is not enough: a child process that is being started shares the open file until it runs its own program.
         if let Err(error) = self.0.unlock() {
             tracing::warn!(error = %crate::chain(&error), "lock of the folder not released");
         }

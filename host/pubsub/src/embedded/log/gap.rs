@@ -1,41 +1,20 @@
-//! Opening a log of which parts are lost: how reading goes on behind them, and what is known of what was in them.
+//! Gaps: how recovery continues after lost parts of the log, and what it infers about them.
 //!
-//! The first frame of each segment defines all queues, with the sequences that they used and the messages that they had. So behind a gap it shows which
-//! queues went, which sequences were put in between, and how many of all those messages lived.
+//! The first frame of each segment defines all queues with the sequences they used and the messages they had. So after a gap it shows which
+//! queues were deleted, which sequences were put in the gap, and how many of all those messages are live.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::damage::Keep;
-use super::frame::Definition;
-use super::recovery::{Recovered, RecoveredQueue};
-use crate::embedded::queue::{Entry, Place};
+use super::recovered::{Beginning, Lost, Recovered, RecoveredMessage, RecoveredQueue};
+use crate::embedded::definition::Definition;
+use crate::embedded::place::Place;
 
-/// The format from which on a segment counts the messages of the segments before it.
+/// The first format in which a segment counts the messages of earlier segments.
 const COUNTING_VERSION: u32 = 2;
 
-/// A part of a segment that does not read.
-#[derive(Debug)]
-pub(super) struct Lost {
-    path: PathBuf,
-    place: Place,
-    detail: &'static str,
-}
-
-/// What the first frame of a segment says.
-#[derive(Debug, Default)]
-pub(super) struct Beginning {
-    /// Queues that exist, and whether an earlier segment defined them.
-    defined: BTreeMap<u64, bool>,
-    /// How many messages they have.
-    pub(super) live: BTreeMap<u64, u64>,
-}
-
 impl Recovered {
-    /// Notes that a part of a segment does not read.
+    /// Records an unreadable part of a segment.
     pub(super) fn lose(&mut self, path: &Path, number: u32, part: Range<usize>, detail: &'static str) {
         let place = Place { segment: number, offset: part.start as u32, length: part.len() as u32 };
         self.lost.push(Lost { path: path.to_owned(), place, detail });
@@ -47,7 +26,7 @@ impl Recovered {
         self.queues.values_mut().for_each(|queue| queue.is_behind_gap = true);
     }
 
-    /// Goes on with the first frame of a segment, which may have frames missing before it.
+    /// Continues with the first frame of a segment; frames before it may be missing.
     pub(super) fn begin_segment(&mut self, first_frame: u64) -> Result<(), &'static str> {
         if self.last.is_some() && first_frame < self.next_frame {
             return Err("its frames are older than those before it");
@@ -59,12 +38,12 @@ impl Recovered {
         Ok(())
     }
 
-    /// Takes in what the first frame of a segment says of everything before it.
+    /// Applies what the first frame of a segment states about everything before it.
     pub(super) fn close_gap(&mut self, beginning: Beginning, version: u32) {
         if !std::mem::take(&mut self.has_gap) {
             return;
         }
-        // What was not defined by now was deleted in between.
+        // A queue not defined by now was deleted in the gap.
         self.unnamed.clear();
         self.queues.retain(|number, _| beginning.defined.contains_key(number));
         if version < COUNTING_VERSION {
@@ -77,7 +56,7 @@ impl Recovered {
             }
             let is_known = beginning.defined.get(number) == Some(&true);
             let there_count = queue.entries.len() as u64;
-            // Of a queue that was not known before, it is not known how many of its messages came in between.
+            // For a queue that was unknown before, the number of messages put in the gap is unknown.
             let missing_count = if is_known { queue.missing_count.min(live_count) } else { live_count.saturating_sub(there_count) };
             queue.missing_count = missing_count;
             queue.repeated_count = (there_count + missing_count).saturating_sub(live_count);
@@ -91,7 +70,7 @@ impl Recovered {
                 queue.definition = definition;
                 true
             }
-            // A queue that was deleted and made again meanwhile, or another one that got its number, has nothing of it.
+            // A queue that was deleted and created again in the gap, or another one with the same number, has none of these messages.
             Some(queue) if queue.definition.queue == definition.queue && queue.definition.next_sequence <= definition.next_sequence => {
                 queue.pass_gap(definition.next_sequence);
                 queue.definition = definition;
@@ -110,71 +89,53 @@ impl Recovered {
         }
     }
 
-    pub(super) fn put(&mut self, number: u64, entry: Entry) -> Result<(), &'static str> {
+    pub(super) fn put(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Result<(), &'static str> {
         let Some(queue) = self.queues.get_mut(&number) else {
-            return self.put_unnamed(number, entry).ok_or("a message enters a queue that does not exist");
+            return self.put_unnamed(number, sequence, message).ok_or("a message enters a queue that does not exist");
         };
-        if entry.sequence < queue.definition.next_sequence {
+        if sequence < queue.definition.next_sequence {
             return Err("a sequence was used twice");
         }
-        queue.pass_gap(entry.sequence);
-        queue.definition.next_sequence = entry.sequence + 1;
-        queue.entries.insert(entry.sequence, entry);
+        queue.pass_gap(sequence);
+        queue.definition.next_sequence = sequence + 1;
+        queue.entries.insert(sequence, message);
         Ok(())
     }
 
-    /// A message that was copied forward, in place of its first copy, whose segment may be gone.
-    pub(super) fn put_again(&mut self, number: u64, entry: Entry) -> Result<(), &'static str> {
+    /// A message that was copied forward replaces its first copy, whose segment may be gone.
+    pub(super) fn put_again(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Result<(), &'static str> {
         let Some(queue) = self.queues.get_mut(&number) else {
-            return self.put_unnamed(number, entry).ok_or("a message is moved in a queue that does not exist");
+            return self.put_unnamed(number, sequence, message).ok_or("a message is moved in a queue that does not exist");
         };
-        if entry.sequence >= queue.definition.next_sequence {
+        if sequence >= queue.definition.next_sequence {
             if !queue.is_behind_gap {
                 return Err("a message is moved that never entered its queue");
             }
-            queue.pass_gap(entry.sequence + 1);
-            queue.definition.next_sequence = entry.sequence + 1;
+            queue.pass_gap(sequence + 1);
+            queue.definition.next_sequence = sequence + 1;
         }
-        // One of those that are missing is found here.
-        queue.remove(entry.sequence);
-        queue.entries.insert(entry.sequence, entry);
+        // This may be one of the missing messages.
+        queue.remove(sequence);
+        queue.entries.insert(sequence, message);
         Ok(())
     }
 
-    /// Keeps a message of a queue that may have been defined in a part that is lost.
-    fn put_unnamed(&mut self, number: u64, entry: Entry) -> Option<()> {
-        self.has_gap.then(|| drop(self.unnamed.entry(number).or_default().insert(entry.sequence, entry)))
-    }
-
-    /// Reports the parts that do not read, and keeps their bytes for people.
-    pub(super) fn keep_lost(&self, folder: &Path) {
-        let keep = Keep::default();
-        for Lost { path, place, detail } in &self.lost {
-            let kept_in = read_part(path, *place).and_then(|bytes| keep.keep(folder, *place, &bytes.into()));
-            let kept_in = kept_in.as_ref().map(|path| tracing::field::display(path.display()));
-            let (offset, length) = (place.offset, place.length);
-            tracing::error!(segment = %path.display(), offset, length, error = detail, kept_in, "part of the log does not read, its records are lost");
+    /// Keeps a message of a queue that may have been defined in a lost part.
+    fn put_unnamed(&mut self, number: u64, sequence: u64, message: RecoveredMessage) -> Option<()> {
+        if !self.has_gap {
+            return None;
         }
-        let unnamed_count: usize = self.unnamed.values().map(BTreeMap::len).sum();
-        if unnamed_count > 0 {
-            tracing::error!(messages_count = unnamed_count, "messages are lost whose queues were defined in a lost part of the log");
-        }
+        self.unnamed.entry(number).or_default().insert(sequence, message);
+        Some(())
     }
 }
 
 impl RecoveredQueue {
-    /// Counts the sequences that were put in a part that is lost, up to the next one that is known.
+    /// Counts the sequences put in a lost part, up to the next known one.
     fn pass_gap(&mut self, next_sequence: u64) {
         if std::mem::take(&mut self.is_behind_gap) && next_sequence > self.definition.next_sequence {
             self.missing_count += next_sequence - self.definition.next_sequence;
             self.missing_below = next_sequence;
         }
     }
-}
-
-/// The bytes of a part, unless there is nothing in it.
-fn read_part(path: &Path, place: Place) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; place.length as usize];
-    File::open(path).and_then(|file| file.read_exact_at(&mut bytes, u64::from(place.offset))).ok()?;
-    bytes.iter().any(|byte| *byte != 0).then_some(bytes)
 }

@@ -1,4 +1,4 @@
-//! How far the log was whole when that was last noted: by this what was committed and is gone is told from a write that never ended.
+//! The mark: how far the log was whole when it was last written. It distinguishes lost commits from a write that was not finished.
 
 use std::fs::File;
 use std::io;
@@ -9,21 +9,21 @@ use super::segment::{self, Header};
 use crate::embedded::options::SyncMode;
 
 const NAME: &str = "MARK";
-/// The format version from which on there are marks.
+/// The first format version with marks.
 const FIRST_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRMRK\0";
 const SLOT_BYTES: usize = 48;
-/// Apart by more than what a disk writes at once, so that a torn write spoils one of them only.
+/// Further apart than a disk writes at once, so that a torn write damages only one of them.
 const SLOT_DISTANCE: u64 = 4096;
 
-/// Everything before this was durable. It is never ahead of the log, and may be far behind it.
+/// Everything before this was durable. A mark does not run ahead of the log, and may be far behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Rises by one with each that is written.
+    /// One higher with each mark.
     count: u64,
     /// The segment that was written to.
     pub(super) segment: u32,
-    /// How long it was, up to the end of its last whole frame.
+    /// Its length, up to the end of its last whole frame.
     pub(super) length: u64,
     /// Messages that the queues held.
     pub(super) messages_count: u64,
@@ -49,7 +49,7 @@ impl Mark {
         is_whole.then_some(Mark { count: long(8), segment, length: long(24), messages_count: long(32) })
     }
 
-    /// Up to where a segment was whole for certain.
+    /// How far a segment was certainly whole.
     pub(super) fn committed_bytes(&self, segment: u32) -> u64 {
         match segment.cmp(&self.segment) {
             std::cmp::Ordering::Less => u64::MAX,
@@ -59,7 +59,7 @@ impl Mark {
     }
 }
 
-/// What the folder has of marks.
+/// The marks of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MarkFile {
     Missing,
@@ -68,12 +68,12 @@ pub(super) enum MarkFile {
 }
 
 impl MarkFile {
-    /// The newest mark; none is like one before everything.
+    /// The newest mark; without one, a mark before everything.
     pub(super) fn mark(self) -> Mark {
         if let MarkFile::Whole(mark) = self { mark } else { Mark::default() }
     }
 
-    /// What is wrong with it, beside a newest segment of this number, format version and length.
+    /// What is wrong with it, given the number, format version and length of the newest segment.
     pub(super) fn lost(self, newest: Option<(u32, u32, u64)>) -> Option<&'static str> {
         let (number, version, length) = newest?;
         // The first mark follows the first segment; an older version wrote none.
@@ -91,7 +91,7 @@ pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// What is wrong with the mark of a folder of queues that is not in use: without it, loss of the newest segments is not detected.
+/// What is wrong with the mark of a folder of queues that is not in use; without a mark, loss of the newest segments is not detected.
 ///
 /// # Errors
 /// When the folder or the mark cannot be read.
@@ -100,7 +100,7 @@ pub fn lost_mark(folder: &Path) -> io::Result<Option<&'static str>> {
     let file = File::open(segment::path(folder, number))?;
     let length = file.metadata()?.len();
     let mut bytes = [0; segment::HEADER_BYTES];
-    // A header that does not read is reported when the folder is opened.
+    // An unreadable header is reported when the folder is opened.
     let version = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| Header::decode(&bytes).ok()).map_or(0, |header| header.version);
     Ok(read(folder)?.lost(Some((number, version, length))))
 }
@@ -125,7 +125,7 @@ pub(super) fn read(folder: &Path) -> io::Result<MarkFile> {
     Ok(newest.map_or(MarkFile::Damaged, MarkFile::Whole))
 }
 
-/// Writes marks, by turns into two slots.
+/// Writes marks alternately into two slots.
 #[derive(Debug)]
 pub(super) struct Marker {
     path: PathBuf,
@@ -135,7 +135,7 @@ pub(super) struct Marker {
 }
 
 impl Marker {
-    /// Goes on from the mark that was found.
+    /// Continues from the mark that was found.
     pub(super) fn new(folder: &Path, sync: SyncMode, found: Mark) -> Self {
         Marker { path: folder.join(NAME), sync, file: None, last: found }
     }
@@ -145,13 +145,13 @@ impl Marker {
         (self.last.segment, self.last.length) != (segment, length)
     }
 
-    /// Writes a mark. Without it, damage from here on may be taken for a crash, so a failure is told and nothing else.
+    /// Writes a mark. Without it, later damage may pass for a crash, so a failure is only logged.
     pub(super) fn write(&mut self, segment: u32, length: u64, messages_count: u64) {
         let mark = Mark { count: self.last.count + 1, segment, length, messages_count };
         if let Err(error) = self.try_write(&mark) {
             tracing::warn!(path = %self.path.display(), %error, "mark of the log not written");
         }
-        // Also then: it is tried again only when there is more to be marked.
+        // Also after a failure: the next attempt follows further writes.
         self.last = mark;
     }
 

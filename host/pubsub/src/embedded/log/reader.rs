@@ -11,39 +11,40 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use rustix::fs::{Advice, fadvise};
 
-use super::damage::{Damage, Keep, ReadFault, path_of};
-use super::frame::{MESSAGE_HEADER_BYTES, decode_head, decode_message, encode_block, is_whole};
+use super::block::{BLOCK_HEADER_BYTES, decode_head, decode_message, encode_block, is_whole};
+use super::damage::{Keep, ReadFault, path_of};
 use super::segment;
-use crate::embedded::lock;
-use crate::embedded::queue::Place;
+use crate::embedded::damage::Damage;
+use crate::embedded::lock::lock;
+use crate::embedded::place::Place;
 use crate::message::Message;
 
-/// Segments that are kept open to be read: readers are mostly in a few at a time.
+/// Upper limit of segments kept open for reading: readers mostly use a few at a time.
 const OPEN_FILES: usize = 16;
-/// What is read at once: messages that lie together, which is how they are asked for, share it.
+/// Bytes read at once: adjacent messages, which are mostly read together, share a chunk.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// What is read of a message to show its beginning: its properties, which no limit lets become larger, and as much again.
+/// Bytes read to show the beginning of a message: the upper limit of its properties, and as much again.
 const HEAD_BYTES: usize = 64 << 10;
 
 /// Reads segments, from any thread.
 #[derive(Debug)]
-pub(in crate::embedded) struct Reader {
+pub(crate) struct Reader {
     folder: PathBuf,
     open: Mutex<VecDeque<(u32, Arc<File>)>>,
     keep: Keep,
 }
 
-/// A piece of a segment that was read ahead.
+/// A part of a segment that was read ahead.
 #[derive(Clone, Debug, Default)]
-pub(in crate::embedded) struct Chunk {
+pub(crate) struct Chunk {
     segment: u32,
     start: usize,
     bytes: Bytes,
 }
 
 impl Chunk {
-    /// A message of it; `None` if it is not in here, or not whole yet. A body that is small beside the chunk is copied: it
+    /// A message in the chunk; `None` if it is not in there, or not whole yet. A body much smaller than the chunk is copied: otherwise it
     /// would keep the chunk in memory.
     fn message(&self, place: Place) -> Option<Message> {
         let mut message = decode_message(&self.block(place)?)?;
@@ -55,7 +56,7 @@ impl Chunk {
 
     fn block(&self, place: Place) -> Option<Bytes> {
         let start = (place.offset as usize).checked_sub(self.start)?;
-        let end = start + MESSAGE_HEADER_BYTES + place.length as usize;
+        let end = start + BLOCK_HEADER_BYTES + place.length as usize;
         if self.segment != place.segment || end > self.bytes.len() {
             return None;
         }
@@ -68,50 +69,50 @@ impl Reader {
         Reader { folder, open: Mutex::default(), keep: Keep::default() }
     }
 
-    /// Reads a message, out of the chunk if it is there; otherwise the chunk is read again from that place on.
+    /// Reads a message, from the chunk if it is in there; otherwise the chunk is read again from that place on.
     ///
     /// # Errors
-    /// [`ReadFault`]: what is damaged stays so, anything else may pass. A message may have been moved since its place was looked up, and its
-    /// old segment removed: whoever can look it up again should try the new place first.
-    pub(in crate::embedded) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
-        // What was read ahead may have been written since, so that only what is read now proves damage.
+    /// [`ReadFault`]: damage is permanent, other faults may pass. A message may have been moved since its place was looked up, and its old segment
+    /// removed: a caller that can look it up again should try the new place first.
+    pub(crate) fn message(&self, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
+        // The bytes read ahead may have been overwritten since, so only a fresh read proves damage.
         if let Some(message) = chunk.message(place) {
             return Ok(message);
         }
         self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
-        chunk.message(place).map_or_else(|| self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize), Ok)
+        chunk.message(place).map_or_else(|| self.once_more(place, BLOCK_HEADER_BYTES + place.length as usize), Ok)
     }
 
-    /// Reads a message as it stands in the log: length, checksum and content.
+    /// Reads the block of a message: length, checksum and content.
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(in crate::embedded) fn block(&self, place: Place, chunk: &mut Chunk) -> Result<Bytes, ReadFault> {
+    pub(crate) fn block(&self, place: Place, chunk: &mut Chunk) -> Result<Bytes, ReadFault> {
         if let Some(block) = chunk.block(place).filter(|block| is_whole(block)) {
             return Ok(block);
         }
         self.fill(place, chunk).map_err(|error| self.failed(place, error))?;
         match chunk.block(place).filter(|block| is_whole(block)) {
             Some(block) => Ok(block),
-            None => self.once_more(place, MESSAGE_HEADER_BYTES + place.length as usize).map(|message| encode_block(&message)),
+            None => self.once_more(place, BLOCK_HEADER_BYTES + place.length as usize).map(|message| encode_block(&message)),
         }
     }
 
     fn fill(&self, place: Place, chunk: &mut Chunk) -> io::Result<()> {
         let start = place.offset as usize;
-        let wanted = MESSAGE_HEADER_BYTES + place.length as usize;
+        let wanted = BLOCK_HEADER_BYTES + place.length as usize;
         let bytes = self.read(place.segment, start, wanted.max(CHUNK_BYTES))?;
         *chunk = Chunk { segment: place.segment, start, bytes };
         Ok(())
     }
 
-    /// Reads the beginning of a message, with at most `body_bytes` of its body and the size of the whole body. Only of a message that is read
-    /// whole anyway the checksum is compared.
+    /// Reads the beginning of a message, with at most `body_bytes` of its body, and the size of the whole body. The checksum is compared
+    /// only for messages that are read whole anyway.
     ///
     /// # Errors
     /// As [`Reader::message`].
-    pub(in crate::embedded) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
-        let (start, whole) = (place.offset as usize, MESSAGE_HEADER_BYTES + place.length as usize);
+    pub(crate) fn head(&self, place: Place, body_bytes: usize, chunk: &mut Chunk) -> Result<(Message, u64), ReadFault> {
+        let (start, whole) = (place.offset as usize, BLOCK_HEADER_BYTES + place.length as usize);
         let wanted = whole.min(HEAD_BYTES.saturating_add(body_bytes));
         if wanted < whole {
             let bytes = self.read(place.segment, start, wanted).map_err(|error| self.failed(place, error))?;
@@ -121,7 +122,7 @@ impl Reader {
         }
         let mut message = self.message(place, chunk)?;
         let length = message.body.len();
-        // Copied, so that what was read ahead is not kept for it.
+        // Copied, so that it does not keep the chunk in memory.
         message.body = Bytes::copy_from_slice(&message.body[..length.min(body_bytes)]);
         Ok((message, length as u64))
     }
@@ -130,11 +131,11 @@ impl Reader {
         read_at(&*self.file(segment)?, start, length)
     }
 
-    /// Reads a message that did not read past what the system has cached, so that only what the disk has counts as damage.
+    /// Reads an unreadable message again, bypassing the cache of the system, so that only bytes on the disk count as damage.
     fn once_more(&self, place: Place, wanted: usize) -> Result<Message, ReadFault> {
         let read = || {
             let file = File::open(path_of(&self.folder, place))?;
-            // A hint that may go unheard: then what is cached is all that there is to be had.
+            // Only a hint: if it is ignored, the cached bytes are all there is.
             let _ = fadvise(&file, u64::from(place.offset), NonZeroU64::new(wanted as u64), Advice::DontNeed);
             read_at(&file, place.offset as usize, wanted)
         };
@@ -158,8 +159,8 @@ impl Reader {
         Ok(file)
     }
 
-    /// Closes a segment that goes.
-    pub(in crate::embedded) fn forget(&self, segment: u32) {
+    /// Closes a segment that is removed.
+    pub(crate) fn forget(&self, segment: u32) {
         lock(&self.open).retain(|(number, _)| *number != segment);
     }
 

@@ -1,125 +1,17 @@
-//! Opening: what the segments hold, and what is wrong with them.
+//! Recovery: reading all segments when the log is opened.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::confined::damaged_messages;
-use super::frame::{Definition, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, Record, Records};
-use super::gap::{Beginning, Lost};
+use super::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, Frame};
 use super::mark::{self, Mark};
+use super::record::{ReadRecord, Records};
+use super::recovered::{Beginning, Last, Recovered, RecoveredMessage};
 use super::segment::{self, BadHeader, FORMAT_VERSION, HEADER_BYTES, Header};
-use crate::embedded::group::Moved;
-use crate::embedded::options::{OpenError, OpeningReport, SyncMode, TornTail};
-use crate::embedded::queue::{Counting, Entry, Place, sharers};
-
-/// A queue as the log has it.
-#[derive(Debug)]
-pub(in crate::embedded) struct RecoveredQueue {
-    pub(in crate::embedded) definition: Definition,
-    pub(in crate::embedded) entries: BTreeMap<u64, Entry>,
-    /// Messages that it should have and that are in segments that are gone.
-    pub(in crate::embedded) missing_count: u64,
-    /// The first sequence that cannot be one of those.
-    pub(super) missing_below: u64,
-    /// Messages among the entries that were settled in a part of the log that is lost, at least: which ones is not known.
-    pub(super) repeated_count: u64,
-    /// Frames are lost since the last record that spoke of its next sequence.
-    pub(super) is_behind_gap: bool,
-}
-
-impl RecoveredQueue {
-    pub(super) fn new(definition: Definition) -> Self {
-        RecoveredQueue { definition, entries: BTreeMap::new(), missing_count: 0, missing_below: 0, repeated_count: 0, is_behind_gap: false }
-    }
-
-    /// Takes a message out, here or from where it is missing.
-    pub(super) fn remove(&mut self, sequence: u64) {
-        if self.entries.remove(&sequence).is_none() && sequence < self.missing_below {
-            self.missing_count = self.missing_count.saturating_sub(1);
-        }
-    }
-}
-
-/// The segment to go on with.
-#[derive(Debug)]
-pub(super) struct Last {
-    pub(super) number: u32,
-    pub(super) length: u64,
-    pub(super) seed: u32,
-    /// The format that the segment was begun in.
-    pub(super) version: u32,
-}
-
-/// What a folder holds.
-#[derive(Debug, Default)]
-pub(super) struct Recovered {
-    pub(super) queues: BTreeMap<u64, RecoveredQueue>,
-    /// All segments with their lengths, the last one too.
-    pub(super) sealed: BTreeMap<u32, u64>,
-    pub(super) last: Option<Last>,
-    pub(super) next_frame: u64,
-    /// How far the log was whole for certain.
-    pub(super) mark: Mark,
-    torn: Option<TornTail>,
-    /// Segments and offsets of messages that do not read.
-    damaged: BTreeSet<(u32, u32)>,
-    /// What is wrong with the mark.
-    lost_mark: Option<&'static str>,
-    /// Parts of segments that do not read.
-    pub(super) lost: Vec<Lost>,
-    /// Frames are lost since the last segment began.
-    pub(super) has_gap: bool,
-    /// Messages of queues that were defined in a part that is lost.
-    pub(super) unnamed: BTreeMap<u64, BTreeMap<u64, Entry>>,
-    /// What the frame that is read says, if it is the first of its segment.
-    pub(super) beginning: Option<Beginning>,
-}
-
-impl Recovered {
-    pub(super) fn report(&self) -> OpeningReport {
-        OpeningReport {
-            queues_count: self.queues.len() as u64,
-            messages_count: self.queues.values().map(|queue| queue.entries.len() as u64).sum(),
-            segments_count: self.sealed.len() as u64,
-            log_bytes: self.sealed.values().sum(),
-            torn_tail: self.torn.clone(),
-            missing_count: self.queues.values().map(|queue| queue.missing_count).sum(),
-            damaged_count: self.queues.values().map(|queue| self.damaged_count(queue)).sum(),
-            repeated_count: self.queues.values().map(|queue| queue.repeated_count).sum(),
-            lost_mark: self.lost_mark,
-        }
-    }
-
-    fn damaged_count(&self, queue: &RecoveredQueue) -> u64 {
-        if self.damaged.is_empty() {
-            return 0;
-        }
-        queue.entries.values().filter(|entry| self.damaged.contains(&(entry.place.segment, entry.place.offset))).count() as u64
-    }
-
-    /// Reports what is lost, queue by queue.
-    fn tell(&self, folder: &Path) {
-        if let Some(detail) = self.lost_mark {
-            tracing::error!(path = %mark::path(folder).display(), error = detail, "mark lost: loss of the newest segments is not detected this time");
-        }
-        for queue in self.queues.values() {
-            let (topic, subscription) = (queue.definition.queue.topic(), queue.definition.queue.subscription());
-            let (missing_count, damaged_count) = (queue.missing_count, self.damaged_count(queue));
-            if missing_count > 0 {
-                tracing::error!(%topic, %subscription, missing_count, "messages are missing: the parts of the log that held them are lost");
-            }
-            if queue.repeated_count > 0 {
-                let settled_count = queue.repeated_count;
-                tracing::error!(%topic, %subscription, settled_count, "settled messages are redelivered: the part of the log that recorded this is lost");
-            }
-            if damaged_count > 0 {
-                tracing::error!(%topic, %subscription, damaged_count, "messages are damaged, and are set aside when they are reached");
-            }
-        }
-    }
-}
+use crate::embedded::options::{OpenError, SyncMode, TornTail};
+use crate::embedded::place::{Moved, Place};
 
 /// Where reading a segment stopped.
 struct Stop {
@@ -127,8 +19,8 @@ struct Stop {
     detail: &'static str,
 }
 
-/// Reads all segments. What is lost of those before the last one is passed over and noted; the last one must be whole but for a torn tail, which is
-/// set aside and cut.
+/// Reads all segments. Lost parts of all but the last one are skipped and recorded; the last one must be whole except for a torn tail,
+/// which is kept aside and cut off.
 pub(super) fn recover(folder: &Path, sync: SyncMode) -> Result<Recovered, OpenError> {
     let numbers = segment::list(folder)?;
     let file = mark::read(folder).map_err(|source| OpenError::Io { action: "read the mark of", path: folder.to_owned(), source })?;
@@ -155,31 +47,31 @@ fn read_file(path: &Path) -> Result<Vec<u8>, OpenError> {
     std::fs::read(path).map_err(|source| OpenError::Io { action: "read", path: path.to_owned(), source })
 }
 
-/// What was there when the mark was written, for people.
+/// The content at the time of the mark, for people.
 fn held(mark: &Mark) -> String {
     format!("the queues held {} messages when that was last noted", mark.messages_count)
 }
 
-/// Whether what stopped the reading of the last segment is a write that was never finished.
+/// Whether reading the last segment stopped at a write that was not finished.
 fn is_torn(bytes: &[u8], stop: &Stop, has_frames: bool, number: u32, segments_before: usize) -> bool {
-    // A segment begins with its first frame, before anything is unlinked for it. So without a whole one it is new: it has a predecessor, or
-    // it is the very first, in which there is nothing yet.
+    // A segment begins with its first frame, before anything is unlinked for it. So without a whole frame it is new: it has a predecessor,
+    // or it is the very first and empty.
     let is_new = segments_before > 0 || (number == 1 && bytes.len() <= HEADER_BYTES + FRAME_HEADER_BYTES);
     (has_frames || is_new) && !has_frame_behind(bytes, stop.offset)
 }
 
-/// Whether a valid frame lies behind an offset: then something before it was lost that had been committed.
+/// Whether a valid frame follows an offset: then a committed frame before it is lost.
 fn has_frame_behind(bytes: &[u8], offset: usize) -> bool {
-    // With a header that does not read there is no salt to check frames with: what looks like one counts then.
+    // Without a readable header there is no salt to check frames with: then anything that looks like a frame counts.
     match Header::decode(bytes) {
         Ok(header) => frame_behind(bytes, offset, header.seed(), 0).is_some(),
         Err(_) => magics_behind(bytes, offset).next().is_some(),
     }
 }
 
-/// Where the next valid frame begins behind an offset that has at least this number.
+/// The offset of the next valid frame with at least this number.
 fn frame_behind(bytes: &[u8], offset: usize, seed: u32, least_number: u64) -> Option<usize> {
-    // The number is looked at first: contents may hold much that looks like the beginning of a frame.
+    // The number is checked first: messages may contain much that looks like the beginning of a frame.
     let is_likely = |at: &usize| Frame::unchecked(&bytes[*at..]).is_some_and(|frame| frame.number >= least_number);
     magics_behind(bytes, offset).filter(is_likely).find(|at| Frame::decode(&bytes[*at..], seed).is_ok())
 }
@@ -189,7 +81,7 @@ fn magics_behind(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
     behind.filter(|(_, four)| *four == FRAME_MAGIC).map(move |(at, _)| offset + 1 + at)
 }
 
-/// Keeps the torn end of a segment in a file of its own and cuts it off; a segment of which nothing is left goes.
+/// Keeps the torn end of a segment in a file of its own and cuts it off; removes a segment of which nothing is left.
 fn set_aside(folder: &Path, sync: SyncMode, number: u32, bytes: &[u8], from: usize) -> Result<TornTail, OpenError> {
     let path = segment::path(folder, number);
     let kept_in = free_name(&path);
@@ -230,7 +122,7 @@ fn damaged(path: &Path, offset: u64, detail: &str) -> OpenError {
 }
 
 impl Recovered {
-    /// Reads a segment that has others behind it: it was whole before they were made, so what does not read of it is lost.
+    /// Reads a segment that others follow: it was whole before they were created, so unreadable parts are lost.
     fn read_sealed(&mut self, folder: &Path, number: u32) -> Result<(), OpenError> {
         let path = segment::path(folder, number);
         let bytes = read_file(&path)?;
@@ -252,7 +144,7 @@ impl Recovered {
         match stop {
             Some(stop) if end.unwrap_or(0) >= committed_bytes && is_torn(&bytes, &stop, end.is_some(), number, segments_before) => {
                 if end.is_none() {
-                    // The one before is written to again, which it can only be up to where it reads.
+                    // The segment before it is written to again, which is possible only if it is whole.
                     self.check_whole(folder)?;
                 }
                 self.torn = Some(set_aside(folder, sync, number, &bytes, end.map_or(0, |_| stop.offset))?);
@@ -267,7 +159,7 @@ impl Recovered {
         Ok(())
     }
 
-    /// Refuses if the newest segment that reads is not whole.
+    /// Fails if the newest readable segment is not whole.
     fn check_whole(&self, folder: &Path) -> Result<(), OpenError> {
         let Some((number, length)) = self.sealed.last_key_value() else { return Ok(()) };
         if self.last.as_ref().is_some_and(|last| (last.number, last.length) == (*number, *length)) {
@@ -277,7 +169,7 @@ impl Recovered {
         Err(damaged(&segment::path(folder, *number), offset, "it does not read to its end, and neither does the segment behind it"))
     }
 
-    /// Reads one segment, which was whole up to `committed_bytes` for certain; inside, where it had to stop.
+    /// Reads one segment, which was certainly whole up to `committed_bytes`; the inner error is where reading stopped.
     fn read_segment(&mut self, path: &Path, number: u32, bytes: &[u8], committed_bytes: u64) -> Result<Result<(), Stop>, OpenError> {
         let is_sealed = committed_bytes == u64::MAX;
         let header = match Header::decode(bytes) {
@@ -329,7 +221,7 @@ impl Recovered {
         Ok(())
     }
 
-    /// A frame in which messages are damaged and nothing else is, if it was committed; the messages are noted.
+    /// A committed frame in which only messages are damaged; the messages are recorded.
     fn read_damaged<'a>(&mut self, number: u32, bytes: &'a [u8], offset: usize, seed: u32, committed_bytes: u64) -> Option<Frame<'a>> {
         let frame = Frame::unchecked(&bytes[offset..]).filter(|frame| frame.number == self.next_frame)?;
         let start = offset + FRAME_HEADER_BYTES;
@@ -343,54 +235,56 @@ impl Recovered {
     }
 
     fn replay(&mut self, payload: &[u8], segment: u32, start: usize) -> Result<(), &'static str> {
-        // Whatever is found may be what ended the last process.
-        let counting = Counting::Suspect;
         let mut records = Records::new(payload);
         while let Some(record) = records.next() {
             match record? {
-                Record::Defined(definition) => self.define(definition),
-                Record::Deleted { queue } => {
+                ReadRecord::Defined(definition) => self.define(definition),
+                ReadRecord::Deleted { queue } => {
                     self.queues.remove(&queue);
                     self.unnamed.remove(&queue);
                 }
-                Record::Put { targets, size_bytes, offset, length } => {
+                ReadRecord::Put { targets, size_bytes, offset, length } => {
                     let place = Place { segment, offset: (start + offset) as u32, length };
-                    let sharers = sharers(targets.len());
+                    let targets_count = targets.len() as u32;
                     for (queue, sequence) in targets {
-                        self.put(queue, Entry { sequence, place, size_bytes, sharers, deliveries: 0, counting, stored: None })?;
+                        self.put(queue, sequence, RecoveredMessage { place, size_bytes, targets_count, deliveries: 0 })?;
                     }
                 }
-                Record::Moved { targets, size_bytes, offset, length } => {
+                ReadRecord::Moved { targets, size_bytes, offset, length } => {
                     let place = Place { segment, offset: (start + offset) as u32, length };
-                    let sharers = sharers(targets.len());
+                    let targets_count = targets.len() as u32;
                     for Moved { queue, sequence, deliveries } in targets {
-                        self.put_again(queue, Entry { sequence, place, size_bytes, sharers, deliveries, counting, stored: None })?;
+                        self.put_again(queue, sequence, RecoveredMessage { place, size_bytes, targets_count, deliveries })?;
                     }
                 }
-                // What speaks of a message of a segment that is gone only tells that it is not missing.
-                Record::Removed { queue, sequence } | Record::SetAside { queue, sequence } => {
-                    drop(self.unnamed.get_mut(&queue).map(|entries| entries.remove(&sequence)));
+                // A record about a message whose segment is gone only shows that the message is not missing.
+                ReadRecord::Removed { queue, sequence } | ReadRecord::SetAside { queue, sequence } => {
+                    if let Some(messages) = self.unnamed.get_mut(&queue) {
+                        messages.remove(&sequence);
+                    }
                     if let Some(queue) = self.queues.get_mut(&queue) {
                         queue.remove(sequence);
                     }
                 }
-                Record::Dropped { queue, sequence } => {
-                    drop(self.unnamed.get_mut(&queue).map(|entries| entries.remove(&sequence)));
+                ReadRecord::Dropped { queue, sequence } => {
+                    if let Some(messages) = self.unnamed.get_mut(&queue) {
+                        messages.remove(&sequence);
+                    }
                     if let Some(queue) = self.queues.get_mut(&queue) {
                         queue.remove(sequence);
                         queue.definition.dropped_count += 1;
                     }
                 }
-                Record::Live { queue, count } => {
+                ReadRecord::Live { queue, count } => {
                     if let Some(beginning) = &mut self.beginning {
                         beginning.live.insert(queue, count);
                     }
                 }
-                Record::Delivered { queue, first, last } if first <= last => {
+                ReadRecord::Delivered { queue, first, last } if first <= last => {
                     let entries = self.queues.get_mut(&queue).map(|queue| queue.entries.range_mut(first..=last));
                     entries.into_iter().flatten().for_each(|(_, entry)| entry.deliveries = entry.deliveries.saturating_add(1));
                 }
-                Record::Delivered { .. } => return Err("a range of deliveries ends before it begins"),
+                ReadRecord::Delivered { .. } => return Err("a range of deliveries ends before it begins"),
             }
         }
         Ok(())

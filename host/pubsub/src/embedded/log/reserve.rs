@@ -1,4 +1,4 @@
-//! Space that is held in reserve: an empty file of allocated blocks. That of the log becomes its next segment when the disk is full.
+//! The reserve: a file of allocated blocks without content. That of the log becomes its next segment when the disk is full.
 
 use std::fs::File;
 use std::io;
@@ -9,9 +9,9 @@ use rustix::fs::FallocateFlags;
 
 use super::disk::DiskUse;
 
-/// At most this part of the disk is held: on a small one the reserve must not be what fills it.
+/// The largest part of the disk that is reserved: on a small disk the reserve must not fill it.
 const PART_OF_DISK: u64 = 32;
-/// Less is of no use.
+/// A smaller reserve is of no use.
 const LEAST_BYTES: u64 = 64 << 10;
 /// Blocks as `stat` counts them.
 const BLOCK_BYTES: u64 = 512;
@@ -26,22 +26,22 @@ pub struct DiskReserve {
 }
 
 impl DiskReserve {
-    /// Nothing is held yet; the file may be there from before.
+    /// A reserve that is not allocated yet; the file may exist from before.
     pub fn new(path: PathBuf, wanted_bytes: u64) -> Self {
         DiskReserve { path, wanted_bytes, held: None, is_supported: true }
     }
 
-    /// Where it lies.
+    /// Its file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How much is held.
+    /// Bytes allocated.
     pub fn held_bytes(&self) -> u64 {
         self.held.as_ref().map_or(0, allocated)
     }
 
-    /// Whether it was used or never taken, and may be taken later.
+    /// Whether it was used up or not allocated yet, and may be allocated later.
     pub fn is_missing(&self) -> bool {
         self.held.is_none() && self.is_supported && self.wanted_bytes > 0
     }
@@ -51,14 +51,14 @@ impl DiskReserve {
         self.held.take()
     }
 
-    /// Gives the space back to the disk; whether there was some.
+    /// Frees the space; whether there was any.
     pub fn give_up(&mut self) -> bool {
         self.held = None;
         std::fs::remove_file(&self.path).is_ok()
     }
 
-    /// Allocates it if it is missing and the disk has room for it twice; of a small disk it takes no more than a thirty-second part. Call it
-    /// again for what failed. It blocks for some milliseconds.
+    /// Allocates it if it is missing and the disk has space for it twice; on a small disk at most 1/32 of the disk. Call it again after a
+    /// failure. It blocks for some milliseconds.
     pub fn fill(&mut self, disk: DiskUse) {
         if !self.is_missing() {
             return;
@@ -81,7 +81,7 @@ impl DiskReserve {
     fn allocate(&self, bytes: u64, free_bytes: u64) -> io::Result<Option<File>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.path)?;
         if file.metadata()?.len() > 0 {
-            // A crash while it became a segment.
+            // A crash while it was turned into a segment.
             file.set_len(0)?;
         }
         if allocated(&file) >= bytes {
@@ -90,7 +90,7 @@ impl DiskReserve {
         if free_bytes < bytes * 2 {
             return Ok(None);
         }
-        // The length stays 0, so that a segment made of it ends where its last frame does.
+        // The length stays 0, so that a segment made from it ends with its last frame.
         rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes)?;
         Ok(Some(file))
     }

@@ -8,13 +8,13 @@ use super::frame::FRAME_HEADER_BYTES;
 use crate::embedded::options::{OpenError, SyncMode};
 
 pub(super) const HEADER_BYTES: usize = 48;
-/// The length of a segment that was begun without a queue and holds nothing.
+/// The length of a segment that was begun without queues and is empty.
 pub(super) const LEAST_BYTES: u64 = (HEADER_BYTES + FRAME_HEADER_BYTES) as u64;
 /// The newest format that this program reads, and the one that it writes.
 pub(super) const FORMAT_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"WEIRLOG\0";
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: u32,
@@ -35,7 +35,7 @@ impl Header {
         Header { version: FORMAT_VERSION, number, first_frame, salt }
     }
 
-    /// What the checksum of each frame begins with.
+    /// The seed of the checksums of its frames.
     pub(super) fn seed(&self) -> u32 {
         crc32c::crc32c(&self.salt.to_le_bytes())
     }
@@ -58,7 +58,7 @@ impl Header {
             return Err(BadHeader::Damaged("it does not begin as a segment does"));
         }
         let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
-        // Before the checksum, which a later format may keep elsewhere.
+        // Checked before the checksum, which a later format may keep elsewhere.
         if version > FORMAT_VERSION {
             return Err(BadHeader::Newer(version));
         }
@@ -76,7 +76,7 @@ pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:020}.log"))
 }
 
-/// The numbers of all segments in a folder, in order; files of other names are nobody's concern.
+/// The numbers of all segments in a folder, in order; other files are ignored.
 pub(super) fn list(folder: &Path) -> Result<Vec<u32>, OpenError> {
     let failed = |source| OpenError::Io { action: "list", path: folder.to_owned(), source };
     let mut numbers = Vec::new();
@@ -91,12 +91,12 @@ pub(super) fn list(folder: &Path) -> Result<Vec<u32>, OpenError> {
     Ok(numbers)
 }
 
-/// Makes the file, which must not exist.
+/// Creates the file, which must not exist.
 pub(super) fn create_new(folder: &Path, number: u32) -> io::Result<File> {
     File::options().read(true).write(true).create_new(true).open(path(folder, number))
 }
 
-/// Opens a segment to go on writing.
+/// Opens a segment to continue writing.
 pub(super) fn open_to_write(folder: &Path, number: u32) -> Result<File, OpenError> {
     let path = path(folder, number);
     File::options().read(true).write(true).open(&path).map_err(|source| OpenError::Io { action: "open", path, source })

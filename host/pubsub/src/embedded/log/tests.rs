@@ -2,26 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::*;
+use bytes::Bytes;
+
+use super::frame::FrameBuffer;
+use super::reader::Chunk;
+use super::record::{Content as Written, Record};
+use super::recovered::RecoveredQueue;
+use super::segment::{HEADER_BYTES, Header};
+use super::segments::{Log, Opened};
 use crate::backend::QueueSpec;
-use crate::embedded::group::{Moved, Reason};
-use crate::embedded::queue::{Counting, Entry, Place, Stored};
+use crate::embedded::definition::Definition;
+use crate::embedded::options::{EmbeddedOptions, OpenError, SyncMode};
+use crate::embedded::place::Moved;
+use crate::embedded::refusal::WriteFailure;
+use crate::limits::size_of;
 use crate::message::{Message, MessageId};
 use crate::topic::Queue;
 
 /// Sequences that each queue holds.
 type Content = BTreeMap<u64, BTreeSet<u64>>;
-
-/// Writes, or stops half way while there are writes left to fail.
-pub(super) fn write(failing_count: &AtomicU32, file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-    if failing_count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1)).is_err() {
-        return file.write_all_at(bytes, offset);
-    }
-    file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
-    Err(std::io::ErrorKind::StorageFull.into())
-}
 
 fn options() -> EmbeddedOptions {
     EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() }
@@ -31,19 +32,37 @@ fn queue(number: u64) -> Queue {
     Queue::new(format!("flow:tg:{number}").parse().unwrap(), "s".parse().unwrap()).unwrap()
 }
 
-fn define(number: u64) -> Step {
-    Step::Define { number, spec: QueueSpec::new(queue(number)) }
+/// A record that owns what it writes.
+#[derive(Clone)]
+enum Change {
+    Define(u64),
+    Delete(u64),
+    Put(Vec<(u64, u64)>, Message),
+    Remove(u64, u64),
+    Deliver(u64, u64),
+    Move { targets: Vec<Moved>, size_bytes: u32, block: Bytes },
 }
 
-fn put(targets: &[(u64, u64)], body: &str) -> Step {
-    let message = Message { id: Some(MessageId(7)), ..Message::new(body.to_owned()) }.with("a", "b");
-    Step::Put { targets: targets.to_vec(), stored: Stored::new(message), place: Place::default(), taps: Vec::new() }
+/// Writes these as one frame.
+fn write(log: &mut Log, changes: &[Change]) -> Result<u64, WriteFailure> {
+    let mut frame = log.begin_frame()?;
+    for change in changes {
+        match change {
+            Change::Define(number) => frame.push(Record::Defined(&Definition::new(*number, &QueueSpec::new(queue(*number))))),
+            Change::Delete(queue) => frame.push(Record::Deleted { queue: *queue }),
+            Change::Put(targets, message) => frame.push(Record::Put { targets, size_bytes: size_of(message) as u32, message }),
+            Change::Remove(queue, sequence) => frame.push(Record::Removed { queue: *queue, sequence: *sequence }),
+            Change::Deliver(queue, sequence) => frame.push(Record::Delivered { queue: *queue, first: *sequence, last: *sequence }),
+            Change::Move { targets, size_bytes, block } => {
+                frame.push(Record::Moved { targets, size_bytes: *size_bytes, content: Written::Block(block) })
+            }
+        };
+    }
+    frame.write()
 }
 
-fn remove(queue: u64, sequence: u64) -> Step {
-    let entry =
-        Entry { sequence, place: Place::default(), size_bytes: 0, sharers: 1, deliveries: 0, counting: Counting::Lazy, stored: None };
-    Step::Remove { queue, entry, reason: Reason::Taken }
+fn put(targets: &[(u64, u64)], body: &str) -> Change {
+    Change::Put(targets.to_vec(), Message { id: Some(MessageId(7)), ..Message::new(body.to_owned()) }.with("a", "b"))
 }
 
 fn content(opened: &Opened) -> Content {
@@ -54,15 +73,15 @@ fn content(opened: &Opened) -> Content {
 fn small_log(folder: &Path) -> Vec<(u64, Content)> {
     let mut opened = Log::open(folder, &options()).unwrap();
     let mut stages = vec![(opened.log.active_bytes(), content(&opened))];
-    let frames: [Vec<Step>; 4] = [
-        vec![define(1)],
-        vec![define(2), put(&[(1, 1), (2, 1)], "both")],
-        vec![remove(1, 1), put(&[(2, 2)], "moved"), Step::Delivered { queue: 2, first: 1, last: 1 }],
+    let frames: [Vec<Change>; 4] = [
+        vec![Change::Define(1)],
+        vec![Change::Define(2), put(&[(1, 1), (2, 1)], "both")],
+        vec![Change::Remove(1, 1), put(&[(2, 2)], "moved"), Change::Deliver(2, 1)],
         vec![put(&[(1, 2)], "last")],
     ];
     let contents: [&[(u64, &[u64])]; 4] = [&[(1, &[])], &[(1, &[1]), (2, &[1])], &[(1, &[]), (2, &[1, 2])], &[(1, &[2]), (2, &[1, 2])]];
-    for (mut frame, content) in frames.into_iter().zip(contents) {
-        opened.log.write(&mut frame).unwrap();
+    for (frame, content) in frames.into_iter().zip(contents) {
+        write(&mut opened.log, &frame).unwrap();
         let content = content.iter().map(|(queue, sequences)| (*queue, sequences.iter().copied().collect())).collect();
         stages.push((opened.log.active_bytes(), content));
     }
@@ -131,7 +150,7 @@ fn cut_at_every_byte_the_log_opens_with_the_frames_that_are_whole() {
 
 /// After whatever was found, the log takes another frame and has it at the next opening.
 fn goes_on(folder: &Path, mut opened: Opened, mut content_before: Content) {
-    opened.log.write(&mut [define(9), put(&[(9, 1)], "new")]).unwrap();
+    write(&mut opened.log, &[Change::Define(9), put(&[(9, 1)], "new")]).unwrap();
     drop(opened);
     content_before.insert(9, BTreeSet::from([1]));
     let opened = Log::open(folder, &options()).unwrap();
@@ -209,7 +228,7 @@ fn what_was_marked_as_whole_is_never_cut() {
     // What is behind the mark may still be torn.
     let folder = folder_of(&whole);
     let mut opened = Log::open(folder.path(), &options()).unwrap();
-    opened.log.write(&mut [put(&[(1, 3)], "behind")]).unwrap();
+    write(&mut opened.log, &[put(&[(1, 3)], "behind")]).unwrap();
     drop(opened);
     let bytes = std::fs::read(folder.path().join(FIRST)).unwrap();
     std::fs::write(folder.path().join(FIRST), &bytes[..bytes.len() - 1]).unwrap();
@@ -251,12 +270,12 @@ fn oldest_segments_that_are_gone_are_missed_message_by_message() {
         (report.messages_count, report.missing_count)
     };
     assert_eq!(missing(), (0, 3));
-    opened.log.write(&mut [remove(2, 1), put(&[(1, 3)], "later")]).unwrap();
+    write(&mut opened.log, &[Change::Remove(2, 1), put(&[(1, 3)], "later")]).unwrap();
     assert_eq!(missing(), (1, 2));
     // What came later is no concern of the first segment.
-    opened.log.write(&mut [remove(1, 3), remove(1, 2)]).unwrap();
+    write(&mut opened.log, &[Change::Remove(1, 3), Change::Remove(1, 2)]).unwrap();
     assert_eq!(missing(), (0, 1));
-    opened.log.write(&mut [Step::Delete { number: 2 }]).unwrap();
+    write(&mut opened.log, &[Change::Delete(2)]).unwrap();
     assert_eq!(missing(), (0, 0), "then it may be unlinked");
 }
 
@@ -339,10 +358,10 @@ fn a_failed_write_is_cut_back_and_the_next_goes_through() {
     let folder = tempfile::tempdir().unwrap();
     let stages = small_log(folder.path());
     let mut opened = Log::open(folder.path(), &options()).unwrap();
-    opened.log.failing_writes_count.store(1, Ordering::Relaxed);
-    assert!(opened.log.write(&mut [put(&[(1, 3)], "never")]).is_err());
+    opened.log.failing_writes_count().store(1, Ordering::Relaxed);
+    assert!(write(&mut opened.log, &[put(&[(1, 3)], "never")]).is_err());
     assert_eq!(std::fs::metadata(folder.path().join(FIRST)).unwrap().len(), stages.last().unwrap().0);
-    opened.log.write(&mut [put(&[(1, 4)], "later")]).unwrap();
+    write(&mut opened.log, &[put(&[(1, 4)], "later")]).unwrap();
     drop(opened);
     assert_eq!(content(&Log::open(folder.path(), &options()).unwrap())[&1], BTreeSet::from([2, 4]));
 }
@@ -355,7 +374,7 @@ fn what_looks_like_a_frame_inside_a_message_does_not_pass_for_one() {
     let mut foreign = FrameBuffer::default();
     foreign.begin();
     let fake = String::from_utf8_lossy(foreign.finish(3, 0)).into_owned();
-    opened.log.write(&mut [define(1), put(&[(1, 1)], &fake.repeat(3))]).unwrap();
+    write(&mut opened.log, &[Change::Define(1), put(&[(1, 1)], &fake.repeat(3))]).unwrap();
     drop(opened);
     let path = folder.path().join(FIRST);
     let bytes = std::fs::read(&path).unwrap();
@@ -380,16 +399,16 @@ fn copied_log(folder: &Path) {
     let definitions: Vec<_> = opened.queues.values().map(|queue| queue.definition.clone()).collect();
     opened.log.rotate(&definitions).unwrap();
     let reader = opened.log.reader();
-    let mut steps: Vec<Step> = Vec::new();
+    let mut steps: Vec<Change> = Vec::new();
     for (sequence, deliveries) in [(1, 5), (2, 0)] {
         let entry = &opened.queues[&2].entries[&sequence];
         let block = reader.block(entry.place, &mut Chunk::default()).unwrap();
         let targets = vec![Moved { queue: 2, sequence, deliveries }];
-        steps.push(Step::Move { targets, size_bytes: entry.size_bytes, block, place: entry.place });
+        steps.push(Change::Move { targets, size_bytes: entry.size_bytes, block });
     }
-    steps.push(Step::Delivered { queue: 2, first: 2, last: 2 });
-    opened.log.write(&mut steps).unwrap();
-    opened.log.write(&mut [remove(1, 2), put(&[(2, 3)], "new")]).unwrap();
+    steps.push(Change::Deliver(2, 2));
+    write(&mut opened.log, &steps).unwrap();
+    write(&mut opened.log, &[Change::Remove(1, 2), put(&[(2, 3)], "new")]).unwrap();
 }
 
 #[test]
@@ -433,7 +452,7 @@ fn a_copy_of_what_never_was_is_damage() {
         let mut opened = Log::open(folder.path(), &options()).unwrap();
         let place = opened.queues[&1].entries[&2].place;
         let block = opened.log.reader().block(place, &mut Chunk::default()).unwrap();
-        opened.log.write(&mut [Step::Move { targets: vec![moved], size_bytes: 4, block, place }]).unwrap();
+        write(&mut opened.log, &[Change::Move { targets: vec![moved], size_bytes: 4, block }]).unwrap();
         drop(opened);
         let error = Log::open(folder.path(), &options()).unwrap_err();
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
@@ -459,7 +478,7 @@ fn a_log_of_the_first_format_is_read_and_goes_on_in_the_second() {
     let definitions: Vec<_> = opened.queues.values().map(|queue| queue.definition.clone()).collect();
     opened.log.rotate(&definitions).unwrap();
     assert!(!opened.log.is_active_full());
-    opened.log.write(&mut [put(&[(2, 3)], "new")]).unwrap();
+    write(&mut opened.log, &[put(&[(2, 3)], "new")]).unwrap();
     drop(opened);
     let bytes = std::fs::read(folder.path().join(SECOND)).unwrap();
     assert_eq!(Header::decode(&bytes).unwrap().version, 2);

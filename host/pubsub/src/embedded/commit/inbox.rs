@@ -1,0 +1,108 @@
+//! The inbox of the commit thread.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::embedded::lock::lock;
+use crate::embedded::state::Operation;
+
+/// Operations in the order of the calls.
+///
+/// It is bounded from outside: settles by the windows of consumers, publishes by admission, and all others because their callers wait.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    operations: Vec<Operation>,
+    closed: bool,
+    /// The thread sleeps and must be woken; saves the system call otherwise.
+    sleeping: bool,
+}
+
+/// What the commit thread takes from the inbox.
+#[derive(Debug)]
+pub(super) enum Next {
+    Operations(Vec<Operation>),
+    /// Nothing arrived in time.
+    Idle,
+    /// The inbox is closed and empty.
+    Closed,
+}
+
+impl Inbox {
+    /// Adds an operation; returns it when the inbox is closed.
+    pub(crate) fn submit(&self, operation: Operation) -> Result<(), Operation> {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return Err(operation);
+        }
+        inner.operations.push(operation);
+        self.filled(inner);
+        Ok(())
+    }
+
+    /// Adds operations that the commit thread takes together; returns them when the inbox is closed.
+    pub(crate) fn submit_all(&self, operations: Vec<Operation>) -> Result<(), Vec<Operation>> {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return Err(operations);
+        }
+        inner.operations.extend(operations);
+        self.filled(inner);
+        Ok(())
+    }
+
+    /// Wakeups the thread if it sleeps.
+    fn filled(&self, mut inner: MutexGuard<'_, Inner>) {
+        if std::mem::take(&mut inner.sleeping) {
+            drop(inner);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Accepts no more operations; those accepted before are still carried out.
+    pub(crate) fn close(&self) {
+        lock(&self.inner).closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Closes it and drops all waiting operations: their callers get `OutcomeUnknown`.
+    pub(super) fn abandon(&self) {
+        let dropped = {
+            let mut inner = lock(&self.inner);
+            inner.closed = true;
+            std::mem::take(&mut inner.operations)
+        };
+        drop(dropped);
+    }
+
+    /// Waits for operations, for `patience` at most if that is given.
+    pub(super) fn next(&self, patience: Option<Duration>) -> Next {
+        let mut inner = lock(&self.inner);
+        loop {
+            if !inner.operations.is_empty() {
+                return Next::Operations(std::mem::take(&mut inner.operations));
+            }
+            if inner.closed {
+                return Next::Closed;
+            }
+            inner.sleeping = true;
+            match patience {
+                None => inner = self.filled.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let (guard, timeout) = self.filled.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
+                    inner = guard;
+                    if timeout.timed_out() && inner.operations.is_empty() && !inner.closed {
+                        inner.sleeping = false;
+                        return Next::Idle;
+                    }
+                }
+            }
+            inner.sleeping = false;
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The commit thread: it alone changes durable state. It decides operations in the state machine and writes them to the log, in groups.
+//!
+//! - `shared`: what it shares with the ends; `admission`, `inbox`: how operations reach it.
+//! - `thread`, `writer`: its life and its loop; `retries`: operations of its own that could not be written.
+//! - `appender`: the log together with the state that is stored in it; `records`: steps as records; `restore`: the way back.
+//! - `upkeep`: removal of dead segments and compaction of old ones.
+
+mod admission;
+mod appender;
+mod inbox;
+mod records;
+mod restore;
+mod retries;
+mod shared;
+mod thread;
+mod upkeep;
+mod writer;
+
+pub(crate) use self::restore::restore;
+pub(crate) use self::shared::Shared;
+pub(crate) use self::thread::start;

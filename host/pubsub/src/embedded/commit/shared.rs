@@ -1,0 +1,112 @@
+//! The part of the broker that its commit thread and its ends share.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{oneshot, watch};
+
+use super::admission::Admission;
+use super::inbox::Inbox;
+use crate::embedded::damage::Damage;
+use crate::embedded::lock::lock;
+use crate::embedded::log::{Chunk, Log, ReadFault, Reader};
+use crate::embedded::options::EmbeddedOptions;
+use crate::embedded::place::Place;
+use crate::embedded::refusal::{closed, lost};
+use crate::embedded::state::{Operation, Slot, State};
+use crate::error::Result;
+use crate::message::Message;
+
+/// Why the commit thread failed, once it has.
+pub(crate) type Failed = watch::Sender<Option<String>>;
+
+/// The part of the broker that its commit thread and its ends share.
+pub(crate) struct Shared {
+    pub(crate) options: EmbeddedOptions,
+    /// Not held while waiting or reading files.
+    pub(crate) state: Mutex<State>,
+    pub(crate) inbox: Inbox,
+    /// Admission of messages on their way to the log.
+    pub(crate) admission: Admission,
+    pub(crate) reader: Arc<Reader>,
+    /// Consumers (with the numbers of their queues) that received messages since the last commit. No other lock is taken while this one is
+    /// held.
+    pub(crate) received: Mutex<Vec<(u64, Arc<Slot>)>>,
+    pub(crate) groups_count: AtomicU64,
+    pub(crate) operations_count: AtomicU64,
+    pub(crate) bytes_count: AtomicU64,
+    pub(crate) copied_bytes_count: AtomicU64,
+    pub(crate) failed: Failed,
+    /// Set by tests: the commit thread panics.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) panics_next: std::sync::atomic::AtomicBool,
+    /// Set by tests: the number of writes of the log that fail next.
+    #[cfg(test)]
+    pub(crate) failing_writes_count: Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Shared {
+    /// For a log whose content this state is.
+    pub(crate) fn new(options: EmbeddedOptions, state: State, log: &Log) -> Self {
+        Shared {
+            options,
+            state: Mutex::new(state),
+            inbox: Inbox::default(),
+            admission: Admission::new(),
+            reader: log.reader(),
+            received: Mutex::default(),
+            groups_count: AtomicU64::new(0),
+            operations_count: AtomicU64::new(0),
+            bytes_count: AtomicU64::new(0),
+            copied_bytes_count: AtomicU64::new(0),
+            failed: Failed::default(),
+            #[cfg(any(test, debug_assertions))]
+            panics_next: false.into(),
+            #[cfg(test)]
+            failing_writes_count: log.failing_writes_count(),
+        }
+    }
+
+    /// Submits an operation, which carries the channel for its answer.
+    pub(crate) fn submit(&self, operation: Operation) -> Result<()> {
+        self.inbox.submit(operation).map_err(|_| closed())
+    }
+
+    /// Reads a message of a queue, which may be moved in the meantime.
+    pub(crate) fn read(&self, queue: u64, sequence: u64, place: Place, chunk: &mut Chunk) -> Result<Message, ReadFault> {
+        self.read_at(queue, sequence, place, |place| self.reader.message(place, chunk))
+    }
+
+    /// Reads from a message at its place, or at its new place if it was moved in the meantime.
+    pub(crate) fn read_at<T>(
+        &self,
+        queue: u64,
+        sequence: u64,
+        mut place: Place,
+        mut read: impl FnMut(Place) -> Result<T, ReadFault>,
+    ) -> Result<T, ReadFault> {
+        loop {
+            let fault = match read(place) {
+                Ok(found) => return Ok(found),
+                Err(fault) => fault,
+            };
+            match lock(&self.state).place_of(queue, sequence) {
+                Some(moved) if moved != place => place = moved,
+                _ => return Err(fault),
+            }
+        }
+    }
+
+    /// Submits an operation and waits for its answer.
+    pub(crate) async fn ask<T>(&self, operation: impl FnOnce(oneshot::Sender<Result<T>>) -> Operation) -> Result<T> {
+        let (done, outcome) = oneshot::channel();
+        self.submit(operation(done))?;
+        outcome.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Has a damaged message removed from its queue; `holder` is the consumer that holds it, if any.
+    pub(crate) fn set_aside(&self, queue: u64, sequence: u64, holder: Option<u64>, damage: Box<Damage>) {
+        // Refused only when the broker closes; then it is found again after the next start.
+        let _ = self.inbox.submit(Operation::SetAside { queue, sequence, holder, damage });
+    }
+}

@@ -1,0 +1,173 @@
+//! The loop of the commit thread, which alone changes durable state.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::appender::Appender;
+use super::inbox::Next;
+use super::retries::Retries;
+use super::shared::Shared;
+use super::upkeep::{Pace, Upkeep};
+use crate::embedded::lock::lock;
+use crate::embedded::log::Log;
+use crate::embedded::state::{Group, Operation, Step};
+
+/// Upper limit of operations in one frame: bounds how long the lock is held.
+const GROUP_COUNT: usize = 1024;
+/// Roughly the upper limit of bytes in one frame: larger frames are no faster.
+const GROUP_BYTES: u64 = 4 << 20;
+/// Idle time before a dead active segment is replaced.
+const IDLE: Duration = Duration::from_millis(100);
+/// Idle time before a part of the upkeep.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How often an idle broker checks whether the disk has space for the reserve again.
+const RESERVE_LOOK: Duration = Duration::from_secs(1);
+/// Idle time before the mark of the log is written.
+const QUIET: Duration = Duration::from_secs(1);
+/// Lower limit of the bytes in one frame, however small segments are.
+const LEAST_GROUP_BYTES: u64 = 64 << 10;
+
+/// Commits operations in groups.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    appender: Appender,
+    upkeep: Upkeep,
+    retries: Retries,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, log: Log) -> Self {
+        let appender = Appender::new(shared.clone(), log);
+        Writer { shared, appender, upkeep: Upkeep::default(), retries: Retries::new() }
+    }
+
+    /// Runs until the inbox is closed and empty.
+    pub(super) fn run(mut self) {
+        // Keeps segments close to their size.
+        let group_bytes = GROUP_BYTES.min((self.appender.log.segment_bytes() / 4).max(LEAST_GROUP_BYTES));
+        self.upkeep.keep_up(&mut self.appender, Pace::Idle);
+        self.appender.mark();
+        loop {
+            let due = self.retries.take_due();
+            if !due.is_empty() {
+                self.commit(due);
+                self.upkeep.keep_up(&mut self.appender, Pace::Busy);
+            }
+            match self.shared.inbox.next(self.patience()) {
+                Next::Operations(operations) => {
+                    let mut rest = operations.into_iter().peekable();
+                    while rest.peek().is_some() {
+                        self.commit(take_group(&mut rest, group_bytes));
+                        self.upkeep.keep_up(&mut self.appender, Pace::Busy);
+                    }
+                }
+                Next::Idle => self.idle(),
+                Next::Closed => {
+                    self.appender.commit_counts();
+                    self.appender.mark();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How long to wait for operations before [`Writer::idle`]; without limit if there is nothing to do then.
+    fn patience(&self) -> Option<Duration> {
+        let upkeep = self.upkeep.is_due().then(|| self.upkeep.rest().unwrap_or(PAUSE));
+        let emptying = self.appender.is_worth_emptying().then_some(IDLE);
+        let marking = (!self.appender.log.is_marked()).then_some(QUIET);
+        let reserve = self.appender.log.misses_reserve().then_some(RESERVE_LOOK);
+        let other = upkeep.or(emptying).or(marking).or(reserve);
+        [other, self.retries.patience()].into_iter().flatten().min()
+    }
+
+    /// No operation arrived for a while.
+    fn idle(&mut self) {
+        if !self.upkeep.is_due() && self.retries.patience().is_none() {
+            if self.appender.is_worth_emptying() {
+                // A failure here is retried after the next commit, whose callers get the error.
+                self.appender.is_emptying_futile = self.appender.rotate().is_err();
+            } else if !self.appender.log.is_marked() {
+                // Not only on shutdown: a process may be killed, and data that it confirmed be damaged later.
+                self.appender.mark();
+            }
+        }
+        self.appender.look_at_disk();
+        self.upkeep.keep_up(&mut self.appender, Pace::Idle);
+    }
+
+    /// Decides, writes, applies, answers.
+    fn commit(&mut self, operations: Vec<Operation>) {
+        let ready = if self.appender.log.is_active_full() { self.appender.rotate() } else { Ok(()) };
+        self.appender.look_at_disk();
+        let mut group = Group::default();
+        let now = Instant::now();
+        let mut state = lock(&self.shared.state);
+        for operation in operations {
+            state.decide(operation, &mut group, now);
+        }
+        if Group::is_durable(&group.steps) {
+            self.appender.add_counts(&mut state, &mut group);
+        }
+        drop(state);
+        #[cfg(any(test, debug_assertions))]
+        assert!(!self.shared.panics_next.load(Ordering::SeqCst), "ordered by a test");
+        let mut steps = std::mem::take(&mut group.steps);
+        if Group::is_durable(&steps) {
+            match ready.and_then(|()| self.appender.write(&mut steps)) {
+                Ok(bytes) => {
+                    self.count(&group, bytes);
+                    self.retries.hurry();
+                    self.appender.is_emptying_futile = false;
+                }
+                Err(failure) => {
+                    self.retries.park(steps.iter().filter_map(Step::to_repeat));
+                    let wakeups = lock(&self.shared.state).undo(steps, &failure);
+                    wakeups.send();
+                    group.fail(&failure);
+                    return;
+                }
+            }
+        }
+        let wakeups = lock(&self.shared.state).apply(steps);
+        wakeups.send();
+        group.answer();
+    }
+
+    fn count(&mut self, group: &Group, bytes: u64) {
+        self.upkeep.count(bytes);
+        self.shared.groups_count.fetch_add(1, Ordering::Relaxed);
+        self.shared.operations_count.fetch_add(group.operations_count, Ordering::Relaxed);
+        self.shared.bytes_count.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The operations of the next frame.
+fn take_group(rest: &mut std::iter::Peekable<impl Iterator<Item = Operation>>, group_bytes: u64) -> Vec<Operation> {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    while let Some(next) = rest.peek() {
+        let alone = next.is_structural();
+        if !group.is_empty() && (alone || group.len() >= GROUP_COUNT || bytes + next.size_bytes() > group_bytes) {
+            break;
+        }
+        bytes += next.size_bytes();
+        group.extend(rest.next());
+        if alone {
+            break;
+        }
+    }
+    group
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Also when the thread panics: no caller may wait for an answer that will not come.
+        self.shared.inbox.abandon();
+        self.shared.admission.close();
+        lock(&self.shared.state).close();
+    }
+}

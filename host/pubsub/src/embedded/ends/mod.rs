@@ -1,0 +1,12 @@
+//! The ends that callers hold, and the calls that need more than a lookup in the state.
+//!
+//! - `consumer`, `producer`: what `Backend::consumer`, `Backend::tap` and `Backend::producer` return.
+//! - `settle`, `browse`: settling deliveries, and browsing queues.
+
+mod browse;
+mod consumer;
+mod producer;
+mod settle;
+
+pub(crate) use self::consumer::{MailboxConsumer, QueueConsumer};
+pub(crate) use self::producer::TopicProducer;

@@ -1,0 +1,111 @@
+//! Publishing messages, and preparing the outputs of settles.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::backend::{Confirm, Output, Producer};
+use crate::embedded::commit::Shared;
+use crate::embedded::lock::lock;
+use crate::embedded::refusal::lost;
+use crate::embedded::state::{Operation, Outgoing, Redriven, Stored};
+use crate::error::{PubsubError, Result};
+use crate::message::{Message, MessageId};
+use crate::topic::{Class, Queue, Topic};
+
+/// Publishes on one topic.
+pub(crate) struct TopicProducer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) topic: Topic,
+}
+
+#[async_trait]
+impl Producer for TopicProducer {
+    async fn publish(&self, mut message: Message) -> Result<Confirm> {
+        self.shared.options.limits.check(&self.topic, &message)?;
+        match self.topic.class() {
+            Class::Flow => {
+                message = with_id(message);
+                let id = message.id;
+                let stored = Stored::new(message);
+                let permit = self.shared.admission.admit(stored.memory_bytes).await?;
+                let (done, outcome) = oneshot::channel();
+                self.shared.submit(Operation::Publish { topic: self.topic.clone(), stored, permit, done })?;
+                Ok(Confirm::waiting(outcome).recorded(&self.topic, id))
+            }
+            Class::Request => {
+                message = with_id(message);
+                let id = message.id;
+                self.shared.publish_request(&self.topic, &Stored::new(message))?;
+                Ok(Confirm::known(Ok(())).recorded(&self.topic, id))
+            }
+            Class::Response | Class::Notify => {
+                self.shared.broadcast(&self.topic, &Stored::new(message))?;
+                Ok(Confirm::known(Ok(())))
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) async fn redrive(&self, from: &Queue, position: u64, to: &Queue, message: Message) -> Result<bool> {
+        let stored = self.for_queue(to, message)?;
+        let permit = self.admission.admit(stored.memory_bytes).await?;
+        let (done, outcome) = oneshot::channel();
+        let moved = Box::new(Redriven { from: from.clone(), position, to: to.clone() });
+        self.submit(Operation::Redrive { moved, stored, permit, done })?;
+        outcome.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// A message for one queue.
+    fn for_queue(&self, queue: &Queue, message: Message) -> Result<Arc<Stored>> {
+        self.options.limits.check(queue.topic(), &message)?;
+        if !queue.topic().class().has_queues() {
+            return Err(wrong_class(queue.topic()));
+        }
+        Ok(Stored::new(with_id(message)))
+    }
+
+    fn publish_request(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        let targets = state.request_targets(topic, stored, Instant::now())?;
+        state.publish_to(&targets, topic, stored);
+        let wakeups = state.wake(&targets);
+        drop(state);
+        wakeups.send();
+        Ok(())
+    }
+
+    fn broadcast(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.check_open()?;
+        state.publish_ephemeral(topic, stored, &mut Vec::new());
+        Ok(())
+    }
+
+    /// Checks outputs and prepares them.
+    pub(crate) fn outgoing(&self, outputs: Vec<Output>) -> Result<Vec<Outgoing>> {
+        self.options.limits.check_settle(&outputs)?;
+        let ready = |output: Output| {
+            self.options.limits.check(&output.topic, &output.message)?;
+            let message = if output.topic.class().has_queues() { with_id(output.message) } else { output.message };
+            Ok(Outgoing { topic: output.topic, stored: Stored::new(message), routing: output.routing })
+        };
+        outputs.into_iter().map(ready).collect()
+    }
+}
+
+fn with_id(mut message: Message) -> Message {
+    message.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
+    message
+}
+
+fn wrong_class(topic: &Topic) -> PubsubError {
+    PubsubError::WrongClass {
+        topic: topic.to_string(),
+        reason: "only flow and request topics have queues to send to: publish on it instead",
+    }
+}

@@ -1,0 +1,242 @@
+//! Applying a committed group, or undoing one that could not be written.
+
+use std::sync::Arc;
+
+use super::consumer::Wakeups;
+use super::entry::{Counting, Entry, sharers};
+use super::in_memory::append_ephemeral;
+use super::queue::QueueState;
+use super::queues::State;
+use super::step::{Reason, Step};
+use super::stored::Stored;
+use crate::embedded::damage::Damage;
+use crate::embedded::place::{Moved, Place};
+use crate::embedded::refusal::WriteFailure;
+
+impl State {
+    /// Makes the steps of a committed group visible.
+    pub(crate) fn apply(&mut self, steps: Vec<Step>) -> Wakeups {
+        let mut touched = Vec::new();
+        let mut wakeups = Vec::new();
+        for step in steps {
+            match step {
+                Step::Put { targets, stored, place, taps } => {
+                    self.apply_put(&targets, &stored, place, &mut touched);
+                    taps.iter().for_each(|tap| tap.push(&stored.message));
+                }
+                Step::Remove { queue, entry, reason } => self.apply_remove(queue, &entry, reason, &mut touched),
+                Step::Delivered { .. } => {}
+                Step::Move { targets, place, .. } => self.apply_move(&targets, place),
+                Step::Marked { queue, sequences } => {
+                    self.finish_marking(queue, &sequences);
+                    touched.push(queue);
+                }
+                Step::Return { queue, sequence, consumer } => wakeups.push(self.give_back(queue, sequence, consumer)),
+                Step::SetAside { queue, entry, holder, damage } => {
+                    self.apply_set_aside(queue, &entry, holder, &damage);
+                    touched.push(queue);
+                }
+                Step::Define { number, spec } => self.insert_queue(QueueState::new(spec.queue, number, spec.overflow)),
+                Step::Bound { definition } => {
+                    if let Some(queue) = self.queues.get_mut(&definition.number) {
+                        queue.set_overflow(definition.overflow);
+                    }
+                }
+                Step::Delete { number } => {
+                    if let Some(gone) = self.remove_queue(number) {
+                        self.discard(gone);
+                    }
+                }
+                Step::DeleteEmpty { state } => self.discard(*state),
+                Step::Ephemeral { topic, stored } => self.publish_ephemeral(&topic, &stored, &mut touched),
+                Step::EphemeralTo { queue, stored } => {
+                    if let Some(state) = self.queues.get_mut(&queue) {
+                        append_ephemeral(state, &stored);
+                        touched.push(queue);
+                    }
+                }
+                Step::Unblock { consumer } => self.unblock(consumer),
+                Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        wakeups.push(self.wake(&touched));
+        Wakeups::all(wakeups)
+    }
+
+    fn apply_put(&mut self, targets: &[(u64, u64)], stored: &Arc<Stored>, place: Place, touched: &mut Vec<u64>) {
+        let sharers = sharers(targets.len());
+        for (number, sequence) in targets {
+            let Some(queue) = self.queues.get_mut(number) else { continue };
+            // Beyond the limit of the cache, messages are read back from the log; a message without a place in the log must stay in memory.
+            let cached = place.segment == 0 || self.cached_bytes + stored.memory_bytes <= self.options.cached_bytes;
+            let entry = Entry {
+                sequence: *sequence,
+                place,
+                size_bytes: stored.size_bytes as u32,
+                sharers,
+                deliveries: 0,
+                counting: Counting::Lazy,
+                stored: cached.then(|| stored.clone()),
+            };
+            if place.segment != 0 {
+                self.live.add(&entry);
+                self.cached_bytes += if cached { stored.memory_bytes } else { 0 };
+            }
+            queue.incoming_bytes -= stored.size_bytes;
+            queue.append(entry);
+            if touched.last() != Some(number) {
+                touched.push(*number);
+            }
+        }
+    }
+
+    /// Shows a message that was copied forward at its new place.
+    fn apply_move(&mut self, targets: &[Moved], place: Place) {
+        let sharers = sharers(targets.len());
+        for moved in targets {
+            let queue = self.queues.get_mut(&moved.queue);
+            let Some(entry) = queue.and_then(|queue| queue.entry_mut(moved.sequence)) else { continue };
+            let before = entry.clone();
+            (entry.place, entry.sharers) = (place, sharers);
+            self.live.shift(&before, entry);
+        }
+    }
+
+    fn apply_remove(&mut self, number: u64, entry: &Entry, reason: Reason, touched: &mut Vec<u64>) {
+        if let Some(queue) = self.queues.get_mut(&number) {
+            queue.outgoing_bytes -= u64::from(entry.size_bytes);
+            queue.forget(entry);
+            if reason == Reason::Dropped {
+                queue.count_drop();
+            }
+            if touched.last() != Some(&number) {
+                touched.push(number);
+            }
+        }
+        self.release(entry);
+        if let Reason::Settled(consumer) = reason
+            && let Some(consumer) = self.consumers.get_mut(&consumer)
+        {
+            consumer.window.held.remove(entry.size_bytes);
+        }
+    }
+
+    fn unblock(&mut self, consumer: u64) {
+        if let Some(consumer) = self.consumers.get_mut(&consumer) {
+            consumer.settling_count -= 1;
+        }
+    }
+
+    fn finish_marking(&mut self, number: u64, sequences: &[u64]) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        for sequence in sequences {
+            if let Some(entry) = queue.ready_mut(*sequence) {
+                entry.counting = Counting::Ahead;
+                entry.deliveries = entry.deliveries.saturating_add(1);
+            }
+        }
+        if queue.blocked.take().is_some() {
+            for consumer in &queue.consumers {
+                if let Some(consumer) = self.consumers.get_mut(consumer) {
+                    consumer.has_block_reason = false;
+                }
+            }
+        }
+    }
+
+    fn apply_set_aside(&mut self, number: u64, entry: &Entry, holder: Option<u64>, damage: &Damage) {
+        if let Some(queue) = self.queues.get_mut(&number) {
+            queue.outgoing_bytes -= u64::from(entry.size_bytes);
+            queue.forget(entry);
+            queue.damaged_count += 1;
+            tracing::error!(
+                topic = %queue.name.topic(),
+                subscription = %queue.name.subscription(),
+                sequence = entry.sequence,
+                segment = %damage.path.display(),
+                offset = damage.place.offset,
+                error = damage.detail,
+                kept_in = damage.kept_in.as_ref().map(|path| tracing::field::display(path.display())),
+                "damaged message set aside"
+            );
+        }
+        self.release(entry);
+        if let Some(consumer) = holder.and_then(|consumer| self.consumers.get_mut(&consumer)) {
+            consumer.window.held.remove(entry.size_bytes);
+        }
+    }
+
+    /// Undoes the steps of a group that could not be written: everything is as it was before. Operations of the broker itself are repeated
+    /// later ([`Step::to_repeat`]): messages that are to be marked stay in that state, and their consumers get the reason.
+    pub(crate) fn undo(&mut self, steps: Vec<Step>, failure: &WriteFailure) -> Wakeups {
+        let mut touched = Vec::new();
+        let mut wakeups = Vec::new();
+        for step in steps.into_iter().rev() {
+            match step {
+                Step::Put { targets, stored, .. } => {
+                    for (number, _) in targets {
+                        if let Some(queue) = self.queues.get_mut(&number) {
+                            queue.incoming_bytes -= stored.size_bytes;
+                        }
+                    }
+                }
+                Step::Remove { queue, entry, reason } => {
+                    self.undo_remove(queue, entry, reason);
+                    touched.push(queue);
+                }
+                Step::Move { .. } | Step::Delivered { .. } | Step::Define { .. } | Step::Bound { .. } | Step::Delete { .. } => {}
+                Step::Ephemeral { .. } | Step::EphemeralTo { .. } => {}
+                Step::DeleteEmpty { state } => self.undo_delete(*state),
+                Step::Marked { queue: number, .. } => {
+                    if let Some(queue) = self.queues.get_mut(&number) {
+                        queue.blocked = Some(failure.to_reason());
+                        touched.push(number);
+                    }
+                }
+                Step::Return { queue, sequence, consumer } => wakeups.push(self.give_back(queue, sequence, consumer)),
+                Step::SetAside { queue, entry, holder, .. } => self.undo_set_aside(queue, entry, holder),
+                Step::Unblock { consumer } => self.unblock(consumer),
+                Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        wakeups.push(self.wake(&touched));
+        Wakeups::all(wakeups)
+    }
+
+    /// Puts back an empty queue; its consumers may have left in the meantime.
+    fn undo_delete(&mut self, mut state: QueueState) {
+        state.consumers.retain(|consumer| self.consumers.contains_key(consumer));
+        state.exclusive &= !state.consumers.is_empty();
+        self.insert_queue(state);
+    }
+
+    fn undo_set_aside(&mut self, number: u64, entry: Entry, holder: Option<u64>) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        queue.outgoing_bytes -= u64::from(entry.size_bytes);
+        match holder {
+            Some(consumer) if self.consumers.contains_key(&consumer) => queue.hold(entry, consumer),
+            _ => queue.put_back(entry),
+        }
+    }
+
+    fn undo_remove(&mut self, number: u64, entry: Entry, reason: Reason) {
+        let Some(queue) = self.queues.get_mut(&number) else { return };
+        queue.outgoing_bytes -= u64::from(entry.size_bytes);
+        match reason {
+            Reason::Settled(consumer) if self.consumers.contains_key(&consumer) => {
+                let sequence = entry.sequence;
+                queue.hold(entry, consumer);
+                self.refuse(consumer, sequence);
+            }
+            _ => {
+                let sequence = entry.sequence;
+                queue.put_back(entry);
+                self.recall(number, sequence);
+            }
+        }
+    }
+}

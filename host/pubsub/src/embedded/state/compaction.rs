@@ -1,0 +1,168 @@
+//! Compaction: the live messages of the oldest segment are copied to the end of the log, so that this segment and the dead ones behind it
+//! can be removed. This file decides which messages are copied and when; `commit/upkeep.rs` copies them.
+
+use super::entry::Located;
+use super::group::Group;
+use super::queue::QueueState;
+use super::queues::State;
+use super::step::{Content, Step};
+use crate::embedded::damage::Damage;
+use crate::embedded::lock::lock;
+use crate::embedded::numbers::FIRST_EPHEMERAL;
+use crate::embedded::place::{Moved, Place};
+
+/// The log may take this many times the live bytes, plus one segment. At three times, half a byte is copied for each byte written.
+const LOG_PER_LIVE: u64 = 3;
+/// Upper limit of messages in one portion: bounds how long the lock is held.
+const PORTION_COUNT: usize = 4096;
+
+/// Whether the log takes so much more than its live bytes that its oldest segment should be copied.
+pub(crate) fn is_due(log_bytes: u64, live_bytes: u64, segment_bytes: u64) -> bool {
+    log_bytes > live_bytes.saturating_mul(LOG_PER_LIVE).saturating_add(segment_bytes)
+}
+
+/// The compaction of one segment: first all queues are searched for its messages, then these are copied in the order of their offsets.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    segment: u32,
+    /// Queues still to be searched, in reverse order.
+    queues: Vec<u64>,
+    /// The sequence to continue after in the last of them.
+    after: Option<u64>,
+    found: Vec<Located>,
+    /// How many of these were copied or are gone.
+    done_count: usize,
+}
+
+impl Compaction {
+    pub(crate) fn new(state: &State, segment: u32) -> Self {
+        let queues = state.queues.keys().copied().filter(|number| *number < FIRST_EPHEMERAL).collect();
+        Compaction { segment, queues, after: None, found: Vec::new(), done_count: 0 }
+    }
+
+    /// The segment that is compacted.
+    pub(crate) fn segment(&self) -> u32 {
+        self.segment
+    }
+
+    /// Examines about `limit_count` messages; `true` once all are done. Messages that change hands in the meantime may be missed; a later
+    /// compaction of the same segment finds them.
+    pub(crate) fn look(&mut self, state: &State, limit_count: usize) -> bool {
+        let mut left_count = limit_count;
+        while let Some(number) = self.queues.last() {
+            if left_count == 0 {
+                return false;
+            }
+            let looked = state.queues.get(number).map(|queue| queue.locate(self.segment, self.after, left_count, &mut self.found));
+            let (looked_count, next) = looked.unwrap_or_default();
+            left_count = left_count.saturating_sub(looked_count);
+            self.after = next;
+            if next.is_none() {
+                self.queues.pop();
+                if self.queues.is_empty() {
+                    self.found.sort_unstable();
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether all messages found were copied.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done_count == self.found.len()
+    }
+
+    /// The next messages to copy, up to about `limit_bytes`.
+    ///
+    /// Earlier deliveries must be recorded in the log by this commit or before it: the delivery counts returned here presume that.
+    pub(crate) fn next_portion(&mut self, state: &State, limit_bytes: u64) -> Vec<Copied> {
+        let mut portion = Vec::new();
+        let (mut bytes, mut count) = (0, 0);
+        while bytes < limit_bytes && count < PORTION_COUNT {
+            let rest = &self.found[self.done_count..];
+            let Some(first) = rest.first() else { break };
+            let same = rest.iter().take_while(|located| located.offset == first.offset);
+            let (mut targets, mut copied) = (Vec::new(), None);
+            for located in same {
+                self.done_count += 1;
+                count += 1;
+                let Some(queue) = state.queues.get(&located.queue) else { continue };
+                let Some(entry) = queue.entry(located.sequence).filter(|entry| entry.place.segment == self.segment) else { continue };
+                let deliveries = entry.deliveries.saturating_sub(u32::from(is_delivery_unknown(state, queue, located.sequence)));
+                targets.push(Moved { queue: located.queue, sequence: located.sequence, deliveries });
+                copied = Some((entry.place, entry.size_bytes));
+            }
+            if let Some((place, size_bytes)) = copied {
+                bytes += u64::from(place.length);
+                portion.push(Copied { targets, size_bytes, place });
+            }
+        }
+        portion
+    }
+}
+
+/// Whether the last delivery of a message, which is counted in memory, is not recorded in the log yet: its consumer has prefetched it, or
+/// received it just now.
+fn is_delivery_unknown(state: &State, queue: &QueueState, sequence: u64) -> bool {
+    let Some(consumer) = queue.holder(sequence).and_then(|id| state.consumers.get(&id)) else { return false };
+    // Under one lock: on receipt a message moves from one to the other.
+    let buffer = lock(&consumer.slot.buffer);
+    buffer.messages.iter().any(|prefetched| prefetched.sequence == sequence && !prefetched.counted_ahead)
+        || buffer.received.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
+}
+
+/// A message to be copied: where it is, and the queues that have it.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    pub(crate) targets: Vec<Moved>,
+    pub(crate) size_bytes: u32,
+    pub(crate) place: Place,
+}
+
+impl State {
+    /// Decides how to go on with a message that is damaged where it should be copied from: it is written from memory if it is cached, and
+    /// set aside otherwise. `Some` if it stays because a consumer has received it.
+    pub(crate) fn rescue(&mut self, copied: Copied, damage: Box<Damage>, steps: &mut Vec<Step>) -> Option<()> {
+        let Copied { mut targets, size_bytes, place } = copied;
+        // Some may have left their queues since they were found.
+        targets.retain(|target| self.place_of(target.queue, target.sequence) == Some(place));
+        let stored = targets.iter().find_map(|target| self.queues.get(&target.queue)?.entry(target.sequence)?.stored.clone());
+        if let Some(stored) = stored {
+            steps.push(Step::Move { targets, size_bytes, content: Content::Memory(stored), place });
+            return None;
+        }
+        let mut stays = None;
+        for Moved { queue, sequence, .. } in targets {
+            let holder = self.queues.get(&queue).and_then(|queue| queue.holder(sequence));
+            if holder.is_some_and(|holder| !self.is_waiting(holder, sequence)) {
+                stays = Some(());
+                continue;
+            }
+            let mut group = Group::default();
+            self.decide_set_aside(queue, sequence, holder, damage.clone(), &mut group);
+            steps.append(&mut group.steps);
+        }
+        stays
+    }
+
+    /// Whether a consumer that holds a message has not received it yet.
+    fn is_waiting(&self, consumer: u64, sequence: u64) -> bool {
+        let consumer = self.consumers.get(&consumer);
+        consumer.is_some_and(|consumer| lock(&consumer.slot.buffer).messages.iter().any(|prefetched| prefetched.sequence == sequence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copying_begins_at_three_times_what_lives_and_a_segment() {
+        assert!(!is_due(0, 0, 100));
+        assert!(!is_due(100, 0, 100));
+        assert!(is_due(101, 0, 100));
+        assert!(!is_due(400, 100, 100));
+        assert!(is_due(401, 100, 100));
+        assert!(!is_due(u64::MAX, u64::MAX, 100));
+    }
+}

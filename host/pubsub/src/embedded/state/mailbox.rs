@@ -1,0 +1,147 @@
+//! Mailboxes: each subscriber of a `response` or `notify` topic and each tap has a bounded buffer of its own, from which the oldest
+//! messages are dropped.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use crate::embedded::lock::lock;
+use crate::message::Message;
+
+/// Messages buffered for one subscriber of a `response` or `notify` topic: how far a slow reader of a streamed answer may fall behind.
+pub(crate) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
+/// Bytes buffered for one subscriber: four answers of the largest size.
+pub(crate) const BUFFERED_BYTES: usize = 256 << 20;
+/// Bytes buffered for one tap, of which there may be many: four messages of the largest size.
+pub(crate) const TAPPED_BYTES: usize = 16 << 20;
+
+/// The buffer of one subscriber.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    buffer: Mutex<Buffer>,
+    bell: Notify,
+    limit_count: usize,
+    limit_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    missed_count: u64,
+    closed: bool,
+}
+
+/// What a subscriber receives.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Mail {
+    Message(Message),
+    Missed(u64),
+    Closed,
+}
+
+impl Mailbox {
+    pub(crate) fn new(limit_count: NonZeroU32, limit_bytes: usize) -> Self {
+        Mailbox { buffer: Mutex::default(), bell: Notify::new(), limit_count: limit_count.get() as usize, limit_bytes }
+    }
+
+    /// Adds a copy; drops the oldest messages if it does not fit.
+    pub(super) fn push(&self, message: &Message) {
+        let mut buffer = lock(&self.buffer);
+        if buffer.closed {
+            return;
+        }
+        buffer.bytes += message.body.len();
+        buffer.messages.push_back(message.clone());
+        while buffer.messages.len() > self.limit_count || (buffer.bytes > self.limit_bytes && buffer.messages.len() > 1) {
+            let Some(oldest) = buffer.messages.pop_front() else { break };
+            buffer.bytes -= oldest.body.len();
+            buffer.missed_count += 1;
+        }
+        drop(buffer);
+        self.bell.notify_one();
+    }
+
+    /// Closes it: buffered messages can still be read, then `Closed` follows.
+    pub(super) fn close(&self) {
+        lock(&self.buffer).closed = true;
+        self.bell.notify_waiters();
+        self.bell.notify_one();
+    }
+
+    /// Waits for the next message or gap. Cancel safe.
+    pub(crate) async fn next(&self) -> Mail {
+        loop {
+            if let Some(mail) = self.try_next() {
+                return mail;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// Waits until [`Mailbox::next`] would return at once. Cancel safe.
+    pub(crate) async fn readable(&self) {
+        while !self.has_next() {
+            self.bell.notified().await;
+        }
+        // This consumed a wake-up that is for the task that takes the message.
+        self.bell.notify_one();
+    }
+
+    fn has_next(&self) -> bool {
+        let buffer = lock(&self.buffer);
+        buffer.closed || buffer.missed_count > 0 || !buffer.messages.is_empty()
+    }
+
+    fn try_next(&self) -> Option<Mail> {
+        let mut buffer = lock(&self.buffer);
+        if buffer.missed_count > 0 {
+            return Some(Mail::Missed(std::mem::take(&mut buffer.missed_count)));
+        }
+        let Some(message) = buffer.messages.pop_front() else {
+            return buffer.closed.then(|| {
+                // Further readers must see it too.
+                self.bell.notify_one();
+                Mail::Closed
+            });
+        };
+        buffer.bytes -= message.body.len();
+        if !buffer.messages.is_empty() {
+            self.bell.notify_one();
+        }
+        Some(Mail::Message(message))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_go_and_the_gap_is_told_before_what_is_left() {
+        let mailbox = Mailbox::new(NonZeroU32::new(2).unwrap(), 100);
+        for body in ["a", "b", "c", "d"] {
+            mailbox.push(&Message::new(body));
+        }
+        assert_eq!(mailbox.next().await, Mail::Missed(2));
+        assert_eq!(mailbox.next().await, Mail::Message(Message::new("c")));
+        mailbox.close();
+        mailbox.push(&Message::new("late"));
+        assert_eq!(mailbox.next().await, Mail::Message(Message::new("d")));
+        assert_eq!(mailbox.next().await, Mail::Closed);
+        assert_eq!(mailbox.next().await, Mail::Closed);
+    }
+
+    #[tokio::test]
+    async fn bytes_are_bounded_too_but_not_one_message() {
+        let mailbox = Mailbox::new(NonZeroU32::new(100).unwrap(), 4);
+        for body in ["abc", "de", "fg", "large one"] {
+            mailbox.push(&Message::new(body));
+        }
+        assert_eq!(mailbox.next().await, Mail::Missed(3));
+        assert_eq!(mailbox.next().await, Mail::Message(Message::new("large one")));
+    }
+}

@@ -1,0 +1,145 @@
+//! Steps: the changes that follow from decided operations.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::entry::Entry;
+use super::mailbox::Mailbox;
+use super::operation::Operation;
+use super::queue::QueueState;
+use super::stored::Stored;
+use crate::backend::QueueSpec;
+use crate::embedded::damage::Damage;
+use crate::embedded::definition::Definition;
+use crate::embedded::numbers::FIRST_EPHEMERAL;
+use crate::embedded::place::{Moved, Place};
+use crate::topic::Topic;
+
+/// Why a message leaves its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It was settled by this consumer.
+    Settled(u64),
+    Taken,
+    Dropped,
+}
+
+/// The content of a message that is copied forward.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// As it is in the log, with its length and checksum.
+    Block(Bytes),
+    /// From memory, because it is damaged in the log.
+    Memory(Arc<Stored>),
+}
+
+/// One decided change.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A message enters these durable queues (number, sequence); taps get a copy.
+    Put {
+        targets: Vec<(u64, u64)>,
+        stored: Arc<Stored>,
+        place: Place,
+        taps: Vec<Arc<Mailbox>>,
+    },
+    /// A message leaves its queue.
+    Remove {
+        queue: u64,
+        entry: Entry,
+        reason: Reason,
+    },
+    /// A message is written again further on in the log; the queues that have it read it there from now on.
+    Move {
+        targets: Vec<Moved>,
+        size_bytes: u32,
+        content: Content,
+        place: Place,
+    },
+    /// Deliveries of these sequences, ends included, happened or are about to happen.
+    Delivered {
+        queue: u64,
+        first: u64,
+        last: u64,
+    },
+    /// Messages may be delivered now: their deliveries are recorded.
+    Marked {
+        queue: u64,
+        sequences: Vec<u64>,
+    },
+    /// A message that was read at an outdated place is given back.
+    Return {
+        queue: u64,
+        sequence: u64,
+        consumer: u64,
+    },
+    /// A damaged message leaves its queue.
+    SetAside {
+        queue: u64,
+        entry: Entry,
+        holder: Option<u64>,
+        damage: Box<Damage>,
+    },
+    Define {
+        number: u64,
+        spec: QueueSpec,
+    },
+    /// An existing queue gets another bound of its own.
+    Bound {
+        definition: Definition,
+    },
+    /// An empty queue is deleted; it is already removed, so nothing can enter it.
+    DeleteEmpty {
+        state: Box<QueueState>,
+    },
+    /// A queue is deleted with all its messages.
+    Delete {
+        number: u64,
+    },
+    /// A message for a topic in memory.
+    Ephemeral {
+        topic: Topic,
+        stored: Arc<Stored>,
+    },
+    /// A message for one queue in memory.
+    EphemeralTo {
+        queue: u64,
+        stored: Arc<Stored>,
+    },
+    /// A settle of a delivery from memory has passed through the log.
+    Unblock {
+        consumer: u64,
+    },
+    Leave {
+        consumer: u64,
+    },
+}
+
+impl Step {
+    /// Whether it must be written to the log.
+    pub(super) fn is_durable(&self) -> bool {
+        match self {
+            Step::Put { targets, .. } => !targets.is_empty(),
+            Step::Remove { queue, .. } => *queue < FIRST_EPHEMERAL,
+            Step::DeleteEmpty { state } => state.number < FIRST_EPHEMERAL,
+            Step::Move { .. } | Step::Delivered { .. } | Step::SetAside { .. } => true,
+            Step::Define { .. } | Step::Bound { .. } | Step::Delete { .. } => true,
+            Step::Marked { .. } | Step::Return { .. } | Step::Ephemeral { .. } | Step::EphemeralTo { .. } => false,
+            Step::Unblock { .. } | Step::Leave { .. } => false,
+        }
+    }
+}
+
+impl Step {
+    /// The operation to repeat if the step could not be written, where no caller repeats it.
+    pub(crate) fn to_repeat(&self) -> Option<Operation> {
+        match self {
+            Step::Marked { queue, sequences } => Some(Operation::Mark { queue: *queue, sequences: sequences.clone() }),
+            Step::SetAside { queue, entry, holder, damage } => {
+                Some(Operation::SetAside { queue: *queue, sequence: entry.sequence, holder: *holder, damage: damage.clone() })
+            }
+            _ => None,
+        }
+    }
+}

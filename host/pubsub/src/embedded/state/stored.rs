@@ -1,0 +1,40 @@
+//! Messages in memory.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::limits::size_of;
+use crate::message::Message;
+
+/// A message in memory, shared by all queues that have it.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) message: Message,
+    /// For requests: when the requester stops waiting.
+    pub(super) expires_at: Option<Instant>,
+    /// Body and properties, as bounds and stats count them.
+    pub(crate) size_bytes: u64,
+    /// Memory that it takes.
+    pub(crate) memory_bytes: u64,
+}
+
+impl Stored {
+    /// Takes over a message; its time to live begins now.
+    pub(crate) fn new(message: Message) -> Arc<Self> {
+        let expires_at = message.expires_in.and_then(|wait| Instant::now().checked_add(wait));
+        let (size_bytes, memory_bytes) = (size_of(&message), message.memory_bytes());
+        Arc::new(Stored { message, expires_at, size_bytes, memory_bytes })
+    }
+
+    /// Whether the requester no longer waits for an answer.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// The message as a consumer receives it, with its remaining time to live.
+    pub(crate) fn delivered(&self, now: Instant) -> Message {
+        let expires_in = self.expires_at.map(|at| at.saturating_duration_since(now));
+        Message { expires_in, ..self.message.clone() }
+    }
+}

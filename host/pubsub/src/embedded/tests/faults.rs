@@ -1,0 +1,342 @@
+//! The broker while its disk does not keep its word: bytes that change, files that go, writes that fail.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::looking::{messages, shown};
+use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery, Inspect, Output, QueueSpec, Routing, Settled, Unsettled};
+use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode, damaged_files};
+use crate::error::PubsubError;
+use crate::message::Message;
+use crate::topic::{Queue, Topic};
+
+const FIRST: &str = "00000000000000000001.log";
+
+/// Nothing stays in memory, so that all is read back.
+fn options() -> EmbeddedOptions {
+    // Without a reserve, in which a write that fails for want of space would go through.
+    EmbeddedOptions { held_reserve_bytes: 0, sync: SyncMode::None, cached_bytes: 0, ..EmbeddedOptions::default() }
+}
+
+fn open(folder: &tempfile::TempDir) -> Arc<EmbeddedBroker> {
+    EmbeddedBroker::open(folder.path(), options()).unwrap()
+}
+
+fn queue(name: &str, subscription: &str) -> Queue {
+    Queue::new(format!("flow:tg:{name}").parse().unwrap(), subscription.parse().unwrap()).unwrap()
+}
+
+async fn create(broker: &EmbeddedBroker, queue: &Queue) {
+    broker.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+}
+
+/// Publishes numbered messages with bodies that are found in the file.
+async fn publish(broker: &EmbeddedBroker, queue: &Queue, numbers: std::ops::Range<u32>) {
+    let producer = broker.producer(queue.topic()).await.unwrap();
+    for number in numbers {
+        producer.publish_confirmed(Message::new(format!("body-{number:04}-{}", "x".repeat(200)))).await.unwrap();
+    }
+}
+
+fn number(message: &Message) -> u32 {
+    std::str::from_utf8(&message.body[5..9]).unwrap().parse().unwrap()
+}
+
+async fn consumer(broker: &EmbeddedBroker, queue: &Queue, window: u32) -> Box<dyn Consumer> {
+    let options = ConsumerOptions { window: NonZeroU32::new(window).unwrap(), ..ConsumerOptions::default() };
+    broker.consumer(queue.topic(), queue.subscription(), options).await.unwrap()
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it must come soon")
+}
+
+/// Receives and settles until so many came; their numbers.
+async fn take(broker: &EmbeddedBroker, consumer: &dyn Consumer, count: usize) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for _ in 0..count {
+        let delivery = soon(consumer.receive()).await.unwrap();
+        numbers.push(number(&delivery.message));
+        broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
+    }
+    numbers
+}
+
+/// Changes one byte of the body with this number, in the file.
+fn flip(folder: &tempfile::TempDir, number: u32) {
+    let path = folder.path().join(FIRST);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let body = format!("body-{number:04}");
+    let at = bytes.windows(body.len()).position(|found| found == body.as_bytes()).unwrap();
+    bytes[at + 100] ^= 0x40;
+    // In place, so that a file that is open has it too.
+    std::os::unix::fs::FileExt::write_all_at(&std::fs::File::options().write(true).open(&path).unwrap(), &bytes, 0).unwrap();
+}
+
+fn damaged(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+    damaged_files(folder.path()).unwrap()
+}
+
+async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    soon(async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_set_aside_in_each_queue_and_the_others_come_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(&folder);
+    let (one, two) = (queue("a", "one"), queue("a", "two"));
+    for queue in [&one, &two] {
+        create(&broker, queue).await;
+    }
+    publish(&broker, &one, 0..20).await;
+    flip(&folder, 7);
+    let expected: Vec<u32> = (0..20).filter(|number| *number != 7).collect();
+    for queue in [&one, &two] {
+        // A window of one, which the damaged message must not fill.
+        let reader = consumer(&broker, queue, 1).await;
+        assert_eq!(take(&broker, &*reader, 19).await, expected);
+        let stats = broker.stats(queue).await.unwrap();
+        assert_eq!((stats.depth_count, stats.damaged_count, stats.size_bytes), (Some(0), Some(1), Some(0)));
+    }
+    let kept = damaged(&folder);
+    assert_eq!(kept.len(), 1, "the bytes of a shared message are kept once: {kept:?}");
+    assert!(String::from_utf8_lossy(&std::fs::read(&kept[0]).unwrap()).contains("body-0007"));
+    broker.close().await;
+    drop(broker);
+    let broker = open(&folder);
+    assert_eq!((broker.opening_report().messages_count, broker.opening_report().damaged_count), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_damaged_in_a_backlog_is_counted_when_it_is_opened_and_does_not_come_again_once_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = queue("a", "s");
+    let broker = open(&folder);
+    create(&broker, &a).await;
+    publish(&broker, &a, 0..10).await;
+    broker.close().await;
+    drop(broker);
+    flip(&folder, 3);
+    flip(&folder, 9);
+    let broker = open(&folder);
+    assert_eq!((broker.opening_report().messages_count, broker.opening_report().damaged_count), (10, 2));
+    let reader = consumer(&broker, &a, 256).await;
+    assert_eq!(take(&broker, &*reader, 4).await, [0, 1, 2, 4]);
+    drop(reader);
+    broker.close().await;
+    drop(broker);
+    let broker = open(&folder);
+    assert_eq!((broker.opening_report().messages_count, broker.opening_report().damaged_count), (5, 1), "the last one is still there");
+    let reader = consumer(&broker, &a, 256).await;
+    assert_eq!(take(&broker, &*reader, 4).await, [5, 6, 7, 8]);
+    tokio::select! {
+        delivery = reader.receive() => panic!("there is nothing behind the damaged one: {delivery:?}"),
+        () = until(async || broker.stats(&a).await.unwrap().depth_count == Some(0)) => {}
+    }
+}
+
+#[tokio::test]
+async fn looking_at_a_queue_shows_what_is_damaged_and_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(&folder);
+    let a = queue("a", "s");
+    create(&broker, &a).await;
+    publish(&broker, &a, 0..10).await;
+    (2..6).for_each(|number| flip(&folder, number));
+    let shown = shown(&broker, &a, 8).await;
+    let numbers: Vec<_> = shown.iter().map(|browsed| browsed.message.as_ref().ok().map(number)).collect();
+    assert_eq!(numbers, [Some(0), Some(1), None, None, None, None, Some(6), Some(7)]);
+    for at in [3, 6] {
+        assert!(broker.remove(&a, &shown[at].named()).await.unwrap(), "{at}");
+    }
+    assert_eq!(broker.stats(&a).await.unwrap().depth_count, Some(8));
+}
+
+#[tokio::test]
+async fn when_a_segment_is_gone_its_messages_are_set_aside_and_those_of_others_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions { segment_bytes: 2_000, ..options() }).unwrap();
+    let a = queue("a", "s");
+    create(&broker, &a).await;
+    publish(&broker, &a, 0..40).await;
+    std::fs::remove_file(folder.path().join("00000000000000000002.log")).unwrap();
+    let file = std::fs::File::options().write(true).open(folder.path().join("00000000000000000003.log")).unwrap();
+    file.set_len(600).unwrap();
+    let reader = consumer(&broker, &a, 3).await;
+    let last = soon(async {
+        loop {
+            let delivery = reader.receive().await.unwrap();
+            broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
+            if number(&delivery.message) == 39 {
+                return number(&delivery.message);
+            }
+        }
+    });
+    assert_eq!(last.await, 39);
+    let stats = broker.stats(&a).await.unwrap();
+    assert!(stats.damaged_count > Some(8) && stats.depth_count == Some(0), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_read_that_fails_throws_nothing_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = queue("a", "s");
+    let broker = open(&folder);
+    create(&broker, &a).await;
+    publish(&broker, &a, 0..5).await;
+    // A folder in place of the file can be opened and not be read.
+    let (path, aside) = (folder.path().join(FIRST), folder.path().join("aside"));
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let reader = consumer(&broker, &a, 256).await;
+    for _ in 0..2 {
+        let error = soon(reader.receive()).await.unwrap_err().to_string();
+        assert!(error.contains("cannot be read now"), "{error}");
+    }
+    assert!(shown(&broker, &a, 10).await.iter().all(|browsed| browsed.message.is_err()));
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    drop(reader);
+    // The handle of the folder may still be open.
+    broker.shared.reader.forget(1);
+    let reader = consumer(&broker, &a, 256).await;
+    assert_eq!(take(&broker, &*reader, 5).await, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_is_told_to_readers_once_and_goes_on_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = queue("a", "s");
+    let broker = open(&folder);
+    create(&broker, &a).await;
+    publish(&broker, &a, 0..3).await;
+    broker.close().await;
+    drop(broker);
+    let broker = open(&folder);
+    let failing = &broker.shared.failing_writes_count;
+    failing.store(u32::MAX, Ordering::Relaxed);
+    let reader = consumer(&broker, &a, 256).await;
+    let error = soon(reader.receive()).await.unwrap_err();
+    assert!(matches!(&error, PubsubError::Unavailable { reason, .. } if reason.contains("full")), "{error}");
+    // Who comes later is told too, and who was told waits.
+    let later = consumer(&broker, &a, 256).await;
+    assert!(soon(later.receive()).await.is_err());
+    let waits = reader.receive();
+    tokio::pin!(waits);
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    until(async || u32::MAX - failing.load(Ordering::Relaxed) >= 3).await;
+    let tried_count = u32::MAX - failing.load(Ordering::Relaxed);
+    assert!(tried_count < 10, "it must not be busy: {tried_count} writes");
+    failing.store(0, Ordering::Relaxed);
+    let first = soon(waits).await.unwrap();
+    assert_eq!((number(&first.message), first.delivery_count.at_least()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_damaged_message_that_cannot_be_set_aside_yet_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = queue("a", "s");
+    let broker = open(&folder);
+    create(&broker, &a).await;
+    publish(&broker, &a, 0..4).await;
+    flip(&folder, 0);
+    broker.shared.failing_writes_count.store(2, Ordering::Relaxed);
+    let reader = consumer(&broker, &a, 4).await;
+    assert_eq!(number(&soon(reader.receive()).await.unwrap().message), 1);
+    until(async || broker.stats(&a).await.unwrap().damaged_count == Some(1)).await;
+    drop(reader);
+    assert_eq!(take(&broker, &*consumer(&broker, &a, 4).await, 3).await, [1, 2, 3]);
+}
+
+fn outputs(topic: &Topic, delivery: &Delivery) -> Vec<Output> {
+    vec![Output { topic: topic.clone(), message: delivery.message.clone(), routing: Routing::Required }]
+}
+
+#[tokio::test]
+async fn after_a_settle_that_failed_later_ones_wait_for_its_repetition() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(&folder);
+    let (a, b) = (queue("a", "s"), queue("b", "s"));
+    for queue in [&a, &b] {
+        create(&broker, queue).await;
+    }
+    publish(&broker, &a, 0..6).await;
+    let reader = consumer(&broker, &a, 256).await;
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(soon(reader.receive()).await.unwrap());
+    }
+    let settle = |at: usize| broker.settle(&held[at].receipt, outputs(b.topic(), &held[at]));
+    broker.shared.failing_writes_count.store(1, Ordering::Relaxed);
+    assert!(matches!(settle(0).await, Err(Unsettled { error: PubsubError::Unavailable { .. }, .. })));
+    // The disk takes writes again, and nobody has repeated the first one yet.
+    assert!(matches!(settle(1).await, Err(Unsettled { error: PubsubError::Unavailable { .. }, .. })));
+    let all = [settle(0), settle(1), settle(2)];
+    for settled in all {
+        assert_eq!(settled.await.unwrap(), Settled::Done { dropped_count: 0 });
+    }
+    // One that will not be repeated makes room for the others by being given back.
+    broker.shared.failing_writes_count.store(1, Ordering::Relaxed);
+    assert!(settle(3).await.is_err());
+    assert!(settle(4).await.is_err());
+    broker.give_back(&held[3].receipt).await.unwrap();
+    for at in [4, 5] {
+        assert_eq!(settle(at).await.unwrap(), Settled::Done { dropped_count: 0 });
+    }
+    let sent: Vec<u32> = messages(&broker, &b, 10).await.iter().map(number).collect();
+    assert_eq!(sent, [0, 1, 2, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_settle_without_a_queue_for_its_output_lets_none_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(&folder);
+    let (a, b, c) = (queue("a", "s"), queue("b", "s"), queue("c", "s"));
+    for queue in [&a, &c] {
+        create(&broker, queue).await;
+    }
+    publish(&broker, &a, 0..2).await;
+    let reader = consumer(&broker, &a, 256).await;
+    let (first, second) = (soon(reader.receive()).await.unwrap(), soon(reader.receive()).await.unwrap());
+    let (one, two) =
+        (broker.settle(&first.receipt, outputs(b.topic(), &first)), broker.settle(&second.receipt, outputs(c.topic(), &second)));
+    assert!(matches!(one.await, Err(Unsettled { error: PubsubError::QueueNotFound { .. }, .. })));
+    assert!(matches!(two.await, Err(Unsettled { error: PubsubError::Unavailable { .. }, .. })));
+    create(&broker, &b).await;
+    let again = [broker.settle(&first.receipt, outputs(b.topic(), &first)), broker.settle(&second.receipt, outputs(c.topic(), &second))];
+    for settled in again {
+        assert_eq!(settled.await.unwrap(), Settled::Done { dropped_count: 0 });
+    }
+}
+
+#[tokio::test]
+async fn a_reader_with_a_small_window_is_woken_by_its_own_settle_while_another_holds_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(&folder);
+    let a = queue("a", "s");
+    create(&broker, &a).await;
+    publish(&broker, &a, 0..64).await;
+    let greedy = consumer(&broker, &a, 256).await;
+    soon(greedy.receive()).await.unwrap();
+    let small = consumer(&broker, &a, 4).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(soon(small.receive()).await.unwrap());
+    }
+    let next = small.receive();
+    tokio::pin!(next);
+    assert!(futures_util::poll!(&mut next).is_pending(), "its window is full");
+    for delivery in held {
+        broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
+    }
+    soon(next).await.unwrap();
+}

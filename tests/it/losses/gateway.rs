@@ -1,0 +1,148 @@
+//! The gateway: imports, exits, requests and the status.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use weir_gateway::{GatewayParts, GatewaySettings};
+use weir_tests::wait::{pass, seed};
+
+use super::place::{DEADLINE, LONGEST_PAUSE, Place};
+
+/// A gateway over the connection that is cut.
+struct Gateway {
+    address: String,
+    http: Client,
+    _ends: DropGuard,
+}
+
+impl Gateway {
+    async fn over(place: &Place) -> Self {
+        let parts = GatewayParts {
+            backend: place.cutting.clone(),
+            config: place.config.clone(),
+            components: place.components.clone(),
+            inspect: Arc::new(|_, _| Err("nothing is deployed here".to_owned())),
+            defaults: Default::default(),
+            unused_code: Arc::new(|_| Ok(Vec::new())),
+            topicspace: "tg".to_owned(),
+            dropped_log_lines: || 0,
+            settings: GatewaySettings { interface_time: Duration::from_secs(2), ..GatewaySettings::default() },
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let token = CancellationToken::new();
+        tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
+        let http = Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        Gateway { address, http, _ends: token.drop_guard() }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Option<Response> {
+        self.post_as("application/json", path, body).await
+    }
+
+    async fn post_as(&self, media_type: &str, path: &str, body: &Value) -> Option<Response> {
+        let sent = self.http.post(format!("{}{path}", self.address)).header("content-type", media_type).body(body.to_string());
+        sent.send().await.ok().filter(|answer| answer.status() == 200)
+    }
+
+    async fn get(&self, path: &str) -> Option<Value> {
+        let sent = self.http.get(format!("{}{path}", self.address)).send().await.ok().filter(|answer| answer.status() == 200)?;
+        sent.json().await.ok()
+    }
+
+    /// Takes from the exit of flow `one` until told to end; what was acknowledged is in the set.
+    async fn take(&self, taken: &mut BTreeSet<u64>, end: &AtomicBool) {
+        while !end.load(Ordering::SeqCst) {
+            let Some(mut stream) = self.post("/api/v1/weir/flows/one/exits/out/take", &json!({"wait-ms": 300})).await else {
+                pass(Duration::from_millis(20)).await;
+                continue;
+            };
+            let (mut lease, mut read) = (String::new(), Vec::new());
+            while let Ok(Some(piece)) = stream.chunk().await {
+                read.extend_from_slice(&piece);
+                let mut last = 0;
+                while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+                    let line: Value = serde_json::from_slice(&read[..end]).unwrap();
+                    read.drain(..=end);
+                    if let Some(id) = line["lease"].as_str() {
+                        lease = id.to_owned();
+                    }
+                    if let Some(receipt) = line["receipt"].as_u64() {
+                        taken.insert(line["body"].as_u64().unwrap());
+                        last = receipt;
+                    }
+                }
+                if last > 0 {
+                    self.post("/api/v1/weir/flows/one/exits/out/acknowledge", &json!({"lease": lease, "through": last})).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_enters_by_the_gateway_leaves_by_it_over_lost_connections() {
+    const COUNT: u64 = 400;
+    let place = Place::new().await;
+    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
+    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    let _host = place.host().await;
+    let gateway = Gateway::over(&place).await;
+    place.start("echo", "one").await;
+    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    let (mut taken, end) = (BTreeSet::new(), AtomicBool::new(false));
+    let sending = async {
+        for number in (0..COUNT).map(|number| json!(number)) {
+            let path = "/api/v1/weir/flows/one/interfaces/in/messages";
+            let send = || gateway.post_as("application/x-ndjson", path, &number);
+            place.until("a stored message", async || send().await.is_some()).await;
+        }
+        assert!(place.cutting.losses_count() > 3, "{} losses", place.cutting.losses_count());
+        cuts.end(&place.cutting).await;
+        // All is taken once nothing is left anywhere.
+        place.until("an empty input", async || place.numbers("flow:tg:in:one", "echo--one--input").await.is_empty()).await;
+        place.until("an empty exit", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 0).await;
+        end.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(sending, gateway.take(&mut taken, &end));
+    assert_eq!(taken, (0..COUNT).collect());
+    let status = place.until_some("the status", async || gateway.get("/api/v1/weir/status").await).await;
+    assert_eq!((status["hosts"].as_array().unwrap().len(), &status["flows"][0]["status"]), (1, &json!("running")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn components_ask_and_answer_again_after_the_broker_was_restarted() {
+    let place = Place::new().await;
+    let asks = json!({
+        "input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}", "service-request": "request:tg:ask", "service-response": "response:tg:ask",
+    });
+    place.deploy("request", &asks, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    let answers = json!({"request": "request:tg:ask", "response": "response:tg:ask"});
+    place.deploy("parts", &answers, &json!({"ask": {"request": "request:tg:ask", "response": "response:tg:ask"}})).await;
+    let _host = place.host().await;
+    let gateway = Gateway::over(&place).await;
+    for (blueprint, flow) in [("parts", "answering"), ("request", "asking")] {
+        place.start(blueprint, flow).await;
+    }
+    for round in 1..=3 {
+        // By the gateway.
+        let question = json!({"parts": 1});
+        let ask = || gateway.post("/api/v1/flow/answering/service/ask", &question);
+        place.until("an answer to the gateway", async || ask().await.is_some()).await;
+        // By a component, whose answer has no error once the connection is there again.
+        let answered = async || {
+            place.send("flow:tg:in:asking", json!({"parts": 1}).to_string()).await;
+            pass(Duration::from_millis(100)).await;
+            place.bodies("flow:tg:out:asking", "gateway--asking--out").await.iter().filter(|body| body.contains("\"parts\"")).count()
+                >= round
+        };
+        place.until("an answer to the component", answered).await;
+        place.cutting.restart().await;
+    }
+}

@@ -1,0 +1,176 @@
+//! All roles in one process over one connection that can be cut.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
+use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
+use weir_flow::{FlowClient, FlowError, FlowService, FlowSettings, StartFlow};
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
+use weir_pubsub::{Backend, Message, PubsubError};
+use weir_runtime::{Host, HostSettings, Served, inspect};
+use weir_tests::cutting::Cutting;
+use weir_tests::guest;
+use weir_tests::wait::{before, pass};
+
+use crate::stage::queue;
+
+/// What takes many tries takes longer than other tests.
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
+/// Between two losses, at most.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The parts of a Weir, each of which reaches the broker over the connection.
+pub(super) struct Place {
+    /// Without the connection: for the checks.
+    pub(super) broker: Arc<EmbeddedBroker>,
+    pub(super) cutting: Arc<Cutting>,
+    pub(super) config: ConfigClient,
+    pub(super) flows: FlowClient,
+    pub(super) components: ComponentFolder,
+    pub(super) folder: TempDir,
+    _services: (ConfigService, FlowService),
+}
+
+impl Place {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
+        let broker = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
+        let cutting = Cutting::over(broker.clone());
+        let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
+        let config_service = ConfigService::start(cutting.clone(), "tg", store).await.unwrap();
+        let config = ConfigClient::connect(cutting.clone(), "tg").await.unwrap();
+        let settings = FlowSettings {
+            stop_wait: Duration::from_secs(2),
+            delete_pause: Duration::from_millis(20),
+            resume_every: Duration::from_millis(200),
+            ..FlowSettings::default()
+        };
+        let flow_service = FlowService::start(cutting.clone(), config.clone(), "tg", settings).await.unwrap();
+        let flows = FlowClient::connect(cutting.clone(), "tg").await.unwrap();
+        let components = ComponentFolder::new(folder.path().join("components"));
+        Place { broker, cutting, config, flows, components, folder, _services: (config_service, flow_service) }
+    }
+
+    pub(super) async fn host(&self) -> Host {
+        let settings = HostSettings {
+            id: "host".to_owned(),
+            topicspace: "tg".to_owned(),
+            components: self.components.clone(),
+            code_cache: self.folder.path().join("cache"),
+            served: Served::All,
+            instances_count: 8,
+            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
+            defaults: Default::default(),
+        };
+        Host::start(self.cutting.clone(), self.config.clone(), settings).await.unwrap()
+    }
+
+    /// Deploys a component and stores a blueprint of its own name, with an interface for each of its topics.
+    pub(super) async fn deploy(&self, name: &str, topics: &Value, interfaces: &Value) {
+        let bytes = guest(name);
+        self.components.put(&bytes).await.unwrap();
+        let record = ComponentRecord::from(inspect(&bytes).unwrap());
+        let deployment = format!("{name}@1.0.0");
+        self.config.apply(Batch::new().put(COMPONENT_TYPE, &deployment, serde_json::to_string(&record).unwrap())).await.unwrap();
+        let blueprint = json!({
+            "blueprint": {},
+            "flow": {format!("{name}:{{id}}"): {"topics": topics, "component": deployment}},
+            "interfaces": interfaces,
+        });
+        self.flows.put_blueprint(name, &blueprint.to_string()).await.unwrap();
+    }
+
+    /// Starts a flow, as often as it takes: a start whose answer was lost may have been done.
+    pub(super) async fn start(&self, blueprint: &str, id: &str) {
+        let flow = || StartFlow { id: id.to_owned(), blueprint: blueprint.to_owned(), ..StartFlow::default() };
+        self.until(&format!("the start of {id}"), async || match self.flows.start_flow(flow()).await {
+            Ok(_) => true,
+            Err(FlowError::Answered { message, .. }) => message.contains("already"),
+            Err(_) => false,
+        })
+        .await;
+    }
+
+    pub(super) async fn stop(&self, id: &str) {
+        self.until(&format!("the stop of {id}"), async || match self.flows.stop_flow(id).await {
+            Ok(_) => true,
+            Err(FlowError::Answered { message, .. }) => message.contains("no flow") || message.contains("unknown"),
+            Err(_) => false,
+        })
+        .await;
+    }
+
+    /// Publishes until the broker has confirmed it; then it may be there more than once.
+    pub(super) async fn send(&self, topic: &str, body: String) {
+        let producer = self.cutting_producer(topic).await;
+        self.until("a confirmed publish", async || match producer.publish_confirmed(Message::new(body.clone())).await {
+            Ok(()) => true,
+            Err(error @ (PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })) => {
+                tracing::debug!(%error, "sent again");
+                false
+            }
+            Err(error) => panic!("{error}"),
+        })
+        .await;
+    }
+
+    async fn cutting_producer(&self, topic: &str) -> Box<dyn weir_pubsub::Producer> {
+        let topic = topic.parse().unwrap();
+        loop {
+            match self.cutting.producer(&topic).await {
+                Ok(producer) => return producer,
+                Err(_) => pass(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    /// Tries until it works.
+    pub(super) async fn until(&self, what: &str, mut works: impl AsyncFnMut() -> bool) {
+        before(DEADLINE, what, async {
+            while !works().await {
+                pass(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Tries until there is one.
+    pub(super) async fn until_some<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        before(DEADLINE, what, async {
+            loop {
+                match look().await {
+                    Some(found) => return found,
+                    None => pass(Duration::from_millis(5)).await,
+                }
+            }
+        })
+        .await
+    }
+
+    /// How many messages a queue holds, those in work included.
+    pub(super) async fn depth(&self, topic: &str, subscription: &str) -> u64 {
+        weir_tests::look::depth(&*self.broker, &queue(topic, subscription)).await
+    }
+
+    /// The bodies that wait in a queue.
+    pub(super) async fn bodies(&self, topic: &str, subscription: &str) -> Vec<String> {
+        let found = weir_tests::look::messages(&*self.broker, &queue(topic, subscription), u32::MAX).await;
+        found.into_iter().map(|message| String::from_utf8(message.body.to_vec()).unwrap()).collect()
+    }
+
+    /// The numbers that a queue holds, each at least once, in any order.
+    pub(super) async fn numbers(&self, topic: &str, subscription: &str) -> BTreeSet<u64> {
+        self.bodies(topic, subscription).await.iter().map(|body| body.parse().unwrap()).collect()
+    }
+
+    /// The queues of flows.
+    pub(super) fn queues(&self) -> BTreeSet<String> {
+        let names = self.broker.queues().into_iter().map(|(queue, _)| queue.wire_name());
+        names.filter(|name| !name.ends_with("-svc") && !name.contains("weir-dead-letters")).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! Config service and followers, flow service, hosts.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use weir_config::records::ProcessorState;
+use weir_config::{Batch, Follower};
+use weir_tests::wait::{pass, seed};
+
+use super::place::{LONGEST_PAUSE, Place};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_of_the_configuration_arrives_over_lost_connections() {
+    let place = Place::new().await;
+    let seen = Arc::new(Mutex::new(String::new()));
+    let writes = seen.clone();
+    let follower = Follower::new(place.cutting.clone(), "tg", place.config.clone()).unwrap().on(["a"], move |change| {
+        *writes.lock().unwrap() = change.get("a", "last").unwrap_or_default().to_owned();
+        std::future::ready(Ok(()))
+    });
+    let end = CancellationToken::new();
+    let following = tokio::spawn(follower.run(end.clone()));
+    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    for number in 0..60 {
+        let batch = || Batch::new().put("a", number.to_string(), number.to_string()).put("a", "last", number.to_string());
+        place.until("a put", async || place.config.apply(batch()).await.is_ok()).await;
+        let read = || place.config.get_one("a", "last");
+        place.until("a read", async || read().await.is_ok_and(|value| value == Some(number.to_string()))).await;
+    }
+    assert!(place.cutting.losses_count() > 3, "{} losses", place.cutting.losses_count());
+    cuts.end(&place.cutting).await;
+    let values = place.config.values("a").await.unwrap().value;
+    assert_eq!(values.len(), 61);
+    place.until("the follower", async || *seen.lock().unwrap() == "59").await;
+    end.cancel();
+    let _ = following.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_end_up_started_or_stopped_over_lost_connections() {
+    let place = Place::new().await;
+    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
+    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    let _host = place.host().await;
+    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    for round in 0..8 {
+        place.start("echo", &format!("f{round}")).await;
+        if round % 2 == 1 {
+            place.stop(&format!("f{round}")).await;
+        }
+    }
+    cuts.end(&place.cutting).await;
+    let running: BTreeSet<String> = [0, 2, 4, 6].map(|round| format!("f{round}")).into();
+    let expected: BTreeSet<String> = running
+        .iter()
+        .flat_map(|id| [format!("tg.flow.in:{id}.echo--{id}--input"), format!("tg.flow.out:{id}.gateway--{id}--out")])
+        .collect();
+    place.until("the queues of the flows that run, and no others", async || place.queues() == expected).await;
+    let flows = place.config.list("flow").await.unwrap().value;
+    assert_eq!(flows.into_iter().collect::<BTreeSet<_>>(), running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_loses_no_message_over_lost_connections() {
+    const COUNT: u64 = 1_500;
+    let place = Place::new().await;
+    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
+    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    let host = place.host().await;
+    place.start("echo", "one").await;
+    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    let mut sends = FuturesUnordered::new();
+    for number in 0..COUNT {
+        sends.push(place.send("flow:tg:in:one", number.to_string()));
+        if sends.len() >= 16 {
+            sends.next().await;
+        }
+    }
+    while sends.next().await.is_some() {}
+    // Some losses more while only the host has something to do.
+    pass(LONGEST_PAUSE * 4).await;
+    assert!(place.cutting.losses_count() > 3, "{} losses", place.cutting.losses_count());
+    cuts.end(&place.cutting).await;
+    let all: BTreeSet<u64> = (0..COUNT).collect();
+    place.until("all numbers", async || place.numbers("flow:tg:out:one", "gateway--one--out").await == all).await;
+    place.until("an empty input", async || place.numbers("flow:tg:in:one", "echo--one--input").await.is_empty()).await;
+    assert!(place.numbers("flow:tg:weir-dead-letters", "weir").await.is_empty());
+    let running = || host.status().processors.iter().all(|status| status.state == ProcessorState::Running);
+    place.until("a host that runs", async || running()).await;
+    place.stop("one").await;
+    host.stop(Duration::from_secs(20)).await;
+}
