@@ -78,6 +78,7 @@ macro_rules! for_each_promise {
                 messages_are_stored_in_the_order_of_their_publishes_whenever_they_are_confirmed,
                 publishes_of_several_tasks_are_stored_in_the_order_in_which_they_returned,
                 a_message_whose_confirmation_is_dropped_is_stored,
+                a_publish_that_is_dropped_was_sent_or_not,
                 of_several_publishes_the_refused_one_alone_is_not_stored,
                 several_publishes_without_a_queue_are_all_refused,
             ],
