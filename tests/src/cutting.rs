@@ -26,6 +26,9 @@ use weir_pubsub::{
     Unsettled,
 };
 
+/// Settles of one consumer that may be under way: more than any window.
+const UNDER_WAY: usize = 1 << 16;
+
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Connection {
@@ -44,7 +47,7 @@ struct Link {
     connection: watch::Sender<Connection>,
     consumers: Mutex<Vec<Weak<Line>>>,
     /// One for each consumer, so that its settles are done in their order.
-    settlers: Mutex<HashMap<u64, mpsc::UnboundedSender<Settle>>>,
+    settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
     /// Deliveries that can be settled, with their queues.
     held: Mutex<HashMap<Receipt, Queue>>,
 }
@@ -382,7 +385,7 @@ impl Backend for Cutting {
         let (done, outcome) = oneshot::channel();
         let mut settlers = self.link.settlers.lock().unwrap();
         let settler = settlers.entry(receipt.numbers().0).or_insert_with(|| {
-            let (sender, mut settles) = mpsc::unbounded_channel();
+            let (sender, mut settles) = mpsc::channel(UNDER_WAY);
             let link = self.link.clone();
             tokio::spawn(async move {
                 while let Some(Settle { receipt, outputs, connection, done }) = settles.recv().await {
@@ -391,7 +394,8 @@ impl Backend for Cutting {
             });
             sender
         });
-        let _ = settler.send(Settle { receipt: *receipt, outputs, connection, done });
+        // One that does not fit drops `done`: nothing of it was sent.
+        let _ = settler.try_send(Settle { receipt: *receipt, outputs, connection, done });
         outcome.map(move |outcome| outcome.unwrap_or_else(|_| Err(Unsettled::whole(lost(), outputs_count)))).boxed()
     }
 

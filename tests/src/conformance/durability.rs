@@ -174,7 +174,7 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
         ("ensure_queue", backend.ensure_queue(&spec).await.err()),
         ("delete_queue", backend.delete_queue(&queue, Delete::Always).await.err()),
         ("delete_queue if empty", backend.delete_queue(&queue, Delete::IfEmpty).await.err()),
-        ("delete_queues_if_empty", backend.delete_queues_if_empty(&[queue.clone()]).await.err()),
+        ("delete_queues_if_empty", backend.delete_queues_if_empty(std::slice::from_ref(&queue)).await.err()),
         ("queue_exists", backend.queue_exists(&queue).await.err()),
         ("producer", backend.producer(queue.topic()).await.err()),
         ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
