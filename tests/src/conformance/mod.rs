@@ -155,7 +155,7 @@ macro_rules! for_each_promise {
                 the_error_of_a_loss_keeps_its_source,
                 producers_survive_a_loss,
                 what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt,
-                a_settle_that_is_cut_by_a_loss_is_repeated_without_a_loss,
+                a_settle_that_is_cut_by_a_loss_loses_nothing,
                 without_a_connection_operations_are_unavailable_until_it_is_back,
                 requests_under_way_fail_at_a_loss_and_later_ones_are_answered,
                 request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them,
