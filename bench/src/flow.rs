@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::time::Instant;
+use weir_config::names::processor_subscription;
 use weir_pubsub::embedded::{BareLog, EmbeddedBroker};
 use weir_pubsub::{Backend, ConsumerOptions, Message, MessageId, Output, Queue, Routing, Subscription, Topic};
 
@@ -55,7 +56,7 @@ pub(crate) async fn flow_run(echo: &[u8], messages: u32, folder: &Path) -> anyho
     whole.start_flow(BLUEPRINT).await?;
     let input: Topic = stage::INPUT.parse()?;
     preload(&whole.broker, &input, messages).await?;
-    let queue = Queue::new(input, Subscription::of_processor("echo", "bench", "input")?)?;
+    let queue = Queue::new(input, processor_subscription("echo", "bench", "input")?)?;
     let host = whole.start_host().await?;
     let run = drain(&whole.broker, &queue, messages).await?;
     let out = whole.broker.queues().into_iter().find(|(queue, _)| queue.topic().as_str() == stage::OUTPUT);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::time::Instant;
-use weir_pubsub::{Backend, Queue, Subscription};
+use weir_config::names::processor_subscription;
+use weir_pubsub::{Backend, Queue};
 
 use crate::flow::BLUEPRINT;
 use crate::running::Running;
@@ -71,7 +72,7 @@ async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
     let mut running = Running::start(weir, data)?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let (mut url, mut answers) = (None, None);
-    let queue = Queue::new(stage::INPUT.parse()?, Subscription::of_processor("echo", "bench", "input")?)?;
+    let queue = Queue::new(stage::INPUT.parse()?, processor_subscription("echo", "bench", "input")?)?;
     loop {
         ensure!(began.elapsed() < LONGEST_START, "weir up does not settle the message");
         tokio::time::sleep(Duration::from_millis(1)).await;

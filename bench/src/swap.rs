@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use weir_config::names::processor_subscription;
 use weir_flow::plan::SwapOrder;
 use weir_pubsub::embedded::EmbeddedBroker;
 use weir_pubsub::{Backend, ConsumerOptions, Queue, Subscription, Topic};
@@ -75,7 +76,7 @@ pub(crate) async fn run(echo: &[u8], swaps: u32) -> anyhow::Result<()> {
 /// Keeps the input full.
 async fn feed(broker: Arc<EmbeddedBroker>, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     let input: Topic = stage::INPUT.parse()?;
-    let queue = Queue::new(input.clone(), Subscription::of_processor("echo", "bench", "input")?)?;
+    let queue = Queue::new(input.clone(), processor_subscription("echo", "bench", "input")?)?;
     while !stop.load(Ordering::Relaxed) {
         if broker.inspect().stats(&queue).await?.depth_count < Some(2 * BACKLOG_COUNT) {
             preload(&broker, &input, 2_000).await?;

@@ -137,6 +137,60 @@ fn large_dependencies_are_named_in_one_place() {
     none(findings, "a dependency outside of its place");
 }
 
+/// The one file of the flow service that writes configuration.
+const WRITES_FILE: &str = "host/flow/src/writes.rs";
+
+#[test]
+fn the_flow_service_writes_configuration_in_one_place() {
+    // `ConfigClient::apply` is the only operation that writes, and a batch is all that it takes.
+    let applies = |line: &str| line.contains(".apply(") || line.contains("::apply");
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/flow/src/")) {
+        let calls: Vec<String> =
+            text.lines().filter(|line| applies(line) && !line.trim_start().starts_with("//")).map(str::to_owned).collect();
+        assert!(path != WRITES_FILE || calls.len() == 1, "{path} must call the client's write operation once");
+        findings.extend(calls.iter().filter(|_| path != WRITES_FILE).map(|line| format!("{path}: {}", line.trim())));
+    }
+    none(findings, "writes go through `Writes` in host/flow/src/writes.rs, so that a condition on all of them is one line there");
+}
+
+/// The one file that spells out names that several crates build or read.
+const NAMES_FILE: &str = "host/config/src/names.rs";
+/// What such names are made of.
+const NAMES: &[&str] = &[
+    "gateway--",
+    "}--{",
+    "\"--\"",
+    "\"processor:",
+    "weir-dead-letters",
+    "\"weir-status",
+    "\"config-svc\"",
+    "\"flow-svc\"",
+    "\"flow-service\"",
+    "\"flow-blueprint\"",
+    "\"parameter-type\"",
+    "\"leftover\"",
+    "}@{",
+];
+
+/// The text of a source before its tests, without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.split_once("\nmod tests {").map_or(text, |(code, _)| code);
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn names_that_several_crates_use_are_spelled_out_in_one_file() {
+    let mut findings = Vec::new();
+    for (path, text) in rust_files().filter(|(path, _)| path.starts_with("host/") && !path.ends_with("/tests.rs")) {
+        let spells = |line: &&str| NAMES.iter().any(|part| line.contains(part));
+        let found: Vec<&str> = code(&text).filter(spells).collect();
+        assert!(path != NAMES_FILE || found.len() > 5, "{path} must have the names that are looked for");
+        findings.extend(found.iter().filter(|_| path != NAMES_FILE).map(|line| format!("{path}: {}", line.trim())));
+    }
+    none(findings, "build and read these by the functions of host/config/src/names.rs");
+}
+
 #[test]
 fn no_file_is_too_long() {
     let long = rust_files().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > MAX_LINES);

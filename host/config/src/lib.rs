@@ -32,6 +32,7 @@ mod batch;
 mod client;
 mod components;
 mod error;
+pub mod names;
 mod operations;
 pub mod protocol;
 pub mod records;

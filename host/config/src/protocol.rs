@@ -6,11 +6,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The name of the service's topics: `request:TOPICSPACE:config` and so on.
-pub const CONFIG_TOPIC_NAME: &str = "config";
-/// The subscription of the request queue.
-pub const CONFIG_SUBSCRIPTION: &str = "config-svc";
-
 /// One request. A missing field is its default; `null` stays `None` and is refused by the operations that use the field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ConfigRequest)]

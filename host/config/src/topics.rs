@@ -1,9 +1,9 @@
 //! Where the config service listens, answers and notifies.
 
-use weir_pubsub::{Class, NameError, Queue, Subscription, Topic};
+use weir_pubsub::{NameError, Queue, Topic};
 
 use crate::error::{ConfigError, Result};
-use crate::protocol::{CONFIG_SUBSCRIPTION, CONFIG_TOPIC_NAME};
+use crate::names::CONFIG_SERVICE;
 
 /// The topics of one topicspace's config service.
 #[derive(Clone, Debug)]
@@ -21,10 +21,8 @@ impl ConfigTopics {
     }
 
     fn parse(topicspace: &str) -> Result<Self, NameError> {
-        let topic = |class| Topic::new(class, topicspace, CONFIG_TOPIC_NAME);
-        let request = topic(Class::Request)?;
-        let subscription: Subscription = CONFIG_SUBSCRIPTION.parse()?;
-        let queue = Queue::new(request.clone(), subscription)?;
-        Ok(ConfigTopics { request, response: topic(Class::Response)?, notify: topic(Class::Notify)?, queue })
+        let queue = CONFIG_SERVICE.requests(topicspace)?;
+        let (response, notify) = (CONFIG_SERVICE.responses(topicspace)?, CONFIG_SERVICE.notifies(topicspace)?);
+        Ok(ConfigTopics { request: queue.topic().clone(), response, notify, queue })
     }
 }

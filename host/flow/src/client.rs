@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_pubsub::{Backend, Class, Message, Requester, Subscription, Topic};
+use weir_config::names::FLOW_SERVICE;
+use weir_pubsub::{Backend, Message, Requester, Subscription};
 
 use crate::error::{FlowError, Result};
 use crate::plan::SwapOrder;
-use crate::protocol::{FLOW_ERROR, FLOW_TOPIC_NAME, Request, Response, Swapped};
+use crate::protocol::{FLOW_ERROR, Request, Response, Swapped};
 
 /// How long an operation may take: a stop waits for processors to leave, and for queues that resist.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,11 +56,12 @@ impl FlowClient {
     /// # Errors
     /// [`FlowError::Name`] for a topicspace that cannot be one, [`FlowError::Broker`].
     pub async fn connect(backend: Arc<dyn Backend>, topicspace: &str) -> Result<Self> {
-        let request = Topic::new(Class::Request, topicspace, FLOW_TOPIC_NAME).map_err(FlowError::name("the topicspace"))?;
-        let response = Topic::new(Class::Response, topicspace, FLOW_TOPIC_NAME).map_err(FlowError::name("the topicspace"))?;
+        let request = FLOW_SERVICE.requests(topicspace).map_err(FlowError::name("the topicspace"))?;
+        let response = FLOW_SERVICE.responses(topicspace).map_err(FlowError::name("the topicspace"))?;
         let reader: Subscription = "flow-client".parse().map_err(FlowError::name("the subscription"))?;
-        let requester =
-            Requester::connect(backend, &request, &response, &reader).await.map_err(FlowError::broker("connecting to the flow service"))?;
+        let requester = Requester::connect(backend, request.topic(), &response, &reader)
+            .await
+            .map_err(FlowError::broker("connecting to the flow service"))?;
         Ok(FlowClient { requester: Arc::new(requester) })
     }
 

@@ -7,6 +7,7 @@ use weir_pubsub::{NameError, PubsubError, chain};
 pub type Result<T, E = FlowError> = std::result::Result<T, E>;
 
 use crate::blueprint::BlueprintError;
+use crate::plan::{Held, PlanRefusal, SwapRefusal, Unserved};
 
 /// Why an operation on blueprints or flows failed.
 #[derive(Debug, thiserror::Error)]
@@ -66,20 +67,33 @@ pub enum FlowError {
         problem: String,
     },
     /// A processor or interface of the blueprint cannot work in this flow.
-    #[error("{place}: {problem}")]
+    #[error("{place}")]
     Plan {
         /// Section, processor key and field.
         place: String,
-        /// What is wrong and how to mend it.
-        problem: String,
+        /// What is wrong and how to correct it.
+        #[source]
+        source: PlanRefusal,
+    },
+    /// A component cannot be swapped.
+    #[error("{place}")]
+    Swap {
+        /// The flow, and what of it the order names.
+        place: String,
+        /// What is wrong and how to correct it.
+        #[source]
+        source: SwapRefusal,
     },
     /// Nothing does the work of some of the flow's processors.
     #[error(
-        "nothing does the work of {processors}: deploy a component for each (`weir deploy NAME FILE.wasm`), correct the name in the blueprint, or, for a program outside of Weir, name it with --external NAME"
+        "nothing does the work of {}: deploy a component for each (`weir deploy NAME FILE.wasm`), correct the name in the blueprint, or, for a program outside of Weir, name it with --external NAME",
+        listed(.processors, *.more_count)
     )]
     Unserved {
-        /// Which, each with what was perhaps meant.
-        processors: String,
+        /// Which and why, up to 50.
+        processors: Vec<Unserved>,
+        /// How many there are beyond these.
+        more_count: usize,
     },
     /// The flow is larger than the config service takes in one step.
     #[error(
@@ -124,14 +138,10 @@ pub enum FlowError {
         what: String,
     },
     /// The flow still holds messages, and was to be stopped only without any: it runs as before.
-    #[error("flow `{id}` still holds {backlog}; it is not stopped: {next_step}")]
+    #[error("flow `{}` still holds {held}; it is not stopped: {}", .held.flow, .held.next_step())]
     NotEmpty {
-        /// The flow.
-        id: String,
         /// How many messages there are and where.
-        backlog: String,
-        /// What to do about them.
-        next_step: String,
+        held: Held,
     },
     /// The flow is larger than what can be taken out of the configuration and put back in one step.
     #[error(
@@ -244,6 +254,11 @@ impl FlowError {
         let what = what.into();
         move |source| FlowError::Name { what, source }
     }
+}
+
+fn listed(processors: &[Unserved], more_count: usize) -> String {
+    let more = (more_count > 0).then(|| format!("and {more_count} more"));
+    processors.iter().map(Unserved::to_string).chain(more).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether the broker did not answer at all, so that the same may work later.

@@ -17,6 +17,7 @@ mod service;
 mod settings;
 pub mod template;
 mod topics;
+mod writes;
 
 pub use client::{FlowClient, FlowDescription, StartFlow};
 pub use error::{FlowError, Result};

@@ -27,6 +27,7 @@ use crate::plan::Exits;
 use crate::protocol::FLOW_TYPE;
 use crate::refusals::Refusals;
 use crate::settings::FlowSettings;
+use crate::writes::Writes;
 
 use known::Known;
 use locks::FlowLocks;
@@ -37,6 +38,7 @@ pub(crate) use start::Start;
 pub(crate) struct Lifecycle {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
+    pub(crate) writes: Writes,
     settings: FlowSettings,
     /// One at a time reads the world, decides and writes.
     writer: Mutex<()>,
@@ -65,6 +67,7 @@ impl Lifecycle {
         Ok(Lifecycle {
             known,
             following,
+            writes: Writes::new(backend.clone(), config.clone()),
             backend,
             config,
             settings,
@@ -93,7 +96,7 @@ impl Following {
         let follower = follower.map_err(FlowError::config("following the flows"))?.on([FLOW_TYPE], {
             let known = known.clone();
             move |change: Change| {
-                change.types.get(FLOW_TYPE).into_iter().for_each(|records| known.apply(records));
+                change.types.get(FLOW_TYPE).into_iter().for_each(|records| known.take_over(records));
                 std::future::ready(Ok(()))
             }
         });

@@ -8,6 +8,7 @@ use crate::error::{FlowError, Result};
 use crate::lifecycle::{Lifecycle, Start};
 use crate::plan::{FlowIdentity, Readers, SwapOrder};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
+use crate::writes::Writes;
 use weir_pubsub::chain;
 
 /// Notes in one answer, at most: what people read.
@@ -26,8 +27,8 @@ async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, request: Request
     match request.operation.as_deref().unwrap_or_default() {
         "list-blueprints" => list_blueprints(config).await,
         "get-blueprint" => get_blueprint(config, request).await,
-        "put-blueprint" => put_blueprint(config, request).await,
-        "delete-blueprint" => delete_blueprint(config, request).await,
+        "put-blueprint" => put_blueprint(&lifecycle.writes, request).await,
+        "delete-blueprint" => delete_blueprint(&lifecycle.writes, request).await,
         "list-flows" => list_flows(config).await,
         "get-flow" => get_flow(config, request).await,
         "start-flow" => start_flow(lifecycle, request).await,
@@ -60,19 +61,19 @@ async fn get_blueprint(config: &ConfigClient, request: Request) -> Result<Respon
     Ok(Response { blueprint_definition: definition, ..Response::default() })
 }
 
-async fn put_blueprint(config: &ConfigClient, request: Request) -> Result<Response> {
+async fn put_blueprint(writes: &Writes, request: Request) -> Result<Response> {
     let name = new_name("blueprint_name", "blueprint name", request.blueprint_name)?;
     let definition = required("blueprint_definition", "blueprint", request.blueprint_definition)?;
     let notes = Blueprint::parse(&definition)?.unknown;
     let batch = Batch::new().put(BLUEPRINT_TYPE, name, definition);
-    config.apply(batch).await.map_err(FlowError::config("writing the blueprint"))?;
+    writes.write(batch).await.map_err(FlowError::config("writing the blueprint"))?;
     Ok(Response { notes: cut(notes), ..Response::default() })
 }
 
-async fn delete_blueprint(config: &ConfigClient, request: Request) -> Result<Response> {
+async fn delete_blueprint(writes: &Writes, request: Request) -> Result<Response> {
     let name = required("blueprint_name", "blueprint name", request.blueprint_name)?;
     let batch = Batch::new().delete(BLUEPRINT_TYPE, name);
-    config.apply(batch).await.map_err(FlowError::config("deleting the blueprint"))?;
+    writes.write(batch).await.map_err(FlowError::config("deleting the blueprint"))?;
     Ok(Response::default())
 }
 

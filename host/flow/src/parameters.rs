@@ -62,7 +62,7 @@ impl ParameterType {
 
     fn check(&self, name: &str, value: &str) -> Result<()> {
         let spec = ParameterSpec { name: name.to_owned(), kind: self.kind, choices: self.choices.clone(), ..ParameterSpec::default() };
-        spec.check_value(value).map_err(|problem| FlowError::Parameter { name: shown(name), problem })
+        spec.check_value(value).map_err(|error| FlowError::Parameter { name: shown(name), problem: error.to_string() })
     }
 }
 

@@ -10,6 +10,7 @@ mod loose;
 mod ownership;
 mod queues;
 mod readers;
+mod refusal;
 mod restore;
 mod swap;
 #[cfg(test)]
@@ -23,10 +24,11 @@ use crate::error::Result;
 use crate::protocol::{EntryRecord, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 
 pub use adopt::{adopt, adopt_without_blueprint};
-pub use backlog::{describe, next_step};
+pub use backlog::{Held, HeldAt};
 pub use draft::{Draft, DraftProcessor, FlowIdentity};
 pub use ownership::{Release, owned_queues, release};
-pub use readers::{Readers, check_readers};
+pub use readers::{Readers, Unserved, UnservedCause, check_readers};
+pub use refusal::{NotDeployed, PlanRefusal, SwapRefusal};
 pub use restore::{Restored, refusing_record, restore};
 pub use swap::{Swap, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
 

@@ -10,21 +10,7 @@ use utoipa::ToSchema;
 use weir_config::protocol::ServiceError;
 use weir_config::records::{ComponentRef, Entry};
 
-/// The name of the service's topics: `request:TOPICSPACE:flow` and `response:TOPICSPACE:flow`.
-pub const FLOW_TOPIC_NAME: &str = "flow";
-/// The subscription of the request queue.
-pub const FLOW_SUBSCRIPTION: &str = "flow-svc";
-
-/// The config type of blueprints; the key is the blueprint's name.
-pub const BLUEPRINT_TYPE: &str = "flow-blueprint";
-/// The config type of flows; the key is the flow's id.
-pub const FLOW_TYPE: &str = "flow";
-/// The config type of what parameters may be; the key is what a blueprint's parameter names as its `type`.
-pub const PARAMETER_TYPE: &str = "parameter-type";
-/// The config type by which programs outside of Weir tell what they consume; the key is the processor's name.
-pub const DESCRIPTOR_TYPE: &str = "descriptor";
-/// The config type of queues that could not be deleted yet; the key is the queue's name on the wire.
-pub const LEFTOVER_TYPE: &str = "leftover";
+pub use weir_config::names::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, LEFTOVER_TYPE, PARAMETER_TYPE};
 
 /// The error type of an operation that does not exist.
 pub const BAD_OPERATION: &str = "bad-operation";

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use weir_config::ConfigError;
 use weir_config::records::Digest;
-use weir_pubsub::{PubsubError, chain};
+use weir_pubsub::{NameError, PubsubError, chain};
 
 use crate::protocol::ErrorBody;
 
@@ -374,6 +374,11 @@ impl GatewayError {
     pub(crate) fn broker(what: impl Into<String>) -> impl FnOnce(PubsubError) -> Self {
         let what = what.into();
         move |source| GatewayError::Broker { what, source }
+    }
+
+    /// For `map_err`: the topicspace cannot be used in a name.
+    pub(crate) fn topicspace(error: NameError) -> Self {
+        GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() }
     }
 
     /// The HTTP status and the error's type for programs.

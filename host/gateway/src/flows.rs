@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::ConfigClient;
+use weir_config::names::interface_of_exit;
 use weir_config::protocol::Key;
 use weir_config::records::{Entry, entry_type, processor_of_entry_type};
 use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, Interface};
@@ -106,17 +107,22 @@ pub(crate) fn queues(records: &BTreeMap<String, FlowRecord>) -> Vec<QueueSummary
     let mut queues: BTreeMap<(String, String), QueueSummary> = BTreeMap::new();
     for (id, record) in records {
         for queue in record.plan.iter().flat_map(|plan| &plan.queues) {
-            let exit = record.interfaces.keys().find(|name| queue.subscription == format!("gateway--{id}--{name}"));
+            let exit = interface_of_exit(&queue.subscription, id).filter(|name| record.interfaces.contains_key(*name));
             let found = queues.entry((queue.topic.clone(), queue.subscription.clone()));
             let found = found.or_insert_with(|| QueueSummary::unknown(&queue.topic, &queue.subscription));
             found.flows.push(id.clone());
-            found.exit = found.exit.take().or_else(|| exit.cloned());
+            found.exit = found.exit.take().or_else(|| exit.map(str::to_owned));
         }
     }
     queues.into_values().collect()
 }
 
 impl QueueSummary {
+    /// The same of a queue's name.
+    pub(crate) fn of(queue: &Queue) -> Self {
+        Self::unknown(queue.topic().as_str(), queue.subscription().as_str())
+    }
+
     /// A queue of which only the name is known.
     pub(crate) fn unknown(topic: &str, subscription: &str) -> Self {
         QueueSummary {

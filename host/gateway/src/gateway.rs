@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentDefaults, ComponentRecord, Digest, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME};
+use weir_config::names;
+use weir_config::records::{ComponentDefaults, ComponentRecord, Digest};
 use weir_config::{ComponentFolder, ConfigClient, Follower, UnusedFile};
 use weir_flow::protocol::FLOW_TYPE;
-use weir_pubsub::{Backend, Class, Subscription, Topic};
+use weir_pubsub::{Backend, Subscription};
 
 use crate::budget::Budget;
 use crate::dispatch::Dispatch;
@@ -101,12 +102,9 @@ impl Gateway {
         let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, dropped_log_lines, settings } = parts;
         let services = Services::connect(&backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
-        let topic = |name: &str| {
-            Topic::new(Class::Notify, &topicspace, name)
-                .map_err(|error| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() })
-        };
-        let asking = Asking::new(backend.clone(), topic(STATUS_REQUEST_TOPIC_NAME)?);
-        let reports = Reports::subscribe(backend.clone(), topic(STATUS_TOPIC_NAME)?, subscription.clone())
+        let (reports, requests) = (names::status_reports(&topicspace), names::status_requests(&topicspace));
+        let asking = Asking::new(backend.clone(), requests.map_err(GatewayError::topicspace)?);
+        let reports = Reports::subscribe(backend.clone(), reports.map_err(GatewayError::topicspace)?, subscription.clone())
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_config::protocol::CONFIG_TOPIC_NAME;
-use weir_flow::protocol::FLOW_TOPIC_NAME;
-use weir_pubsub::{Backend, Class, Message, PubsubError, Requester, Subscription, Topic};
+use weir_config::names::{CONFIG_SERVICE, FLOW_SERVICE, Service};
+use weir_pubsub::{Backend, Message, PubsubError, Requester, Subscription};
 
 use crate::error::{GatewayError, Result};
 use crate::translate;
@@ -20,8 +19,8 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) async fn connect(backend: &Arc<dyn Backend>, topicspace: &str, time: Duration) -> Result<Self> {
-        let config = connect(backend, topicspace, CONFIG_TOPIC_NAME).await?;
-        let flow = connect(backend, topicspace, FLOW_TOPIC_NAME).await?;
+        let config = connect(backend, topicspace, CONFIG_SERVICE).await?;
+        let flow = connect(backend, topicspace, FLOW_SERVICE).await?;
         Ok(Services { config, flow, time })
     }
 
@@ -36,15 +35,13 @@ impl Services {
     }
 }
 
-async fn connect(backend: &Arc<dyn Backend>, topicspace: &str, name: &str) -> Result<Requester> {
-    let topic = |class| {
-        Topic::new(class, topicspace, name)
-            .map_err(|error| GatewayError::BadField { field: "topicspace".into(), problem: error.to_string() })
-    };
+async fn connect(backend: &Arc<dyn Backend>, topicspace: &str, service: Service) -> Result<Requester> {
+    let requests = service.requests(topicspace).map_err(GatewayError::topicspace)?;
+    let responses = service.responses(topicspace).map_err(GatewayError::topicspace)?;
     let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
-    Requester::connect(backend.clone(), &topic(Class::Request)?, &topic(Class::Response)?, &subscription)
+    Requester::connect(backend.clone(), requests.topic(), &responses, &subscription)
         .await
-        .map_err(GatewayError::broker(format!("the gateway could not connect to the {name} service")))
+        .map_err(GatewayError::broker(format!("the gateway could not connect to the {} service", service.name())))
 }
 
 async fn ask(service: &Requester, name: &'static str, body: &[u8], time: Duration) -> Result<Bytes> {

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use weir_config::ConfigClient;
-use weir_config::protocol::{CONFIG_SUBSCRIPTION, CONFIG_TOPIC_NAME};
-use weir_config::records::{COMPONENT_TYPE, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
-use weir_flow::protocol::{BLUEPRINT_TYPE, FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME, FLOW_TYPE, FlowRecord};
+use weir_config::names::{self, BLUEPRINT_TYPE, COMPONENT_TYPE, FLOW_TYPE};
+use weir_flow::protocol::FlowRecord;
 use weir_pubsub::{Backend, PubsubError, Queue, chain};
 
 use crate::error::{GatewayError, Result};
@@ -37,7 +36,8 @@ pub(crate) async fn queues(
         all => all.map_err(GatewayError::broker("the queues cannot be listed"))?,
     };
     let known: HashSet<Name> = known.iter().map(|queue| (queue.topic.clone(), queue.subscription.clone())).collect();
-    let mut unowned = beyond(&all, &known, topicspace);
+    let own = names::service_queues(topicspace).map_err(GatewayError::topicspace)?;
+    let mut unowned = beyond(&all, &known, &own);
     if unowned.is_empty() {
         return Ok(Vec::new());
     }
@@ -70,7 +70,7 @@ async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) ->
     if let Some(more_count) = unowned.len().checked_sub(LOGGED_COUNT).filter(|count| *count > 0) {
         tracing::warn!(more_count, "more queues belong to no flow; see weir doctor");
     }
-    let mut letters = QueueSummary::unknown(&format!("flow:{topicspace}:{DEAD_LETTERS_TOPIC_NAME}"), DEAD_LETTERS_SUBSCRIPTION);
+    let mut letters = QueueSummary::of(&names::dead_letters(topicspace).map_err(GatewayError::topicspace)?);
     letters.look(backend).await?;
     let messages_count: u64 = unowned.iter().chain([&letters]).filter_map(|queue| queue.depth_count).sum();
     if (messages_count > 0 || !unowned.is_empty()) && is_empty(config).await? {
@@ -95,15 +95,10 @@ async fn is_empty(config: &ConfigClient) -> Result<bool> {
 }
 
 /// The queues that are neither known nor a service's own.
-fn beyond(all: &[Queue], known: &HashSet<Name>, topicspace: &str) -> Vec<Name> {
-    let own = [
-        ("request", CONFIG_TOPIC_NAME, CONFIG_SUBSCRIPTION),
-        ("request", FLOW_TOPIC_NAME, FLOW_SUBSCRIPTION),
-        ("flow", DEAD_LETTERS_TOPIC_NAME, DEAD_LETTERS_SUBSCRIPTION),
-    ];
-    let own = own.map(|(class, name, subscription)| (format!("{class}:{topicspace}:{name}"), subscription.to_owned()));
-    let names = all.iter().map(|queue| (queue.topic().to_string(), queue.subscription().to_string()));
-    names.filter(|name| !known.contains(name) && !own.contains(name)).collect()
+fn beyond(all: &[Queue], known: &HashSet<Name>, own: &[Queue]) -> Vec<Name> {
+    let others = all.iter().filter(|queue| !own.contains(queue));
+    let names = others.map(|queue| (queue.topic().to_string(), queue.subscription().to_string()));
+    names.filter(|name| !known.contains(name)).collect()
 }
 
 /// The queues of all flows; `None` if a record does not name its queues, so that nothing can be said about the others.
@@ -136,8 +131,10 @@ mod tests {
             queue("request:tg:config", "other"),
         ];
         let known = HashSet::from([("flow:tg:in:one".to_owned(), "p--one--input".to_owned())]);
-        let found: Vec<String> =
-            beyond(&all, &known, "tg").into_iter().map(|(topic, subscription)| format!("{topic} {subscription}")).collect();
+        let found: Vec<String> = beyond(&all, &known, &names::service_queues("tg").unwrap())
+            .into_iter()
+            .map(|(topic, subscription)| format!("{topic} {subscription}"))
+            .collect();
         assert_eq!(found, ["flow:tg:in:two p--two--input", "request:tg:config other"]);
     }
 

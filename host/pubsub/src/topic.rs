@@ -207,19 +207,11 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// Who reads a topic: `{processor}--{variant}--{spec}` for flow processors. Cloning is cheap.
+/// The name of a reader of a topic: all consumers of one subscription share its queue. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subscription(Arc<str>);
 
 impl Subscription {
-    /// The subscription of one input of a flow processor.
-    ///
-    /// # Errors
-    /// As [`Subscription::from_str`].
-    pub fn of_processor(processor: &str, variant: &str, spec: &str) -> Result<Self, NameError> {
-        format!("{processor}--{variant}--{spec}").parse()
-    }
-
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -351,9 +343,9 @@ mod tests {
     #[test]
     fn a_queue_has_the_name_of_the_wire_and_a_limit_on_it() {
         let topic: Topic = "flow:tg:load:one".parse().unwrap();
-        let queue = Queue::new(topic.clone(), Subscription::of_processor("chunker", "one", "input").unwrap()).unwrap();
+        let queue = Queue::new(topic.clone(), "chunker--one--input".parse().unwrap()).unwrap();
         assert_eq!(queue.wire_name(), "tg.flow.load:one.chunker--one--input");
-        let long = Subscription::of_processor("chunker", &"v".repeat(300), "input").unwrap();
+        let long = format!("chunker--{}--input", "v".repeat(300)).parse().unwrap();
         assert!(matches!(Queue::new(topic, long), Err(NameError::TooLong { actual_bytes: 333, .. })));
     }
 }

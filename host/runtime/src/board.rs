@@ -9,8 +9,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_config::FollowerStatus;
-use weir_config::records::{HostStatus, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME, StatusRequest, status_messages};
-use weir_pubsub::{Backend, Backoff, Class, ConsumerOptions, Message, PubsubError, Topic, chain};
+use weir_config::names;
+use weir_config::records::{HostStatus, StatusRequest, status_messages};
+use weir_pubsub::{Backend, Backoff, ConsumerOptions, Message, PubsubError, Topic, chain};
 
 use crate::reconcile::Served;
 use crate::status::{Key, VariantStatus, busy_text, cut, now_ms};
@@ -114,8 +115,7 @@ impl Board {
         config: watch::Receiver<FollowerStatus>,
         stop: CancellationToken,
     ) {
-        let topic = |name: &str| Topic::new(Class::Notify, &topicspace, name);
-        let (Ok(reports), Ok(requests)) = (topic(STATUS_TOPIC_NAME), topic(STATUS_REQUEST_TOPIC_NAME)) else { return };
+        let (Ok(reports), Ok(requests)) = (names::status_reports(&topicspace), names::status_requests(&topicspace)) else { return };
         tokio::select! {
             () = self.report_on(&*backend, &reports, config, stop) => {}
             () = self.hear_requests(&*backend, &requests) => {}

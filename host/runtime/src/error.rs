@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::path::PathBuf;
 
-use weir_config::records::{DescriptorError, Digest};
+use weir_config::records::{DescriptorError, Digest, Unfit};
 
 /// The cause of an error, of whatever crate.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -209,6 +209,9 @@ pub enum RuntimeError {
         reason: String,
     },
     /// The entry does not fit the component.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The component cannot be run for the entry, or a name that the host uses cannot be one.
     #[error("{problem}")]
     Entry {
         /// Which topic or parameter, what is wrong with it, and what to do.
@@ -224,7 +227,9 @@ impl RuntimeError {
     pub fn blame(&self) -> Blame {
         match self {
             RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } => Blame::Component,
-            RuntimeError::SetupRefused { .. } | RuntimeError::Entry { .. } | RuntimeError::TooManySlots { .. } => Blame::Deployment,
+            RuntimeError::SetupRefused { .. } | RuntimeError::Unfit(_) | RuntimeError::Entry { .. } | RuntimeError::TooManySlots { .. } => {
+                Blame::Deployment
+            }
             RuntimeError::SetupFailed { .. } => Blame::Component,
             RuntimeError::Engine { .. }
             | RuntimeError::CodeCache { .. }
@@ -241,6 +246,7 @@ impl RuntimeError {
             self,
             RuntimeError::Component { .. }
                 | RuntimeError::ComponentUnfit { .. }
+                | RuntimeError::Unfit(_)
                 | RuntimeError::Entry { .. }
                 | RuntimeError::TooManySlots { .. }
         )

@@ -13,11 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_config::records::{
-    COMPONENT_TYPE, ComponentDefaults, ComponentRecord, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, Digest, HostStatus,
-};
+use weir_config::names::{dead_letters, parts_of_deployment_key};
+use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostStatus};
 use weir_config::{Change, ComponentFolder, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
-use weir_pubsub::{Backend, Class, NameError, Queue, Topic};
+use weir_pubsub::Backend;
 
 use crate::board::Board;
 use crate::component::Loader;
@@ -174,11 +173,6 @@ impl fmt::Debug for Host {
     }
 }
 
-fn dead_letters(topicspace: &str) -> Result<Queue, NameError> {
-    let topic = Topic::new(Class::Flow, topicspace, DEAD_LETTERS_TOPIC_NAME)?;
-    Queue::new(topic, DEAD_LETTERS_SUBSCRIPTION.parse()?)
-}
-
 /// The registration with the follower: its handler only keeps the new state.
 struct Following {
     handle: FollowerHandle,
@@ -320,7 +314,7 @@ impl Reconciler {
     fn compile_deployed(&mut self, state: &ConfigState) {
         let mut deployed = BTreeSet::new();
         for (key, text) in state.content(COMPONENT_TYPE).into_iter().flatten() {
-            let name = key.rsplit_once('@').map_or(&**key, |(name, _)| name);
+            let name = parts_of_deployment_key(key).map_or(&**key, |(name, _)| name);
             let is_served = match &self.served {
                 Served::All => true,
                 Served::Names(names) => names.contains(name),

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+use weir_config::names::processor_subscription;
 use weir_config::records::{
     ComponentDefaults, ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
 };
-use weir_pubsub::{
-    Backend, CORRELATION_ID, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic, WEIR_ERROR, chain,
-};
+use weir_pubsub::{Backend, CORRELATION_ID, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Topic, WEIR_ERROR, chain};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
@@ -114,8 +113,7 @@ impl Program {
         surroundings: Surroundings,
     ) -> Result<Self, RuntimeError> {
         let (processor, variant) = names;
-        let Fit { inputs, outputs, requests, parameters } =
-            fit(processor, variant, entry, record).map_err(|problem| RuntimeError::Entry { problem })?;
+        let Fit { inputs, outputs, requests, parameters } = fit(processor, variant, entry, record)?;
         let limits = within(record.limits_over(&surroundings.defaults), surroundings.backend.limits());
         let outputs: Vec<OutputRoute> = outputs.into_iter().map(OutputRoute::new).collect();
         Ok(Program {
@@ -194,7 +192,7 @@ impl Program {
     pub(crate) async fn requester(&self, request: usize) -> Result<&Requester, PubsubError> {
         let route = &self.requests[request];
         let connect = || async {
-            let name = Subscription::of_processor(&self.processor, &self.variant, &route.name)
+            let name = processor_subscription(&self.processor, &self.variant, &route.name)
                 .map_err(|error| PubsubError::Refused { reason: format!("the name of a subscription: {error}"), source: None })?;
             Requester::connect(self.surroundings.backend.clone(), &route.request, &route.response, &name).await
         };

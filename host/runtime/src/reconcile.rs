@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_config::Content;
+use weir_config::names::parts_of_deployment_key;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, ENTRY_TYPE_PREFIX, Entry, entry_type};
 
 use crate::config_state::Followed;
@@ -190,7 +191,7 @@ impl<'a> Deployments<'a> {
     /// The deployment of a name with the highest version.
     fn newest(&mut self, name: &str) -> Result<ComponentRef, String> {
         let versions = self.texts.keys().filter_map(|key| {
-            let (_, version) = key.rsplit_once('@').filter(|(known, _)| *known == name)?;
+            let (_, version) = parts_of_deployment_key(key).filter(|(known, _)| *known == name)?;
             Some((semver::Version::parse(version).ok()?, key))
         });
         let (version, key) = versions

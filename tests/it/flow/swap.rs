@@ -107,6 +107,23 @@ async fn what_does_not_fit_is_refused_with_the_name_and_the_fix() {
 }
 
 #[tokio::test]
+async fn a_grant_of_another_form_makes_its_deployment_unreadable_and_nothing_else() {
+    let (bench, _service) = ready().await;
+    for (version, grants, field) in
+        [("3.0.0", json!(["http"]), r#"`grants.0` is "http""#), ("3.0.1", json!("http"), r#"`grants` is "http""#)]
+    {
+        bench.put("component", &format!("splitter@{version}"), &record("ef", |r| r["grants"] = grants)).await;
+        let error = refusal(&bench, order(&format!("splitter@{version}"))).await;
+        for word in [&format!("key `splitter@{version}`"), field, r#"it must be "#, r#"{"grant": NAME, "what": [STRING, ...]}"#] {
+            assert!(error.contains(word), "`{word}` is missing in {error}");
+        }
+    }
+    let given = record("ef", |r| r["grants"] = json!([{"grant": "http", "what": ["example.org"]}]));
+    bench.put("component", "splitter@3.0.2", &given).await;
+    assert_eq!(swap(&bench, order("splitter@3.0.2")).await.component.version, "3.0.2");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_named_with_what_is() {
     let (bench, _service) = ready().await;
     let check = async |order: SwapOrder, words: &[&str]| {

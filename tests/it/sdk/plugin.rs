@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::select_all;
 use serde_json::Value;
 use tempfile::TempDir;
+use weir_config::names::processor_subscription;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLetter, Entry, entry_type};
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
@@ -52,7 +53,7 @@ impl Plugins {
         for (at, stage) in stages.iter().enumerate() {
             let further = if at + 1 == stages.len() { outputs } else { &[] };
             deploy(&client, &components, stage, at, further).await;
-            ensure(&backend, &topic(at), Subscription::of_processor(stage.0, "main", "input").unwrap()).await;
+            ensure(&backend, &topic(at), processor_subscription(stage.0, "main", "input").unwrap()).await;
         }
         let output = consume(&backend, &topic(stages.len()), "test").await;
         let mut further = BTreeMap::new();

@@ -6,6 +6,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::Body;
+use weir_config::names::deployment_key;
 use weir_gateway::protocol::{Deployed, Unreached};
 
 use super::{Session, read_input};
@@ -81,7 +82,8 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     let Deployed { name, version, record, .. } = deployed;
     let state = if deployed.unchanged { "was deployed already" } else { "is deployed" };
     let world = format!("weir:processor {}", record.world);
-    output::line(&format!("{name}@{version} {state}: {}, {world}, {}", output::size(record.size_bytes), record.digest))?;
+    let component = deployment_key(name, version);
+    output::line(&format!("{component} {state}: {}, {world}, {}", output::size(record.size_bytes), record.digest))?;
     let names = |list: Vec<&str>| if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
     let descriptor = &record.descriptor;
     output::line(&format!("  consumes    {}", names(descriptor.consumers.iter().map(|c| c.name.as_str()).collect())))?;
@@ -92,14 +94,13 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     if deployed.not_reached.is_empty() {
         return Ok(());
     }
-    output::line(&format!("\nThese go on with what they run; to change one: weir swap FLOW PROCESSOR {name}@{version} --wait"))?;
+    output::line(&format!("\nThese go on with what they run; to change one: weir swap FLOW PROCESSOR {component} --wait"))?;
     let row = |entry: &Unreached| {
         let runs = entry.runs.clone().unwrap_or_else(|| "no component".to_owned());
         vec![format!("  {}", entry.processor), entry.variant.clone(), entry.flow.clone().unwrap_or_else(|| "shared".to_owned()), runs]
     };
     output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))?;
     output::line("The commands:")?;
-    let component = format!("{name}@{version}");
     deployed.not_reached.iter().try_for_each(|entry| output::line(&format!("  {}", swap_command(entry, &component))))
 }
 

@@ -86,7 +86,9 @@ pub(super) const COMPONENT: &[Rule] = &[
     (&["exports"], Bound::List(64)),
     (&["exports", "*"], NAME),
     (&["grants"], Bound::List(64)),
-    (&["grants", "*"], NAME),
+    (&["grants", "*", "grant"], NAME),
+    (&["grants", "*", "what"], Bound::List(64)),
+    (&["grants", "*", "what", "*"], Bound::Text(KIB)),
     (&["concurrency"], Bound::Number(1, MAX_CONCURRENCY as u64)),
     (&["window"], Bound::Number(1, MAX_WINDOW as u64)),
 ];

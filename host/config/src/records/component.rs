@@ -8,10 +8,9 @@ use utoipa::ToSchema;
 
 use super::bounds::{self, OutOfBound};
 use super::descriptor::Descriptor;
+use super::grant::{self, Grant};
 use super::limits::{ComponentDefaults, ComponentLimits, GivenLimits, GivenRetry, RetryPolicy};
-
-/// The config type of deployments.
-pub const COMPONENT_TYPE: &str = "component";
+use crate::names::deployment_key;
 
 /// The SHA-256 of a component's bytes; as text `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
@@ -103,7 +102,7 @@ pub struct ComponentRef {
 impl ComponentRef {
     /// The config key of the deployment: `NAME@VERSION`.
     pub fn key(&self) -> String {
-        format!("{}@{}", self.name, self.version)
+        deployment_key(&self.name, &self.version)
     }
 }
 
@@ -122,9 +121,9 @@ pub struct ComponentRecord {
     pub exports: Vec<String>,
     /// What it says of itself.
     pub descriptor: Descriptor,
-    /// What it may reach outside of its queues, by name; nothing unless granted.
+    /// What it may reach outside of its queues; nothing unless granted.
     #[serde(default)]
-    pub grants: Vec<String>,
+    pub grants: Vec<Grant>,
     /// The limits that were given for it. Older records hold all of them.
     #[serde(default)]
     pub limits: GivenLimits,
@@ -151,6 +150,7 @@ impl<'de> Deserialize<'de> for ComponentRecord {
         let value = serde_json::Value::deserialize(deserializer)?;
         let wrong = |OutOfBound { field, problem }| D::Error::custom(format!("field `{field}` {problem}"));
         bounds::check(&value, bounds::COMPONENT).map_err(wrong)?;
+        grant::check_form(&value).map_err(wrong)?;
         if let Some(descriptor) = value.get("descriptor") {
             bounds::check(descriptor, bounds::DESCRIPTOR).map_err(|found| {
                 let field = format!("descriptor.{}", found.field);

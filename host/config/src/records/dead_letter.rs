@@ -5,11 +5,6 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use weir_pubsub::{Limits, Message, Properties};
 
-/// The name of the topic (class `flow`) of dead letters.
-pub const DEAD_LETTERS_TOPIC_NAME: &str = "weir-dead-letters";
-/// The one subscription that keeps them.
-pub const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
-
 /// What the names of a letter's own properties begin with.
 pub const DEAD_LETTER_PREFIX: &str = "weir-dead-";
 

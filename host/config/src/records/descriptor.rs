@@ -153,6 +153,41 @@ pub enum ParameterKind {
     Json,
 }
 
+impl ParameterKind {
+    /// What a value of the kind is, for people.
+    fn described(self) -> &'static str {
+        match self {
+            ParameterKind::String => "text",
+            ParameterKind::Integer => "a whole number",
+            ParameterKind::Number => "a number",
+            ParameterKind::Boolean => "true or false",
+            ParameterKind::Json => "a JSON text",
+        }
+    }
+}
+
+/// Why a parameter cannot have a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// It is not of the parameter's kind.
+    #[error("`{}` is not {}", weir_pubsub::shown(.value), .kind.described())]
+    OtherKind {
+        /// The value.
+        value: String,
+        /// What it must be.
+        kind: ParameterKind,
+    },
+    /// It is not among the values that the parameter may have.
+    #[error("`{}` is not one of {}", weir_pubsub::shown(.value), .choices.join(", "))]
+    NotAChoice {
+        /// The value.
+        value: String,
+        /// Those that it may have.
+        choices: Vec<String>,
+    },
+}
+
 /// One parameter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ParameterSpec {
@@ -283,20 +318,19 @@ impl ParameterSpec {
     ///
     /// # Errors
     /// A text that names what the value must be.
-    pub fn check_value(&self, value: &str) -> Result<(), String> {
-        let (fits, wanted) = match self.kind {
-            ParameterKind::String => (true, "text"),
-            ParameterKind::Integer => (value.parse::<i64>().is_ok(), "a whole number"),
-            ParameterKind::Number => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
-            ParameterKind::Boolean => (matches!(value, "true" | "false"), "true or false"),
-            ParameterKind::Json => (serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok(), "a JSON text"),
+    pub fn check_value(&self, value: &str) -> Result<(), ValueError> {
+        let fits = match self.kind {
+            ParameterKind::String => true,
+            ParameterKind::Integer => value.parse::<i64>().is_ok(),
+            ParameterKind::Number => value.parse::<f64>().is_ok_and(f64::is_finite),
+            ParameterKind::Boolean => matches!(value, "true" | "false"),
+            ParameterKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok(),
         };
-        let shown = weir_pubsub::shown(value);
         if !fits {
-            return Err(format!("`{shown}` is not {wanted}"));
+            return Err(ValueError::OtherKind { value: value.to_owned(), kind: self.kind });
         }
         if !self.choices.is_empty() && !self.choices.iter().any(|c| c == value) {
-            return Err(format!("`{shown}` is not one of {}", self.choices.join(", ")));
+            return Err(ValueError::NotAChoice { value: value.to_owned(), choices: self.choices.clone() });
         }
         Ok(())
     }
@@ -304,7 +338,7 @@ impl ParameterSpec {
 
 fn check_parameter(parameter: &ParameterSpec) -> Result<(), DescriptorError> {
     match parameter.default.as_deref().map(|default| parameter.check_value(default)) {
-        Some(Err(problem)) => field(&format!("parameters.{}.default", parameter.name), problem),
+        Some(Err(error)) => field(&format!("parameters.{}.default", parameter.name), error.to_string()),
         _ => Ok(()),
     }
 }
@@ -384,10 +418,10 @@ mod tests {
             ..Default::default()
         };
         assert!(spec(ParameterKind::Integer, &[]).check_value("12").is_ok());
-        assert_eq!(spec(ParameterKind::Integer, &[]).check_value("1.5").unwrap_err(), "`1.5` is not a whole number");
+        assert_eq!(spec(ParameterKind::Integer, &[]).check_value("1.5").unwrap_err().to_string(), "`1.5` is not a whole number");
         assert!(spec(ParameterKind::Number, &[]).check_value("NaN").is_err());
         assert!(spec(ParameterKind::Boolean, &[]).check_value("True").is_err());
         assert!(spec(ParameterKind::Json, &[]).check_value("[1]").is_ok());
-        assert_eq!(spec(ParameterKind::String, &["a", "b"]).check_value("c").unwrap_err(), "`c` is not one of a, b");
+        assert_eq!(spec(ParameterKind::String, &["a", "b"]).check_value("c").unwrap_err().to_string(), "`c` is not one of a, b");
     }
 }

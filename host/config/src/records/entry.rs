@@ -77,19 +77,6 @@ fn check_size(field: &str, size: usize, most: usize, what: &str) -> Result<(), S
     if size <= most { Ok(()) } else { Err(format!("field `{field}` has {size} {what}; at most {most} are allowed")) }
 }
 
-/// What the config types of entries begin with.
-pub const ENTRY_TYPE_PREFIX: &str = "processor:";
-
-/// The config type of a processor's entries.
-pub fn entry_type(processor: &str) -> String {
-    format!("{ENTRY_TYPE_PREFIX}{processor}")
-}
-
-/// The processor whose entries a config type holds.
-pub fn processor_of_entry_type(config_type: &str) -> Option<&str> {
-    config_type.strip_prefix(ENTRY_TYPE_PREFIX).filter(|name| !name.is_empty())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {

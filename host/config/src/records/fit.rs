@@ -1,12 +1,16 @@
-//! How an entry fits the descriptor of its component: pure. All faults are told at once. Hosts go by it when they run an entry, and the
-//! flow service before it changes one.
+//! How an entry fits the descriptor of its component: pure. All faults are reported at once. Hosts check by it what they run, and the
+//! flow service what it writes.
 
-use weir_pubsub::{Class, Queue, Subscription, Topic, names};
+use std::sync::Arc;
+
+use weir_pubsub::{Class, Queue, Topic};
 
 use super::bounds::MAX_CONCURRENCY;
 use super::component::ComponentRecord;
 use super::descriptor::{ConsumerSpec, Descriptor};
 use super::entry::Entry;
+use super::misfit::{Misfit, Unfit};
+use crate::names::processor_subscription;
 
 /// What a variant works with, all checked.
 #[derive(Debug, PartialEq)]
@@ -61,8 +65,8 @@ pub struct FitRequest {
 /// Fits an entry to a component.
 ///
 /// # Errors
-/// What is wrong, with the names of topics and parameters, for people.
-pub fn fit(processor: &str, variant: &str, entry: &Entry, record: &ComponentRecord) -> Result<Fit, String> {
+/// All that is wrong, with the names of topics and parameters.
+pub fn fit(processor: &str, variant: &str, entry: &Entry, record: &ComponentRecord) -> Result<Fit, Unfit> {
     let mut fitting = Fitting { processor, variant, entry, record, faults: Vec::new() };
     fitting.check_grants();
     let inputs = fitting.inputs();
@@ -72,7 +76,7 @@ pub fn fit(processor: &str, variant: &str, entry: &Entry, record: &ComponentReco
     let parameters = fitting.parameters();
     match fitting.faults.is_empty() {
         true => Ok(Fit { inputs, outputs, requests, parameters }),
-        false => Err(fitting.faults.join("; ")),
+        false => Err(Unfit(fitting.faults)),
     }
 }
 
@@ -81,7 +85,7 @@ struct Fitting<'a> {
     variant: &'a str,
     entry: &'a Entry,
     record: &'a ComponentRecord,
-    faults: Vec<String>,
+    faults: Vec<Misfit>,
 }
 
 impl<'a> Fitting<'a> {
@@ -91,18 +95,18 @@ impl<'a> Fitting<'a> {
 
     fn check_grants(&mut self) {
         for wanted in self.descriptor().grants.iter().filter(|grant| !grant.optional) {
-            if !self.record.grants.contains(&wanted.grant) {
-                self.faults.push(format!("the component needs the grant `{}`, which its deployment does not give", wanted.grant));
+            if !self.record.grants.iter().any(|given| given.grant == wanted.grant) {
+                self.faults.push(Misfit::MissingGrant { grant: wanted.grant.clone() });
             }
         }
     }
 
-    fn topic(&mut self, name: &str, what: &str) -> Option<Topic> {
+    fn topic(&mut self, name: &str, what: &'static str) -> Option<Topic> {
         let Some(text) = self.entry.topics.get(name) else {
-            self.faults.push(format!("the flow gives no topic to {what} `{name}`: add it to the processor's `topics` in the blueprint"));
+            self.faults.push(Misfit::MissingTopic { what, name: name.to_owned() });
             return None;
         };
-        text.parse().map_err(|error| self.faults.push(format!("topic `{name}`: {error}"))).ok()
+        text.parse().map_err(|source| self.faults.push(Misfit::NotATopic { name: name.to_owned(), source })).ok()
     }
 
     fn inputs(&mut self) -> Vec<FitInput> {
@@ -116,12 +120,12 @@ impl<'a> Fitting<'a> {
     fn input(&mut self, spec: &ConsumerSpec) -> Option<FitInput> {
         let topic = self.topic(&spec.name, "the input")?;
         if !topic.class().has_queues() {
-            self.faults.push(format!("input `{}` reads {topic}: only flow and request topics have queues to read", spec.name));
+            self.faults.push(Misfit::InputWithoutQueue { input: spec.name.clone(), topic });
             return None;
         }
-        let subscription = Subscription::of_processor(self.processor, self.variant, &spec.name);
+        let subscription = processor_subscription(self.processor, self.variant, &spec.name);
         let queue = subscription.and_then(|subscription| Queue::new(topic, subscription));
-        let queue = queue.map_err(|error| self.faults.push(format!("input `{}`: {error}", spec.name))).ok()?;
+        let queue = queue.map_err(|source| self.faults.push(Misfit::InputQueue { input: spec.name.clone(), source })).ok()?;
         let concurrency = self.record.concurrency.unwrap_or_else(|| self.descriptor().concurrency_of(spec)).clamp(1, MAX_CONCURRENCY);
         Some(FitInput { name: spec.name.clone(), queue, concurrency, reply: spec.reply.clone() })
     }
@@ -156,7 +160,7 @@ impl<'a> Fitting<'a> {
             let request = self.topic(&spec.request, "the request");
             let response = self.topic(&spec.response, "the response");
             if let Some(topic) = response.as_ref().filter(|topic| topic.class() != Class::Response) {
-                self.faults.push(format!("topic `{}` is {topic}: answers come on a response topic", spec.response));
+                self.faults.push(Misfit::OtherThanResponse { name: spec.response.clone(), topic: topic.clone() });
             }
             if let (Some(request), Some(response)) = (request, response) {
                 requests.push(FitRequest { name: spec.name.clone(), request, response, timeout_ms: spec.timeout_ms });
@@ -176,15 +180,13 @@ impl<'a> Fitting<'a> {
         if self.descriptor().has_open_outputs() {
             return;
         }
-        let inputs = names(self.descriptor().consumers.iter().map(|spec| spec.name.as_str()));
-        let outputs = names(self.descriptor().producers.iter().map(|spec| spec.name.as_str()));
-        let entry = self.entry;
-        for name in entry.topics.keys() {
-            if !self.is_declared(name) {
-                let fault = format!("topic `{name}` is neither an input nor an output of the component");
-                self.faults.push(format!("{fault} (inputs: {inputs}; outputs: {outputs})"));
-            }
-        }
+        let descriptor = self.descriptor();
+        let inputs: Arc<[String]> = descriptor.consumers.iter().map(|spec| spec.name.clone()).collect();
+        let outputs: Arc<[String]> = descriptor.producers.iter().map(|spec| spec.name.clone()).collect();
+        let unknown = |name: &&String| !self.is_declared(name);
+        let misfit = |name: &String| Misfit::UnknownTopic { name: name.clone(), inputs: inputs.clone(), outputs: outputs.clone() };
+        let misfits: Vec<Misfit> = self.entry.topics.keys().filter(unknown).map(misfit).collect();
+        self.faults.extend(misfits);
     }
 
     fn parameters(&mut self) -> Vec<(String, String)> {
@@ -192,15 +194,15 @@ impl<'a> Fitting<'a> {
         for spec in &self.descriptor().parameters {
             match (parameters.get(&spec.name), &spec.default) {
                 (Some(value), _) => {
-                    if let Err(problem) = spec.check_value(value) {
-                        self.faults.push(format!("parameter `{}`: {problem}", spec.name));
+                    if let Err(source) = spec.check_value(value) {
+                        self.faults.push(Misfit::Value { parameter: spec.name.clone(), source });
                     }
                 }
                 (None, Some(default)) => {
                     parameters.insert(spec.name.clone(), default.clone());
                 }
                 (None, None) if spec.required => {
-                    self.faults.push(format!("parameter `{}` is required and not set: set it in the processor's `parameters`", spec.name));
+                    self.faults.push(Misfit::MissingParameter { parameter: spec.name.clone() });
                 }
                 (None, None) => {}
             }
@@ -220,7 +222,7 @@ mod tests {
         serde_json::from_value(json!({"digest": digest, "size-bytes": 1, "world": "0.1.0", "descriptor": descriptor})).unwrap()
     }
 
-    fn try_fit(descriptor: serde_json::Value, entry: serde_json::Value) -> Result<Fit, String> {
+    fn try_fit(descriptor: serde_json::Value, entry: serde_json::Value) -> Result<Fit, Unfit> {
         fit("chunker", "one", &serde_json::from_value(entry).unwrap(), &record(descriptor))
     }
 
@@ -249,26 +251,28 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_by_name() {
+    fn every_fault_is_reported_by_name() {
         let descriptor = json!({"schema": 1, "consumers": ["input"], "producers": ["output"],
             "parameters": [{"name": "size", "type": "integer"}, {"name": "model", "required": true}],
             "requests": [{"name": "ask", "request": "ask-request", "response": "ask-response"}],
             "grants": [{"grant": "http"}]});
         let entry = json!({"topics": {"input": "queue:tg:in", "outptu": "flow:tg:out"}, "parameters": {"size": "big"}});
-        let faults = try_fit(descriptor, entry).unwrap_err();
-        for word in [
-            "`input`",
-            "`queue`",
-            "`output`",
-            "`outptu`",
-            "`size`",
-            "`big` is not a whole number",
-            "`model` is required",
-            "`ask-request`",
-            "`http`",
-        ] {
-            assert!(faults.contains(word), "{word} is missing in {faults}");
-        }
+        let unfit = try_fit(descriptor, entry).unwrap_err();
+        let add = "add it to the processor's `topics` in the blueprint";
+        let expected = [
+            "the component needs the grant `http`, which its deployment does not give".to_owned(),
+            "topic `input`: topic `queue:tg:in` has the unknown class `queue`: it must be flow, request, response or notify".to_owned(),
+            format!("the flow gives no topic to the output `output`: {add}"),
+            format!("the flow gives no topic to the request `ask-request`: {add}"),
+            format!("the flow gives no topic to the response `ask-response`: {add}"),
+            "topic `outptu` is neither an input nor an output of the component (inputs: input; outputs: output)".to_owned(),
+            "parameter `size`: `big` is not a whole number".to_owned(),
+            "parameter `model` is required and not set: set it in the processor's `parameters`".to_owned(),
+        ];
+        assert_eq!(unfit.to_string(), expected.join("; "));
+        assert_eq!(unfit.misfits().len(), expected.len());
+        assert_eq!(unfit.misfits()[0], Misfit::MissingGrant { grant: "http".to_owned() });
+        assert!(matches!(&unfit.misfits()[1], Misfit::NotATopic { source: weir_pubsub::NameError::UnknownClass { .. }, .. }));
     }
 
     #[test]
@@ -276,13 +280,13 @@ mod tests {
         let descriptor = json!({"schema": 1, "requests": [{"name": "ask", "request": "q", "response": "a"}]});
         let of = |topic: &str| try_fit(descriptor.clone(), json!({"topics": {"q": "request:tg:ask", "a": topic}}));
         assert!(of("response:tg:ask").is_ok());
-        assert_eq!(of("flow:tg:ask").unwrap_err(), "topic `a` is flow:tg:ask: answers come on a response topic");
+        assert_eq!(of("flow:tg:ask").unwrap_err().to_string(), "topic `a` is flow:tg:ask: answers come on a response topic");
     }
 
     #[test]
     fn a_queue_name_that_is_too_long_is_told() {
         let topic = format!("flow:tg:{}", "x".repeat(300));
-        let faults = try_fit(json!({"schema": 1, "consumers": ["input"]}), json!({"topics": {"input": topic}})).unwrap_err();
+        let faults = try_fit(json!({"schema": 1, "consumers": ["input"]}), json!({"topics": {"input": topic}})).unwrap_err().to_string();
         assert!(faults.contains("of at most 255"), "{faults}");
     }
 }

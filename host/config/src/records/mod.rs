@@ -7,22 +7,28 @@ mod descriptor;
 mod descriptor_faults;
 mod entry;
 mod fit;
+mod grant;
 mod limits;
+mod misfit;
 mod naming;
 mod status;
 mod status_parts;
 
 pub use bounds::{MAX_CONCURRENCY, MAX_WINDOW, MAX_WORKERS_COUNT};
-pub use component::{COMPONENT_TYPE, ComponentRecord, ComponentRef, Digest, NotADigest};
-pub use dead_letter::{Cut, DEAD_LETTER_PREFIX, DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME, DeadLetter};
+pub use component::{ComponentRecord, ComponentRef, Digest, NotADigest};
+pub use dead_letter::{Cut, DEAD_LETTER_PREFIX, DeadLetter};
 pub use descriptor::{
     ConsumerSpec, Descriptor, DescriptorError, GrantSpec, MAX_DESCRIPTOR_BYTES, Named, ParameterKind, ParameterSpec, ProducerSpec,
-    RequestSpec,
+    RequestSpec, ValueError,
 };
 pub use descriptor_faults::descriptor_faults;
-pub use entry::{ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
+pub use entry::Entry;
+// The config types under which records are kept.
+pub use crate::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
+pub use grant::Grant;
 pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
+pub use misfit::{Misfit, Unfit};
 pub use naming::{entries_naming, named_digests, names_components};
-pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME, StatusRequest};
+pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, StatusRequest};
 pub use status_parts::{StatusPart, StatusParts, status_messages};

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::component::{COMPONENT_TYPE, Digest};
-use super::entry::{Entry, processor_of_entry_type};
+use super::component::Digest;
+use super::entry::Entry;
+use crate::names::{COMPONENT_TYPE, FLOW_TYPE, processor_of_entry_type};
 
-/// The config type of flows.
-const FLOW_TYPE: &str = "flow";
 const DIGEST_PREFIX: &str = "sha256:";
 const HEX_BYTES: usize = 64;
 

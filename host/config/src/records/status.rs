@@ -5,12 +5,6 @@ use utoipa::ToSchema;
 
 use super::component::ComponentRef;
 
-/// The name of the topic (class `notify`) on which hosts report.
-pub const STATUS_TOPIC_NAME: &str = "weir-status";
-
-/// The name of the topic (class `notify`) on which hosts are asked to report at once; see [`StatusRequest`].
-pub const STATUS_REQUEST_TOPIC_NAME: &str = "weir-status-request";
-
 /// Asks every host for its status as of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusRequest {

@@ -44,7 +44,7 @@ pub(super) struct Planless {
 
 impl Known {
     /// Takes over the records of all flows as they are now.
-    pub(super) fn apply(&self, records: &Content) {
+    pub(super) fn take_over(&self, records: &Content) {
         let mut state = self.lock();
         let gone: Vec<String> = state.flows.keys().filter(|id| !records.contains_key(*id)).cloned().collect();
         gone.iter().for_each(|id| drop(state.remove(id)));
@@ -239,16 +239,16 @@ mod tests {
             ("d", record("8", "9", "a")),
             ("e", record("5", "6", "e")),
         ]);
-        known.apply(&all);
+        known.take_over(&all);
         assert_eq!(around(&known, "a", &[]), ["a", "b", "c", "d"], "what `b` consumes depends on `c`");
         assert_eq!(around(&known, "e", &[]), ["e"]);
         assert_eq!(around(&known, "new", &["6"]), ["e"]);
         assert_eq!(around(&known, "new", &[]), Vec::<String>::new());
         all.remove("b");
         all.insert("e".to_owned(), record("2", "6", "e"));
-        known.apply(&all);
+        known.take_over(&all);
         assert_eq!(around(&known, "a", &[]), ["a", "d", "e"]);
-        known.apply(&Content::new());
+        known.take_over(&Content::new());
         let state = known.lock();
         assert!(state.flows.is_empty() && state.by_topic.is_empty() && state.by_entry.is_empty());
     }
@@ -257,7 +257,7 @@ mod tests {
     fn a_flow_without_a_plan_is_found_and_an_unreadable_one_again_and_again() {
         let known = Known::default();
         let foreign = r#"{"blueprint-name": "b"}"#;
-        known.apply(&content(&[("foreign", foreign.to_owned()), ("broken", "nonsense".to_owned()), ("ours", record("1", "2", "a"))]));
+        known.take_over(&content(&[("foreign", foreign.to_owned()), ("broken", "nonsense".to_owned()), ("ours", record("1", "2", "a"))]));
         let planless = known.planless();
         assert_eq!(
             planless.iter().map(|flow| (flow.id.as_str(), flow.record.is_some())).collect::<Vec<_>>(),

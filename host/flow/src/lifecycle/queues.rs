@@ -164,7 +164,7 @@ impl Lifecycle {
             let is_owned = owned.contains(&(record.topic.as_str(), record.subscription.as_str()));
             if is_owned || self.delete_queue(&record).await.is_ok() {
                 let batch = weir_config::Batch::new().delete(LEFTOVER_TYPE, &name);
-                self.config.apply(batch).await.map_err(FlowError::config("deleting the record of a leftover queue"))?;
+                self.writes.write(batch).await.map_err(FlowError::config("deleting the record of a leftover queue"))?;
                 tracing::info!(queue = name, "leftover queue is gone");
             }
         }

@@ -11,11 +11,11 @@ use weir_pubsub::{Backlog, Class, Deletion, PubsubError, Queue, QueueStats, chai
 
 use super::Lifecycle;
 use super::queues::queue_of;
-use super::start::{REQUEST_ROOM_BYTES, keys_of_interest};
+use super::start::keys_of_interest;
 use super::stop::release_entries;
 use super::world::{Entries, Flows, json};
 use crate::error::{FlowError, Result};
-use crate::plan::{EntryKey, Release, Restored, World, describe, next_step, refusing_record, release, restore};
+use crate::plan::{EntryKey, Held, Release, Restored, World, refusing_record, release, restore};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
 
 /// How far a stop came before it failed.
@@ -82,10 +82,9 @@ impl Lifecycle {
         let batch = taking_out(id, &stopping, subject.text);
         // What cannot be put back in one step must not be taken out.
         let back = putting_back(id, restore(&stopping, &BTreeMap::new()), json(&stopping));
-        let limit_bytes = self.backend.limits().max_message_bytes - REQUEST_ROOM_BYTES;
-        let fits = batch.check_fits(limit_bytes).and_then(|()| back.check_fits(limit_bytes));
+        let fits = self.writes.check_fits(&batch).and_then(|()| self.writes.check_fits(&back));
         fits.map_err(|source| Failed::Before(FlowError::TooLargeToRefuse { id: id.to_owned(), source }))?;
-        let written = self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")));
+        let written = self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")));
         // A write that got no answer may have been done.
         written.map_err(|error| if error.is_passing() { Failed::Halfway(error) } else { Failed::Before(error) })?;
         Ok(Some(subject.release.queues))
@@ -147,7 +146,7 @@ impl Lifecycle {
         }
         let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
         let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);
-        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
+        self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
     }
 
     /// Lets a flow run again whose stop was refused or cut off. The flow's lock must be held.
@@ -164,7 +163,7 @@ impl Lifecycle {
         // What is there by now was written by the start of a flow that shares it, by what was kept here.
         restored.entries.retain(|key, _| !there.texts.contains_key(key));
         let batch = putting_back(id, restored, text.clone());
-        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")))?;
+        self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")))?;
         tracing::info!(flow = id, "stop of a flow taken back");
         Ok(())
     }
@@ -190,5 +189,5 @@ fn putting_back(id: &str, restored: Restored, stopping: String) -> Batch {
 }
 
 fn not_empty(id: &str, record: &FlowRecord, backlog: &[Backlog]) -> FlowError {
-    FlowError::NotEmpty { id: id.to_owned(), backlog: describe(id, record, backlog), next_step: next_step(id, record, backlog) }
+    FlowError::NotEmpty { held: Held::of(id, record, backlog) }
 }

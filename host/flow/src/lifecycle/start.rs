@@ -13,9 +13,6 @@ use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, Readers, affected_
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE};
 use weir_pubsub::chain;
 
-/// What the marks of queues that were found, and a longer status, may add to a request.
-pub(super) const REQUEST_ROOM_BYTES: usize = 256 << 10;
-
 /// What to start.
 #[derive(Clone)]
 pub(crate) struct Start {
@@ -120,8 +117,7 @@ impl Lifecycle {
         let deletes = plan.entries.keys().map(EntryKey::config_key);
         let undone = Batch::new().put(FLOW_TYPE, id, &starting).only_if(FLOW_TYPE, id, Some(starting.clone()));
         let undone = deletes.fold(undone, |batch, at| batch.delete(at.config_type, at.key));
-        let limit = self.backend.limits().max_message_bytes - REQUEST_ROOM_BYTES;
-        let fits = undone.check_fits(limit).and_then(|()| running(id, plan, entries, starting).check_fits(limit));
+        let fits = self.writes.check_fits(&undone).and_then(|()| self.writes.check_fits(&running(id, plan, entries, starting)));
         fits.map_err(|source| FlowError::TooLarge { processors_count: plan.entries.len(), source })
     }
 
@@ -142,7 +138,7 @@ impl Lifecycle {
         for name in leftovers {
             batch = batch.delete(LEFTOVER_TYPE, name);
         }
-        match self.config.apply(batch).await {
+        match self.writes.write(batch).await {
             Ok(()) => Ok(text),
             Err(ConfigError::Conflict { .. }) => Err(FlowError::FlowExists { id: id.to_owned() }),
             Err(error) => Err(FlowError::config("writing the record of the flow")(error)),
@@ -153,7 +149,7 @@ impl Lifecycle {
     async fn make(&self, id: &str, plan: &Plan, entries: &Entries, starting: String) -> Result<()> {
         self.create_queues(&plan.queues).await?;
         let batch = running(id, plan, entries, starting);
-        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))
+        self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))
     }
 }
 

@@ -47,7 +47,7 @@ impl Lifecycle {
             notes.push(format!("queue {} ({}) is still there and is deleted later: {reason}", queue.topic, queue.subscription));
             batch = batch.put(LEFTOVER_TYPE, name, json(queue));
         }
-        self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
+        self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
         Ok(notes)
     }
 
@@ -70,7 +70,7 @@ impl Lifecycle {
         }
         if !batch.is_empty() {
             let batch = batch.only_if(FLOW_TYPE, id, Some(before.clone()));
-            self.config.apply(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))?;
+            self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))?;
         }
         Ok(Stopping { text, queues: release.queues.into_iter().filter(|queue| !queue.found).collect() })
     }

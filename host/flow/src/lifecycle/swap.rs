@@ -32,7 +32,7 @@ impl Lifecycle {
         let unchanged = swap.old.as_ref() == Some(&component);
         if !unchanged {
             let batch = put_entry(Batch::new(), &key, &json(&swap.entry), &entries);
-            self.config.apply(batch).await.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
+            self.writes.write(batch).await.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
             let (from, to) = (swap.old.as_ref().map(ComponentRef::key), component.key());
             tracing::info!(flow = order.flow, processor = key.processor, variant = key.variant, from, to, "component swapped");
         }
@@ -52,7 +52,7 @@ impl Lifecycle {
         let _writer = self.writer.lock().await;
         let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
         let Some(entry) = entries.whole.get(key).and_then(|entry| put_back(entry, refusal)) else { return Ok(()) };
-        match self.config.apply(put_entry(Batch::new().with_reserve(), key, &json(&entry), &entries)).await {
+        match self.writes.write(put_entry(Batch::new().with_reserve(), key, &json(&entry), &entries)).await {
             Ok(()) => {}
             // It was swapped, or its flow stopped, meanwhile.
             Err(ConfigError::Conflict { .. }) => return Ok(()),

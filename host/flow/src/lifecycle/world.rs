@@ -51,7 +51,7 @@ impl Lifecycle {
         if !reached {
             tracing::debug!(version, "follower of the flows is behind, they are read");
             let records = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
-            self.known.apply(&records);
+            self.known.take_over(&records);
         }
         self.plan_the_planless().await
     }
@@ -92,7 +92,7 @@ impl Lifecycle {
         };
         record.plan = Some(plan.clone());
         let batch = Batch::new().put(FLOW_TYPE, id, json(&record)).only_if(FLOW_TYPE, id, Some(before.clone())).with_reserve();
-        match self.config.apply(batch).await {
+        match self.writes.write(batch).await {
             Ok(()) => {
                 let text = json(&record);
                 self.known.replace(id, &before, &text);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_config::names::processor_subscription_text;
 use weir_config::records::{Descriptor, Entry};
 
 use super::draft::Draft;
@@ -39,7 +40,7 @@ pub fn adopt_without_blueprint(id: &str, entries: &BTreeMap<EntryKey, Entry>) ->
         let directions = directions::by_name(&parsed);
         plan.queues.extend(directions.inputs.iter().filter(|(_, topic)| topic.class().has_queues()).map(|(spec, topic)| QueueRecord {
             topic: topic.to_string(),
-            subscription: format!("{processor}--{variant}--{spec}"),
+            subscription: processor_subscription_text(processor, variant, spec),
             drop_oldest_above_bytes: None,
             found: false,
         }));

@@ -1,51 +1,100 @@
-//! What people read about the messages that a flow still holds.
+//! The messages that a flow still holds, for callers to match on and for people.
 
+use std::fmt;
+
+use weir_config::names::{interface_of_exit, spec_of_subscription};
 use weir_pubsub::{Backlog, Queue};
 
 use crate::protocol::FlowRecord;
 
-/// How many messages there are and where: at which exit, or for which processor.
-pub fn describe(id: &str, record: &FlowRecord, backlog: &[Backlog]) -> String {
-    let places: Vec<String> = backlog.iter().map(|found| format!("{} {}", counted(found.count), place(id, record, &found.queue))).collect();
-    let total = backlog.iter().try_fold(0_u64, |sum, found| Some(sum + found.count?));
-    let messages = match total {
-        None => "messages".to_owned(),
-        Some(1) => "1 message".to_owned(),
-        Some(count) => format!("{count} messages"),
-    };
-    format!("{messages}: {}", places.join(", "))
+/// The messages that a flow still holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The flow.
+    pub flow: String,
+    /// Where they are and how many, as far as the broker counts them.
+    pub places: Vec<(HeldAt, Option<u64>)>,
 }
 
-/// What to do about them.
-pub fn next_step(id: &str, record: &FlowRecord, backlog: &[Backlog]) -> String {
-    let read = if backlog.iter().any(|found| exit(id, record, &found.queue).is_some()) {
-        format!("read its exits with `weir take {id} INTERFACE`")
-    } else {
-        "wait until its processors have handled them".to_owned()
-    };
-    format!("{read}, or delete the messages with `weir flow stop {id} --discard`")
+/// Where messages are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldAt {
+    /// In the exit of an interface.
+    Exit {
+        /// The interface.
+        interface: String,
+    },
+    /// In the queue of a processor's input.
+    Processor {
+        /// The processor.
+        processor: String,
+        /// The queue.
+        queue: Queue,
+    },
+    /// In a queue that is neither.
+    Other {
+        /// The queue.
+        queue: Queue,
+    },
 }
 
-fn counted(count: Option<u64>) -> String {
-    count.map_or_else(|| "an unknown number".to_owned(), |count| count.to_string())
-}
-
-fn place(id: &str, record: &FlowRecord, queue: &Queue) -> String {
-    if let Some(interface) = exit(id, record, queue) {
-        return format!("at the exit `{interface}`");
+impl Held {
+    /// What these queues of a flow are for.
+    pub fn of(flow: &str, record: &FlowRecord, backlog: &[Backlog]) -> Self {
+        let places = backlog.iter().map(|found| (place(flow, record, &found.queue), found.count)).collect();
+        Held { flow: flow.to_owned(), places }
     }
-    let subscription = queue.subscription().as_str();
-    let entries = record.plan.iter().flat_map(|plan| &plan.entries);
-    match entries.into_iter().find(|entry| subscription.starts_with(&format!("{}--{}--", entry.processor, entry.variant))) {
-        Some(entry) => format!("for processor `{}` ({subscription})", entry.processor),
-        None => format!("on {} ({subscription})", queue.topic()),
+
+    /// What to do about them.
+    pub fn next_step(&self) -> String {
+        let id = &self.flow;
+        let read = if self.places.iter().any(|(place, _)| matches!(place, HeldAt::Exit { .. })) {
+            format!("read its exits with `weir take {id} INTERFACE`")
+        } else {
+            "wait until its processors have handled them".to_owned()
+        };
+        format!("{read}, or delete the messages with `weir flow stop {id} --discard`")
     }
 }
 
-/// The interface whose exit a queue is.
-fn exit<'r>(id: &str, record: &'r FlowRecord, queue: &Queue) -> Option<&'r str> {
-    let name = queue.subscription().as_str().strip_prefix("gateway--")?.strip_prefix(id)?.strip_prefix("--")?;
-    record.interfaces.get_key_value(name).map(|(name, _)| name.as_str())
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.places.iter().try_fold(0_u64, |sum, (_, count)| Some(sum + (*count)?)) {
+            None => f.write_str("messages: "),
+            Some(1) => f.write_str("1 message: "),
+            Some(count) => write!(f, "{count} messages: "),
+        }?;
+        for (at, (place, count)) in self.places.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            match count {
+                Some(count) => write!(f, "{separator}{count} {place}"),
+                None => write!(f, "{separator}an unknown number {place}"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for HeldAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HeldAt::Exit { interface } => write!(f, "at the exit `{interface}`"),
+            HeldAt::Processor { processor, queue } => write!(f, "for processor `{processor}` ({})", queue.subscription()),
+            HeldAt::Other { queue } => write!(f, "on {} ({})", queue.topic(), queue.subscription()),
+        }
+    }
+}
+
+fn place(flow: &str, record: &FlowRecord, queue: &Queue) -> HeldAt {
+    let (queue, subscription) = (queue.clone(), queue.subscription().as_str());
+    if let Some(interface) = interface_of_exit(subscription, flow).filter(|name| record.interfaces.contains_key(*name)) {
+        return HeldAt::Exit { interface: interface.to_owned() };
+    }
+    let mut entries = record.plan.iter().flat_map(|plan| &plan.entries);
+    match entries.find(|entry| spec_of_subscription(subscription, &entry.processor, &entry.variant).is_some()) {
+        Some(entry) => HeldAt::Processor { processor: entry.processor.clone(), queue },
+        None => HeldAt::Other { queue },
+    }
 }
 
 #[cfg(test)]
@@ -64,13 +113,13 @@ mod tests {
         let record: FlowRecord = serde_json::from_str(record).unwrap();
         let input = found("flow:tg:in", "splitter--one--input", Some(2));
         let exit = found("flow:tg:out", "gateway--one--out", Some(1));
-        assert_eq!(
-            describe("one", &record, &[input.clone(), exit.clone()]),
-            "3 messages: 2 for processor `splitter` (splitter--one--input), 1 at the exit `out`"
-        );
-        assert_eq!(describe("one", &record, std::slice::from_ref(&exit)), "1 message: 1 at the exit `out`");
-        assert!(next_step("one", &record, &[input.clone(), exit]).starts_with("read its exits with `weir take one INTERFACE`, or"));
-        assert!(next_step("one", &record, &[input]).starts_with("wait until its processors have handled them, or"));
-        assert_eq!(describe("one", &record, &[found("flow:tg:x", "odd", None)]), "messages: an unknown number on flow:tg:x (odd)",);
+        let held = |backlog: &[Backlog]| Held::of("one", &record, backlog);
+        let both = held(&[input.clone(), exit.clone()]);
+        assert_eq!(both.to_string(), "3 messages: 2 for processor `splitter` (splitter--one--input), 1 at the exit `out`");
+        assert_eq!(both.places[1], (HeldAt::Exit { interface: "out".to_owned() }, Some(1)));
+        assert!(both.next_step().starts_with("read its exits with `weir take one INTERFACE`, or"));
+        assert_eq!(held(&[exit]).to_string(), "1 message: 1 at the exit `out`");
+        assert!(held(&[input]).next_step().starts_with("wait until its processors have handled them, or"));
+        assert_eq!(held(&[found("flow:tg:x", "odd", None)]).to_string(), "messages: an unknown number on flow:tg:x (odd)");
     }
 }

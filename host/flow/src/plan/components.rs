@@ -1,12 +1,16 @@
 //! Which deployment does a processor's work, and whether the processor's parameters suit it.
 
 use semver::Version;
-use weir_config::records::{ComponentRecord, ComponentRef, Descriptor};
+use weir_config::names::{deployment_key, parts_of_deployment_key};
+use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, ValueError};
 
-use super::draft::{DraftProcessor, fault};
-use super::{World, ownership};
+use super::draft::{DraftProcessor, refuse};
+use super::{NotDeployed, PlanRefusal, World, ownership};
 use crate::blueprint::shown;
 use crate::error::Result;
+
+/// Deployments of a name that an error lists, at most.
+const MAX_KNOWN_COUNT: usize = 20;
 
 /// The deployment behind a processor.
 pub(super) struct Found<'w> {
@@ -21,10 +25,10 @@ pub(super) struct Found<'w> {
 pub(super) fn component_of<'w>(processor: &DraftProcessor, world: &'w World) -> Result<Option<Found<'w>>> {
     let Some(key) = key_of(processor, world)? else { return Ok(None) };
     let Some(record) = world.components.get(&key) else {
-        return fault(&processor.place, format!("its component `{}` is not deployed any more: deploy it again", shown(&key)));
+        return refuse(&processor.place, PlanRefusal::ComponentGone { key });
     };
-    let Some((name, version)) = key.rsplit_once('@') else {
-        return fault(&processor.place, format!("the deployment `{}` has no version: deploy it as NAME@VERSION", shown(&key)));
+    let Some((name, version)) = parts_of_deployment_key(&key) else {
+        return refuse(&processor.place, PlanRefusal::WithoutVersion { key });
     };
     let reference = ComponentRef { name: name.to_owned(), version: version.to_owned(), digest: record.digest };
     Ok(Some(Found { reference, record }))
@@ -38,27 +42,26 @@ pub(super) fn key_of(processor: &DraftProcessor, world: &World) -> Result<Option
     match processor.component.as_deref() {
         None => Ok(newest(&processor.key.processor, world)),
         Some(reference) => {
-            deployment(reference, world).map(Some).or_else(|problem| fault(format!("{}, field `component`", processor.place), problem))
+            deployment(reference, world).map(Some).or_else(|error| refuse(format!("{}, field `component`", processor.place), error))
         }
     }
 }
 
 /// The key of the deployment that a reference names, `NAME@VERSION` or `NAME`; an error says what there is.
-pub(super) fn deployment(reference: &str, world: &World) -> Result<String, String> {
+pub(super) fn deployment(reference: &str, world: &World) -> Result<String, NotDeployed> {
     let found = match reference.contains('@') {
         true => world.deployed.get(reference).cloned(),
         false => newest(reference, world),
     };
     found.ok_or_else(|| {
         let name = reference.split('@').next().unwrap_or_default();
-        let versions: Vec<&str> = versions(name, world).map(|(_, key)| key).take(20).collect();
-        let known = if versions.is_empty() { "none of that name is".to_owned() } else { versions.join(", ") };
-        format!("`{}` is not deployed (deployed: {known}): deploy it, or name another", shown(reference))
+        let known = versions(name, world).map(|(_, key)| key.to_owned()).take(MAX_KNOWN_COUNT).collect();
+        NotDeployed { reference: reference.to_owned(), known }
     })
 }
 
 fn versions<'w>(name: &str, world: &'w World) -> impl Iterator<Item = (Version, &'w str)> {
-    let prefix = format!("{name}@");
+    let prefix = deployment_key(name, "");
     let after = world.deployed.range(prefix.clone()..).take_while({
         let prefix = prefix.clone();
         move |key| key.starts_with(&prefix)
@@ -71,10 +74,10 @@ pub(super) fn newest(name: &str, world: &World) -> Option<String> {
 }
 
 /// A value that still is a variable most often means that nobody gave that parameter of the flow a value.
-fn with_hint(value: &str, problem: String) -> String {
+fn with_hint(value: &str, error: ValueError) -> PlanRefusal {
     match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        Some(name) => format!("{problem}: the flow's parameter `{}` has no value and no default; give it one", shown(name)),
-        None => problem,
+        Some(name) => PlanRefusal::OpenValue { error, parameter: name.to_owned() },
+        None => error.into(),
     }
 }
 
@@ -84,9 +87,9 @@ pub(super) fn check_parameters(processor: &DraftProcessor, descriptor: Option<&D
     let place = |name: &str| format!("{}, parameter `{}`", processor.place, shown(name));
     for spec in &descriptor.parameters {
         match processor.parameters.get(&spec.name) {
-            Some(value) => spec.check_value(value).or_else(|problem| fault(place(&spec.name), with_hint(value, problem)))?,
+            Some(value) => spec.check_value(value).or_else(|error| refuse(place(&spec.name), with_hint(value, error)))?,
             None if spec.required && spec.default.is_none() => {
-                return fault(place(&spec.name), "the component requires it: give it in the processor's `parameters`");
+                return refuse(place(&spec.name), PlanRefusal::MissingParameter);
             }
             None => {}
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use weir_config::names::is_request_topic_of_service;
 use weir_config::records::Descriptor;
 use weir_pubsub::Topic;
 
-use super::draft::{DraftProcessor, fault};
+use super::PlanRefusal;
+use super::draft::{DraftProcessor, refuse};
 use crate::blueprint::shown;
 use crate::error::Result;
-use crate::topics::is_of_service;
 
 /// The topics of one entry by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,18 +30,11 @@ pub(super) fn of(processor: &DraftProcessor, descriptor: Option<&Descriptor>, no
     Ok(directions)
 }
 
-/// A processor that reads the requests to a service would get a copy of all of them, values of the configuration included.
+/// Only the service itself may read the requests to it: each other subscription gets a copy of all of them, values of the configuration
+/// included.
 fn refuse_requests_to_services(processor: &DraftProcessor, directions: &Directions) -> Result<()> {
-    let Some((spec, topic)) = directions.inputs.iter().find(|(_, topic)| is_of_service(topic)) else { return Ok(()) };
-    let name = topic.name();
-    fault(
-        format!("{}, topic `{}`", processor.place, shown(spec)),
-        format!(
-            "consumes `{topic}`, which only the {name} service may read: consume another topic. A processor may send requests to `{topic}` \
-             and read `response:{space}:{name}` and `notify:{space}:{name}`",
-            space = topic.topicspace()
-        ),
-    )
+    let Some((spec, topic)) = directions.inputs.iter().find(|(_, topic)| is_request_topic_of_service(topic)) else { return Ok(()) };
+    refuse(format!("{}, topic `{}`", processor.place, shown(spec)), PlanRefusal::ReadsRequests { topic: topic.clone() })
 }
 
 fn decided(processor: &DraftProcessor, descriptor: Option<&Descriptor>, notes: &mut Vec<String>) -> Result<Directions> {
@@ -95,10 +89,7 @@ fn check_topics(processor: &DraftProcessor, descriptor: &Descriptor, notes: &mut
         .flat_map(|request| [(request.request.as_str(), "asks through it"), (request.response.as_str(), "gets answers through it")]);
     for (spec, why) in inputs.chain(outputs).chain(asked) {
         if !processor.topics.contains_key(spec) {
-            return fault(
-                format!("{}, topic `{}`", processor.place, shown(spec)),
-                format!("is missing, and the processor {why}: add it to the processor's `topics`"),
-            );
+            return refuse(format!("{}, topic `{}`", processor.place, shown(spec)), PlanRefusal::MissingTopic { why });
         }
     }
     if !descriptor.has_open_outputs() {

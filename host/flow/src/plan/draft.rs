@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_config::records::{ComponentRef, Entry};
 use weir_pubsub::Topic;
 
-use super::EntryKey;
+use super::{EntryKey, PlanRefusal};
 use crate::blueprint::{Blueprint, ProcessorTemplate, check_name, shown};
 use crate::error::{FlowError, Result};
 use crate::parameters::Resolved;
@@ -59,8 +59,8 @@ pub struct DraftProcessor {
     pub belongs_to_flow: bool,
 }
 
-pub(super) fn fault<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T> {
-    Err(FlowError::Plan { place: place.into(), problem: problem.into() })
+pub(super) fn refuse<T>(place: impl Into<String>, refusal: impl Into<PlanRefusal>) -> Result<T> {
+    Err(FlowError::Plan { place: place.into(), source: refusal.into() })
 }
 
 impl Draft {
@@ -79,11 +79,8 @@ impl Draft {
             let processor = fill_in(template, scope)?;
             notes.extend(left_open(template, scope));
             if let Some(other) = places.insert(processor.key.clone(), &template.place) {
-                let variant = shown(&processor.key.variant);
-                return fault(
-                    &template.place,
-                    format!("becomes the same entry (variant `{variant}`) as {other}: give one of them another variant"),
-                );
+                let (variant, other) = (processor.key.variant.clone(), (*other).to_owned());
+                return refuse(&template.place, PlanRefusal::SameEntry { variant, other });
             }
             processors.push(processor);
         }
@@ -139,16 +136,16 @@ impl DraftProcessor {
 fn fill_in(template: &ProcessorTemplate, scope: Scope<'_>) -> Result<DraftProcessor> {
     let place = &template.place;
     let variant = filled(place, "the variant", &template.variant, scope)?;
-    check_name(&variant).or_else(|problem| fault(format!("{place}, variant `{}`", shown(&variant)), problem))?;
+    check_name(&variant).or_else(|problem| refuse(format!("{place}, variant `{}`", shown(&variant)), PlanRefusal::Name { problem }))?;
     let mut topics = BTreeMap::new();
     for (spec, topic) in &template.topics {
         let spec = scope.render(spec);
         let at = format!("{place}, topic `{}`", shown(&spec));
-        check_name(&spec).or_else(|problem| fault(&at, problem))?;
+        check_name(&spec).or_else(|problem| refuse(&at, PlanRefusal::Name { problem }))?;
         let text = filled(&at, "the topic", topic, scope)?;
-        let topic = text.parse::<Topic>().or_else(|error| fault(&at, error.to_string()))?;
+        let topic = text.parse::<Topic>().or_else(|error| refuse(&at, error))?;
         if topics.insert(spec, topic).is_some() {
-            return fault(at, "two topics become one spec name: give one of them another");
+            return refuse(at, PlanRefusal::SameSpec);
         }
     }
     let parameters = template.parameters.iter().map(|(name, value)| (scope.render(name), scope.render(value))).collect();
@@ -171,16 +168,9 @@ fn left_open(template: &ProcessorTemplate, scope: Scope<'_>) -> impl Iterator<It
     })
 }
 
-fn filled(place: &str, what: &str, template: &str, scope: Scope<'_>) -> Result<String> {
+fn filled(place: &str, what: &'static str, template: &str, scope: Scope<'_>) -> Result<String> {
     match scope.unknown_in(template) {
-        Some(variable) => fault(
-            place,
-            format!(
-                "{what} `{}` holds {{{}}}, which stands for nothing: give a parameter of that name a value",
-                shown(template),
-                shown(variable)
-            ),
-        ),
+        Some(variable) => refuse(place, PlanRefusal::Undefined { what, template: template.to_owned(), variable: variable.to_owned() }),
         None => Ok(scope.render(template)),
     }
 }

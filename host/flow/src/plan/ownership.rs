@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::records::Entry;
 use weir_pubsub::Topic;
 
-use super::draft::fault;
-use super::{EntryKey, Plan, World};
+use super::draft::refuse;
+use super::{EntryKey, Plan, PlanRefusal, World};
 use crate::blueprint::shown;
 use crate::error::Result;
 use crate::protocol::{FlowRecord, FlowStatus, PlanRecord, QueueRecord};
@@ -132,15 +132,7 @@ fn check_unchanged(key: &EntryKey, there: &Entry, wanted: &Entry) -> Result<()> 
         for name in names {
             let (there, wanted) = (there.get(name), wanted.get(name));
             if there != wanted {
-                let text = |value: Option<&String>| value.map_or_else(|| "none".to_owned(), |value| format!("`{}`", shown(value)));
-                return fault(
-                    place(what, name),
-                    format!(
-                        "other flows use this entry with {}, and this flow would make it {}: use the same value, or put {{id}} into the variant",
-                        text(there),
-                        text(wanted)
-                    ),
-                );
+                return refuse(place(what, name), PlanRefusal::SharedEntry { there: there.cloned(), wanted: wanted.cloned() });
             }
         }
     }

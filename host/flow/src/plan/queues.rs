@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_config::names::{exit_subscription, processor_subscription};
 use weir_pubsub::{Class, Queue, Subscription, Topic};
 
+use super::PlanRefusal;
 use super::directions::Directions;
-use super::draft::{Draft, DraftProcessor, fault};
+use super::draft::{Draft, DraftProcessor, refuse};
 use crate::blueprint::shown;
 use crate::error::Result;
 use crate::protocol::{Interface, QueueRecord};
@@ -27,8 +29,8 @@ impl Queues {
             self.consumed.insert(topic.clone());
             if topic.class().has_queues() {
                 let place = format!("{}, topic `{}`", processor.place, shown(spec));
-                let subscription = Subscription::of_processor(&processor.key.processor, &processor.key.variant, spec);
-                let subscription = subscription.or_else(|error| fault(&place, error.to_string()))?;
+                let subscription = processor_subscription(&processor.key.processor, &processor.key.variant, spec);
+                let subscription = subscription.or_else(|error| refuse(&place, error))?;
                 self.add(place, topic, &subscription, None)?;
             }
         }
@@ -44,7 +46,7 @@ impl Queues {
             let Ok(topic) = flow.parse::<Topic>() else { continue };
             if topic.class() == Class::Flow && !self.consumed.contains(&topic) {
                 let place = format!("section `interfaces`, interface `{}`", shown(name));
-                let subscription = exit_subscription(&draft.id, name).or_else(|error| fault(&place, error.to_string()))?;
+                let subscription = exit_subscription(&draft.id, name).or_else(|error| refuse(&place, error))?;
                 self.add(place, &topic, &subscription, Some(limit_bytes))?;
             }
         }
@@ -52,9 +54,9 @@ impl Queues {
     }
 
     fn add(&mut self, place: String, topic: &Topic, subscription: &Subscription, limit: Option<u64>) -> Result<()> {
-        let queue = Queue::new(topic.clone(), subscription.clone()).or_else(|error| fault(&place, error.to_string()))?;
+        let queue = Queue::new(topic.clone(), subscription.clone()).or_else(|error| refuse(&place, error))?;
         if let Some(other) = self.places.insert(queue.wire_name(), place.clone()) {
-            return fault(place, format!("would share the queue {queue} with {other}: give one of them another topic or variant"));
+            return refuse(place, PlanRefusal::SharedQueue { queue, other });
         }
         self.records.push(QueueRecord {
             topic: topic.to_string(),
@@ -68,9 +70,4 @@ impl Queues {
     pub(super) fn into_records(self) -> Vec<QueueRecord> {
         self.records
     }
-}
-
-/// Who reads an exit: `gateway--FLOW--INTERFACE`.
-fn exit_subscription(flow: &str, interface: &str) -> Result<Subscription, weir_pubsub::NameError> {
-    Subscription::of_processor("gateway", flow, interface)
 }

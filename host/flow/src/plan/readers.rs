@@ -1,7 +1,9 @@
 //! Whether something does the work of each processor. A flow with one that nothing does takes messages and never handles them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use weir_config::names::parts_of_deployment_key;
 use weir_pubsub::nearest;
 
 use super::draft::{Draft, DraftProcessor};
@@ -19,6 +21,47 @@ pub struct Readers {
     pub are_required: bool,
     /// Processors that programs outside of Weir do.
     pub external: BTreeSet<String>,
+}
+
+/// A processor whose work nothing does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// The processor.
+    pub processor: String,
+    /// Why.
+    pub cause: UnservedCause,
+}
+
+/// Why nothing does the work of a processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnservedCause {
+    /// Nothing has its name.
+    NoReader {
+        /// A name that something near has.
+        meant: Option<String>,
+    },
+    /// The entry, which other flows share, has no component, although there is a deployment.
+    SharedWithoutComponent,
+    /// The component that the blueprint names is not deployed.
+    NotDeployed {
+        /// As the blueprint names it.
+        component: String,
+    },
+}
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = shown(&self.processor);
+        match &self.cause {
+            UnservedCause::NoReader { meant } => write!(f, "`{name}`{}", hint(meant.as_deref())),
+            UnservedCause::SharedWithoutComponent => {
+                write!(f, "`{name}` (other flows share its entry, which has no component: weir swap FLOW {name} {name} --shared)")
+            }
+            UnservedCause::NotDeployed { component } => {
+                write!(f, "`{name}` (its component `{}` is not deployed)", shown(component))
+            }
+        }
+    }
 }
 
 /// Checks that something does the work of each processor, if that is required. Returns what else was noticed, for people.
@@ -49,31 +92,31 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
     if unserved.is_empty() && not_deployed.len() < 2 {
         return not_deployed.pop().map_or(Ok(notes), |(_, error)| Err(error));
     }
-    let more = (unserved.len() + not_deployed.len()).saturating_sub(MAX_NAMED_COUNT);
-    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    let more_count = (unserved.len() + not_deployed.len()).saturating_sub(MAX_NAMED_COUNT);
     // Near names are looked for among all deployments: only for those that are named.
-    let without_component = unserved.into_iter().map(|processor| told(processor, world));
-    let named = without_component.chain(not_deployed.iter().map(|(processor, _)| {
-        let component = processor.component.as_deref().unwrap_or_default();
-        format!("`{}` (its component `{}` is not deployed)", shown(&processor.key.processor), shown(component))
+    let without_component = unserved.into_iter().map(|processor| without_reader(processor, world));
+    let named = without_component.chain(not_deployed.iter().map(|(processor, _)| Unserved {
+        processor: processor.key.processor.clone(),
+        cause: UnservedCause::NotDeployed { component: processor.component.clone().unwrap_or_default() },
     }));
-    Err(FlowError::Unserved { processors: named.take(MAX_NAMED_COUNT).collect::<Vec<_>>().join(", ") + &more })
+    Err(FlowError::Unserved { processors: named.take(MAX_NAMED_COUNT).collect(), more_count })
 }
 
-/// A processor that nothing does, with what was perhaps meant.
-fn told(processor: &DraftProcessor, world: &World) -> String {
+fn without_reader(processor: &DraftProcessor, world: &World) -> Unserved {
     let name = &processor.key.processor;
-    let known = world.deployed.iter().filter_map(|key| key.rsplit_once('@')).map(|(name, _)| name);
+    let known = world.deployed.iter().filter_map(|key| parts_of_deployment_key(key)).map(|(name, _)| name);
     let known: BTreeSet<&str> = known.chain(world.hosted.iter().map(String::as_str)).collect();
-    let hint = match ownership::shared_entry(&processor.key, world) {
-        Some(_) if components::newest(name, world).is_some() => {
-            format!(" (other flows share its entry, which has no component: weir swap FLOW {0} {0} --shared)", shown(name))
-        }
-        _ => meant(name, &known),
+    let cause = match ownership::shared_entry(&processor.key, world) {
+        Some(_) if components::newest(name, world).is_some() => UnservedCause::SharedWithoutComponent,
+        _ => UnservedCause::NoReader { meant: nearest(name, known.into_iter()).map(str::to_owned) },
     };
-    format!("`{}`{hint}", shown(name))
+    Unserved { processor: name.clone(), cause }
 }
 
 fn meant(name: &str, known: &BTreeSet<&str>) -> String {
-    nearest(name, known.iter().copied()).map_or_else(String::new, |other| format!(" (did you mean `{}`?)", shown(other)))
+    hint(nearest(name, known.iter().copied()))
+}
+
+fn hint(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |other| format!(" (did you mean `{}`?)", shown(other)))
 }

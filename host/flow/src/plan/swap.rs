@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use weir_config::names::{entry_name, parts_of_deployment_key};
 use weir_config::records::{ComponentRef, Entry, Refusal, fit};
-use weir_pubsub::names;
 
-use super::draft::fault;
-use super::{EntryKey, World, components, plans};
+use super::{EntryKey, SwapRefusal, World, components, plans};
 use crate::blueprint::shown;
-use crate::error::Result;
+use crate::error::{FlowError, Result};
 use crate::protocol::{EntryRecord, FlowRecord, FlowStatus};
 
 /// What to swap.
@@ -37,29 +36,33 @@ pub struct Swap {
     pub sharers: BTreeSet<String>,
 }
 
+fn refuse<T>(place: impl Into<String>, refusal: impl Into<SwapRefusal>) -> Result<T> {
+    Err(FlowError::Swap { place: place.into(), source: refusal.into() })
+}
+
 /// The entry that an order means.
 ///
 /// # Errors
-/// [`crate::FlowError::Plan`]: no such processor, or several; a flow that does not run.
+/// [`FlowError::Swap`]: no such processor, or several; a flow that does not run.
 pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
     let place = || format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&order.processor));
     match flow.status {
         None => {}
-        Some(FlowStatus::Stopping) => return fault(place(), "the flow is stopping: there is nothing to swap any more"),
-        Some(_) => return fault(place(), "the flow is between two states: wait until it runs, then swap"),
+        Some(FlowStatus::Stopping) => return refuse(place(), SwapRefusal::Stopping),
+        Some(_) => return refuse(place(), SwapRefusal::BetweenStates),
     }
     let entries = flow.plan.iter().flat_map(|plan| &plan.entries);
-    let full_name = |entry: &EntryRecord| format!("{}:{}", entry.processor, entry.variant);
+    let full_name = |entry: &EntryRecord| entry_name(&entry.processor, &entry.variant);
     let meant: Vec<_> = entries.clone().filter(|entry| entry.processor == order.processor || full_name(entry) == order.processor).collect();
     match meant.as_slice() {
         [one] => Ok(EntryKey::of(one)),
         [] => {
-            let there: BTreeSet<&str> = entries.map(|entry| entry.processor.as_str()).collect();
-            fault(place(), format!("the flow has no such processor; it has {}", names(there.into_iter())))
+            let known: BTreeSet<&str> = entries.map(|entry| entry.processor.as_str()).collect();
+            refuse(place(), SwapRefusal::UnknownProcessor { known: owned(known) })
         }
         several => {
-            let there: Vec<String> = several.iter().map(|entry| full_name(entry)).collect();
-            fault(place(), format!("the flow has several: name one of {}", names(there.iter().map(String::as_str))))
+            let known = several.iter().map(|entry| full_name(entry)).collect();
+            refuse(place(), SwapRefusal::SeveralProcessors { known })
         }
     }
 }
@@ -67,57 +70,44 @@ pub fn swapped_entry(order: &SwapOrder, flow: &FlowRecord) -> Result<EntryKey> {
 /// The key of the deployment that an order means.
 ///
 /// # Errors
-/// [`crate::FlowError::Plan`]: it is not deployed.
+/// [`FlowError::Swap`]: it is not deployed.
 pub fn swapped_component(order: &SwapOrder, world: &World) -> Result<String> {
     components::deployment(&order.component, world)
-        .or_else(|problem| fault(format!("flow `{}`, component `{}`", shown(&order.flow), shown(&order.component)), problem))
+        .or_else(|error| refuse(format!("flow `{}`, component `{}`", shown(&order.flow), shown(&order.component)), error))
 }
 
 /// Plans a swap. `bad` are the components that hosts lately could not run in place of this entry's: they are no good as previous ones.
 ///
 /// # Errors
-/// [`crate::FlowError::Plan`], naming the topic, parameter or grant and the fix.
+/// [`FlowError::Swap`], naming the topic, parameter or grant and the fix.
 pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[ComponentRef]) -> Result<Swap> {
     let place = format!("flow `{}`, processor `{}`", shown(&order.flow), shown(&key.processor));
     let Some(entry) = world.entries.get(key) else {
-        return fault(place, format!("its entry (variant `{}`) is gone or not readable: start the flow anew", shown(&key.variant)));
+        return refuse(place, SwapRefusal::EntryGone { variant: key.variant.clone() });
     };
     let old = entry.component.as_ref();
     let sharers = sharers(&order.flow, key, world);
     if !sharers.is_empty() && !order.shared {
-        let flows = names(sharers.iter().map(String::as_str));
-        return fault(place, format!("its entry is shared with other flows ({flows}): say so with --shared to swap it for all of them"));
+        return refuse(place, SwapRefusal::Shared { flows: sharers.into_iter().collect() });
     }
     let reference = swapped_component(order, world)?;
     let Some(record) = world.components.get(&reference) else {
-        return fault(place, format!("the component `{reference}` is not deployed any more: deploy it again"));
+        return refuse(place, SwapRefusal::ComponentGone { key: reference });
     };
-    let (name, version) = reference.rsplit_once('@').unwrap_or((&reference, ""));
+    let (name, version) = parts_of_deployment_key(&reference).unwrap_or((&reference, ""));
     let component = ComponentRef { name: name.to_owned(), version: version.to_owned(), digest: record.digest };
     let new = format!("{place}, component `{reference}`");
     if !record.world.starts_with("0.1.") {
-        return fault(
-            new,
-            format!("it was built against weir:processor {}; hosts serve 0.1.x: build it against that", shown(&record.world)),
-        );
+        return refuse(new, SwapRefusal::OtherContract { world: record.world.clone() });
     }
-    let fitting = fit(&key.processor, &key.variant, entry, record).or_else(|problem| fault(&new, problem))?;
+    let fitting = fit(&key.processor, &key.variant, entry, record).or_else(|unfit| refuse(&new, unfit))?;
     let reads: BTreeSet<&str> = fitting.inputs.iter().map(|input| input.name.as_str()).collect();
     let fed = inputs(key, entry, world);
-    for input in &fed {
-        if !reads.contains(input) {
-            let reads = names(reads.into_iter());
-            return fault(
-                new,
-                format!("it does not read the input `{input}`, which the flow feeds (it reads {reads}): swap to one that does"),
-            );
-        }
+    if let Some(input) = fed.difference(&reads).next() {
+        return refuse(new, SwapRefusal::UnreadInput { input: (*input).to_owned(), reads: owned(reads) });
     }
     if let Some(input) = reads.difference(&fed).next() {
-        return fault(
-            new,
-            format!("it reads `{input}`, which is no input in this flow: swap to one that does not, or start a flow for it"),
-        );
+        return refuse(new, SwapRefusal::OtherInput { input: (*input).to_owned() });
     }
     let swapped = match Some(&component) == old {
         true => entry.clone(),
@@ -145,6 +135,10 @@ fn inputs<'w>(key: &EntryKey, entry: &'w Entry, world: &'w World) -> BTreeSet<&'
     let records = plans(&world.flows, "").flat_map(|plan| &plan.entries).filter(|record| EntryKey::of(record) == *key);
     let outputs: BTreeSet<&str> = records.flat_map(|record| record.outputs.keys()).map(String::as_str).collect();
     entry.topics.keys().map(String::as_str).filter(|spec| !outputs.contains(spec)).collect()
+}
+
+fn owned(names: BTreeSet<&str>) -> Vec<String> {
+    names.into_iter().map(str::to_owned).collect()
 }
 
 fn sharers(flow: &str, key: &EntryKey, world: &World) -> BTreeSet<String> {

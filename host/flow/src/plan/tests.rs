@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use weir_config::records::Digest;
+use weir_pubsub::chain;
 
 use super::*;
 use crate::blueprint::Blueprint;
@@ -59,7 +60,7 @@ fn check(plan: &Plan, expected: &Expect) {
 }
 
 fn check_error(result: Result<Plan>, expected: &str) {
-    assert_eq!(result.unwrap_err().to_string(), expected);
+    assert_eq!(chain(&result.unwrap_err()), expected);
 }
 
 fn splitting() -> Value {
@@ -172,10 +173,10 @@ fn components_are_found_by_reference_and_else_by_newest_version() {
     assert_eq!(found(Some("worker@1.9.0")).unwrap(), "worker@1.9.0");
     assert_eq!(found(Some("other")).unwrap(), "other@3.0.0");
     assert_eq!(
-        found(Some("worker@5.0.0")).unwrap_err().to_string(),
+        chain(&found(Some("worker@5.0.0")).unwrap_err()),
         "section `flow`, processor `worker:{id}`, field `component`: `worker@5.0.0` is not deployed (deployed: worker@1.10.0, worker@1.9.0, worker@2.0.0-beta): deploy it, or name another"
     );
-    assert!(found(Some("nobody")).unwrap_err().to_string().contains("none of that name is"));
+    assert!(chain(&found(Some("nobody")).unwrap_err()).contains("none of that name is"));
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn requests_to_the_services_are_not_consumed_but_sent_and_their_answers_read() {
     for topic in ["request:tg:config", "request:tg:flow", "request:other:config", "request:tg:{name}"] {
         for (processor, section, spec) in [("spy", "flow", "spy"), ("outside", "blueprint", "input"), ("outside", "flow", "a-input")] {
             let plan = start(&mut world, "one", &blueprint(processor, section, spec, topic), &[("name", "flow")]);
-            let error = plan.unwrap_err().to_string();
+            let error = chain(&plan.unwrap_err());
             assert!(error.contains(&format!("topic `{spec}`: consumes `request:")) && error.contains("may read"), "{error}");
         }
         start(&mut world, "one", &blueprint("outside", "flow", "output", topic), &[("name", "flow")]).unwrap();
@@ -370,4 +371,96 @@ proptest! {
 
 fn prop_assert_removed(was_there: bool) {
     assert!(was_there, "something was deleted that was not there");
+}
+
+/// What a refusal is, whatever its text.
+fn refused<T: std::fmt::Debug>(result: Result<T>) -> PlanRefusal {
+    match result.unwrap_err() {
+        crate::FlowError::Plan { source, .. } => source,
+        error => panic!("{error:?} is not a refusal of a plan"),
+    }
+}
+
+#[test]
+fn refusals_of_a_start_are_told_apart_without_their_texts() {
+    let mut world = World::default();
+    deploy(&mut world, "p@1.0.0", &json!({"schema": 1, "consumers": ["input"], "parameters": [{"name": "size", "type": "integer"}]}));
+    let mut refusal = |processor: &str, fields: Value, values: &[(&str, &str)]| {
+        refused(start(&mut world, "two", &json!({"blueprint": {}, "flow": {processor: fields}}), values))
+    };
+    let topics = json!({"input": "flow:tg:x"});
+    let missing = NotDeployed { reference: "p@2.0.0".to_owned(), known: vec!["p@1.0.0".to_owned()] };
+    assert_eq!(refusal("p:{id}", json!({"topics": topics, "component": "p@2.0.0"}), &[]), PlanRefusal::NotDeployed(missing));
+    assert!(matches!(refusal("p:{id}", json!({}), &[]), PlanRefusal::MissingTopic { .. }));
+    assert!(matches!(refusal("p:{id}", json!({"topics": topics, "parameters": {"size": "big"}}), &[]), PlanRefusal::Value(_)));
+    let open = refusal("p:{id}", json!({"topics": topics, "parameters": {"size": "{size}"}}), &[]);
+    assert!(matches!(&open, PlanRefusal::OpenValue { parameter, .. } if parameter == "size"), "{open:?}");
+    let undefined = refusal("p:{who}", json!({"topics": topics}), &[]);
+    assert!(matches!(&undefined, PlanRefusal::Undefined { variable, .. } if variable == "who"), "{undefined:?}");
+    assert!(matches!(refusal("p:{v}", json!({"topics": topics}), &[("v", "a/b")]), PlanRefusal::Name { .. }));
+    assert!(matches!(refusal("p:{id}", json!({"topics": {"input": "flow:tg:{v}"}}), &[("v", "a*b")]), PlanRefusal::WireName(_)));
+    assert!(matches!(refusal("q:{id}", json!({"topics": {"input": "request:tg:config"}}), &[]), PlanRefusal::ReadsRequests { .. }));
+    let shared = |size: &str| json!({"blueprint": {"p:b": {"topics": topics, "parameters": {"size": size}}}, "flow": {}});
+    start(&mut world, "one", &shared("1"), &[]).unwrap();
+    let other = refused(start(&mut world, "two", &shared("2"), &[]));
+    assert_eq!(other, PlanRefusal::SharedEntry { there: Some("1".to_owned()), wanted: Some("2".to_owned()) });
+}
+
+#[test]
+fn refusals_of_a_swap_are_told_apart_and_say_what_to_do() {
+    let mut world = World::default();
+    deploy(&mut world, "p@1.0.0", &json!({"schema": 1, "consumers": ["input"]}));
+    let shared = json!({"blueprint": {"p:b": {"topics": {"input": "flow:tg:x"}}}, "flow": {}});
+    for id in ["one", "two"] {
+        start(&mut world, id, &shared, &[]).unwrap();
+    }
+    deploy(&mut world, "p@2.0.0", &json!({"schema": 1, "consumers": ["input", "more"]}));
+    deploy(&mut world, "p@3.0.0", &json!({"schema": 1, "producers": ["*"]}));
+    let key = EntryKey { processor: "p".to_owned(), variant: "b".to_owned() };
+    let order = |component: &str, shared: bool| SwapOrder {
+        flow: "one".to_owned(),
+        processor: "p".to_owned(),
+        component: component.to_owned(),
+        shared,
+    };
+    let check = |result: Result<Swap>, expected: SwapRefusal, text: &str| {
+        let error = result.unwrap_err();
+        assert_eq!(chain(&error), text);
+        assert!(matches!(&error, crate::FlowError::Swap { source, .. } if *source == expected), "{error:?}");
+    };
+    let swap = |component: &str, shared: bool, world: &World| plan_swap(&order(component, shared), &key, world, &[]);
+    check(
+        swap("p@1.0.0", false, &world),
+        SwapRefusal::Shared { flows: vec!["two".to_owned()] },
+        "flow `one`, processor `p`: its entry is shared with other flows (two): add --shared to swap it in all of them",
+    );
+    check(
+        swap("q@1.0.0", true, &world),
+        SwapRefusal::NotDeployed(NotDeployed { reference: "q@1.0.0".to_owned(), known: Vec::new() }),
+        "flow `one`, component `q@1.0.0`: `q@1.0.0` is not deployed (deployed: none of that name is): deploy it, or name another",
+    );
+    check(
+        swap("p@3.0.0", true, &world),
+        SwapRefusal::UnreadInput { input: "input".to_owned(), reads: Vec::new() },
+        "flow `one`, processor `p`, component `p@3.0.0`: it does not read the input `input`, which the flow feeds (it reads none): swap to one that does",
+    );
+    let error = swap("p@2.0.0", true, &world).unwrap_err();
+    assert!(matches!(&error, crate::FlowError::Swap { source: SwapRefusal::Unfit(unfit), .. } if unfit.misfits().len() == 1), "{error:?}");
+    world.components.get_mut("p@1.0.0").unwrap().world = "0.2.0".to_owned();
+    check(
+        swap("p@1.0.0", true, &world),
+        SwapRefusal::OtherContract { world: "0.2.0".to_owned() },
+        "flow `one`, processor `p`, component `p@1.0.0`: it was built against weir:processor 0.2.0; hosts serve 0.1.x: build it against that",
+    );
+    world.entries.clear();
+    check(
+        swap("p@1.0.0", true, &world),
+        SwapRefusal::EntryGone { variant: "b".to_owned() },
+        "flow `one`, processor `p`: its entry (variant `b`) is gone or not readable: start the flow again",
+    );
+    let unknown = swapped_entry(&SwapOrder { processor: "q".to_owned(), ..order("p", false) }, &world.flows["one"]).unwrap_err();
+    assert_eq!(chain(&unknown), "flow `one`, processor `q`: the flow has no such processor; it has p");
+    world.flows.get_mut("one").unwrap().status = Some(FlowStatus::Stopping);
+    let stopping = swapped_entry(&order("p", false), &world.flows["one"]).unwrap_err();
+    assert!(matches!(stopping, crate::FlowError::Swap { source: SwapRefusal::Stopping, .. }), "{stopping:?}");
 }

@@ -4,7 +4,7 @@ mod moving;
 mod owners;
 mod selection;
 
-use weir_config::records::{DEAD_LETTERS_SUBSCRIPTION, DEAD_LETTERS_TOPIC_NAME};
+use weir_config::names;
 use weir_pubsub::{Browsed, Cursor, Page, PubsubError, Queue, Start};
 
 use crate::error::{GatewayError, Result};
@@ -17,16 +17,9 @@ pub(crate) use selection::{Selection, Wanted, read_wanted};
 /// Letters whose beginnings are in memory at a time.
 pub(crate) const PAGE_COUNT: u32 = 128;
 
-/// The topic of the dead letters.
-pub(crate) fn topic_name(gateway: &Gateway) -> String {
-    format!("flow:{}:{DEAD_LETTERS_TOPIC_NAME}", gateway.topicspace)
-}
-
-/// Their queue.
+/// The queue of the dead letters.
 pub(crate) fn queue(gateway: &Gateway) -> Result<Queue> {
-    let wrong = |error: weir_pubsub::NameError| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() };
-    let topic = topic_name(gateway).parse().map_err(wrong)?;
-    Queue::new(topic, DEAD_LETTERS_SUBSCRIPTION.parse().map_err(wrong)?).map_err(wrong)
+    names::dead_letters(&gateway.topicspace).map_err(GatewayError::topicspace)
 }
 
 /// The beginnings of the letters behind a position. Without the queue there are none: the flow service makes it.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use weir_config::names::{parts_of_subscription, spec_of_subscription};
 use weir_config::records::DeadLetter;
 use weir_flow::protocol::FlowRecord;
 
@@ -26,10 +27,8 @@ impl Owners {
         for (id, record) in records {
             let Some(plan) = &record.plan else { continue };
             for queue in &plan.queues {
-                let known = plan.entries.iter().find(|entry| {
-                    let rest = queue.subscription.strip_prefix(&format!("{}--{}--", entry.processor, entry.variant));
-                    rest.is_some_and(|spec| !spec.is_empty())
-                });
+                let known =
+                    plan.entries.iter().find(|entry| spec_of_subscription(&queue.subscription, &entry.processor, &entry.variant).is_some());
                 let Some(entry) = known else { continue };
                 let owner = owners.entry((queue.topic.clone(), queue.subscription.clone())).or_insert_with(|| Owner {
                     flows: Vec::new(),
@@ -49,10 +48,8 @@ impl Owners {
     }
 }
 
-/// Reads `PROCESSOR--VARIANT--SPEC`.
 fn of_subscription(subscription: &str) -> Option<Owner> {
-    let (processor, rest) = subscription.split_once("--")?;
-    let (variant, _) = rest.rsplit_once("--")?;
+    let (processor, variant) = parts_of_subscription(subscription)?;
     Some(Owner { flows: vec![variant.to_owned()], processor: processor.to_owned(), variant: variant.to_owned() })
 }
 

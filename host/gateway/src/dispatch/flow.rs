@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
+use weir_config::names::exit_subscription;
 use weir_flow::protocol::{FlowRecord, Interface as Offered};
-use weir_pubsub::{Producer, Queue, Requester, Subscription, Topic};
+use weir_pubsub::{Producer, Queue, Requester, Topic};
 
 use super::dispatcher::Dispatcher;
 use crate::error::{GatewayError, Result};
@@ -141,9 +142,8 @@ impl Interface {
     /// The queue that keeps what leaves by this interface until somebody reads it.
     pub(crate) fn exit_queue(&self) -> Result<Queue> {
         let Line::Flow { topic, .. } = &self.line else { return Err(self.takes_requests()) };
-        let subscription: Option<Subscription> = format!("gateway--{}--{}", self.flow, self.name).parse().ok();
-        let subscription =
-            subscription.ok_or_else(|| self.wrong("cannot have an exit: its name and the flow's are too long for a queue".to_owned()))?;
+        let subscription = exit_subscription(&self.flow, &self.name)
+            .map_err(|_| self.wrong("cannot have an exit: its name and the flow's are too long for a queue".to_owned()))?;
         Queue::new(topic.clone(), subscription).map_err(|error| self.wrong(format!("cannot have an exit: {error}")))
     }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
+use weir_config::names::deployment_key;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Digest, Entry, GivenLimits, processor_of_entry_type};
 use weir_config::{Batch, ConfigError, Content};
 use weir_flow::protocol::PlanRecord;
@@ -69,8 +70,9 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     let (name, version) = name_of(target, &record.descriptor)?;
     // Before anything is written: what fails must leave nothing.
     let not_reached = unreached(&gateway, &name, record.digest).await?;
-    let (record, unchanged) = store(&gateway, &bytes, &format!("{name}@{version}"), record).await?;
-    tracing::info!(component = %format!("{name}@{version}"), digest = %record.digest, unchanged, "component deployed");
+    let key = deployment_key(&name, &version);
+    let (record, unchanged) = store(&gateway, &bytes, &key, record).await?;
+    tracing::info!(component = key, digest = %record.digest, unchanged, "component deployed");
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }))
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use weir_config::protocol::{CONFIG_SUBSCRIPTION, CONFIG_TOPIC_NAME};
-use weir_flow::protocol::{FLOW_SUBSCRIPTION, FLOW_TOPIC_NAME, FlowRecord};
+use weir_config::names::{CONFIG_SERVICE, FLOW_SERVICE};
+use weir_flow::protocol::FlowRecord;
 
 use super::queues;
 use crate::error::{GatewayError, Result};
@@ -62,8 +62,8 @@ async fn all_queues(gateway: &Gateway, records: Option<&BTreeMap<String, FlowRec
         Some(records) => queues::all(gateway, records).await?,
         None => queues::with_depths(gateway, &BTreeMap::new()).await?,
     };
-    for (name, subscription) in [(CONFIG_TOPIC_NAME, CONFIG_SUBSCRIPTION), (FLOW_TOPIC_NAME, FLOW_SUBSCRIPTION)] {
-        let mut queue = QueueSummary::unknown(&format!("request:{}:{name}", gateway.topicspace), subscription);
+    for service in [CONFIG_SERVICE, FLOW_SERVICE] {
+        let mut queue = QueueSummary::of(&service.requests(&gateway.topicspace).map_err(GatewayError::topicspace)?);
         queue.look(&*gateway.backend).await?;
         all.push(queue);
     }

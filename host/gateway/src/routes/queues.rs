@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::try_join_all;
-use weir_config::records::DEAD_LETTERS_SUBSCRIPTION;
 use weir_flow::protocol::FlowRecord;
 
 use crate::dead_letters;
@@ -32,7 +31,7 @@ pub(crate) async fn all(gateway: &Gateway, records: &BTreeMap<String, FlowRecord
 /// The queues of these flows and the dead letters.
 pub(crate) async fn with_depths(gateway: &Gateway, records: &BTreeMap<String, FlowRecord>) -> Result<Vec<QueueSummary>> {
     let mut queues = flows::queues(records);
-    queues.push(QueueSummary::unknown(&dead_letters::topic_name(gateway), DEAD_LETTERS_SUBSCRIPTION));
+    queues.push(QueueSummary::of(&dead_letters::queue(gateway)?));
     // Side by side: the broker answers what waits for it in one go.
     try_join_all(queues.iter_mut().map(|queue| queue.look(&*gateway.backend))).await?;
     Ok(queues)

@@ -10,8 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use weir_config::records::COMPONENT_TYPE;
-use weir_flow::protocol::{FLOW_TYPE, LEFTOVER_TYPE};
+use weir_config::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, FLOW_SERVICE_TYPE, FLOW_TYPE, LEFTOVER_TYPE};
 use weir_gateway::protocol::Status;
 
 use super::{Session, check_json, read_input, tell};
@@ -24,7 +23,7 @@ use weir_pubsub::nearest;
 /// How often `watch` asks for the version.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Types that are changed by commands of their own.
-const GUARDED: &[&str] = &[FLOW_TYPE, COMPONENT_TYPE, LEFTOVER_TYPE, "flow-service"];
+const GUARDED: &[&str] = &[FLOW_TYPE, COMPONENT_TYPE, LEFTOVER_TYPE, FLOW_SERVICE_TYPE];
 /// What is shown of a value in a list.
 const SHOWN_COUNT: usize = 60;
 
@@ -67,7 +66,7 @@ pub(crate) async fn run(session: &Session, command: Config) -> Result<()> {
 
 /// Refuses what other commands keep in order, unless it is wanted all the same.
 fn guard(config_type: &str, force: bool) -> Result<(), Problem> {
-    if force || !(GUARDED.contains(&config_type) || config_type.starts_with("processor:")) {
+    if force || !(GUARDED.contains(&config_type) || config_type.starts_with(ENTRY_TYPE_PREFIX)) {
         return Ok(());
     }
     let what = format!("values of type `{}` are kept by Weir: by hand, what belongs together is torn apart", output::cut(config_type, 200));

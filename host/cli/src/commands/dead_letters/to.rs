@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use weir_config::names::entry_name;
 use weir_config::records::ComponentRef;
 use weir_gateway::protocol::{DeadLetterSummary, DeadLetters, FlowSummary, Status};
 
@@ -129,7 +130,7 @@ fn plan(selected: &Selected, flows: &[FlowSummary], redrive: &Redrive, component
         let named = redrive.letters.flow.as_deref().filter(|named| flows.contains(named));
         swaps.push(Swap {
             flow: named.unwrap_or(flows[0]).to_owned(),
-            processor: format!("{processor}:{variant}"),
+            processor: entry_name(processor, variant),
             component: component.to_owned(),
             wait: true,
             timeout: redrive.timeout,

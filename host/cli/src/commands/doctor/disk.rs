@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use weir_config::names::is_dead_letters;
 use weir_gateway::protocol::QueueSummary;
 use weir_pubsub::embedded::DiskUse;
 
@@ -71,7 +72,7 @@ fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_dis
         return ok(CHECK, what);
     }
     let next = match most.flows.first() {
-        _ if most.topic.ends_with(":weir-dead-letters") => "look through the dead letters: weir dead-letters list".to_owned(),
+        _ if is_dead_letters(&most.topic) => "look through the dead letters: weir dead-letters list".to_owned(),
         Some(flow) => format!("check what reads it: weir flow show {flow}; weir flow stop {flow} --discard deletes its messages"),
         None => "check what reads it: weir queues".to_owned(),
     };

@@ -1,5 +1,6 @@
 //! Messages that wait and that nothing reads.
 
+use weir_config::names::spec_of_subscription;
 use weir_config::records::ProcessorState;
 use weir_gateway::protocol::{FlowProcessor, FlowSummary, QueueSummary, Status};
 
@@ -47,7 +48,7 @@ fn is_starting(status: &Status, queue: &QueueSummary) -> bool {
 }
 
 fn belongs(queue: &QueueSummary, processor: &str, variant: &str) -> bool {
-    queue.subscription.strip_prefix(&format!("{processor}--{variant}--")).is_some_and(|spec| !spec.is_empty())
+    spec_of_subscription(&queue.subscription, processor, variant).is_some()
 }
 
 /// What gives the first of them a reader.

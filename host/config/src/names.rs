@@ -1,0 +1,241 @@
+//! The names that several crates build or read: topics, subscriptions, config types and their keys. Only this file spells them out;
+//! `docs/wire.md` lists them.
+
+use weir_pubsub::{Class, NameError, Queue, Subscription, Topic};
+
+/// The config type of deployments; the key is [`deployment_key`].
+pub const COMPONENT_TYPE: &str = "component";
+/// The config type of blueprints; the key is the blueprint's name.
+pub const BLUEPRINT_TYPE: &str = "flow-blueprint";
+/// The config type of flows; the key is the flow's id.
+pub const FLOW_TYPE: &str = "flow";
+/// The config type of what parameters may be; the key is what a blueprint's parameter names as its `type`.
+pub const PARAMETER_TYPE: &str = "parameter-type";
+/// The config type by which programs outside of Weir declare what they consume; the key is the processor's name.
+pub const DESCRIPTOR_TYPE: &str = "descriptor";
+/// The config type of queues that could not be deleted yet; the key is the queue's name on the wire.
+pub const LEFTOVER_TYPE: &str = "leftover";
+/// The config type that is reserved for the flow service itself.
+pub const FLOW_SERVICE_TYPE: &str = "flow-service";
+/// What the config types of entries begin with.
+pub const ENTRY_TYPE_PREFIX: &str = "processor:";
+
+/// The name of the topic (class `flow`) of dead letters.
+const DEAD_LETTERS_TOPIC_NAME: &str = "weir-dead-letters";
+/// The one subscription that keeps them.
+const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
+/// The name of the topic (class `notify`) on which hosts report.
+const STATUS_TOPIC_NAME: &str = "weir-status";
+/// The name of the topic (class `notify`) on which hosts are asked to report at once.
+const STATUS_REQUEST_TOPIC_NAME: &str = "weir-status-request";
+
+/// What separates the parts of a subscription.
+const SEPARATOR: &str = "--";
+/// What stands for the processor in the subscription of an exit.
+const EXIT_READER: &str = "gateway";
+
+/// A service that answers requests on topics of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    name: &'static str,
+    subscription: &'static str,
+}
+
+/// The config service.
+pub const CONFIG_SERVICE: Service = Service { name: "config", subscription: "config-svc" };
+/// The flow service.
+pub const FLOW_SERVICE: Service = Service { name: "flow", subscription: "flow-svc" };
+
+impl Service {
+    /// Its name, which is that of its topics too.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// The queue of requests to it: `request:TOPICSPACE:NAME`.
+    ///
+    /// # Errors
+    /// A topicspace that cannot be one.
+    pub fn requests(self, topicspace: &str) -> Result<Queue, NameError> {
+        Queue::new(Topic::new(Class::Request, topicspace, self.name)?, self.subscription.parse()?)
+    }
+
+    /// Where it answers: `response:TOPICSPACE:NAME`.
+    ///
+    /// # Errors
+    /// A topicspace that cannot be one.
+    pub fn responses(self, topicspace: &str) -> Result<Topic, NameError> {
+        Topic::new(Class::Response, topicspace, self.name)
+    }
+
+    /// Where it publishes changes: `notify:TOPICSPACE:NAME`.
+    ///
+    /// # Errors
+    /// A topicspace that cannot be one.
+    pub fn notifies(self, topicspace: &str) -> Result<Topic, NameError> {
+        Topic::new(Class::Notify, topicspace, self.name)
+    }
+}
+
+/// Whether a topic carries the requests to a config or flow service, in any topicspace.
+pub fn is_request_topic_of_service(topic: &Topic) -> bool {
+    topic.class() == Class::Request && [CONFIG_SERVICE, FLOW_SERVICE].iter().any(|service| service.name == topic.name())
+}
+
+/// The queue of dead letters: `flow:TOPICSPACE:weir-dead-letters`.
+///
+/// # Errors
+/// A topicspace that cannot be one.
+pub fn dead_letters(topicspace: &str) -> Result<Queue, NameError> {
+    Queue::new(Topic::new(Class::Flow, topicspace, DEAD_LETTERS_TOPIC_NAME)?, DEAD_LETTERS_SUBSCRIPTION.parse()?)
+}
+
+/// Whether a topic, as text, is that of dead letters in any topicspace.
+pub fn is_dead_letters(topic: &str) -> bool {
+    topic.parse::<Topic>().is_ok_and(|topic| topic.class() == Class::Flow && topic.name() == DEAD_LETTERS_TOPIC_NAME)
+}
+
+/// The queues that belong to the services of a topicspace and to no flow.
+///
+/// # Errors
+/// A topicspace that cannot be one.
+pub fn service_queues(topicspace: &str) -> Result<[Queue; 3], NameError> {
+    Ok([CONFIG_SERVICE.requests(topicspace)?, FLOW_SERVICE.requests(topicspace)?, dead_letters(topicspace)?])
+}
+
+/// Where hosts report: `notify:TOPICSPACE:weir-status`.
+///
+/// # Errors
+/// A topicspace that cannot be one.
+pub fn status_reports(topicspace: &str) -> Result<Topic, NameError> {
+    Topic::new(Class::Notify, topicspace, STATUS_TOPIC_NAME)
+}
+
+/// Where hosts are asked to report at once: `notify:TOPICSPACE:weir-status-request`.
+///
+/// # Errors
+/// A topicspace that cannot be one.
+pub fn status_requests(topicspace: &str) -> Result<Topic, NameError> {
+    Topic::new(Class::Notify, topicspace, STATUS_REQUEST_TOPIC_NAME)
+}
+
+/// The subscription of one input of a processor, or of one service that it sends requests to: `PROCESSOR--VARIANT--SPEC`.
+///
+/// # Errors
+/// A character that names cannot hold.
+pub fn processor_subscription(processor: &str, variant: &str, spec: &str) -> Result<Subscription, NameError> {
+    processor_subscription_text(processor, variant, spec).parse()
+}
+
+/// The same as text, unchecked: of records that were made elsewhere.
+pub fn processor_subscription_text(processor: &str, variant: &str, spec: &str) -> String {
+    [processor, variant, spec].join(SEPARATOR)
+}
+
+/// The spec name within a subscription; `None` where it is not one of this processor and variant.
+pub fn spec_of_subscription<'s>(subscription: &'s str, processor: &str, variant: &str) -> Option<&'s str> {
+    let rest = subscription.strip_prefix(processor)?.strip_prefix(SEPARATOR)?;
+    rest.strip_prefix(variant)?.strip_prefix(SEPARATOR).filter(|spec| !spec.is_empty())
+}
+
+/// The processor and the variant of a subscription where no entry tells them: split at the first and the last separator, which is wrong
+/// where a processor's name or a spec name holds one.
+pub fn parts_of_subscription(subscription: &str) -> Option<(&str, &str)> {
+    let (processor, rest) = subscription.split_once(SEPARATOR)?;
+    let (variant, _) = rest.rsplit_once(SEPARATOR)?;
+    Some((processor, variant))
+}
+
+/// The subscription of the queue that keeps what leaves a flow by an interface: `gateway--FLOW--INTERFACE`.
+///
+/// # Errors
+/// A character that names cannot hold.
+pub fn exit_subscription(flow: &str, interface: &str) -> Result<Subscription, NameError> {
+    processor_subscription(EXIT_READER, flow, interface)
+}
+
+/// The interface of a flow whose exit a subscription is.
+pub fn interface_of_exit<'s>(subscription: &'s str, flow: &str) -> Option<&'s str> {
+    spec_of_subscription(subscription, EXIT_READER, flow)
+}
+
+/// The config type of a processor's entries: `processor:PROCESSOR`; the key is the variant.
+pub fn entry_type(processor: &str) -> String {
+    format!("{ENTRY_TYPE_PREFIX}{processor}")
+}
+
+/// The processor whose entries a config type holds.
+pub fn processor_of_entry_type(config_type: &str) -> Option<&str> {
+    config_type.strip_prefix(ENTRY_TYPE_PREFIX).filter(|name| !name.is_empty())
+}
+
+/// An entry as requests name it where a flow has several of one processor: `PROCESSOR:VARIANT`.
+pub fn entry_name(processor: &str, variant: &str) -> String {
+    format!("{processor}:{variant}")
+}
+
+/// The config key of a deployment: `NAME@VERSION`.
+pub fn deployment_key(name: &str, version: &str) -> String {
+    format!("{name}@{version}")
+}
+
+/// The name and the version of a deployment's key.
+pub fn parts_of_deployment_key(key: &str) -> Option<(&str, &str)> {
+    key.rsplit_once('@')
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn queue(queue: &Queue) -> String {
+        format!("{} {}", queue.topic(), queue.subscription())
+    }
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        let queues = service_queues("tg").unwrap();
+        assert_eq!(
+            queues.iter().map(queue).collect::<Vec<_>>(),
+            ["request:tg:config config-svc", "request:tg:flow flow-svc", "flow:tg:weir-dead-letters weir"]
+        );
+        let topics = [
+            CONFIG_SERVICE.responses("tg"),
+            CONFIG_SERVICE.notifies("tg"),
+            FLOW_SERVICE.responses("tg"),
+            status_reports("tg"),
+            status_requests("tg"),
+        ];
+        assert_eq!(
+            topics.map(|topic| topic.unwrap().to_string()),
+            ["response:tg:config", "notify:tg:config", "response:tg:flow", "notify:tg:weir-status", "notify:tg:weir-status-request"]
+        );
+        assert_eq!(processor_subscription("p", "v", "input").unwrap().as_str(), "p--v--input");
+        assert_eq!(exit_subscription("one", "out").unwrap().as_str(), "gateway--one--out");
+        assert_eq!((entry_type("p"), entry_name("p", "v")), ("processor:p".to_owned(), "p:v".to_owned()));
+        assert_eq!(deployment_key("p", "1.0.0"), "p@1.0.0");
+        for wrong in [service_queues("a.b").is_err(), status_reports("").is_err(), processor_subscription("p", "v", "*").is_err()] {
+            assert!(wrong);
+        }
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_built() {
+        let topic = |text: &str| text.parse::<Topic>().unwrap();
+        for (text, is_service) in
+            [("request:tg:config", true), ("request:x:flow", true), ("request:tg:flows", false), ("flow:tg:flow", false)]
+        {
+            assert_eq!(is_request_topic_of_service(&topic(text)), is_service, "{text}");
+        }
+        let letters = ["flow:tg:weir-dead-letters", "notify:tg:weir-dead-letters", "flow:tg:my:weir-dead-letters", "weir-dead-letters"];
+        assert_eq!(letters.map(is_dead_letters), [true, false, false, false]);
+        let spec = |text| spec_of_subscription(text, "p--q", "v");
+        assert_eq!((spec("p--q--v--a--b"), spec("p--q--v--"), spec("p--q--w--a"), spec("p--v--a")), (Some("a--b"), None, None, None));
+        assert_eq!(parts_of_subscription("p--v--w--input"), Some(("p", "v--w")));
+        assert_eq!((parts_of_subscription("p--v"), parts_of_subscription("weir")), (None, None));
+        assert_eq!((interface_of_exit("gateway--one--out", "one"), interface_of_exit("gateway--one--out", "two")), (Some("out"), None));
+        assert_eq!((processor_of_entry_type("processor:p"), processor_of_entry_type("processor:")), (Some("p"), None));
+        assert_eq!(parts_of_deployment_key("p@1.0.0"), Some(("p", "1.0.0")));
+    }
+}

@@ -1,0 +1,106 @@
+//! What keeps an entry from fitting its component, for callers to match on.
+
+use std::sync::Arc;
+
+use weir_pubsub::{NameError, Topic, chain, names};
+
+use super::descriptor::ValueError;
+
+/// Why an entry does not fit its component: all faults at once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(|misfit| chain(misfit)).collect::<Vec<_>>().join("; "))]
+pub struct Unfit(pub(super) Vec<Misfit>);
+
+impl Unfit {
+    /// The faults; at least one.
+    pub fn misfits(&self) -> &[Misfit] {
+        &self.0
+    }
+}
+
+/// One fault of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misfit {
+    /// The component requires a grant that its deployment does not give.
+    #[error("the component needs the grant `{grant}`, which its deployment does not give")]
+    MissingGrant {
+        /// Which.
+        grant: String,
+    },
+    /// The entry has no topic of a name that the component uses.
+    #[error("the flow gives no topic to {what} `{name}`: add it to the processor's `topics` in the blueprint")]
+    MissingTopic {
+        /// What the component uses it as, for people.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// What the entry has as a topic is not one.
+    #[error("topic `{name}`")]
+    NotATopic {
+        /// The topic's name in the entry.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: NameError,
+    },
+    /// An input reads a topic of a class without queues.
+    #[error("input `{input}` reads {topic}: only flow and request topics have queues to read")]
+    InputWithoutQueue {
+        /// The input.
+        input: String,
+        /// What it reads.
+        topic: Topic,
+    },
+    /// The queue of an input cannot have its name.
+    #[error("input `{input}`")]
+    InputQueue {
+        /// The input.
+        input: String,
+        /// What is wrong with the name.
+        #[source]
+        source: NameError,
+    },
+    /// Responses would be read from a topic of another class.
+    #[error("topic `{name}` is {topic}: answers come on a response topic")]
+    OtherThanResponse {
+        /// The topic's name in the entry.
+        name: String,
+        /// What it is.
+        topic: Topic,
+    },
+    /// The entry has a topic that the component does not use.
+    #[error(
+        "topic `{name}` is neither an input nor an output of the component (inputs: {}; outputs: {})",
+        listed(.inputs),
+        listed(.outputs)
+    )]
+    UnknownTopic {
+        /// The topic's name in the entry.
+        name: String,
+        /// The inputs of the component.
+        inputs: Arc<[String]>,
+        /// Its outputs.
+        outputs: Arc<[String]>,
+    },
+    /// A parameter has a value that it cannot have.
+    #[error("parameter `{parameter}`")]
+    Value {
+        /// The parameter.
+        parameter: String,
+        /// What is wrong with the value.
+        #[source]
+        source: ValueError,
+    },
+    /// A required parameter has no value.
+    #[error("parameter `{parameter}` is required and not set: set it in the processor's `parameters`")]
+    MissingParameter {
+        /// The parameter.
+        parameter: String,
+    },
+}
+
+fn listed(list: &[String]) -> String {
+    names(list.iter().map(String::as_str))
+}
