@@ -26,6 +26,8 @@ use weir_pubsub::{
     Unsettled,
 };
 
+use crate::wait::pass;
+
 /// Settles of one consumer that may be under way: more than any window.
 const UNDER_WAY: usize = 1 << 16;
 
@@ -111,12 +113,12 @@ impl Cutting {
         KeepsCutting(tokio::spawn(async move {
             let mut rng = StdRng::seed_from_u64(seed);
             loop {
-                tokio::time::sleep(longest_pause.mul_f64(rng.random_range(0.1..=1.0))).await;
+                pass(longest_pause.mul_f64(rng.random_range(0.1..=1.0))).await;
                 match rng.random_range(0..10) {
                     0 => cutting.restart().await,
                     1 => {
                         cutting.down();
-                        tokio::time::sleep(longest_pause.mul_f64(rng.random_range(0.0..=1.0))).await;
+                        pass(longest_pause.mul_f64(rng.random_range(0.0..=1.0))).await;
                         cutting.up();
                     }
                     _ => cutting.cut(),
