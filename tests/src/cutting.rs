@@ -26,6 +26,11 @@ use weir_pubsub::{
     Unsettled,
 };
 
+use crate::wait::pass;
+
+/// Settles of one consumer that may be under way: more than any window.
+const UNDER_WAY: usize = 1 << 16;
+
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Connection {
@@ -44,7 +49,7 @@ struct Link {
     connection: watch::Sender<Connection>,
     consumers: Mutex<Vec<Weak<Line>>>,
     /// One for each consumer, so that its settles are done in their order.
-    settlers: Mutex<HashMap<u64, mpsc::UnboundedSender<Settle>>>,
+    settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
     /// Deliveries that can be settled, with their queues.
     held: Mutex<HashMap<Receipt, Queue>>,
 }
@@ -108,12 +113,12 @@ impl Cutting {
         KeepsCutting(tokio::spawn(async move {
             let mut rng = StdRng::seed_from_u64(seed);
             loop {
-                tokio::time::sleep(longest_pause.mul_f64(rng.random_range(0.1..=1.0))).await;
+                pass(longest_pause.mul_f64(rng.random_range(0.1..=1.0))).await;
                 match rng.random_range(0..10) {
                     0 => cutting.restart().await,
                     1 => {
                         cutting.down();
-                        tokio::time::sleep(longest_pause.mul_f64(rng.random_range(0.0..=1.0))).await;
+                        pass(longest_pause.mul_f64(rng.random_range(0.0..=1.0))).await;
                         cutting.up();
                     }
                     _ => cutting.cut(),
@@ -382,7 +387,7 @@ impl Backend for Cutting {
         let (done, outcome) = oneshot::channel();
         let mut settlers = self.link.settlers.lock().unwrap();
         let settler = settlers.entry(receipt.numbers().0).or_insert_with(|| {
-            let (sender, mut settles) = mpsc::unbounded_channel();
+            let (sender, mut settles) = mpsc::channel(UNDER_WAY);
             let link = self.link.clone();
             tokio::spawn(async move {
                 while let Some(Settle { receipt, outputs, connection, done }) = settles.recv().await {
@@ -391,7 +396,8 @@ impl Backend for Cutting {
             });
             sender
         });
-        let _ = settler.send(Settle { receipt: *receipt, outputs, connection, done });
+        // One that does not fit drops `done`: nothing of it was sent.
+        let _ = settler.try_send(Settle { receipt: *receipt, outputs, connection, done });
         outcome.map(move |outcome| outcome.unwrap_or_else(|_| Err(Unsettled::whole(lost(), outputs_count)))).boxed()
     }
 

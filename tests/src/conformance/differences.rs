@@ -66,6 +66,8 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         &[
             "a_lost_connection_ends_consumers_with_unavailable",
             "a_consumer_that_has_ended_stays_ended",
+            "a_lost_connection_ends_taps_with_unavailable",
+            "a_settle_that_is_cut_by_a_loss_loses_nothing",
             "what_a_lost_consumer_held_comes_again",
             "settling_what_a_lost_consumer_held_is_no_longer_held",
             "the_error_of_a_loss_keeps_its_source",

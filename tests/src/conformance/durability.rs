@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use weir_pubsub::{Class, ConsumerOptions, Delete, DeliveryCount, Overflow, PubsubError, QueueSpec, Routing};
 
 use super::bed::{Bed, expect, message, next, output, text, texts};
-use crate::wait::within;
+use crate::wait::{DEADLINE, eventually, within};
 
 /// `publish`: it returns once the message is durable in every queue of the topic.
 pub async fn what_was_published_is_there_after_a_restart(bed: &mut Bed) {
@@ -144,6 +144,16 @@ pub async fn what_was_published_before_a_close_is_there_after_it(bed: &mut Bed) 
     assert_eq!(bed.drained(&queue).await, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
+/// `close`: it goes on closing when the future is dropped.
+pub async fn a_close_that_is_cancelled_goes_on(bed: &mut Bed) {
+    let queue = bed.filled("a", &["kept"]).await;
+    let _ = bed.backend().close().now_or_never();
+    let closed = || async { matches!(bed.backend().queue_exists(&queue).await, Err(PubsubError::Unavailable { .. })).then_some(()) };
+    eventually(DEADLINE, "the end", closed).await;
+    let consumer = bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await;
+    assert!(matches!(consumer.err(), Some(PubsubError::Unavailable { .. })));
+}
+
 /// `close`: later calls get `Unavailable`, from every operation; `failed`: never returns for a backend that is closed.
 pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2"]).await;
@@ -164,7 +174,7 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
         ("ensure_queue", backend.ensure_queue(&spec).await.err()),
         ("delete_queue", backend.delete_queue(&queue, Delete::Always).await.err()),
         ("delete_queue if empty", backend.delete_queue(&queue, Delete::IfEmpty).await.err()),
-        ("delete_queues_if_empty", backend.delete_queues_if_empty(&[queue.clone()]).await.err()),
+        ("delete_queues_if_empty", backend.delete_queues_if_empty(std::slice::from_ref(&queue)).await.err()),
         ("queue_exists", backend.queue_exists(&queue).await.err()),
         ("producer", backend.producer(queue.topic()).await.err()),
         ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),

@@ -43,6 +43,8 @@ exceptions! { $
     embedded, tested_on_embedded: {
         a_lost_connection_ends_consumers_with_unavailable: IN_PROCESS,
         a_consumer_that_has_ended_stays_ended: IN_PROCESS,
+        a_lost_connection_ends_taps_with_unavailable: IN_PROCESS,
+        a_settle_that_is_cut_by_a_loss_loses_nothing: IN_PROCESS,
         what_a_lost_consumer_held_comes_again: IN_PROCESS,
         settling_what_a_lost_consumer_held_is_no_longer_held: IN_PROCESS,
         the_error_of_a_loss_keeps_its_source: IN_PROCESS,

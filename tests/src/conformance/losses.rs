@@ -1,10 +1,14 @@
 //! Lost connections: what consumers, producers, settles and requests see of them, and that the backend connects again by itself.
 
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::num::NonZeroU32;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use weir_pubsub::{
-    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Missing, PubsubError, Queue, QueueSpec, Requester, Result, Routing,
-    Settled, chain, subscribe,
+    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Delivery, Missing, Output, PubsubError, Queue, QueueSpec, Requester,
+    Result, Routing, Settled, chain, subscribe,
 };
 
 use super::bed::{Bed, expect, message, next, output, publish_again, text};
@@ -30,11 +34,22 @@ async fn one_of_each_class(bed: &Bed) -> Vec<Box<dyn Consumer>> {
 /// `receive`: `Unavailable` when the connection was lost: the consumer has ended.
 pub async fn a_lost_connection_ends_consumers_with_unavailable(bed: &mut Bed) {
     let consumers = one_of_each_class(bed).await;
-    let receiving = futures_util::future::join_all(consumers.iter().map(|consumer| consumer.receive()));
-    let readable = futures_util::future::join_all(consumers.iter().map(|consumer| consumer.readable()));
+    let receiving = join_all(consumers.iter().map(|consumer| consumer.receive()));
+    let readable = join_all(consumers.iter().map(|consumer| consumer.readable()));
     let (received, readable, ()) = within("the end", async { tokio::join!(receiving, readable, bed.lose_connection()) }).await;
     assert!(received.iter().all(is_unavailable), "{received:?}");
     assert!(readable.iter().all(is_unavailable), "{readable:?}");
+}
+
+/// `tap`: it ends with the connection, as every consumer.
+pub async fn a_lost_connection_ends_taps_with_unavailable(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let (ended, ()) = within("the end", async { tokio::join!(tap.receive(), bed.lose_connection()) }).await;
+    assert!(is_unavailable(&ended), "{ended:?}");
+    let _again = bed.consumer_again(&queue).await;
+    bed.publish(queue.topic(), &["1"]).await;
+    assert!(is_unavailable(&within("an answer", tap.receive()).await));
 }
 
 /// `receive`: every later call says so again, also when the connection is back.
@@ -121,8 +136,12 @@ pub async fn what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt(bed: &mut Bed
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
     let mut published = Vec::new();
     for n in 100..400 {
-        published.push(producer.publish(message(n)).await);
-        if n == 200 || n == 300 {
+        published.push(match n {
+            // On its way.
+            200 => tokio::join!(producer.publish(message(n)), bed.lose_connection()).0,
+            _ => producer.publish(message(n)).await,
+        });
+        if n == 300 {
             bed.lose_connection().await;
         }
     }
@@ -141,12 +160,54 @@ pub async fn what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt(bed: &mut Bed
     assert!(stored.iter().all(|body| found.contains(body)), "confirmed and lost: {stored:?}, of {found:?}");
     assert!(!refused.iter().any(|body| found.contains(body)), "refused and stored: {refused:?}, of {found:?}");
     // A backend may send again what was not confirmed, so that it is stored twice.
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     found.retain(|body| seen.insert(body.clone()));
     assert!(found.is_sorted(), "{found:?}");
 }
 
-/// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself.
+/// Settles a delivery while the connection is lost after so many turns of other tasks; the outputs that are reported as sent.
+async fn settle_beside_a_loss(bed: &mut Bed, delivery: &Delivery, outputs: &[Output], turns_count: usize) -> Vec<String> {
+    let settle = bed.backend().settle(&delivery.receipt, outputs.to_vec());
+    let cut = async {
+        for _ in 0..turns_count {
+            tokio::task::yield_now().await;
+        }
+        bed.lose_connection().await;
+    };
+    let (outcome, ()) = within("a settle", async { tokio::join!(settle, cut) }).await;
+    let unsent = match outcome {
+        Ok(Settled::Done { dropped_count: 0 }) => Vec::new(),
+        Ok(Settled::Done { .. }) => panic!("every output has a queue"),
+        Ok(Settled::NoLongerHeld) => (0..outputs.len()).collect(),
+        Err(unsettled) => unsettled.unsent,
+    };
+    let sent = outputs.iter().enumerate().filter(|(place, _)| !unsent.contains(place));
+    sent.map(|(_, output)| text(&output.message)).collect()
+}
+
+/// `settle`, `Unsettled::unsent`: what a settle that is cut by a loss does not name is there, and where an output is missing, the message comes
+/// again.
+pub async fn a_settle_that_is_cut_by_a_loss_loses_nothing(bed: &mut Bed) {
+    let (from, to) = (bed.made(Class::Flow, "a", "reader").await, bed.made(Class::Flow, "b", "reader").await);
+    let producer = bed.backend().producer(from.topic()).await.unwrap();
+    for round in 0..12 {
+        publish_again(&*producer, "in").await;
+        let consumer = bed.consumer_again(&from).await;
+        let delivery = expect(&*consumer, "in").await;
+        let outputs = ["1", "2", "3"].map(|body| output(to.topic(), body, Routing::Required));
+        let sent = settle_beside_a_loss(bed, &delivery, &outputs, round * 2).await;
+        drop(consumer);
+        drop(bed.consumer_again(&to).await);
+        let found = bed.drained(&to).await;
+        assert!(sent.iter().all(|body| found.contains(body)), "round {round}: {sent:?} reported, {found:?} found");
+        let again = bed.drained(&from).await;
+        let is_whole = outputs.iter().all(|output| found.contains(&text(&output.message)));
+        assert!(is_whole || again == ["in"], "round {round}: {found:?} found, and {again:?} came again");
+    }
+}
+
+/// "Lost connections": meanwhile operations fail with `Unavailable`, within a bounded time; the backend connects again by itself. `failed`:
+/// it has not failed for good.
 pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let producer = bed.backend().producer(queue.topic()).await.unwrap();
@@ -156,6 +217,7 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
     bed.disconnect().await;
     assert!(is_unavailable(&within("the loss", consumer.receive()).await));
     let (backend, spec) = (bed.backend(), QueueSpec::new(queue.clone()));
+    assert!(backend.failed().now_or_never().is_none(), "the broker may come back");
     let options = ConsumerOptions::default();
     let errors = within("the errors", async {
         [

@@ -1,5 +1,6 @@
 //! Producers: who gets what is published, with which id, within which limits.
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use weir_pubsub::{Class, Message, MessageId, Missing, PubsubError};
 
@@ -218,6 +219,21 @@ pub async fn a_message_whose_confirmation_is_dropped_is_stored(bed: &mut Bed) {
         }
         producer.publish_confirmed(message("4")).await.unwrap();
         assert_eq!(bed.drained(&queue).await, ["1", "2", "3", "4"], "{class}");
+    }
+}
+
+/// `publish`: one that is dropped may or may not have been sent, once; the producer goes on.
+pub async fn a_publish_that_is_dropped_was_sent_or_not(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        for round in 0..10 {
+            drop(producer.publish(message("dropped")).now_or_never());
+            producer.publish_confirmed(message(round)).await.unwrap();
+            let found = bed.drained(&queue).await;
+            let round = round.to_string();
+            assert!(found == [round.as_str()] || found == ["dropped", &round], "{class}: {found:?}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_pubsub::{CORRELATION_ID, Class, Message, PubsubError, Requester, WEIR_PART};
 
 use super::bed::{Bed, expect, message, next, text, texts};
-use crate::wait::{DEADLINE, within};
+use crate::wait::{DEADLINE, eventually, within};
 
 /// `Message::expires_in`: then it is not delivered.
 pub async fn an_expired_request_is_not_delivered(bed: &mut Bed) {
@@ -69,11 +69,26 @@ pub async fn an_answer_in_parts_comes_in_parts(bed: &mut Bed) {
     assert_eq!(replies.next().await.unwrap(), None);
 }
 
-/// `Requester::request`: `TimedOut`; the request has expired then.
+/// `Requester::request`: `TimedOut`; the request expires with its time, which begins when it is published.
 pub async fn without_an_answer_a_request_times_out(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
-    let error = requester(bed).await.request(message("too late"), Duration::from_millis(1)).await.unwrap_err();
-    assert!(matches!(error, PubsubError::TimedOut { waited_ms: 1, .. }), "{error}");
-    bed.publish(queue.topic(), &["in time"]).await;
-    expect(&*bed.consumer(&queue).await, "in time").await;
+    let (requester, consumer) = (requester(bed).await, bed.windowed(&queue, 1).await);
+    let expired = || async {
+        // It holds the window, so that the request waits in its queue.
+        bed.publish(queue.topic(), &["before"]).await;
+        let before = expect(&*consumer, "before").await;
+        let error = requester.request(message("too late"), Duration::from_millis(1)).await.unwrap_err();
+        assert!(matches!(error, PubsubError::TimedOut { waited_ms: 1, .. }), "{error}");
+        bed.publish(queue.topic(), &["in time"]).await;
+        bed.settle(&before).await;
+        let first = next(&*consumer).await;
+        bed.settle(&first).await;
+        if text(&first.message) == "in time" {
+            return Some(());
+        }
+        // It was delivered within its time, which began later than that of its caller.
+        bed.settle(&expect(&*consumer, "in time").await).await;
+        None
+    };
+    eventually(DEADLINE, "a request that has expired", expired).await;
 }
