@@ -22,7 +22,7 @@ pub(crate) struct FlowTopics {
     pub(crate) requests: Queue,
     /// The queue of messages that cannot be handled.
     pub(crate) dead_letters: Queue,
-    /// Where hosts report.
+    /// Where hosts publish their summaries.
     pub(crate) status: Topic,
 }
 

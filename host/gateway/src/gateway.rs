@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weir_config::records::{ComponentDefaults, ComponentRecord, Digest, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME};
+use weir_config::records::{ComponentDefaults, ComponentRecord, Digest, STATUS_ASK_TOPIC_NAME, STATUS_TOPIC_NAME};
 use weir_config::{ComponentFolder, ConfigClient, Follower, UnusedFile};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, Class, Subscription, Topic};
@@ -68,7 +68,7 @@ pub(crate) struct Gateway {
     pub(crate) services: Services,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hosts: Hosts,
-    /// How hosts are asked for their reports.
+    /// How hosts are asked for their details.
     pub(crate) asking: Asking,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
@@ -101,12 +101,13 @@ impl Gateway {
         let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, dropped_log_lines, settings } = parts;
         let services = Services::connect(&*backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
-        let topic = |name: &str| {
-            Topic::new(Class::Notify, &topicspace, name)
+        let topic = |class: Class, name: &str| {
+            Topic::new(class, &topicspace, name)
                 .map_err(|error| GatewayError::BadField { field: "topicspace".to_owned(), problem: error.to_string() })
         };
-        let asking = Asking::new(backend.clone(), topic(STATUS_REQUEST_TOPIC_NAME)?);
-        let reports = Reports::subscribe(backend.clone(), topic(STATUS_TOPIC_NAME)?, subscription.clone())
+        let asking = Asking::new(backend.clone(), topic(Class::Notify, STATUS_ASK_TOPIC_NAME)?);
+        let (summaries, details) = (topic(Class::Notify, STATUS_TOPIC_NAME)?, topic(Class::Response, STATUS_TOPIC_NAME)?);
+        let reports = Reports::subscribe(&backend, summaries, details, &subscription)
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_config::protocol::Usage;
-use weir_config::records::{ComponentRecord, ComponentRef, HostStatus};
+use weir_config::records::{ComponentRecord, ComponentRef, HostStatus, ProcessorStatus};
 
 pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
@@ -218,15 +218,20 @@ pub struct Status {
     pub queues: Vec<QueueSummary>,
 }
 
-/// The newest report of one host.
+/// What one host reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostReport {
-    /// How long ago it came, in milliseconds.
+    /// How long ago that came, in milliseconds.
     pub age_ms: u64,
-    /// What the host said.
+    /// The host itself.
     #[serde(flatten)]
     pub status: HostStatus,
+    /// The processors that it is limited to; none where it serves every entry that names a component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Vec<String>>,
+    /// Its processors, by name and variant.
+    pub processors: Vec<ProcessorStatus>,
 }
 
 /// One flow.

@@ -7,10 +7,12 @@ mod descriptor;
 mod descriptor_faults;
 mod entry;
 mod fit;
+mod host_details;
+mod host_summary;
 mod limits;
 mod naming;
+mod report_parts;
 mod status;
-mod status_parts;
 
 pub use bounds::{MAX_CONCURRENCY, MAX_WINDOW, MAX_WORKERS_COUNT};
 pub use component::{COMPONENT_TYPE, ComponentRecord, ComponentRef, Digest, NotADigest};
@@ -22,7 +24,9 @@ pub use descriptor::{
 pub use descriptor_faults::descriptor_faults;
 pub use entry::{ENTRY_TYPE_PREFIX, Entry, entry_type, processor_of_entry_type};
 pub use fit::{Fit, FitInput, FitOutput, FitRequest, fit};
+pub use host_details::{DetailsRequest, HostDetails, ReceivedDetails};
+pub use host_summary::{HostSummary, MAX_ERRORS_COUNT, MAX_NAMED_COUNT, Totals, VariantError, VariantRefusal};
 pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, GivenRetry, LimitError, MAX_MEMORY_BYTES, RetryPolicy};
 pub use naming::{entries_naming, named_digests, names_components};
-pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal, STATUS_REQUEST_TOPIC_NAME, STATUS_TOPIC_NAME, StatusRequest};
-pub use status_parts::{StatusPart, StatusParts, status_messages};
+pub use report_parts::{Part, ReportMessages, ReportPart, ReportParts, STATUS_ASK_TOPIC_NAME, STATUS_TOPIC_NAME};
+pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal};
