@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use weir_config::Batch;
 use weir_config::records::{ComponentRef, ProcessorState, entry_type};
-use weir_pubsub::{Backend, Message};
+use weir_pubsub::Message;
 use weir_runtime::{Served, inspect};
 use weir_tests::{guest, marked_guest};
 

@@ -1,5 +1,6 @@
 //! What Weir's own paths answer, in kebab-case. The command line reads the same types.
 
+mod host_report;
 mod removal;
 
 use std::collections::BTreeMap;
@@ -8,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_config::protocol::Usage;
-use weir_config::records::{ComponentRecord, ComponentRef, HostStatus, ProcessorStatus};
+use weir_config::records::{ComponentRecord, ComponentRef};
 
+pub use self::host_report::HostReport;
 pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
 /// An answer that is an error.
@@ -216,22 +218,6 @@ pub struct Status {
     pub flows: Vec<FlowSummary>,
     /// The queues of flows, the dead letters, and those that belong to no flow.
     pub queues: Vec<QueueSummary>,
-}
-
-/// What one host reports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct HostReport {
-    /// How long ago that came, in milliseconds.
-    pub age_ms: u64,
-    /// The host itself.
-    #[serde(flatten)]
-    pub status: HostStatus,
-    /// The processors that it is limited to; none where it serves every entry that names a component.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serves: Option<Vec<String>>,
-    /// Its processors, by name and variant.
-    pub processors: Vec<ProcessorStatus>,
 }
 
 /// One flow.

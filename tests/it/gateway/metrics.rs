@@ -89,8 +89,8 @@ async fn names_of_any_letters_are_labels() {
     let status =
         HostStatus { host: name.into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, ..HostStatus::default() };
     let details = HostDetails { status, serves: None, processors: vec![odd(name)] };
-    let [report] = &details.messages(&[], 1 << 20).bodies[..] else { panic!("one message") };
-    let report = std::str::from_utf8(report).unwrap();
+    let bodies = details.messages(&[], 1 << 20).bodies;
+    let report = std::str::from_utf8(&bodies[0]).unwrap();
     let metrics = eventually(DEADLINE, "the host in the figures", || async {
         bed.publish("response:tg:weir-status", report).await;
         let metrics = scrape(bed.get_request("/metrics")).await;
