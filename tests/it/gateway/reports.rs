@@ -32,10 +32,16 @@ async fn host(bed: &Bed, id: &str) -> Host {
     Host::start(bed.backend.clone(), bed.config.clone(), settings).await.unwrap()
 }
 
-/// Puts entries that name a component which is not there: each variant is refused, with a long name in the reason.
+/// Puts entries whose component is not WebAssembly: each variant is refused for good.
 async fn put_entries(bed: &Bed, count: usize) {
-    let digest = "sha256:".to_owned() + &"ab".repeat(32);
-    let entry = json!({"component": {"name": "n".repeat(200), "version": "1.0.0", "digest": digest}}).to_string();
+    let bytes = b"not WebAssembly";
+    ComponentFolder::new(bed.folder().join("components")).put(bytes).await.unwrap();
+    let (name, digest) = ("n".repeat(200), weir_runtime::digest_of(bytes).to_string());
+    let record =
+        json!({"digest": digest, "size-bytes": bytes.len(), "world": "0.1.0", "descriptor": {"schema": 1, "consumers": ["input"]}});
+    bed.config.apply(Batch::new().put("component", format!("{name}@1.0.0"), record.to_string())).await.unwrap();
+    let component = json!({"name": name, "version": "1.0.0", "digest": digest});
+    let entry = json!({"topics": {"input": "flow:tg:in"}, "component": component}).to_string();
     let numbers: Vec<usize> = (0..count).collect();
     for portion in numbers.chunks(2_000) {
         let put = |batch: Batch, number: &usize| batch.put("processor:p", variant(*number), entry.clone());
