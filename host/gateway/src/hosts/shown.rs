@@ -52,7 +52,10 @@ impl ShownHost {
     }
 
     fn processors(&self) -> Vec<ProcessorStatus> {
-        serde_json::from_str(self.details.processors.get()).expect("they were read when they came")
+        serde_json::from_str(self.details.processors.get()).unwrap_or_else(|error| {
+            tracing::warn!(host = self.status.host, error = %weir_pubsub::chain(&error), "processors of a host unreadable");
+            Vec::new()
+        })
     }
 }
 
