@@ -18,6 +18,7 @@ mod openapi;
 mod pages;
 mod peer;
 mod refusals;
+mod reports;
 mod sites;
 mod sockets;
 mod streams;

@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 
 use weir_config::Batch;
-use weir_config::records::{ComponentRef, ProcessorState, StatusPart, StatusParts, entry_type};
-use weir_pubsub::{Backend, ConsumerOptions, Message};
+use weir_config::records::{ComponentRef, ProcessorState, entry_type};
+use weir_pubsub::Message;
 use weir_runtime::{Served, inspect};
-use weir_tests::wait::within;
 use weir_tests::{guest, marked_guest};
 
 use crate::contract::service::{SERVICE, Service};
@@ -217,28 +216,5 @@ async fn a_number_out_of_bounds_breaks_only_its_own_processor() {
     run(&stage, "healthy", &echo).await;
     send(&stage, "healthy", "1").await;
     assert_eq!(stage.outputs().await.next_text().await, "1");
-    stage.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_that_is_larger_than_a_message_arrives() {
-    const COUNT: usize = 2_500;
-    let stage = stage(4).await;
-    let topic = "notify:tg:weir-status".parse().unwrap();
-    let reports = stage.backend.consumer(&topic, &"test".parse().unwrap(), ConsumerOptions::default()).await.unwrap();
-    // Each has an error of 2 KiB, so that all have more than the 4 MiB of a message.
-    let digest = "sha256:".to_owned() + &"ab".repeat(32);
-    let missing = serde_json::json!({"component": {"name": "x".repeat(1100), "version": "1.0.0", "digest": digest}}).to_string();
-    let batch = (0..COUNT).fold(Batch::new(), |batch, number| batch.put("processor:p", number.to_string(), missing.clone()));
-    stage.config.apply(batch).await.unwrap();
-    let mut parts = StatusParts::default();
-    loop {
-        let report = within("a report", reports.receive()).await.unwrap();
-        let part = StatusPart::read(&report.message.body).unwrap();
-        let whole = parts.take(part).filter(|whole| whole.processors.len() == COUNT);
-        if whole.is_some_and(|whole| whole.processors.iter().all(|status| status.state == ProcessorState::Broken)) {
-            break;
-        }
-    }
     stage.end().await;
 }

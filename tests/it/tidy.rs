@@ -164,6 +164,7 @@ const NAMES: &[&str] = &[
     "\"processor:",
     "weir-dead-letters",
     "\"weir-status",
+    "\"weir-ask",
     "\"config-svc\"",
     "\"flow-svc\"",
     "\"flow-service\"",

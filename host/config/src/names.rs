@@ -24,10 +24,10 @@ pub const ENTRY_TYPE_PREFIX: &str = "processor:";
 const DEAD_LETTERS_TOPIC_NAME: &str = "weir-dead-letters";
 /// The one subscription that keeps them.
 const DEAD_LETTERS_SUBSCRIPTION: &str = "weir";
-/// The name of the topic (class `notify`) on which hosts report.
+/// The name of the topics of host reports: summaries on class `notify`, details on class `response`.
 const STATUS_TOPIC_NAME: &str = "weir-status";
-/// The name of the topic (class `notify`) on which hosts are asked to report at once.
-const STATUS_REQUEST_TOPIC_NAME: &str = "weir-status-request";
+/// The name of the topic (class `notify`) on which hosts are asked for details.
+const STATUS_ASK_TOPIC_NAME: &str = "weir-ask";
 
 /// What separates the parts of a subscription.
 const SEPARATOR: &str = "--";
@@ -103,20 +103,28 @@ pub fn service_queues(topicspace: &str) -> Result<[Queue; 3], NameError> {
     Ok([CONFIG_SERVICE.requests(topicspace)?, FLOW_SERVICE.requests(topicspace)?, dead_letters(topicspace)?])
 }
 
-/// Where hosts report: `notify:TOPICSPACE:weir-status`.
+/// Where hosts publish their summaries: `notify:TOPICSPACE:weir-status`.
 ///
 /// # Errors
 /// A topicspace that cannot be one.
-pub fn status_reports(topicspace: &str) -> Result<Topic, NameError> {
+pub fn status_summaries(topicspace: &str) -> Result<Topic, NameError> {
     Topic::new(Class::Notify, topicspace, STATUS_TOPIC_NAME)
 }
 
-/// Where hosts are asked to report at once: `notify:TOPICSPACE:weir-status-request`.
+/// Where hosts publish the details that they are asked for: `response:TOPICSPACE:weir-status`.
 ///
 /// # Errors
 /// A topicspace that cannot be one.
-pub fn status_requests(topicspace: &str) -> Result<Topic, NameError> {
-    Topic::new(Class::Notify, topicspace, STATUS_REQUEST_TOPIC_NAME)
+pub fn status_details(topicspace: &str) -> Result<Topic, NameError> {
+    Topic::new(Class::Response, topicspace, STATUS_TOPIC_NAME)
+}
+
+/// Where hosts are asked for details: `notify:TOPICSPACE:weir-ask`.
+///
+/// # Errors
+/// A topicspace that cannot be one.
+pub fn status_asks(topicspace: &str) -> Result<Topic, NameError> {
+    Topic::new(Class::Notify, topicspace, STATUS_ASK_TOPIC_NAME)
 }
 
 /// The subscription of one input of a processor, or of one service that it sends requests to: `PROCESSOR--VARIANT--SPEC`.
@@ -204,18 +212,26 @@ mod tests {
             CONFIG_SERVICE.responses("tg"),
             CONFIG_SERVICE.notifies("tg"),
             FLOW_SERVICE.responses("tg"),
-            status_reports("tg"),
-            status_requests("tg"),
+            status_summaries("tg"),
+            status_details("tg"),
+            status_asks("tg"),
         ];
         assert_eq!(
             topics.map(|topic| topic.unwrap().to_string()),
-            ["response:tg:config", "notify:tg:config", "response:tg:flow", "notify:tg:weir-status", "notify:tg:weir-status-request"]
+            [
+                "response:tg:config",
+                "notify:tg:config",
+                "response:tg:flow",
+                "notify:tg:weir-status",
+                "response:tg:weir-status",
+                "notify:tg:weir-ask"
+            ]
         );
         assert_eq!(processor_subscription("p", "v", "input").unwrap().as_str(), "p--v--input");
         assert_eq!(exit_subscription("one", "out").unwrap().as_str(), "gateway--one--out");
         assert_eq!((entry_type("p"), entry_name("p", "v")), ("processor:p".to_owned(), "p:v".to_owned()));
         assert_eq!(deployment_key("p", "1.0.0"), "p@1.0.0");
-        for wrong in [service_queues("a.b").is_err(), status_reports("").is_err(), processor_subscription("p", "v", "*").is_err()] {
+        for wrong in [service_queues("a.b").is_err(), status_summaries("").is_err(), processor_subscription("p", "v", "*").is_err()] {
             assert!(wrong);
         }
     }

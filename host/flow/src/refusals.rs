@@ -1,15 +1,15 @@
-//! What hosts say that they cannot run: the newest word of each, and which of it is news.
+//! What hosts report that they cannot run: the newest summary of each, and what of it is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_config::records::{ComponentRef, Refusal, StatusPart, StatusParts};
+use weir_config::records::{ComponentRef, HostSummary, Refusal, ReportParts, VariantRefusal};
 
 use crate::plan::EntryKey;
 
-/// A host that said nothing for so long is gone: it speaks every 5 s.
+/// A host that reported nothing for so long is gone: it reports every 5 s.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// For so long after its last report a host counts as one that serves what it reported.
@@ -22,8 +22,8 @@ pub(crate) struct Refusals(Mutex<State>);
 #[derive(Default)]
 struct State {
     hosts: BTreeMap<String, Reported>,
-    /// Of reports that come in several messages.
-    parts: StatusParts,
+    /// Of summaries that come in several messages.
+    parts: ReportParts<HostSummary>,
 }
 
 struct Reported {
@@ -34,18 +34,14 @@ struct Reported {
 }
 
 impl Refusals {
-    /// Takes a host's report over and returns what can never work in it and was not heard of before. What was heard of before must not
-    /// be acted on again: since then, the same component may have been named anew.
-    pub(crate) fn take(&self, part: StatusPart) -> Vec<(EntryKey, Refusal)> {
+    /// Takes a host's summary, or a part of one, and returns what can never work in it and was not known before. What was known before must
+    /// not be acted on again: since then, the same component may have been named again.
+    pub(crate) fn take(&self, part: HostSummary) -> Vec<(EntryKey, Refusal)> {
         let State { hosts, parts } = &mut *self.lock();
-        let Some(status) = parts.take(part) else { return Vec::new() };
-        let has = status.processors.iter().map(|processor| processor.processor.clone());
-        let names = has.chain(status.serves.iter().flatten().cloned()).collect();
-        let refusals: BTreeMap<EntryKey, Refusal> = status
-            .processors
-            .into_iter()
-            .filter_map(|processor| Some((EntryKey { processor: processor.processor, variant: processor.variant }, processor.refused?)))
-            .collect();
+        let Some(HostSummary { status, serves, processors, refusals, .. }) = parts.take(part) else { return Vec::new() };
+        let names = processors.into_iter().chain(serves.into_iter().flatten()).collect();
+        let by_entry = |VariantRefusal { processor, variant, refused }| (EntryKey { processor, variant }, refused);
+        let refusals: BTreeMap<EntryKey, Refusal> = refusals.into_iter().map(by_entry).collect();
         let now = Instant::now();
         hosts.retain(|_, reported| now.duration_since(reported.at) < GONE_AFTER);
         let known = hosts.remove(&status.host).map(|reported| reported.refusals).unwrap_or_default();
@@ -79,19 +75,18 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn report(host: &str, refused: Option<(&str, bool, u64)>) -> StatusPart {
+    fn report(host: &str, refused: Option<(&str, bool, u64)>) -> HostSummary {
         let component = |version: &str| json!({"name": "p", "version": version, "digest": format!("sha256:{}", "ab".repeat(32))});
-        let mut processor = json!({"processor": "p", "variant": "v", "state": "running"});
-        for counter in ["handled", "failed", "trapped", "dead", "sent", "dropped", "in-hand"] {
-            processor[format!("{counter}-count")] = json!(0);
-        }
-        processor["rate-per-1000-s"] = json!(0);
-        if let Some((version, permanent, time_ms)) = refused {
-            let component = component(version);
-            processor["refused"] = json!({"component": component, "problem": "x", "permanent": permanent, "time-ms": time_ms});
-        }
-        let status = json!({"host": host, "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": [processor]});
-        serde_json::from_value(status).unwrap()
+        let refusal = |(version, permanent, time_ms)| {
+            let refused = json!({"component": component(version), "problem": "x", "permanent": permanent, "time-ms": time_ms});
+            json!({"processor": "p", "variant": "v", "refused": refused})
+        };
+        let refusals: Vec<_> = refused.into_iter().map(refusal).collect();
+        serde_json::from_value(json!({
+            "host": host, "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "states": {"running": 1}, "totals": {},
+            "flows-count": 0, "digests-count": 0, "processors": ["p"], "refusals": refusals,
+        }))
+        .unwrap()
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
-use weir_config::records::StatusPart;
+use weir_config::records::HostSummary;
 use weir_pubsub::{
     Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Overflow, Producer, PubsubError, QueueSpec, Sharing,
 };
@@ -216,8 +216,8 @@ impl Service {
                 },
                 reported = session.reports.receive() => match reported {
                     Ok(delivery) => self.hear(&delivery.message.body),
-                    // Every report is whole, and the next one comes soon.
-                    Err(PubsubError::Lagged { .. }) => {}
+                    // The next one of each host comes soon.
+                    Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "summaries of hosts missed"),
                     Err(error) => return Err(error),
                 },
             }
@@ -226,9 +226,9 @@ impl Service {
 
     /// Puts back what a host can never run.
     fn hear(&self, report: &[u8]) {
-        let part = match StatusPart::read(report) {
+        let part = match serde_json::from_slice::<HostSummary>(report) {
             Ok(part) => part,
-            Err(error) => return tracing::debug!(error = %chain(&error), "unreadable host report ignored"),
+            Err(error) => return tracing::debug!(error = %chain(&error), "unreadable summary of a host ignored"),
         };
         for (key, refusal) in self.lifecycle.refusals.take(part) {
             let lifecycle = self.lifecycle.clone();

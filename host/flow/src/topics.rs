@@ -14,7 +14,7 @@ pub(crate) struct FlowTopics {
     pub(crate) requests: Queue,
     /// The queue of messages that cannot be handled.
     pub(crate) dead_letters: Queue,
-    /// Where hosts report.
+    /// Where hosts publish their summaries.
     pub(crate) status: Topic,
 }
 
@@ -25,7 +25,7 @@ impl FlowTopics {
 
     fn parse(topicspace: &str) -> Result<Self, NameError> {
         Ok(FlowTopics {
-            status: names::status_reports(topicspace)?,
+            status: names::status_summaries(topicspace)?,
             response: FLOW_SERVICE.responses(topicspace)?,
             requests: FLOW_SERVICE.requests(topicspace)?,
             dead_letters: names::dead_letters(topicspace)?,

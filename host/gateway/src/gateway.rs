@@ -9,7 +9,7 @@ use weir_config::names;
 use weir_config::records::{ComponentDefaults, ComponentRecord, Digest};
 use weir_config::{ComponentFolder, ConfigClient, Follower, UnusedFile};
 use weir_flow::protocol::FLOW_TYPE;
-use weir_pubsub::{Backend, Subscription};
+use weir_pubsub::{Backend, NameError, Subscription, Topic};
 
 use crate::budget::Budget;
 use crate::dispatch::Dispatch;
@@ -69,7 +69,7 @@ pub(crate) struct Gateway {
     pub(crate) services: Services,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hosts: Hosts,
-    /// How hosts are asked for their reports.
+    /// How hosts are asked for their details.
     pub(crate) asking: Asking,
     pub(crate) requests: Requests,
     pub(crate) open: Arc<Open>,
@@ -102,9 +102,10 @@ impl Gateway {
         let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, dropped_log_lines, settings } = parts;
         let services = Services::connect(&backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
-        let (reports, requests) = (names::status_reports(&topicspace), names::status_requests(&topicspace));
-        let asking = Asking::new(backend.clone(), requests.map_err(GatewayError::topicspace)?);
-        let reports = Reports::subscribe(backend.clone(), reports.map_err(GatewayError::topicspace)?, subscription.clone())
+        let topic = |named: Result<Topic, NameError>| named.map_err(GatewayError::topicspace);
+        let asking = Asking::new(backend.clone(), topic(names::status_asks(&topicspace))?);
+        let (summaries, details) = (topic(names::status_summaries(&topicspace))?, topic(names::status_details(&topicspace))?);
+        let reports = Reports::subscribe(&backend, summaries, details, &subscription)
             .await
             .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;

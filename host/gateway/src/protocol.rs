@@ -1,5 +1,6 @@
 //! What Weir's own paths answer, in kebab-case. The command line reads the same types.
 
+mod host_report;
 mod removal;
 
 use std::collections::BTreeMap;
@@ -8,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_config::protocol::Usage;
-use weir_config::records::{ComponentRecord, ComponentRef, HostStatus};
+use weir_config::records::{ComponentRecord, ComponentRef};
 
+pub use self::host_report::HostReport;
 pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
 /// An answer that is an error.
@@ -216,17 +218,6 @@ pub struct Status {
     pub flows: Vec<FlowSummary>,
     /// The queues of flows, the dead letters, and those that belong to no flow.
     pub queues: Vec<QueueSummary>,
-}
-
-/// The newest report of one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct HostReport {
-    /// How long ago it came, in milliseconds.
-    pub age_ms: u64,
-    /// What the host said.
-    #[serde(flatten)]
-    pub status: HostStatus,
 }
 
 /// One flow.

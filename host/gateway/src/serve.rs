@@ -24,7 +24,7 @@ use crate::{connections, passage, routes};
 /// Dropping the future ends the server at once; what it had accepted of an import is stored or not.
 pub async fn serve(listener: TcpListener, parts: GatewayParts, token: CancellationToken) -> Result<()> {
     let (gateway, heard) = Gateway::connect(parts, token.clone()).await?;
-    let hosts = gateway.hosts.listen(heard.reports, token.clone());
+    let hosts = heard.reports.listen(&gateway.hosts, token.clone());
     let flows = heard.follower.run(token.clone());
     let server = connections::serve(listener, router(gateway.clone()), &gateway.settings, &token);
     tokio::join!(server, hosts, flows);

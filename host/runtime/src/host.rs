@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::names::{dead_letters, parts_of_deployment_key};
-use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostStatus};
+use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostDetails};
 use weir_config::{Change, ComponentSource, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::Backend;
 
@@ -27,6 +27,7 @@ use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
 use crate::outputs::Outputs;
 use crate::reconcile::{Served, Wanted, types_to_follow};
+use crate::reporting::Reporter;
 use crate::status::Key;
 use crate::wants::{Changes, Wants};
 use weir_pubsub::{broken_off, chain, panic_text, restarting};
@@ -104,13 +105,14 @@ impl Host {
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
-        let board = Arc::new(Board::new(settings.id, &settings.served, backend.limits().max_message_bytes));
+        let board = Arc::new(Board::new(settings.id, &settings.served));
         let mut services = JoinSet::new();
         let config = follower.handle().status();
-        let (reporter, backend_of_status, topicspace) = (board.clone(), backend.clone(), settings.topicspace);
-        let (reported, ended) = (config.clone(), end.clone());
+        let reporter = Reporter::new(board.clone(), backend.clone(), &settings.topicspace, config.clone())
+            .map_err(|error| RuntimeError::Entry { problem: error.to_string() })?;
+        let ended = end.clone();
         services.spawn(async move {
-            let work = || reporter.publish(backend_of_status.clone(), topicspace.clone(), reported.clone(), ended.clone());
+            let work = || reporter.run(ended.clone());
             restarting(&ended, work, |panic| tracing::error!(error = panic, "status reporter panicked, restarting it")).await;
         });
         let following = Following::new(follower.handle(), settings.served.clone(), sender);
@@ -125,9 +127,9 @@ impl Host {
         Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
 
-    /// What it tells of itself, as of now.
-    pub fn status(&self) -> HostStatus {
-        self.board.report(&self.config.borrow())
+    /// What it reports of itself and its processors, as of now.
+    pub fn status(&self) -> HostDetails {
+        self.board.details(&self.config.borrow())
     }
 
     /// Waits until a part of it has ended that all its work needs, which happens only by a fault of its own; the part and the reason. Tasks

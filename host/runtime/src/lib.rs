@@ -33,6 +33,7 @@ mod program;
 mod receiving;
 mod reconcile;
 mod renewals;
+mod reporting;
 mod settler;
 mod slots;
 mod status;

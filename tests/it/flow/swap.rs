@@ -1,6 +1,7 @@
 //! Swapping: what the service checks before it writes, what it writes, and what it puts back.
 
 use serde_json::{Value, json};
+use weir_config::records::HostSummary;
 use weir_flow::FlowService;
 use weir_flow::plan::SwapOrder;
 use weir_flow::protocol::Swapped;
@@ -171,17 +172,15 @@ type Finding = (&'static str, &'static str, &'static str, bool, u64);
 
 /// Speaks as a host.
 async fn say(bench: &Bench, findings: &[Finding]) {
-    let processor = |(variant, version, byte, permanent, time_ms): &Finding| {
-        let mut processor = json!({"processor": "splitter", "variant": variant, "state": "running", "rate-per-1000-s": 0});
-        for counter in ["handled-count", "failed-count", "trapped-count", "dead-count", "sent-count", "dropped-count", "in-hand-count"] {
-            processor[counter] = json!(0);
-        }
-        processor["refused"] =
-            json!({"component": component(version, byte), "problem": "does not fit", "permanent": permanent, "time-ms": time_ms});
-        processor
+    let refusal = |(variant, version, byte, permanent, time_ms): &Finding| {
+        let refused = json!({"component": component(version, byte), "problem": "does not fit", "permanent": permanent, "time-ms": time_ms});
+        json!({"processor": "splitter", "variant": variant, "refused": refused})
     };
-    let processors: Vec<Value> = findings.iter().map(processor).collect();
-    let report = json!({"host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": processors});
+    let refusals: Vec<Value> = findings.iter().map(refusal).collect();
+    let report = json!({
+        "host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "states": {}, "totals": {}, "flows-count": 0,
+        "digests-count": 0, "processors": ["splitter"], "refusals": refusals,
+    });
     let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
     producer.publish_confirmed(Message::new(report.to_string())).await.unwrap();
 }
@@ -220,6 +219,28 @@ async fn what_a_host_can_never_run_is_put_back() {
     swap(&bench, order("splitter@3.0.0")).await;
     assert_eq!(entry(&bench).await["previous"], component("1.0.0", "ab"));
     say(&bench, &[("one", "3.0.0", "ee", true, 5)]).await;
+    until_component(&bench, "one", "1.0.0").await;
+}
+
+#[tokio::test]
+async fn a_refusal_among_thousands_is_acted_on() {
+    let (bench, _service) = ready().await;
+    swap(&bench, order("splitter@2.0.0")).await;
+    let refused = |version: &str, byte: &str| json!({"component": component(version, byte), "problem": "x".repeat(5_000), "permanent": true, "time-ms": 1});
+    let of = |at: usize| json!({"processor": "other", "variant": format!("{at:0>200}"), "refused": refused("1.0.0", "ab")});
+    let mut refusals: Vec<Value> = (0..2_000).map(of).collect();
+    refusals.push(json!({"processor": "splitter", "variant": "one", "refused": refused("2.0.0", "cd")}));
+    let summary: HostSummary = serde_json::from_value(json!({
+        "host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "states": {}, "totals": {}, "flows-count": 0,
+        "digests-count": 0, "refusals": refusals,
+    }))
+    .unwrap();
+    let bodies = summary.messages(256 << 10).bodies;
+    assert!(bodies.len() > 1);
+    let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
+    for body in bodies {
+        producer.publish(Message::new(body)).await.unwrap();
+    }
     until_component(&bench, "one", "1.0.0").await;
 }
 

@@ -156,6 +156,11 @@ impl Bed {
         within("a publish", producer.publish_confirmed(Message::new(body.to_owned()))).await.unwrap();
     }
 
+    /// Where the parts have their files.
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// A figure of `/metrics`.
     pub(super) async fn figure(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = self.get_request("/metrics").send().await.unwrap().text().await.unwrap();

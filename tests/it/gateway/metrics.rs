@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
-use weir_config::records::{HostStatus, ProcessorState, ProcessorStatus};
+use weir_config::records::{HostDetails, HostStatus, ProcessorState, ProcessorStatus};
 use weir_tests::guest_path;
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
@@ -86,18 +86,13 @@ async fn the_figures_of_a_running_weir_are_what_was_sent() {
 async fn names_of_any_letters_are_labels() {
     let bed = Bed::new().await;
     let name = "a \"b\" \\ {c=\"d\"},\ne\u{301}";
-    let report = HostStatus {
-        host: name.into(),
-        version: "0".into(),
-        started_ms: 1,
-        time_ms: 2,
-        config_version: 3,
-        processors: vec![odd(name)],
-        ..HostStatus::default()
-    };
-    let report = serde_json::to_string(&report).unwrap();
+    let status =
+        HostStatus { host: name.into(), version: "0".into(), started_ms: 1, time_ms: 2, config_version: 3, ..HostStatus::default() };
+    let details = HostDetails { status, serves: None, processors: vec![odd(name)] };
+    let bodies = details.messages(&[], 1 << 20).bodies;
+    let report = std::str::from_utf8(&bodies[0]).unwrap();
     let metrics = eventually(DEADLINE, "the host in the figures", || async {
-        bed.publish("notify:tg:weir-status", &report).await;
+        bed.publish("response:tg:weir-status", report).await;
         let metrics = scrape(bed.get_request("/metrics")).await;
         metrics.value("weir_host_config_version", &[("host", name)]).map(|_| metrics)
     })

@@ -114,7 +114,7 @@ impl Plugins {
 
     /// Whether the host's status says something.
     pub(super) fn says(&self, word: &str) -> bool {
-        serde_json::to_string(&self.host.status()).unwrap().contains(word)
+        serde_json::to_string(&self.host.status().processors).unwrap().contains(word)
     }
 }
 

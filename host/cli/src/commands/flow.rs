@@ -96,7 +96,7 @@ async fn show(session: &Session, flow: &str) -> Result<()> {
     let found = among(flows, flow)?;
     let has = |processor: &str, variant: &str| found.processors.iter().any(|it| it.processor == processor && it.variant == variant);
     for host in &mut hosts {
-        host.status.processors.retain(|status| has(&status.processor, &status.variant));
+        host.processors.retain(|status| has(&status.processor, &status.variant));
     }
     queues.retain(|queue| queue.flows.iter().any(|id| id == flow));
     if session.format == Format::Json {
@@ -109,7 +109,7 @@ async fn show(session: &Session, flow: &str) -> Result<()> {
     output::line(&format!("  blueprint   {}", found.blueprint))?;
     print_parts(&found)?;
     let reported = |it: &FlowProcessor| {
-        hosts.iter().flat_map(|host| &host.status.processors).any(|at| at.processor == it.processor && at.variant == it.variant)
+        hosts.iter().flat_map(|host| &host.processors).any(|at| at.processor == it.processor && at.variant == it.variant)
     };
     for processor in found.processors.iter().filter(|it| it.component.is_some() && !reported(it)) {
         output::line(&format!("  no host has reported {} ({}) yet", processor.processor, processor.variant))?;

@@ -176,7 +176,7 @@ fn progress(swapped: &Swapped, before: &[HostReport], now: &[HostReport]) -> Pro
 }
 
 fn of_host<'r>(report: &'r HostReport, swapped: &Swapped) -> Option<&'r ProcessorStatus> {
-    report.status.processors.iter().find(|status| status.processor == swapped.processor && status.variant == swapped.variant)
+    report.processors.iter().find(|status| status.processor == swapped.processor && status.variant == swapped.variant)
 }
 
 #[cfg(test)]
@@ -236,7 +236,7 @@ mod tests {
         .unwrap();
         let as_wanted = |state: ProcessorState, refused: Value, wanted: &str| {
             let mut report = host("a", "1.0.0", refused);
-            let status = &mut report.status.processors[0];
+            let status = &mut report.processors[0];
             status.wanted = serde_json::from_value(component(wanted)).unwrap();
             (status.state, status.last_error, status.last_error_ms) = (state, Some("no queue".to_owned()), Some(1));
             report

@@ -1,18 +1,11 @@
-//! What a host tells of itself, every 5 s on `notify:TOPICSPACE:weir-status`.
+//! What a host reports of itself and of its processors.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::component::ComponentRef;
 
-/// Asks every host for its status as of now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatusRequest {
-    /// A number that the reports which answer it carry.
-    pub id: u64,
-}
-
-/// The summary of one host.
+/// What a host reports of itself, without its processors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HostStatus {
@@ -22,25 +15,20 @@ pub struct HostStatus {
     pub version: String,
     /// When the host started, in milliseconds since 1970.
     pub started_ms: u64,
-    /// When this was said, in milliseconds since 1970.
+    /// When this was reported, in milliseconds since 1970.
     pub time_ms: u64,
     /// The version of the configuration that it works by.
     pub config_version: u64,
     /// Why it cannot fetch the configuration at the moment, for people: it works with what it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_problem: Option<String>,
-    /// The processors that it was told to serve; none where it serves every entry that names a component.
+    /// Why the report is incomplete, for people, with the sizes: some of it does not fit into messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serves: Option<Vec<String>>,
-    /// Its processors, by name and variant.
-    pub processors: Vec<ProcessorStatus>,
-    /// The ids of the status requests that it answers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<u64>,
+    pub report_problem: Option<String>,
 }
 
 /// What a variant of a processor is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProcessorState {
     /// Being fetched, compiled and configured.

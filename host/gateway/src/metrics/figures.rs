@@ -110,8 +110,7 @@ pub(crate) fn hosts(hosts: &[HostReport], out: &mut Text) {
 }
 
 fn processors(hosts: &[HostReport], out: &mut Text) {
-    let all: Vec<_> =
-        hosts.iter().flat_map(|host| host.status.processors.iter().map(move |status| (labels(host, status), status))).collect();
+    let all: Vec<_> = hosts.iter().flat_map(|host| host.processors.iter().map(move |status| (labels(host, status), status))).collect();
     for (name, help, value) in PROCESSOR_COUNTERS {
         let mut family = out.counter(name, help);
         for (labels, status) in &all {

@@ -6,12 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use bytes::Bytes;
+use weir_config::records::HostStatus;
 use weir_pubsub::chain;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::guard::Caller;
-use crate::protocol::{ErrorAnswer, Health, HostReport};
+use crate::protocol::{ErrorAnswer, Health};
 
 /// How long a service may take: less than whoever asks commonly waits.
 const READY_TIME: Duration = Duration::from_secs(2);
@@ -47,21 +48,21 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
         silent("the flow service", caller, gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
     );
     let mut missing: Vec<String> = [config, flow, gateway.dispatch.problem(caller)].into_iter().flatten().collect();
-    missing.extend(of_hosts(&gateway.hosts.current(), caller));
+    missing.extend(of_hosts(&gateway.hosts.statuses(), caller));
     let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))
 }
 
 /// What keeps hosts from their work. Their names and the causes are only for callers with the token.
-fn of_hosts(hosts: &[HostReport], caller: Caller) -> Vec<String> {
+fn of_hosts(hosts: &[HostStatus], caller: Caller) -> Vec<String> {
     let is_trusted = caller == Caller::Trusted;
     if hosts.is_empty() {
         let interval = if is_trusted { ", as each does every 5 s" } else { "" };
         return vec![format!("no host of processors reports{interval}")];
     }
-    let problem = |host: &HostReport| match (&host.status.config_problem, host.status.config_version) {
-        (Some(problem), _) => Some(format!("host {} cannot fetch the configuration: {problem}", host.status.host)),
-        (None, 0) => Some(format!("host {} has not fetched the configuration yet", host.status.host)),
+    let problem = |status: &HostStatus| match (&status.config_problem, status.config_version) {
+        (Some(problem), _) => Some(format!("host {} cannot fetch the configuration: {problem}", status.host)),
+        (None, 0) => Some(format!("host {} has not fetched the configuration yet", status.host)),
         (None, _) => None,
     };
     let problems: Vec<String> = hosts.iter().filter_map(problem).collect();

@@ -13,6 +13,7 @@ use super::queues;
 use crate::error::{GatewayError, Result};
 use crate::flows;
 use crate::gateway::{Gateway, Shared};
+use crate::hosts::ShownHost;
 use crate::metrics::figures;
 use crate::metrics::text::{MEDIA_TYPE, Text};
 use crate::protocol::QueueSummary;
@@ -37,8 +38,8 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     gateway.requests.write(&mut out);
     gateway.open.write(&mut out);
     figures::held(&gateway.budget, &mut out);
-    figures::hosts(&gateway.hosts.current(), &mut out);
-    let config = in_time(flows::records(&gateway.config)).await;
+    let (hosts, config) = tokio::join!(gateway.hosts.fresh(&gateway.asking), in_time(flows::records(&gateway.config)));
+    figures::hosts(&hosts.iter().map(ShownHost::report).collect::<Vec<_>>(), &mut out);
     let queues = in_time(all_queues(&gateway, config.as_ref().map(|(_, records)| records))).await;
     figures::reachable([("config", config.is_some()), ("broker", queues.is_some())], &mut out);
     if let Some((version, records)) = &config {

@@ -2,37 +2,71 @@
 
 use axum::Json;
 use axum::extract::State;
-use weir_config::records::{ProcessorState, ProcessorStatus};
+use serde::Serialize;
+use weir_config::protocol::Usage;
 
 use super::queues;
 use crate::error::{GatewayError, Result};
-use crate::flows;
-use crate::gateway::Shared;
-use crate::protocol::Status;
+use crate::flows::{self, Records};
+use crate::gateway::{Gateway, Shared};
+use crate::hosts::ShownHost;
+use crate::protocol::{FlowSummary, QueueSummary, Status};
 
 /// A report that is older says nothing of flows that were stopped since.
 const OLD_MS: u64 = 1_000;
 
-/// How everything is: what the hosts report when they are asked (a host that does not answer within half a second is shown as it was, with
+/// How everything is: what the hosts answer when they are asked (a host that does not answer within half a second is shown as it was, with
 /// the age of that), the flows, and the queues with what is in them.
 #[utoipa::path(get, path = "/api/v1/weir/status", operation_id = "status", tag = "views", responses((status = 200, description = "How it is now", body = Status)))]
-pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Status>> {
-    // In this order: of a flow that stops in between, the hosts are shown as they were, and the flow is not there.
-    let mut hosts = gateway.hosts.fresh(&gateway.asking).await;
-    let records = flows::read(&gateway.config).await?;
-    let (_, config_usage) = gateway.config.types().await.map_err(GatewayError::Config)?;
-    for report in hosts.iter_mut().filter(|report| report.age_ms > OLD_MS) {
-        let processors = report.status.processors.iter_mut();
-        let is_gone = |status: &&mut ProcessorStatus| status.flow.as_ref().is_some_and(|flow| !records.contains(flow));
-        processors.filter(is_gone).for_each(|status| status.state = ProcessorState::Stopping);
+pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
+    // Side by side, since each waits for another part of Weir.
+    let (mut hosts, looked) = tokio::join!(gateway.hosts.fresh(&gateway.asking), Looked::at(&gateway));
+    let mut looked = looked?;
+    let (types, config_usage) = gateway.config.types().await.map_err(GatewayError::Config)?;
+    // The flows are to be of after the hosts' answers: of a flow that stops in between, the hosts are shown as they were, and the flow is
+    // not there.
+    if types.version != looked.records.version {
+        looked = Looked::at(&gateway).await?;
     }
-    Ok(Json(Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+    let Looked { records, flows, queues } = looked;
+    let old = hosts.iter_mut().filter(|host| host.age_ms > OLD_MS);
+    old.for_each(|host| host.stop_processors(|flow| !records.contains(flow)));
+    Ok(Json(Answer {
+        version: env!("CARGO_PKG_VERSION"),
         topicspace: gateway.topicspace.clone(),
         config_version: records.version,
         config_usage,
         hosts,
-        flows: flows::summaries(&gateway.config, &records).await?,
-        queues: queues::all(&gateway, &records.readable).await?,
+        flows,
+        queues,
     }))
+}
+
+/// A [`Status`] as it is written: the processors of hosts are passed on.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Answer {
+    version: &'static str,
+    topicspace: String,
+    config_version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_usage: Option<Usage>,
+    hosts: Vec<ShownHost>,
+    flows: Vec<FlowSummary>,
+    queues: Vec<QueueSummary>,
+}
+
+/// What the configuration and the broker show.
+struct Looked {
+    records: Records,
+    flows: Vec<FlowSummary>,
+    queues: Vec<QueueSummary>,
+}
+
+impl Looked {
+    async fn at(gateway: &Gateway) -> Result<Self> {
+        let records = flows::read(&gateway.config).await?;
+        let (flows, queues) = tokio::try_join!(flows::summaries(&gateway.config, &records), queues::all(gateway, &records.readable))?;
+        Ok(Looked { records, flows, queues })
+    }
 }

@@ -11,7 +11,7 @@ use crate::problem::{Exit, Problem};
 
 /// How often the hosts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long it is listened to what processors say of the value, once hosts have it: they report a tenth of a second after a change.
+/// How long errors of processors are looked for once hosts have the value: processors are set up again a moment later.
 const HEAR_TIME: Duration = Duration::from_millis(500);
 
 /// Waits until all hosts work by the configuration as it is now, and tells how many there are. That a processor cannot use it is an error;
@@ -64,7 +64,7 @@ fn complaint<'h>(before: &[HostReport], now: &'h [HostReport]) -> Option<&'h Pro
     };
     now.iter().find_map(|report| {
         let than_ms = changed_ms(report);
-        report.status.processors.iter().find(|status| is_newer(status, than_ms))
+        report.processors.iter().find(|status| is_newer(status, than_ms))
     })
 }
 

@@ -43,7 +43,7 @@ fn is_unread(queue: &QueueSummary) -> bool {
 
 /// Whether a host makes the queue's processor ready.
 fn is_starting(status: &Status, queue: &QueueSummary) -> bool {
-    let starting = status.hosts.iter().flat_map(|host| &host.status.processors).filter(|it| it.state == ProcessorState::Starting);
+    let starting = status.hosts.iter().flat_map(|host| &host.processors).filter(|it| it.state == ProcessorState::Starting);
     starting.into_iter().any(|it| belongs(queue, &it.processor, &it.variant))
 }
 

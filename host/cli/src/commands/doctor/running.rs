@@ -170,6 +170,10 @@ fn hosts(hosts: &[HostReport]) -> Finding {
         let what = format!("host {host} cannot fetch the configuration: {}", cut(problem, 300));
         return fail(CHECK, what, "it works with what it had; see the log of `weir up`, and the check `config`");
     }
+    if let Some((host, problem)) = hosts.iter().find_map(|host| Some((&host.status.host, host.status.report_problem.as_ref()?))) {
+        let what = format!("the report of host {host} is incomplete: {}", cut(problem, 300));
+        return warn(CHECK, what, "use one version of Weir, and shorter names of processors and flows");
+    }
     if last > SILENT_MS {
         return warn(CHECK, format!("one has been silent for {}", age(last)), next);
     }
@@ -193,7 +197,7 @@ fn configuration(usage: &Usage) -> Finding {
 fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
     const CHECK: &str = "flows";
     let served = |processor: &str, variant: &str| {
-        hosts.iter().flat_map(|host| &host.status.processors).any(|at| at.processor == processor && at.variant == variant)
+        hosts.iter().flat_map(|host| &host.processors).any(|at| at.processor == processor && at.variant == variant)
     };
     let mut problems = Vec::new();
     for flow in flows {
@@ -222,7 +226,7 @@ fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
 
 fn processors(hosts: &[HostReport]) -> Finding {
     const CHECK: &str = "processors";
-    let all = || hosts.iter().flat_map(|host| &host.status.processors);
+    let all = || hosts.iter().flat_map(|host| &host.processors);
     let is_bad =
         |status: &&ProcessorStatus| matches!(status.state, ProcessorState::Failing | ProcessorState::Broken) || status.refused.is_some();
     let tell = |status: &ProcessorStatus| {
@@ -367,6 +371,10 @@ mod tests {
             vec![serde_json::from_value::<HostReport>(report).unwrap()]
         };
         assert_eq!((hosts(&[]).grade, hosts(&report(1)).grade, hosts(&report(16_000)).grade), (Grade::Fail, Grade::Ok, Grade::Warn));
+        let mut incomplete = report(1);
+        incomplete[0].status.report_problem = Some("2 entries of the report are left out".to_owned());
+        let finding = hosts(&incomplete);
+        assert!(finding.grade == Grade::Warn && finding.what.ends_with("2 entries of the report are left out"), "{}", finding.what);
     }
 
     #[test]

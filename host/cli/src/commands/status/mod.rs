@@ -97,6 +97,10 @@ fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
         if let Some(problem) = &host.status.config_problem {
             text.push_str(&format!("host {} cannot fetch the configuration: {}\n", host.status.host, output::cut(problem, 300)));
         }
+        if let Some(problem) = &host.status.report_problem {
+            text.push_str(&output::wrapped(&format!("host {}: {}", host.status.host, output::cut(problem, 300)), "", width));
+            text.push('\n');
+        }
     }
     text.push_str(&sections(&status.hosts, &status.queues, width, rows_count));
     text
@@ -162,13 +166,20 @@ mod tests {
         ];
         let status: Status = serde_json::from_value(json!({
             "version": "0.1.0", "topicspace": "tg", "config-version": 7, "flows": [], "queues": [],
-            "hosts": [{"age-ms": 4_000, "host": "h", "version": "0.1.0", "started-ms": 0, "time-ms": 8_000, "config-version": 7, "processors": processors}],
+            "hosts": [{
+                "age-ms": 4_000, "host": "h", "version": "0.1.0", "started-ms": 0, "time-ms": 8_000, "config-version": 7, "processors": processors,
+                "report-problem": "2 entries of the report are left out",
+            }],
         }))
         .unwrap();
         let text = anstream::adapter::strip_str(&text("http://127.0.0.1:8088", &status, 120, 20)).to_string();
-        for line in
-            ["host h does not answer: what is shown of it is 4 s old", "p (b), 7 s ago", "p (c), 7 s ago", "p (a), 7 s ago, over for 6 s"]
-        {
+        for line in [
+            "host h does not answer: what is shown of it is 4 s old",
+            "host h: 2 entries of the report are left out",
+            "p (b), 7 s ago",
+            "p (c), 7 s ago",
+            "p (a), 7 s ago, over for 6 s",
+        ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }
         assert!(text.contains("wants p@2.0.0, runs p@1.0.0") && text.contains("wants p@2.0.0, runs nothing"), "{text}");

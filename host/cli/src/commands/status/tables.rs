@@ -89,7 +89,7 @@ fn runs(status: &ProcessorStatus) -> String {
 
 fn processors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<String> {
     let mut all: BTreeMap<(String, String, String), Totals> = BTreeMap::new();
-    for status in hosts.iter().flat_map(|host| &host.status.processors) {
+    for status in hosts.iter().flat_map(|host| &host.processors) {
         let component = runs(status);
         all.entry((status.processor.clone(), status.variant.clone(), component)).or_default().add(status);
     }
@@ -215,7 +215,7 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
 /// An error of each processor: those that are not over first, then the newest.
 fn errors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<String> {
     let mut all: Vec<(&HostReport, &ProcessorStatus)> =
-        hosts.iter().flat_map(|host| host.status.processors.iter().map(move |status| (host, status))).collect();
+        hosts.iter().flat_map(|host| host.processors.iter().map(move |status| (host, status))).collect();
     all.retain(|(_, status)| status.last_error.is_some());
     all.sort_by_key(|(_, status)| (status.last_error_over_ms.is_some(), std::cmp::Reverse(status.last_error_ms)));
     let left = all.split_off(all.len().min(rows_count)).len();

@@ -1,0 +1,298 @@
+//! What the hosts report: the newest summary and the newest details of each, kept by tasks that listen.
+
+mod asking;
+mod listening;
+mod shown;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use weir_config::records::{HostStatus, ProcessorStatus, ReceivedDetails, ReportParts};
+use weir_pubsub::{PubsubError, chain};
+
+pub(crate) use self::asking::Asking;
+pub(crate) use self::listening::Reports;
+use self::shown::Details;
+pub(crate) use self::shown::ShownHost;
+
+/// A host that reported nothing for so long is gone: it reports every 5 s.
+const GONE_AFTER: Duration = Duration::from_secs(20);
+/// Hosts that are remembered; beyond it the one that was silent longest is forgotten.
+const MAX_HOSTS_COUNT: usize = 1000;
+
+/// How long hosts that are asked for details may take. What they answered before is shown then, with its age.
+const ANSWER_TIME: Duration = Duration::from_millis(500);
+/// How long to wait for a first host where none is known.
+const FIRST_ANSWER_TIME: Duration = Duration::from_millis(100);
+/// A host that reported nothing for so long is not waited for: it has missed its turn.
+const SILENT_AFTER: Duration = Duration::from_secs(7);
+/// Answered requests that are remembered of a host.
+const ANSWERS_COUNT: usize = 1_024;
+
+/// The newest reports of each host.
+#[derive(Default)]
+pub(crate) struct Hosts {
+    known: Mutex<BTreeMap<String, Known>>,
+    /// Of details that come in several messages.
+    parts: Mutex<ReportParts<ReceivedDetails>>,
+    heard: Notify,
+}
+
+/// What is known of a host.
+struct Known {
+    /// When it was last heard of.
+    at: Instant,
+    /// From its newest report, of either kind.
+    status: HostStatus,
+    /// Why its newest summary is incomplete, if it is.
+    summary_problem: Option<String>,
+    /// Its newest details, and when they came.
+    details: Option<(Instant, Arc<Details>)>,
+    /// The newest requests that it has answered.
+    answered: VecDeque<u64>,
+}
+
+impl Hosts {
+    /// The hosts that are there, without their processors, from their newest reports.
+    pub(crate) fn statuses(&self) -> Vec<HostStatus> {
+        self.present(Instant::now()).values().map(|known| known.status.clone()).collect()
+    }
+
+    /// The hosts that are there, as they are now: each is asked, and its answer waited for, for half a second at most.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn fresh(&self, asking: &Asking) -> Vec<ShownHost> {
+        let id = rand::random();
+        let time = if self.lock().is_empty() { FIRST_ANSWER_TIME } else { ANSWER_TIME };
+        let answered = async {
+            asking.ask(id).await?;
+            loop {
+                let heard = self.heard.notified();
+                tokio::pin!(heard);
+                heard.as_mut().enable();
+                if self.have_answered(id) {
+                    return Ok(());
+                }
+                heard.await;
+            }
+        };
+        if let Ok(Err(error)) = timeout(time, answered).await {
+            let error: PubsubError = error;
+            tracing::debug!(error = %chain(&error), "hosts could not be asked for details");
+        }
+        let now = Instant::now();
+        self.present(now).values().map(|known| known.shown(now)).collect()
+    }
+
+    /// The hosts that are not gone.
+    fn present(&self, now: Instant) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        let mut known = self.lock();
+        known.retain(|_, known| now.duration_since(known.at) < GONE_AFTER);
+        known
+    }
+
+    /// Whether all hosts that are not silent have answered a request, and one at least has.
+    fn have_answered(&self, id: u64) -> bool {
+        let now = Instant::now();
+        let known = self.lock();
+        let has = |known: &Known| known.answered.contains(&id);
+        known.values().any(has) && known.values().all(|known| has(known) || now.duration_since(known.at) > SILENT_AFTER)
+    }
+
+    /// Takes a summary, or a part of one: each has what concerns the host itself, and the rest is for others.
+    fn take_summary(&self, body: &[u8]) {
+        match serde_json::from_slice::<HostStatus>(body) {
+            Ok(status) => self.note(status, None),
+            Err(error) => tracing::debug!(error = %chain(&error), "unreadable summary of a host ignored"),
+        }
+    }
+
+    /// Takes details, or a part of them.
+    fn take_details(&self, body: &[u8]) {
+        let part = match ReceivedDetails::read(body) {
+            Ok(part) => part,
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "unreadable details of a host ignored");
+                return;
+            }
+        };
+        let whole = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take(part);
+        let Some(mut whole) = whole else { return };
+        let processors = whole.processors();
+        let ReceivedDetails { mut status, serves, answers, .. } = whole;
+        // A host of this version writes them by the type that reads them.
+        let is_same_version = status.version == env!("CARGO_PKG_VERSION");
+        let details = match (!is_same_version).then(|| unreadable(&processors)).flatten() {
+            None => Details { status: status.clone(), serves, processors },
+            Some(error) => {
+                let (host, version, error) = (&*status.host, &*status.version, chain(&error));
+                tracing::warn!(host, version, error, "processors of a host unreadable");
+                status.report_problem = Some(format!(
+                    "its processors cannot be read ({error}); it is of version {version}, the gateway of {}: use the same",
+                    env!("CARGO_PKG_VERSION")
+                ));
+                Details::without_processors(status.clone())
+            }
+        };
+        self.note(status, Some((details, answers)));
+        self.heard.notify_waiters();
+    }
+
+    /// Notes a report, of details with what they answer.
+    fn note(&self, status: HostStatus, details: Option<(Details, Vec<u64>)>) {
+        let at = Instant::now();
+        let mut all = self.lock();
+        let empty = || Known { at, status: HostStatus::default(), summary_problem: None, details: None, answered: VecDeque::new() };
+        let known = all.entry(status.host.clone()).or_insert_with(empty);
+        match details {
+            None => known.summary_problem.clone_from(&status.report_problem),
+            Some((details, answers)) => {
+                known.details = Some((at, Arc::new(details)));
+                known.answered.extend(answers);
+                known.answered.drain(..known.answered.len().saturating_sub(ANSWERS_COUNT));
+            }
+        }
+        (known.at, known.status) = (at, status);
+        if all.len() > MAX_HOSTS_COUNT {
+            let oldest = all.iter().min_by_key(|(_, known)| known.at).map(|(host, _)| host.clone());
+            oldest.and_then(|host| all.remove(&host));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// With the newest details; without its processors if it has never answered.
+    fn shown(&self, now: Instant) -> ShownHost {
+        let (at, details) = match &self.details {
+            Some((at, details)) => (*at, details.clone()),
+            None => (self.at, Arc::new(Details::without_processors(self.status.clone()))),
+        };
+        let report_problem = details.status.report_problem.clone().or_else(|| self.summary_problem.clone());
+        let status = HostStatus { report_problem, ..details.status.clone() };
+        ShownHost { age_ms: now.duration_since(at).as_millis() as u64, status, details }
+    }
+}
+
+/// Why the processors of a host cannot be passed on, if they cannot: nothing that the gateway answers may be unreadable because of one host.
+fn unreadable(processors: &RawValue) -> Option<serde_json::Error> {
+    serde_json::from_str::<Vec<ProcessorStatus>>(processors.get()).err()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::protocol::HostReport;
+    use serde_json::json;
+    use weir_config::records::{HostDetails, ProcessorState};
+
+    fn status(host: &str, config_version: u64) -> HostStatus {
+        HostStatus { host: host.into(), version: "0".into(), config_version, ..HostStatus::default() }
+    }
+
+    fn summary(host: &str, config_version: u64) -> Vec<u8> {
+        serde_json::to_vec(&status(host, config_version)).unwrap()
+    }
+
+    fn shown(hosts: &Hosts) -> Vec<HostReport> {
+        let now = Instant::now();
+        hosts.present(now).values().map(|known| known.shown(now).report()).collect()
+    }
+
+    fn versions(hosts: &Hosts) -> Vec<(String, u64)> {
+        shown(hosts).into_iter().map(|report| (report.status.host, report.status.config_version)).collect()
+    }
+
+    /// Details of so many processors.
+    fn details(host: &str, config_version: u64, count: usize, answers: &[u64], max_bytes: usize) -> Vec<Vec<u8>> {
+        let processor = |variant: usize| {
+            let mut processor =
+                json!({"processor": "p", "variant": variant.to_string(), "flow": "f", "state": "running", "rate-per-1000-s": 0});
+            for counter in ["handled", "failed", "trapped", "dead", "sent", "dropped", "in-hand"] {
+                processor[format!("{counter}-count")] = 0.into();
+            }
+            serde_json::from_value(processor).unwrap()
+        };
+        let details = HostDetails {
+            status: status(host, config_version),
+            serves: Some(vec!["p".to_owned()]),
+            processors: (0..count).map(processor).collect(),
+        };
+        details.messages(answers, max_bytes).bodies
+    }
+
+    #[test]
+    fn details_in_parts_are_shown_whole() {
+        let hosts = Hosts::default();
+        let old = details("a", 1, 100, &[1], 8 << 10);
+        old.iter().for_each(|body| hosts.take_details(body));
+        hosts.take_details(&details("a", 2, 100, &[2], 8 << 10)[0]);
+        assert_eq!(versions(&hosts), [("a".to_owned(), 1)]);
+        let report = &shown(&hosts)[0];
+        assert_eq!((old.len() > 1, report.processors.len(), &report.serves), (true, 100, &Some(vec!["p".to_owned()])));
+        assert!(hosts.have_answered(1) && !hosts.have_answered(2));
+    }
+
+    #[test]
+    fn a_host_is_shown_as_json_in_the_form_that_is_documented() {
+        let hosts = Hosts::default();
+        hosts.take_summary(&summary("a", 1));
+        let mut host = hosts.present(Instant::now())["a"].shown(Instant::now());
+        let written = |host: &ShownHost| serde_json::from_str::<HostReport>(&serde_json::to_string(host).unwrap()).unwrap();
+        assert_eq!((written(&host), host.report().processors.len()), (host.report(), 0));
+        hosts.take_details(&details("a", 1, 2, &[], 1 << 20)[0]);
+        host = hosts.present(Instant::now())["a"].shown(Instant::now());
+        host.stop_processors(|flow| flow == "g");
+        assert!(written(&host).processors.iter().all(|status| status.state == ProcessorState::Running));
+        host.stop_processors(|flow| flow == "f");
+        assert!(written(&host).processors.iter().all(|status| status.state == ProcessorState::Stopping));
+        assert_eq!(written(&host), host.report());
+    }
+
+    #[test]
+    fn processors_that_cannot_be_read_are_a_problem_of_their_host_alone() {
+        let hosts = Hosts::default();
+        hosts.take_details(&details("a", 1, 2, &[7], 1 << 20)[0]);
+        let body = json!({"host": "b", "version": "9", "started-ms": 1, "time-ms": 1, "config-version": 1, "answers": [7], "processors": [{"state": "flying"}]});
+        hosts.take_details(body.to_string().as_bytes());
+        assert!(hosts.have_answered(7));
+        let [a, b]: [HostReport; 2] = shown(&hosts).try_into().unwrap();
+        assert_eq!((a.processors.len(), a.status.report_problem, b.processors.len()), (2, None, 0));
+        let problem = b.status.report_problem.unwrap();
+        assert!(problem.contains("flying") && problem.contains("it is of version 9"), "{problem}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_report_of_each_host_counts_until_it_is_silent() {
+        let hosts = Hosts::default();
+        hosts.take_summary(&summary("a", 1));
+        hosts.take_summary(&summary("b", 1));
+        hosts.take_summary(b"nonsense");
+        hosts.take_details(b"nonsense");
+        tokio::time::advance(Duration::from_secs(15)).await;
+        hosts.take_summary(&summary("a", 2));
+        assert_eq!(versions(&hosts), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(versions(&hosts), [("a".to_owned(), 2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn details_keep_their_age_while_the_host_does_not_answer() {
+        let hosts = Hosts::default();
+        hosts.take_details(&details("a", 1, 2, &[], 1 << 20)[0]);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        hosts.take_summary(&summary("a", 5));
+        let report = &shown(&hosts)[0];
+        assert_eq!((report.age_ms, report.status.config_version, report.processors.len()), (4_000, 1, 2));
+        assert_eq!(hosts.statuses(), [status("a", 5)]);
+    }
+}

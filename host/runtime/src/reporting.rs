@@ -1,0 +1,223 @@
+//! When a host reports: summaries on `notify:TOPICSPACE:weir-status` every 5 s and soon after a change, details on
+//! `response:TOPICSPACE:weir-status` when they are asked for on `notify:TOPICSPACE:weir-ask`.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_config::FollowerStatus;
+use weir_config::names;
+use weir_config::records::{DetailsRequest, ReportMessages};
+use weir_pubsub::{Backend, Backoff, ConsumerOptions, Message, NameError, PubsubError, Topic, chain};
+
+use crate::board::Board;
+
+/// How often a host publishes its summary without a change.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// When the first summary is published: readers that start together with the host hear of it soon.
+const FIRST_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a change waits for others, to be reported with them.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// The longest that a change waits.
+const LONGEST_DEBOUNCE: Duration = Duration::from_secs(1);
+/// Between two answers with details.
+const SHORTEST_GAP: Duration = Duration::from_millis(5);
+/// Details take at most one part in so many of a processor, however many variants there are and however often they are asked for.
+const SHARE: u32 = 5;
+/// Summaries of changes take less: they come with every start and stop of a flow.
+const SHARE_OF_CHANGES: u32 = 30;
+/// Requests that one answer names, at most; the oldest ones are dropped, and their senders use what they have.
+const MAX_ANSWERS_COUNT: usize = 1_024;
+/// Waits before a lost subscription is made again.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The topics that a host reports and is asked on.
+struct Topics {
+    summaries: Topic,
+    details: Topic,
+    asks: Topic,
+}
+
+impl Topics {
+    fn of(topicspace: &str) -> Result<Self, NameError> {
+        Ok(Topics {
+            summaries: names::status_summaries(topicspace)?,
+            details: names::status_details(topicspace)?,
+            asks: names::status_asks(topicspace)?,
+        })
+    }
+}
+
+/// Publishes what a host's board shows.
+pub(crate) struct Reporter {
+    board: Arc<Board>,
+    backend: Arc<dyn Backend>,
+    topics: Topics,
+    config: watch::Receiver<FollowerStatus>,
+    /// Ids of requests that are not answered yet.
+    asked: Mutex<Vec<u64>>,
+    has_asked: Notify,
+}
+
+impl Reporter {
+    /// A reporter of this board.
+    ///
+    /// # Errors
+    /// When the topicspace is not a name.
+    pub(crate) fn new(
+        board: Arc<Board>,
+        backend: Arc<dyn Backend>,
+        topicspace: &str,
+        config: watch::Receiver<FollowerStatus>,
+    ) -> Result<Self, NameError> {
+        Ok(Reporter { board, backend, topics: Topics::of(topicspace)?, config, asked: Mutex::default(), has_asked: Notify::new() })
+    }
+
+    /// Reports until the token is cancelled; then a summary once more.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        tokio::select! {
+            () = self.summarize(stop) => {}
+            () = self.answer() => {}
+            () = self.listen() => {}
+        }
+    }
+
+    async fn summarize(&self, stop: CancellationToken) {
+        let mut config = self.config.clone();
+        let mut next_tick = Instant::now() + FIRST_INTERVAL;
+        let (mut cost, mut health) = (Duration::ZERO, Health::of("summary"));
+        let mut due: Option<Instant> = None;
+        loop {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = self.board.changed(), if due.is_none() => {
+                    due = Some(Instant::now() + debounce(cost));
+                    continue;
+                }
+                Ok(()) = config.changed(), if due.is_none() => {
+                    due = Some(Instant::now() + debounce(cost));
+                    continue;
+                }
+                () = tokio::time::sleep_until(due.map_or(next_tick, |due| due.min(next_tick))) => false,
+            };
+            let began = Instant::now();
+            if began >= next_tick {
+                self.board.take_rates();
+                next_tick = began + INTERVAL;
+            }
+            let summary = self.board.summary(&config.borrow_and_update());
+            let messages = summary.messages(self.backend.limits().max_message_bytes);
+            self.publish(&self.topics.summaries, messages, &mut health).await;
+            (due, cost) = (None, began.elapsed());
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Answers requests for details, for ever. Those that come while an answer waits for its turn share it; one that comes later gets another.
+    async fn answer(&self) {
+        let mut health = Health::of("details");
+        let limits = self.backend.limits();
+        let max_bytes = limits.max_message_bytes.min(limits.max_answer_bytes);
+        loop {
+            self.has_asked.notified().await;
+            let began = Instant::now();
+            let answers = std::mem::take(&mut *self.asked());
+            let details = self.board.details(&self.config.borrow());
+            self.publish(&self.topics.details, details.messages(&answers, max_bytes), &mut health).await;
+            tokio::time::sleep(SHORTEST_GAP.max(began.elapsed() * SHARE)).await;
+        }
+    }
+
+    async fn publish(&self, topic: &Topic, messages: ReportMessages, health: &mut Health) {
+        let ReportMessages { bodies, problem } = messages;
+        let published = publish(&*self.backend, topic, bodies).await;
+        health.note(&self.board.host, published, problem);
+    }
+
+    /// Notes the requests that come, for ever. A subscription that is lost is made again.
+    async fn listen(&self) {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let lost = match self.hear(&mut backoff).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            tracing::debug!(error = %chain(&lost), "subscription to requests for details lost");
+            let wait = backoff.next_wait(&mut rand::rng());
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn hear(&self, backoff: &mut Backoff) -> Result<Infallible, PubsubError> {
+        let subscription = "host".parse().expect("a plain word is a subscription");
+        let consumer = self.backend.consumer(&self.topics.asks, &subscription, ConsumerOptions::default()).await?;
+        backoff.reset();
+        loop {
+            match consumer.receive().await {
+                Ok(delivery) => {
+                    let Ok(DetailsRequest { id }) = serde_json::from_slice(&delivery.message.body) else { continue };
+                    let mut asked = self.asked();
+                    if asked.len() >= MAX_ANSWERS_COUNT {
+                        asked.remove(0);
+                    }
+                    asked.push(id);
+                    self.has_asked.notify_one();
+                }
+                Err(PubsubError::Lagged { .. }) => self.has_asked.notify_one(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a change waits, by what a summary takes.
+fn debounce(cost: Duration) -> Duration {
+    DEBOUNCE.max(cost * SHARE).max((cost * SHARE_OF_CHANGES).min(LONGEST_DEBOUNCE))
+}
+
+async fn publish(backend: &dyn Backend, topic: &Topic, bodies: Vec<Vec<u8>>) -> Result<(), PubsubError> {
+    let producer = backend.producer(topic).await?;
+    for body in bodies {
+        producer.publish_confirmed(Message::new(body)).await?;
+    }
+    Ok(())
+}
+
+/// Whether the reports of one kind are published, and whole, so that each change of that is logged once.
+struct Health {
+    report: &'static str,
+    is_failing: bool,
+    is_incomplete: bool,
+}
+
+impl Health {
+    fn of(report: &'static str) -> Self {
+        Health { report, is_failing: false, is_incomplete: false }
+    }
+
+    fn note(&mut self, host: &str, published: Result<(), PubsubError>, problem: Option<String>) {
+        let report = self.report;
+        match &problem {
+            Some(problem) if !self.is_incomplete => tracing::warn!(host, report, problem, "host status incomplete"),
+            None if self.is_incomplete => tracing::info!(host, report, "host status complete again"),
+            Some(_) | None => {}
+        }
+        self.is_incomplete = problem.is_some();
+        match &published {
+            Err(error) if !self.is_failing => tracing::warn!(host, report, error = %chain(error), "host status not published"),
+            Ok(()) if self.is_failing => tracing::info!(host, report, "host status published again"),
+            Ok(()) | Err(_) => {}
+        }
+        self.is_failing = published.is_err();
+    }
+}
