@@ -180,7 +180,7 @@ impl Requester {
             state: State::Open,
         };
         message.properties.set(CORRELATION_ID, id);
-        message.expires_in = Some(timeout);
+        message.expires_in = Some(deadline.saturating_duration_since(Instant::now()));
         self.producer.publish_confirmed(message).await?;
         Ok(replies)
     }

@@ -239,7 +239,7 @@ async fn a_refusal_among_thousands_is_acted_on() {
     assert!(bodies.len() > 1);
     let producer = bench.backend.producer(&"notify:tg:weir-status".parse().unwrap()).await.unwrap();
     for body in bodies {
-        producer.publish(Message::new(body)).await.unwrap();
+        producer.publish_confirmed(Message::new(body)).await.unwrap();
     }
     until_component(&bench, "one", "1.0.0").await;
 }

@@ -160,23 +160,24 @@ impl EmbeddedBroker {
     /// # Cancel safety
     /// It goes on closing.
     pub async fn close(&self) {
-        let Some(writer) = self.stop() else { return };
-        // A panic of the thread was logged.
-        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        self.refuse();
+        // Not the end of the handle: a call that was dropped must not keep a second one from waiting.
+        let _ = self.shared.ended.subscribe().wait_for(|has_ended| *has_ended).await;
     }
 
-    /// Refuses all calls from now on; returns the thread, unless another call waits for it.
-    fn stop(&self) -> Option<JoinHandle<()>> {
+    /// Refuses all calls from now on.
+    fn refuse(&self) {
         self.shared.inbox.close();
         self.shared.admission.close();
         lock(&self.shared.state).close();
-        lock(&self.writer).take()
     }
 }
 
 impl Drop for EmbeddedBroker {
     fn drop(&mut self) {
-        if let Some(writer) = self.stop() {
+        self.refuse();
+        // A panic of the thread was logged.
+        if let Some(writer) = lock(&self.writer).take() {
             let _ = writer.join();
         }
     }

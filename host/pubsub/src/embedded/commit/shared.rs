@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) bytes_count: AtomicU64,
     pub(crate) copied_bytes_count: AtomicU64,
     pub(crate) failed: Failed,
+    /// Whether the commit thread has ended and the folder is free.
+    pub(crate) ended: watch::Sender<bool>,
     /// Set by tests: the commit thread panics.
     #[cfg(any(test, debug_assertions))]
     pub(crate) panics_next: std::sync::atomic::AtomicBool,
@@ -60,6 +62,7 @@ impl Shared {
             bytes_count: AtomicU64::new(0),
             copied_bytes_count: AtomicU64::new(0),
             failed: Failed::default(),
+            ended: watch::Sender::default(),
             #[cfg(any(test, debug_assertions))]
             panics_next: false.into(),
             #[cfg(test)]

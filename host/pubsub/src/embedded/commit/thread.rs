@@ -20,5 +20,7 @@ pub(crate) fn start(shared: Arc<Shared>, log: Log) -> io::Result<JoinHandle<()>>
             tracing::error!(error = reason, "commit thread ended, nothing is stored any more");
             shared.failed.send_replace(Some(reason));
         }
+        // The writer is gone, and the lock of the folder with it.
+        shared.ended.send_replace(true);
     })
 }

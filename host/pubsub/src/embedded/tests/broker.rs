@@ -455,3 +455,17 @@ async fn publishes_of_one_task_keep_their_order_whatever_else_the_task_does() {
     let numbers: Vec<u32> = found.iter().map(|b| u32::from_be_bytes(b.body[..].try_into().unwrap())).collect();
     assert!(numbers.into_iter().eq(0..COUNT));
 }
+
+#[tokio::test]
+async fn the_folder_is_free_after_a_second_close_where_the_first_was_dropped() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
+        create(&broker, "flow:tg:a").await;
+        let mut first = Box::pin(broker.close());
+        assert!(futures_util::poll!(&mut first).is_pending());
+        drop(first);
+        broker.close().await;
+        EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    }
+}
