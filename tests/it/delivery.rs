@@ -129,7 +129,7 @@ async fn a_consumer_waits_for_its_queue() {
     let component = stage.deploy(guests::ECHO, |_| {}).await;
     stage.put(&entry_type("echo"), "v", &entry(&component, &[("input", "flow:tg:in"), ("output", "flow:tg:out")], &[])).await;
     let status = stage.until_state("echo", ProcessorState::Failing).await;
-    assert!(status.last_error.unwrap().contains("does not exist"));
+    assert!(status.last_error.unwrap().contains("has no queue"));
     stage.create("flow:tg:out", "test").await;
     stage.create("flow:tg:in", "echo--v--input").await;
     stage.send_text("late").await;
@@ -153,7 +153,7 @@ async fn an_output_that_somebody_consumes_waits_for_its_queue_and_any_other_is_d
     // The change restarts nothing, so that it is seen by what becomes of messages only.
     eventually(DEADLINE, "a message that waits for its queue", || async {
         stage.send_text("kept").await;
-        stage.status("echo").filter(|status| status.last_error.as_ref().is_some_and(|error| error.contains("does not exist")))
+        stage.status("echo").filter(|status| status.last_error.as_ref().is_some_and(|error| error.contains("has no queue")))
     })
     .await;
     stage.create("flow:tg:out", "test").await;

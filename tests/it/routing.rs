@@ -69,7 +69,7 @@ async fn waiting(component: &ComponentRef, stage: &Stage) {
     stage.send_text("2").await;
     let status = stage.until_state("p", ProcessorState::Failing).await;
     let error = status.last_error.unwrap();
-    assert!(error.contains("flow:tg:out") && error.contains("does not exist"), "{error}");
+    assert!(error.contains("flow:tg:out") && error.contains("has no queue"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,6 +57,10 @@ pub(crate) struct Reporter {
     board: Arc<Board>,
     backend: Arc<dyn Backend>,
     topics: Topics,
+    /// The largest message of a summary.
+    max_summary_bytes: usize,
+    /// The largest message of details.
+    max_details_bytes: usize,
     config: watch::Receiver<FollowerStatus>,
     /// Ids of requests that are not answered yet.
     asked: Mutex<Vec<u64>>,
@@ -74,7 +78,17 @@ impl Reporter {
         topicspace: &str,
         config: watch::Receiver<FollowerStatus>,
     ) -> Result<Self, NameError> {
-        Ok(Reporter { board, backend, topics: Topics::of(topicspace)?, config, asked: Mutex::default(), has_asked: Notify::new() })
+        let limits = backend.limits();
+        Ok(Reporter {
+            max_summary_bytes: limits.max_message_bytes,
+            max_details_bytes: limits.max_message_bytes.min(limits.max_answer_bytes),
+            board,
+            backend,
+            topics: Topics::of(topicspace)?,
+            config,
+            asked: Mutex::default(),
+            has_asked: Notify::new(),
+        })
     }
 
     /// Reports until the token is cancelled; then a summary once more.
@@ -110,7 +124,7 @@ impl Reporter {
                 next_tick = began + INTERVAL;
             }
             let summary = self.board.summary(&config.borrow_and_update());
-            let messages = summary.messages(self.backend.limits().max_message_bytes);
+            let messages = summary.messages(self.max_summary_bytes);
             self.publish(&self.topics.summaries, messages, &mut health).await;
             (due, cost) = (None, began.elapsed());
             if stopped {
@@ -122,14 +136,12 @@ impl Reporter {
     /// Answers requests for details, for ever. Those that come while an answer waits for its turn share it; one that comes later gets another.
     async fn answer(&self) {
         let mut health = Health::of("details");
-        let limits = self.backend.limits();
-        let max_bytes = limits.max_message_bytes.min(limits.max_answer_bytes);
         loop {
             self.has_asked.notified().await;
             let began = Instant::now();
             let answers = std::mem::take(&mut *self.asked());
             let details = self.board.details(&self.config.borrow());
-            self.publish(&self.topics.details, details.messages(&answers, max_bytes), &mut health).await;
+            self.publish(&self.topics.details, details.messages(&answers, self.max_details_bytes), &mut health).await;
             tokio::time::sleep(SHORTEST_GAP.max(began.elapsed() * SHARE)).await;
         }
     }

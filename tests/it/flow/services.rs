@@ -1,22 +1,29 @@
 //! The services' own topics: no flow reads the requests to them, and another subscription to these requests does not block the services.
 
 use serde_json::json;
-use weir_pubsub::{Backend, Message, PubsubError, Queue};
+use weir_pubsub::{Backend, Delete, Inspect, Message, PubsubError, Queue, Start};
 use weir_tests::look::put;
 
 use super::support::{Bench, names, soon, spec};
 
-/// Fills one queue past the others of its topic.
+/// Fills one queue past the others of its topic, from another queue.
 async fn fill(bench: &Bench, queue: &Queue) {
+    let from = spec("flow:tg:filler", "filler");
+    bench.broker.create_queue(&from).await.unwrap();
+    put(&*bench.broker, &from.queue, Message::new("x")).await.unwrap();
     for bytes in [1 << 20, 1 << 14, 64] {
         for sent in 0.. {
-            match soon(put(&*bench.broker, queue, Message::new(vec![b'x'; bytes]))).await {
-                Ok(()) => assert!(sent < 1000, "the queue never fills"),
+            let page = bench.broker.browse(&from.queue, Start::Oldest, 1, 0).await.unwrap();
+            let message = Message::new(vec![b'x'; bytes]);
+            match soon(bench.broker.redrive(&from.queue, &page.messages[0].named(), queue, message)).await {
+                Ok(moved) => assert!(moved && sent < 1000, "the queue never fills"),
                 Err(PubsubError::QueueFull { .. }) => break,
                 Err(error) => panic!("{error}"),
             }
+            put(&*bench.broker, &from.queue, Message::new("x")).await.unwrap();
         }
     }
+    bench.broker.delete_queue(&from.queue, Delete::Always).await.unwrap();
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ impl Place {
     pub(super) async fn stop(&self, id: &str) {
         self.until(&format!("the stop of {id}"), async || match self.flows.stop_flow(id).await {
             Ok(_) => true,
-            Err(FlowError::Answered { message, .. }) => message.contains("no flow") || message.contains("unknown"),
+            Err(FlowError::Answered { message, .. }) => message.contains("does not exist"),
             Err(_) => false,
         })
         .await;
