@@ -23,6 +23,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 /// Between two losses, at most.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// Losses that a test goes on for, at least.
+pub(super) const LOSSES_COUNT: u64 = 8;
+
 /// The parts of a Weir, each of which reaches the broker over the connection.
 pub(super) struct Place {
     /// Without the connection: for the checks.
