@@ -25,8 +25,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The newest schema that is known: the number of the last migration.
 const SCHEMA: i64 = 1;
 const BEGINNING_TO_READ: &str = "beginning to read";
-/// Keys that one statement looks for: each is two of its parameters, of which it may have some 32,000.
-const KEYS_PER_STATEMENT_COUNT: usize = 1_000;
+/// Keys that one statement looks for: each is two of its parameters. SQLite compares each numbered parameter with all others, so that a
+/// statement of 1,000 keys takes longer than twenty of 50.
+const KEYS_PER_STATEMENT_COUNT: usize = 50;
 
 /// Connections, at most: one works, one takes the place of one that failed, and each of them may be in the middle of that.
 const MAX_CONNECTIONS_COUNT: u32 = 4;
@@ -408,7 +409,7 @@ async fn look_up(tx: &mut Transaction<'_, Sqlite>, keys: &[&Key], budget: &mut B
         wanted.join(", ")
     );
     // Of placeholders and numbers alone.
-    let query = sqlx::query(AssertSqlSafe(sql)).persistent(keys.len() == 1);
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent([1, KEYS_PER_STATEMENT_COUNT].contains(&keys.len()));
     let query = keys.iter().fold(query, |query, key| query.bind(&key.config_type).bind(&key.key));
     let mut rows = query.fetch(&mut **tx);
     while let Some(row) = rows.try_next().await.map_err(failed("reading values"))? {

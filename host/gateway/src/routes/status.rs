@@ -19,10 +19,13 @@ const OLD_MS: u64 = 1_000;
 /// the age of that), the flows, and the queues with what is in them.
 #[utoipa::path(get, path = "/api/v1/weir/status", operation_id = "status", tag = "views", responses((status = 200, description = "How it is now", body = Status)))]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
+    let hosts = async {
+        let hosts = gateway.hosts.fresh(&gateway.asking).await;
+        let types = gateway.config.types().await.map_err(GatewayError::Config)?;
+        Ok((hosts, types))
+    };
     // Side by side, since each waits for another part of Weir.
-    let (mut hosts, looked) = tokio::join!(gateway.hosts.fresh(&gateway.asking), Looked::at(&gateway));
-    let mut looked = looked?;
-    let (types, config_usage) = gateway.config.types().await.map_err(GatewayError::Config)?;
+    let ((mut hosts, (types, config_usage)), mut looked) = tokio::try_join!(hosts, Looked::at(&gateway))?;
     // The flows are to be of after the hosts' answers: of a flow that stops in between, the hosts are shown as they were, and the flow is
     // not there.
     if types.version != looked.records.version {
