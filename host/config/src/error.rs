@@ -125,7 +125,11 @@ pub enum ConfigError {
 impl ConfigError {
     /// Whether the same request may work later: the service or the broker was not there, or the store failed.
     pub fn is_passing(&self) -> bool {
-        matches!(self, ConfigError::Unavailable { .. } | ConfigError::StoreFailed { .. })
+        match self {
+            ConfigError::Unavailable { source } => source.is_passing(),
+            ConfigError::StoreFailed { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the answer may have been too large, or the request: it is worth while to ask for less at a time.

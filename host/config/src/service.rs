@@ -141,22 +141,28 @@ impl Session {
     }
 
     async fn handle(&self, delivery: Delivery) -> Result<(), PubsubError> {
-        match delivery.message.properties.get(CORRELATION_ID) {
-            Some(id) => self.answer(id, &delivery.message.body).await?,
-            None => tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "config request without id dropped"),
+        let Some(id) = delivery.message.properties.get(CORRELATION_ID) else {
+            tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "config request without id dropped");
+            self.backend.settle(&delivery.receipt, Vec::new()).await?;
+            return Ok(());
+        };
+        let request = Request::read(&delivery.message.body);
+        if let Err(fault @ RequestFault::NotJson(_)) = &request {
+            tracing::warn!(error = %chain(fault), "config request dropped");
+            self.backend.settle(&delivery.receipt, Vec::new()).await?;
+            return Ok(());
         }
-        self.backend.settle(&delivery.receipt, Vec::new()).await?;
+        let outcome = perform(&self.store, request, self.backend.limits().max_answer_bytes).await;
+        // Before the answer: a request whose answer is lost must not be performed again, since a write would fail by its own condition then.
+        let settled = self.backend.settle(&delivery.receipt, Vec::new()).await;
+        self.answer(id, outcome).await?;
+        settled?;
         Ok(())
     }
 
-    async fn answer(&self, id: &str, body: &[u8]) -> Result<(), PubsubError> {
-        let request = Request::read(body);
-        if let Err(fault @ RequestFault::NotJson(_)) = &request {
-            tracing::warn!(error = %chain(fault), "config request dropped");
-            return Ok(());
-        }
+    /// Publishes what changed, then the answer.
+    async fn answer(&self, id: &str, Outcome { response, notify }: Outcome) -> Result<(), PubsubError> {
         let limit_bytes = self.backend.limits().max_answer_bytes;
-        let Outcome { response, notify } = perform(&self.store, request, limit_bytes).await;
         if let Some(notify) = notify {
             self.notify(notify).await?;
         }

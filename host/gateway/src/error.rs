@@ -465,7 +465,7 @@ fn kind_of_broker(error: &PubsubError) -> (StatusCode, &'static str) {
         PubsubError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
         PubsubError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
         PubsubError::OutcomeUnknown { .. } => (StatusCode::BAD_GATEWAY, "outcome-unknown"),
-        PubsubError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        PubsubError::Unavailable { .. } | PubsubError::Stalled { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         PubsubError::Refused { .. } => (StatusCode::BAD_GATEWAY, "broker-refused"),
         PubsubError::Unsupported { .. } => (StatusCode::NOT_IMPLEMENTED, "unsupported"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

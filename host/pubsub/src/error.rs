@@ -75,6 +75,14 @@ pub enum PubsubError {
         /// What the client library or the operating system reported.
         source: Option<Cause>,
     },
+    /// The broker is there and cannot deliver for a while: the consumer goes on by itself, and a later call may succeed.
+    #[error("the broker is not available: {reason}")]
+    Stalled {
+        /// Why, for people.
+        reason: String,
+        /// What the operating system reported.
+        source: Option<Cause>,
+    },
     /// The broker refuses for good: no permission, a wrong password, no such virtual host. Trying again is of no use until its operator or the
     /// settings change that.
     #[error("the broker refuses it: {reason}")]
@@ -143,6 +151,7 @@ impl PubsubError {
             | PubsubError::Lagged { .. }
             | PubsubError::TimedOut { .. }
             | PubsubError::Unavailable { .. }
+            | PubsubError::Stalled { .. }
             | PubsubError::OutcomeUnknown { .. } => true,
             PubsubError::QueueMismatch { .. }
             | PubsubError::TooLarge { .. }

@@ -181,7 +181,8 @@ impl Requester {
         };
         message.properties.set(CORRELATION_ID, id);
         message.expires_in = Some(deadline.saturating_duration_since(Instant::now()));
-        self.producer.publish_confirmed(message).await?;
+        let published = tokio::time::timeout_at(deadline, self.producer.publish_confirmed(message)).await;
+        published.unwrap_or_else(|_| Err(replies.timed_out()))?;
         Ok(replies)
     }
 }
@@ -239,9 +240,15 @@ impl Replies {
             }
             Err(_) => {
                 self.state = State::Ended;
-                Err(PubsubError::TimedOut { topic: self.topic.to_string(), waited_ms: self.timeout.as_millis() as u64 })
+                Err(self.timed_out())
             }
         }
+    }
+}
+
+impl Replies {
+    fn timed_out(&self) -> PubsubError {
+        PubsubError::TimedOut { topic: self.topic.to_string(), waited_ms: self.timeout.as_millis() as u64 }
     }
 }
 

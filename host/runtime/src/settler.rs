@@ -262,13 +262,16 @@ impl Settler {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut consumed = self.consumed.changes();
+        let mut is_queue_made = false;
         loop {
             let is_aside_only = stays == Stays::InOrder && is_full(settlement, &error);
             if !error.is_passing() || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
-            if is_letter_lost && self.backend.create_queue(&QueueSpec::new(self.dead_letters.clone())).await.is_ok() {
+            let spec = QueueSpec::new(self.dead_letters.clone());
+            if is_letter_lost && !is_queue_made && self.backend.ensure_queue(&spec).await.is_ok() {
+                is_queue_made = true;
                 tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
             } else {
                 self.show_waiting(settlement, &error);

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use weir_pubsub::{Backend, BrokerSettings, connect};
+use weir_pubsub::{Backend, BrokerSettings, ConnectError, connect};
 
 use super::unusable;
 use crate::folder::DataFolder;
+use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
 /// Connects to the broker that the settings name.
 pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Result<Arc<dyn Backend>> {
     let broker = BrokerSettings { folder: folder.queues(), ..settings.broker.clone() };
-    let backend = connect(&broker).await.map_err(|error| unusable(folder, error))?;
+    let backend = connect(&broker).await.map_err(|error| match error {
+        ConnectError::Open(error) => unusable(folder, error),
+        error => Problem::new(Exit::Unavailable, "there is no connection to the broker").because(error),
+    })?;
     #[cfg(debug_assertions)]
     break_on_signal(&backend)?;
     Ok(backend)

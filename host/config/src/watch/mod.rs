@@ -173,10 +173,13 @@ impl Following {
 
     async fn follow(&mut self) {
         loop {
+            let began = Instant::now();
             let notifies = self.subscribe().await;
             // What changed before the subscription stood was notified to nobody here.
             self.todo = Some(Todo::All);
             self.work(&*notifies).await;
+            // A subscription that is lost again and again costs little.
+            tokio::time::sleep_until(began + FIRST_WAIT).await;
         }
     }
 

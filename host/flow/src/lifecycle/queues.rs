@@ -51,8 +51,11 @@ impl Lifecycle {
         loop {
             let mut read = Vec::new();
             for queue in waiting {
-                if self.backend.inspect().stats(&queue).await.is_ok_and(|stats| stats.may_have_consumers()) {
-                    read.push(queue);
+                match self.backend.inspect().stats(&queue).await {
+                    Ok(stats) if !stats.may_have_consumers() => {}
+                    Err(PubsubError::QueueNotFound { .. }) => {}
+                    // Also where the broker does not answer: that is no sign that nothing reads the queue.
+                    Ok(_) | Err(_) => read.push(queue),
                 }
             }
             if read.is_empty() {
@@ -175,6 +178,16 @@ impl Lifecycle {
     pub(super) async fn create_queues(&self, queues: &[QueueRecord]) -> Result<()> {
         let made: Vec<_> = queues.iter().map(|record| self.create_queue(record)).collect();
         stream::iter(made).buffer_unordered(CONCURRENT_COUNT).try_collect().await
+    }
+
+    /// Makes the queues of a plan that are missing, and puts the bindings of the others right.
+    pub(super) async fn restore_queues(&self, queues: &[QueueRecord]) -> Result<()> {
+        let restored = queues.iter().map(|record| async {
+            let spec = spec_of(record).map_err(FlowError::name("the name of a queue"))?;
+            self.backend.ensure_queue(&spec).await.map_err(FlowError::broker(format!("making the queue {}", spec.queue)))
+        });
+        let restored: Vec<_> = restored.collect();
+        stream::iter(restored).buffer_unordered(CONCURRENT_COUNT).try_collect().await
     }
 
     async fn create_queue(&self, record: &QueueRecord) -> Result<()> {

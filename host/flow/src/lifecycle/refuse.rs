@@ -157,7 +157,7 @@ impl Lifecycle {
         if !record.is_refusing() {
             return Ok(());
         }
-        self.create_queues(record.plan.as_ref().map_or(&[], |plan| &plan.queues)).await?;
+        self.restore_queues(record.plan.as_ref().map_or(&[], |plan| &plan.queues)).await?;
         let mut restored = restore(record, &flows.records);
         let there = self.load_entries(restored.entries.keys().cloned().collect()).await?;
         // What is there by now was written by the start of a flow that shares it, by what was kept here.

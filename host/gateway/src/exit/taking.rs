@@ -11,7 +11,7 @@ use futures_util::{FutureExt, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, Receipt};
+use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, QueueStats, Receipt};
 
 use super::batches::BATCH_BYTES;
 use super::held::MAX_COUNT;
@@ -32,6 +32,9 @@ const PIECES_COUNT: usize = 2;
 const RETURN_TIME: Duration = Duration::from_secs(1);
 /// How often messages that nobody holds, and that are not there either, are waited for so long: the log is asked to note them.
 const MAX_LOOKS: u32 = 30;
+
+/// The same where the broker does not know whether there are messages.
+const UNKNOWN_LOOKS: u32 = 3;
 
 /// Takes from an exit for one connection.
 pub(crate) struct Taking {
@@ -185,10 +188,8 @@ impl Taking {
             let before_count = self.lease.held_count();
             let stats = match self.gateway.backend.inspect().stats(&self.queue).await {
                 Ok(stats) => stats,
-                Err(PubsubError::Unavailable { .. }) => {
-                    self.subscribe_again().await?;
-                    continue;
-                }
+                // It is about the figures alone: whether the consumer was lost is for the consumer to say.
+                Err(PubsubError::Unavailable { .. }) => QueueStats::default(),
                 Err(error) => return Err(cut_off(&self.gateway, &self.interface, error).await),
             };
             let own_count = self.lease.held_count();
@@ -205,7 +206,8 @@ impl Taking {
                     ready_count > 0 && looks_count <= MAX_LOOKS || held_elsewhere_count > 0 && looks_count == 1
                 }
                 (Some(0), None) => false,
-                _ => looks_count == 1,
+                // What is not known is not empty.
+                _ => looks_count <= UNKNOWN_LOOKS,
             };
             if !may_come {
                 return Ok(None);

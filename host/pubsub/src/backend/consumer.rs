@@ -43,11 +43,11 @@ pub trait Consumer: Send + Sync {
     ///
     /// # Errors
     /// - `QueueNotFound` when the queue was deleted: the consumer has ended.
-    /// - `Unavailable` when the connection was lost or the backend is closed: the consumer has ended, and every later call says so again. Also
-    ///   while the broker cannot deliver (its disk cannot be read, or cannot be written so that the delivery cannot be recorded); then a later
-    ///   call may go on. In any case subscribe again with backoff. Who owns the queue ensures it before that; who follows something fetches it
-    ///   after that. No message is lost: what the consumer held may be delivered again, to any consumer, and settling it by the old receipt
-    ///   is `NoLongerHeld`.
+    /// - `Unavailable` when the connection was lost or the backend is closed: the consumer has ended, and every later call says so again.
+    ///   Subscribe again with backoff. Who owns the queue ensures it before that; who follows something fetches it after that. No message is
+    ///   lost: what the consumer held may be delivered again, to any consumer, and settling it by the old receipt is `NoLongerHeld`.
+    /// - `Stalled` while the broker cannot deliver, for example because its disk cannot be read or written: the consumer is there and goes on
+    ///   by itself, and a later call may succeed. What it holds stays with it.
     /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on.
     ///
     /// # Cancel safety

@@ -90,7 +90,7 @@ impl Future for Confirm {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = match &mut self.state {
-            State::Known(outcome) => outcome.take().unwrap_or(Ok(())),
+            State::Known(outcome) => outcome.take().unwrap_or_else(|| Err(PubsubError::outcome_unknown("it was asked for twice"))),
             State::Waiting(outcome) => match Pin::new(outcome).poll(context) {
                 Poll::Ready(outcome) => {
                     outcome.unwrap_or_else(|_| Err(PubsubError::outcome_unknown("the broker ended before it confirmed")))

@@ -15,7 +15,7 @@ use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::refusal::{closed, not_found};
 use crate::embedded::state::{Body, Mail, Mailbox, Operation, Prefetch, Prefetched, Slot};
-use crate::error::{PubsubError, Result};
+use crate::error::{Cause, PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
@@ -104,7 +104,7 @@ impl QueueConsumer {
             }
             Prefetch::Blocked(reason) => {
                 let reason = format!("deliveries cannot be recorded, so nothing is handed out: {reason}; it goes on by itself");
-                return Err(PubsubError::unavailable(reason));
+                return Err(PubsubError::Stalled { reason, source: None });
             }
             Prefetch::Gone => {
                 drop(state);
@@ -195,7 +195,8 @@ impl Drop for QueueConsumer {
 fn unreadable(path: &Path, offset: u32, source: &std::io::Error) -> PubsubError {
     tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now, tried again");
     let source = std::io::Error::new(source.kind(), source.to_string());
-    PubsubError::unavailable_because(format!("a message at byte {offset} of {} cannot be read now", path.display()), source)
+    let reason = format!("a message at byte {offset} of {} cannot be read now", path.display());
+    PubsubError::Stalled { reason, source: Some(Cause::of(source)) }
 }
 
 /// Reads everything published on a topic.
