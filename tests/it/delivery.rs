@@ -129,7 +129,7 @@ async fn a_consumer_waits_for_its_queue() {
     let component = stage.deploy(guests::ECHO, |_| {}).await;
     stage.put(&entry_type("echo"), "v", &entry(&component, &[("input", "flow:tg:in"), ("output", "flow:tg:out")], &[])).await;
     let status = stage.until_state("echo", ProcessorState::Failing).await;
-    assert!(status.last_error.unwrap().contains("has no queue"));
+    assert!(status.last_error.unwrap().contains("does not exist"));
     stage.create("flow:tg:out", "test").await;
     stage.create("flow:tg:in", "echo--v--input").await;
     stage.send_text("late").await;
