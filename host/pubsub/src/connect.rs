@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError};
 use crate::error::PubsubError;
+use crate::limits::Limits;
 use crate::supervise::broken_off;
 use crate::telling::shown;
 
@@ -19,13 +20,20 @@ pub struct BrokerSettings {
     pub url: String,
     /// Where a broker inside this process keeps its queues.
     pub folder: PathBuf,
-    /// How a broker inside this process works; of these, all brokers have the limits.
+    /// What any broker refuses.
+    pub limits: Limits,
+    /// How a broker inside this process works; its limits are those above.
     pub embedded: EmbeddedOptions,
 }
 
 impl Default for BrokerSettings {
     fn default() -> Self {
-        BrokerSettings { url: EMBEDDED_URL.to_owned(), folder: PathBuf::new(), embedded: EmbeddedOptions::default() }
+        BrokerSettings {
+            url: EMBEDDED_URL.to_owned(),
+            folder: PathBuf::new(),
+            limits: Limits::default(),
+            embedded: EmbeddedOptions::default(),
+        }
     }
 }
 
@@ -34,7 +42,7 @@ impl Default for BrokerSettings {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL names none that is known.
-    #[error("`{scheme}` is the scheme of no broker that this Weir knows: use `embedded:`")]
+    #[error("unknown broker scheme `{scheme}`: use `embedded:`")]
     Scheme {
         /// What stands before the colon, for people: the rest of a URL may hold a password.
         scheme: String,
@@ -54,7 +62,8 @@ pub enum ConnectError {
 pub async fn connect(settings: &BrokerSettings) -> Result<Arc<dyn Backend>, ConnectError> {
     match settings.url.split_once(':') {
         Some(("embedded", _)) => {
-            let (folder, options) = (settings.folder.clone(), settings.embedded.clone());
+            let options = EmbeddedOptions { limits: settings.limits, ..settings.embedded.clone() };
+            let folder = settings.folder.clone();
             // It reads the whole log.
             let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&folder, options)).await;
             Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)

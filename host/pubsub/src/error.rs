@@ -83,8 +83,8 @@ pub enum PubsubError {
         /// What the operating system reported.
         source: Option<Cause>,
     },
-    /// The broker refuses for good: no permission, a wrong password, no such virtual host. Trying again is of no use until its operator or the
-    /// settings change that.
+    /// The broker refuses for good: no permission, a wrong password, no such virtual host. Retries fail until its operator or the settings
+    /// change that.
     #[error("the broker refuses it: {reason}")]
     Refused {
         /// What is refused and what to change, for people.

@@ -26,6 +26,24 @@ async fn a_service_that_panics_has_failed_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_request_whose_answer_is_lost_is_not_performed_again() {
+    let bench = Bench::new();
+    let faulty = Faulty::over(bench.backend.clone());
+    let mut service = ConfigService::start(faulty.clone(), "tg", bench.store().await).await.unwrap();
+    let client = bench.hasty_client().await;
+    let notifies = bench.notifies().await;
+    faulty.panic_once(Call::Publish, "response:tg:config");
+    assert!(client.apply(Batch::new().put("t", "k", "1")).await.is_err());
+    soon(service.failed()).await;
+    service.stop().await;
+    let next = bench.service().await;
+    assert_eq!(client.get_one("t", "k").await.unwrap().as_deref(), Some("1"), "it was done");
+    let types: Vec<_> = [notifies.next().await, notifies.next().await].into_iter().map(|notify| notify.types).collect();
+    assert_eq!((types, notifies.now()), (vec![vec!["t".to_owned()], vec![]], None), "once, before the service started again");
+    next.stop().await;
+}
+
+#[tokio::test]
 async fn a_follower_that_panics_calls_its_handlers_again_with_everything() {
     let bench = Bench::new();
     let service = bench.service().await;

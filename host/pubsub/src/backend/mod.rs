@@ -6,7 +6,7 @@
 //! | here | on a broker |
 //! |---|---|
 //! | [`Producer::publish`] | the write to the connection, in the order of the calls, within a bound of what is under way |
-//! | [`Confirm`] | its publisher confirmation; a negative one, a return or a lost connection is an error of it |
+//! | [`Confirm`] | its publisher confirmation; of its errors a return is `QueueNotFound`, a negative one `QueueFull` or `Unavailable`, a lost connection `OutcomeUnknown` |
 //! | [`Consumer`] | a subscription with an acknowledgement order of its own; the window is its prefetch |
 //! | [`Receipt`] | consumer, channel or partition, delivery tag |
 //! | [`Backend::settle`] | publish the outputs, wait for their confirmations, acknowledge; or one transaction |
@@ -60,7 +60,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes a queue. It is no error if it is there with the same properties. For `response` and `notify` topics nothing is done.
     ///
     /// # Errors
-    /// `QueueMismatch` when it exists with other properties; `QueueFull`, `Refused`, `Unavailable`.
+    /// `QueueMismatch` when it exists with other properties; `Unsupported` where the broker has no such bound; `QueueFull`, `Refused`,
+    /// `Unavailable`.
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()>;
 
     /// As `create_queue`, and puts the topic's binding right for a queue that is there. A queue without a bound of its own, or with another

@@ -69,14 +69,14 @@ impl std::fmt::Display for Overflow {
 pub enum Delete {
     /// The queue with all that is in it.
     Always,
-    /// The queue if no message is in it, those that consumers hold unsettled included. A request that has expired is none.
+    /// The queue if no message is in it, those that consumers hold unsettled included. Expired requests do not count.
     IfEmpty,
 }
 
 /// How a deletion ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// There is no such queue now.
+    /// The queue does not exist any more.
     Deleted,
     /// These queues hold messages, or may hold some, and are there as before.
     NotEmpty(Vec<Backlog>),

@@ -27,7 +27,8 @@ pub enum Routing {
 /// How a settle ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The message is gone from its queue and the outputs are in theirs; this many outputs found no queue and were dropped.
+    /// The outputs are in their queues, and the message is gone from its own: where a broker does not confirm acknowledgements, it may come again
+    /// after a loss that took the acknowledgement. This many outputs found no queue and were dropped.
     Done {
         /// Outputs with [`Routing::Optional`] that nothing consumes.
         dropped_count: u32,
@@ -36,7 +37,7 @@ pub enum Settled {
     NoLongerHeld,
 }
 
-/// A settle that failed, and what of it has not been sent. The delivery is still held.
+/// A settle that failed, and what of it has not been sent. The delivery is still held, unless its consumer was lost too.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Unsettled {

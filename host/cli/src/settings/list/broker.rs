@@ -34,8 +34,8 @@ pub(super) const LIST: &[Definition] = &[
         // With less, Weir could not tell itself of a large blueprint.
         Kind::Size(4 * MIB, 64 * MIB),
         ("The largest body of a message", "what a component of 64 MiB can carry while it works on JSON"),
-        |s| Value::Size(s.broker.embedded.limits.max_message_bytes as u64),
-        |s, value| s.broker.embedded.limits.max_message_bytes = usize::try_from(value.number()).unwrap_or(usize::MAX),
+        |s| Value::Size(s.broker.limits.max_message_bytes as u64),
+        |s, value| s.broker.limits.max_message_bytes = usize::try_from(value.number()).unwrap_or(usize::MAX),
     ),
     Definition::new(
         "broker.max-answer",
@@ -44,8 +44,8 @@ pub(super) const LIST: &[Definition] = &[
             "The largest answer to a request. The whole configuration is one, so that it cannot grow beyond this, nor beyond 64 MiB",
             "an answer is in memory several times while it is sent and read",
         ),
-        |s| Value::Size(s.broker.embedded.limits.max_answer_bytes as u64),
-        |s, value| s.broker.embedded.limits.max_answer_bytes = usize::try_from(value.number()).unwrap_or(usize::MAX),
+        |s| Value::Size(s.broker.limits.max_answer_bytes as u64),
+        |s, value| s.broker.limits.max_answer_bytes = usize::try_from(value.number()).unwrap_or(usize::MAX),
     ),
     Definition::new(
         "broker.cache",
