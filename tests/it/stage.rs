@@ -82,16 +82,7 @@ impl Stage {
 
     /// What a host is started with unless a test changes it.
     pub(crate) fn host_settings(&self) -> HostSettings {
-        HostSettings {
-            id: "host".to_owned(),
-            topicspace: "tg".to_owned(),
-            components: Arc::new(self.components.clone()),
-            code_cache: self.folder.path().join("cache"),
-            served: Served::All,
-            instances_count: 16,
-            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
-            defaults: Default::default(),
-        }
+        HostSettings { instances_count: 16, ..host_settings(self.folder.path(), &self.components) }
     }
 
     pub(crate) async fn stop_host(&mut self) -> Stopped {
@@ -217,6 +208,20 @@ impl Stage {
 
     pub(crate) async fn until_state(&self, processor: &str, state: ProcessorState) -> ProcessorStatus {
         self.until(processor, |status| status.state == state).await
+    }
+}
+
+/// A host of 4 instances that serves all and keeps its compiled code in a folder.
+pub(crate) fn host_settings(folder: &Path, components: &ComponentFolder) -> HostSettings {
+    HostSettings {
+        id: "host".to_owned(),
+        topicspace: "tg".to_owned(),
+        components: Arc::new(components.clone()),
+        code_cache: folder.join("cache"),
+        served: Served::All,
+        instances_count: 4,
+        outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
+        defaults: Default::default(),
     }
 }
 

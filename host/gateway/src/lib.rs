@@ -3,6 +3,7 @@
 //! It reaches the config and flow services through their queues only. Whoever shows its [`Token`] may use it; where none is set, programs
 //! of this machine may, and what comes from a web page or names another host is refused.
 
+mod again;
 mod body;
 mod budget;
 mod connections;

@@ -1,16 +1,16 @@
 //! A real host behind the gateway: its summaries are small, its details come when they are asked for, and none of them is too large.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use weir_config::records::{DetailsRequest, HostSummary, ProcessorStatus, ReceivedDetails, ReportParts};
 use weir_config::{Batch, ComponentFolder};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message};
-use weir_runtime::{DEFAULT_OUTPUTS_BYTES, Host, HostSettings, Served};
+use weir_runtime::{Host, HostSettings};
 use weir_tests::wait::{DEADLINE, before, eventually, within};
 
 use super::bed::Bed;
+use crate::stage::host_settings;
 
 const SUMMARIES: &str = "notify:tg:weir-status";
 const DETAILS: &str = "response:tg:weir-status";
@@ -20,16 +20,8 @@ const ASKS: &str = "notify:tg:weir-ask";
 const LONG: std::time::Duration = std::time::Duration::from_secs(180);
 
 async fn host(bed: &Bed, id: &str) -> Host {
-    let settings = HostSettings {
-        id: id.to_owned(),
-        topicspace: "tg".to_owned(),
-        components: Arc::new(ComponentFolder::new(bed.folder().join("components"))),
-        code_cache: bed.folder().join("cache"),
-        served: Served::All,
-        instances_count: 4,
-        outputs_bytes: DEFAULT_OUTPUTS_BYTES,
-        defaults: Default::default(),
-    };
+    let components = ComponentFolder::new(bed.folder().join("components"));
+    let settings = HostSettings { id: id.to_owned(), ..host_settings(bed.folder(), &components) };
     Host::start(bed.backend.clone(), bed.config.clone(), settings).await.unwrap()
 }
 

@@ -11,12 +11,12 @@ use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowClient, FlowError, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Message, PubsubError};
-use weir_runtime::{Host, HostSettings, Served, inspect};
+use weir_runtime::{Host, HostSettings, inspect};
 use weir_tests::cutting::Cutting;
 use weir_tests::guest;
 use weir_tests::wait::{before, pass};
 
-use crate::stage::queue;
+use crate::stage::{host_settings, queue};
 
 /// What takes many tries takes longer than other tests.
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
@@ -60,16 +60,7 @@ impl Place {
     }
 
     pub(super) async fn host(&self) -> Host {
-        let settings = HostSettings {
-            id: "host".to_owned(),
-            topicspace: "tg".to_owned(),
-            components: Arc::new(self.components.clone()),
-            code_cache: self.folder.path().join("cache"),
-            served: Served::All,
-            instances_count: 8,
-            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
-            defaults: Default::default(),
-        };
+        let settings = HostSettings { instances_count: 8, ..host_settings(self.folder.path(), &self.components) };
         Host::start(self.cutting.clone(), self.config.clone(), settings).await.unwrap()
     }
 

@@ -11,9 +11,11 @@ use weir_config::records::{COMPONENT_TYPE, ComponentRecord, ComponentRef, DeadLe
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, Subscription, Topic};
-use weir_runtime::{Host, HostSettings, Served};
+use weir_runtime::Host;
 use weir_tests::guest;
 use weir_tests::wait::{DEADLINE, eventually, within};
+
+use crate::stage::host_settings;
 
 const DEAD_LETTERS: &str = "flow:tg:weir-dead-letters";
 
@@ -61,17 +63,7 @@ impl Plugins {
             further.insert((*output).to_owned(), consume(&backend, &topic_of(output), "test").await);
         }
         let dead_letters = consume(&backend, DEAD_LETTERS, "weir").await;
-        let settings = HostSettings {
-            id: "test".to_owned(),
-            topicspace: "tg".to_owned(),
-            components: Arc::new(components),
-            code_cache: folder.path().join("cache"),
-            served: Served::All,
-            instances_count: 4,
-            outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
-            defaults: Default::default(),
-        };
-        let host = Host::start(backend.clone(), client.clone(), settings).await.unwrap();
+        let host = Host::start(backend.clone(), client.clone(), host_settings(folder.path(), &components)).await.unwrap();
         Plugins { backend, client, output, outputs: further, dead_letters, host, _config: config, _folder: folder }
     }
 

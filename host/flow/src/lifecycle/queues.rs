@@ -42,6 +42,14 @@ enum NotDeleted {
     Unanswered(String),
 }
 
+/// What is done with a queue that exists.
+#[derive(Clone, Copy)]
+enum IfThere {
+    Keep,
+    /// Its binding is put right.
+    Ensure,
+}
+
 impl Lifecycle {
     /// Waits until nobody reads the queues of a flow, but not for ever. Exits are left out: who reads them learns by their deletion.
     pub(super) async fn wait_for_processors(&self, id: &str, queues: &[QueueRecord]) -> Result<()> {
@@ -174,25 +182,28 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Makes the queues of a plan; those that are there are none the worse for it.
+    /// Makes the queues of a plan; those that are there stay as they are.
     pub(super) async fn create_queues(&self, queues: &[QueueRecord]) -> Result<()> {
-        let made: Vec<_> = queues.iter().map(|record| self.create_queue(record)).collect();
-        stream::iter(made).buffer_unordered(CONCURRENT_COUNT).try_collect().await
+        self.make_queues(queues, IfThere::Keep).await
     }
 
     /// Makes the queues of a plan that are missing, and puts the bindings of the others right.
     pub(super) async fn restore_queues(&self, queues: &[QueueRecord]) -> Result<()> {
-        let restored = queues.iter().map(|record| async {
-            let spec = spec_of(record).map_err(FlowError::name("the name of a queue"))?;
-            self.backend.ensure_queue(&spec).await.map_err(FlowError::broker(format!("making the queue {}", spec.queue)))
-        });
-        let restored: Vec<_> = restored.collect();
-        stream::iter(restored).buffer_unordered(CONCURRENT_COUNT).try_collect().await
+        self.make_queues(queues, IfThere::Ensure).await
     }
 
-    async fn create_queue(&self, record: &QueueRecord) -> Result<()> {
+    async fn make_queues(&self, queues: &[QueueRecord], if_there: IfThere) -> Result<()> {
+        let made: Vec<_> = queues.iter().map(|record| self.make_queue(record, if_there)).collect();
+        stream::iter(made).buffer_unordered(CONCURRENT_COUNT).try_collect().await
+    }
+
+    async fn make_queue(&self, record: &QueueRecord, if_there: IfThere) -> Result<()> {
         let spec = spec_of(record).map_err(FlowError::name("the name of a queue"))?;
-        self.backend.create_queue(&spec).await.map_err(FlowError::broker(format!("making the queue {}", spec.queue)))
+        let made = match if_there {
+            IfThere::Keep => self.backend.create_queue(&spec).await,
+            IfThere::Ensure => self.backend.ensure_queue(&spec).await,
+        };
+        made.map_err(FlowError::broker(format!("making the queue {}", spec.queue)))
     }
 
     /// Makes the missing queues of running flows.

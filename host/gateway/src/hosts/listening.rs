@@ -1,16 +1,11 @@
 //! Subscriptions to what hosts report. One that is lost is made again, also after a panic.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Subscription, Topic, chain, restarting};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Subscription, Topic, chain, restarting, subscribe};
 
 use super::Hosts;
-
-/// Waits before a subscription that was lost is made again.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The subscriptions to summaries and to details.
 pub(crate) struct Reports {
@@ -54,14 +49,8 @@ struct Source {
 
 impl Source {
     async fn subscribe(backend: Arc<dyn Backend>, topic: Topic, subscription: Subscription, take: Take) -> Result<Self, PubsubError> {
-        let source = Source { backend, topic, subscription, take, first: Mutex::default() };
-        let first = source.consumer().await?;
-        *source.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
-        Ok(source)
-    }
-
-    async fn consumer(&self) -> Result<Box<dyn Consumer>, PubsubError> {
-        self.backend.consumer(&self.topic, &self.subscription, ConsumerOptions::default()).await
+        let first = backend.consumer(&topic, &subscription, ConsumerOptions::default()).await?;
+        Ok(Source { backend, topic, subscription, take, first: Mutex::new(Some(first)) })
     }
 
     async fn listen(&self, hosts: &Hosts, token: &CancellationToken) {
@@ -71,24 +60,18 @@ impl Source {
     }
 
     async fn listen_on(&self, hosts: &Hosts) {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut next = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         loop {
-            let lost = match next.take() {
-                Some(consumer) => self.hear(hosts, &*consumer).await,
-                None => match self.consumer().await {
-                    Ok(consumer) => {
-                        tracing::info!(topic = %self.topic, "reports of hosts are received again");
-                        backoff.reset();
-                        next = Some(consumer);
-                        continue;
-                    }
-                    Err(error) => error,
-                },
+            let consumer = match next.take() {
+                Some(consumer) => consumer,
+                None => {
+                    let consumer = subscribe(&*self.backend, &self.topic, &self.subscription, ConsumerOptions::default()).await;
+                    tracing::info!(topic = %self.topic, "reports of hosts are received again");
+                    consumer
+                }
             };
+            let lost = self.hear(hosts, &*consumer).await;
             tracing::warn!(topic = %self.topic, error = %chain(&lost), "subscription to the reports of hosts lost");
-            let wait = backoff.next_wait(&mut rand::rng());
-            tokio::time::sleep(wait).await;
         }
     }
 

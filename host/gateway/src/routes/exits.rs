@@ -10,8 +10,9 @@ use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use weir_pubsub::{Backoff, Consumer, ConsumerOptions, PubsubError};
+use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
 
+use crate::again::again;
 use crate::body::{self, NDJSON};
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
@@ -24,10 +25,6 @@ use crate::protocol::{Acknowledge, Acknowledged, ErrorAnswer, TakeRequest, Taken
 const LEASE_TIME: Duration = Duration::from_secs(60);
 /// Below it a lease runs out while its messages are on their way; above it a taker that stands still keeps messages from all others.
 const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
-
-/// Waits before an exit is read again whose consumer was lost.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Takes messages that left a flow, under a lease with acknowledgement.
 ///
@@ -163,17 +160,8 @@ pub(crate) async fn consumer(gateway: &Gateway, interface: &Interface, window: s
 /// Reads the exit again, after the connection to the broker was lost: as soon as there is one.
 pub(crate) async fn consumer_again(gateway: &Gateway, interface: &Interface, window: std::num::NonZeroU32) -> Result<Box<dyn Consumer>> {
     tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit was lost, subscribing again");
-    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    loop {
-        let wait = backoff.next_wait(&mut rand::rng());
-        tokio::time::sleep(wait).await;
-        match consumer(gateway, interface, window).await {
-            Ok(Some(consumer)) => return Ok(consumer),
-            Ok(None) => return Err(interface.wrong("has no exit any more".to_owned())),
-            Err(error) if error.is_unavailable() => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let consumer = again(|| consumer(gateway, interface, window)).await?;
+    consumer.ok_or_else(|| interface.wrong("has no exit any more".to_owned()))
 }
 
 /// An answer of one JSON text a line.

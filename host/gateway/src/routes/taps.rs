@@ -12,9 +12,10 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
-use weir_pubsub::{Backoff, Consumer, Delivery, PubsubError};
+use weir_pubsub::{Consumer, Delivery, PubsubError};
 
 use super::exits::{error_line, ndjson};
+use crate::again::again;
 use crate::body::NDJSON;
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
@@ -26,10 +27,6 @@ use crate::query::Fields;
 
 /// Messages that wait for a slow reader; then the oldest are dropped, and the gap is shown as `{"missed": COUNT}`.
 const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
-
-/// Waits before an interface is tapped again.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How much to read.
 #[derive(Deserialize, IntoParams)]
@@ -77,20 +74,12 @@ pub(super) async fn tap(gateway: &Gateway, interface: &Interface) -> Result<Box<
 }
 
 /// Copies again what goes to an interface, after the connection to the broker was lost: as soon as there is one.
-async fn again(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
-    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    loop {
-        let wait = backoff.next_wait(&mut rand::rng());
-        tokio::select! {
-            biased;
-            () = gateway.stopping.cancelled() => return Err(GatewayError::ShuttingDown),
-            () = interface.stopped.cancelled() => return Err(interface.gone()),
-            () = tokio::time::sleep(wait) => {}
-        }
-        match tap(gateway, interface).await {
-            Err(error) if error.is_unavailable() => {}
-            tapped => return tapped,
-        }
+async fn tap_again(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
+    tokio::select! {
+        biased;
+        () = gateway.stopping.cancelled() => Err(GatewayError::ShuttingDown),
+        () = interface.stopped.cancelled() => Err(interface.gone()),
+        tapped = again(|| tap(gateway, interface)) => tapped,
     }
 }
 
@@ -120,7 +109,7 @@ impl Tap {
             Next::Stopped => self.interface.gone(),
             Next::ShuttingDown => GatewayError::ShuttingDown,
             // What passed while there was no connection is not known.
-            Next::Failed(PubsubError::Unavailable { .. }) => match again(&self.gateway, &self.interface).await {
+            Next::Failed(PubsubError::Unavailable { .. }) => match tap_again(&self.gateway, &self.interface).await {
                 Ok(reader) => {
                     self.reader = reader;
                     return Some(Bytes::from_static(b"{\"missed\":null}\n"));

@@ -110,8 +110,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>>;
 
     /// Reads a topic under a subscription. `flow` and `request`: the queue must exist. `response` and `notify`: the subscription is bound
-    /// when this returns, gets what is published from then on, and leaves nothing behind when it is dropped; its name only tells
-    /// people who reads, and its deliveries need no settling.
+    /// when this returns, gets what is published from then on, and leaves nothing behind when it is dropped; its name only
+    /// identifies the reader to people, and its deliveries need no settling.
     ///
     /// # Errors
     /// `QueueNotFound`: a consumer never makes a queue. `QueueHeld` when it, or another, is exclusive. `Refused`, `Unavailable`.

@@ -59,6 +59,11 @@ impl State {
                 Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
+        self.waking(touched, wakeups)
+    }
+
+    /// The wakeups of steps, with those of the queues that they touched.
+    fn waking(&mut self, mut touched: Vec<u64>, mut wakeups: Vec<Wakeups>) -> Wakeups {
         touched.sort_unstable();
         touched.dedup();
         wakeups.push(self.wake(&touched));
@@ -201,10 +206,7 @@ impl State {
                 Step::Leave { consumer } => wakeups.push(self.finish_leaving(consumer)),
             }
         }
-        touched.sort_unstable();
-        touched.dedup();
-        wakeups.push(self.wake(&touched));
-        Wakeups::all(wakeups)
+        self.waking(touched, wakeups)
     }
 
     /// Puts back an empty queue; its consumers may have left in the meantime.
