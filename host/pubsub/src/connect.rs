@@ -7,6 +7,7 @@ use crate::backend::Backend;
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError};
 use crate::error::PubsubError;
 use crate::limits::Limits;
+use crate::rabbitmq::{RabbitBroker, RabbitSettings};
 use crate::supervise::broken_off;
 use crate::telling::shown;
 
@@ -67,6 +68,10 @@ pub async fn connect(settings: &BrokerSettings) -> Result<Arc<dyn Backend>, Conn
             // It reads the whole log.
             let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&folder, options)).await;
             Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)
+        }
+        Some(("amqp" | "amqps", _)) => {
+            let rabbit = RabbitSettings { url: settings.url.clone(), limits: settings.limits, ..settings.rabbit.clone() };
+            Ok(RabbitBroker::connect(&rabbit).await?)
         }
         Some((scheme, _)) => Err(ConnectError::Scheme { scheme: shown(scheme) }),
         None => Err(ConnectError::Scheme { scheme: shown(&settings.url) }),

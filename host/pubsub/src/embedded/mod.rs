@@ -30,7 +30,6 @@ mod commit;
 mod damage;
 mod definition;
 mod ends;
-mod lock;
 mod log;
 mod numbers;
 mod options;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::records;
 use super::shared::Shared;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::log::Log;
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Group, State, Step};

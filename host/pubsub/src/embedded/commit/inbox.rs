@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::state::Operation;
 
 /// Operations in the order of the calls.

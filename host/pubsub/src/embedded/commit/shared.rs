@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 use super::admission::Admission;
 use super::inbox::Inbox;
 use crate::embedded::damage::Damage;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::log::{Chunk, Log, ReadFault, Reader};
 use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::place::Place;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::appender::Appender;
 use super::records;
 use crate::embedded::damage::Damage;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Compaction, Content, Copied, Group, Step, is_compaction_due};

@@ -11,7 +11,7 @@ use super::inbox::Next;
 use super::retries::Retries;
 use super::shared::Shared;
 use super::upkeep::{Pace, Upkeep};
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::log::Log;
 use crate::embedded::state::{Group, Operation, Step};
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::backend::{Browsed, Cursor, Page, Start};
 use crate::embedded::commit::Shared;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::log::Chunk;
 use crate::embedded::state::Entry;
 use crate::error::{PubsubError, Result};

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
 use crate::embedded::commit::Shared;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::refusal::{closed, not_found};

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::backend::{Confirm, Output, Producer};
 use crate::embedded::commit::Shared;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::refusal::lost;
 use crate::embedded::state::{Operation, Outgoing, Redriven, Stored};
 use crate::error::{PubsubError, Result};

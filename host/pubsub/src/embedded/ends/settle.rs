@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::backend::{Receipt, Settled, Unsettled};
 use crate::embedded::commit::Shared;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::refusal::{closed, lost};
 use crate::embedded::state::{Operation, Outgoing};
 use crate::error::Result;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::segment;
 use crate::embedded::damage::Damage;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::place::Place;
 
 /// Upper limit of the damaged bytes kept in files beside the log.

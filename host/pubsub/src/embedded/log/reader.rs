@@ -15,7 +15,7 @@ use super::block::{BLOCK_HEADER_BYTES, decode_head, decode_message, encode_block
 use super::damage::{Keep, ReadFault, path_of};
 use super::segment;
 use crate::embedded::damage::Damage;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::place::Place;
 use crate::message::Message;
 

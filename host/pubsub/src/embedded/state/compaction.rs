@@ -7,7 +7,7 @@ use super::queue::QueueState;
 use super::queues::State;
 use super::step::{Content, Step};
 use crate::embedded::damage::Damage;
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::place::{Moved, Place};
 

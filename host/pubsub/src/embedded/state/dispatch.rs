@@ -11,7 +11,7 @@ use super::queue::QueueState;
 use super::queues::State;
 use super::window::{Load, Window};
 use crate::backend::{ConsumerOptions, Sharing};
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::embedded::refusal::not_found;
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use crate::embedded::lock::lock;
+use crate::lock::lock;
 use crate::message::Message;
 
 /// Messages buffered for one subscriber of a `response` or `notify` topic: how far a slow reader of a streamed answer may fall behind.

@@ -1,0 +1,60 @@
+//! Which acknowledgements a channel is sent: an acknowledgement of several takes all up to its tag, so it is right only where all of these are
+//! done.
+
+use std::collections::BTreeSet;
+
+/// One `basic.ack`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ack {
+    pub(super) tag: u64,
+    pub(super) multiple: bool,
+}
+
+/// The acknowledgements for deliveries that are done, of all that the broker counts as unacknowledged on the channel.
+pub(super) fn acks(unacknowledged: &BTreeSet<u64>, done: &BTreeSet<u64>) -> Vec<Ack> {
+    let prefix: Vec<u64> = unacknowledged.iter().copied().take_while(|tag| done.contains(tag)).collect();
+    let mut acks = Vec::new();
+    if let Some(&last) = prefix.last() {
+        acks.push(Ack { tag: last, multiple: prefix.len() > 1 });
+    }
+    let beyond = done.iter().filter(|tag| prefix.last().is_none_or(|last| *tag > last) && unacknowledged.contains(tag));
+    acks.extend(beyond.map(|&tag| Ack { tag, multiple: false }));
+    acks
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(tags: &[u64]) -> BTreeSet<u64> {
+        tags.iter().copied().collect()
+    }
+
+    #[test]
+    fn a_contiguous_beginning_is_one_acknowledgement() {
+        let ack = |tag, multiple| Ack { tag, multiple };
+        assert_eq!(acks(&set(&[3, 4, 7, 8]), &set(&[3, 4, 7])), [ack(7, true)]);
+        assert_eq!(acks(&set(&[3, 4, 7, 8]), &set(&[3])), [ack(3, false)]);
+        assert_eq!(acks(&set(&[3, 4, 7, 8]), &set(&[3, 7, 8])), [ack(3, false), ack(7, false), ack(8, false)]);
+        assert_eq!(acks(&set(&[3, 4]), &set(&[4])), [ack(4, false)]);
+        assert_eq!(acks(&set(&[3, 4]), &set(&[1])), []);
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_what_is_done_is_acknowledged(all in prop::collection::btree_set(1_u64..200, 0..100), done in prop::collection::btree_set(1_u64..200, 0..100)) {
+            let done: BTreeSet<u64> = done.intersection(&all).copied().collect();
+            let mut left = all.clone();
+            for Ack { tag, multiple } in acks(&all, &done) {
+                let gone: Vec<u64> = left.iter().copied().filter(|t| *t == tag || (multiple && *t < tag)).collect();
+                prop_assert!(gone.iter().all(|tag| done.contains(tag)));
+                for tag in gone {
+                    left.remove(&tag);
+                }
+            }
+            prop_assert_eq!(left, all.difference(&done).copied().collect::<BTreeSet<_>>());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The consumers of shared queues that this process has.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use lapin::Channel;
+use tokio::sync::{mpsc, oneshot};
+
+use super::held::Held;
+use super::lane::Lane;
+use super::settling::{Settling, give_back};
+use crate::backend::{Output, Receipt, Settled, Unsettled};
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::message::MessageId;
+use crate::topic::Queue;
+
+/// A consumer, for those who settle.
+pub(super) struct Entry {
+    pub(super) queue: Queue,
+    pub(super) channel: Channel,
+    pub(super) held: Arc<Held>,
+    /// Taken when the consumer leaves. Settles are given to it and to the lane in one order.
+    settles: Mutex<Option<mpsc::UnboundedSender<Settling>>>,
+}
+
+/// All consumers, by number.
+#[derive(Default)]
+pub(super) struct Consumers {
+    entries: Mutex<HashMap<u64, Arc<Entry>>>,
+    last_number: AtomicU64,
+}
+
+impl Consumers {
+    /// Adds a consumer; returns its number.
+    pub(super) fn add(&self, queue: Queue, channel: Channel, held: Arc<Held>, settles: mpsc::UnboundedSender<Settling>) -> u64 {
+        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = Entry { queue, channel, held, settles: Mutex::new(Some(settles)) };
+        lock(&self.entries).insert(number, Arc::new(entry));
+        number
+    }
+
+    /// Removes a consumer: what it holds can no longer be settled.
+    pub(super) fn remove(&self, number: u64) {
+        let entry = lock(&self.entries).remove(&number);
+        if let Some(entry) = entry {
+            lock(&entry.settles).take();
+        }
+    }
+
+    fn get(&self, receipt: &Receipt) -> Option<Arc<Entry>> {
+        let (number, _, _) = receipt.numbers();
+        lock(&self.entries).get(&number).cloned()
+    }
+
+    /// How many consumers of a queue there are here, and how many deliveries they hold.
+    pub(super) fn of(&self, queue: &Queue) -> (u64, u64) {
+        let entries = lock(&self.entries);
+        let own = entries.values().filter(|entry| entry.queue == *queue);
+        own.fold((0, 0), |(consumers, held), entry| (consumers + 1, held + entry.held.count() as u64))
+    }
+
+    /// All consumers there are.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        lock(&self.entries).values().cloned().collect()
+    }
+
+    /// Settles a delivery. Its outputs are given to the lane at once, so that the order of the calls is that of the messages.
+    pub(super) fn settle(&self, receipt: &Receipt, outputs: Vec<Output>, lane: &Lane) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+        let none = async { Ok(Settled::NoLongerHeld) }.boxed();
+        let (_, _, tag) = receipt.numbers();
+        let Some(entry) = self.get(receipt) else { return none };
+        let settles = lock(&entry.settles);
+        let Some(settles) = settles.as_ref() else { return none };
+        if !entry.channel.status().connected() || !entry.held.begin_settle(tag) {
+            return none;
+        }
+        let outputs_count = outputs.len();
+        let publish = |mut output: Output| {
+            if output.topic.class().has_queues() {
+                output.message.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
+            }
+            (output.routing, lane.publish(&output.topic, &output.message, None))
+        };
+        let outputs = outputs.into_iter().map(publish).collect();
+        let (done, outcome) = oneshot::channel();
+        // It ends only after its sender.
+        let _ = settles.send(Settling { tag, outputs, done });
+        async move {
+            let ended = |_| Err(Unsettled::whole(PubsubError::outcome_unknown("the consumer ended"), outputs_count));
+            outcome.await.unwrap_or_else(ended)
+        }
+        .boxed()
+    }
+
+    /// Gives a delivery back.
+    pub(super) async fn give_back(&self, receipt: &Receipt) {
+        let (_, _, tag) = receipt.numbers();
+        let Some(entry) = self.get(receipt) else { return };
+        if entry.held.begin_leaving(tag) {
+            give_back(&entry.channel, &entry.held, vec![tag]).await;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a consumer holds: deliveries on one channel, from their arrival to their acknowledgement.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use super::envelope::Incoming;
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+
+/// How far a delivery is. All of these are unacknowledged for the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It was fetched ahead and waits for a `receive`.
+    Waiting,
+    /// It was received.
+    Received,
+    /// Its outputs are being published.
+    Settling,
+    /// It is being acknowledged or given back.
+    Leaving,
+}
+
+/// Deliveries of one channel.
+#[derive(Default)]
+pub(super) struct Held {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    phases: BTreeMap<u64, Phase>,
+    waiting: VecDeque<(u64, Incoming)>,
+    end: Option<PubsubError>,
+}
+
+impl Held {
+    /// A delivery has come.
+    pub(super) fn arrived(&self, tag: u64, incoming: Incoming) {
+        let mut state = lock(&self.state);
+        state.phases.insert(tag, Phase::Waiting);
+        state.waiting.push_back((tag, incoming));
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// No more will come. What waits is given up: the broker delivers it again.
+    pub(super) fn end(&self, error: PubsubError) {
+        let mut state = lock(&self.state);
+        state.end.get_or_insert(error);
+        state.waiting.clear();
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The channel is lost: nothing of it can be settled any more.
+    pub(super) fn lose(&self) {
+        lock(&self.state).phases.clear();
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for a delivery and takes it.
+    pub(super) async fn receive(&self) -> Result<(u64, Incoming)> {
+        self.when(|state| {
+            let (tag, incoming) = state.waiting.pop_front()?;
+            state.phases.insert(tag, Phase::Received);
+            Some((tag, incoming))
+        })
+        .await
+    }
+
+    /// Waits until a delivery is there.
+    pub(super) async fn readable(&self) -> Result<()> {
+        self.when(|state| (!state.waiting.is_empty()).then_some(())).await
+    }
+
+    async fn when<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut state = lock(&self.state);
+                if let Some(found) = found(&mut state) {
+                    return Ok(found);
+                }
+                if let Some(end) = &state.end {
+                    return Err(end.clone());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until nothing is being settled.
+    pub(super) async fn quiet(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !lock(&self.state).phases.values().any(|phase| matches!(phase, Phase::Settling | Phase::Leaving)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Begins a settle; `false` if the delivery is not held.
+    pub(super) fn begin_settle(&self, tag: u64) -> bool {
+        self.step(tag, Phase::Received, Phase::Settling)
+    }
+
+    /// A settle failed: the delivery is held as before.
+    pub(super) fn settle_failed(&self, tag: u64) {
+        self.step(tag, Phase::Settling, Phase::Received);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether a delivery is being settled: its channel is there.
+    pub(super) fn is_settling(&self, tag: u64) -> bool {
+        lock(&self.state).phases.get(&tag) == Some(&Phase::Settling)
+    }
+
+    /// Begins to give a delivery back; `false` if it is not held.
+    pub(super) fn begin_leaving(&self, tag: u64) -> bool {
+        self.step(tag, Phase::Received, Phase::Leaving)
+    }
+
+    /// All deliveries that are not being settled begin to leave.
+    pub(super) fn all_leave(&self) -> Vec<u64> {
+        let mut state = lock(&self.state);
+        state.waiting.clear();
+        let leaving = state.phases.iter_mut().filter(|(_, phase)| matches!(phase, Phase::Waiting | Phase::Received));
+        leaving
+            .map(|(tag, phase)| {
+                *phase = Phase::Leaving;
+                *tag
+            })
+            .collect()
+    }
+
+    fn step(&self, tag: u64, from: Phase, to: Phase) -> bool {
+        match lock(&self.state).phases.get_mut(&tag) {
+            Some(phase) if *phase == from => {
+                *phase = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the broker counts as unacknowledged.
+    pub(super) fn unacknowledged(&self) -> BTreeSet<u64> {
+        lock(&self.state).phases.keys().copied().collect()
+    }
+
+    /// How many that is.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.state).phases.len()
+    }
+
+    /// These were acknowledged or given back, and the broker has been told.
+    pub(super) fn left(&self, tags: impl IntoIterator<Item = u64>) {
+        let mut state = lock(&self.state);
+        for tag in tags {
+            state.phases.remove(&tag);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+}

@@ -1,0 +1,268 @@
+//! Publishing: one task writes all messages to one channel with confirms, in the order in which they were given to it, many at a time; another
+//! waits for the confirmations. (The client library gives out confirmation numbers and writes frames under two locks, so two writers of one
+//! channel could swap confirmations.)
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::envelope::properties;
+use super::lifecycle::Lifecycle;
+use super::link::{Link, Up};
+use super::names;
+use super::refusal::{Kind, Refusal};
+use super::scratch::{call, open};
+use crate::backend::Confirm;
+use crate::error::{PubsubError, Result};
+use crate::message::Message;
+use crate::topic::{Class, Topic};
+
+/// How many messages are written at a time.
+const BURST_COUNT: usize = 256;
+/// How many bytes of bodies are written at a time; a larger message is written alone.
+const BURST_BYTES: usize = 4 << 20;
+/// How many messages may wait for their confirmation.
+const UNCONFIRMED_COUNT: usize = 8192;
+
+/// A message on its way to the broker.
+struct Outgoing {
+    topic: Topic,
+    /// The queue it goes to, past the topic's other queues.
+    queue: Option<ShortString>,
+    key: ShortString,
+    properties: BasicProperties,
+    body: Bytes,
+    done: oneshot::Sender<Result<()>>,
+    /// Kept until it is confirmed.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Where messages are given to be published. What it holds is bounded by those who give: producers by permits, settles by what their consumers
+/// may hold.
+#[derive(Clone)]
+pub(super) struct Lane {
+    outgoing: mpsc::UnboundedSender<Outgoing>,
+}
+
+impl Lane {
+    /// Starts both tasks. They end when all [`Lane`]s are dropped and what was given is done, or the link is closed.
+    pub(super) fn start(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
+        let (outgoing, given) = mpsc::unbounded_channel();
+        let (unconfirmed, written) = mpsc::channel(UNCONFIRMED_COUNT);
+        tokio::spawn(confirm(written, lifecycle.clone()));
+        tokio::spawn(Writer { link, lifecycle, given, unconfirmed }.run());
+        Lane { outgoing }
+    }
+
+    /// Gives a message its place in the order. Its limits were checked.
+    pub(super) fn publish(&self, topic: &Topic, message: &Message, permit: Option<OwnedSemaphorePermit>) -> Confirm {
+        match names::routing_key(topic) {
+            Ok(key) => self.send(topic, None, key, message, permit),
+            Err(error) => Confirm::known(Err(error)),
+        }
+    }
+
+    /// The same into one queue alone.
+    pub(super) fn publish_into(&self, topic: &Topic, queue: ShortString, message: &Message) -> Confirm {
+        self.send(topic, Some(queue.clone()), queue, message, None)
+    }
+
+    fn send(
+        &self,
+        topic: &Topic,
+        queue: Option<ShortString>,
+        key: ShortString,
+        message: &Message,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Confirm {
+        let properties = match properties(topic.class(), message) {
+            Ok(properties) => properties,
+            Err(error) => return Confirm::known(Err(error)),
+        };
+        let (done, outcome) = oneshot::channel();
+        let body = message.body.clone();
+        let outgoing = Outgoing { topic: topic.clone(), queue, key, properties, body, done, _permit: permit };
+        match self.outgoing.send(outgoing) {
+            Ok(()) => Confirm::waiting(outcome),
+            Err(_) => Confirm::known(Err(super::link::closed())),
+        }
+    }
+}
+
+/// A message that was written, and what waits for the broker's word.
+struct Written {
+    message: Outgoing,
+    confirm: lapin::Result<PublisherConfirm>,
+}
+
+/// The task that writes.
+struct Writer {
+    link: Arc<Link>,
+    lifecycle: Arc<Lifecycle>,
+    given: mpsc::UnboundedReceiver<Outgoing>,
+    unconfirmed: mpsc::Sender<Written>,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        while let Some(up) = self.connected().await {
+            match self.open(&up).await {
+                Ok(channel) => {
+                    if self.write(&up, &channel).await.is_none() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    let Some(message) = self.given.recv().await else { return };
+                    let _ = message.done.send(Err(error));
+                }
+            }
+        }
+        while let Some(message) = self.given.recv().await {
+            let _ = message.done.send(Err(super::link::closed()));
+        }
+    }
+
+    /// Waits for the connection. What is given meanwhile is not sent.
+    async fn connected(&mut self) -> Option<Up> {
+        loop {
+            match self.link.up() {
+                Ok(up) => return Some(up),
+                Err(error) => tokio::select! {
+                    biased;
+                    message = self.given.recv() => {
+                        let _ = message?.done.send(Err(error));
+                    }
+                    up = self.link.wait() => {
+                        up.as_ref()?;
+                        tokio::task::yield_now().await;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn open(&self, up: &Up) -> Result<Channel> {
+        let channel = open(&self.link, up).await?;
+        let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
+        call(&self.link, "asking for confirmations", confirmed).await.map_err(Refusal::plain)?;
+        Ok(channel)
+    }
+
+    /// Writes until the channel or the connection is lost; `None` when nothing more is given.
+    async fn write(&mut self, up: &Up, channel: &Channel) -> Option<()> {
+        let mut exchanges = HashSet::new();
+        let mut burst = Vec::with_capacity(BURST_COUNT);
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = self.link.gone(up.number) => return Some(()),
+                first = self.given.recv() => first?,
+            };
+            if !channel.status().connected() {
+                let error = PubsubError::unavailable("the connection to the broker is lost");
+                let _ = first.done.send(Err(error));
+                return Some(());
+            }
+            let mut bytes = first.body.len();
+            burst.push(first);
+            while burst.len() < BURST_COUNT && bytes < BURST_BYTES {
+                let Ok(next) = self.given.try_recv() else { break };
+                bytes += next.body.len();
+                burst.push(next);
+            }
+            burst = self.with_exchange(burst, &mut exchanges).await;
+            let writing = burst.iter().map(|message| {
+                let exchange = if message.queue.is_some() { ShortString::default() } else { message.topic.topicspace().into() };
+                let mandatory = message.topic.class().has_queues();
+                let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+                channel.basic_publish(exchange, message.key.clone(), options, &message.body, message.properties.clone())
+            });
+            let confirms = join_all(writing).await;
+            for (message, confirm) in burst.drain(..).zip(confirms) {
+                if self.unconfirmed.send(Written { message, confirm }).await.is_err() {
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Makes exchanges that are not known yet: a publish to a missing one closes the channel. What has none is answered and left out.
+    async fn with_exchange(&self, burst: Vec<Outgoing>, known: &mut HashSet<String>) -> Vec<Outgoing> {
+        let is_known = |message: &Outgoing| message.queue.is_some() || known.contains(message.topic.topicspace());
+        if burst.iter().all(is_known) {
+            return burst;
+        }
+        let mut ready = Vec::with_capacity(BURST_COUNT);
+        for message in burst {
+            if message.queue.is_none() && !known.contains(message.topic.topicspace()) {
+                match self.lifecycle.exchange(message.topic.topicspace()).await {
+                    Ok(_) => {
+                        known.insert(message.topic.topicspace().to_owned());
+                    }
+                    Err(error) => {
+                        let _ = message.done.send(Err(error));
+                        continue;
+                    }
+                }
+            }
+            ready.push(message);
+        }
+        ready
+    }
+}
+
+/// The task that waits for confirmations, in the order of the messages.
+async fn confirm(mut written: mpsc::Receiver<Written>, lifecycle: Arc<Lifecycle>) {
+    while let Some(Written { message, confirm }) = written.recv().await {
+        let outcome = match confirm {
+            Ok(confirm) => confirm.await.map_err(|error| (error, true)),
+            // The channel was not open any more: it was not written.
+            Err(error) => {
+                let may_be_sent = !matches!(error.kind(), lapin::ErrorKind::InvalidChannelState(..));
+                Err((error, may_be_sent))
+            }
+        };
+        let outcome = match outcome {
+            Ok(confirmation) => meaning(&message, confirmation, &lifecycle),
+            Err((error, may_be_sent)) => Err(failed(error, may_be_sent, &lifecycle)),
+        };
+        let _ = message.done.send(outcome);
+    }
+}
+
+fn failed(error: lapin::Error, may_be_sent: bool, lifecycle: &Lifecycle) -> PubsubError {
+    let refusal = Refusal::from(error);
+    if refusal.kind == Kind::NotFound {
+        lifecycle.forget_exchanges();
+    }
+    if may_be_sent { refusal.in_doubt() } else { refusal.plain() }
+}
+
+/// What a confirmation means: of a message without a queue the broker returns it, and then confirms it.
+fn meaning(message: &Outgoing, confirmation: Confirmation, lifecycle: &Lifecycle) -> Result<()> {
+    let topic = &message.topic;
+    match (topic.class(), confirmation) {
+        // A negative one may come of a subscriber that went with its node, and live ones have it.
+        (Class::Response | Class::Notify, _) => Ok(()),
+        (_, Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),
+        (_, Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Err(PubsubError::no_queue_of(topic)),
+        (_, Confirmation::Nack(None)) => Err(not_taken(topic, lifecycle.refuses_above_bytes(topic))),
+    }
+}
+
+/// The broker does not say why a queue did not take a message.
+fn not_taken(topic: &Topic, refuses_above_bytes: Option<u64>) -> PubsubError {
+    match refuses_above_bytes {
+        Some(limit_bytes) => PubsubError::QueueFull { queue: format!("a queue of {topic}"), used_bytes: limit_bytes, limit_bytes },
+        None => PubsubError::unavailable(format!(
+            "a queue of {topic} did not take the message: its node is away, or it is above a bound set by a policy"
+        )),
+    }
+}

@@ -1,0 +1,338 @@
+//! Making, ensuring, finding and deleting shared queues.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use tokio::time::Instant;
+
+use super::consumers::Consumers;
+use super::link::Link;
+use super::names;
+use super::refusal::{Kind, Refusal};
+use super::scratch::{Scratch, call, open};
+use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::topic::{Class, Queue, Topic};
+
+/// How long a deletion waits for the last consumers of a queue that is empty.
+const LEAVING_TIME: Duration = Duration::from_secs(5);
+const LOOK_TIME: Duration = Duration::from_millis(20);
+
+/// What is known of the broker's queues.
+pub(super) struct Lifecycle {
+    pub(super) scratch: Scratch,
+    /// The connection for queues whose kind the broker may answer by closing it.
+    daring: Link,
+    /// Exchanges that are there, of the declaring connection of this number.
+    exchanges: Mutex<(u64, HashSet<String>)>,
+    /// Whether the broker has refused queues that are neither durable nor exclusive.
+    transient_denied: Mutex<Option<bool>>,
+    /// Topics with a queue that refuses messages above a bound, in bytes.
+    refusing: Mutex<HashMap<Topic, u64>>,
+}
+
+/// What the broker tells of a queue without a look into it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) ready_count: u64,
+    pub(super) consumer_count: u64,
+}
+
+/// What is done with a queue that is there with other properties.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfOther {
+    Refuse,
+    Keep,
+}
+
+impl Lifecycle {
+    pub(super) fn new(scratch: Scratch, daring: Link) -> Self {
+        Lifecycle { scratch, daring, exchanges: Mutex::default(), transient_denied: Mutex::default(), refusing: Mutex::default() }
+    }
+
+    pub(super) async fn close(&self) {
+        self.scratch.link().close().await;
+        self.daring.close().await;
+    }
+
+    /// The bound above which a queue of the topic is known to refuse messages.
+    pub(super) fn refuses_above_bytes(&self, topic: &Topic) -> Option<u64> {
+        lock(&self.refusing).get(topic).copied()
+    }
+
+    /// Whether request queues are durable here, because the broker denies others; `None` before the first was made.
+    pub(super) fn transient_denied(&self) -> Option<bool> {
+        *lock(&self.transient_denied)
+    }
+
+    /// Makes the exchange of a topicspace, once for each connection.
+    pub(super) async fn exchange(&self, topicspace: &str) -> Result<ShortString> {
+        let name = names::exchange(topicspace)?;
+        let number = self.scratch.link().up()?.number;
+        {
+            let mut known = lock(&self.exchanges);
+            if known.0 != number {
+                *known = (number, HashSet::new());
+            }
+            if known.1.contains(topicspace) {
+                return Ok(name);
+            }
+        }
+        let channel = self.scratch.channel().await?;
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let declaring = channel.raw();
+        let declared = declaring.exchange_declare(name.clone(), ExchangeKind::Topic, options, FieldTable::default());
+        channel.call("declaring an exchange", declared).await.map_err(|refusal| exchange_refused(topicspace, refusal))?;
+        let mut known = lock(&self.exchanges);
+        if known.0 == number {
+            known.1.insert(topicspace.to_owned());
+        }
+        Ok(name)
+    }
+
+    /// Forgets what exchanges there are: one is missing.
+    pub(super) fn forget_exchanges(&self) {
+        lock(&self.exchanges).1.clear();
+    }
+
+    pub(super) async fn create(&self, spec: &QueueSpec) -> Result<()> {
+        self.make(spec, IfOther::Refuse).await
+    }
+
+    pub(super) async fn ensure(&self, spec: &QueueSpec) -> Result<()> {
+        self.make(spec, IfOther::Keep).await
+    }
+
+    async fn make(&self, spec: &QueueSpec, if_other: IfOther) -> Result<()> {
+        let queue = &spec.queue;
+        if !queue.topic().class().has_queues() {
+            return Ok(());
+        }
+        let exchange = self.exchange(queue.topic().topicspace()).await?;
+        let name = names::queue(queue)?;
+        match queue.topic().class() {
+            Class::Request => self.declare_request(queue, &name).await?,
+            _ => self.declare_flow(spec, &name, if_other).await?,
+        }
+        self.bind(queue, name, exchange).await?;
+        if let Some(bytes) = spec.overflow.refuse_above_bytes() {
+            lock(&self.refusing).insert(queue.topic().clone(), bytes);
+        }
+        Ok(())
+    }
+
+    async fn bind(&self, queue: &Queue, name: ShortString, exchange: ShortString) -> Result<()> {
+        let key = names::routing_key(queue.topic())?;
+        let channel = self.scratch.channel().await?;
+        let bound = channel.raw();
+        let bound = bound.queue_bind(name, exchange, key, QueueBindOptions::default(), FieldTable::default());
+        channel.call("binding a queue", bound).await.map_err(|refusal| refusal.about(queue))
+    }
+
+    async fn declare_flow(&self, spec: &QueueSpec, name: &ShortString, if_other: IfOther) -> Result<()> {
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let refusal = match self.declare(name, durable, arguments(spec.overflow)).await? {
+            Ok(_) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        let is_type = refusal.text().contains("x-queue-type");
+        let is_unbounded = spec.overflow == Overflow::None;
+        match refusal.kind {
+            // Whether flow queues are quorum queues is the operator's choice, which may have changed since this one was made.
+            Kind::Mismatch if is_type && is_unbounded => self.passive(&spec.queue, name).await.map(|_| ()),
+            Kind::Mismatch if if_other == IfOther::Keep => {
+                tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties and is kept as it is");
+                self.passive(&spec.queue, name).await.map(|_| ())
+            }
+            _ => Err(refusal.about(&spec.queue)),
+        }
+    }
+
+    /// A request queue is not durable where the broker permits that. The broker that does not closes the connection.
+    async fn declare_request(&self, queue: &Queue, name: &ShortString) -> Result<()> {
+        match self.passive(queue, name).await {
+            Ok(_) => return Ok(()),
+            Err(PubsubError::QueueNotFound { .. }) => {}
+            // Its node is away, and with it what it held: another node can have it.
+            Err(PubsubError::Unavailable { reason, .. }) if self.scratch.link().up().is_ok() => {
+                tracing::warn!(queue = %queue, reason, "request queue is away with its node and is made again");
+                self.delete_daring(name).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        if self.transient_denied() != Some(true) {
+            match self.declare_daring(name).await? {
+                Ok(()) => {
+                    *lock(&self.transient_denied) = Some(false);
+                    return Ok(());
+                }
+                Err(refusal) if refusal.kind == Kind::TransientDenied => self.note_denial(),
+                Err(refusal) => return Err(refusal.about(queue)),
+            }
+        }
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        self.declare(name, durable, FieldTable::default()).await?.map(|_| ()).map_err(|refusal| refusal.about(queue))
+    }
+
+    fn note_denial(&self) {
+        if lock(&self.transient_denied).replace(true) != Some(true) {
+            tracing::warn!(
+                "broker denies queues that are neither durable nor exclusive: request queues are durable here; for TrustGraph's own \
+                 services set `deprecated_features.permit.transient_nonexcl_queues = true` on all nodes"
+            );
+        }
+    }
+
+    async fn declare_daring(&self, name: &ShortString) -> Result<Result<(), Refusal>> {
+        let up = self.daring.wait().await.ok_or_else(super::link::closed)?;
+        let channel = open(&self.daring, &up).await?;
+        let declared = channel.queue_declare(name.clone(), QueueDeclareOptions::default(), FieldTable::default());
+        Ok(call(&self.daring, "declaring a queue", declared).await.map(|_| ()))
+    }
+
+    async fn delete_daring(&self, name: &ShortString) -> Result<()> {
+        let up = self.daring.wait().await.ok_or_else(super::link::closed)?;
+        let channel = open(&self.daring, &up).await?;
+        let deleted = channel.queue_delete(name.clone(), QueueDeleteOptions::default());
+        call(&self.daring, "deleting a queue", deleted).await.map(|_| ()).map_err(Refusal::plain)
+    }
+
+    async fn declare(&self, name: &ShortString, options: QueueDeclareOptions, arguments: FieldTable) -> Result<Result<Seen, Refusal>> {
+        let channel = self.scratch.channel().await?;
+        let declaring = channel.raw();
+        let declared = declaring.queue_declare(name.clone(), options, arguments);
+        let declared = channel.call("declaring a queue", declared).await;
+        Ok(declared.map(|queue| Seen { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() }))
+    }
+
+    /// Looks at a queue without making it.
+    pub(super) async fn passive(&self, queue: &Queue, name: &ShortString) -> Result<Seen> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        self.declare(name, passive, FieldTable::default()).await?.map_err(|refusal| refusal.about(queue))
+    }
+
+    pub(super) async fn exists(&self, queue: &Queue) -> Result<bool> {
+        if !queue.topic().class().has_queues() {
+            return Ok(false);
+        }
+        match self.passive(queue, &names::queue(queue)?).await {
+            Ok(_) => Ok(true),
+            Err(PubsubError::QueueNotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn delete(&self, queue: &Queue, when: Delete, consumers: &Consumers) -> Result<Deletion> {
+        if !queue.topic().class().has_queues() {
+            return Ok(Deletion::Deleted);
+        }
+        let name = names::queue(queue)?;
+        match when {
+            Delete::Always => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
+            Delete::IfEmpty => self.delete_if_empty(queue, name, consumers).await,
+        }
+    }
+
+    async fn delete_now(&self, queue: &Queue, name: ShortString) -> Result<()> {
+        let channel = self.scratch.channel().await?;
+        let deleting = channel.raw();
+        let deleted = deleting.queue_delete(name, QueueDeleteOptions::default());
+        match channel.call("deleting a queue", deleted).await {
+            Ok(_) => {}
+            Err(refusal) if refusal.kind == Kind::NotFound => {}
+            Err(refusal) => return Err(refusal.about(queue)),
+        }
+        Ok(())
+    }
+
+    /// `if-empty` of AMQP counts neither what consumers hold, nor does it exist for quorum queues. So the queue is unbound, looked at, and
+    /// bound again if it holds a message; what is published meanwhile is returned, or goes to the topic's other queues.
+    async fn delete_if_empty(&self, queue: &Queue, name: ShortString, consumers: &Consumers) -> Result<Deletion> {
+        if let Some(kept) = self.backlog(queue, &name, consumers).await? {
+            return Ok(kept.map_or(Deletion::Deleted, |backlog| Deletion::NotEmpty(vec![backlog])));
+        }
+        let exchange = self.exchange(queue.topic().topicspace()).await?;
+        let channel = self.scratch.channel().await?;
+        let unbinding = channel.raw();
+        let key = names::routing_key(queue.topic())?;
+        let unbound = unbinding.queue_unbind(name.clone(), exchange.clone(), key, FieldTable::default());
+        match channel.call("unbinding a queue", unbound).await {
+            Ok(()) => {}
+            Err(refusal) if refusal.kind == Kind::NotFound => return Ok(Deletion::Deleted),
+            Err(refusal) => return Err(refusal.about(queue)),
+        }
+        drop(channel);
+        let looked = self.backlog(queue, &name, consumers).await;
+        match looked {
+            Ok(None) => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
+            Ok(Some(None)) => Ok(Deletion::Deleted),
+            Ok(Some(Some(backlog))) => {
+                self.bind(queue, name, exchange).await?;
+                Ok(Deletion::NotEmpty(vec![backlog]))
+            }
+            Err(error) => {
+                self.bind(queue, name, exchange).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until other processes do not read the queue. `None`: it is empty; `Some(None)`: it is gone; else what it holds.
+    async fn backlog(&self, queue: &Queue, name: &ShortString, consumers: &Consumers) -> Result<Option<Option<Backlog>>> {
+        let deadline = Instant::now() + LEAVING_TIME;
+        loop {
+            let seen = match self.passive(queue, name).await {
+                Ok(seen) => seen,
+                Err(PubsubError::QueueNotFound { .. }) => return Ok(Some(None)),
+                Err(error) => return Err(error),
+            };
+            let (own_count, held_count) = consumers.of(queue);
+            let are_own = seen.consumer_count <= own_count;
+            let count = seen.ready_count + held_count;
+            if count > 0 {
+                return Ok(Some(Some(Backlog { queue: queue.clone(), count: are_own.then_some(count) })));
+            }
+            if are_own {
+                return Ok(None);
+            }
+            if Instant::now() >= deadline {
+                return Ok(Some(Some(Backlog { queue: queue.clone(), count: None })));
+            }
+            tokio::time::sleep(LOOK_TIME).await;
+        }
+    }
+}
+
+/// Shared queues have no arguments, except those that are Weir's own and have a bound: there the type is given, since a quorum queue counts
+/// looks at its messages as deliveries and drops a message at some count of them.
+fn arguments(overflow: Overflow) -> FieldTable {
+    let (bytes, overflow) = match overflow {
+        Overflow::None => return FieldTable::default(),
+        Overflow::DropOldest { bytes } => (bytes, "drop-head"),
+        Overflow::Refuse { bytes } => (bytes, "reject-publish"),
+    };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(i64::try_from(bytes).unwrap_or(i64::MAX)));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString(overflow.into()));
+    arguments
+}
+
+fn exchange_refused(topicspace: &str, refusal: Refusal) -> PubsubError {
+    match refusal.kind {
+        Kind::Mismatch => PubsubError::Refused {
+            reason: format!(
+                "exchange `{topicspace}` exists and is not a durable exchange of type topic ({}): delete it, or choose another `topicspace`",
+                refusal.text()
+            ),
+            source: None,
+        },
+        _ => refusal.plain(),
+    }
+}
+

@@ -1,0 +1,301 @@
+//! One connection to the broker, kept up by a task of its own. The client library's recovery is off: it would make deleted queues again, and
+//! never gets back those that the broker named.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, Event};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::address::{Address, shown};
+use super::refusal::Refusal;
+use crate::error::{PubsubError, Result};
+use crate::retry::Backoff;
+
+/// How long one node is tried, with its handshake.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long an orderly end of a connection may take.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a connection is there that reported nothing.
+const LOOK_TIME: Duration = Duration::from_millis(500);
+/// How often a broker that stays away is logged.
+const REMINDER_TIME: Duration = Duration::from_secs(60);
+
+/// What connections have in common.
+pub(super) struct Way {
+    pub(super) address: Address,
+    /// Certificate authorities in PEM; those of the system where there are none.
+    pub(super) authorities: Option<String>,
+    /// Certificate and key in PEM.
+    pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A connection that is there.
+#[derive(Clone)]
+pub(super) struct Up {
+    pub(super) connection: Arc<Connection>,
+    /// Rises with each connection of the link.
+    pub(super) number: u64,
+}
+
+#[derive(Clone)]
+enum State {
+    /// Not there, with the reason.
+    Down(PubsubError),
+    Up(Up),
+    Closed,
+}
+
+/// A connection that comes back.
+pub(super) struct Link {
+    state: watch::Receiver<State>,
+    blocked: watch::Receiver<Option<String>>,
+    renew: Arc<Notify>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Link {
+    /// Begins to connect. `purpose` names the connection, in the broker's tools too.
+    pub(super) fn start(way: Arc<Way>, purpose: &'static str) -> Self {
+        let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
+        let (blocked, is_blocked) = watch::channel(None);
+        let (renew, stop, ended) = (Arc::new(Notify::new()), CancellationToken::new(), CancellationToken::new());
+        let keeper = Keeper { way, purpose, state, blocked, renew: renew.clone(), stop: stop.clone(), number: 0, first_node: 0 };
+        let guard = ended.clone().drop_guard();
+        tokio::spawn(async move {
+            keeper.run().await;
+            drop(guard);
+        });
+        Link { state: seen, blocked: is_blocked, renew, stop, ended }
+    }
+
+    /// The connection.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Refused`, with the reason, while it is not there.
+    pub(super) fn up(&self) -> Result<Up> {
+        match &*self.state.borrow() {
+            State::Up(up) if up.connection.status().connected() => Ok(up.clone()),
+            State::Up(_) => Err(PubsubError::unavailable("the connection to the broker is lost")),
+            State::Down(error) => Err(error.clone()),
+            State::Closed => Err(closed()),
+        }
+    }
+
+    /// Waits until it is there for the first time.
+    ///
+    /// # Errors
+    /// `Refused`, once a node has said so. A broker that does not answer is waited for.
+    pub(super) async fn first(&self) -> Result<()> {
+        let mut state = self.state.clone();
+        let found = state.wait_for(|state| !matches!(state, State::Down(PubsubError::Unavailable { .. }))).await;
+        match found.as_deref() {
+            Ok(State::Up(_)) => Ok(()),
+            Ok(State::Down(error)) => Err(error.clone()),
+            Ok(State::Closed) | Err(_) => Err(closed()),
+        }
+    }
+
+    /// Waits for a connection; `None` when the link is closed.
+    pub(super) async fn wait(&self) -> Option<Up> {
+        let mut state = self.state.clone();
+        let found = state.wait_for(|state| matches!(state, State::Up(_) | State::Closed)).await;
+        match found.as_deref() {
+            Ok(State::Up(up)) => Some(up.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits until this connection is not the link's any more.
+    pub(super) async fn gone(&self, number: u64) {
+        let mut state = self.state.clone();
+        let _ = state.wait_for(|state| !matches!(state, State::Up(up) if up.number == number)).await;
+    }
+
+    /// Why the broker takes nothing that is published, while it does not: a memory or disk alarm.
+    pub(super) fn blocked(&self) -> watch::Receiver<Option<String>> {
+        self.blocked.clone()
+    }
+
+    /// Gives up a connection that does not answer; another is made.
+    pub(super) fn renew(&self) {
+        self.renew.notify_one();
+    }
+
+    /// Ends it for good; what was sent before is sent.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.ended.cancelled().await;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(super) fn closed() -> PubsubError {
+    PubsubError::unavailable("it is closed")
+}
+
+/// The task of a link.
+struct Keeper {
+    way: Arc<Way>,
+    purpose: &'static str,
+    state: watch::Sender<State>,
+    blocked: watch::Sender<Option<String>>,
+    renew: Arc<Notify>,
+    stop: CancellationToken,
+    number: u64,
+    first_node: usize,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let stop = self.stop.clone();
+        while let Some(up) = stop.run_until_cancelled(self.connect()).await {
+            self.state.send_replace(State::Up(up.clone()));
+            let reason = stop.run_until_cancelled(self.watch(&up)).await;
+            self.blocked.send_replace(None);
+            let Some(reason) = reason else {
+                self.state.send_replace(State::Closed);
+                let _ = timeout(CLOSE_TIME, up.connection.close(200, "closed".into())).await;
+                break;
+            };
+            tracing::warn!(broker = %self.way.address, connection = self.purpose, reason, "connection to the broker lost");
+            self.state.send_replace(State::Down(PubsubError::unavailable(format!("the connection to the broker is lost: {reason}"))));
+        }
+        self.state.send_replace(State::Closed);
+    }
+
+    /// Tries all nodes, again and again.
+    async fn connect(&mut self) -> Up {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut logged: Option<(Instant, String)> = None;
+        loop {
+            // A connection that is lost again and again costs little.
+            if self.number > 0 || logged.is_some() {
+                let wait = backoff.next_wait(&mut rand::rng());
+                tokio::time::sleep(wait).await;
+            }
+            let error = match self.try_nodes().await {
+                Ok((connection, node)) => {
+                    self.number += 1;
+                    if self.number > 1 || logged.is_some() {
+                        tracing::info!(broker = node, connection = self.purpose, "connected to the broker again");
+                    } else {
+                        tracing::debug!(broker = node, connection = self.purpose, "connected to the broker");
+                    }
+                    return Up { connection: Arc::new(connection), number: self.number };
+                }
+                Err(error) => error,
+            };
+            let text = crate::telling::chain(&error).to_string();
+            if logged.as_ref().is_none_or(|(at, before)| *before != text || at.elapsed() >= REMINDER_TIME) {
+                tracing::warn!(broker = %self.way.address, connection = self.purpose, error = text, "cannot connect to the broker, trying again");
+                logged = Some((Instant::now(), text));
+            }
+            self.state.send_replace(State::Down(error));
+        }
+    }
+
+    async fn try_nodes(&mut self) -> Result<(Connection, String)> {
+        let nodes = self.way.address.nodes.len();
+        let mut first_error = None;
+        for step in 0..nodes {
+            let at = (self.first_node + step) % nodes;
+            let node = &self.way.address.nodes[at];
+            match self.try_node(node).await {
+                Ok(connection) => {
+                    self.first_node = at;
+                    return Ok((connection, shown(node)));
+                }
+                Err(error) => {
+                    // What a node refuses says more than another's silence.
+                    if first_error.is_none() || matches!(error, PubsubError::Refused { .. }) {
+                        first_error = Some(error);
+                    }
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| PubsubError::unavailable("its URL names no node")))
+    }
+
+    async fn try_node(&self, node: &AMQPUri) -> Result<Connection> {
+        let name = format!("weir {} ({})", self.purpose, std::process::id());
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let identity = self.way.identity.clone().map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key });
+        let config = OwnedTLSConfig { identity, cert_chain: self.way.authorities.clone() };
+        let runtime = lapin::runtime::default_runtime().map_err(|error| Refusal::from(error).plain())?;
+        let connecting = Connection::connect_uri_with_config(node.clone(), properties, config, runtime);
+        match timeout(CONNECT_TIME, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(at_node(node, Refusal::from(error))),
+            Err(_) => Err(at_node(node, Refusal::timed_out("the connection"))),
+        }
+    }
+
+    /// Waits for the end of a connection, and returns the reason.
+    async fn watch(&self, up: &Up) -> String {
+        let mut events = std::pin::pin!(up.connection.events_listener());
+        let mut reason = None;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(why)) => {
+                        tracing::warn!(broker = %self.way.address, connection = self.purpose, reason = why, "broker takes no messages");
+                        self.blocked.send_replace(Some(why));
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!(broker = %self.way.address, connection = self.purpose, "broker takes messages again");
+                        self.blocked.send_replace(None);
+                    }
+                    // Errors of channels come here too.
+                    Some(Event::Error(error)) => reason = Some(Refusal::from(error).text().to_owned()),
+                    Some(_) => {}
+                    None => return reason.unwrap_or_else(|| "it ended".to_owned()),
+                },
+                () = self.renew.notified() => {
+                    drop_connection(up);
+                    return "the broker did not answer in time".to_owned();
+                }
+                () = tokio::time::sleep(LOOK_TIME) => {}
+            }
+            if !up.connection.status().connected() {
+                return reason.unwrap_or_else(|| "it ended".to_owned());
+            }
+        }
+    }
+}
+
+/// Closes a connection that may not answer.
+fn drop_connection(up: &Up) {
+    let connection = up.connection.clone();
+    tokio::spawn(async move { timeout(CLOSE_TIME, connection.close(200, "no answer in time".into())).await });
+}
+
+/// The error of a node, with what to change.
+fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
+    let place = shown(node);
+    if !refusal.is_for_good() {
+        let source = refusal.plain();
+        return PubsubError::unavailable_because(format!("{place} cannot be reached"), source);
+    }
+    let user = &node.authority.userinfo.username;
+    let fix = if refusal.text().contains("vhost") {
+        format!("check the virtual host `{}` of broker.url, and that user `{user}` may use it (`rabbitmqctl add_vhost`, `rabbitmqctl set_permissions`)", node.vhost)
+    } else {
+        format!("check user `{user}` and the password of broker.url")
+    };
+    let reason = format!("{place}: {}; {fix}", refusal.text());
+    PubsubError::Refused { reason, source: None }
+}

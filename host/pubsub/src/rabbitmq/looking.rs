@@ -1,0 +1,173 @@
+//! Looking into queues, as far as AMQP allows: two figures without a look inside, copies by a queue of one's own, and messages by taking them
+//! and giving them back.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lapin::message::BasicGetMessage;
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
+
+use super::envelope::Incoming;
+use super::names;
+use super::refusal::Refusal;
+use super::scratch::{CALL_TIME, call, open};
+use super::subscriber::Subscriber;
+use super::{RabbitBroker, Shared};
+use crate::backend::{Browsed, Consumer, Cursor, Inspect, Named, Page, QueueStats, Start};
+use crate::error::{PubsubError, Result};
+use crate::message::{Message, MessageId};
+use crate::topic::{Queue, Subscription, Topic};
+
+/// How many messages of a queue are taken at most to find one, or to show a page.
+const DEPTH_COUNT: usize = 10_000;
+
+#[async_trait]
+impl Inspect for RabbitBroker {
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        let seen = self.shared.lifecycle.passive(queue, &names::queue(queue)?).await?;
+        // What consumers hold is not told; without any nothing is held.
+        let depth_count = (seen.consumer_count == 0).then_some(seen.ready_count);
+        Ok(QueueStats { depth_count, consumer_count: Some(seen.consumer_count), ..QueueStats::default() })
+    }
+
+    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
+        let name: Subscription = "tap".parse().map_err(|_| PubsubError::Unsupported { what: "taps" })?;
+        Ok(Box::new(Subscriber::open(&self.shared, topic, &name, buffer_count).await?))
+    }
+
+    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+        let mut taken = Taken::of(&self.shared, queue).await?;
+        let looked = page(&mut taken, start, limit_count as usize, body_bytes).await;
+        taken.give_back().await;
+        looked
+    }
+
+    async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
+        let mut taken = Taken::of(&self.shared, queue).await?;
+        let removed = async {
+            let Some((tag, _)) = taken.find(message).await? else { return Ok(false) };
+            taken.acknowledge(tag).await?;
+            Ok(true)
+        }
+        .await;
+        taken.give_back().await;
+        removed
+    }
+
+    async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
+        if !to.topic().class().has_queues() {
+            let reason = "only flow and request topics have queues to send to: publish on it instead";
+            return Err(PubsubError::WrongClass { topic: to.topic().to_string(), reason });
+        }
+        self.shared.limits.check(to.topic(), &sent)?;
+        let name = names::queue(to)?;
+        let mut taken = Taken::of(&self.shared, from).await?;
+        let redriven = async {
+            self.shared.lifecycle.passive(to, &name).await?;
+            let Some((tag, _)) = taken.find(message).await? else { return Ok(false) };
+            let mut sent = sent;
+            sent.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
+            let confirm = self.shared.lane.publish_into(to.topic(), name.clone(), &sent);
+            confirm.await.map_err(|error| match error {
+                PubsubError::QueueNotFound { .. } => PubsubError::no_queue(to),
+                error => error,
+            })?;
+            taken.acknowledge(tag).await?;
+            Ok(true)
+        }
+        .await;
+        taken.give_back().await;
+        redriven
+    }
+}
+
+/// The cursor of a message: made of its id, which names it for as long as it is in the queue.
+fn cursor(incoming: &Incoming) -> Cursor {
+    Cursor::of_id(incoming.message.id.map_or(0, |id| id.0))
+}
+
+/// Takes messages up to a page behind the start. A start that is not found is gone, with all before it: then the page begins at the oldest.
+async fn page(taken: &mut Taken, start: Start, limit_count: usize, body_bytes: usize) -> Result<Page> {
+    let (from, includes) = match start {
+        Start::Oldest => (None, true),
+        Start::At(cursor) => (Some(cursor), true),
+        Start::Behind(cursor) => (Some(cursor), false),
+    };
+    let mut all = Vec::new();
+    let mut found_at = from.is_none().then_some(0);
+    let mut newest = None;
+    while all.len() < DEPTH_COUNT {
+        let Some((_, incoming)) = taken.next().await? else { break };
+        let at = cursor(&incoming);
+        newest = Some(at);
+        if from == Some(at) {
+            found_at = Some(if includes { all.len() } else { all.len() + 1 });
+        }
+        all.push(shown(at, incoming, body_bytes));
+        // The newest is named by the last page.
+        if found_at.is_some_and(|found| all.len() >= found.saturating_add(limit_count).saturating_add(1)) && limit_count > 0 {
+            break;
+        }
+    }
+    let messages = all.into_iter().skip(found_at.unwrap_or(0)).take(limit_count).collect();
+    Ok(Page { messages, newest })
+}
+
+fn shown(cursor: Cursor, incoming: Incoming, body_bytes: usize) -> Browsed {
+    let mut message = incoming.message;
+    let whole = message.body.len();
+    if whole > body_bytes {
+        message.body = bytes::Bytes::copy_from_slice(&message.body[..body_bytes]);
+    }
+    Browsed { cursor, message: Ok(message), body_bytes: whole as u64 }
+}
+
+/// Messages that are taken from a queue for a look, and go back to their places when it is over, however it ends.
+struct Taken {
+    shared: Arc<Shared>,
+    channel: lapin::Channel,
+    queue: Queue,
+    name: lapin::types::ShortString,
+}
+
+impl Taken {
+    async fn of(shared: &Arc<Shared>, queue: &Queue) -> Result<Self> {
+        let name = names::queue(queue)?;
+        shared.lifecycle.passive(queue, &name).await?;
+        let up = shared.consuming.up()?;
+        let channel = open(&shared.consuming, &up).await?;
+        Ok(Taken { shared: shared.clone(), channel, queue: queue.clone(), name })
+    }
+
+    async fn next(&mut self) -> Result<Option<(u64, Incoming)>> {
+        let got = self.channel.basic_get(self.name.clone(), BasicGetOptions::default());
+        let got = call(&self.shared.consuming, "taking a message", got).await.map_err(|refusal| refusal.about(&self.queue))?;
+        Ok(got.map(|BasicGetMessage { delivery, .. }| {
+            let tag = delivery.delivery_tag;
+            (tag, Incoming::read(self.queue.topic().class(), self.queue.subscription(), delivery))
+        }))
+    }
+
+    async fn find(&mut self, named: &Named) -> Result<Option<(u64, Incoming)>> {
+        for _ in 0..DEPTH_COUNT {
+            let Some((tag, incoming)) = self.next().await? else { return Ok(None) };
+            if cursor(&incoming) == named.cursor {
+                return Ok(Some((tag, incoming)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn acknowledge(&mut self, tag: u64) -> Result<()> {
+        let acknowledged = self.channel.basic_ack(tag, BasicAckOptions::default());
+        call(&self.shared.consuming, "removing a message", acknowledged).await.map_err(Refusal::plain)
+    }
+
+    async fn give_back(self) {
+        // Tag 0 stands for all that were taken on this channel.
+        let back = self.channel.basic_nack(0, BasicNackOptions { multiple: true, requeue: true });
+        let _ = call(&self.shared.consuming, "giving messages back", back).await;
+        let _ = tokio::time::timeout(CALL_TIME, self.channel.close(200, "done".into())).await;
+    }
+}

@@ -1,0 +1,224 @@
+//! Reading a shared queue: a channel of its own, so that a slow consumer holds up no other and acknowledges none of its messages.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use lapin::Channel;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::envelope::Incoming;
+use super::held::Held;
+use super::names;
+use super::refusal::Refusal;
+use super::scratch::{call, open};
+use super::settling::{give_back, settle};
+use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
+use crate::error::{PubsubError, Result};
+use crate::topic::Queue;
+
+/// How long a consumer that leaves waits for what it is settling.
+const LEAVING_TIME: Duration = Duration::from_secs(60);
+
+/// A consumer of a shared queue.
+pub(super) struct QueueConsumer {
+    number: u64,
+    held: Arc<Held>,
+    window: watch::Sender<NonZeroU32>,
+    left: CancellationToken,
+}
+
+impl QueueConsumer {
+    /// Subscribes to a queue that must be there.
+    pub(super) async fn open(shared: &Arc<Shared>, queue: Queue, options: ConsumerOptions) -> Result<Self> {
+        let name = names::queue(&queue)?;
+        // On a channel of its own, whose time-out costs no other consumer its connection.
+        shared.lifecycle.passive(&queue, &name).await?;
+        let up = shared.consuming.up()?;
+        let channel = open(&shared.consuming, &up).await?;
+        let consume = Consume { shared: shared.clone(), channel: channel.clone(), queue: queue.clone(), name, sharing: options.sharing };
+        let stream = consume.begin(options.window).await?;
+        let held = Arc::new(Held::default());
+        let (settles, given) = mpsc::unbounded_channel();
+        let settling = tokio::spawn(settle(channel.clone(), held.clone(), given));
+        let number = shared.consumers.add(queue, channel, held.clone(), settles);
+        let (window, windows) = watch::channel(options.window);
+        let left = CancellationToken::new();
+        let pump = Pump { consume, number, held: held.clone(), windows, left: left.clone(), link_number: up.number, settling };
+        tokio::spawn(pump.run(stream));
+        Ok(QueueConsumer { number, held, window, left })
+    }
+}
+
+#[async_trait]
+impl Consumer for QueueConsumer {
+    async fn receive(&self) -> Result<Delivery> {
+        let (tag, incoming) = self.held.receive().await?;
+        let mut message = incoming.message;
+        if let Some(at) = incoming.expires_at {
+            message.expires_in = Some(at.saturating_duration_since(std::time::Instant::now()));
+        }
+        let receipt = Receipt::new(self.number, 0, tag);
+        Ok(Delivery { message, receipt, delivery_count: DeliveryCount::AtLeast(incoming.delivered_count) })
+    }
+
+    async fn readable(&self) -> Result<()> {
+        self.held.readable().await
+    }
+
+    fn set_window(&self, window: NonZeroU32) {
+        self.window.send_if_modified(|before| std::mem::replace(before, window) != window);
+    }
+}
+
+impl Drop for QueueConsumer {
+    fn drop(&mut self) {
+        self.left.cancel();
+    }
+}
+
+/// How a queue is consumed.
+struct Consume {
+    shared: Arc<Shared>,
+    channel: Channel,
+    queue: Queue,
+    name: ShortString,
+    sharing: Sharing,
+}
+
+impl Consume {
+    async fn begin(&self, window: NonZeroU32) -> Result<lapin::Consumer> {
+        let link = &self.shared.consuming;
+        let prefetch = u16::try_from(window.get()).unwrap_or(u16::MAX);
+        let window = self.channel.basic_qos(prefetch, BasicQosOptions::default());
+        call(link, "setting the window of a consumer", window).await.map_err(|refusal| refusal.about(&self.queue))?;
+        let options = BasicConsumeOptions { exclusive: self.sharing == Sharing::Exclusive, ..BasicConsumeOptions::default() };
+        let consuming = self.channel.basic_consume(self.name.clone(), ShortString::default(), options, FieldTable::default());
+        call(link, "consuming a queue", consuming).await.map_err(|refusal| refusal.about(&self.queue))
+    }
+
+    async fn cancel(&self, stream: &lapin::Consumer) {
+        let cancelled = self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
+        let _ = call(&self.shared.consuming, "ending a consumer", cancelled).await;
+    }
+}
+
+/// The task of a consumer: takes deliveries off the channel until it leaves or is ended.
+struct Pump {
+    consume: Consume,
+    number: u64,
+    held: Arc<Held>,
+    windows: watch::Receiver<NonZeroU32>,
+    left: CancellationToken,
+    link_number: u64,
+    settling: JoinHandle<()>,
+}
+
+/// Why a pump stopped.
+enum Stopped {
+    /// The consumer was dropped.
+    Left(lapin::Consumer),
+    /// The broker, or a lost connection, has ended it.
+    Ended(Option<Refusal>),
+}
+
+impl Pump {
+    async fn run(mut self, stream: lapin::Consumer) {
+        match self.take(stream).await {
+            Stopped::Left(stream) => self.consume.cancel(&stream).await,
+            Stopped::Ended(refusal) => {
+                let error = self.reason(refusal).await;
+                if !matches!(error, PubsubError::QueueNotFound { .. }) {
+                    tracing::debug!(queue = %self.consume.queue, error = %crate::telling::chain(&error), "consumer has ended");
+                }
+                self.held.end(error);
+            }
+        }
+        self.leave().await;
+    }
+
+    async fn take(&mut self, mut stream: lapin::Consumer) -> Stopped {
+        let link = self.consume.shared.consuming.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.left.cancelled() => return Stopped::Left(stream),
+                () = link.gone(self.link_number) => return Stopped::Ended(None),
+                Ok(()) = self.windows.changed() => {
+                    let window = *self.windows.borrow_and_update();
+                    self.consume.cancel(&stream).await;
+                    while let Some(Ok(delivery)) = stream.next().await {
+                        self.arrived(delivery).await;
+                    }
+                    match self.consume.begin(window).await {
+                        Ok(again) => stream = again,
+                        Err(_) => return Stopped::Ended(None),
+                    }
+                }
+                delivery = stream.next() => match delivery {
+                    Some(Ok(delivery)) => self.arrived(delivery).await,
+                    Some(Err(error)) => return Stopped::Ended(Some(error.into())),
+                    None => return Stopped::Ended(None),
+                },
+            }
+        }
+    }
+
+    async fn arrived(&self, delivery: lapin::message::Delivery) {
+        let tag = delivery.delivery_tag;
+        let incoming = Incoming::read(self.consume.queue.topic().class(), self.consume.queue.subscription(), delivery);
+        if incoming.has_expired() {
+            let _ = self.consume.channel.basic_ack(tag, BasicAckOptions::default()).await;
+            return;
+        }
+        self.held.arrived(tag, incoming);
+    }
+
+    /// Why the broker has ended the consumer: it says so only for a lost connection or channel.
+    async fn reason(&self, refusal: Option<Refusal>) -> PubsubError {
+        let lifecycle = &self.consume.shared.lifecycle;
+        match lifecycle.passive(&self.consume.queue, &self.consume.name).await {
+            Err(missing @ PubsubError::QueueNotFound { .. }) if self.consume.shared.consuming.up().is_ok() => missing,
+            _ => match refusal {
+                Some(refusal) => match refusal.plain() {
+                    error @ PubsubError::Refused { .. } | error @ PubsubError::Unavailable { .. } => error,
+                    error => PubsubError::unavailable_because("the consumer has ended", error),
+                },
+                None => PubsubError::unavailable("the broker has ended the consumer: its node or the connection to it is lost"),
+            },
+        }
+    }
+
+    /// Gives back what is not being settled, waits for what is, and closes the channel.
+    async fn leave(self) {
+        let channel = &self.consume.channel;
+        let is_there = channel.status().connected();
+        if is_there {
+            let leaving = self.held.all_leave();
+            give_back(channel, &self.held, leaving).await;
+            // A consumer that the broker has ended may still settle what it holds.
+            if !self.left.is_cancelled() {
+                let link = self.consume.shared.consuming.clone();
+                tokio::select! {
+                    () = self.left.cancelled() => {}
+                    () = link.gone(self.link_number) => {}
+                }
+            }
+            let _ = timeout(LEAVING_TIME, self.held.quiet()).await;
+        }
+        self.consume.shared.consumers.remove(self.number);
+        if !channel.status().connected() {
+            self.held.lose();
+        }
+        let _ = timeout(LEAVING_TIME, self.settling).await;
+        let _ = timeout(super::scratch::CALL_TIME, channel.close(200, "done".into())).await;
+    }
+}

@@ -1,0 +1,101 @@
+//! Channels for declaring, each call with a time-out: on a cluster one can hang for more than a minute.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use lapin::Channel;
+use tokio::time::timeout;
+
+use super::link::{Link, Up, Way};
+use super::refusal::Refusal;
+use crate::error::Result;
+use crate::lock::lock;
+
+/// How long the broker may take to answer one call.
+pub(super) const CALL_TIME: Duration = Duration::from_secs(10);
+/// Channels that are kept for later calls.
+const KEPT_COUNT: usize = 32;
+
+/// Channels of one connection that nothing else uses.
+pub(super) struct Scratch {
+    link: Arc<Link>,
+    kept: Arc<Mutex<Vec<(u64, Channel)>>>,
+}
+
+impl Scratch {
+    pub(super) fn over(way: Arc<Way>) -> Self {
+        Scratch { link: Arc::new(Link::start(way, "declaring")), kept: Arc::default() }
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// A channel for calls one after the other.
+    pub(super) async fn channel(&self) -> Result<Borrowed> {
+        let up = self.link.up()?;
+        loop {
+            let kept = lock(&self.kept).pop();
+            match kept {
+                Some((number, channel)) if number == up.number && channel.status().connected() => {
+                    return Ok(self.borrowed(up, channel));
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let channel = open(&self.link, &up).await?;
+        Ok(self.borrowed(up, channel))
+    }
+
+    fn borrowed(&self, up: Up, channel: Channel) -> Borrowed {
+        Borrowed { link: self.link.clone(), kept: self.kept.clone(), number: up.number, channel: Some(channel) }
+    }
+}
+
+/// Opens a channel of a link's connection.
+pub(super) async fn open(link: &Link, up: &Up) -> Result<Channel> {
+    let opened = call(link, "opening a channel", up.connection.create_channel()).await;
+    opened.map_err(Refusal::plain)
+}
+
+/// Waits for the broker's answer to a call. Without one in time the connection is given up: what it was asked for may still be done there.
+pub(super) async fn call<T>(link: &Link, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
+    match timeout(CALL_TIME, answer).await {
+        Ok(answer) => answer.map_err(Refusal::from),
+        Err(_) => {
+            link.renew();
+            Err(Refusal::timed_out(what))
+        }
+    }
+}
+
+/// A channel that is kept for others when it is dropped, unless a call failed: the broker closes it then.
+pub(super) struct Borrowed {
+    link: Arc<Link>,
+    kept: Arc<Mutex<Vec<(u64, Channel)>>>,
+    number: u64,
+    channel: Option<Channel>,
+}
+
+impl Borrowed {
+    pub(super) fn raw(&self) -> Channel {
+        self.channel.clone().expect("it is taken only when it is dropped")
+    }
+
+    /// Waits for the answer to a call on it.
+    pub(super) async fn call<T>(&self, what: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
+        call(&self.link, what, answer).await
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let Some(channel) = self.channel.take() else { return };
+        let mut kept = lock(&self.kept);
+        if channel.status().connected() && kept.len() < KEPT_COUNT {
+            kept.push((self.number, channel));
+        }
+    }
+}
