@@ -15,6 +15,7 @@ mod error;
 mod limits;
 mod message;
 mod nearest;
+mod recovery;
 mod request;
 mod retry;
 mod subscribe;
@@ -33,9 +34,10 @@ pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
 };
 pub use nearest::nearest;
+pub use recovery::Recovery;
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
-pub use subscribe::subscribe;
+pub use subscribe::{Heard, listen};
 pub use supervise::{broken_off, panic_text, restarting};
 pub use telling::{chain, names, shown};
 pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};
