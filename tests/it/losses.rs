@@ -5,4 +5,5 @@ mod gateway;
 mod letters;
 mod place;
 mod roles;
+mod streams;
 mod subscriptions;
