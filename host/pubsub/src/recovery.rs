@@ -130,7 +130,7 @@ impl Recovery {
 
     fn found(&mut self) {
         if self.logged.take().is_some() {
-            tracing::info!("{} works again", self.subject);
+            tracing::info!(subject = self.subject, "available again");
         }
         self.there_since = Some(Instant::now());
     }
@@ -146,12 +146,12 @@ impl Recovery {
         let error = chain(error);
         let is_known = self.logged.as_ref().is_some_and(|logged| *logged == trouble || trouble == Trouble::Away);
         match &trouble {
-            _ if is_known => return tracing::debug!(error, "{subject} still does not work"),
+            _ if is_known => return tracing::debug!(subject, error, "still not available"),
             Trouble::Refused(_) => {
                 let next = "change that at the broker or in the settings; it is tried again until then";
-                tracing::error!(error, next, "{subject} is refused by the broker");
+                tracing::error!(subject, error, next, "refused by the broker");
             }
-            Trouble::Away | Trouble::Other(_) => tracing::warn!(error, "{subject} does not work, trying again"),
+            Trouble::Away | Trouble::Other(_) => tracing::warn!(subject, error, "not available, trying again"),
         }
         self.logged = Some(trouble);
     }

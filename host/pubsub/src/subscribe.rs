@@ -49,7 +49,7 @@ pub async fn listen(
             match consumer.receive().await {
                 Ok(delivery) => heard(Heard::Message(delivery)),
                 Err(PubsubError::Lagged { missed_count }) => {
-                    tracing::warn!(%topic, missed_count, "{subject}: messages missed");
+                    tracing::warn!(subject, missed_count, "messages missed");
                     heard(Heard::Missed);
                 }
                 Err(error) => break error,

@@ -155,7 +155,7 @@ async fn taps_show_every_message_or_that_some_were_missed() {
     let mut text = String::new();
     let shown = async {
         while !text.contains("\"last\"") {
-            text.push_str(&String::from_utf8(tap.chunk().await.unwrap().unwrap().to_vec()).unwrap());
+            text.push_str(std::str::from_utf8(&tap.chunk().await.unwrap().unwrap()).unwrap());
         }
     };
     let ending = async {

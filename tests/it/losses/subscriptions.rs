@@ -1,15 +1,20 @@
 //! Subscriptions that are lost alone, and rights that are missing for a time.
 
+use std::io::Write;
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use weir_config::ConfigClient;
 use weir_config::records::ProcessorStatus;
 use weir_flow::FlowClient;
 use weir_flow::protocol::Request;
-use weir_pubsub::{Backend, Message, Topic};
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_pubsub::{Backend, Message, Requester, Topic};
 use weir_runtime::Host;
-use weir_tests::wait::within;
+use weir_tests::cutting::Cutting;
+use weir_tests::wait::{DEADLINE, eventually, pass, within};
 
 use super::place::Place;
 
@@ -107,4 +112,67 @@ async fn an_answer_that_was_not_sent_is_sent_again() {
     let request = Request::new("unknown");
     let answer = answered_late(&place, ("request:tg:flow", "flow-svc"), flows.ask(&request)).await.unwrap();
     assert!(answer.error.unwrap().message.contains("unknown"));
+}
+
+/// What is logged, line by line.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// The lines about a subscription since this was called last: their levels and messages.
+    fn take(&self) -> Vec<String> {
+        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        text.lines().filter(|line| line.contains("subscription to answers")).map(str::to_owned).collect()
+    }
+}
+
+// In one thread, whose log it reads.
+#[tokio::test]
+async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_once() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).with_writer(move || writer.clone()).finish();
+    let _logged = tracing::subscriber::set_default(log);
+    let folder = tempfile::tempdir().unwrap();
+    let cutting = Cutting::over(EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap());
+    let answers = topic("response:tg:a");
+    let _requester = Requester::connect(cutting.clone(), &topic("request:tg:a"), &answers, &"test".parse().unwrap()).await.unwrap();
+    let made = async |count| {
+        let is_made = || async { (cutting.made_count(&answers) == count).then_some(()) };
+        eventually(DEADLINE, "the subscription", is_made).await;
+        // Its line follows at once.
+        tokio::task::yield_now().await;
+    };
+    for round in 2..5 {
+        cutting.down();
+        // Several tries fail.
+        pass(Duration::from_millis(300)).await;
+        cutting.up();
+        made(round).await;
+        let found = lines.take();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("WARN") && found[0].contains("not available, trying again"), "{found:?}");
+        assert!(found[1].contains("INFO") && found[1].contains("available again"), "{found:?}");
+    }
+    cutting.deny();
+    cutting.cut();
+    let refused = || async { String::from_utf8_lossy(&lines.0.lock().unwrap()).contains("ERROR").then_some(()) };
+    eventually(DEADLINE, "the refusal in the log", refused).await;
+    pass(Duration::from_millis(1_500)).await;
+    cutting.allow();
+    made(5).await;
+    let found = lines.take();
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[1].contains("refused by the broker") && found[1].contains("give it rights"), "{found:?}");
 }

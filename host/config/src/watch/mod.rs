@@ -348,7 +348,7 @@ impl Following {
     fn failed(&self, what: &'static str, error: &dyn std::error::Error) {
         // Once for each kind of failure, not once for each try.
         if self.follower.shared.show_fetch_error(what, error) {
-            tracing::warn!(error = %chain(error), "{what}, trying again");
+            tracing::warn!(step = what, error = %chain(error), "configuration not followed, trying again");
         }
     }
 }
