@@ -3,6 +3,7 @@
 mod changes;
 mod gateway;
 mod letters;
+mod order;
 mod place;
 mod roles;
 mod streams;

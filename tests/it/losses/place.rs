@@ -45,6 +45,11 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) async fn new() -> Self {
+        Self::resuming_every(Duration::from_millis(200)).await
+    }
+
+    /// One whose flow service looks so often for what was left, and for queues that are missing.
+    pub(super) async fn resuming_every(resume_every: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let broker = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
@@ -55,7 +60,7 @@ impl Place {
         let settings = FlowSettings {
             stop_wait: Duration::from_secs(2),
             delete_pause: Duration::from_millis(20),
-            resume_every: Duration::from_millis(200),
+            resume_every,
             ..FlowSettings::default()
         };
         let flow_service = FlowService::start(cutting.clone(), config.clone(), "tg", settings).await.unwrap();
