@@ -20,7 +20,7 @@ use weir_pubsub::{broken_off, chain};
 
 /// How long an answer or a notify is sent again that was not confirmed: its readers may have lost nothing, and would wait for it
 /// until their time-out.
-const REPEAT_TIME: Duration = Duration::from_secs(10);
+const REPEAT_TIME: Duration = Duration::from_secs(5);
 
 /// The running service. Dropping it tells it to end after the request in hand; [`ConfigService::stop`] also waits for that.
 #[derive(Debug)]
