@@ -143,6 +143,8 @@ async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_on
     let lines = Lines::default();
     let writer = lines.clone();
     let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).with_writer(move || writer.clone()).finish();
+    // With one alone, what another thread logs first would be disabled for all threads.
+    let _other = tracing::Dispatch::new(tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish());
     let _logged = tracing::subscriber::set_default(log);
     let folder = tempfile::tempdir().unwrap();
     let cutting = Cutting::over(EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap());
