@@ -1,5 +1,10 @@
 //! Every role over a connection to the broker that is lost again and again: at the end nothing is missing and everything works.
 
+mod changes;
 mod gateway;
+mod letters;
+mod order;
 mod place;
 mod roles;
+mod streams;
+mod subscriptions;

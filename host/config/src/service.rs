@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::{
-    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Sharing,
+    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Recovery, Sharing,
 };
 
 use crate::error::{ConfigError, Result};
@@ -18,9 +18,9 @@ use crate::store::Store;
 use crate::topics::ConfigTopics;
 use weir_pubsub::{broken_off, chain};
 
-/// Waits between tries to get the queue back after it was lost.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long an answer or a notify is sent again that was not confirmed: its readers may have lost nothing, and would wait for it
+/// until their time-out.
+const REPEAT_TIME: Duration = Duration::from_secs(5);
 
 /// The running service. Dropping it tells it to end after the request in hand; [`ConfigService::stop`] also waits for that.
 #[derive(Debug)]
@@ -89,25 +89,14 @@ async fn run(backend: Arc<dyn Backend>, topics: ConfigTopics, store: Store, sess
 }
 
 async fn serve(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store, mut session: Session, token: &CancellationToken) {
+    let mut recovery = Recovery::of("queue of the config service");
     while let Err(error) = session.work(token).await {
-        tracing::warn!(error = %chain(&error), "config service lost its queue");
+        recovery.lost(&error);
         // What is left of the lost consumer would hold the queue against its successor.
         drop(session);
-        let Some(next) = token.run_until_cancelled(begin_again(backend, topics, store)).await else { return };
-        tracing::info!("config service has its queue again");
+        let begin = || Session::begin(backend, topics, store);
+        let Some(next) = token.run_until_cancelled(recovery.get(begin)).await else { return };
         session = next;
-    }
-}
-
-async fn begin_again(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store) -> Session {
-    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    loop {
-        let wait = backoff.next_wait(&mut rand::rng());
-        tokio::time::sleep(wait).await;
-        match Session::begin(backend, topics, store).await {
-            Ok(session) => return session,
-            Err(error) => tracing::warn!(error = %chain(&error), "config service cannot get its queue back"),
-        }
     }
 }
 
@@ -171,7 +160,7 @@ impl Session {
             let error = ConfigError::AnswerTooLarge { limit_bytes };
             body = json(&refusal("config-error", error.to_string()).response);
         }
-        match self.answers.publish_confirmed(Message::new(body).with(CORRELATION_ID, id)).await {
+        match self.answers.publish_repeated(Message::new(body).with(CORRELATION_ID, id), REPEAT_TIME).await {
             Err(error @ PubsubError::TooLarge { .. }) => {
                 tracing::warn!(error = %chain(&error), "config answer dropped");
                 Ok(())
@@ -182,10 +171,10 @@ impl Session {
 
     /// Tells everybody. A list of types that does not fit into a message becomes the empty one: everything.
     async fn notify(&self, notify: Notify) -> Result<(), PubsubError> {
-        match self.notifies.publish_confirmed(Message::new(json(&notify))).await {
+        match self.notifies.publish_repeated(Message::new(json(&notify)), REPEAT_TIME).await {
             Err(PubsubError::TooLarge { .. }) => {
                 let everything = Notify { version: notify.version, ..Notify::default() };
-                self.notifies.publish_confirmed(Message::new(json(&everything))).await
+                self.notifies.publish_repeated(Message::new(json(&everything)), REPEAT_TIME).await
             }
             published => published,
         }

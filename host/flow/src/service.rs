@@ -1,5 +1,6 @@
 //! The flow service: takes requests from its queue, each in a task of its own, and answers them.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
 use weir_config::records::HostSummary;
 use weir_pubsub::{
-    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Overflow, Producer, PubsubError, QueueSpec, Sharing,
+    Backend, Backoff, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Heard, Message, Overflow, Producer, PubsubError, QueueSpec,
+    Recovery, Sharing, listen,
 };
 
 use crate::error::{FlowError, Result};
@@ -23,9 +25,11 @@ use crate::settings::FlowSettings;
 use crate::topics::FlowTopics;
 use weir_pubsub::{broken_off, chain, panic_text};
 
-/// Waits between tries to get the queue back after it was lost, or to reach the config service.
+/// Waits between tries to reach the config service.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long an answer is sent again that was not confirmed: its reader may have lost nothing, and would wait for it until its time-out.
+const REPEAT_TIME: Duration = Duration::from_secs(10);
 /// How long operations may go on when the service is told to stop. What is cut off is finished or undone by its record.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -60,7 +64,8 @@ impl FlowService {
             cut_off: cut_off.clone(),
         };
         let session = service.begin().await?;
-        let task = tokio::spawn(service.run(session));
+        let reports = service.reports().await?;
+        let task = tokio::spawn(service.run(session, reports));
         Ok(FlowService { token, cut_off, task: Some(task) })
     }
 
@@ -115,7 +120,6 @@ struct Service {
 /// The service while its consumer lives.
 struct Session {
     requests: Box<dyn Consumer>,
-    reports: Box<dyn Consumer>,
     answers: Arc<dyn Producer>,
 }
 
@@ -131,10 +135,14 @@ impl Service {
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         let consumer = self.backend.consumer(requests.topic(), requests.subscription(), options).await.map_err(held)?;
         let answers = self.backend.producer(&self.topics.response).await.map_err(FlowError::broker("answering requests for flows"))?;
-        let status = &self.topics.status;
-        let reports = self.backend.consumer(status, requests.subscription(), ConsumerOptions::default()).await;
-        let reports = reports.map_err(FlowError::broker("listening to hosts"))?;
-        Ok(Session { requests: consumer, reports, answers: answers.into() })
+        Ok(Session { requests: consumer, answers: answers.into() })
+    }
+
+    /// Subscribes to what hosts report.
+    async fn reports(&self) -> Result<Box<dyn Consumer>> {
+        let subscription = self.topics.requests.subscription();
+        let reports = self.backend.consumer(&self.topics.status, subscription, ConsumerOptions::default()).await;
+        reports.map_err(FlowError::broker("listening to hosts"))
     }
 
     /// The dead-letter queue. A queue that is there with another bound gets this one.
@@ -157,16 +165,12 @@ impl Service {
         }
     }
 
-    async fn run(self, mut session: Session) {
-        let mut ticks = tokio::time::interval(self.resume_every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while let Err(error) = self.work(&session, &mut ticks).await {
-            tracing::warn!(error = %chain(&error), "flow service lost its queue");
-            let Some(next) = self.token.run_until_cancelled(self.begin_again()).await else { break };
-            tracing::info!("flow service has its queue again");
-            ticks.reset_immediately();
-            session = next;
-        }
+    async fn run(self, session: Session, reports: Box<dyn Consumer>) {
+        // The reports are a subscription of their own: when only that is lost, the requests under way go on.
+        let session = tokio::select! {
+            session = self.serve(session) => session,
+            never = self.listen(reports) => match never {},
+        };
         self.tracker.close();
         if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
             tracing::warn!(
@@ -180,16 +184,29 @@ impl Service {
         drop(session);
     }
 
-    async fn begin_again(&self) -> Session {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        loop {
-            let wait = backoff.next_wait(&mut rand::rng());
-            tokio::time::sleep(wait).await;
-            match self.begin().await {
-                Ok(session) => return session,
-                Err(error) => tracing::warn!(error = %chain(&error), "flow service cannot get its queue back"),
-            }
+    /// Works until it is told to end, and begins again whenever its queue is lost. Returns what holds the requests that are under way.
+    async fn serve(&self, mut session: Session) -> Session {
+        let mut ticks = tokio::time::interval(self.resume_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut recovery = Recovery::of("queue of the flow service");
+        while let Err(error) = self.work(&session, &mut ticks).await {
+            recovery.lost(&error);
+            let Some(next) = self.token.run_until_cancelled(recovery.get(|| self.begin())).await else { break };
+            ticks.reset_immediately();
+            session = next;
         }
+        session
+    }
+
+    /// Hears what hosts report, for ever. What is missed comes again soon: the next summary of each host.
+    async fn listen(&self, first: Box<dyn Consumer>) -> Infallible {
+        let heard = |heard| {
+            if let Heard::Message(delivery) = heard {
+                self.hear(&delivery.message.body);
+            }
+        };
+        let (topic, name) = (&self.topics.status, self.topics.requests.subscription());
+        listen(&*self.backend, (topic, name), Some(first), "subscription of the flow service to the reports of hosts", heard).await
     }
 
     /// Takes requests until it is told to end (`Ok`) or the broker fails it. How many are under way at once is bounded by the
@@ -212,12 +229,6 @@ impl Service {
                 received = session.requests.receive() => match received {
                     Ok(delivery) => self.take(delivery, &session.answers),
                     Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "requests for flows were missed"),
-                    Err(error) => return Err(error),
-                },
-                reported = session.reports.receive() => match reported {
-                    Ok(delivery) => self.hear(&delivery.message.body),
-                    // The next one of each host comes soon.
-                    Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "summaries of hosts missed"),
                     Err(error) => return Err(error),
                 },
             }
@@ -286,10 +297,10 @@ async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, request: R
 /// Sends an answer; one that is too large becomes an error that says so.
 async fn answer(answers: &dyn Producer, id: &str, response: &Response) {
     let body = |response: &Response| serde_json::to_vec(response).expect("plain fields always become JSON");
-    let mut published = answers.publish_confirmed(Message::new(body(response)).with(CORRELATION_ID, id)).await;
+    let mut published = answers.publish_repeated(Message::new(body(response)).with(CORRELATION_ID, id), REPEAT_TIME).await;
     if let Err(error @ PubsubError::TooLarge { .. }) = &published {
         let refusal = Response::of_error(FLOW_ERROR, format!("the answer cannot be sent: {error}"));
-        published = answers.publish_confirmed(Message::new(body(&refusal)).with(CORRELATION_ID, id)).await;
+        published = answers.publish_repeated(Message::new(body(&refusal)).with(CORRELATION_ID, id), REPEAT_TIME).await;
     }
     if let Err(error) = published {
         tracing::warn!(error = %chain(&error), "answer to a request for flows is not sent");

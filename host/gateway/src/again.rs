@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_pubsub::Backoff;
 
 use crate::error::Result;
@@ -25,5 +26,16 @@ pub(crate) async fn again<T, F: Future<Output = Result<T>>>(make: impl Fn() -> F
             Err(error) if error.is_unavailable() => {}
             made => return made,
         }
+    }
+}
+
+/// Does something for as long as there is time; `None` when it is up. Without a deadline there is time for ever.
+///
+/// # Cancel safety
+/// That of the work.
+pub(crate) async fn by<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
     }
 }

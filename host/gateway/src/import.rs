@@ -1,7 +1,7 @@
 //! Messages on their way into one topic: as many at once as the broker writes in one group, in the order in which they were sent. Only where
 //! the queue is full and somebody reads it, what was on the way behind a refused message may pass it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +12,15 @@ use weir_pubsub::{Backoff, Confirm, Message, MessageId, Producer, PubsubError};
 use crate::budget::Share;
 use crate::dispatch::SharedProducer;
 use crate::error::GatewayError;
+use crate::protocol::{ErrorBody, Imported};
 
 /// Messages handed to the broker whose outcome is not known yet: enough to fill its groups of writes.
 const IN_FLIGHT_COUNT: usize = 256;
 /// Their bodies together.
 const IN_FLIGHT_BYTES: usize = 8 << 20;
+
+/// How long what is under way may take to be confirmed after the flow or Weir has stopped.
+const CONFIRM_TIME: Duration = Duration::from_secs(2);
 
 /// What ends an import early.
 pub(crate) enum Ended {
@@ -40,14 +44,64 @@ pub(crate) struct Stored {
     pub(crate) id: MessageId,
 }
 
-/// A message with its number among those of the request, and what became of it.
-type Outcome = (u64, Message, Result<(), PubsubError>);
+/// A message that was handed to the broker.
+pub(crate) struct Sent {
+    /// Among those of the request, as its sender counts them.
+    number: u64,
+    /// Among those of the import, from 0.
+    order: u64,
+    message: Message,
+}
+
+/// A message, and what became of it.
+type Outcome = (Sent, Result<(), PubsubError>);
 
 /// A message that is published and not confirmed.
 struct InFlight {
-    number: u64,
-    message: Message,
+    sent: Sent,
     confirm: Confirm,
+}
+
+/// Counts what became of the messages.
+#[derive(Default)]
+struct Tally {
+    sent_count: u64,
+    /// Those from the first on that are stored, up to one of which that is not known.
+    stored_count: u64,
+    /// Stored ones behind them.
+    stored_behind: BTreeSet<u64>,
+    /// Those that the broker refused: it has not stored them.
+    refused_count: u64,
+}
+
+impl Tally {
+    /// The place of one message more.
+    fn send(&mut self) -> u64 {
+        self.sent_count += 1;
+        self.sent_count - 1
+    }
+
+    fn store(&mut self, order: u64) {
+        self.stored_behind.insert(order);
+        while self.stored_behind.remove(&self.stored_count) {
+            self.stored_count += 1;
+        }
+    }
+
+    /// Counts one that failed.
+    fn fail(&mut self, error: &PubsubError) {
+        self.refused_count += u64::from(!matches!(error, PubsubError::OutcomeUnknown { .. }));
+    }
+
+    /// A refused one is sent again.
+    fn repeat(&mut self) {
+        self.refused_count -= 1;
+    }
+
+    /// Those behind the counted ones that may be stored too.
+    fn unconfirmed_count(&self) -> u64 {
+        self.sent_count - self.stored_count - self.refused_count
+    }
 }
 
 /// An import that is under way.
@@ -56,9 +110,11 @@ pub(crate) struct Import {
     /// The oldest first; they are confirmed in this order.
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
+    /// Those that a full queue refused, to be sent again in this order.
+    refused: VecDeque<Sent>,
     /// Of what is in flight.
     share: Share,
-    stored_count: u64,
+    tally: Tally,
     /// Where each stored message is told; none where nobody asked.
     answers: Option<Vec<Stored>>,
     full_time: Duration,
@@ -67,7 +123,16 @@ pub(crate) struct Import {
 impl Import {
     /// Begins one; a full queue is waited for as long as is said.
     pub(crate) fn new(producer: SharedProducer, share: Share, full_time: Duration) -> Self {
-        Import { producer, in_flight: VecDeque::new(), in_flight_bytes: 0, share, stored_count: 0, answers: None, full_time }
+        Import {
+            producer,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            refused: VecDeque::new(),
+            share,
+            tally: Tally::default(),
+            answers: None,
+            full_time,
+        }
     }
 
     /// Notes each message that is stored from now on.
@@ -76,9 +141,9 @@ impl Import {
         self
     }
 
-    /// Messages that are stored.
-    pub(crate) fn stored_count(&self) -> u64 {
-        self.stored_count
+    /// What is told of it at its end.
+    pub(crate) fn imported(&self, error: Option<ErrorBody>) -> Imported {
+        Imported { count: self.tally.stored_count, unconfirmed_count: self.tally.unconfirmed_count(), error }
     }
 
     /// What was stored since this was called last.
@@ -87,6 +152,9 @@ impl Import {
     }
 
     /// Hands one message to the broker, as soon as there is room among those that are under way.
+    ///
+    /// # Cancel safety
+    /// The message may have been handed over, and counts as such if it was.
     pub(crate) async fn send(&mut self, number: u64, body: Bytes) -> Result<(), Ended> {
         while self.in_flight.len() >= IN_FLIGHT_COUNT || self.in_flight_bytes + body.len() > IN_FLIGHT_BYTES {
             let Some(outcome) = self.next().await else { break };
@@ -99,10 +167,11 @@ impl Import {
             }
         }
         let message = Message { id: Some(MessageId::random(&mut rand::rng())), ..Message::new(body) };
+        let sent = Sent { number, order: self.tally.send(), message };
         // What is refused at once waits for its turn like the others.
-        let confirm = self.producer.publish(message.clone()).await.unwrap_or_else(|error| Confirm::known(Err(error)));
-        self.in_flight_bytes += message.body.len();
-        self.in_flight.push_back(InFlight { number, message, confirm });
+        let confirm = self.producer.publish(sent.message.clone()).await.unwrap_or_else(|error| Confirm::known(Err(error)));
+        self.in_flight_bytes += sent.message.body.len();
+        self.in_flight.push_back(InFlight { sent, confirm });
         Ok(())
     }
 
@@ -113,8 +182,9 @@ impl Import {
     pub(crate) async fn next(&mut self) -> Option<Outcome> {
         let oldest = self.in_flight.front_mut()?;
         let outcome = (&mut oldest.confirm).await;
-        let InFlight { number, message, .. } = self.in_flight.pop_front()?;
-        Some((number, message, outcome))
+        let InFlight { sent, .. } = self.in_flight.pop_front()?;
+        self.in_flight_bytes -= sent.message.body.len();
+        Some((sent, outcome))
     }
 
     /// Takes an outcome, and all others that are known by now: a group of writes ends for all its messages at once.
@@ -127,8 +197,25 @@ impl Import {
         Ok(())
     }
 
-    /// Waits until everything is stored.
-    pub(crate) async fn finish(&mut self) -> Result<(), Ended> {
+    /// Waits until everything is stored. When `over` ends before that, what is under way has a short time to be confirmed, and nothing is sent
+    /// again.
+    pub(crate) async fn finish(&mut self, over: impl Future<Output = GatewayError>) -> Result<(), Ended> {
+        let error = tokio::select! {
+            biased;
+            error = over => error,
+            finished = self.finish_all() => return finished,
+        };
+        let noted = async {
+            while let Some(outcome) = self.next().await {
+                self.note(outcome);
+            }
+        };
+        let is_noted = tokio::time::timeout(CONFIRM_TIME, noted).await.is_ok();
+        let is_stored = is_noted && self.tally.stored_count == self.tally.sent_count;
+        if is_stored { Ok(()) } else { Err(error.into()) }
+    }
+
+    async fn finish_all(&mut self) -> Result<(), Ended> {
         let mut first_error = Ok(());
         while let Some(outcome) = self.next().await {
             let taken = self.take(outcome).await;
@@ -137,53 +224,98 @@ impl Import {
         first_error
     }
 
-    async fn take(&mut self, (number, message, outcome): Outcome) -> Result<(), Ended> {
-        self.in_flight_bytes -= message.body.len();
-        match outcome {
-            Ok(()) => self.note(number, &message),
-            Err(PubsubError::QueueFull { .. }) => self.send_again(number, message).await?,
-            Err(error) => return Err(Ended::Broker(error)),
+    /// Notes an outcome. One that a full queue refused is kept, and it and those behind it are sent again: nothing else is sent before that.
+    async fn take(&mut self, outcome: Outcome) -> Result<(), Ended> {
+        if let Some(error) = self.note(outcome) {
+            return Err(Ended::Broker(error));
+        }
+        if !self.refused.is_empty() {
+            self.send_again().await?;
         }
         self.share.try_resize(self.in_flight_bytes);
         Ok(())
     }
 
-    /// The queue is full: nothing more is sent until what was refused is stored, in its order.
-    async fn send_again(&mut self, number: u64, first: Message) -> Result<(), Ended> {
-        let mut refused = VecDeque::from([(number, first)]);
-        while let Some((number, message, outcome)) = self.next().await {
-            self.in_flight_bytes -= message.body.len();
-            match outcome {
-                Ok(()) => self.note(number, &message),
-                Err(PubsubError::QueueFull { .. }) => refused.push_back((number, message)),
-                Err(error) => return Err(Ended::Broker(error)),
+    /// The error, unless it was stored or its queue is full.
+    fn note(&mut self, (sent, outcome): Outcome) -> Option<PubsubError> {
+        let Err(error) = outcome else {
+            self.store(&sent);
+            return None;
+        };
+        self.tally.fail(&error);
+        match error {
+            PubsubError::QueueFull { .. } => self.refused.push_back(sent),
+            error => return Some(error),
+        }
+        None
+    }
+
+    async fn send_again(&mut self) -> Result<(), Ended> {
+        while let Some(outcome) = self.next().await {
+            if let Some(error) = self.note(outcome) {
+                return Err(Ended::Broker(error));
             }
         }
-        for (number, message) in refused {
-            wait_for_room(&***self.producer, &message, self.full_time).await?;
-            self.note(number, &message);
+        while let Some(first) = self.refused.front() {
+            let sent = wait_for_room(&***self.producer, &first.message, self.full_time, &mut self.tally).await;
+            let first = self.refused.pop_front();
+            if let Err(error) = sent {
+                self.refused.clear();
+                return Err(error);
+            }
+            if let Some(first) = first {
+                self.store(&first);
+            }
         }
         Ok(())
     }
 
-    fn note(&mut self, number: u64, message: &Message) {
-        self.stored_count += 1;
-        if let (Some(answers), Some(id)) = (&mut self.answers, message.id) {
-            answers.push(Stored { number, id });
+    fn store(&mut self, sent: &Sent) {
+        self.tally.store(sent.order);
+        if let (Some(answers), Some(id)) = (&mut self.answers, sent.message.id) {
+            answers.push(Stored { number: sent.number, id });
         }
     }
 }
 
-async fn wait_for_room(producer: &dyn Producer, message: &Message, time: Duration) -> Result<(), Ended> {
+/// Sends a refused message until it is stored.
+async fn wait_for_room(producer: &dyn Producer, message: &Message, time: Duration, tally: &mut Tally) -> Result<(), Ended> {
     let deadline = Instant::now() + time;
     let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
     loop {
-        match producer.publish_confirmed(message.clone()).await {
+        tally.repeat();
+        let published = producer.publish_confirmed(message.clone()).await;
+        match published.inspect_err(|error| tally.fail(error)) {
             Ok(()) => return Ok(()),
             Err(PubsubError::QueueFull { .. }) if Instant::now() < deadline => {}
             Err(error) => return Err(Ended::Broker(error)),
         }
         let wait = backoff.next_wait(&mut rand::rng());
         tokio::time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_stored_without_a_gap_is_counted() {
+        let mut tally = Tally::default();
+        for order in 0..6 {
+            assert_eq!(tally.send(), order);
+        }
+        let full = PubsubError::QueueFull { queue: "q".to_owned(), used_bytes: 1, limit_bytes: 1 };
+        tally.store(0);
+        tally.fail(&PubsubError::outcome_unknown("lost"));
+        tally.store(2);
+        tally.fail(&PubsubError::unavailable("away"));
+        tally.fail(&full);
+        // In doubt: 1, which is unknown, 2, which is stored, and 5, which is not answered.
+        assert_eq!((tally.stored_count, tally.unconfirmed_count()), (1, 3));
+        tally.repeat();
+        assert_eq!((tally.stored_count, tally.unconfirmed_count()), (1, 4));
+        tally.store(1);
+        assert_eq!((tally.stored_count, tally.unconfirmed_count()), (3, 2));
     }
 }

@@ -17,6 +17,8 @@ mod lock;
 mod message;
 mod nearest;
 mod rabbitmq;
+||||||| 689d1e9
+mod recovery;
 mod request;
 mod retry;
 mod subscribe;
@@ -35,9 +37,10 @@ pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
 };
 pub use nearest::nearest;
+pub use recovery::Recovery;
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
-pub use subscribe::subscribe;
+pub use subscribe::{Heard, listen};
 pub use supervise::{broken_off, panic_text, restarting};
 pub use telling::{chain, names, shown};
 pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};

@@ -1,6 +1,7 @@
 //! Requests and their answers over any backend: bind first, then ask; answers are found by the property `id`.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::{Backend, Consumer, ConsumerOptions, Producer};
 use crate::error::{PubsubError, Result};
 use crate::message::{CORRELATION_ID, Message, MessageId, WEIR_PART};
-use crate::subscribe::subscribe;
+use crate::subscribe::{Heard, listen};
 use crate::supervise::restarting;
 use crate::topic::{Subscription, Topic};
 
@@ -65,7 +66,8 @@ impl Drop for Unread {
 /// Sends requests to one topic and takes the answers from another.
 ///
 /// Any number of requests may be under way; each takes only the answers that carry its own `id`. It survives lost connections: requests
-/// under way fail with `Unavailable`, later ones wait until answers can be received again. Dropping it ends its subscription.
+/// under way fail with `Unavailable`, later ones wait until answers can be received again, or fail with `Refused` while the broker refuses
+/// that. Dropping it ends its subscription.
 pub struct Requester {
     producer: Box<dyn Producer>,
     request_topic: Topic,
@@ -87,6 +89,8 @@ struct Line {
 struct Waiting {
     /// Whether answers to what is asked now would be received.
     is_bound: bool,
+    /// Why not, as far as it is known.
+    lost: Option<PubsubError>,
     askers: HashMap<String, Asker>,
 }
 
@@ -97,16 +101,20 @@ impl Line {
     }
 
     /// Answers to what was asked so far may have been lost.
-    fn lose(&self) {
-        self.is_bound.send_replace(false);
+    fn lose(&self, error: Option<PubsubError>) {
         let mut waiting = lock(&self.waiting);
         waiting.is_bound = false;
+        waiting.lost = error;
         waiting.askers.clear();
+        drop(waiting);
+        // Also wakes those that wait: they need not wait for what is refused.
+        self.is_bound.send_replace(false);
     }
 
-    /// Adds an asker, as soon as its answer would be received.
+    /// Adds an asker, as soon as its answer would be received. Where that is refused it does not wait.
     async fn add(&self, id: &str, asker: Asker, deadline: Instant) -> Result<()> {
         let mut asker = Some(asker);
+        let mut changes = self.is_bound.subscribe();
         loop {
             {
                 let mut waiting = lock(&self.waiting);
@@ -114,11 +122,16 @@ impl Line {
                     waiting.askers.extend(asker.take().map(|asker| (id.to_owned(), asker)));
                     return Ok(());
                 }
+                if let Some(refused) = waiting.lost.clone().filter(|error| !error.is_passing()) {
+                    return Err(refused);
+                }
             }
-            let mut is_bound = self.is_bound.subscribe();
-            let bound = tokio::time::timeout_at(deadline, is_bound.wait_for(|is_bound| *is_bound)).await;
-            if bound.is_err() {
-                return Err(PubsubError::unavailable("answers cannot be received: the subscription to them was lost and is not back yet"));
+            if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+                let reason = "answers cannot be received: the subscription to them was lost and is not back yet";
+                return Err(match lock(&self.waiting).lost.clone() {
+                    Some(error) => PubsubError::unavailable_because(reason, error),
+                    None => PubsubError::unavailable(reason),
+                });
             }
         }
     }
@@ -162,7 +175,8 @@ impl Requester {
     /// Asks and returns once the request is confirmed; the answer's parts are read from what is returned. The request expires with its time.
     ///
     /// # Errors
-    /// As [`Producer::publish`] and [`Confirm`](crate::Confirm); `Unavailable` also while answers cannot be received, after the request's time.
+    /// As [`Producer::publish`] and [`Confirm`](crate::Confirm); `Unavailable` also while answers cannot be received, after the request's time;
+    /// `Refused` while the broker refuses the subscription to them.
     pub async fn begin(&self, mut message: Message, timeout: Duration) -> Result<Replies> {
         let deadline = Instant::now() + timeout;
         let id = MessageId::random(&mut rand::rng()).to_string();
@@ -190,7 +204,7 @@ impl Requester {
 impl Drop for Requester {
     fn drop(&mut self) {
         self.reader.abort();
-        self.line.lose();
+        self.line.lose(None);
     }
 }
 
@@ -270,33 +284,20 @@ struct Reading {
 
 impl Reading {
     /// Hands answers over, for ever.
-    async fn run(&self) {
-        let mut next = lock(&self.first).take();
-        loop {
-            let answers = match next.take() {
-                Some(answers) => answers,
-                None => {
-                    self.line.lose();
-                    let answers = subscribe(&*self.backend, &self.topic, &self.name, ConsumerOptions::default()).await;
-                    tracing::debug!(topic = %self.topic, "subscribed to answers again");
-                    answers
-                }
-            };
-            self.line.bind();
-            let lost = read_answers(&*answers, &self.line.waiting).await;
-            tracing::debug!(topic = %self.topic, error = %crate::chain(&lost), "subscription to answers lost");
+    async fn run(&self) -> Infallible {
+        let first = lock(&self.first).take();
+        if first.is_none() {
+            // The reader before this one panicked.
+            self.line.lose(None);
         }
-    }
-}
-
-/// Hands answers over until the subscription is lost.
-async fn read_answers(answers: &dyn Consumer, waiting: &Mutex<Waiting>) -> PubsubError {
-    loop {
-        match answers.receive().await {
-            Ok(delivery) => hand_over(delivery.message, waiting),
-            Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "answers were missed"),
-            Err(error) => return error,
-        }
+        let heard = |heard| match heard {
+            Heard::Message(delivery) => hand_over(delivery.message, &self.line.waiting),
+            Heard::Missed => {}
+            Heard::Lost(error) => self.line.lose(Some(error)),
+            Heard::Subscribed => self.line.bind(),
+        };
+        let subject = format!("subscription to answers on {}", self.topic);
+        listen(&*self.backend, (&self.topic, &self.name), first, &subject, heard).await
     }
 }
 

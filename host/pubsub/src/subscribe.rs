@@ -1,31 +1,61 @@
-//! Subscribing again after a loss.
+//! Reading one subscription over any number of losses.
 
-use std::time::Duration;
+use std::convert::Infallible;
 
-use crate::backend::{Backend, Consumer, ConsumerOptions};
-use crate::retry::Backoff;
-use crate::telling::chain;
+use crate::backend::{Backend, Consumer, ConsumerOptions, Delivery};
+use crate::error::PubsubError;
+use crate::recovery::Recovery;
 use crate::topic::{Subscription, Topic};
 
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// What a reader of a subscription hears.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message.
+    Message(Delivery),
+    /// Messages were missed, and the next ones follow.
+    Missed,
+    /// The subscription was lost, or is not back, for this reason: what is published meanwhile is missed.
+    Lost(PubsubError),
+    /// The subscription is there, for the first time or again: what is published from now on is heard.
+    Subscribed,
+}
 
-/// Subscribes again after a loss: first a short wait, so that a connection that is lost again and again costs little, then tries with backoff
-/// until it succeeds. The first failure is logged as a warning, with what the subscription is to.
+/// Reads a subscription for ever, and subscribes again when it is lost. It begins with `first`, a subscription that is there already, if there
+/// is one. The log calls it by `subject`.
 ///
 /// # Cancel safety
-/// Yes.
-pub async fn subscribe(backend: &dyn Backend, topic: &Topic, name: &Subscription, options: ConsumerOptions) -> Box<dyn Consumer> {
-    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    let mut is_first = true;
+/// The consumer is dropped.
+pub async fn listen(
+    backend: &dyn Backend,
+    (topic, name): (&Topic, &Subscription),
+    first: Option<Box<dyn Consumer>>,
+    subject: &str,
+    mut heard: impl FnMut(Heard),
+) -> Infallible {
+    let mut recovery = Recovery::of(subject);
+    let mut next = first;
     loop {
-        let wait = backoff.next_wait(&mut rand::rng());
-        tokio::time::sleep(wait).await;
-        match backend.consumer(topic, name, options).await {
-            Ok(consumer) => return consumer,
-            Err(error) if is_first => tracing::warn!(%topic, error = %chain(&error), "cannot subscribe, trying again"),
-            Err(error) => tracing::debug!(%topic, error = %chain(&error), "cannot subscribe, trying again"),
-        }
-        is_first = false;
+        let consumer = loop {
+            if let Some(consumer) = next.take() {
+                break consumer;
+            }
+            match recovery.attempt(|| backend.consumer(topic, name, ConsumerOptions::default())).await {
+                Ok(consumer) => break consumer,
+                Err(error) => heard(Heard::Lost(error)),
+            }
+        };
+        heard(Heard::Subscribed);
+        let lost = loop {
+            match consumer.receive().await {
+                Ok(delivery) => heard(Heard::Message(delivery)),
+                Err(PubsubError::Lagged { missed_count }) => {
+                    tracing::warn!(subject, missed_count, "messages missed");
+                    heard(Heard::Missed);
+                }
+                Err(error) => break error,
+            }
+        };
+        recovery.lost(&lost);
+        heard(Heard::Lost(lost));
     }
 }

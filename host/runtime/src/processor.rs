@@ -4,14 +4,12 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, PubsubError, Queue};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Queue, Recovery};
 
 use crate::background::Movable;
 use crate::config_state::ConfigState;
@@ -28,8 +26,6 @@ use weir_pubsub::{broken_off, chain, restarting};
 
 /// Messages that workers may be ahead of the settler.
 const HANDED_OVER_COUNT: usize = 256;
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What a processor stands in.
 #[derive(Clone)]
@@ -130,21 +126,16 @@ impl Intake {
     }
 
     async fn run(mut self) {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let (stop, name) = (self.stop.clone(), self.program().inputs[self.index].name.clone());
+        let key = &self.place.status.key;
+        let mut recovery = Recovery::of(format!("input `{name}` of processor `{}`, variant `{}`", key.processor, key.variant));
         loop {
-            let Some(consumer) = self.consumer(&mut backoff).await else { return };
-            let name = self.program().inputs[self.index].name.clone();
+            // The queue may not be there yet.
+            let Some(consumer) = stop.run_until_cancelled(recovery.get(|| self.consumer())).await else { return };
             self.place.status.set_input(&name, None);
-            let began = Instant::now();
             let Some(error) = self.work(consumer.into()).await else { return };
             self.missing(&error);
-            // Not as soon as there is a consumer: one that fails at its first message would be made again and again without a pause.
-            if began.elapsed() > LONGEST_WAIT {
-                backoff.reset();
-            }
-            if !self.wait(&mut backoff).await {
-                return;
-            }
+            recovery.lost(&error);
         }
     }
 
@@ -152,22 +143,15 @@ impl Intake {
         self.generation.borrow().program.clone()
     }
 
-    /// Gets the consumer, as often as it takes: the queue may not be there yet.
-    async fn consumer(&mut self, backoff: &mut Backoff) -> Option<Box<dyn Consumer>> {
-        loop {
-            let (queue, options) = self.queue();
-            let generation = self.generation.borrow().clone();
-            let got = self.place.backend.consumer(queue.topic(), queue.subscription(), options);
-            match self.stop.run_until_cancelled(generation.giving_way(&self.slots(), got)).await? {
-                Ok(consumer) => return Some(consumer),
-                Err(error) => self.missing(&error),
-            }
+    async fn consumer(&self) -> Result<Box<dyn Consumer>, PubsubError> {
+        let (queue, options) = self.queue();
+        let generation = self.generation.borrow().clone();
+        let got = self.place.backend.consumer(queue.topic(), queue.subscription(), options);
+        generation.giving_way(&self.slots(), got).await.inspect_err(|error| {
+            self.missing(error);
             // Without a consumer it would keep an instance for nothing, and others wait for its slot.
             generation.drop_ready(self.index);
-            if !self.wait(backoff).await {
-                return None;
-            }
-        }
+        })
     }
 
     fn slots(&self) -> Slots {
@@ -186,11 +170,6 @@ impl Intake {
     fn missing(&self, error: &PubsubError) {
         let name = self.program().inputs[self.index].name.clone();
         self.place.status.set_input(&name, Some(Some(format!("input `{name}`: {}", chain(error)))));
-    }
-
-    async fn wait(&mut self, backoff: &mut Backoff) -> bool {
-        let wait = backoff.next_wait(&mut rand::rng());
-        self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
     }
 
     /// Works until the processor stops (`None`) or the consumer is lost.

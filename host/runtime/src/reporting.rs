@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use weir_config::FollowerStatus;
 use weir_config::names;
 use weir_config::records::{DetailsRequest, ReportMessages};
-use weir_pubsub::{Backend, Backoff, ConsumerOptions, Message, NameError, PubsubError, Topic, chain};
+use weir_pubsub::{Backend, Heard, Message, NameError, PubsubError, Topic, chain, listen};
 
 use crate::board::Board;
 
@@ -31,9 +31,6 @@ const SHARE: u32 = 5;
 const SHARE_OF_CHANGES: u32 = 30;
 /// Requests that one answer names, at most; the oldest ones are dropped, and their senders use what they have.
 const MAX_ANSWERS_COUNT: usize = 1_024;
-/// Waits before a lost subscription is made again.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The topics that a host reports and is asked on.
 struct Topics {
@@ -96,7 +93,7 @@ impl Reporter {
         tokio::select! {
             () = self.summarize(stop) => {}
             () = self.answer() => {}
-            () = self.listen() => {}
+            never = self.listen() => match never {},
         }
     }
 
@@ -152,39 +149,24 @@ impl Reporter {
         health.note(&self.board.host, published, problem);
     }
 
-    /// Notes the requests that come, for ever. A subscription that is lost is made again.
-    async fn listen(&self) {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        loop {
-            let lost = match self.hear(&mut backoff).await {
-                Ok(never) => match never {},
-                Err(error) => error,
-            };
-            tracing::debug!(error = %chain(&lost), "subscription to requests for details lost");
-            let wait = backoff.next_wait(&mut rand::rng());
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    async fn hear(&self, backoff: &mut Backoff) -> Result<Infallible, PubsubError> {
+    /// Notes the requests that come, for ever.
+    async fn listen(&self) -> Infallible {
         let subscription = "host".parse().expect("a plain word is a subscription");
-        let consumer = self.backend.consumer(&self.topics.asks, &subscription, ConsumerOptions::default()).await?;
-        backoff.reset();
-        loop {
-            match consumer.receive().await {
-                Ok(delivery) => {
-                    let Ok(DetailsRequest { id }) = serde_json::from_slice(&delivery.message.body) else { continue };
-                    let mut asked = self.asked();
-                    if asked.len() >= MAX_ANSWERS_COUNT {
-                        asked.remove(0);
-                    }
-                    asked.push(id);
-                    self.has_asked.notify_one();
+        let heard = |heard| match heard {
+            Heard::Message(delivery) => {
+                let Ok(DetailsRequest { id }) = serde_json::from_slice(&delivery.message.body) else { return };
+                let mut asked = self.asked();
+                if asked.len() >= MAX_ANSWERS_COUNT {
+                    asked.remove(0);
                 }
-                Err(PubsubError::Lagged { .. }) => self.has_asked.notify_one(),
-                Err(error) => return Err(error),
+                asked.push(id);
+                self.has_asked.notify_one();
             }
-        }
+            Heard::Missed => self.has_asked.notify_one(),
+            Heard::Lost(_) | Heard::Subscribed => {}
+        };
+        let subject = format!("subscription of host {} to requests for details", self.board.host);
+        listen(&*self.backend, (&self.topics.asks, &subscription), None, &subject, heard).await
     }
 
     fn asked(&self) -> MutexGuard<'_, Vec<u64>> {

@@ -28,6 +28,9 @@ const MAX_PENDING_COUNT: usize = 256;
 const MAX_REPEATING: Duration = Duration::from_secs(600);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Waits while the broker refuses a settle: a person has to change something.
+const FIRST_WAIT_REFUSED: Duration = Duration::from_secs(1);
+const LONGEST_WAIT_REFUSED: Duration = Duration::from_secs(30);
 
 /// A message that was handled or given up, to be acknowledged together with its outputs.
 pub(crate) struct Settlement {
@@ -109,9 +112,10 @@ enum Outcome {
 }
 
 impl Pending {
-    /// Whether the settle was refused and may be repeated.
-    fn is_refused(&self) -> bool {
-        matches!(&self.outcome, Outcome::Known(Err(unsettled)) if unsettled.error.is_passing())
+    /// Whether the settle failed and may be repeated.
+    fn may_be_repeated(&self) -> bool {
+        let may = |error: &PubsubError| error.is_passing() || matches!(error, PubsubError::Refused { .. });
+        matches!(&self.outcome, Outcome::Known(Err(unsettled)) if may(&unsettled.error))
     }
 }
 
@@ -165,15 +169,18 @@ impl Settler {
         self.backend.settle(&settlement.receipt, outputs)
     }
 
-    /// Repeats a settle that failed, and after it those behind it that failed too, in their order: none may take effect before it. Returns a dead
-    /// letter that meanwhile does not fit into its queue: those behind it need not wait for it.
+    /// Repeats a settle that failed, and after it those behind it that failed too, in their order. Meanwhile no later message is settled.
+    ///
+    /// Those behind it were handed over already. A broker whose settles are atomic refuses them until the first one is repeated, so that none
+    /// takes effect before it; on other brokers they may have passed it. Returns a dead letter that meanwhile does not fit into its queue:
+    /// those behind it need not wait for it.
     async fn finish_failed(
         &self,
         mut settlement: Settlement,
         error: PubsubError,
         behind: &mut VecDeque<Pending>,
     ) -> Option<(Settlement, PubsubError)> {
-        // The broker refuses them until the first is repeated; those that it took before are done.
+        // Those that the broker took are done.
         for pending in behind.iter_mut() {
             let answer = poll_fn(|context| poll_outcome(&mut pending.outcome, context)).await;
             pending.outcome = Outcome::Known(answer);
@@ -189,7 +196,7 @@ impl Settler {
         };
         // When it stops they are given back too, so that they come again behind the first.
         if !self.stop.is_cancelled() {
-            for pending in behind.iter_mut().filter(|pending| pending.is_refused()) {
+            for pending in behind.iter_mut().filter(|pending| pending.may_be_repeated()) {
                 if let Outcome::Known(Err(unsettled)) = &pending.outcome {
                     pending.settlement.keep_unsent(unsettled);
                 }
@@ -261,11 +268,14 @@ impl Settler {
     async fn repeat(&self, settlement: &mut Settlement, mut error: PubsubError, stays: Stays) -> Result<Settled, PubsubError> {
         let began = Instant::now();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut refused_backoff = Backoff::new(FIRST_WAIT_REFUSED, LONGEST_WAIT_REFUSED);
         let mut consumed = self.consumed.changes();
         let mut is_queue_made = false;
         loop {
+            // A person can give the rights back; handling the message again would not help.
+            let is_refused = matches!(error, PubsubError::Refused { .. });
             let is_aside_only = stays == Stays::InOrder && is_full(settlement, &error);
-            if !error.is_passing() || began.elapsed() > MAX_REPEATING || is_aside_only {
+            if !(error.is_passing() || is_refused) || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
@@ -275,6 +285,7 @@ impl Settler {
                 tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
             } else {
                 self.show_waiting(settlement, &error);
+                let backoff = if is_refused { &mut refused_backoff } else { &mut backoff };
                 let wait = backoff.next_wait(&mut rand::rng());
                 tokio::select! {
                     biased;

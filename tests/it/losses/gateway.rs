@@ -15,14 +15,14 @@ use weir_tests::wait::{pass, seed};
 use super::place::{DEADLINE, LONGEST_PAUSE, LOSSES_COUNT, Place};
 
 /// A gateway over the connection that is cut.
-struct Gateway {
-    address: String,
-    http: Client,
-    _ends: DropGuard,
+pub(super) struct Gateway {
+    pub(super) address: String,
+    pub(super) http: Client,
+    ends: DropGuard,
 }
 
 impl Gateway {
-    async fn over(place: &Place) -> Self {
+    pub(super) async fn over(place: &Place) -> Self {
         let parts = GatewayParts {
             backend: place.cutting.clone(),
             config: place.config.clone(),
@@ -39,19 +39,30 @@ impl Gateway {
         let token = CancellationToken::new();
         tokio::spawn(weir_gateway::serve(listener, parts, token.clone()));
         let http = Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-        Gateway { address, http, _ends: token.drop_guard() }
+        Gateway { address, http, ends: token.drop_guard() }
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Option<Response> {
+    /// Ends it, as at the end of Weir.
+    pub(super) fn stop(&self) {
+        self.ends.token().cancel();
+    }
+
+    /// Whether an import is under way.
+    pub(super) async fn is_importing(&self) -> bool {
+        let metrics = self.http.get(format!("{}/metrics", self.address)).send().await.unwrap().text().await.unwrap();
+        metrics.contains("weir_gateway_streams{kind=\"import\"} 1")
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Option<Response> {
         self.post_as("application/json", path, body).await
     }
 
-    async fn post_as(&self, media_type: &str, path: &str, body: &Value) -> Option<Response> {
+    pub(super) async fn post_as(&self, media_type: &str, path: &str, body: &Value) -> Option<Response> {
         let sent = self.http.post(format!("{}{path}", self.address)).header("content-type", media_type).body(body.to_string());
         sent.send().await.ok().filter(|answer| answer.status() == 200)
     }
 
-    async fn get(&self, path: &str) -> Option<Value> {
+    pub(super) async fn get(&self, path: &str) -> Option<Value> {
         let sent = self.http.get(format!("{}{path}", self.address)).send().await.ok().filter(|answer| answer.status() == 200)?;
         sent.json().await.ok()
     }

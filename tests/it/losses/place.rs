@@ -10,11 +10,11 @@ use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowClient, FlowError, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
-use weir_pubsub::{Backend, Message, PubsubError};
+use weir_pubsub::{Backend, ConsumerOptions, Message, PubsubError};
 use weir_runtime::{Host, HostSettings, inspect};
 use weir_tests::cutting::Cutting;
 use weir_tests::guest;
-use weir_tests::wait::{before, pass};
+use weir_tests::wait::{before, pass, within};
 
 use crate::stage::{host_settings, queue};
 
@@ -25,6 +25,11 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Losses that a test goes on for, at least.
 pub(super) const LOSSES_COUNT: u64 = 8;
+
+/// Waits for what takes many tries.
+pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    before(DEADLINE, what, future).await
+}
 
 /// The parts of a Weir, each of which reaches the broker over the connection.
 pub(super) struct Place {
@@ -40,6 +45,11 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) async fn new() -> Self {
+        Self::resuming_every(Duration::from_millis(200)).await
+    }
+
+    /// One whose flow service looks so often for what was left, and for queues that are missing.
+    pub(super) async fn resuming_every(resume_every: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let broker = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
@@ -50,7 +60,7 @@ impl Place {
         let settings = FlowSettings {
             stop_wait: Duration::from_secs(2),
             delete_pause: Duration::from_millis(20),
-            resume_every: Duration::from_millis(200),
+            resume_every,
             ..FlowSettings::default()
         };
         let flow_service = FlowService::start(cutting.clone(), config.clone(), "tg", settings).await.unwrap();
@@ -120,6 +130,16 @@ impl Place {
                 Ok(producer) => return producer,
                 Err(_) => pass(Duration::from_millis(5)).await,
             }
+        }
+    }
+
+    /// Takes everything out of a queue.
+    pub(super) async fn empty(&self, topic: &str, subscription: &str) {
+        let queue = queue(topic, subscription);
+        let consumer = self.broker.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+        while self.depth(topic, subscription).await > 0 {
+            let delivery = within("a delivery", consumer.receive()).await.unwrap();
+            self.broker.settle(&delivery.receipt, Vec::new()).await.unwrap();
         }
     }
 

@@ -189,6 +189,41 @@ impl Bed {
         self.broker.restart_beneath().await;
     }
 
+    /// Lets the broker block its publishers until [`Bed::unblock`].
+    pub async fn block(&mut self) {
+        self.broker.block().await;
+    }
+
+    /// Lets the publishers go on.
+    pub async fn unblock(&mut self) {
+        self.broker.unblock().await;
+    }
+
+    /// Takes all rights away until [`Bed::allow`].
+    pub async fn deny(&mut self) {
+        self.broker.deny().await;
+    }
+
+    /// Gives the rights back.
+    pub async fn allow(&mut self) {
+        self.broker.allow().await;
+    }
+
+    /// Takes the binding of a queue to its topic away.
+    pub async fn unbind(&mut self, queue: &Queue) {
+        self.broker.unbind(queue).await;
+    }
+
+    /// Keeps the broker from reading messages until [`Bed::go_on`].
+    pub async fn stall(&mut self) {
+        self.broker.stall().await;
+    }
+
+    /// Lets it read again.
+    pub async fn go_on(&mut self) {
+        self.broker.go_on().await;
+    }
+
     /// A consumer of a queue, as soon as the backend has connected again.
     pub async fn consumer_again(&self, queue: &Queue) -> Box<dyn Consumer> {
         let subscribed = || async {

@@ -1,18 +1,21 @@
 //! The brokers that the promises are tried on.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
-use weir_pubsub::Backend;
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_pubsub::{Backend, Queue};
 
 use crate::cutting::Cutting;
 
 /// How a broker is started, stopped and started again, and how the connection to it is lost.
 ///
-/// A broker without a connection names the promises about losses as its exceptions, and leaves the last three methods as they are.
+/// A broker without connections and users names the promises about losses, blocked publishers and rights as its exceptions, and leaves the
+/// methods about them as they are.
 pub trait Broker: Send {
     /// Opens it, or opens it again after a [`Broker::close`].
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Backend>>;
@@ -34,6 +37,41 @@ pub trait Broker: Send {
     fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
     }
+
+    /// Lets the broker block its publishers until [`Broker::unblock`], as under a memory alarm.
+    fn block(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// Lets the publishers go on.
+    fn unblock(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// Takes all rights from the backend's user until [`Broker::allow`].
+    fn deny(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// Gives the rights back.
+    fn allow(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// Takes the binding of a queue to its topic away, as an operator may.
+    fn unbind(&mut self, _queue: &Queue) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// Keeps the broker from reading messages until [`Broker::go_on`].
+    fn stall(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("a broker whose messages cannot be kept from being read has the promise about that among its exceptions")
+    }
+
+    /// Lets it read again.
+    fn go_on(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("a broker whose messages cannot be kept from being read has the promise about that among its exceptions")
+    }
 }
 
 const NO_CONNECTION: &str = "a broker without a connection has the promises about losses among its exceptions";
@@ -53,6 +91,13 @@ impl Embedded {
 
     fn with(options: EmbeddedOptions) -> Self {
         Embedded { folder: tempfile::tempdir().unwrap(), options, open: None }
+    }
+
+    /// The files of its log, and where they are while they cannot be read.
+    fn files(&self) -> Vec<(PathBuf, PathBuf)> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let logs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.map(|path| (path.clone(), path.with_extension("aside"))).collect()
     }
 }
 
@@ -80,7 +125,27 @@ impl Broker for Embedded {
         }
         .boxed()
     }
+
+    fn stall(&mut self) -> BoxFuture<'_, ()> {
+        for (path, aside) in self.files() {
+            std::fs::rename(&path, aside).unwrap();
+            // A folder in place of a file can be opened and not be read.
+            std::fs::create_dir(path).unwrap();
+        }
+        std::future::ready(()).boxed()
+    }
+
+    fn go_on(&mut self) -> BoxFuture<'_, ()> {
+        for (path, aside) in self.files().into_iter().filter(|(_, aside)| aside.exists()) {
+            std::fs::remove_dir(&path).unwrap();
+            std::fs::rename(aside, path).unwrap();
+        }
+        std::future::ready(()).boxed()
+    }
 }
+
+/// How long a publisher waits that is blocked.
+const LONGEST_BLOCK: Duration = Duration::from_millis(300);
 
 /// Stands for the brokers that are reached over a network: see [`Cutting`].
 pub struct Network {
@@ -136,5 +201,34 @@ impl Broker for Network {
 
     fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {
         async { self.connection().restart().await }.boxed()
+    }
+
+    fn block(&mut self) -> BoxFuture<'_, ()> {
+        async { self.connection().block(LONGEST_BLOCK) }.boxed()
+    }
+
+    fn unblock(&mut self) -> BoxFuture<'_, ()> {
+        async { self.connection().unblock() }.boxed()
+    }
+
+    fn deny(&mut self) -> BoxFuture<'_, ()> {
+        async { self.connection().deny() }.boxed()
+    }
+
+    fn allow(&mut self) -> BoxFuture<'_, ()> {
+        async { self.connection().allow() }.boxed()
+    }
+
+    fn unbind(&mut self, queue: &Queue) -> BoxFuture<'_, ()> {
+        self.connection().unbind(queue);
+        std::future::ready(()).boxed()
+    }
+
+    fn stall(&mut self) -> BoxFuture<'_, ()> {
+        self.broker.stall()
+    }
+
+    fn go_on(&mut self) -> BoxFuture<'_, ()> {
+        self.broker.go_on()
     }
 }

@@ -30,6 +30,7 @@ pub async fn an_empty_queue_is_deleted_if_empty(bed: &mut Bed) {
         bed.publish(queue.topic(), &["1"]).await;
         let consumer = bed.consumer(&queue).await;
         bed.settle(&expect(&*consumer, "1").await).await;
+        drop(consumer);
         assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
         assert!(!bed.backend().queue_exists(&queue).await.unwrap());
         expect(&*bed.consumer(&other).await, "1").await;
@@ -59,6 +60,7 @@ pub async fn messages_in_flight_keep_a_queue_from_being_deleted(bed: &mut Bed) {
         bed.publish(queue.topic(), &["next"]).await;
         bed.settle(&held).await;
         bed.settle(&expect(&*consumer, "next").await).await;
+        drop(consumer);
         assert_eq!(delete_if_empty(bed, &queue).await, Deletion::Deleted);
     }
 }

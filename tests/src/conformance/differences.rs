@@ -4,11 +4,11 @@
 pub const DIFFERENCES: &[(&str, &[&str])] = &[
     (
         "Acknowledging a message and sending its outputs is one atomic step",
-        &[
-            "a_settle_that_fails_sends_nothing",
-            "a_settle_into_a_refusing_queue_sends_nothing",
-            "after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back",
-        ],
+        &["a_settle_that_fails_sends_nothing", "a_settle_into_a_refusing_queue_sends_nothing"],
+    ),
+    (
+        "While one message cannot be settled, no later one of the same processor is",
+        &["after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back"],
     ),
     (
         "A full queue refuses new messages, and still accepts the outputs of processors",
@@ -21,6 +21,32 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "A queue with a limit refuses messages at exactly that limit, and the limit can be changed later",
+        &["a_refusing_queue_refuses_to_the_byte", "ensuring_changes_a_refusing_bound_for_good"],
+    ),
+    (
+        "A queue has one reader if that reader requires it (`request` and `flow` queues)",
+        &[
+            "beside_an_exclusive_consumer_of_a_request_queue_others_are_refused",
+            "beside_an_exclusive_consumer_of_a_flow_queue_others_are_refused",
+            "a_request_queue_with_consumers_cannot_be_held_exclusively",
+            "a_flow_queue_with_consumers_cannot_be_held_exclusively",
+            "an_exclusive_consumer_of_a_request_queue_holds_until_it_is_dropped",
+            "an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped",
+        ],
+    ),
+    (
+        "A window limits the bytes in flight as well as the messages, and can be changed while it is in use",
+        &[
+            "a_window_bounds_the_bytes_that_are_held",
+            "a_message_larger_than_the_window_is_held_alone",
+            "a_window_bounds_bytes_after_a_restart",
+            "a_window_can_be_widened",
+            "what_is_held_above_a_narrowed_window_stays",
+        ],
+    ),
+    ("A missing queue is noticed also while `weir tail` or a tap reads the topic", &["a_tap_never_makes_a_missing_queue_look_present"]),
+    (
         "Redelivered messages keep their position in the queue",
         &["what_is_given_back_comes_before_what_is_behind_it", "the_order_is_kept_over_a_restart"],
     ),
@@ -32,6 +58,8 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         "An empty queue is deleted in one step; several are deleted together or not at all",
         &[
             "a_message_published_during_a_deletion_is_counted_or_refused",
+            "deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found",
+            "expired_requests_do_not_keep_a_queue_from_being_deleted",
             "while_one_queue_holds_messages_none_is_deleted",
             "a_message_published_while_several_queues_are_deleted_is_counted_or_refused",
             "queues_deleted_together_are_gone_together_after_a_restart",
@@ -49,6 +77,13 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "a_page_names_the_newest_message",
             "a_shown_message_can_be_removed",
             "what_is_in_work_or_gone_cannot_be_removed",
+            "looking_at_a_missing_queue_is_queue_not_found",
+            "looking_into_a_closed_backend_is_unavailable",
+            "redriving_moves_a_message_into_one_queue",
+            "redriving_what_is_gone_or_in_work_sends_nothing",
+            "redriving_without_a_queue_is_queue_not_found_and_the_message_stays",
+            "redriving_has_the_limits_of_publishing_and_the_message_stays",
+            "a_redrive_is_there_after_a_restart",
         ],
     ),
     (
@@ -77,7 +112,33 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "requests_under_way_fail_at_a_loss_and_later_ones_are_answered",
             "request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them",
             "subscribing_again_waits_for_the_broker",
+            "ensuring_a_queue_binds_it_to_its_topic_again",
         ],
+    ),
+    (
+        "While the broker blocks publishers (memory alarm), messages are consumed and acknowledged",
+        &[
+            "while_publishers_are_blocked_consuming_and_acknowledging_go_on",
+            "a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time",
+            "a_publish_that_waits_is_stored_once_publishers_go_on",
+            "a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery",
+        ],
+    ),
+    (
+        "Missing permissions are reported, and work continues without a restart once they are granted",
+        &[
+            "making_a_queue_without_the_right_is_refused",
+            "deleting_a_queue_without_the_right_is_refused",
+            "subscribing_without_the_right_is_refused",
+            "publishing_without_the_right_is_refused",
+            "a_settle_without_the_right_is_refused_and_the_delivery_stays_held",
+            "a_request_whose_answer_cannot_be_subscribed_to_is_refused",
+            "subscribing_again_outlasts_a_refusal",
+        ],
+    ),
+    (
+        "While messages on the broker's disk cannot be read, consumers wait and continue without a restart",
+        &["a_consumer_outlasts_messages_that_cannot_be_read_for_a_while"],
     ),
 ];
 

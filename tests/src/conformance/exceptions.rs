@@ -33,6 +33,9 @@ macro_rules! exceptions {
 }
 
 const IN_PROCESS: &str = "it runs in the process: it has no connection that can be lost";
+const NO_BINDINGS: &str = "a queue is found by its topic: there is no binding that could be missing";
+const NO_ALARM: &str = "it takes messages until a queue or the disk is full, and then refuses them at once";
+const NO_USERS: &str = "it runs in the process: it has no users, whose rights could be missing";
 const NOT_ATOMIC: &str = "outputs are published one after the other, then the input is acknowledged";
 const ONE_BY_ONE: &str = "queues are deleted one after the other";
 const NO_HIGH_MARK: &str = "queues have no high mark: they grow until the broker itself stops its publishers";
@@ -54,6 +57,18 @@ exceptions! { $
         requests_under_way_fail_at_a_loss_and_later_ones_are_answered: IN_PROCESS,
         request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them: IN_PROCESS,
         subscribing_again_waits_for_the_broker: IN_PROCESS,
+        ensuring_a_queue_binds_it_to_its_topic_again: NO_BINDINGS,
+        while_publishers_are_blocked_consuming_and_acknowledging_go_on: NO_ALARM,
+        a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time: NO_ALARM,
+        a_publish_that_waits_is_stored_once_publishers_go_on: NO_ALARM,
+        a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery: NO_ALARM,
+        making_a_queue_without_the_right_is_refused: NO_USERS,
+        deleting_a_queue_without_the_right_is_refused: NO_USERS,
+        subscribing_without_the_right_is_refused: NO_USERS,
+        publishing_without_the_right_is_refused: NO_USERS,
+        a_settle_without_the_right_is_refused_and_the_delivery_stays_held: NO_USERS,
+        a_request_whose_answer_cannot_be_subscribed_to_is_refused: NO_USERS,
+        subscribing_again_outlasts_a_refusal: NO_USERS,
     }
     network, tested_on_network: {
         a_settle_that_fails_sends_nothing: NOT_ATOMIC,

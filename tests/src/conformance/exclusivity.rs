@@ -14,38 +14,62 @@ fn is_held(refused: Result<Box<dyn Consumer>>, queue: &Queue) -> bool {
     matches!(refused, Err(PubsubError::QueueHeld { queue: named }) if named == *queue)
 }
 
-/// `ConsumerOptions::sharing`: others are refused with `QueueHeld` while it lives.
-pub async fn beside_an_exclusive_consumer_others_are_refused(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
-        let queue = bed.made(class, "a", "reader").await;
-        let holder = consume(bed, &queue, Sharing::Exclusive).await.unwrap();
-        for sharing in [Sharing::Competing, Sharing::Exclusive] {
-            assert!(is_held(consume(bed, &queue, sharing).await, &queue));
-        }
-        let other = bed.made(class, "a", "other").await;
-        consume(bed, &other, Sharing::Exclusive).await.unwrap();
-        bed.publish(queue.topic(), &["mine"]).await;
-        expect(&*holder, "mine").await;
+async fn others_are_refused(bed: &Bed, class: Class) {
+    let queue = bed.made(class, "a", "reader").await;
+    let holder = consume(bed, &queue, Sharing::Exclusive).await.unwrap();
+    for sharing in [Sharing::Competing, Sharing::Exclusive] {
+        assert!(is_held(consume(bed, &queue, sharing).await, &queue));
     }
+    let other = bed.made(class, "a", "other").await;
+    consume(bed, &other, Sharing::Exclusive).await.unwrap();
+    bed.publish(queue.topic(), &["mine"]).await;
+    expect(&*holder, "mine").await;
 }
 
-/// `consumer`: `QueueHeld` when it, or another, is exclusive.
-pub async fn a_queue_with_consumers_cannot_be_held_exclusively(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
-        let queue = bed.made(class, "a", "reader").await;
-        let sharer = consume(bed, &queue, Sharing::Competing).await.unwrap();
-        assert!(is_held(consume(bed, &queue, Sharing::Exclusive).await, &queue));
-        bed.publish(queue.topic(), &["mine"]).await;
-        expect(&*sharer, "mine").await;
-    }
+/// `ConsumerOptions::sharing`: others are refused with `QueueHeld` while it lives: on a `request` queue.
+pub async fn beside_an_exclusive_consumer_of_a_request_queue_others_are_refused(bed: &mut Bed) {
+    others_are_refused(bed, Class::Request).await;
 }
 
-/// `ConsumerOptions::sharing`: while it lives, and no longer.
-pub async fn an_exclusive_consumer_holds_until_it_is_dropped(bed: &mut Bed) {
-    let queue = bed.filled("a", &["1"]).await;
+/// `ConsumerOptions::sharing`: the same on a `flow` queue.
+pub async fn beside_an_exclusive_consumer_of_a_flow_queue_others_are_refused(bed: &mut Bed) {
+    others_are_refused(bed, Class::Flow).await;
+}
+
+async fn cannot_be_held(bed: &Bed, class: Class) {
+    let queue = bed.made(class, "a", "reader").await;
+    let sharer = consume(bed, &queue, Sharing::Competing).await.unwrap();
+    assert!(is_held(consume(bed, &queue, Sharing::Exclusive).await, &queue));
+    bed.publish(queue.topic(), &["mine"]).await;
+    expect(&*sharer, "mine").await;
+}
+
+/// `consumer`: `QueueHeld` when it, or another, is exclusive: on a `request` queue.
+pub async fn a_request_queue_with_consumers_cannot_be_held_exclusively(bed: &mut Bed) {
+    cannot_be_held(bed, Class::Request).await;
+}
+
+/// `consumer`: the same on a `flow` queue.
+pub async fn a_flow_queue_with_consumers_cannot_be_held_exclusively(bed: &mut Bed) {
+    cannot_be_held(bed, Class::Flow).await;
+}
+
+async fn holds_until_dropped(bed: &Bed, class: Class) {
+    let queue = bed.made(class, "a", "reader").await;
+    bed.publish(queue.topic(), &["1"]).await;
     let holder = consume(bed, &queue, Sharing::Exclusive).await.unwrap();
     expect(&*holder, "1").await;
     drop(holder);
     let next = eventually(DEADLINE, "the queue to be free", || async { consume(bed, &queue, Sharing::Exclusive).await.ok() }).await;
     expect(&*next, "1").await;
+}
+
+/// `ConsumerOptions::sharing`: while it lives, and no longer: on a `request` queue.
+pub async fn an_exclusive_consumer_of_a_request_queue_holds_until_it_is_dropped(bed: &mut Bed) {
+    holds_until_dropped(bed, Class::Request).await;
+}
+
+/// `ConsumerOptions::sharing`: the same on a `flow` queue.
+pub async fn an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped(bed: &mut Bed) {
+    holds_until_dropped(bed, Class::Flow).await;
 }

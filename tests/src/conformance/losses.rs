@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use weir_pubsub::{
-    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Delivery, Missing, Output, PubsubError, Queue, QueueSpec, Requester,
-    Result, Routing, Settled, chain, subscribe,
+    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Delivery, Missing, Output, PubsubError, Queue, QueueSpec, Recovery,
+    Requester, Result, Routing, Settled, chain,
 };
 
 use super::bed::{Bed, expect, message, next, output, publish_again, text};
@@ -218,7 +218,7 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
     assert!(is_unavailable(&within("the loss", consumer.receive()).await));
     let (backend, spec) = (bed.backend(), QueueSpec::new(queue.clone()));
     assert!(backend.failed().now_or_never().is_none(), "the broker may come back");
-    let options = ConsumerOptions::default();
+    let (options, notify) = (ConsumerOptions::default(), bed.topic(Class::Notify, "a"));
     let errors = within("the errors", async {
         [
             ("create_queue", backend.create_queue(&spec).await.err()),
@@ -226,16 +226,25 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
             ("delete_queue", backend.delete_queue(&queue, Delete::Always).await.err()),
             ("delete_queue if empty", backend.delete_queue(&queue, Delete::IfEmpty).await.err()),
             ("queue_exists", backend.queue_exists(&queue).await.err()),
+            ("delete_queues_if_empty", backend.delete_queues_if_empty(std::slice::from_ref(&queue)).await.err()),
             ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
+            ("subscriber", backend.consumer(&notify, queue.subscription(), options).await.err()),
+            ("give_back", backend.give_back(&held.receipt).await.err()),
             ("stats", backend.inspect().stats(&queue).await.err()),
+            ("tap", backend.inspect().tap(queue.topic(), NonZeroU32::MIN).await.err()),
         ]
     })
     .await;
     for (operation, error) in errors {
         assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");
     }
-    let refused = within("a refusal", producer.publish_confirmed(message("away"))).await;
-    assert!(matches!(refused, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{refused:?}");
+    for topic in [queue.topic(), &notify] {
+        let later = async { backend.producer(topic).await?.publish_confirmed(message("away")).await };
+        let (refused, later) = within("a refusal", async { tokio::join!(producer.publish_confirmed(message("away")), later) }).await;
+        for refused in [refused, later] {
+            assert!(matches!(refused, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{refused:?}");
+        }
+    }
     match within("a settle", backend.settle(&held.receipt, Vec::new())).await {
         Ok(settled) => assert_eq!(settled, Settled::NoLongerHeld),
         Err(unsettled) => assert!(matches!(unsettled.error, PubsubError::Unavailable { .. }), "{unsettled}"),
@@ -248,8 +257,9 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
 /// Answers every request of a queue, over losses, by its body.
 async fn serve(bed: &Bed, queue: &Queue) {
     let answers = bed.backend().producer(&bed.topic(Class::Response, "a")).await.unwrap();
+    let mut recovery = Recovery::of("server of requests");
     loop {
-        let consumer = subscribe(&**bed.backend(), queue.topic(), queue.subscription(), ConsumerOptions::default()).await;
+        let consumer = recovery.get(|| bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default())).await;
         while let Ok(request) = consumer.receive().await {
             let id = request.message.properties.get(CORRELATION_ID).unwrap();
             let answer = message(format!("answer to {}", text(&request.message))).with(CORRELATION_ID, id);
@@ -317,12 +327,13 @@ pub async fn request_queues_are_gone_after_a_restart_of_the_broker_and_their_own
     expect(&*bed.consumer(&asked).await, "new").await;
 }
 
-/// `subscribe`: it subscribes again with backoff until the broker is there.
+/// `Recovery`: it tries again with backoff until the broker is there.
 pub async fn subscribing_again_waits_for_the_broker(bed: &mut Bed) {
     let queue = bed.filled("a", &["1"]).await;
     bed.disconnect().await;
     let backend = bed.backend().clone();
-    let subscribing = subscribe(&*backend, queue.topic(), queue.subscription(), ConsumerOptions::default());
+    let mut recovery = Recovery::of("reader");
+    let subscribing = recovery.get(|| backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()));
     let subscribed = async {
         let (consumer, ()) = tokio::join!(subscribing, bed.reconnect());
         consumer

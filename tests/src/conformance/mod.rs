@@ -7,6 +7,7 @@
 //! [`weir_pubsub::Inspect`] itself.
 
 mod bed;
+pub mod blocking;
 mod brokers;
 pub mod consuming;
 pub mod deleting;
@@ -23,6 +24,7 @@ pub mod queues;
 pub mod redriving;
 pub mod refusing;
 pub mod requests;
+pub mod rights;
 pub mod settling;
 pub mod subscribing;
 
@@ -40,6 +42,7 @@ macro_rules! for_each_promise {
                 creating_a_queue_with_other_properties_is_a_mismatch,
                 response_and_notify_topics_have_no_queues,
                 ensuring_makes_what_is_missing_and_keeps_what_is_there,
+                ensuring_a_queue_binds_it_to_its_topic_again,
                 deleting_a_queue_removes_what_is_in_it,
                 deleting_a_queue_that_is_not_there_is_no_error,
                 deleting_a_queue_wakes_its_consumers_with_queue_not_found,
@@ -102,9 +105,12 @@ macro_rules! for_each_promise {
                 dropping_a_receive_loses_no_message,
             ],
             exclusivity: [
-                beside_an_exclusive_consumer_others_are_refused,
-                a_queue_with_consumers_cannot_be_held_exclusively,
-                an_exclusive_consumer_holds_until_it_is_dropped,
+                beside_an_exclusive_consumer_of_a_request_queue_others_are_refused,
+                beside_an_exclusive_consumer_of_a_flow_queue_others_are_refused,
+                a_request_queue_with_consumers_cannot_be_held_exclusively,
+                a_flow_queue_with_consumers_cannot_be_held_exclusively,
+                an_exclusive_consumer_of_a_request_queue_holds_until_it_is_dropped,
+                an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped,
             ],
             subscribing: [
                 every_subscriber_gets_every_message,
@@ -114,7 +120,8 @@ macro_rules! for_each_promise {
                 deliveries_of_subscribers_need_no_settling,
                 a_tap_takes_nothing_from_the_consumers,
                 a_tap_sees_the_outputs_of_settles,
-                a_tap_is_neither_a_queue_nor_a_consumer,
+                a_tap_never_makes_a_missing_queue_look_present,
+                a_tap_is_gone_with_its_reader,
                 a_tap_that_is_too_slow_loses_the_oldest_and_is_told,
             ],
             settling: [
@@ -161,6 +168,22 @@ macro_rules! for_each_promise {
                 request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them,
                 subscribing_again_waits_for_the_broker,
             ],
+            blocking: [
+                while_publishers_are_blocked_consuming_and_acknowledging_go_on,
+                a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time,
+                a_publish_that_waits_is_stored_once_publishers_go_on,
+                a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery,
+                a_consumer_outlasts_messages_that_cannot_be_read_for_a_while,
+            ],
+            rights: [
+                making_a_queue_without_the_right_is_refused,
+                deleting_a_queue_without_the_right_is_refused,
+                subscribing_without_the_right_is_refused,
+                publishing_without_the_right_is_refused,
+                a_settle_without_the_right_is_refused_and_the_delivery_stays_held,
+                a_request_whose_answer_cannot_be_subscribed_to_is_refused,
+                subscribing_again_outlasts_a_refusal,
+            ],
             durability: [
                 what_was_published_is_there_after_a_restart,
                 what_was_settled_is_gone_after_a_restart,
@@ -183,7 +206,8 @@ macro_rules! for_each_promise {
                 a_settle_never_fails_for_a_full_queue,
             ],
             refusing: [
-                a_refusing_queue_refuses_what_is_above_its_bound,
+                a_refusing_queue_refuses_above_its_bound_and_drops_nothing,
+                a_refusing_queue_refuses_to_the_byte,
                 an_empty_queue_accepts_a_message_above_its_bound,
                 a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held,
                 a_settle_into_a_refusing_queue_sends_nothing,
@@ -208,6 +232,7 @@ macro_rules! for_each_promise {
                 a_shown_message_can_be_removed,
                 what_is_in_work_or_gone_cannot_be_removed,
                 looking_at_a_missing_queue_is_queue_not_found,
+                taps_of_a_closed_backend_are_unavailable,
                 looking_into_a_closed_backend_is_unavailable,
             ],
             redriving: [

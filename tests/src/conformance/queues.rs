@@ -56,6 +56,21 @@ pub async fn ensuring_makes_what_is_missing_and_keeps_what_is_there(bed: &mut Be
     }
 }
 
+/// `ensure_queue`: puts the topic's binding right for a queue that is there.
+pub async fn ensuring_a_queue_binds_it_to_its_topic_again(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["kept"]).await;
+        bed.unbind(&queue).await;
+        let producer = bed.backend().producer(queue.topic()).await.unwrap();
+        let error = producer.publish_confirmed(message("lost")).await.unwrap_err();
+        assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+        bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+        bed.publish(queue.topic(), &["new"]).await;
+        assert_eq!(bed.drained(&queue).await, ["kept", "new"], "{class}");
+    }
+}
+
 /// `delete_queue`: deletes a queue, with `Delete::Always` with all that is in it.
 pub async fn deleting_a_queue_removes_what_is_in_it(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {

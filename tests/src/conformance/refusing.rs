@@ -2,7 +2,7 @@
 
 use weir_pubsub::{Class, Overflow, PubsubError, Queue, QueueSpec, Routing};
 
-use super::bed::{Bed, expect, message, output, unsent};
+use super::bed::{Bed, expect, message, output, texts, unsent};
 use crate::wait::within;
 
 fn bounded(queue: &Queue, bytes: u64) -> QueueSpec {
@@ -24,8 +24,34 @@ async fn is_full(bed: &Bed, queue: &Queue, body: &str) -> bool {
     }
 }
 
-/// `Overflow::Refuse`: it refuses the message with `QueueFull`; nothing is dropped, and once there is room it accepts again.
-pub async fn a_refusing_queue_refuses_what_is_above_its_bound(bed: &mut Bed) {
+/// Publishes until the queue refuses; how many messages it has accepted.
+async fn fill(bed: &Bed, queue: &Queue) -> usize {
+    for count in 0..64 {
+        if is_full(bed, queue, &format!("{count:04}")).await {
+            return count;
+        }
+    }
+    panic!("{queue} refuses nothing");
+}
+
+/// `Overflow::Refuse`: above its bound it refuses messages with `QueueFull`; nothing is dropped, and once there is room it accepts again.
+pub async fn a_refusing_queue_refuses_above_its_bound_and_drops_nothing(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.queue(class, "a", "reader");
+        bed.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
+        let count = fill(bed, &queue).await;
+        assert!(count > 0 && is_full(bed, &queue, "0000").await);
+        let consumer = bed.windowed(&queue, 1).await;
+        for number in 0..count {
+            bed.settle(&expect(&*consumer, &format!("{number:04}")).await).await;
+        }
+        assert!(!is_full(bed, &queue, "last").await, "messages were removed");
+        expect(&*consumer, "last").await;
+    }
+}
+
+/// `Overflow::Refuse`: the message that takes it above its bound, counted to the byte, is refused.
+pub async fn a_refusing_queue_refuses_to_the_byte(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.queue(class, "a", "reader");
         bed.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
@@ -46,13 +72,14 @@ pub async fn an_empty_queue_accepts_a_message_above_its_bound(bed: &mut Bed) {
     let queue = made(bed, "a", 4).await;
     assert!(!is_full(bed, &queue, "123456").await);
     assert!(is_full(bed, &queue, "1").await);
+    assert_eq!(texts(&*bed.consumer(&queue).await, 1).await, ["123456"]);
 }
 
 /// `settle`: `QueueFull` for an output to a queue that refuses it; the delivery is still held then.
 pub async fn a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays_held(bed: &mut Bed) {
     let (from, letters, other) =
         (bed.filled("a", &["in", "behind"]).await, made(bed, "letters", 6).await, bed.made(Class::Flow, "b", "reader").await);
-    bed.publish(letters.topic(), &["1234"]).await;
+    let count = fill(bed, &letters).await;
     let consumer = bed.windowed(&from, 1).await;
     let delivery = expect(&*consumer, "in").await;
     let outputs = vec![output(other.topic(), "out", Routing::Required), output(letters.topic(), "5678", Routing::Optional)];
@@ -60,7 +87,9 @@ pub async fn a_settle_into_a_refusing_queue_is_queue_full_and_the_delivery_stays
     assert!(matches!(&unsettled.error, PubsubError::QueueFull { queue, .. } if queue.contains("letters")), "{unsettled}");
     assert!(bed.is_waiting(consumer.receive()).await, "it still fills the window");
     let reader = bed.windowed(&letters, 1).await;
-    bed.settle(&expect(&*reader, "1234").await).await;
+    for number in 0..count {
+        bed.settle(&expect(&*reader, &format!("{number:04}")).await).await;
+    }
     bed.settle_with(&delivery, unsent(&unsettled, &outputs)).await;
     expect(&*reader, "5678").await;
     assert_eq!(bed.drained(&other).await, ["out"]);

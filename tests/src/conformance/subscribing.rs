@@ -111,16 +111,25 @@ pub async fn a_tap_sees_the_outputs_of_settles(bed: &mut Bed) {
     assert_eq!(bed.drained(&to).await, ["out"]);
 }
 
-/// `tap`: it is gone with its reader, never makes a missing queue look present, and what is refused is not seen.
-pub async fn a_tap_is_neither_a_queue_nor_a_consumer(bed: &mut Bed) {
+/// `tap`: it never makes a missing queue look present, and what is refused is not seen.
+pub async fn a_tap_never_makes_a_missing_queue_look_present(bed: &mut Bed) {
     let topic = bed.topic(Class::Flow, "a");
     let tap = tap(bed, &topic, 8).await;
     let producer = bed.backend().producer(&topic).await.unwrap();
     let error = producer.publish_confirmed(message("not heard")).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueNotFound { .. }), "a tap is not a queue: {error}");
-    let queue = bed.made(Class::Flow, "a", "reader").await;
+    bed.made(Class::Flow, "a", "reader").await;
     producer.publish_confirmed(message("published")).await.unwrap();
     assert_eq!(text(&next(&*tap).await.message), "published", "what was refused was not published");
+}
+
+/// `tap`: it is gone with its reader.
+pub async fn a_tap_is_gone_with_its_reader(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let tap = tap(bed, queue.topic(), 8).await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    producer.publish_confirmed(message("published")).await.unwrap();
+    assert_eq!(text(&next(&*tap).await.message), "published");
     drop(tap);
     producer.publish_confirmed(Message::new("more")).await.unwrap();
     assert_eq!(bed.drained(&queue).await, ["published", "more"]);

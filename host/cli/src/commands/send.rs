@@ -103,7 +103,10 @@ where
         during(session.format, &what, &sent, import).await?
     };
     if let Some(error) = answer.error {
-        let stored = format!("messages stored before it: {}", output::number(answer.count));
+        let mut stored = format!("messages stored before it: {}", output::number(answer.count));
+        if answer.unconfirmed_count > 0 {
+            stored += &format!("; behind them up to {} may be stored too", output::number(answer.unconfirmed_count));
+        }
         return Err(Problem::new(of_answer(&error).exit, format!("not everything was sent; {stored}")).because(of_answer(&error)).into());
     }
     // The gateway has the end of the stream, so the reader is done.

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, PubsubError, Subscription};
+use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, PubsubError, Recovery, Subscription};
 
 use crate::client::ConfigClient;
 use crate::error::Result;
@@ -29,7 +29,7 @@ use registry::{Registered, Shared};
 
 pub use registry::{FollowerHandle, FollowerStatus, HandlerId};
 
-/// Waits between tries to fetch or to subscribe.
+/// Waits between tries to fetch.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How often the version is asked for besides the notifies: what a lost one costs at most.
@@ -172,33 +172,29 @@ impl Following {
     }
 
     async fn follow(&mut self) {
+        let follower = self.follower.clone();
+        let name: Subscription = "config-follower".parse().expect("a plain word is a subscription");
+        let topic = &follower.topics.notify;
+        let mut recovery = Recovery::of(format!("subscription to changes of the configuration on {topic}"));
         loop {
-            let began = Instant::now();
-            let notifies = self.subscribe().await;
+            let notifies = recovery.get(|| async {
+                let got = follower.backend.consumer(topic, &name, ConsumerOptions::default()).await;
+                let what = "changes of the configuration cannot be subscribed to";
+                got.inspect_err(|error| {
+                    follower.shared.show_fetch_error(what, error);
+                })
+            });
+            let notifies = notifies.await;
             // What changed before the subscription stood was notified to nobody here.
             self.todo = Some(Todo::All);
-            self.work(&*notifies).await;
-            // A subscription that is lost again and again costs little.
-            tokio::time::sleep_until(began + FIRST_WAIT).await;
+            let lost = self.work(&*notifies).await;
+            follower.shared.show_fetch_error("the subscription to changes of the configuration was lost", &lost);
+            recovery.lost(&lost);
         }
     }
 
-    async fn subscribe(&mut self) -> Box<dyn Consumer> {
-        let name: Subscription = "config-follower".parse().expect("a plain word is a subscription");
-        loop {
-            match self.follower.backend.consumer(&self.follower.topics.notify, &name, ConsumerOptions::default()).await {
-                Ok(notifies) => return notifies,
-                Err(error) => {
-                    self.failed("the notifies cannot be subscribed to", &error);
-                    let wait = self.backoff.next_wait(&mut rand::rng());
-                    tokio::time::sleep(wait).await;
-                }
-            }
-        }
-    }
-
-    /// Works until the subscription is lost.
-    async fn work(&mut self, notifies: &dyn Consumer) {
+    /// Works until the subscription is lost, for the reason that it returns.
+    async fn work(&mut self, notifies: &dyn Consumer) -> PubsubError {
         loop {
             let wait = match self.catch_up().await {
                 Ok(()) => {
@@ -217,8 +213,7 @@ impl Following {
                 }
             };
             if let Err(error) = self.next_event(notifies, wait).await {
-                self.failed("the subscription to the notifies was lost", &error);
-                return;
+                return error;
             }
         }
     }
@@ -351,10 +346,9 @@ impl Following {
     }
 
     fn failed(&self, what: &'static str, error: &dyn std::error::Error) {
-        let error = format!("{what}: {}", chain(error));
         // Once for each kind of failure, not once for each try.
-        if self.follower.shared.set_fetch_error(Some(error.clone())) {
-            tracing::warn!(error, "config cannot be followed at the moment");
+        if self.follower.shared.show_fetch_error(what, error) {
+            tracing::warn!(step = what, error = %chain(error), "configuration not followed, trying again");
         }
     }
 }

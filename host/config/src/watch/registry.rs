@@ -94,6 +94,11 @@ impl Shared {
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
+    /// Shows why the configuration is not followed. Whether it is another reason than before.
+    pub(super) fn show_fetch_error(&self, what: &str, error: &dyn std::error::Error) -> bool {
+        self.set_fetch_error(Some(format!("{what}: {}", weir_pubsub::chain(error))))
+    }
+
     /// Whether it is another one than before.
     pub(super) fn set_fetch_error(&self, error: Option<String>) -> bool {
         self.status.send_if_modified(|status| {

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, QueueStats, Receipt};
 
 use super::batches::BATCH_BYTES;
 use super::held::MAX_COUNT;
 use super::lease::{HandedOut, Over, Registered};
+use crate::again::by;
 use crate::dispatch::{Interface, over};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
@@ -169,19 +170,19 @@ impl Taking {
 
     /// The next message; `None` when none came for the time that is waited.
     async fn receive(&mut self) -> Result<Option<Delivery>> {
-        let mut wait = self.wait;
+        let mut ends_at = self.wait.map(|wait| Instant::now() + wait);
         let mut looks_count = 0;
         loop {
-            let received = match wait {
-                Some(wait) => timeout(wait, self.fitting().receive()).await.ok(),
-                None => Some(self.fitting().receive().await),
-            };
-            match received {
+            match by(ends_at, self.fitting().receive()).await {
                 Some(Ok(delivery)) => return Ok(Some(delivery)),
-                Some(Err(PubsubError::Unavailable { .. })) => {
-                    self.subscribe_again().await?;
-                    continue;
-                }
+                Some(Err(error @ PubsubError::Unavailable { .. })) => match by(ends_at, self.subscribe_again()).await {
+                    Some(subscribed) => {
+                        subscribed?;
+                        continue;
+                    }
+                    // Whether the exit is empty is not known.
+                    None => return Err(cut_off(&self.gateway, &self.interface, error).await),
+                },
                 Some(Err(error)) => return Err(cut_off(&self.gateway, &self.interface, error).await),
                 None => {}
             }
@@ -195,7 +196,7 @@ impl Taking {
             let own_count = self.lease.held_count();
             if own_count != before_count {
                 // Something was settled between the two counts, so they cannot be compared.
-                wait = Some(Duration::ZERO);
+                ends_at = Some(Instant::now());
                 continue;
             }
             looks_count += 1;
@@ -212,7 +213,7 @@ impl Taking {
             if !may_come {
                 return Ok(None);
             }
-            wait = Some(RETURN_TIME);
+            ends_at = Some(Instant::now() + RETURN_TIME);
         }
     }
 

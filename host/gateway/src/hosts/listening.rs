@@ -1,9 +1,10 @@
 //! Subscriptions to what hosts report. One that is lost is made again, also after a panic.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Subscription, Topic, chain, restarting, subscribe};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, Heard, PubsubError, Subscription, Topic, listen, restarting};
 
 use super::Hosts;
 
@@ -59,30 +60,14 @@ impl Source {
         token.run_until_cancelled(restarting::<_, _>(token, || self.listen_on(hosts), panicked)).await;
     }
 
-    async fn listen_on(&self, hosts: &Hosts) {
-        let mut next = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        loop {
-            let consumer = match next.take() {
-                Some(consumer) => consumer,
-                None => {
-                    let consumer = subscribe(&*self.backend, &self.topic, &self.subscription, ConsumerOptions::default()).await;
-                    tracing::info!(topic = %self.topic, "reports of hosts are received again");
-                    consumer
-                }
-            };
-            let lost = self.hear(hosts, &*consumer).await;
-            tracing::warn!(topic = %self.topic, error = %chain(&lost), "subscription to the reports of hosts lost");
-        }
-    }
-
-    /// Takes reports until the subscription is lost.
-    async fn hear(&self, hosts: &Hosts, reports: &dyn Consumer) -> PubsubError {
-        loop {
-            match reports.receive().await {
-                Ok(delivery) => (self.take)(hosts, &delivery.message.body),
-                Err(PubsubError::Lagged { missed_count }) => tracing::warn!(topic = %self.topic, missed_count, "reports of hosts missed"),
-                Err(error) => return error,
+    async fn listen_on(&self, hosts: &Hosts) -> Infallible {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let heard = |heard| {
+            if let Heard::Message(delivery) = heard {
+                (self.take)(hosts, &delivery.message.body);
             }
-        }
+        };
+        let subject = format!("subscription to the reports of hosts on {}", self.topic);
+        listen(&*self.backend, (&self.topic, &self.subscription), first, &subject, heard).await
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Wanted {
     ),
     responses(
         (status = 200, description = "All are stored", body = Imported),
-        (status = "4XX", description = "It ended early: `count` messages are stored, and perhaps some right behind them", body = Imported),
+        (status = "4XX", description = "It ended early: the first `count` messages are stored, and `unconfirmed` ones behind them may be", body = Imported),
         (status = "5XX", description = "The same", body = Imported),
     )
 )]
@@ -77,15 +77,12 @@ pub(crate) async fn post(
     }
     let outcome = match body::media_type(request.headers()).as_str() {
         NDJSON => import_lines(&gateway, &interface, &mut import, request.into_body()).await,
-        "application/json" => import_array(&gateway, &mut import, request).await,
+        "application/json" => import_array(&gateway, &interface, &mut import, request).await,
         _ => Err(body::wrong_type(request.headers(), "application/json (a list of messages) or application/x-ndjson (one a line)").into()),
     };
     Ok(match ended(&gateway, &interface, outcome).await {
-        None => Json(Imported { count: import.stored_count(), error: None }).into_response(),
-        Some(error) => {
-            let answer = Imported { count: import.stored_count(), error: Some(error.to_body()) };
-            (error.kind().0, Json(answer)).into_response()
-        }
+        None => Json(import.imported(None)).into_response(),
+        Some(error) => (error.kind().0, Json(import.imported(Some(error.to_body())))).into_response(),
     })
 }
 
@@ -105,7 +102,7 @@ fn lines_of(gateway: &Gateway, body: Body) -> Lines {
 async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Import, body: Body) -> Result<(), Ended> {
     let mut lines = lines_of(gateway, body);
     let outcome = pump(gateway, interface, import, &mut lines).await;
-    let settled = import.finish().await;
+    let settled = import.finish(over(gateway, interface)).await;
     if outcome.is_err() || settled.is_err() {
         lines.drain().await;
     }
@@ -130,6 +127,13 @@ async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
     tokio::select! {
         biased;
         error = over(gateway, interface) => Err(error.into()),
+        step = forward(interface, import, lines) => step,
+    }
+}
+
+async fn forward(interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
+    tokio::select! {
+        biased;
         // What is stored meanwhile is counted, so that nothing waits for a sender that pauses.
         Some(outcome) = import.next() => import.take_known(outcome).await.map(|()| Step::Done),
         // Nothing is accepted while it is not decided whether the flow is stopped.
@@ -141,14 +145,23 @@ async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lin
     }
 }
 
-async fn import_array(gateway: &Gateway, import: &mut Import, request: Request) -> Result<(), Ended> {
+async fn import_array(gateway: &Gateway, interface: &Interface, import: &mut Import, request: Request) -> Result<(), Ended> {
     let body = body::read(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
     // As they are written: reading them would change numbers and the order of fields, and refuse what lies deep.
     let messages: Vec<&RawValue> = serde_json::from_slice(&body).map_err(not_a_list)?;
+    let mut sent = Ok(());
     for (number, message) in (1..).zip(messages) {
-        import.send(number, Bytes::copy_from_slice(message.get().as_bytes())).await?;
+        sent = tokio::select! {
+            biased;
+            error = over(gateway, interface) => Err(error.into()),
+            sent = import.send(number, Bytes::copy_from_slice(message.get().as_bytes())) => sent,
+        };
+        if sent.is_err() {
+            break;
+        }
     }
-    import.finish().await
+    let settled = import.finish(over(gateway, interface)).await;
+    settled.and(sent)
 }
 
 fn not_a_list(source: serde_json::Error) -> GatewayError {
@@ -215,11 +228,11 @@ impl Answers {
     }
 
     async fn last(&mut self, outcome: Result<(), Ended>) -> Bytes {
-        let settled = self.import.finish().await;
+        let settled = self.import.finish(over(&self.gateway, &self.interface)).await;
         let mut lines = self.lines();
         let error = ended(&self.gateway, &self.interface, settled.and(outcome)).await.map(|error| error.to_body());
         self.told = true;
-        lines.extend(serde_json::to_vec(&Imported { count: self.import.stored_count(), error }).unwrap_or_default());
+        lines.extend(serde_json::to_vec(&self.import.imported(error)).unwrap_or_default());
         lines.push(b'\n');
         Bytes::from(lines)
     }

@@ -20,7 +20,6 @@ use crate::gateway::Shared;
 use crate::import::{Ended, Import};
 use crate::line;
 use crate::metrics::open::What;
-use crate::protocol::Imported;
 use crate::query::Fields;
 use crate::socket::{Connection, End, Received, Upgrade};
 
@@ -41,8 +40,8 @@ pub(crate) struct Wanted {
 /// Messages into a flow over a WebSocket, one JSON text each.
 ///
 /// It is read no faster than the messages are stored. The close frame is answered once all messages before it are stored. What is wrong
-/// (no JSON, above 4 MiB, the queue stays full, the flow is stopped) ends it: a last text `{"count", "error"}` says how many messages are
-/// stored and why it ended, and the close frame has the reason too.
+/// (no JSON, above 4 MiB, the queue stays full, the flow is stopped) ends it: a last text `{"count", "unconfirmed", "error"}` reports how many
+/// messages are stored, how many behind them may be stored too (absent if none), and why it ended; the close frame has the reason too.
 #[utoipa::path(
     get,
     path = "/api/v1/flow/{flow}/import/{interface}",
@@ -97,7 +96,7 @@ impl From<Ended> for Last {
 impl Stream {
     async fn serve(mut self, mut connection: Connection) {
         let last = self.pump(&mut connection).await;
-        let stored = self.import.finish().await;
+        let stored = self.import.finish(over(&self.gateway, &self.interface)).await;
         let outcome = match (stored, last) {
             (Ok(()), Last::Closed) => return connection.acknowledge().await,
             (Ok(()), Last::Gone) => return,
@@ -116,10 +115,7 @@ impl Stream {
             let step = tokio::select! {
                 biased;
                 error = &mut over => Err(Last::Failed(error.into())),
-                // What is stored meanwhile is told, so that nothing waits for a sender that pauses.
-                Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(Last::from),
-                // Nothing is accepted while it is not decided whether the flow is stopped.
-                received = async { interface.decided().await; connection.receive().await } => self.take(received).await,
+                step = self.forward(&interface, connection) => step,
             };
             let step = match step {
                 Ok(()) => self.answer(connection).await,
@@ -128,6 +124,16 @@ impl Stream {
             if let Err(last) = step {
                 return last;
             }
+        }
+    }
+
+    async fn forward(&mut self, interface: &Interface, connection: &mut Connection) -> Result<(), Last> {
+        tokio::select! {
+            biased;
+            // What is stored meanwhile is told, so that nothing waits for a sender that pauses.
+            Some(outcome) = self.import.next() => self.import.take_known(outcome).await.map_err(Last::from),
+            // Nothing is accepted while it is not decided whether the flow is stopped.
+            received = async { interface.decided().await; connection.receive().await } => self.take(received).await,
         }
     }
 
@@ -171,7 +177,7 @@ impl Stream {
 
     /// Tells why it ends, behind the last answers.
     async fn tell(&mut self, error: GatewayError, mut connection: Connection) {
-        let last = Imported { count: self.import.stored_count(), error: Some(error.to_body()) };
+        let last = self.import.imported(Some(error.to_body()));
         let last = serde_json::to_string(&last).unwrap_or_default();
         if self.answer(&mut connection).await.is_ok() && connection.send(last).await.is_ok() {
             connection.end(&End::of(&error)).await;

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use weir_pubsub::{Consumer, Delivery, PubsubError};
 
 use super::exits::{error_line, ndjson};
-use crate::again::again;
+use crate::again::{again, by};
 use crate::body::NDJSON;
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
@@ -63,7 +63,8 @@ pub(crate) async fn get(
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let reader = tap(&gateway, &interface).await?;
     let open = gateway.open.begin(What::Tap);
-    let tap = Tap { gateway, interface, reader, left: extent.count, wait: extent.wait_ms.map(Duration::from_millis), _open: open };
+    let wait = extent.wait_ms.map(Duration::from_millis);
+    let tap = Tap { gateway, interface, reader, left: extent.count, wait, ends_at: None, _open: open };
     let lines = stream::unfold(tap, |mut tap| async move { tap.next().await.map(|line| (Ok::<_, GatewayError>(line), tap)) });
     Ok(ndjson(Body::from_stream(lines)))
 }
@@ -89,6 +90,8 @@ struct Tap {
     reader: Box<dyn Consumer>,
     left: Option<u64>,
     wait: Option<Duration>,
+    /// When it ends without another message: a time that began before a loss.
+    ends_at: Option<Instant>,
     _open: Opened,
 }
 
@@ -97,7 +100,9 @@ impl Tap {
         if self.left == Some(0) {
             return None;
         }
-        let error = match receive(&self.gateway, &self.interface, &*self.reader, self.wait).await {
+        // A loss is not a message: the time that was waited before it counts.
+        let ends_at = self.ends_at.take().or(self.wait.map(|wait| Instant::now() + wait));
+        let error = match receive(&self.gateway, &self.interface, &*self.reader, ends_at).await {
             Next::Delivery(delivery) => {
                 self.left = self.left.map(|left| left - 1);
                 let mut line = Vec::new();
@@ -109,12 +114,15 @@ impl Tap {
             Next::Stopped => self.interface.gone(),
             Next::ShuttingDown => GatewayError::ShuttingDown,
             // What passed while there was no connection is not known.
-            Next::Failed(PubsubError::Unavailable { .. }) => match tap_again(&self.gateway, &self.interface).await {
-                Ok(reader) => {
-                    self.reader = reader;
+            Next::Failed(PubsubError::Unavailable { .. }) => match by(ends_at, tap_again(&self.gateway, &self.interface)).await {
+                Some(Err(error)) => error,
+                tapped => {
+                    match tapped {
+                        Some(Ok(reader)) => (self.reader, self.ends_at) = (reader, ends_at),
+                        _ => self.left = Some(0),
+                    }
                     return Some(Bytes::from_static(b"{\"missed\":null}\n"));
                 }
-                Err(error) => error,
             },
             Next::Failed(error) => GatewayError::broker("the tap ended")(error),
         };
@@ -138,19 +146,12 @@ enum Next {
 }
 
 /// Waits for the next message.
-async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consumer, wait: Option<Duration>) -> Next {
-    let deadline = wait.map(|wait| Instant::now() + wait);
-    let idle = async {
-        match deadline {
-            Some(deadline) => tokio::time::sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
-    };
+async fn receive(gateway: &Gateway, interface: &Interface, consumer: &dyn Consumer, ends_at: Option<Instant>) -> Next {
     tokio::select! {
         biased;
         () = gateway.stopping.cancelled() => Next::ShuttingDown,
         next = consumer.receive() => next.map_or_else(Next::Failed, |delivery| Next::Delivery(Box::new(delivery))),
         () = interface.stopped.cancelled() => Next::Stopped,
-        () = idle => Next::End,
+        _ = by(ends_at, std::future::pending::<()>()) => Next::End,
     }
 }

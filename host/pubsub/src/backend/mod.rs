@@ -16,6 +16,15 @@
 //! # Lost connections
 //! A backend connects again by itself, with backoff. Meanwhile operations fail with `Unavailable`, within a bounded time. Producers survive.
 //! Consumers end (see [`Consumer::receive`]). A broker that was restarted has no `request` queues any more: their owners ensure them.
+//! Publishing may have a connection of its own: then each of the two is lost alone, and consumers do not notice that of the other.
+//!
+//! # Blocked publishers
+//! A broker may block its publishers for a while (a memory alarm). Publishes and settles with outputs wait then, and fail with `Unavailable`
+//! within a bounded time; the delivery of such a settle is still held. Consuming and acknowledging go on.
+//!
+//! # Missing rights
+//! `Refused`, which the log and the status show, since a person must act. Whoever reads or settles tries again with long waits: rights that are
+//! given later are enough.
 
 mod consumer;
 mod inspect;
@@ -106,7 +115,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes a producer. No queue needs to exist yet.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Refused`, `Unavailable`.
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>>;
 
     /// Reads a topic under a subscription. `flow` and `request`: the queue must exist. `response` and `notify`: the subscription is bound
@@ -123,11 +132,12 @@ pub trait Backend: Send + Sync + 'static {
     /// is one atomic durable write where the broker can do that. It never fails for a queue being full, with one exception: an output to a
     /// queue that refuses messages above a bound of its own ([`Overflow::Refuse`]). It may be repeated, with the outputs that
     /// [`Unsettled::unsent`] names: what was confirmed is not sent again, and what is no longer held is left alone
-    /// ([`Settled::NoLongerHeld`]). After one that failed (other than as `TooLarge` or `QueueFull`) later ones of the same consumer may fail with
-    /// `Unavailable` until it is repeated or its delivery is given back, so that none takes effect before it.
+    /// ([`Settled::NoLongerHeld`]). Where it is atomic, later ones of the same consumer fail with `Unavailable` after one that failed (other than
+    /// as `TooLarge` or `QueueFull`), until it is repeated or its delivery is given back, so that none takes effect before it. Elsewhere
+    /// later ones that were called before it failed may take effect: whoever needs the order calls none before its outcome is known.
     ///
     /// # Errors
-    /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `QueueFull` in that one exception, `TooLarge`,
+    /// `QueueNotFound` when an output with [`Routing::Required`] has no queue, `QueueFull` in that one exception, `TooLarge`, `Refused`,
     /// `Unavailable`, `OutcomeUnknown`.
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>>;
 

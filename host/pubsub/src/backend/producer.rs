@@ -2,13 +2,21 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::error::{PubsubError, Result};
 use crate::message::{Message, MessageId};
+use crate::retry::Backoff;
+use crate::telling::chain;
 use crate::topic::Topic;
+
+/// Waits before a message is sent again.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What can be published on one topic. It survives the loss of a connection.
 #[async_trait]
@@ -41,12 +49,37 @@ impl dyn Producer + '_ {
     pub async fn publish_confirmed(&self, message: Message) -> Result<()> {
         self.publish(message).await?.await
     }
+
+    /// Publishes a message, and sends it again while the broker cannot be reached or has not confirmed it, for up to `longest`. It may be stored
+    /// more than once: for answers and notices, which readers recognise or repeat without harm, and which nothing else would send again.
+    ///
+    /// # Errors
+    /// As [`Producer::publish`] and [`Confirm`]: the last one when the time is up.
+    ///
+    /// # Cancel safety
+    /// As [`Producer::publish`].
+    pub async fn publish_repeated(&self, message: Message, longest: Duration) -> Result<()> {
+        let deadline = Instant::now() + longest;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let error = match self.publish_confirmed(message.clone()).await {
+                Err(error @ (PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })) => error,
+                published => return published,
+            };
+            let wait = backoff.next_wait(&mut rand::rng());
+            if Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(error = %chain(&error), "message is sent again");
+            tokio::time::sleep(wait).await;
+        }
+    }
 }
 
 /// Waits until the broker has a published message: for `flow` topics, until it is durable in every queue of the topic.
 ///
 /// # Errors
-/// `QueueNotFound`, `QueueFull`, `Unavailable`: the message was not stored. `OutcomeUnknown`: it may have been; what was published and not
+/// `QueueNotFound`, `QueueFull`, `Refused`, `Unavailable`: the message was not stored. `OutcomeUnknown`: it may have been; what was published and not
 /// confirmed when the connection was lost ends so, or is sent again by the backend within a bound.
 ///
 /// # Cancel safety

@@ -165,6 +165,8 @@ impl Reader {
     }
 
     fn failed(&self, place: Place, source: io::Error) -> ReadFault {
+        // The next try opens the file again: a handle that has become stale never works again.
+        self.forget(place.segment);
         if source.kind() == io::ErrorKind::NotFound {
             return self.damaged(place, "its file is missing", &Bytes::new());
         }

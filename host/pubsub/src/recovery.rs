@@ -1,0 +1,158 @@
+//! Getting back what was lost with a connection: the waits between tries, and what is logged of an outage.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::PubsubError;
+use crate::retry::Backoff;
+use crate::telling::chain;
+
+/// Waits between tries while the broker cannot be reached.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Waits while the broker refuses: a person has to change something, and it is seen soon after that.
+const FIRST_WAIT_REFUSED: Duration = Duration::from_secs(1);
+const LONGEST_WAIT_REFUSED: Duration = Duration::from_secs(30);
+
+/// Why something cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The broker cannot be reached.
+    Away,
+    /// A person has to change something at the broker or in the settings.
+    Refused(String),
+    /// Anything else that may pass.
+    Other(String),
+}
+
+impl Trouble {
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        match broker_error(error) {
+            Some(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. } | PubsubError::TimedOut { .. }) => Trouble::Away,
+            Some(refused) if !refused.is_passing() => Trouble::Refused(chain(error)),
+            _ => Trouble::Other(chain(error)),
+        }
+    }
+}
+
+/// What the broker reported, among an error and its sources.
+fn broker_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PubsubError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// One thing that a program has at a broker, such as a subscription, over any number of losses.
+///
+/// An outage is logged by one line when it begins and one when it is over. Within it, only an error of another kind is logged again: a refusal
+/// as an error, with what has to be changed.
+#[derive(Debug)]
+pub struct Recovery {
+    subject: String,
+    backoff: Backoff,
+    refused_backoff: Backoff,
+    /// What was logged last, while it is not there.
+    logged: Option<Trouble>,
+    /// When the next try is due.
+    next_try: Option<Instant>,
+    last_wait: Duration,
+    there_since: Option<Instant>,
+}
+
+impl Recovery {
+    /// Of what the log calls so, for example `config service`.
+    pub fn of(subject: impl Into<String>) -> Self {
+        Recovery {
+            subject: subject.into(),
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            refused_backoff: Backoff::new(FIRST_WAIT_REFUSED, LONGEST_WAIT_REFUSED),
+            logged: None,
+            next_try: None,
+            last_wait: Duration::ZERO,
+            there_since: None,
+        }
+    }
+
+    /// Notes that it was there and is lost. The next try follows after a short wait, and after a longer one where it was lost again at once.
+    pub fn lost(&mut self, error: &(dyn Error + 'static)) {
+        if self.there_since.take().is_none_or(|since| since.elapsed() >= self.last_wait) {
+            self.backoff.reset();
+            self.refused_backoff.reset();
+        }
+        self.note(error);
+    }
+
+    /// Tries until it is there, as [`Recovery::attempt`] does.
+    ///
+    /// # Cancel safety
+    /// As [`Recovery::attempt`].
+    pub async fn get<T, E, F>(&mut self, mut attempt: impl FnMut() -> F) -> T
+    where
+        E: Error + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        loop {
+            if let Ok(there) = self.attempt(&mut attempt).await {
+                return there;
+            }
+        }
+    }
+
+    /// Tries once: at once if it was never tried, otherwise after a wait. Waits are longer while the broker refuses.
+    ///
+    /// # Errors
+    /// Those of the try, which are logged already.
+    ///
+    /// # Cancel safety
+    /// That of the try; a wait goes on when it is called again.
+    pub async fn attempt<T, E, F>(&mut self, attempt: impl FnOnce() -> F) -> Result<T, E>
+    where
+        E: Error + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        if let Some(due) = self.next_try {
+            tokio::time::sleep_until(due).await;
+        }
+        let outcome = attempt().await;
+        match &outcome {
+            Ok(_) => self.found(),
+            Err(error) => self.note(error),
+        }
+        outcome
+    }
+
+    fn found(&mut self) {
+        if self.logged.take().is_some() {
+            tracing::info!(subject = self.subject, "available again");
+        }
+        self.there_since = Some(Instant::now());
+    }
+
+    /// Logs an error once for each kind, and decides when the next try is due.
+    fn note(&mut self, error: &(dyn Error + 'static)) {
+        let (subject, trouble) = (&self.subject, Trouble::of(error));
+        self.last_wait = match trouble {
+            Trouble::Refused(_) => self.refused_backoff.next_wait(&mut rand::rng()),
+            Trouble::Away | Trouble::Other(_) => self.backoff.next_wait(&mut rand::rng()),
+        };
+        self.next_try = Some(Instant::now() + self.last_wait);
+        let error = chain(error);
+        let is_known = self.logged.as_ref().is_some_and(|logged| *logged == trouble || trouble == Trouble::Away);
+        match &trouble {
+            _ if is_known => return tracing::debug!(subject, error, "still not available"),
+            Trouble::Refused(_) => {
+                let next = "change that at the broker or in the settings; it is tried again until then";
+                tracing::error!(subject, error, next, "refused by the broker");
+            }
+            Trouble::Away | Trouble::Other(_) => tracing::warn!(subject, error, "not available, trying again"),
+        }
+        self.logged = Some(trouble);
+    }
+}

@@ -1,0 +1,199 @@
+//! The gateway's streams: WebSockets in both directions, imports and taps.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use weir_pubsub::{Backend, Message};
+use weir_tests::wait::{pass, seed, within};
+
+use super::gateway::Gateway;
+use super::place::{LONGEST_PAUSE, LOSSES_COUNT, Place};
+
+const INPUT: (&str, &str) = ("flow:tg:in:one", "echo--one--input");
+const EXIT: (&str, &str) = ("flow:tg:out:one", "gateway--one--out");
+const IMPORT: &str = "/api/v1/weir/flows/one/interfaces/in/messages";
+
+async fn echoing() -> (Place, Gateway) {
+    let place = Place::new().await;
+    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
+    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    let gateway = Gateway::over(&place).await;
+    place.start("echo", "one").await;
+    place.until("an open interface", async || gateway.post(IMPORT, &json!([])).await.is_some()).await;
+    (place, gateway)
+}
+
+/// A WebSocket, if it is opened.
+async fn open(gateway: &Gateway, path: &str) -> Option<WebSocketStream<TcpStream>> {
+    let host = gateway.address.trim_start_matches("http://");
+    let request = format!("ws://{host}{path}").into_client_request().unwrap();
+    let connection = TcpStream::connect(host).await.unwrap();
+    within("the handshake", tokio_tungstenite::client_async(request, connection)).await.ok().map(|(socket, _)| socket)
+}
+
+/// Sends numbers by one WebSocket; how many of them are stored, from the first on.
+async fn import(gateway: &Gateway, numbers: &[u64]) -> usize {
+    let Some(mut socket) = open(gateway, "/api/v1/flow/one/import/in").await else {
+        pass(Duration::from_millis(20)).await;
+        return 0;
+    };
+    for number in numbers {
+        if socket.feed(Frame::text(number.to_string())).await.is_err() {
+            break;
+        }
+    }
+    let _ = socket.close(None).await;
+    let mut stored_count = None;
+    let mut is_acknowledged = false;
+    while let Some(Ok(frame)) = within("the end of an import", socket.next()).await {
+        match frame {
+            Frame::Text(text) => stored_count = serde_json::from_str::<Value>(&text).unwrap()["count"].as_u64(),
+            Frame::Close(_) => is_acknowledged = true,
+            _ => {}
+        }
+    }
+    match stored_count {
+        Some(count) => count as usize,
+        None if is_acknowledged => numbers.len(),
+        None => 0,
+    }
+}
+
+/// Reads the exit by WebSockets, whichever are opened, until everything is there.
+async fn export(gateway: &Gateway, all: &BTreeSet<u64>, place: &Place) {
+    let mut seen = BTreeSet::new();
+    while seen != *all || place.depth(EXIT.0, EXIT.1).await > 0 {
+        let Some(mut socket) = open(gateway, "/api/v1/flow/one/export/out").await else {
+            pass(Duration::from_millis(20)).await;
+            continue;
+        };
+        // Until it ends, or nothing comes for some time.
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(Duration::from_secs(2), socket.next()).await {
+            if let Frame::Text(text) = frame {
+                seen.insert(text.parse().unwrap());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn websockets_lose_nothing_over_lost_connections() {
+    let (place, gateway) = echoing().await;
+    let _host = place.host().await;
+    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    let all: BTreeSet<u64> = (0..300).collect();
+    let sending = async {
+        let mut left: Vec<u64> = all.iter().copied().collect();
+        while !left.is_empty() || place.cutting.losses_count() < LOSSES_COUNT {
+            let stored_count = import(&gateway, &left[..left.len().min(25)]).await;
+            left.drain(..stored_count);
+        }
+        cuts.end(&place.cutting).await;
+    };
+    let reading = export(&gateway, &all, &place);
+    super::place::in_time("all messages", async { tokio::join!(sending, reading) }).await;
+    assert_eq!(place.depth(INPUT.0, INPUT.1).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_counts_only_the_messages_before_the_first_one_in_doubt() {
+    let (place, gateway) = echoing().await;
+    let body = (0..200).map(|n| format!("{n}\n")).collect::<String>();
+    let url = format!("{}{IMPORT}", gateway.address);
+    for answers in ["", "?answers=true"] {
+        // The first one is stored, and its confirmation is lost with those of all that is on the way.
+        place.cutting.lose_next_confirm();
+        let request = gateway.http.post(format!("{url}{answers}")).header("content-type", "application/x-ndjson").body(body.clone());
+        let answer = within("the answer", async { request.send().await.unwrap().text().await.unwrap() }).await;
+        let last: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
+        let told: BTreeSet<u64> = answer.lines().filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["line"].as_u64()).collect();
+        assert_eq!(last["count"], 0, "{answer}");
+        assert!(last["unconfirmed"].as_u64().unwrap() > 0 && last["error"]["message"].is_string(), "{answer}");
+        assert!(!told.contains(&1), "{answer}");
+        assert!(place.numbers(INPUT.0, INPUT.1).await.contains(&0), "it is stored all the same");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_waits_for_the_broker_ends_when_the_gateway_stops() {
+    for media_type in ["application/x-ndjson", "application/json"] {
+        let (place, gateway) = echoing().await;
+        place.cutting.block(Duration::from_secs(3_600));
+        let request = gateway.http.post(format!("{}{IMPORT}", gateway.address)).header("content-type", media_type);
+        let body = if media_type == "application/json" { "[1, 2]" } else { "1\n2\n" };
+        let asking = async { request.body(body).send().await.unwrap().json::<Value>().await.unwrap() };
+        let stopping = async {
+            place.until("the import", async || gateway.is_importing().await).await;
+            gateway.stop();
+        };
+        let (answer, ()) = within("the end of the import", async { tokio::join!(asking, stopping) }).await;
+        assert_eq!(answer["count"], 0, "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains("shutting down"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn taps_show_every_message_or_that_some_were_missed() {
+    let (place, gateway) = echoing().await;
+    let url = format!("{}/api/v1/weir/flows/one/taps/in", gateway.address);
+    let mut tap = gateway.http.get(url).timeout(super::place::DEADLINE).send().await.unwrap();
+    let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
+    let mut count = 0;
+    let sending = async {
+        while count < 300 || place.cutting.losses_count() < LOSSES_COUNT {
+            place.send(INPUT.0, count.to_string()).await;
+            count += 1;
+        }
+        cuts.end(&place.cutting).await;
+    };
+    let mut text = String::new();
+    let shown = async {
+        while !text.contains("\"last\"") {
+            text.push_str(std::str::from_utf8(&tap.chunk().await.unwrap().unwrap()).unwrap());
+        }
+    };
+    let ending = async {
+        sending.await;
+        let producer = place.broker.producer(&INPUT.0.parse().unwrap()).await.unwrap();
+        loop {
+            producer.publish_confirmed(Message::new("\"last\"")).await.unwrap();
+            pass(Duration::from_millis(50)).await;
+        }
+    };
+    super::place::in_time("the last message", async {
+        tokio::select! {
+            () = shown => {}
+            () = ending => {}
+        }
+    })
+    .await;
+    let (mut next, mut may_miss, mut losses_count) = (0, false, 0);
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line.get("missed").is_some() {
+            (may_miss, losses_count) = (true, losses_count + 1);
+        } else if let Some(number) = line["body"].as_u64() {
+            assert!(number <= next || may_miss, "{next} to {number} are missing without a word");
+            (next, may_miss) = (next.max(number + 1), false);
+        }
+    }
+    assert!(losses_count > 0 && (next == count || may_miss), "{next} of {count}, {losses_count} losses");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn taps_and_exits_end_at_their_time_while_there_is_no_connection() {
+    let (place, gateway) = echoing().await;
+    let tap = gateway.http.get(format!("{}/api/v1/weir/flows/one/taps/in?wait-ms=500", gateway.address)).send().await.unwrap();
+    let take = gateway.post("/api/v1/weir/flows/one/exits/out/take", &json!({"wait-ms": 500})).await.unwrap();
+    place.cutting.down();
+    let (tapped, taken) = within("the end of both", async { tokio::join!(tap.text(), take.text()) }).await;
+    assert_eq!(tapped.unwrap(), "{\"missed\":null}\n");
+    let taken = taken.unwrap();
+    assert!(taken.lines().last().unwrap().contains("the exit cannot be read on"), "an exit that is not known to be empty: {taken}");
+}

@@ -1,0 +1,180 @@
+//! Subscriptions that are lost alone, and rights that are missing for a time.
+
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use weir_config::ConfigClient;
+use weir_config::records::ProcessorStatus;
+use weir_flow::FlowClient;
+use weir_flow::protocol::Request;
+use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
+use weir_pubsub::{Backend, Message, Requester, Topic};
+use weir_runtime::Host;
+use weir_tests::cutting::Cutting;
+use weir_tests::wait::{DEADLINE, eventually, pass, within};
+
+use super::place::Place;
+
+fn topic(name: &str) -> Topic {
+    name.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_flow_service_keeps_its_requests_when_it_loses_the_reports_of_hosts() {
+    let place = Place::new().await;
+    let (requests, reports) = (topic("request:tg:flow"), topic("notify:tg:weir-status"));
+    let counts = || (place.cutting.made_count(&requests), place.cutting.made_count(&reports));
+    assert_eq!(counts(), (1, 1));
+    for round in 2..5 {
+        place.cutting.end_consumers_of(&reports);
+        place.until("the subscription to the reports", async || counts().1 == round).await;
+        assert_eq!(counts(), (1, round), "the queue of requests was not lost");
+        place.flows.list_flows().await.unwrap();
+    }
+    // And the other way round.
+    place.cutting.end_consumers_of(&requests);
+    place.until("the queue of requests", async || counts().0 == 2).await;
+    place.until("an answer", async || place.flows.list_flows().await.is_ok()).await;
+    assert_eq!(counts(), (2, 4));
+}
+
+/// Whether the status of a processor has this error, which is not over.
+fn shows(host: &Host, error: &str) -> bool {
+    let has =
+        |status: &ProcessorStatus| status.last_error_over_ms.is_none() && status.last_error.as_deref().is_some_and(|e| e.contains(error));
+    host.status().processors.iter().any(has)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_role_works_again_once_the_rights_are_back() {
+    let place = Place::new().await;
+    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
+    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    let host = place.host().await;
+    place.start("echo", "one").await;
+    place.send("flow:tg:in:one", "1".to_owned()).await;
+    place.until("a message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 1).await;
+    place.cutting.deny();
+    place.cutting.cut();
+    // What a person has to change is in the status, and in the error of a request, which does not wait for it.
+    place.until("the refusal in the status", async || shows(&host, "has no rights")).await;
+    let refusal = async || place.flows.list_flows().await.err().filter(|error| weir_pubsub::chain(error).contains("give it rights"));
+    place.until("a refusal that names what to change", async || refusal().await.is_some()).await;
+    place.cutting.allow();
+    place.send("flow:tg:in:one", "2".to_owned()).await;
+    place.until("the next message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 2).await;
+    place.until("a service", async || place.flows.list_flows().await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_settle_is_refused_is_settled_when_the_rights_are_back() {
+    let place = Place::new().await;
+    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
+    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    let host = place.host().await;
+    place.start("echo", "one").await;
+    place.send("flow:tg:in:one", "1".to_owned()).await;
+    place.until("a message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 1).await;
+    place.cutting.deny();
+    // Past the rights of this user.
+    let producer = place.broker.producer(&topic("flow:tg:in:one")).await.unwrap();
+    producer.publish_confirmed(Message::new("2")).await.unwrap();
+    place.until("the refusal in the status", async || shows(&host, "cannot be settled yet: the broker refuses it")).await;
+    assert_eq!(place.depth("flow:tg:out:one", "gateway--one--out").await, 1);
+    place.cutting.allow();
+    place.until("the message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 2).await;
+    place.until("its end", async || place.depth("flow:tg:in:one", "echo--one--input").await == 0).await;
+}
+
+/// Asks a service whose publishes fail from before its answer until it has settled the request.
+async fn answered_late<T>(place: &Place, queue: (&str, &str), ask: impl Future<Output = T>) -> T {
+    let requests = place.broker.inspect().tap(&topic(queue.0), NonZeroU32::MIN).await.unwrap();
+    place.cutting.publishing_down();
+    let repairing = async {
+        within("the request", requests.receive()).await.unwrap();
+        place.until("its end", async || place.depth(queue.0, queue.1).await == 0).await;
+        place.cutting.up();
+    };
+    within("the answer", async { tokio::join!(ask, repairing) }).await.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_not_sent_is_sent_again() {
+    let place = Place::new().await;
+    // Clients that lose nothing.
+    let config = ConfigClient::connect(place.broker.clone(), "tg").await.unwrap();
+    let flows = FlowClient::connect(place.broker.clone(), "tg").await.unwrap();
+    let values = answered_late(&place, ("request:tg:config", "config-svc"), config.values("a")).await.unwrap();
+    assert!(values.value.is_empty());
+    let request = Request::new("unknown");
+    let answer = answered_late(&place, ("request:tg:flow", "flow-svc"), flows.ask(&request)).await.unwrap();
+    assert!(answer.error.unwrap().message.contains("unknown"));
+}
+
+/// What is logged, line by line.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// The lines about a subscription since this was called last: their levels and messages.
+    fn take(&self) -> Vec<String> {
+        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        text.lines().filter(|line| line.contains("subscription to answers")).map(str::to_owned).collect()
+    }
+}
+
+// In one thread, whose log it reads.
+#[tokio::test]
+async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_once() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).with_writer(move || writer.clone()).finish();
+    // With one alone, what another thread logs first would be disabled for all threads.
+    let _other = tracing::Dispatch::new(tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish());
+    let _logged = tracing::subscriber::set_default(log);
+    let folder = tempfile::tempdir().unwrap();
+    let cutting = Cutting::over(EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap());
+    let answers = topic("response:tg:a");
+    let _requester = Requester::connect(cutting.clone(), &topic("request:tg:a"), &answers, &"test".parse().unwrap()).await.unwrap();
+    let made = async |count| {
+        let is_made = || async { (cutting.made_count(&answers) == count).then_some(()) };
+        eventually(DEADLINE, "the subscription", is_made).await;
+        // Its line follows at once.
+        tokio::task::yield_now().await;
+    };
+    for round in 2..5 {
+        cutting.down();
+        // Several tries fail.
+        pass(Duration::from_millis(300)).await;
+        cutting.up();
+        made(round).await;
+        let found = lines.take();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("WARN") && found[0].contains("not available, trying again"), "{found:?}");
+        assert!(found[1].contains("INFO") && found[1].contains("available again"), "{found:?}");
+    }
+    cutting.deny();
+    cutting.cut();
+    let refused = || async { String::from_utf8_lossy(&lines.0.lock().unwrap()).contains("ERROR").then_some(()) };
+    eventually(DEADLINE, "the refusal in the log", refused).await;
+    pass(Duration::from_millis(1_500)).await;
+    cutting.allow();
+    made(5).await;
+    let found = lines.take();
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[1].contains("refused by the broker") && found[1].contains("give it rights"), "{found:?}");
+}

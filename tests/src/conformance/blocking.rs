@@ -1,0 +1,90 @@
+//! A broker that is there and takes or gives nothing for a while: publishers that are blocked, and messages that cannot be read.
+
+use futures_util::FutureExt;
+use weir_pubsub::{Class, PubsubError, Routing};
+
+use super::bed::{Bed, expect, message, next, output, publish_again, unsent};
+use crate::wait::{DEADLINE, eventually, within};
+
+/// "Blocked publishers": consuming and acknowledging go on meanwhile.
+pub async fn while_publishers_are_blocked_consuming_and_acknowledging_go_on(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let consumer = bed.windowed(&queue, 1).await;
+    let first = expect(&*consumer, "1").await;
+    bed.block().await;
+    bed.settle(&first).await;
+    bed.settle(&expect(&*consumer, "2").await).await;
+    drop(consumer);
+    let consumer = bed.consumer(&queue).await;
+    bed.settle(&expect(&*consumer, "3").await).await;
+    bed.unblock().await;
+    drop(consumer);
+    assert!(bed.drained(&queue).await.is_empty());
+}
+
+/// "Blocked publishers": a publish waits, and fails within a bounded time; what failed with `Unavailable` is not stored.
+pub async fn a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.block().await;
+    let error = within("the end of a publish", producer.publish_confirmed(message("blocked"))).await.unwrap_err();
+    let may_be_stored = matches!(error, PubsubError::OutcomeUnknown { .. });
+    assert!(may_be_stored || matches!(error, PubsubError::Unavailable { .. }), "{error}");
+    bed.unblock().await;
+    publish_again(&*producer, "later").await;
+    let found = bed.drained(&queue).await;
+    assert!(found.ends_with(&["later".to_owned()]) && (may_be_stored || found.len() == 1), "{found:?}");
+}
+
+/// "Blocked publishers": a publish that waits is stored once they go on.
+pub async fn a_publish_that_waits_is_stored_once_publishers_go_on(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.block().await;
+    let mut publish = producer.publish_confirmed(message("1")).boxed();
+    assert!(publish.as_mut().now_or_never().is_none(), "it waits");
+    bed.unblock().await;
+    within("the publish", publish).await.unwrap();
+    assert_eq!(bed.drained(&queue).await, ["1"]);
+}
+
+/// "Blocked publishers": a settle with outputs waits and fails as a publish does; the delivery is still held, and a repetition loses nothing.
+pub async fn a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let consumer = bed.windowed(&from, 1).await;
+    let delivery = next(&*consumer).await;
+    bed.block().await;
+    let outputs = vec![output(to.topic(), "1", Routing::Required), output(to.topic(), "2", Routing::Required)];
+    let unsettled = bed.settle_fails(&delivery, outputs.clone()).await;
+    assert!(matches!(unsettled.error, PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }), "{unsettled}");
+    bed.unblock().await;
+    let mut rest = unsent(&unsettled, &outputs);
+    let settled = eventually(DEADLINE, "the settle", || {
+        let settle = bed.backend().settle(&delivery.receipt, rest.clone());
+        async { settle.await.ok() }
+    });
+    settled.await;
+    rest.clear();
+    drop(consumer);
+    let mut found = bed.drained(&to).await;
+    found.dedup();
+    assert_eq!((found, bed.drained(&from).await), (vec!["1".to_owned(), "2".to_owned()], vec![]));
+}
+
+/// `receive`: `Stalled` while the broker cannot deliver: the consumer is there and goes on by itself.
+pub async fn a_consumer_outlasts_messages_that_cannot_be_read_for_a_while(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    bed.restart().await;
+    bed.stall().await;
+    let consumer = bed.consumer(&queue).await;
+    for _ in 0..2 {
+        let error = within("an answer", consumer.receive()).await.unwrap_err();
+        assert!(matches!(error, PubsubError::Stalled { .. }) && error.is_passing(), "{error}");
+    }
+    bed.go_on().await;
+    let received = || async { consumer.receive().await.ok() };
+    let first = eventually(DEADLINE, "a delivery", received).await;
+    assert_eq!(first.message.body, "1");
+    bed.settle(&first).await;
+    bed.settle(&expect(&*consumer, "2").await).await;
+}

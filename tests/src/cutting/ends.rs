@@ -1,0 +1,98 @@
+//! Producers and consumers whose connection can be lost.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use weir_pubsub::{Confirm, Consumer, Delivery, Message, Producer, Queue, Result, Topic};
+
+use super::link::{Line, Link};
+use super::wire::{in_doubt, lost};
+
+pub(super) struct CuttingProducer {
+    pub(super) link: Arc<Link>,
+    pub(super) topic: Topic,
+    pub(super) inner: Arc<dyn Producer>,
+}
+
+#[async_trait]
+impl Producer for CuttingProducer {
+    async fn publish(&self, message: Message) -> Result<Confirm> {
+        let connection = self.link.may_publish().await?;
+        // On its way: a loss now is one before the broker had it.
+        tokio::task::yield_now().await;
+        if self.link.publishing.is_lost(connection) {
+            return Ok(Confirm::known(Err(in_doubt())));
+        }
+        self.link.routed(&self.topic)?;
+        let confirm = self.inner.publish(message).await?;
+        let (done, outcome) = oneshot::channel();
+        let link = self.link.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = link.publishing.loss(connection) => drop(done.send(Err(in_doubt()))),
+                stored = confirm => drop(done.send(link.confirmed(connection, stored))),
+            }
+        });
+        Ok(Confirm::waiting(outcome))
+    }
+}
+
+pub(super) struct CuttingConsumer {
+    pub(super) link: Arc<Link>,
+    /// None on topics without queues.
+    pub(super) queue: Option<Queue>,
+    pub(super) line: Arc<Line>,
+    /// Its number in receipts, once it has received a message.
+    pub(super) number: AtomicU64,
+}
+
+impl CuttingConsumer {
+    fn inner(&self) -> Result<Arc<dyn Consumer>> {
+        self.line.inner.lock().unwrap().clone().ok_or_else(lost)
+    }
+
+    async fn loss(&self) {
+        let _ = self.line.is_there.subscribe().wait_for(|is_there| !is_there).await;
+    }
+}
+
+#[async_trait]
+impl Consumer for CuttingConsumer {
+    async fn receive(&self) -> Result<Delivery> {
+        let inner = self.inner()?;
+        let delivery = tokio::select! {
+            biased;
+            () = self.loss() => return Err(lost()),
+            delivery = inner.receive() => delivery?,
+        };
+        self.number.store(delivery.receipt.numbers().0, Ordering::Relaxed);
+        self.link.hold(self.queue.as_ref(), &self.line, delivery)
+    }
+
+    async fn readable(&self) -> Result<()> {
+        let inner = self.inner()?;
+        tokio::select! {
+            biased;
+            () = self.loss() => Err(lost()),
+            readable = inner.readable() => readable,
+        }
+    }
+
+    fn set_window(&self, window: NonZeroU32) {
+        if let Ok(inner) = self.inner() {
+            inner.set_window(window);
+        }
+    }
+}
+
+impl Drop for CuttingConsumer {
+    fn drop(&mut self) {
+        let number = *self.number.get_mut();
+        self.link.held.lock().unwrap().retain(|receipt, _| receipt.numbers().0 != number);
+        self.link.settlers.lock().unwrap().remove(&number);
+    }
+}

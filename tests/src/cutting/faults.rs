@@ -1,0 +1,68 @@
+//! Faults at moments that a seed decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::Cutting;
+use crate::wait::pass;
+
+impl Cutting {
+    /// Cuts again and again, at moments that the seed decides, until what is returned is dropped: both connections or one of them, for an
+    /// instant or for some time, between a message that was stored and its confirmation, by a restart of the broker; or it blocks publishers
+    /// for some time.
+    pub fn keep_cutting(self: &Arc<Self>, seed: u64, longest_pause: Duration) -> KeepsCutting {
+        eprintln!("connections are cut by seed {seed}");
+        let cutting = self.clone();
+        KeepsCutting(tokio::spawn(async move {
+            let mut rng = StdRng::seed_from_u64(seed);
+            loop {
+                pass(longest_pause.mul_f64(rng.random_range(0.1..=1.0))).await;
+                let pause = longest_pause.mul_f64(rng.random_range(0.0..=1.0));
+                match rng.random_range(0..20) {
+                    0 => cutting.restart().await,
+                    1 => {
+                        cutting.down();
+                        pass(pause).await;
+                        cutting.up();
+                    }
+                    2 => {
+                        cutting.publishing_down();
+                        pass(pause).await;
+                        cutting.up();
+                    }
+                    3 => {
+                        cutting.block(longest_pause / 2);
+                        pass(pause).await;
+                        cutting.unblock();
+                    }
+                    4..8 => cutting.cut_publishing(),
+                    8..12 => cutting.cut_consuming(),
+                    12..16 => cutting.lose_next_confirm(),
+                    _ => cutting.cut(),
+                }
+            }
+        }))
+    }
+}
+
+/// Cuts until it is dropped; then the connection is there.
+pub struct KeepsCutting(tokio::task::JoinHandle<()>);
+
+impl KeepsCutting {
+    /// Ends the cutting.
+    pub async fn end(mut self, cutting: &Cutting) {
+        self.0.abort();
+        let _ = (&mut self.0).await;
+        cutting.unblock();
+        cutting.up();
+    }
+}
+
+impl Drop for KeepsCutting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

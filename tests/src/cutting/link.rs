@@ -1,0 +1,256 @@
+//! What consumers, producers and settles of one backend share: its connections, and what the broker beneath holds for them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_pubsub::{
+    Backend, Class, Consumer, Delete, Delivery, DeliveryCount, Output, PubsubError, Queue, Receipt, Result, Routing, Settled, Topic,
+    Unsettled,
+};
+
+use super::ends::CuttingConsumer;
+use super::wire::{Connection, Wire, in_doubt, lost};
+
+pub(super) struct Link {
+    pub(super) inner: Arc<dyn Backend>,
+    /// Publishes, and outputs of settles.
+    pub(super) publishing: Wire,
+    /// Everything else.
+    pub(super) consuming: Wire,
+    /// Whether publishers wait, as under a memory alarm.
+    is_blocked: watch::Sender<bool>,
+    /// How long they wait.
+    longest_block_ms: AtomicU64,
+    /// Whether the next message that is stored takes its connection with it.
+    loses_confirm: AtomicBool,
+    /// Whether the user has no rights.
+    is_denied: AtomicBool,
+    lines: Mutex<Vec<(Topic, Weak<Line>)>>,
+    /// Queues without the binding to their topic.
+    pub(super) unbound: Mutex<HashSet<Queue>>,
+    /// Consumers that were made of each topic.
+    made_counts: Mutex<HashMap<Topic, u64>>,
+    /// One for each consumer, so that its settles are done in their order.
+    pub(super) settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
+    /// Deliveries that can be settled, with their queues.
+    pub(super) held: Mutex<HashMap<Receipt, Queue>>,
+    pub(super) losses_count: AtomicU64,
+}
+
+/// A consumer's way to the broker: empty once it was lost.
+pub(super) struct Line {
+    pub(super) inner: Mutex<Option<Arc<dyn Consumer>>>,
+    /// Whether it is there.
+    pub(super) is_there: watch::Sender<bool>,
+}
+
+impl Line {
+    fn lose(&self) {
+        self.inner.lock().unwrap().take();
+        self.is_there.send_replace(false);
+    }
+}
+
+pub(super) struct Settle {
+    pub(super) receipt: Receipt,
+    pub(super) outputs: Vec<Output>,
+    pub(super) connection: Connection,
+    pub(super) done: oneshot::Sender<Result<Settled, Unsettled>>,
+}
+
+impl Link {
+    pub(super) fn new(inner: Arc<dyn Backend>) -> Self {
+        Link {
+            inner,
+            publishing: Wire::new(),
+            consuming: Wire::new(),
+            is_blocked: watch::Sender::new(false),
+            longest_block_ms: AtomicU64::new(0),
+            loses_confirm: AtomicBool::new(false),
+            is_denied: AtomicBool::new(false),
+            lines: Mutex::default(),
+            unbound: Mutex::default(),
+            made_counts: Mutex::default(),
+            settlers: Mutex::default(),
+            held: Mutex::default(),
+            losses_count: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn publishing_down(&self) {
+        self.losses_count.fetch_add(1, Ordering::SeqCst);
+        self.publishing.down();
+    }
+
+    pub(super) fn consuming_down(&self) {
+        self.losses_count.fetch_add(1, Ordering::SeqCst);
+        self.consuming.down();
+        // The broker sees it too: what the consumers held is free again.
+        for line in self.lines.lock().unwrap().drain(..).filter_map(|(_, line)| line.upgrade()) {
+            line.lose();
+        }
+        self.settlers.lock().unwrap().clear();
+        self.held.lock().unwrap().clear();
+    }
+
+    /// Lets publishers wait for up to so long.
+    pub(super) fn block(&self, longest: Duration) {
+        self.longest_block_ms.store(longest.as_millis() as u64, Ordering::SeqCst);
+        self.is_blocked.send_replace(true);
+    }
+
+    pub(super) fn unblock(&self) {
+        self.is_blocked.send_replace(false);
+    }
+
+    pub(super) fn set_denied(&self, is_denied: bool) {
+        self.is_denied.store(is_denied, Ordering::SeqCst);
+    }
+
+    pub(super) fn lose_next_confirm(&self) {
+        self.loses_confirm.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the consumers of one topic, as a broker does that closes their channels.
+    pub(super) fn end_consumers_of(&self, topic: &Topic) {
+        for line in self.lines.lock().unwrap().iter().filter(|(of, _)| of == topic).filter_map(|(_, line)| line.upgrade()) {
+            line.lose();
+        }
+    }
+
+    pub(super) fn made_count(&self, topic: &Topic) -> u64 {
+        self.made_counts.lock().unwrap().get(topic).copied().unwrap_or_default()
+    }
+
+    /// Ends the broker's `request` queues.
+    pub(super) async fn forget_requests(&self) {
+        for queue in self.inner.inspect().list_queues().await.unwrap() {
+            if queue.topic().class() == Class::Request {
+                self.inner.delete_queue(&queue, Delete::Always).await.unwrap();
+            }
+        }
+    }
+
+    /// Whether the user may do it.
+    pub(super) fn permitted(&self) -> Result<()> {
+        if self.is_denied.load(Ordering::SeqCst) {
+            let reason = "user `weir` has no rights: give it rights on this virtual host".to_owned();
+            return Err(PubsubError::Refused { reason, source: None });
+        }
+        Ok(())
+    }
+
+    /// Whether a topic leads to queues, as far as their bindings go: it does not where one of them has lost its own.
+    pub(super) fn routed(&self, topic: &Topic) -> Result<()> {
+        let is_unbound = self.unbound.lock().unwrap().iter().any(|queue| queue.topic() == topic);
+        if is_unbound { Err(PubsubError::no_queue_of(topic)) } else { Ok(()) }
+    }
+
+    /// The connection for publishing, once the broker takes messages.
+    pub(super) async fn may_publish(&self) -> Result<Connection> {
+        let mut is_blocked = self.is_blocked.subscribe();
+        let connection = self.publishing.connected()?;
+        let longest = Duration::from_millis(self.longest_block_ms.load(Ordering::SeqCst));
+        tokio::select! {
+            biased;
+            () = self.publishing.loss(connection) => return Err(lost()),
+            waited = tokio::time::timeout(longest, is_blocked.wait_for(|is_blocked| !is_blocked)) => {
+                waited.map_err(|_| PubsubError::unavailable("the broker blocks its publishers"))?.expect("the link has the sender");
+            }
+        }
+        self.permitted()?;
+        Ok(connection)
+    }
+
+    /// What the publisher learns of what was stored: nothing where the connection was lost meanwhile.
+    pub(super) fn confirmed(&self, connection: Connection, stored: Result<()>) -> Result<()> {
+        if stored.is_ok() && self.loses_confirm.swap(false, Ordering::SeqCst) {
+            self.publishing_down();
+            self.publishing.up();
+        }
+        if self.publishing.is_lost(connection) { Err(in_doubt()) } else { stored }
+    }
+
+    /// Publishes one output and waits for its confirmation; whether it found a queue.
+    async fn send(&self, output: &Output) -> Result<bool> {
+        let connection = self.may_publish().await?;
+        // On its way: a loss now is one before the broker had it.
+        tokio::task::yield_now().await;
+        if self.publishing.is_lost(connection) {
+            return Err(in_doubt());
+        }
+        let producer = self.inner.producer(&output.topic).await?;
+        let stored = match self.routed(&output.topic) {
+            Ok(()) => producer.publish_confirmed(output.message.clone()).await,
+            unrouted => unrouted,
+        };
+        match self.confirmed(connection, stored) {
+            Err(PubsubError::QueueNotFound { .. }) if output.routing == Routing::Optional => Ok(false),
+            sent => sent.map(|()| true),
+        }
+    }
+
+    pub(super) async fn settle(&self, receipt: Receipt, outputs: &[Output], connection: Connection) -> Result<Settled, Unsettled> {
+        let mut dropped_count = 0;
+        for (place, output) in outputs.iter().enumerate() {
+            let failed = |error| Unsettled { error, unsent: (place..outputs.len()).collect() };
+            if self.consuming.is_lost(connection) {
+                return Err(failed(lost()));
+            }
+            if !self.held.lock().unwrap().contains_key(&receipt) {
+                return Ok(Settled::NoLongerHeld);
+            }
+            dropped_count += u32::from(!self.send(output).await.map_err(failed)?);
+        }
+        if self.consuming.is_lost(connection) {
+            return Err(Unsettled { error: lost(), unsent: Vec::new() });
+        }
+        if !self.held.lock().unwrap().contains_key(&receipt) {
+            return Ok(Settled::NoLongerHeld);
+        }
+        let settled = self.inner.settle(&receipt, Vec::new()).await?;
+        self.held.lock().unwrap().remove(&receipt);
+        Ok(match settled {
+            Settled::Done { .. } => Settled::Done { dropped_count },
+            Settled::NoLongerHeld => Settled::NoLongerHeld,
+        })
+    }
+
+    pub(super) fn held_of(&self, queue: &Queue) -> HashSet<Receipt> {
+        self.held.lock().unwrap().iter().filter(|(_, of)| *of == queue).map(|(receipt, _)| *receipt).collect()
+    }
+
+    /// Passes on a delivery, of which only the first is known as such, and keeps that it is held.
+    pub(super) fn hold(&self, queue: Option<&Queue>, line: &Line, mut delivery: Delivery) -> Result<Delivery> {
+        let Some(queue) = queue.filter(|_| delivery.receipt.is_some()) else { return Ok(delivery) };
+        self.held.lock().unwrap().insert(delivery.receipt, queue.clone());
+        if line.inner.lock().unwrap().is_none() {
+            self.held.lock().unwrap().remove(&delivery.receipt);
+            return Err(lost());
+        }
+        delivery.delivery_count = DeliveryCount::AtLeast(delivery.delivery_count.at_least().min(2));
+        Ok(delivery)
+    }
+
+    /// A consumer that ends with the connection.
+    pub(super) fn consumer(
+        self: &Arc<Self>,
+        topic: &Topic,
+        queue: Option<Queue>,
+        inner: Box<dyn Consumer>,
+        connection: Connection,
+    ) -> Result<Box<dyn Consumer>> {
+        let line = Arc::new(Line { inner: Mutex::new(Some(Arc::from(inner))), is_there: watch::Sender::new(true) });
+        self.lines.lock().unwrap().push((topic.clone(), Arc::downgrade(&line)));
+        *self.made_counts.lock().unwrap().entry(topic.clone()).or_default() += 1;
+        // One that was cut in the meantime is among those that the next cut ends, so it is ended here.
+        if self.consuming.is_lost(connection) {
+            line.lose();
+            return Err(lost());
+        }
+        Ok(Box::new(CuttingConsumer { link: self.clone(), queue, line, number: AtomicU64::new(0) }))
+    }
+}
