@@ -18,6 +18,7 @@ mod interop;
 mod losses;
 mod outputs;
 mod pool;
+mod rabbitmq;
 mod refusing;
 mod routing;
 mod sandbox;

@@ -8,6 +8,8 @@ pub mod cutting;
 pub mod disk;
 mod guests;
 pub mod look;
+pub mod process;
+pub mod rabbitmq;
 pub mod wait;
 pub mod weir;
 
