@@ -91,11 +91,11 @@ install() {
     if download "$suite"; then found=$suite && break; fi
   done
   [ -n "$found" ] || fail 69 "Debian ${SUITES[*]} no longer has RabbitMQ $WANTED: change the suites in tests/brokers/rabbitmq.sh"
-  unpack "$WORK/root"
-  chroot "$WORK/root" /usr/bin/test -x /usr/lib/rabbitmq/bin/rabbitmq-server || fail 70 "the unpacked packages of Debian $found do not run on this machine"
-  echo "$EDITION" >"$WORK/root/installed"
+  unpack "$WORK/tree"
+  chroot "$WORK/tree" /usr/bin/test -x /usr/lib/rabbitmq/bin/rabbitmq-server || fail 70 "the unpacked packages of Debian $found do not run on this machine"
+  echo "$EDITION" >"$WORK/tree/installed"
   rm -rf "$FOLDER"
-  mv "$WORK/root" "$FOLDER"
+  mv "$WORK/tree" "$FOLDER"
 }
 
 if ! is_finished; then

@@ -9,6 +9,7 @@ pub mod disk;
 mod guests;
 pub mod look;
 pub mod process;
+pub mod proxy;
 pub mod rabbitmq;
 pub mod wait;
 pub mod weir;

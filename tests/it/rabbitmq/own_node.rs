@@ -16,6 +16,7 @@ async fn a_node_is_killed_ended_and_started_again_with_its_data() {
     let vhost = node.vhost(DefaultQueues::Classic).await;
     let queue = format!("queues/{}/kept", vhost.name());
     node.management().put(&queue, &json!({"durable": true})).await;
+    node.keep_declarations().await;
     let first = node.pid().unwrap();
     node.kill().await;
     assert!(!is_running(first) && node.pid().is_none());

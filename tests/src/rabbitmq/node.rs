@@ -190,6 +190,15 @@ impl Node {
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
+    /// Writes declared queues, exchanges, bindings and vhosts to its disk. Before 4.3 they are kept in memory for some seconds after the
+    /// broker has confirmed them, and a [`Node::kill`] loses them; messages that were confirmed are not concerned.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn keep_declarations(&self) {
+        self.ctl(&["eval", "case erlang:whereis(mnesia_tm) of undefined -> ok; _ -> mnesia:dump_log() end."]).await;
+    }
+
     /// Kills it without warning, as `kill -9` does, and waits until all its processes are gone.
     ///
     /// # Panics
