@@ -34,12 +34,21 @@ lint:
     cargo clippy --all-targets -- -D warnings
     cargo clippy --profile guest --target wasm32-wasip2 -p weir-guests {{ plugins }} --examples --lib -- -D warnings
 
-# Run all checks and all tests: what CI runs
-test: lint
+# Install a RabbitMQ for the tests: 3.10, 4.0 or 4.3, unless WEIR_TEST_RABBITMQ_URL names a running one
+rabbitmq VERSION="4.0":
+    test -n "${WEIR_TEST_RABBITMQ_URL:-}" || tests/brokers/rabbitmq.sh "{{ VERSION }}"
+
+# Run all checks and all tests, on one version of RabbitMQ: what CI runs
+test: lint rabbitmq
     cargo build --bin weir
     cargo test
     cargo test {{ plugins }}
     cargo test -p weir-redactor --features ip
+
+# Run the tests that use RabbitMQ or the network's faults on all versions of RabbitMQ that are supported
+faults: (rabbitmq "3.10") (rabbitmq "4.0") (rabbitmq "4.3")
+    cargo build --bin weir
+    for version in 3.10 4.0 4.3; do echo "RabbitMQ $version"; WEIR_TEST_RABBITMQ=$version cargo test --test it -- rabbitmq proxy || exit 1; done
 
 # Run one test or those whose names hold FILTER, without the lints
 test-only FILTER:

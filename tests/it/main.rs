@@ -18,6 +18,8 @@ mod interop;
 mod losses;
 mod outputs;
 mod pool;
+mod proxy;
+mod rabbitmq;
 mod refusing;
 mod routing;
 mod sandbox;

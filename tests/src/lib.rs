@@ -8,6 +8,9 @@ pub mod cutting;
 pub mod disk;
 mod guests;
 pub mod look;
+pub mod process;
+pub mod proxy;
+pub mod rabbitmq;
 pub mod wait;
 pub mod weir;
 

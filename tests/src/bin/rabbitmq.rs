@@ -1,0 +1,15 @@
+//! Starts a RabbitMQ node as the tests do, prints its URL, management URL, process id and folder, a line each, and keeps it until the
+//! standard input ends or this process does: `rabbitmq`, with the version in `WEIR_TEST_RABBITMQ`.
+
+use std::io::Read;
+
+use weir_tests::rabbitmq::Node;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let node = Node::start().await;
+    let pid = node.pid().ok_or_else(|| anyhow::anyhow!("the node has ended"))?;
+    println!("{}\n{}\n{pid}\n{}", node.url(), node.management_url(), node.folder().display());
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! A TCP proxy on loopback that makes faults of a network on demand: in front of a real broker, it is the network to it.
+//!
+//! Faults hold for open and new connections until they are ended. No maintained library does this: those found are clients of a program
+//! in another language.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::wait::pass;
+
+/// Below the ports that the operating system gives to connections, so that the address stays free while it refuses.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+/// Read at once: small, so that a limited throughput is even.
+const CHUNK_BYTES: usize = 4 << 10;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Faults {
+    /// Rises with each cut.
+    cuts_count: u64,
+    is_refusing: bool,
+    /// Bytes that go there are kept.
+    held: [bool; 2],
+    delay: Duration,
+    bytes_per_second: Option<u32>,
+}
+
+/// A proxy in front of a server. Dropping it cuts its connections and frees its address.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    line: Arc<Line>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Line {
+    server: String,
+    faults: watch::Sender<Faults>,
+    /// How many bytes still pass before a cut.
+    budget: Mutex<Option<u64>>,
+    open: watch::Sender<usize>,
+}
+
+impl Proxy {
+    /// In front of a server, `HOST:PORT`, without any fault.
+    ///
+    /// # Panics
+    /// If no port of loopback is free.
+    pub async fn to(server: &str) -> Self {
+        let listener = loop {
+            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, rand::rng().random_range(PORTS))).await {
+                break listener;
+            }
+        };
+        let address = listener.local_addr().unwrap();
+        let (faults, open) = (watch::Sender::new(Faults::default()), watch::Sender::new(0));
+        let line = Arc::new(Line { server: server.to_owned(), faults, budget: Mutex::default(), open });
+        Proxy { address, accepting: tokio::spawn(line.clone().accept(listener)), line }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        *self.line.open.borrow()
+    }
+
+    /// Resets all connections; new ones are accepted.
+    pub fn cut(&self) {
+        self.line.cut();
+    }
+
+    /// Resets all connections as soon as this many further bytes have passed, of both directions together.
+    pub fn cut_after(&self, bytes_count: u64) {
+        *self.line.budget.lock().unwrap() = Some(bytes_count);
+    }
+
+    /// As [`Proxy::cut_after`] at a random place that the seed decides, up to `most_bytes`; the place, which is printed.
+    pub fn cut_at_random(&self, seed: u64, most_bytes: u64) -> u64 {
+        let bytes_count = StdRng::seed_from_u64(seed).random_range(1..=most_bytes);
+        println!("the connection is cut after {bytes_count} bytes (seed {seed})");
+        self.cut_after(bytes_count);
+        bytes_count
+    }
+
+    /// Refuses new connections until [`Proxy::accept`]; open ones stay.
+    pub fn refuse(&self) {
+        self.line.faults.send_modify(|faults| faults.is_refusing = true);
+    }
+
+    /// Accepts connections again.
+    pub fn accept(&self) {
+        self.line.faults.send_modify(|faults| faults.is_refusing = false);
+    }
+
+    /// Forwards nothing more, while connections stay open, as after a router has failed. What is sent meanwhile is kept.
+    pub fn hold(&self) {
+        self.line.faults.send_modify(|faults| faults.held = [true; 2]);
+    }
+
+    /// As [`Proxy::hold`] in one direction.
+    pub fn hold_one_way(&self, direction: Direction) {
+        self.line.faults.send_modify(|faults| faults.held[direction as usize] = true);
+    }
+
+    /// Forwards again, beginning with what was kept.
+    pub fn release(&self) {
+        self.line.faults.send_modify(|faults| faults.held = [false; 2]);
+    }
+
+    /// Delays what is forwarded, each way; `ZERO` ends it. At most 4 KiB are under way in each direction of a connection meanwhile.
+    pub fn delay(&self, delay: Duration) {
+        self.line.faults.send_modify(|faults| faults.delay = delay);
+    }
+
+    /// Limits the throughput of each direction of each connection; `None` ends it.
+    pub fn limit(&self, bytes_per_second: Option<u32>) {
+        self.line.faults.send_modify(|faults| faults.bytes_per_second = bytes_per_second);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+impl Line {
+    fn cut(&self) {
+        *self.budget.lock().unwrap() = None;
+        self.faults.send_modify(|faults| faults.cuts_count += 1);
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        let address = listener.local_addr().unwrap();
+        let mut listener = Some(listener);
+        let mut faults = self.faults.subscribe();
+        loop {
+            if faults.borrow_and_update().is_refusing {
+                listener = None;
+                let _ = faults.wait_for(|faults| !faults.is_refusing).await;
+            }
+            let open = match listener.take() {
+                Some(open) => open,
+                None => TcpListener::bind(address).await.expect("the port is not one that connections are given"),
+            };
+            tokio::select! {
+                biased;
+                _ = faults.changed() => {}
+                accepted = open.accept() => if let Ok((client, _)) = accepted {
+                    tokio::spawn(self.clone().serve(client));
+                },
+            }
+            listener = Some(open);
+        }
+    }
+
+    /// Forwards both ways until both sides have ended; anything else that ends it resets both.
+    async fn serve(self: Arc<Self>, mut client: TcpStream) {
+        let mut faults = self.faults.subscribe();
+        let cuts_count = faults.borrow().cuts_count;
+        let Ok(mut server) = TcpStream::connect(&self.server).await else { return drop(client.set_zero_linger()) };
+        let _ = (server.set_nodelay(true), client.set_nodelay(true));
+        self.open.send_modify(|open| *open += 1);
+        let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+        let there = self.forward(Direction::ToServer, from_client, to_server);
+        let back = self.forward(Direction::ToClient, from_server, to_client);
+        let has_ended = tokio::select! {
+            biased;
+            _ = faults.wait_for(|faults| faults.cuts_count != cuts_count) => false,
+            both = async { tokio::try_join!(there, back) } => both.is_ok(),
+        };
+        if !has_ended {
+            let _ = (client.set_zero_linger(), server.set_zero_linger());
+        }
+        self.open.send_modify(|open| *open -= 1);
+    }
+
+    /// Forwards one way, up to its end.
+    async fn forward(&self, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> std::io::Result<()> {
+        let mut faults = self.faults.subscribe();
+        let mut chunk = [0; CHUNK_BYTES];
+        loop {
+            let count = from.read(&mut chunk).await?;
+            let (delay, limit) = {
+                let now = faults.borrow();
+                (now.delay, now.bytes_per_second)
+            };
+            let time = limit.map_or(Duration::ZERO, |limit| Duration::from_secs_f64(count as f64 / f64::from(limit.max(1))));
+            if !(delay + time).is_zero() {
+                pass(delay + time).await;
+            }
+            let _ = faults.wait_for(|faults| !faults.held[direction as usize]).await;
+            if count == 0 {
+                return to.shutdown().await;
+            }
+            let (passing_count, is_cut) = self.spend(count);
+            to.write_all(&chunk[..passing_count]).await?;
+            if is_cut {
+                self.cut();
+            }
+        }
+    }
+
+    /// How many of these bytes may pass, and whether the connection is cut behind them.
+    fn spend(&self, count: usize) -> (usize, bool) {
+        let mut budget = self.budget.lock().unwrap();
+        let Some(left) = budget.as_mut() else { return (count, false) };
+        let passing_count = usize::try_from(*left).unwrap_or(usize::MAX).min(count);
+        *left -= passing_count as u64;
+        (passing_count, *left == 0)
+    }
+}

@@ -1,0 +1,141 @@
+//! How a node is set up: its version, its configuration, its ports and what its programs are run with.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::{Node, Version};
+
+/// Below the ports that the operating system gives to connections, so that one stays free while its node is down.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+/// Programs of the node listen on loopback only.
+const LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
+/// Runs a command in the node's root folder `$0`, with the node's folder `$1` mounted in it, all of it seen by this command only.
+const ENTER: &str = r#"mount --bind "$1" "$0/node" && mount -t proc proc "$0/proc" && shift && exec chroot "$0" "$@""#;
+
+/// How a node is set up. Everything that is not set is as a RabbitMQ has it by default.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    version: Version,
+    lines: String,
+    arguments: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup { version: Version::tested(), lines: String::new(), arguments: String::new() }
+    }
+}
+
+impl Setup {
+    /// Another version than the one that the test run is for.
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// A line of `rabbitmq.conf`, for example `max_message_size = 1048576`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        writeln!(self.lines, "{line}").expect("a String takes everything");
+        self
+    }
+
+    /// Refuses queues that are neither durable nor exclusive, as RabbitMQ does by default from 4.3. Only from 4.0.
+    #[must_use]
+    pub fn deny_transient_queues(self) -> Self {
+        self.line("deprecated_features.permit.transient_nonexcl_queues = false")
+    }
+
+    /// How long a consumer may keep a message unacknowledged, and that channels check it every second instead of every minute.
+    #[must_use]
+    pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
+        self.arguments.push_str(" -rabbit channel_tick_interval 1000");
+        self.line(&format!("consumer_timeout = {}", timeout.as_millis()))
+    }
+
+    /// Starts a node that is set up so.
+    ///
+    /// # Panics
+    /// As [`Node::start`].
+    pub async fn start(self) -> Node {
+        Node::start_with(self).await
+    }
+
+    pub(super) fn of(&self) -> Version {
+        self.version
+    }
+
+    /// Writes what a node reads at its start into its folder.
+    pub(super) fn write(&self, folder: &Path, ports: Ports) {
+        let cookie = folder.join(".erlang.cookie");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&cookie).unwrap();
+        file.write_all(b"weir-test").unwrap();
+        fs::set_permissions(cookie, Permissions::from_mode(0o400)).unwrap();
+        fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].\n").unwrap();
+        let Ports { amqp, management, .. } = ports;
+        let lines = format!(
+            "listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n\
+             disk_free_limit.absolute = 100MB\nvm_memory_high_watermark.relative = {}\ncollect_statistics_interval = 1000\n{}",
+            Node::MEMORY_LIMIT,
+            self.lines
+        );
+        fs::write(folder.join("rabbitmq.conf"), lines).unwrap();
+    }
+
+    /// The program that runs others in the node's folders and in a PID namespace of their own: they end together. It ends with the
+    /// process that starts it.
+    pub(super) fn enter(&self, root: &Path, folder: &Path) -> Vec<std::ffi::OsString> {
+        let words = "setpriv --pdeathsig KILL unshare --fork --pid --kill-child --mount sh -c";
+        let words = words.split(' ').map(Into::into).chain([ENTER.into()]);
+        words.chain([root.into(), folder.into()]).collect()
+    }
+
+    /// The environment of the node's programs.
+    pub(super) fn environ<'c>(&self, command: &'c mut Command, name: &str, ports: Ports) -> &'c mut Command {
+        command.env_clear().envs([
+            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("LANG", "C.UTF-8"),
+            ("HOME", "/node"),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1"),
+            ("RABBITMQ_CTL_ERL_ARGS", LOOPBACK),
+            ("RABBITMQ_CONFIG_FILE", "/node/rabbitmq.conf"),
+            ("RABBITMQ_MNESIA_BASE", "/node/db"),
+            ("RABBITMQ_LOG_BASE", "/node/log"),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", "/node/enabled_plugins"),
+            ("RABBITMQ_NODENAME", name),
+        ]);
+        command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{LOOPBACK}{}", self.arguments));
+        command.env("RABBITMQ_DIST_PORT", ports.distribution.to_string()).env("ERL_EPMD_PORT", ports.epmd.to_string())
+    }
+}
+
+/// The ports of a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) amqp: u16,
+    pub(super) management: u16,
+    distribution: u16,
+    epmd: u16,
+}
+
+impl Ports {
+    /// Four that are free now.
+    pub(super) fn free() -> Self {
+        let mut rng = rand::rng();
+        let mut taken = Vec::new();
+        while taken.len() < 4 {
+            taken.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, rng.random_range(PORTS))).ok());
+        }
+        let port = |at: usize| taken[at].local_addr().unwrap().port();
+        Ports { amqp: port(0), management: port(1), distribution: port(2), epmd: port(3) }
+    }
+}
