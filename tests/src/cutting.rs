@@ -51,7 +51,15 @@ struct Link {
     /// One for each consumer, so that its settles are done in their order.
     settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
     /// Deliveries that can be settled, with their queues.
-    held: Mutex<HashMap<Receipt, Queue>>,
+    held: Mutex<HashMap<Receipt, Held>>,
+    /// Numbers of consumers that were given.
+    numbers: AtomicU64,
+}
+
+struct Held {
+    queue: Queue,
+    /// The number of the consumer.
+    consumer: u64,
 }
 
 /// A consumer's way to the broker: empty once it was lost.
@@ -68,7 +76,14 @@ impl Cutting {
     /// Over another broker.
     pub fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
         let (connection, _) = watch::channel(Connection { number: 0, is_up: true });
-        let link = Arc::new(Link { inner, connection, consumers: Mutex::default(), settlers: Mutex::default(), held: Mutex::default() });
+        let link = Arc::new(Link {
+            inner,
+            connection,
+            consumers: Mutex::default(),
+            settlers: Mutex::default(),
+            held: Mutex::default(),
+            numbers: AtomicU64::new(0),
+        });
         Arc::new(Cutting { link })
     }
 
@@ -224,13 +239,13 @@ impl Link {
     }
 
     fn held_of(&self, queue: &Queue) -> HashSet<Receipt> {
-        self.held.lock().unwrap().iter().filter(|(_, of)| *of == queue).map(|(receipt, _)| *receipt).collect()
+        self.held.lock().unwrap().iter().filter(|(_, held)| held.queue == *queue).map(|(receipt, _)| *receipt).collect()
     }
 
     /// Passes on a delivery, of which only the first is known as such, and keeps that it is held.
-    fn hold(&self, queue: Option<&Queue>, connection: Connection, mut delivery: Delivery) -> Result<Delivery> {
+    fn hold(&self, queue: Option<&Queue>, consumer: u64, connection: Connection, mut delivery: Delivery) -> Result<Delivery> {
         let Some(queue) = queue.filter(|_| delivery.receipt.is_some()) else { return Ok(delivery) };
-        self.held.lock().unwrap().insert(delivery.receipt, queue.clone());
+        self.held.lock().unwrap().insert(delivery.receipt, Held { queue: queue.clone(), consumer });
         if self.is_lost(connection) {
             self.held.lock().unwrap().remove(&delivery.receipt);
             return Err(lost());
@@ -245,7 +260,7 @@ impl Link {
         self.consumers.lock().unwrap().push(Arc::downgrade(&line));
         // One that was cut in the meantime is among those that the next cut ends, so it is ended here.
         let connection = self.connected().inspect_err(|_| drop(line.lock().unwrap().take()))?;
-        Ok(Box::new(CuttingConsumer { link: self.clone(), queue, connection, line, number: AtomicU64::new(0) }))
+        Ok(Box::new(CuttingConsumer { link: self.clone(), queue, connection, line, number: self.numbers.fetch_add(1, Ordering::Relaxed) }))
     }
 }
 
@@ -283,8 +298,7 @@ struct CuttingConsumer {
     queue: Option<Queue>,
     connection: Connection,
     line: Arc<Line>,
-    /// Its number in receipts, once it has received a message.
-    number: AtomicU64,
+    number: u64,
 }
 
 impl CuttingConsumer {
@@ -302,8 +316,7 @@ impl Consumer for CuttingConsumer {
             () = self.link.loss(self.connection) => return Err(lost()),
             delivery = inner.receive() => delivery?,
         };
-        self.number.store(delivery.receipt.numbers().0, Ordering::Relaxed);
-        self.link.hold(self.queue.as_ref(), self.connection, delivery)
+        self.link.hold(self.queue.as_ref(), self.number, self.connection, delivery)
     }
 
     async fn readable(&self) -> Result<()> {
@@ -324,9 +337,8 @@ impl Consumer for CuttingConsumer {
 
 impl Drop for CuttingConsumer {
     fn drop(&mut self) {
-        let number = *self.number.get_mut();
-        self.link.held.lock().unwrap().retain(|receipt, _| receipt.numbers().0 != number);
-        self.link.settlers.lock().unwrap().remove(&number);
+        self.link.held.lock().unwrap().retain(|_, held| held.consumer != self.number);
+        self.link.settlers.lock().unwrap().remove(&self.number);
     }
 }
 
@@ -384,9 +396,11 @@ impl Backend for Cutting {
         if let Err(error) = self.limits().check_settle(&outputs).and_then(|()| checks.try_for_each(|check| check)) {
             return std::future::ready(Err(Unsettled::whole(error, outputs_count))).boxed();
         }
+        let held = self.link.held.lock().unwrap().get(receipt).map(|held| held.consumer);
+        let Some(consumer) = held else { return std::future::ready(Ok(Settled::NoLongerHeld)).boxed() };
         let (done, outcome) = oneshot::channel();
         let mut settlers = self.link.settlers.lock().unwrap();
-        let settler = settlers.entry(receipt.numbers().0).or_insert_with(|| {
+        let settler = settlers.entry(consumer).or_insert_with(|| {
             let (sender, mut settles) = mpsc::channel(UNDER_WAY);
             let link = self.link.clone();
             tokio::spawn(async move {

@@ -24,7 +24,7 @@ mod topic;
 
 pub use backend::{
     Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Named,
-    Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
+    NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, connect};
 pub use error::{Cause, Missing, PubsubError, Result};

@@ -18,6 +18,7 @@
 //! Consumers end (see [`Consumer::receive`]). A broker that was restarted has no `request` queues any more: their owners ensure them.
 
 mod consumer;
+mod cursor;
 mod inspect;
 mod producer;
 mod queue;
@@ -31,7 +32,8 @@ use crate::limits::Limits;
 use crate::topic::{Queue, Subscription, Topic};
 
 pub use self::consumer::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
-pub use self::inspect::{Browsed, Cursor, Inspect, Named, Page, QueueStats, Start};
+pub use self::cursor::{Cursor, NotACursor};
+pub use self::inspect::{Browsed, Inspect, Named, Page, QueueStats, Start};
 pub use self::producer::{Confirm, Producer};
 pub use self::queue::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 pub use self::settle::{Output, Routing, Settled, Unsettled};
