@@ -197,9 +197,11 @@ impl Backend for Cutting {
         if let Err(error) = self.limits().check_settle(&outputs).and_then(|()| checks.try_for_each(|check| check)) {
             return std::future::ready(Err(Unsettled::whole(error, outputs_count))).boxed();
         }
+        let held = self.link.held.lock().unwrap().get(receipt).map(|held| held.consumer);
+        let Some(consumer) = held else { return std::future::ready(Ok(Settled::NoLongerHeld)).boxed() };
         let (done, outcome) = oneshot::channel();
         let mut settlers = self.link.settlers.lock().unwrap();
-        let settler = settlers.entry(receipt.numbers().0).or_insert_with(|| {
+        let settler = settlers.entry(consumer).or_insert_with(|| {
             let (sender, mut settles) = mpsc::channel(UNDER_WAY);
             let link = self.link.clone();
             tokio::spawn(async move {

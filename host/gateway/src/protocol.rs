@@ -1,6 +1,7 @@
 //! What Weir's own paths answer, in kebab-case. The command line reads the same types.
 
 mod host_report;
+mod position;
 mod removal;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use weir_config::protocol::Usage;
 use weir_config::records::{ComponentRecord, ComponentRef};
 
 pub use self::host_report::HostReport;
+pub use self::position::Position;
 pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
 /// An answer that is an error.
@@ -330,10 +332,10 @@ pub struct DeadLetters {
     pub letters: Vec<DeadLetterSummary>,
     /// The position to go on behind, where there may be more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_after: Option<u64>,
-    /// The position of the newest letter that the queue ever had.
-    #[serde(default)]
-    pub newest: u64,
+    pub next_after: Option<Position>,
+    /// The position of the newest letter that the queue ever had; absent if there was none, or the broker does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Position>,
 }
 
 /// Which dead letters: `ids`, `flow` with `processor` (one of them is enough), or `all`.
@@ -354,10 +356,10 @@ pub struct DeadLetterOrder {
     pub all: Option<bool>,
     /// Only those behind this position.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<u64>,
+    pub after: Option<Position>,
     /// Only those up to this position; unless given, those that are there at the beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub through: Option<u64>,
+    pub through: Option<Position>,
     /// End after about so many, and answer where to go on; unless given, and with `ids`, all are worked on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -385,9 +387,10 @@ pub struct DeadLettersRedriven {
     pub failures: Vec<DeadLetterFailure>,
     /// With `limit`: the position to go on behind (`after`), where there may be more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_after: Option<u64>,
-    /// Up to which position letters are looked at; to be given again (`through`) to go on.
-    pub through: u64,
+    pub next_after: Option<Position>,
+    /// Up to which position letters are looked at; to be given again (`through`) to go on. Absent where the broker does not know one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Position>,
 }
 
 /// The answer to `POST dead-letters/delete`.
@@ -402,9 +405,10 @@ pub struct DeadLettersDeleted {
     pub failures: Vec<DeadLetterFailure>,
     /// With `limit`: the position to go on behind (`after`), where there may be more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_after: Option<u64>,
-    /// Up to which position letters are looked at; to be given again (`through`) to go on.
-    pub through: u64,
+    pub next_after: Option<Position>,
+    /// Up to which position letters are looked at; to be given again (`through`) to go on. Absent where the broker does not know one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Position>,
 }
 
 /// A dead letter that stays, and why.
@@ -412,7 +416,7 @@ pub struct DeadLettersDeleted {
 pub struct DeadLetterFailure {
     /// Its place in the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
+    pub position: Option<Position>,
     /// The message's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -445,7 +449,7 @@ impl DeadLetterFailure {
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLetterSummary {
     /// Its place in the queue, to go on behind.
-    pub position: u64,
+    pub position: Position,
     /// The message's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,

@@ -23,6 +23,8 @@ pub struct BrokerSettings {
     pub folder: PathBuf,
     /// What any broker refuses.
     pub limits: Limits,
+    /// How RabbitMQ is reached; the URL and the limits are those above.
+    pub rabbit: RabbitSettings,
     /// How a broker inside this process works; its limits are those above.
     pub embedded: EmbeddedOptions,
 }
@@ -33,6 +35,7 @@ impl Default for BrokerSettings {
             url: EMBEDDED_URL.to_owned(),
             folder: PathBuf::new(),
             limits: Limits::default(),
+            rabbit: RabbitSettings::default(),
             embedded: EmbeddedOptions::default(),
         }
     }

@@ -17,7 +17,6 @@ mod lock;
 mod message;
 mod nearest;
 mod rabbitmq;
-||||||| 689d1e9
 mod recovery;
 mod request;
 mod retry;
@@ -28,7 +27,7 @@ mod topic;
 
 pub use backend::{
     Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Named,
-    Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
+    NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
@@ -38,6 +37,7 @@ pub use message::{
 };
 pub use nearest::nearest;
 pub use recovery::Recovery;
+pub use rabbitmq::{RabbitBroker, RabbitSettings};
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
 pub use subscribe::{Heard, listen};

@@ -27,6 +27,7 @@ async fn assert_figures(bed: &Bed, queue: &Queue, expected: QueueStats) {
         let shown = stats(bed, queue).await;
         let all = [
             (shown.depth_count, expected.depth_count),
+            (shown.ready_count, expected.ready_count),
             (shown.unsettled_count, expected.unsettled_count),
             (shown.size_bytes, expected.size_bytes),
             (shown.consumer_count, expected.consumer_count),
@@ -42,6 +43,7 @@ pub async fn figures_are_right_or_unknown(bed: &mut Bed) {
     let queue = holding_two(bed).await;
     let two = QueueStats {
         depth_count: Some(2),
+        ready_count: Some(2),
         unsettled_count: Some(0),
         size_bytes: Some(28),
         consumer_count: Some(0),
@@ -52,12 +54,12 @@ pub async fn figures_are_right_or_unknown(bed: &mut Bed) {
     assert!(stats(bed, &queue).await.may_hold_messages());
     let consumer = bed.windowed(&queue, 1).await;
     let held = next(&*consumer).await;
-    assert_figures(bed, &queue, QueueStats { unsettled_count: Some(1), consumer_count: Some(1), ..two }).await;
+    assert_figures(bed, &queue, QueueStats { ready_count: Some(1), unsettled_count: Some(1), consumer_count: Some(1), ..two }).await;
     let shown = stats(bed, &queue).await;
     assert!(shown.may_hold_messages() && shown.may_have_consumers());
     bed.settle(&held).await;
     drop(consumer);
-    assert_figures(bed, &queue, QueueStats { depth_count: Some(1), size_bytes: Some(14), ..two }).await;
+    assert_figures(bed, &queue, QueueStats { depth_count: Some(1), ready_count: Some(1), size_bytes: Some(14), ..two }).await;
 }
 
 /// `stats`: what the queue holds: all figures are known, and they are of now.
@@ -76,6 +78,7 @@ pub async fn all_figures_are_known(bed: &mut Bed) {
     };
     let expected = QueueStats {
         depth_count: Some(1),
+        ready_count: Some(1),
         unsettled_count: Some(0),
         size_bytes: Some(14),
         consumer_count: Some(0),

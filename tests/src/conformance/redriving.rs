@@ -1,11 +1,11 @@
 //! Moving a message that was shown out of one queue into another.
 
 use futures_util::future::join_all;
-use weir_pubsub::{Class, Cursor, Message, MessageId, Missing, Named, PubsubError, Queue, Start};
+use weir_pubsub::{Class, Message, MessageId, Missing, Named, PubsubError, Queue, Start};
 
 use super::bed::{Bed, expect, message, next};
 use super::filling::fill;
-use super::looking::look;
+use super::looking::{absent, look};
 
 /// What names the only message of a queue.
 async fn named_in(bed: &Bed, queue: &Queue) -> Named {
@@ -40,7 +40,7 @@ pub async fn redriving_what_is_gone_or_in_work_sends_nothing(bed: &mut Bed) {
     assert!(!redriven(&named).await, "in work");
     bed.settle(&held).await;
     assert!(!redriven(&named).await, "settled");
-    assert!(!redriven(&Named { cursor: Cursor(u64::MAX), id: None }).await, "never there");
+    assert!(!redriven(&Named { cursor: absent(), id: None }).await, "never there");
     assert!(bed.drained(&to).await.is_empty());
 }
 

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -46,8 +45,7 @@ pub(super) struct CuttingConsumer {
     /// None on topics without queues.
     pub(super) queue: Option<Queue>,
     pub(super) line: Arc<Line>,
-    /// Its number in receipts, once it has received a message.
-    pub(super) number: AtomicU64,
+    pub(super) number: u64,
 }
 
 impl CuttingConsumer {
@@ -69,8 +67,7 @@ impl Consumer for CuttingConsumer {
             () = self.loss() => return Err(lost()),
             delivery = inner.receive() => delivery?,
         };
-        self.number.store(delivery.receipt.numbers().0, Ordering::Relaxed);
-        self.link.hold(self.queue.as_ref(), &self.line, delivery)
+        self.link.hold(self.queue.as_ref(), self.number, &self.line, delivery)
     }
 
     async fn readable(&self) -> Result<()> {
@@ -91,8 +88,7 @@ impl Consumer for CuttingConsumer {
 
 impl Drop for CuttingConsumer {
     fn drop(&mut self) {
-        let number = *self.number.get_mut();
-        self.link.held.lock().unwrap().retain(|receipt, _| receipt.numbers().0 != number);
-        self.link.settlers.lock().unwrap().remove(&number);
+        self.link.held.lock().unwrap().retain(|_, held| held.consumer != self.number);
+        self.link.settlers.lock().unwrap().remove(&self.number);
     }
 }

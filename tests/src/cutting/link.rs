@@ -36,8 +36,17 @@ pub(super) struct Link {
     /// One for each consumer, so that its settles are done in their order.
     pub(super) settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
     /// Deliveries that can be settled, with their queues.
-    pub(super) held: Mutex<HashMap<Receipt, Queue>>,
+    pub(super) held: Mutex<HashMap<Receipt, Held>>,
+    /// Numbers of consumers that were given.
+    numbers: AtomicU64,
     pub(super) losses_count: AtomicU64,
+}
+
+/// A delivery that can be settled.
+pub(super) struct Held {
+    queue: Queue,
+    /// The number of its consumer.
+    pub(super) consumer: u64,
 }
 
 /// A consumer's way to the broker: empty once it was lost.
@@ -76,6 +85,7 @@ impl Link {
             made_counts: Mutex::default(),
             settlers: Mutex::default(),
             held: Mutex::default(),
+            numbers: AtomicU64::new(0),
             losses_count: AtomicU64::new(0),
         }
     }
@@ -220,13 +230,13 @@ impl Link {
     }
 
     pub(super) fn held_of(&self, queue: &Queue) -> HashSet<Receipt> {
-        self.held.lock().unwrap().iter().filter(|(_, of)| *of == queue).map(|(receipt, _)| *receipt).collect()
+        self.held.lock().unwrap().iter().filter(|(_, held)| held.queue == *queue).map(|(receipt, _)| *receipt).collect()
     }
 
     /// Passes on a delivery, of which only the first is known as such, and keeps that it is held.
-    pub(super) fn hold(&self, queue: Option<&Queue>, line: &Line, mut delivery: Delivery) -> Result<Delivery> {
+    pub(super) fn hold(&self, queue: Option<&Queue>, consumer: u64, line: &Line, mut delivery: Delivery) -> Result<Delivery> {
         let Some(queue) = queue.filter(|_| delivery.receipt.is_some()) else { return Ok(delivery) };
-        self.held.lock().unwrap().insert(delivery.receipt, queue.clone());
+        self.held.lock().unwrap().insert(delivery.receipt, Held { queue: queue.clone(), consumer });
         if line.inner.lock().unwrap().is_none() {
             self.held.lock().unwrap().remove(&delivery.receipt);
             return Err(lost());
@@ -251,6 +261,6 @@ impl Link {
             line.lose();
             return Err(lost());
         }
-        Ok(Box::new(CuttingConsumer { link: self.clone(), queue, line, number: AtomicU64::new(0) }))
+        Ok(Box::new(CuttingConsumer { link: self.clone(), queue, line, number: self.numbers.fetch_add(1, Ordering::Relaxed) }))
     }
 }

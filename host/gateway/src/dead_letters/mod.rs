@@ -5,7 +5,7 @@ mod owners;
 mod selection;
 
 use weir_config::names;
-use weir_pubsub::{Browsed, Cursor, Page, PubsubError, Queue, Start};
+use weir_pubsub::{Browsed, Cursor, NotACursor, Page, PubsubError, Queue, Start};
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
@@ -20,6 +20,11 @@ pub(crate) const PAGE_COUNT: u32 = 128;
 /// The queue of the dead letters.
 pub(crate) fn queue(gateway: &Gateway) -> Result<Queue> {
     names::dead_letters(&gateway.topicspace).map_err(GatewayError::topicspace)
+}
+
+/// A field that should hold a position and does not.
+pub(crate) fn wrong(field: &'static str) -> impl FnOnce(NotACursor) -> GatewayError {
+    move |error| GatewayError::BadField { field: field.to_owned(), problem: format!("is not a position: {error}") }
 }
 
 /// The beginnings of the letters behind a position. Without the queue there are none: the flow service makes it.

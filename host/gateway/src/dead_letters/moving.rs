@@ -1,17 +1,17 @@
 //! Sending dead letters again and deleting them: in portions, so that neither many nor large ones are in memory together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join_all;
 use weir_config::records::DeadLetter;
-use weir_pubsub::{Browsed, Class, Cursor, Message, PubsubError, Queue, Start, chain};
+use weir_pubsub::{Browsed, Class, Cursor, Message, PubsubError, Queue, QueueStats, Start, chain};
 
 use super::owners::{Owner, Owners};
 use super::selection::{Selection, Wanted};
 use super::{PAGE_COUNT, heads, queue, whole};
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
-use crate::protocol::DeadLetterFailure;
+use crate::protocol::{DeadLetterFailure, Position};
 
 /// Letters that are on their way together: they share a commit.
 const BATCH_COUNT: usize = 64;
@@ -34,13 +34,13 @@ pub(crate) enum Action {
 }
 
 /// Which part of the queue is worked on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Portion {
-    /// Letters behind this position.
-    pub(crate) after: u64,
+    /// Where to begin.
+    pub(crate) start: Start,
     /// Letters up to this position; unless given, up to the newest one at the beginning, so that what is given up again meanwhile is left.
-    pub(crate) through: Option<u64>,
-    /// End after so many letters; a page may add some.
+    pub(crate) through: Option<Cursor>,
+    /// End after so many letters; a page may add some. Ignored where a cursor does not keep its place: what is done once would be read again.
     pub(crate) limit_count: Option<u32>,
 }
 
@@ -51,9 +51,9 @@ pub(crate) struct Outcome {
     pub(crate) failed_count: u64,
     pub(crate) failures: Vec<DeadLetterFailure>,
     /// Where to go on, if the limit ended it.
-    pub(crate) next_after: Option<u64>,
+    pub(crate) next_after: Option<Cursor>,
     /// Up to where letters are looked at.
-    pub(crate) through: u64,
+    pub(crate) through: Option<Cursor>,
 }
 
 /// A selected letter.
@@ -91,8 +91,7 @@ pub(crate) async fn work(
     if let Some(positions) = selection.only_positions() {
         for some in positions.chunks(BATCH_COUNT) {
             let mut found = Vec::new();
-            for position in some {
-                let at = Cursor(*position);
+            for at in some.iter().copied() {
                 let page = heads(gateway, Start::At(at), 1, work.body_bytes()).await?;
                 found.extend(page.messages.into_iter().filter(|head| head.cursor == at && selection.takes(head, None)));
             }
@@ -123,16 +122,22 @@ impl Work<'_> {
     }
 
     async fn through_the_queue(&mut self, selection: &mut Selection, portion: Portion) -> Result<()> {
-        let mut start = if portion.after == 0 { Start::Oldest } else { Start::Behind(Cursor(portion.after)) };
-        let mut through = portion.through.map(Cursor);
+        let mut start = portion.start;
+        let mut through = portion.through;
         let mut taken_count = 0;
+        // Letters without a place: one that is given up again meanwhile must not be taken for another.
+        let mut seen = HashSet::new();
         loop {
             let page = heads(self.gateway, start, PAGE_COUNT, self.body_bytes()).await?;
-            let end = *through.get_or_insert(page.newest.unwrap_or_default());
-            self.outcome.through = end.0;
+            through = through.or(page.newest);
+            self.outcome.through = through;
+            let is_past = |cursor: Cursor| through.is_some_and(|end| cursor > end);
             let Some(last) = page.messages.last().map(|head| head.cursor) else { return Ok(()) };
             let mut selected = Vec::new();
-            for head in page.messages.into_iter().filter(|head| head.cursor <= end) {
+            for head in page.messages.into_iter().filter(|head| !is_past(head.cursor)) {
+                if !head.cursor.is_place() && !seen.insert(head.cursor) {
+                    continue;
+                }
                 let read = head.message.as_ref().ok().and_then(DeadLetter::of_message);
                 let owner = read.as_ref().and_then(|read| self.owners.owner(read));
                 if selection.takes(&head, owner.as_ref()) {
@@ -141,7 +146,7 @@ impl Work<'_> {
             }
             taken_count += selected.len() as u64;
             self.all_of(selected).await?;
-            if last >= end {
+            if last.is_place() && through.is_some_and(|end| last >= end) {
                 return Ok(());
             }
             start = Start::Behind(last);
@@ -149,8 +154,8 @@ impl Work<'_> {
             if matches!(selection, Selection::Named { .. }) {
                 continue;
             }
-            if portion.limit_count.is_some_and(|limit| taken_count >= u64::from(limit)) {
-                self.outcome.next_after = Some(last.0);
+            if last.is_place() && portion.limit_count.is_some_and(|limit| taken_count >= u64::from(limit)) {
+                self.outcome.next_after = Some(last);
                 return Ok(());
             }
         }
@@ -261,7 +266,7 @@ impl Work<'_> {
         let (read, owner) = (letter.read.as_ref(), letter.owner.as_ref());
         let id = letter.head.message.as_ref().ok().and_then(|message| message.id);
         self.add(DeadLetterFailure {
-            position: Some(letter.head.cursor.0),
+            position: Some(letter.head.cursor.into()),
             id: id.map(|id| id.to_string()),
             flows: owner.map(|owner| owner.flows.clone()).unwrap_or_default(),
             topic: read.map(|read| cut(&read.topic)),
@@ -287,17 +292,33 @@ impl Work<'_> {
             };
             let name = position.map(|position| position.to_string()).or_else(|| id.clone()).unwrap_or_default();
             let message = format!("there is no dead letter `{name}`, or a consumer of the dead-letter queue is reading it");
-            self.add(DeadLetterFailure { position, id, message, ..DeadLetterFailure::of("not-found") });
+            self.add(DeadLetterFailure { position: position.map(Position::from), id, message, ..DeadLetterFailure::of("not-found") });
         }
-        let held_count = match self.gateway.backend.inspect().stats(&queue(self.gateway)?).await {
-            Ok(stats) => stats.unsettled_count.unwrap_or_default(),
-            Err(_) => 0,
+        if matches!(selection, Selection::Named { .. }) {
+            return Ok(());
+        }
+        let stats = match self.gateway.backend.inspect().stats(&queue(self.gateway)?).await {
+            // Without the queue there are no letters.
+            Err(PubsubError::QueueNotFound { .. }) => return Ok(()),
+            stats => stats.unwrap_or_default(),
         };
-        if held_count > 0 && !matches!(selection, Selection::Named { .. }) {
-            let message = format!("{held_count} letters are being read by a consumer of the dead-letter queue and were left alone");
+        if let Some(message) = in_flight(&stats) {
             self.add(DeadLetterFailure { message, ..DeadLetterFailure::of("in-progress") });
         }
         Ok(())
+    }
+}
+
+/// Letters that were not looked at because a consumer holds them, for people. Unknown figures count as letters in flight, unless there is no
+/// consumer to hold them.
+fn in_flight(stats: &QueueStats) -> Option<String> {
+    match stats.unsettled_count {
+        Some(0) => None,
+        Some(count) => Some(format!("{count} letters are being read by a consumer of the dead-letter queue and were left alone")),
+        None if !stats.may_have_consumers() || !stats.may_hold_messages() => None,
+        None => Some(
+            "the dead-letter queue may have a consumer: letters that it is reading were left alone and could not be counted".to_owned(),
+        ),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Which dead letters a caller means. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
 
-use weir_pubsub::{Browsed, MessageId};
+use weir_pubsub::{Browsed, Cursor, MessageId};
 
 use super::owners::Owner;
 use crate::error::{GatewayError, Result};
@@ -12,10 +13,10 @@ use crate::protocol::{DeadLetterId, DeadLetterOrder};
 const MAX_IDS_COUNT: usize = 10_000;
 
 /// How a letter is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// By its place in the queue, from 1.
-    Position(u64),
+    /// By its place in the queue.
+    Position(Cursor),
     /// By the message's id.
     Id(MessageId),
 }
@@ -26,7 +27,7 @@ pub(crate) enum Selection {
     /// These.
     Named {
         /// By position.
-        positions: BTreeSet<u64>,
+        positions: HashSet<Cursor>,
         /// By the message's id; with whether one was found.
         ids: BTreeMap<MessageId, bool>,
     },
@@ -63,7 +64,7 @@ impl Selection {
     }
 
     fn named(names: &[DeadLetterId]) -> Result<Self> {
-        let (mut positions, mut ids) = (BTreeSet::new(), BTreeMap::new());
+        let (mut positions, mut ids) = (HashSet::new(), BTreeMap::new());
         for name in names {
             let wanted = match name {
                 DeadLetterId::Position(position) => read_wanted(&position.to_string())?,
@@ -88,15 +89,15 @@ impl Selection {
             Selection::Named { positions, ids } => {
                 let id = head.message.as_ref().ok().and_then(|message| message.id);
                 let by_id = id.and_then(|id| ids.get_mut(&id)).map(|found| *found = true).is_some();
-                positions.remove(&head.cursor.0) || by_id
+                positions.remove(&head.cursor) || by_id
             }
         }
     }
 
     /// Positions to look at in place of the whole queue, if nothing else is selected.
-    pub(crate) fn only_positions(&self) -> Option<Vec<u64>> {
+    pub(crate) fn only_positions(&self) -> Option<Vec<Cursor>> {
         match self {
-            Selection::Named { positions, ids } if ids.is_empty() => Some(positions.iter().copied().collect()),
+            Selection::Named { positions, ids } if ids.is_empty() => Some(sorted(positions)),
             _ => None,
         }
     }
@@ -105,8 +106,15 @@ impl Selection {
     pub(crate) fn missing(&self) -> Vec<Wanted> {
         let Selection::Named { positions, ids } = self else { return Vec::new() };
         let ids = ids.iter().filter(|(_, found)| !**found).map(|(id, _)| Wanted::Id(*id));
-        positions.iter().copied().map(Wanted::Position).chain(ids).collect()
+        sorted(positions).into_iter().map(Wanted::Position).chain(ids).collect()
     }
+}
+
+/// In the order of the queue, where the broker's cursors have one.
+fn sorted(positions: &HashSet<Cursor>) -> Vec<Cursor> {
+    let mut sorted: Vec<Cursor> = positions.iter().copied().collect();
+    sorted.sort_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    sorted
 }
 
 /// An id has 32 hexadecimal digits, which no position has.
@@ -115,8 +123,8 @@ pub(crate) fn read_wanted(letter: &str) -> Result<Wanted> {
         return Ok(Wanted::Id(id));
     }
     match letter.parse() {
-        Ok(position) if position > 0 => Ok(Wanted::Position(position)),
-        _ => Err(GatewayError::BadField {
+        Ok(position) => Ok(Wanted::Position(position)),
+        Err(_) => Err(GatewayError::BadField {
             field: "the dead letter".to_owned(),
             problem: format!(
                 "`{}` is neither a position, which is a number from 1, nor an id, which has 32 hexadecimal digits",
@@ -135,10 +143,14 @@ mod tests {
         Selection::read(&serde_json::from_str(text).unwrap())
     }
 
+    fn at(number: u64) -> Cursor {
+        number.to_string().parse().unwrap()
+    }
+
     #[test]
     fn a_letter_is_named_by_position_or_id() {
         let id = "00000000000000000000000000000abc";
-        assert_eq!(read_wanted("7").unwrap(), Wanted::Position(7));
+        assert_eq!(read_wanted("7").unwrap(), Wanted::Position(at(7)));
         assert_eq!(read_wanted(&id.to_uppercase()).unwrap(), Wanted::Id(MessageId(0xabc)));
         for wrong in ["0", "-1", "x", "", "18446744073709551616", &id[1..].replace('0', "g")] {
             assert!(read_wanted(wrong).unwrap_err().to_string().contains("neither a position"), "{wrong}");
@@ -155,8 +167,8 @@ mod tests {
         assert_eq!(read(r#"{"processor": "p", "flow": "f", "ids": [], "all": false}"#).unwrap(), of(Some("f"), Some("p")));
         assert_eq!(read(r#"{"all": true, "ids": null}"#).unwrap(), Selection::All);
         let named = read(r#"{"ids": [7, "7", "00000000000000000000000000000abc"]}"#).unwrap();
-        assert_eq!((named.only_positions(), named.missing()), (None, vec![Wanted::Position(7), Wanted::Id(MessageId(0xabc))]));
-        assert_eq!(read(r#"{"ids": ["3", 1]}"#).unwrap().only_positions(), Some(vec![1, 3]));
+        assert_eq!((named.only_positions(), named.missing()), (None, vec![Wanted::Position(at(7)), Wanted::Id(MessageId(0xabc))]));
+        assert_eq!(read(r#"{"ids": ["3", 1]}"#).unwrap().only_positions(), Some(vec![at(1), at(3)]));
     }
 
     #[test]

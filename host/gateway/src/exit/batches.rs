@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn receipt(sequence: u64) -> Receipt {
-        Receipt::new(1, 1, sequence)
+        Receipt::for_test(sequence)
     }
 
     #[test]

@@ -138,7 +138,7 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(60);
 
     fn receipt(sequence: u64) -> Receipt {
-        Receipt::new(1, 1, sequence)
+        Receipt::for_test(sequence)
     }
 
     fn handed_out(count: u64, now: Instant) -> Held {

@@ -11,13 +11,13 @@ use weir_pubsub::{Browsed, Cursor, MessageId, PubsubError, Start};
 
 use super::exits::ndjson;
 use crate::body::NDJSON;
-use crate::dead_letters::{Owners, PAGE_COUNT, Selection, Wanted, heads, queue, read_wanted, whole as whole_letter};
+use crate::dead_letters::{Owners, PAGE_COUNT, Selection, Wanted, heads, queue, read_wanted, whole as whole_letter, wrong};
 use crate::error::{GatewayError, Result};
 use crate::flows;
 use crate::gateway::{Gateway, Shared};
 use crate::held::Received;
 use crate::line;
-use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters};
+use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters, Position};
 use crate::query::Fields;
 
 /// Letters of one answer, unless asked for others, and at most.
@@ -39,8 +39,8 @@ const WHOLE_COUNT: usize = 16;
 pub(crate) struct Extent {
     /// So many at most: 1 to 1,000, else 100.
     limit: Option<u32>,
-    /// Those behind this position.
-    after: Option<u64>,
+    /// Those behind this position: a number, or what `next-after` was.
+    after: Option<String>,
     /// Those of this flow.
     flow: Option<String>,
     /// Those of this processor.
@@ -75,6 +75,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Ex
         });
     }
     let selection = extent.selection()?;
+    let start = extent.after.clone().map_or(Ok(Start::Oldest), |after| Position::Text(after).behind()).map_err(wrong("after"))?;
     let depth = match gateway.backend.inspect().stats(&queue(&gateway)?).await {
         Ok(stats) => stats.depth_count,
         // It is made by the flow service; before that there is no letter.
@@ -82,21 +83,20 @@ pub(crate) async fn get(State(gateway): State<Shared>, Fields(extent): Fields<Ex
         Err(error) => return Err(GatewayError::broker("the dead letters cannot be read")(error)),
     };
     let (_, records) = flows::records(&gateway.config).await?;
-    let listed = list(&gateway, selection, &Owners::of(&records), extent.after, limit as usize).await?;
+    let listed = list(&gateway, selection, &Owners::of(&records), start, limit as usize).await?;
     Ok(Json(DeadLetters { depth_count: depth, ..listed }))
 }
 
-/// The selected letters behind a position, as far as one answer goes.
-async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, after: Option<u64>, limit: usize) -> Result<DeadLetters> {
+/// The selected letters from a place on, as far as one answer goes.
+async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut start: Start, limit: usize) -> Result<DeadLetters> {
     let mut listed = DeadLetters::default();
     let (mut bytes, mut looked_at_count) = (0, 0);
-    let mut start = after.filter(|after| *after > 0).map_or(Start::Oldest, |after| Start::Behind(Cursor(after)));
     loop {
         // A page is as large as what is still wanted, unless only some of it is.
         let count = if selection == Selection::All { (limit - listed.letters.len()).min(PAGE_COUNT as usize) as u32 } else { PAGE_COUNT };
         let page = heads(gateway, start, count, SHOWN_BYTES).await?;
-        let newest = page.newest.unwrap_or_default();
-        listed.newest = newest.0;
+        let newest = page.newest;
+        listed.newest = newest.map(Position::from);
         if page.messages.is_empty() {
             return Ok(listed);
         }
@@ -110,7 +110,8 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, afte
                 listed.letters.push(letter);
             }
             if listed.letters.len() >= limit || bytes >= ANSWER_BYTES || looked_at_count >= LOOKED_AT_COUNT {
-                listed.next_after = (head.cursor < newest).then_some(head.cursor.0);
+                listed.next_after =
+                    newest.is_none_or(|newest| head.cursor != newest && !(head.cursor > newest)).then(|| head.cursor.into());
                 return Ok(listed);
             }
         }
@@ -132,7 +133,7 @@ pub(crate) async fn whole(
     Extension(held): Extension<Received>,
 ) -> Result<Response> {
     let cursors = match read_wanted(&letter)? {
-        Wanted::Position(position) => vec![Cursor(position)],
+        Wanted::Position(position) => vec![position],
         Wanted::Id(id) => cursors_of(&gateway, id).await?,
     };
     let (mut found, mut bytes) = (Vec::new(), 0);
@@ -191,7 +192,7 @@ fn summary(head: &Browsed, owners: &Owners) -> DeadLetterSummary {
     let owner = owners.owner(&letter);
     let (processor, variant) = owner.as_ref().map(|owner| (owner.processor.clone(), owner.variant.clone())).unwrap_or_default();
     DeadLetterSummary {
-        position: head.cursor.0,
+        position: head.cursor.into(),
         id: message.id.map(|id| id.to_string()),
         lost: letter.cut.map(|cut| cut.to_string()),
         topic: letter.topic,

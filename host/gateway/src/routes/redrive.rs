@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
+use weir_pubsub::Start;
 
 use crate::body;
-use crate::dead_letters::{Action, Owners, Portion, Selection, work};
+use crate::dead_letters::{Action, Owners, Portion, Selection, work, wrong};
 use crate::error::Result;
 use crate::flows;
 use crate::gateway::Shared;
-use crate::protocol::{DeadLetterOrder, DeadLettersDeleted, DeadLettersRedriven};
+use crate::protocol::{DeadLetterOrder, DeadLettersDeleted, DeadLettersRedriven, Position};
 
 /// A request: 10,000 ids and some more.
 const MAX_ORDER_BYTES: usize = 1 << 20;
@@ -31,8 +32,8 @@ pub(crate) async fn redrive(State(gateway): State<Shared>, request: Request) -> 
         redriven_count: outcome.done_count,
         failed_count: outcome.failed_count,
         failures: outcome.failures,
-        next_after: outcome.next_after,
-        through: outcome.through,
+        next_after: outcome.next_after.map(Position::from),
+        through: outcome.through.map(Position::from),
     }))
 }
 
@@ -53,8 +54,8 @@ pub(crate) async fn delete(State(gateway): State<Shared>, request: Request) -> R
         deleted_count: outcome.done_count,
         failed_count: outcome.failed_count,
         failures: outcome.failures,
-        next_after: outcome.next_after,
-        through: outcome.through,
+        next_after: outcome.next_after.map(Position::from),
+        through: outcome.through.map(Position::from),
     }))
 }
 
@@ -62,7 +63,11 @@ async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<c
     let order: DeadLetterOrder = body::read_as(request, MAX_ORDER_BYTES, gateway.settings.body_time).await?;
     let selection = Selection::read(&order)?;
     let (_, records) = flows::records(&gateway.config).await?;
-    let portion = Portion { after: order.after.unwrap_or(0), through: order.through, limit_count: order.limit };
+    let portion = Portion {
+        start: order.after.as_ref().map_or(Ok(Start::Oldest), Position::behind).map_err(wrong("after"))?,
+        through: order.through.as_ref().map(Position::cursor).transpose().map_err(wrong("through"))?,
+        limit_count: order.limit,
+    };
     let outcome = work(gateway, action, selection, &Owners::of(&records), portion).await?;
     let (done_count, failed_count) = (outcome.done_count, outcome.failed_count);
     match action {

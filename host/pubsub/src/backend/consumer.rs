@@ -46,8 +46,8 @@ pub trait Consumer: Send + Sync {
     /// - `Unavailable` when the connection was lost or the backend is closed: the consumer has ended, and every later call says so again.
     ///   Subscribe again with backoff. Who owns the queue ensures it before that; who follows something fetches it after that. No message is
     ///   lost: what the consumer held may be delivered again, to any consumer, and settling it by the old receipt is `NoLongerHeld`.
-    /// - `Stalled` while the broker cannot deliver, for example because its disk cannot be read or written: the consumer is there and goes on
-    ///   by itself, and a later call may succeed. What it holds stays with it.
+    /// - `Stalled` while the broker cannot deliver for a reason of its own: the consumer stays subscribed and continues by itself, and a later
+    ///   call may succeed. What it holds stays with it.
     /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on.
     ///
     /// # Cancel safety
@@ -109,7 +109,7 @@ pub struct Receipt {
 
 impl Receipt {
     /// For backends. `consumer` is unique in the life of the backend and not 0; `queue` and `sequence` are in its own numbering.
-    pub fn new(consumer: u64, queue: u64, sequence: u64) -> Self {
+    pub(crate) fn new(consumer: u64, queue: u64, sequence: u64) -> Self {
         Receipt { consumer, queue, sequence }
     }
 
@@ -123,8 +123,10 @@ impl Receipt {
         self.consumer != 0
     }
 
-    /// The numbers it was made of, for backends.
-    pub fn numbers(&self) -> (u64, u64, u64) {
-        (self.consumer, self.queue, self.sequence)
+    /// One that no backend made, for tests of code that only keeps receipts; not in release builds.
+    #[cfg(any(test, debug_assertions))]
+    #[doc(hidden)]
+    pub fn for_test(number: u64) -> Self {
+        Receipt::new(1, 1, number)
     }
 }

@@ -1,11 +1,11 @@
 //! Looking into queues without consuming from them. A broker may do only part of it.
 
-use std::fmt;
 use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 
 use super::consumer::Consumer;
+use super::cursor::Cursor;
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
@@ -76,34 +76,24 @@ fn unsupported(what: &'static str) -> PubsubError {
     PubsubError::Unsupported { what }
 }
 
-/// A place in a queue, as its broker names it. Cursors of one queue are in the order of its messages. The number means nothing to others;
-/// it is there to be kept or shown, and given back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cursor(pub u64);
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
 /// Where a look at a queue begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At its oldest message.
     Oldest,
-    /// At the message with this cursor, or behind it if that is gone.
+    /// At the message with this cursor, or behind it if that is gone; where the cursor is no place and the message is gone, at the oldest.
     At(Cursor),
-    /// Behind this cursor.
+    /// Behind this cursor; where the cursor is no place and the message is gone, at the oldest.
     Behind(Cursor),
 }
 
 /// A page of a queue.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The messages, in the order of their cursors.
+    /// The messages, in the order of the queue.
     pub messages: Vec<Browsed>,
-    /// The cursor of the newest message that the queue ever had; `None` if there was none. Whatever arrives later is behind it.
+    /// The cursor of the newest message that the queue ever had; `None` if there was none, or the broker does not know it. Whatever arrives
+    /// later is behind it.
     pub newest: Option<Cursor>,
 }
 
@@ -137,8 +127,10 @@ pub struct Named {
 /// What a queue holds; `None` is what the broker does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {
-    /// Messages in it, those in work included.
+    /// Messages in it, those that consumers hold unsettled included.
     pub depth_count: Option<u64>,
+    /// Messages in it that wait for a consumer, those that consumers hold unsettled excluded.
+    pub ready_count: Option<u64>,
     /// Messages that consumers hold unsettled, those fetched ahead included.
     pub unsettled_count: Option<u64>,
     /// Bodies and properties of all its messages.
@@ -147,7 +139,8 @@ pub struct QueueStats {
     pub consumer_count: Option<u64>,
     /// Messages dropped because of the queue's own bound, since the backend was opened.
     pub dropped_count: Option<u64>,
-    /// Messages that are lost because the disk did not keep them: missing when the backend was opened, or found damaged and set aside since.
+    /// Messages that the broker lost after it had confirmed them, as far as it found that out: missing when the backend was opened, or found
+    /// damaged and set aside since.
     pub damaged_count: Option<u64>,
     /// The queue's own bound above which it refuses messages; `None` also if it has none.
     pub refuse_above_bytes: Option<u64>,
@@ -158,13 +151,32 @@ pub struct QueueStats {
 }
 
 impl QueueStats {
-    /// Whether it may hold messages: it does, or their number is unknown.
+    /// Whether it may hold messages: it does, or their number is unknown. That none is ready says nothing of those in flight.
     pub fn may_hold_messages(&self) -> bool {
-        self.depth_count != Some(0)
+        match (self.depth_count, self.ready_count, self.unsettled_count) {
+            (Some(depth_count), _, _) => depth_count > 0,
+            (None, Some(0), Some(0)) => false,
+            (None, _, _) => true,
+        }
     }
 
     /// Whether it may have consumers: it has, or their number is unknown.
     pub fn may_have_consumers(&self) -> bool {
         self.consumer_count != Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_empty_only_by_what_is_known() {
+        let may_hold = |depth_count, ready_count, unsettled_count| {
+            QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }.may_hold_messages()
+        };
+        assert!(may_hold(None, None, None) && may_hold(None, Some(0), None) && may_hold(None, None, Some(0)));
+        assert!(may_hold(None, Some(1), Some(0)) && may_hold(None, Some(0), Some(1)) && may_hold(Some(1), Some(0), Some(1)));
+        assert!(!may_hold(Some(0), None, None) && !may_hold(None, Some(0), Some(0)));
     }
 }

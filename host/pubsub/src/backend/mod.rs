@@ -27,6 +27,7 @@
 //! given later are enough.
 
 mod consumer;
+mod cursor;
 mod inspect;
 mod producer;
 mod queue;
@@ -40,7 +41,8 @@ use crate::limits::Limits;
 use crate::topic::{Queue, Subscription, Topic};
 
 pub use self::consumer::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
-pub use self::inspect::{Browsed, Cursor, Inspect, Named, Page, QueueStats, Start};
+pub use self::cursor::{Cursor, NotACursor};
+pub use self::inspect::{Browsed, Inspect, Named, Page, QueueStats, Start};
 pub use self::producer::{Confirm, Producer};
 pub use self::queue::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 pub use self::settle::{Output, Routing, Settled, Unsettled};

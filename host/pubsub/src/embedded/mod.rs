@@ -335,10 +335,12 @@ impl Inspect for EmbeddedBroker {
     }
 
     async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
-        self.shared.ask(|done| Operation::Take { queue: queue.clone(), position: message.cursor.0, done }).await
+        // No message has the position 0.
+        let position = message.cursor.as_place().unwrap_or(0);
+        self.shared.ask(|done| Operation::Take { queue: queue.clone(), position, done }).await
     }
 
     async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
-        self.shared.redrive(from, message.cursor.0, to, sent).await
+        self.shared.redrive(from, message.cursor.as_place().unwrap_or(0), to, sent).await
     }
 }

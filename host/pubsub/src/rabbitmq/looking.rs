@@ -28,7 +28,8 @@ impl Inspect for RabbitBroker {
         let seen = self.shared.lifecycle.passive(queue, &names::queue(queue)?).await?;
         // What consumers hold is not told; without any nothing is held.
         let depth_count = (seen.consumer_count == 0).then_some(seen.ready_count);
-        Ok(QueueStats { depth_count, consumer_count: Some(seen.consumer_count), ..QueueStats::default() })
+        let (ready_count, consumer_count) = (Some(seen.ready_count), Some(seen.consumer_count));
+        Ok(QueueStats { depth_count, ready_count, consumer_count, ..QueueStats::default() })
     }
 
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
@@ -84,7 +85,7 @@ impl Inspect for RabbitBroker {
 
 /// The cursor of a message: made of its id, which names it for as long as it is in the queue.
 fn cursor(incoming: &Incoming) -> Cursor {
-    Cursor::of_id(incoming.message.id.map_or(0, |id| id.0))
+    Cursor::id(incoming.message.id.unwrap_or(MessageId(0)))
 }
 
 /// Takes messages up to a page behind the start. A start that is not found is gone, with all before it: then the page begins at the oldest.

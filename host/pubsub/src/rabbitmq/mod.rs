@@ -197,7 +197,7 @@ impl Backend for RabbitBroker {
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         if !receipt.is_some() {
-            return async { Ok(Settled::Done { dropped_count: 0 }) }.boxed();
+            return async { Ok(Settled::NoLongerHeld) }.boxed();
         }
         let limits = &self.shared.limits;
         let checked = limits.check_settle(&outputs);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use weir_config::records::DEAD_LETTER_PREFIX;
-use weir_gateway::protocol::{DeadLetterSummary, DeadLetters as Answer};
+use weir_gateway::protocol::{DeadLetterSummary, DeadLetters as Answer, Position};
 
 use self::work::Action;
 use super::Session;
@@ -35,30 +35,37 @@ async fn send_again(session: &Session, redrive: &Redrive) -> Result<()> {
     };
     let ready = to::swap_first(session, redrive, component).await?;
     to::show_none(session, &ready)?;
-    work::work(session, Action::Redrive, &redrive.letters, Some(ready.through), ready.swapped).await
+    work::work(session, Action::Redrive, &redrive.letters, ready.through, ready.swapped).await
 }
 
 /// The letters of a flow and a processor, a page at a time.
 struct Pages<'s> {
     session: &'s Session,
     query: String,
-    after: u64,
+    after: Option<Position>,
 }
 
 impl<'s> Pages<'s> {
     fn new(session: &'s Session, flow: Option<&str>, processor: Option<&str>) -> Self {
         let of = |name: &str, value: Option<&str>| value.map_or(String::new(), |value| format!("&{name}={}", escaped(value)));
-        Pages { session, query: format!("{}{}", of("flow", flow), of("processor", processor)), after: 0 }
+        Pages { session, query: format!("{}{}", of("flow", flow), of("processor", processor)), after: None }
     }
 
     /// The next page, and whether there may be another.
     async fn next(&mut self, limit: u32) -> Result<(Answer, bool), Problem> {
-        let path = format!("/api/v1/weir/dead-letters?limit={limit}&after={}{}", self.after, self.query);
+        let path = format!("/api/v1/weir/dead-letters?limit={limit}{}{}", behind(self.after.as_ref()), self.query);
         let page: Answer = self.session.client.get(&path).await?;
-        self.after = page.next_after.unwrap_or(self.after);
         let more = page.next_after.is_some();
+        if more {
+            self.after.clone_from(&page.next_after);
+        }
         Ok((page, more))
     }
+}
+
+/// The part of a query that begins behind a position.
+fn behind(after: Option<&Position>) -> String {
+    after.map_or(String::new(), |after| format!("&after={}", escaped(&after.to_string())))
 }
 
 async fn list(session: &Session, limit: u32, flow: Option<&str>, processor: Option<&str>) -> Result<()> {
@@ -166,15 +173,16 @@ async fn show_selected(session: &Session, letters: &Letters) -> Result<()> {
     let mut is_any = false;
     loop {
         let (page, more) = pages.next(PAGE_COUNT).await?;
-        let newest = *newest.get_or_insert(page.newest);
-        for letter in page.letters.iter().filter(|letter| letter.position <= newest) {
+        newest = newest.or(page.newest);
+        let is_later = |position: &Position| newest.as_ref().is_some_and(|newest| position.is_behind(newest));
+        for letter in page.letters.iter().filter(|letter| !is_later(&letter.position)) {
             is_any = true;
             match show_one(session, &letter.position.to_string()).await {
                 Err(problem) if problem.exit == Exit::Failed => {}
                 shown => shown?,
             }
         }
-        if !more || pages.after >= newest {
+        if !more || pages.after.as_ref().is_some_and(is_later) {
             break;
         }
     }

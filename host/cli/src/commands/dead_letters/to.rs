@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use weir_config::names::entry_name;
 use weir_config::records::ComponentRef;
-use weir_gateway::protocol::{DeadLetterSummary, DeadLetters, FlowSummary, Status};
+use weir_gateway::protocol::{DeadLetterSummary, DeadLetters, FlowSummary, Position, Status};
 
+use super::behind;
 use crate::args::{Letters, Redrive, Swap};
 use crate::client::escaped;
 use crate::commands::{Session, swap};
@@ -22,13 +23,13 @@ type Entry = (String, String);
 struct Selected {
     entries: BTreeSet<Entry>,
     /// The newest letter at the time: what arrives later is not sent.
-    newest: u64,
+    newest: Option<Position>,
 }
 
 /// What was swapped, and up to which letter may be sent now.
 pub(super) struct Ready {
     pub(super) swapped: Value,
-    pub(super) through: u64,
+    pub(super) through: Option<Position>,
 }
 
 /// Swaps each entry that the selected letters are from, and waits until all hosts run the component. Nothing is sent by it.
@@ -84,16 +85,20 @@ async fn look(session: &Session, letters: &Letters) -> Result<Selected> {
 }
 
 async fn pages(session: &Session, query: &str, selected: &mut Selected) -> Result<(), Problem> {
-    let mut after = 0;
+    let mut after = None;
     let mut newest = None;
     loop {
-        let page: DeadLetters = session.client.get(&format!("/api/v1/weir/dead-letters?limit=1000&after={after}{query}")).await?;
-        let newest = *newest.get_or_insert(page.newest);
-        selected.newest = selected.newest.max(newest);
-        let old = page.letters.into_iter().filter(|letter| letter.position <= newest && !letter.processor.is_empty());
+        let page: DeadLetters =
+            session.client.get(&format!("/api/v1/weir/dead-letters?limit=1000{}{query}", behind(after.as_ref()))).await?;
+        newest = newest.or(page.newest);
+        if let Some(newest) = newest.as_ref().filter(|newest| selected.newest.as_ref().is_none_or(|known| newest.is_behind(known))) {
+            selected.newest = Some(newest.clone());
+        }
+        let is_later = |position: &Position| newest.as_ref().is_some_and(|newest| position.is_behind(newest));
+        let old = page.letters.into_iter().filter(|letter| !is_later(&letter.position) && !letter.processor.is_empty());
         selected.entries.extend(old.map(|DeadLetterSummary { processor, variant, .. }| (processor, variant)));
         match page.next_after {
-            Some(next) if next < newest => after = next,
+            Some(next) if !is_later(&next) => after = Some(next),
             _ => return Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use weir_gateway::protocol::{DeadLetterFailure, DeadLetterId, DeadLetterOrder};
+use weir_gateway::protocol::{DeadLetterFailure, DeadLetterId, DeadLetterOrder, Position};
 
 use crate::args::Letters;
 use crate::commands::Session;
@@ -70,8 +70,8 @@ struct Answer {
     done_count: u64,
     failed_count: u64,
     failures: Vec<DeadLetterFailure>,
-    next_after: Option<u64>,
-    through: u64,
+    next_after: Option<Position>,
+    through: Option<Position>,
 }
 
 /// What became of the selected letters.
@@ -95,7 +95,7 @@ pub(super) fn order(letters: &Letters) -> DeadLetterOrder {
 }
 
 /// Works on all selected letters, up to a position if one is given, and shows what became of them; `before` belongs to the same answer.
-pub(super) async fn work(session: &Session, action: Action, letters: &Letters, through: Option<u64>, before: Value) -> Result<()> {
+pub(super) async fn work(session: &Session, action: Action, letters: &Letters, through: Option<Position>, before: Value) -> Result<()> {
     let counter = Counter::of_things();
     let mut outcome = Outcome::default();
     let ended = during(session.format, action.doing(), &counter, portions(session, action, letters, through, &counter, &mut outcome)).await;
@@ -113,7 +113,7 @@ async fn portions(
     session: &Session,
     action: Action,
     letters: &Letters,
-    through: Option<u64>,
+    through: Option<Position>,
     counter: &Counter,
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
@@ -128,7 +128,7 @@ async fn portions(
         counter.add(answer.done_count + answer.failed_count);
         let Some(after) = answer.next_after else { return Ok(()) };
         order.after = Some(after);
-        order.through = Some(answer.through);
+        order.through = answer.through;
     }
 }
 
@@ -200,7 +200,7 @@ fn failure(action: Action, outcome: &Outcome, failed: u64) -> Problem {
 /// A letter that stays, in one line.
 fn told(failure: &DeadLetterFailure) -> String {
     let mut parts = Vec::new();
-    parts.extend(failure.position.map(|position| position.to_string()));
+    parts.extend(failure.position.as_ref().map(Position::to_string));
     parts.extend(failure.id.clone());
     if !failure.flows.is_empty() {
         parts.push(format!("flow {}", failure.flows.join(", ")));

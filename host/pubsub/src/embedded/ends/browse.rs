@@ -16,10 +16,11 @@ use crate::topic::Queue;
 impl Shared {
     /// The beginnings of messages.
     pub(crate) async fn browse(self: Arc<Self>, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+        // A cursor of another kind names no message here, so it is one that is gone.
         let after = match start {
             Start::Oldest => 0,
-            Start::At(Cursor(sequence)) => sequence.saturating_sub(1),
-            Start::Behind(Cursor(sequence)) => sequence,
+            Start::At(cursor) => cursor.as_place().unwrap_or(0).saturating_sub(1),
+            Start::Behind(cursor) => cursor.as_place().unwrap_or(0),
         };
         let (number, entries, newest) = self.ready_after(queue, after, limit_count)?;
         let queue = queue.clone();
@@ -28,7 +29,7 @@ impl Shared {
             let mut chunk = Chunk::default();
             for entry in entries {
                 let sequence = entry.sequence;
-                let cursor = Cursor(sequence);
+                let cursor = Cursor::place(sequence);
                 let read = match &entry.stored {
                     Some(stored) => Ok((head_of(&stored.message, body_bytes), stored.message.body.len() as u64)),
                     None => self.read_at(number, sequence, entry.place, |place| self.reader.head(place, body_bytes, &mut chunk)),
@@ -39,7 +40,7 @@ impl Shared {
                     Err(fault) => messages.push(Browsed { cursor, message: Err(fault.to_string()), body_bytes: 0 }),
                 }
             }
-            Ok(Page { messages, newest: (newest > 0).then_some(Cursor(newest)) })
+            Ok(Page { messages, newest: (newest > 0).then_some(Cursor::place(newest)) })
         })
         .await
     }

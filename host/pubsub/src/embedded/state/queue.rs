@@ -90,6 +90,7 @@ impl QueueState {
     pub(crate) fn stats(&self) -> QueueStats {
         QueueStats {
             depth_count: Some(self.depth_count),
+            ready_count: Some(self.depth_count.saturating_sub(self.held.len() as u64)),
             unsettled_count: Some(self.held.len() as u64),
             size_bytes: Some(self.size_bytes),
             consumer_count: Some(self.consumers.len() as u64),

@@ -1,0 +1,78 @@
+//! Positions of dead letters on the wire: the text of a cursor, as a number where it is one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use weir_pubsub::{Cursor, NotACursor, Start};
+
+/// A place in a queue as its broker names it: a number, or a string of 32 hexadecimal digits on brokers without numbers. Keep it as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Position {
+    /// One that is a number.
+    Number(u64),
+    /// Any, as a string.
+    Text(String),
+}
+
+impl Position {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it names no place of any broker.
+    pub fn cursor(&self) -> Result<Cursor, NotACursor> {
+        self.to_string().parse()
+    }
+
+    /// Where to begin in order to go on behind it; 0 stands for the beginning.
+    ///
+    /// # Errors
+    /// As [`Position::cursor`].
+    pub fn behind(&self) -> Result<Start, NotACursor> {
+        if self.to_string() == "0" { Ok(Start::Oldest) } else { Ok(Start::Behind(self.cursor()?)) }
+    }
+
+    /// Whether it is known to be behind another.
+    pub fn is_behind(&self, other: &Position) -> bool {
+        matches!((self.cursor(), other.cursor()), (Ok(own), Ok(other)) if own > other)
+    }
+}
+
+impl From<Cursor> for Position {
+    fn from(cursor: Cursor) -> Self {
+        let text = cursor.to_string();
+        if cursor.is_place() { text.parse().map_or(Position::Text(text), Position::Number) } else { Position::Text(text) }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Position::Number(number) => number.fmt(f),
+            Position::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_numbers_or_texts_and_read_both() {
+        let id = "00000000000000000000000000000abc";
+        for (text, json) in [("7", "7".to_owned()), (id, format!("\"{id}\""))] {
+            let cursor: Cursor = text.parse().unwrap();
+            assert_eq!(serde_json::to_string(&Position::from(cursor)).unwrap(), json);
+            for read in [json, format!("\"{text}\"")] {
+                assert_eq!(serde_json::from_str::<Position>(&read).unwrap().cursor(), Ok(cursor), "{read}");
+            }
+        }
+        assert_eq!(Position::Number(0).behind(), Ok(Start::Oldest));
+        assert!(Position::Number(0).cursor().is_err() && Position::Text("x".to_owned()).behind().is_err());
+        assert!(Position::Number(10).is_behind(&Position::Text("9".to_owned())));
+        assert!(!Position::Text(id.to_owned()).is_behind(&Position::Text("f".repeat(32))));
+    }
+}

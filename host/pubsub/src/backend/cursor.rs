@@ -1,0 +1,117 @@
+//! Cursors: how a broker names a message of a queue to callers that browse.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::message::MessageId;
+
+/// A message of a queue, as its broker names it. Only backends make and read one; callers keep it, show it, and give it back, also as text.
+///
+/// Two kinds exist. A *place* keeps its meaning when its message is gone, and places of one queue are in the order of its messages. A broker
+/// without such numbers uses the *id* of the message: such cursors can be compared for equality only ([`PartialOrd`] has no answer), and what
+/// is behind one is known only while its message is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Place(u64),
+    Id(MessageId),
+}
+
+impl Cursor {
+    /// The place with this number, from 1, which rises in the order of the queue.
+    pub(crate) fn place(number: u64) -> Self {
+        Cursor(Kind::Place(number))
+    }
+
+    /// The message with this id, for brokers without numbers.
+    pub(crate) fn id(id: MessageId) -> Self {
+        Cursor(Kind::Id(id))
+    }
+
+    /// The number of a place; `None` for another kind, which a caller can pass although its broker never made it.
+    pub(crate) fn as_place(&self) -> Option<u64> {
+        match self.0 {
+            Kind::Place(number) => Some(number),
+            Kind::Id(_) => None,
+        }
+    }
+
+    /// The id of the message, where that is what the cursor is made of.
+    pub(crate) fn as_id(&self) -> Option<MessageId> {
+        match self.0 {
+            Kind::Id(id) => Some(id),
+            Kind::Place(_) => None,
+        }
+    }
+
+    /// Whether it is a place: it keeps its meaning when its message is gone, and has an order.
+    pub fn is_place(&self) -> bool {
+        matches!(self.0, Kind::Place(_))
+    }
+}
+
+impl PartialOrd for Cursor {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match (self.0, other.0) {
+            (Kind::Place(one), Kind::Place(other)) => Some(one.cmp(&other)),
+            (one, other) => (one == other).then_some(Ordering::Equal),
+        }
+    }
+}
+
+/// A number, or 32 hexadecimal digits.
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kind::Place(number) => number.fmt(f),
+            Kind::Id(id) => id.fmt(f),
+        }
+    }
+}
+
+/// The text is not that of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cursor is a number from 1, or 32 hexadecimal digits")]
+pub struct NotACursor;
+
+impl FromStr for Cursor {
+    type Err = NotACursor;
+
+    fn from_str(text: &str) -> Result<Self, NotACursor> {
+        if let Ok(id) = text.parse() {
+            return Ok(Cursor(Kind::Id(id)));
+        }
+        match text.parse() {
+            Ok(number @ 1..) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Cursor(Kind::Place(number))),
+            _ => Err(NotACursor),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_cursor_names_it() {
+        for cursor in [Cursor::place(1), Cursor::place(u64::MAX), Cursor::id(MessageId(0)), Cursor::id(MessageId(u128::MAX))] {
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+        for wrong in ["", "0", "+1", "-1", "x", "1.0", "18446744073709551616"] {
+            assert_eq!(wrong.parse::<Cursor>(), Err(NotACursor), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_places_have_an_order() {
+        assert!(Cursor::place(9) < Cursor::place(10));
+        let (one, other) = (Cursor::id(MessageId(1)), Cursor::id(MessageId(2)));
+        assert_eq!((one.partial_cmp(&other), one.partial_cmp(&one)), (None, Some(Ordering::Equal)));
+        assert_eq!(one.partial_cmp(&Cursor::place(1)), None);
+        assert_eq!((one.as_id(), one.as_place(), one.is_place()), (Some(MessageId(1)), None, false));
+    }
+}
