@@ -2,4 +2,5 @@
 
 mod gateway;
 mod place;
+mod plain;
 mod roles;

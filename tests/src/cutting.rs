@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_pubsub::{
     Backend, Cause, Class, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Delivery, DeliveryCount, Inspect, Limits, Message, Named,
-    Output, Page, Producer, PubsubError, Queue, QueueSpec, QueueStats, Receipt, Result, Routing, Settled, Start, Subscription, Topic,
-    Unsettled,
+    Output, Overflow, Page, Producer, PubsubError, Queue, QueueSpec, QueueStats, Receipt, Result, Routing, Settled, Start, Subscription,
+    Topic, Unsettled,
 };
 
 use crate::wait::pass;
@@ -52,6 +52,8 @@ struct Link {
     settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
     /// Deliveries that can be settled, with their queues.
     held: Mutex<HashMap<Receipt, Held>>,
+    /// Whether it counts nothing and has no bounds.
+    is_plain: AtomicBool,
     /// Numbers of consumers that were given.
     numbers: AtomicU64,
 }
@@ -83,8 +85,14 @@ impl Cutting {
             settlers: Mutex::default(),
             held: Mutex::default(),
             numbers: AtomicU64::new(0),
+            is_plain: AtomicBool::new(false),
         });
         Arc::new(Cutting { link })
+    }
+
+    /// From now on a broker that counts nothing and does not support bounds of queues.
+    pub fn be_plain(&self) {
+        self.link.is_plain.store(true, Ordering::Relaxed);
     }
 
     /// Loses the connection, which is there again at once.
@@ -184,6 +192,13 @@ impl Link {
     fn connected(&self) -> Result<Connection> {
         let connection = *self.connection.borrow();
         if connection.is_up { Ok(connection) } else { Err(lost()) }
+    }
+
+    fn check_bound(&self, spec: &QueueSpec) -> Result<()> {
+        match self.is_plain.load(Ordering::Relaxed) && spec.overflow != Overflow::None {
+            true => Err(PubsubError::Unsupported { what: "bounds of queues" }),
+            false => Ok(()),
+        }
     }
 
     fn is_lost(&self, since: Connection) -> bool {
@@ -353,10 +368,12 @@ impl Backend for Cutting {
     }
 
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.link.check_bound(spec)?;
         self.link.over(self.link.inner.create_queue(spec)).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.link.check_bound(spec)?;
         self.link.over(self.link.inner.ensure_queue(spec)).await
     }
 
@@ -434,6 +451,9 @@ impl Backend for Cutting {
 impl Inspect for Cutting {
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         let known = self.link.over(self.link.inner.inspect().stats(queue)).await?;
+        if self.link.is_plain.load(Ordering::Relaxed) {
+            return Ok(QueueStats::default());
+        }
         Ok(QueueStats { depth_count: known.depth_count, consumer_count: known.consumer_count, ..QueueStats::default() })
     }
 

@@ -8,6 +8,7 @@
 //! | `notify` | no | every subscriber | as `response` | as `response` |
 
 mod backend;
+mod bounded;
 mod connect;
 pub mod disk;
 pub mod embedded;
@@ -26,6 +27,7 @@ pub use backend::{
     Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Named,
     NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
+pub use bounded::{create_bounded, ensure_bounded};
 pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;

@@ -1,7 +1,7 @@
 //! Requests and their answers over any backend: bind first, then ask; answers are found by the property `id`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, Consumer, ConsumerOptions, Producer};
-use crate::error::{PubsubError, Result};
+use crate::error::{Cause, PubsubError, Result};
 use crate::message::{CORRELATION_ID, Message, MessageId, WEIR_PART};
 use crate::subscribe::subscribe;
 use crate::supervise::restarting;
@@ -34,13 +34,15 @@ struct Asker {
 /// Bodies of the parts that were not read yet.
 struct Unread {
     own_bytes: AtomicUsize,
+    /// Whether the answer was given up because of them.
+    is_overrun: AtomicBool,
     /// Of all askers.
     all_bytes: Arc<AtomicUsize>,
 }
 
 impl Unread {
     fn of(all_bytes: Arc<AtomicUsize>) -> Self {
-        Unread { own_bytes: AtomicUsize::new(0), all_bytes }
+        Unread { own_bytes: AtomicUsize::new(0), is_overrun: AtomicBool::new(false), all_bytes }
     }
 
     /// Counts a part; whether it is too much beside what this asker has not read.
@@ -88,6 +90,8 @@ struct Waiting {
     /// Whether answers to what is asked now would be received.
     is_bound: bool,
     askers: HashMap<String, Asker>,
+    /// Why the subscription was lost last.
+    lost_by: Option<Cause>,
 }
 
 impl Line {
@@ -97,10 +101,11 @@ impl Line {
     }
 
     /// Answers to what was asked so far may have been lost.
-    fn lose(&self) {
+    fn lose(&self, by: Option<PubsubError>) {
         self.is_bound.send_replace(false);
         let mut waiting = lock(&self.waiting);
         waiting.is_bound = false;
+        waiting.lost_by = by.map(Cause::of);
         waiting.askers.clear();
     }
 
@@ -118,7 +123,8 @@ impl Line {
             let mut is_bound = self.is_bound.subscribe();
             let bound = tokio::time::timeout_at(deadline, is_bound.wait_for(|is_bound| *is_bound)).await;
             if bound.is_err() {
-                return Err(PubsubError::unavailable("answers cannot be received: the subscription to them was lost and is not back yet"));
+                let reason = "answers cannot be received: the subscription to them was lost and is not back yet".to_owned();
+                return Err(PubsubError::Unavailable { reason, source: lock(&self.waiting).lost_by.clone() });
             }
         }
     }
@@ -190,7 +196,7 @@ impl Requester {
 impl Drop for Requester {
     fn drop(&mut self) {
         self.reader.abort();
-        self.line.lose();
+        self.line.lose(None);
     }
 }
 
@@ -236,7 +242,7 @@ impl Replies {
             }
             Ok(None) => {
                 self.state = State::Ended;
-                Err(lost())
+                Err(self.lost())
             }
             Err(_) => {
                 self.state = State::Ended;
@@ -247,6 +253,15 @@ impl Replies {
 }
 
 impl Replies {
+    /// Why there are no more parts, although the last one has not come.
+    fn lost(&self) -> PubsubError {
+        if self.unread.is_overrun.load(Ordering::Relaxed) {
+            return PubsubError::unavailable("the parts of the answer came faster than they were read");
+        }
+        let reason = "the subscription to the answers was lost".to_owned();
+        PubsubError::Unavailable { reason, source: lock(&self.line.waiting).lost_by.clone() }
+    }
+
     fn timed_out(&self) -> PubsubError {
         PubsubError::TimedOut { topic: self.topic.to_string(), waited_ms: self.timeout.as_millis() as u64 }
     }
@@ -272,11 +287,12 @@ impl Reading {
     /// Hands answers over, for ever.
     async fn run(&self) {
         let mut next = lock(&self.first).take();
+        let mut lost_by = None;
         loop {
             let answers = match next.take() {
                 Some(answers) => answers,
                 None => {
-                    self.line.lose();
+                    self.line.lose(lost_by.take());
                     let answers = subscribe(&*self.backend, &self.topic, &self.name, ConsumerOptions::default()).await;
                     tracing::debug!(topic = %self.topic, "subscribed to answers again");
                     answers
@@ -285,6 +301,7 @@ impl Reading {
             self.line.bind();
             let lost = read_answers(&*answers, &self.line.waiting).await;
             tracing::debug!(topic = %self.topic, error = %crate::chain(&lost), "subscription to answers lost");
+            lost_by = Some(lost);
         }
     }
 }
@@ -306,13 +323,10 @@ fn hand_over(message: Message, waiting: &Mutex<Waiting>) {
     let Some(asker) = askers.get(id) else { return };
     let too_much = asker.unread.add(message.body.len());
     if too_much || asker.parts.try_send(message.clone()).is_err() {
+        asker.unread.is_overrun.store(true, Ordering::Relaxed);
         let id = id.to_owned();
         askers.remove(&id);
     }
-}
-
-fn lost() -> PubsubError {
-    PubsubError::unavailable("the subscription to the answers was lost, or they came faster than they were read")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -40,10 +40,20 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) async fn new() -> Self {
+        Self::over(|_| ()).await
+    }
+
+    /// Over a broker that counts nothing and does not support bounds of queues.
+    pub(super) async fn plain() -> Self {
+        Self::over(Cutting::be_plain).await
+    }
+
+    async fn over(begin: impl FnOnce(&Cutting)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let broker = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
         let cutting = Cutting::over(broker.clone());
+        begin(&cutting);
         let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
         let config_service = ConfigService::start(cutting.clone(), "tg", store).await.unwrap();
         let config = ConfigClient::connect(cutting.clone(), "tg").await.unwrap();
