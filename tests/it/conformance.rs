@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use weir_tests::conformance::differences::{DIFFERENCES, STAND_INS};
 use weir_tests::conformance::exceptions::EXCEPTIONS;
-use weir_tests::conformance::{self, Bed, Embedded, Network, PROMISES};
+use weir_tests::conformance::{self, Bed, Embedded, Network, PROMISES, RabbitMq};
 
 /// Makes a test of every promise on one broker; `$tested` leaves out its exceptions.
 macro_rules! tests_on {
@@ -18,7 +18,7 @@ macro_rules! tests_on {
             $(weir_tests::$tested! { $promise,
                 #[tokio::test]
                 async fn $promise() {
-                    conformance::$area::$promise(&mut Bed::open($broker::new()).await).await;
+                    conformance::$area::$promise(&mut Bed::open($broker::of(stringify!($promise))).await).await;
                 }
             })*
         })*
@@ -31,6 +31,10 @@ mod embedded {
 
 mod network {
     weir_tests::for_each_promise!(tests_on!(Network, tested_on_network));
+}
+
+mod rabbitmq {
+    weir_tests::for_each_promise!(tests_on!(RabbitMq, tested_on_rabbitmq));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod gateway;
 mod letters;
 mod order;
 mod place;
+mod plain;
 mod roles;
 mod streams;
 mod subscriptions;

@@ -61,6 +61,11 @@ impl Cutting {
         self.up();
     }
 
+    /// From now on a broker that counts nothing and does not support bounds of queues.
+    pub fn be_plain(&self) {
+        self.link.is_plain.store(true, Ordering::Relaxed);
+    }
+
     /// Loses the connection for consuming, which is there again at once.
     pub fn cut_consuming(&self) {
         self.link.consuming_down();
@@ -149,11 +154,13 @@ impl Backend for Cutting {
 
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.link.permitted()?;
+        self.link.check_bound(spec)?;
         self.link.consuming.over(self.link.inner.create_queue(spec)).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.link.permitted()?;
+        self.link.check_bound(spec)?;
         self.link.consuming.over(self.link.inner.ensure_queue(spec)).await?;
         self.link.unbound.lock().unwrap().remove(&spec.queue);
         Ok(())
@@ -235,6 +242,9 @@ impl Backend for Cutting {
 impl Inspect for Cutting {
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         let known = self.link.consuming.over(self.link.inner.inspect().stats(queue)).await?;
+        if self.link.is_plain.load(Ordering::Relaxed) {
+            return Ok(QueueStats::default());
+        }
         Ok(QueueStats { depth_count: known.depth_count, consumer_count: known.consumer_count, ..QueueStats::default() })
     }
 

@@ -65,7 +65,8 @@ impl Proxy {
     /// If no port of loopback is free.
     pub async fn to(server: &str) -> Self {
         let listener = loop {
-            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, rand::rng().random_range(PORTS))).await {
+            let port = rand::rng().random_range(PORTS);
+            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
                 break listener;
             }
         };

@@ -23,7 +23,7 @@ use crate::operations::perform;
 use crate::protocol::{FLOW_ERROR, Request, Response};
 use crate::settings::FlowSettings;
 use crate::topics::FlowTopics;
-use weir_pubsub::{broken_off, chain, panic_text};
+use weir_pubsub::{broken_off, chain, ensure_bounded, panic_text};
 
 /// Waits between tries to reach the config service.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -129,7 +129,7 @@ impl Service {
         let requests = &self.topics.requests;
         let specs = [QueueSpec::new(requests.clone()), self.dead_letters()];
         for spec in specs {
-            self.backend.ensure_queue(&spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))?;
+            ensure_bounded(&*self.backend, &spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))?;
         }
         self.ensure_flows().await;
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
@@ -220,7 +220,7 @@ impl Service {
                     let (lifecycle, backend, letters) = (self.lifecycle.clone(), self.backend.clone(), self.dead_letters());
                     self.spawn(async move {
                         // A host that found none has made one without a bound.
-                        if let Err(error) = backend.ensure_queue(&letters).await {
+                        if let Err(error) = ensure_bounded(&*backend, &letters).await {
                             tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not ensured");
                         }
                         lifecycle.resume().await;

@@ -132,14 +132,15 @@ impl QueueSummary {
             exit: None,
             is_missing: false,
             depth_count: None,
+            ready_count: None,
             unsettled_count: None,
             size_bytes: None,
             consumer_count: None,
             dropped_count: None,
             limit_bytes: None,
-            refused_count: 0,
-            is_full: false,
-            damaged_count: 0,
+            refused_count: None,
+            is_full: None,
+            damaged_count: None,
             is_unowned: false,
         }
     }
@@ -151,14 +152,15 @@ impl QueueSummary {
         match backend.inspect().stats(&queue).await {
             Ok(stats) => {
                 self.depth_count = stats.depth_count;
+                self.ready_count = stats.ready_count;
                 self.unsettled_count = stats.unsettled_count;
                 self.size_bytes = stats.size_bytes;
                 self.consumer_count = stats.consumer_count;
                 self.dropped_count = stats.dropped_count;
                 self.limit_bytes = stats.refuse_above_bytes;
-                self.refused_count = stats.refused_count.unwrap_or_default();
-                self.is_full = stats.is_refusing.unwrap_or_default();
-                self.damaged_count = stats.damaged_count.unwrap_or_default();
+                self.refused_count = stats.refused_count;
+                self.is_full = stats.is_refusing;
+                self.damaged_count = stats.damaged_count;
                 Ok(())
             }
             Err(PubsubError::QueueNotFound { .. }) => {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use weir_config::protocol::Usage;
 use weir_config::records::{ComponentRecord, ComponentRef};
+use weir_pubsub::QueueStats;
 
 pub use self::host_report::HostReport;
 pub use self::position::Position;
@@ -290,6 +291,9 @@ pub struct QueueSummary {
     pub is_missing: bool,
     /// Messages in it, those in work included; null when the queue is missing, or the broker does not count them.
     pub depth_count: Option<u64>,
+    /// Messages that wait for a reader, those in work excluded; null when the broker does not count them.
+    #[serde(default)]
+    pub ready_count: Option<u64>,
     /// Messages in work; null when the broker does not count them.
     pub unsettled_count: Option<u64>,
     /// Its size; null when the broker does not know it.
@@ -301,18 +305,27 @@ pub struct QueueSummary {
     /// The queue's own bound above which it refuses messages, where it has one: the dead letters do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
-    /// How often a message was refused because of that bound since Weir was started; a repetition counts again.
+    /// How often a message was refused because of that bound since Weir was started; a repetition counts again. Null when the broker does not
+    /// count them.
     #[serde(default)]
-    pub refused_count: u64,
-    /// Whether that bound is reached: a message was refused, and since then none was accepted or removed.
+    pub refused_count: Option<u64>,
+    /// Whether that bound is reached: a message was refused, and since then none was accepted or removed. Null when the broker does not know.
     #[serde(default)]
-    pub is_full: bool,
-    /// Messages lost because the disk did not keep them, since the broker was opened.
+    pub is_full: Option<bool>,
+    /// Messages that the broker lost after it had confirmed them, since it was opened; null when the broker does not count them.
     #[serde(default)]
-    pub damaged_count: u64,
+    pub damaged_count: Option<u64>,
     /// Whether it belongs to no flow, for example because the configuration was lost: nothing reads it.
     #[serde(default)]
     pub is_unowned: bool,
+}
+
+impl QueueSummary {
+    /// Whether it may hold messages: it does, or the broker does not know.
+    pub fn may_hold_messages(&self) -> bool {
+        let Self { depth_count, ready_count, unsettled_count, .. } = *self;
+        !self.is_missing && QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }.may_hold_messages()
+    }
 }
 
 /// The answer to `GET queues`.

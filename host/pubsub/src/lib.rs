@@ -8,6 +8,7 @@
 //! | `notify` | no | every subscriber | as `response` | as `response` |
 
 mod backend;
+mod bounded;
 mod connect;
 pub mod disk;
 pub mod embedded;
@@ -29,6 +30,7 @@ pub use backend::{
     Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Named,
     NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
+pub use bounded::{create_bounded, ensure_bounded};
 pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;
@@ -36,8 +38,8 @@ pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
 };
 pub use nearest::nearest;
-pub use recovery::Recovery;
 pub use rabbitmq::{RabbitBroker, RabbitSettings};
+pub use recovery::Recovery;
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
 pub use subscribe::{Heard, listen};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,13 +35,15 @@ struct Asker {
 /// Bodies of the parts that were not read yet.
 struct Unread {
     own_bytes: AtomicUsize,
+    /// Whether the answer was given up because of them.
+    is_overrun: AtomicBool,
     /// Of all askers.
     all_bytes: Arc<AtomicUsize>,
 }
 
 impl Unread {
     fn of(all_bytes: Arc<AtomicUsize>) -> Self {
-        Unread { own_bytes: AtomicUsize::new(0), all_bytes }
+        Unread { own_bytes: AtomicUsize::new(0), is_overrun: AtomicBool::new(false), all_bytes }
     }
 
     /// Counts a part; whether it is too much beside what this asker has not read.
@@ -250,7 +252,7 @@ impl Replies {
             }
             Ok(None) => {
                 self.state = State::Ended;
-                Err(lost())
+                Err(self.lost())
             }
             Err(_) => {
                 self.state = State::Ended;
@@ -261,6 +263,18 @@ impl Replies {
 }
 
 impl Replies {
+    /// Why there are no more parts, although the last one has not come.
+    fn lost(&self) -> PubsubError {
+        if self.unread.is_overrun.load(Ordering::Relaxed) {
+            return PubsubError::unavailable("the parts of the answer came faster than they were read");
+        }
+        let reason = "the subscription to the answers was lost";
+        match lock(&self.line.waiting).lost.clone() {
+            Some(error) => PubsubError::unavailable_because(reason, error),
+            None => PubsubError::unavailable(reason),
+        }
+    }
+
     fn timed_out(&self) -> PubsubError {
         PubsubError::TimedOut { topic: self.topic.to_string(), waited_ms: self.timeout.as_millis() as u64 }
     }
@@ -307,13 +321,10 @@ fn hand_over(message: Message, waiting: &Mutex<Waiting>) {
     let Some(asker) = askers.get(id) else { return };
     let too_much = asker.unread.add(message.body.len());
     if too_much || asker.parts.try_send(message.clone()).is_err() {
+        asker.unread.is_overrun.store(true, Ordering::Relaxed);
         let id = id.to_owned();
         askers.remove(&id);
     }
-}
-
-fn lost() -> PubsubError {
-    PubsubError::unavailable("the subscription to the answers was lost, or they came faster than they were read")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

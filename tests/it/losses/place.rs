@@ -43,17 +43,30 @@ pub(super) struct Place {
     _services: (ConfigService, FlowService),
 }
 
+/// How often the flow service looks for what was left, unless a test says so.
+const RESUME_EVERY: Duration = Duration::from_millis(200);
+
 impl Place {
     pub(super) async fn new() -> Self {
-        Self::resuming_every(Duration::from_millis(200)).await
+        Self::resuming_every(RESUME_EVERY).await
     }
 
     /// One whose flow service looks so often for what was left, and for queues that are missing.
     pub(super) async fn resuming_every(resume_every: Duration) -> Self {
+        Self::over(resume_every, |_| ()).await
+    }
+
+    /// Over a broker that counts nothing and does not support bounds of queues.
+    pub(super) async fn plain() -> Self {
+        Self::over(RESUME_EVERY, Cutting::be_plain).await
+    }
+
+    async fn over(resume_every: Duration, begin: impl FnOnce(&Cutting)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
         let broker = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
         let cutting = Cutting::over(broker.clone());
+        begin(&cutting);
         let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
         let config_service = ConfigService::start(cutting.clone(), "tg", store).await.unwrap();
         let config = ConfigClient::connect(cutting.clone(), "tg").await.unwrap();

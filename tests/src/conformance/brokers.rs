@@ -84,6 +84,11 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// For one promise, as every other.
+    pub fn of(_promise: &str) -> Self {
+        Self::new()
+    }
+
     /// In a new folder, with a high mark that a test can reach: 8 MiB.
     pub fn new() -> Self {
         Embedded::with(EmbeddedOptions { queue_high_bytes: 8 << 20, ..EmbeddedOptions::default() })
@@ -154,6 +159,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// For one promise, as every other.
+    pub fn of(_promise: &str) -> Self {
+        Self::new()
+    }
+
     /// Over an embedded broker in a new folder, without a high mark.
     pub fn new() -> Self {
         let options = EmbeddedOptions { queue_high_bytes: u64::MAX >> 1, ..EmbeddedOptions::default() };

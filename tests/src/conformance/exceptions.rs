@@ -70,6 +70,8 @@ exceptions! { $
         a_request_whose_answer_cannot_be_subscribed_to_is_refused: NO_USERS,
         subscribing_again_outlasts_a_refusal: NO_USERS,
     }
+    rabbitmq, tested_on_rabbitmq: {
+    }
     network, tested_on_network: {
         a_settle_that_fails_sends_nothing: NOT_ATOMIC,
         a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,

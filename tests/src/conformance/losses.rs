@@ -282,7 +282,7 @@ async fn answer(requester: &Requester, question: &str) -> String {
     eventually(DEADLINE, "an answer", asked).await
 }
 
-/// `Requester`: it survives lost connections: requests under way fail with `Unavailable`, later ones are answered.
+/// `Requester`: it survives lost connections: requests under way fail with `Unavailable` and the cause, later ones are answered.
 pub async fn requests_under_way_fail_at_a_loss_and_later_ones_are_answered(bed: &mut Bed) {
     let queue = bed.made(Class::Request, "a", "reader").await;
     let requester = requester(bed).await;
@@ -290,7 +290,7 @@ pub async fn requests_under_way_fail_at_a_loss_and_later_ones_are_answered(bed: 
         let mut replies = requester.begin(message("lost"), DEADLINE).await.unwrap();
         bed.lose_connection().await;
         let error = within("the end of the request", replies.next()).await.unwrap_err();
-        assert!(matches!(error, PubsubError::Unavailable { .. }), "{error}");
+        assert!(matches!(error, PubsubError::Unavailable { source: Some(_), .. }), "with its cause: {error:?}");
         assert_eq!(replies.next().await.unwrap(), None);
         let question = round.to_string();
         let answered = tokio::select! {

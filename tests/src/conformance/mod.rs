@@ -21,6 +21,7 @@ pub mod looking;
 pub mod losses;
 pub mod publishing;
 pub mod queues;
+mod rabbit;
 pub mod redriving;
 pub mod refusing;
 pub mod requests;
@@ -30,6 +31,7 @@ pub mod subscribing;
 
 pub use bed::Bed;
 pub use brokers::{Broker, Embedded, Network};
+pub use rabbit::RabbitMq;
 
 /// Calls a macro with some arguments of its own, and then the names of all promises, by file.
 #[macro_export]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_pubsub::{
-    Backend, Class, Consumer, Delete, Delivery, DeliveryCount, Output, PubsubError, Queue, Receipt, Result, Routing, Settled, Topic,
-    Unsettled,
+    Backend, Class, Consumer, Delete, Delivery, DeliveryCount, Output, Overflow, PubsubError, Queue, QueueSpec, Receipt, Result, Routing,
+    Settled, Topic, Unsettled,
 };
 
 use super::ends::CuttingConsumer;
@@ -37,6 +37,8 @@ pub(super) struct Link {
     pub(super) settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
     /// Deliveries that can be settled, with their queues.
     pub(super) held: Mutex<HashMap<Receipt, Held>>,
+    /// Whether it counts nothing and has no bounds.
+    pub(super) is_plain: AtomicBool,
     /// Numbers of consumers that were given.
     numbers: AtomicU64,
     pub(super) losses_count: AtomicU64,
@@ -85,6 +87,7 @@ impl Link {
             made_counts: Mutex::default(),
             settlers: Mutex::default(),
             held: Mutex::default(),
+            is_plain: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
             losses_count: AtomicU64::new(0),
         }
@@ -141,6 +144,13 @@ impl Link {
             if queue.topic().class() == Class::Request {
                 self.inner.delete_queue(&queue, Delete::Always).await.unwrap();
             }
+        }
+    }
+
+    pub(super) fn check_bound(&self, spec: &QueueSpec) -> Result<()> {
+        match self.is_plain.load(Ordering::Relaxed) && spec.overflow != Overflow::None {
+            true => Err(PubsubError::Unsupported { what: "bounds of queues" }),
+            false => Ok(()),
         }
     }
 

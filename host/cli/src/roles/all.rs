@@ -19,6 +19,9 @@ use crate::folder::DataFolder;
 use crate::settings::Settings;
 use crate::supervisor::{Fallen, Watched, first_to_end};
 
+/// How long the connection to the broker may take to close; a broker that does not answer must not keep the process.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+
 /// Everything that `weir up` runs.
 pub(crate) struct Roles {
     /// The gateway's address.
@@ -84,6 +87,8 @@ impl Roles {
         if tokio::time::timeout(left().max(Duration::from_secs(1)), services).await.is_err() {
             tracing::warn!("services are cut off");
         }
-        self.backend.close().await;
+        if tokio::time::timeout(CLOSE_LIMIT, self.backend.close()).await.is_err() {
+            tracing::warn!(limit_s = CLOSE_LIMIT.as_secs(), "broker is not closed within its time limit; what it confirmed is stored");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
-use weir_pubsub::{Delete, NameError, Overflow, PubsubError, Queue, QueueSpec, QueueStats};
+use weir_pubsub::{Delete, Deletion, NameError, Overflow, PubsubError, Queue, QueueSpec, QueueStats, create_bounded, ensure_bounded};
 
 use super::Lifecycle;
 use super::world::Flows;
@@ -111,7 +111,7 @@ impl Lifecycle {
             if owned.contains(&(queue.topic.as_str(), queue.subscription.as_str())) {
                 continue;
             }
-            match self.delete_queue(&queue).await {
+            match self.delete_queue(&queue, Delete::Always).await {
                 Ok(()) => {}
                 Err(NotDeleted::Answered(reason)) => resisting.push((queue, reason)),
                 Err(NotDeleted::Unanswered(reason)) => {
@@ -123,20 +123,29 @@ impl Lifecycle {
         Ok((resisting, is_answered))
     }
 
-    async fn delete_queue(&self, record: &QueueRecord) -> Result<(), NotDeleted> {
+    /// Deletes a queue that nothing reads; in the way given where the number of its consumers is unknown. `Always` is for a caller that has
+    /// waited for them.
+    async fn delete_queue(&self, record: &QueueRecord, when_unknown: Delete) -> Result<(), NotDeleted> {
         let Ok(queue) = queue_of(record) else { return Ok(()) };
+        let mut when = Delete::Always;
         if !is_exit(record) {
             match self.backend.inspect().stats(&queue).await {
-                // Where their number is unknown, it was waited for them, and they find the queue deleted.
                 Ok(QueueStats { consumer_count: Some(count @ 1..), .. }) => {
                     return Err(NotDeleted::Answered(format!("{count} consumers still read it")));
                 }
+                Ok(QueueStats { consumer_count: None, .. }) => when = when_unknown,
                 Ok(_) => {}
                 Err(PubsubError::QueueNotFound { .. }) => return Ok(()),
                 Err(error) => return Err(not_deleted(&error)),
             }
         }
-        self.backend.delete_queue(&queue, Delete::Always).await.map(|_| ()).map_err(|error| not_deleted(&error))
+        match self.backend.delete_queue(&queue, when).await {
+            Ok(Deletion::Deleted) => Ok(()),
+            Ok(Deletion::NotEmpty(_)) => {
+                Err(NotDeleted::Answered("it may hold messages, and the broker does not count its consumers".to_owned()))
+            }
+            Err(error) => Err(not_deleted(&error)),
+        }
     }
 
     /// Deletes those of a new flow's queues that an earlier stop left over, so that nothing old gets into it. Returns their names; their
@@ -173,7 +182,7 @@ impl Lifecycle {
                 continue;
             };
             let is_owned = owned.contains(&(record.topic.as_str(), record.subscription.as_str()));
-            if is_owned || self.delete_queue(&record).await.is_ok() {
+            if is_owned || self.delete_queue(&record, Delete::IfEmpty).await.is_ok() {
                 let batch = weir_config::Batch::new().delete(LEFTOVER_TYPE, &name);
                 self.writes.write(batch).await.map_err(FlowError::config("deleting the record of a leftover queue"))?;
                 tracing::info!(queue = name, "leftover queue is gone");
@@ -200,8 +209,8 @@ impl Lifecycle {
     async fn make_queue(&self, record: &QueueRecord, if_there: IfThere) -> Result<()> {
         let spec = spec_of(record).map_err(FlowError::name("the name of a queue"))?;
         let made = match if_there {
-            IfThere::Keep => self.backend.create_queue(&spec).await,
-            IfThere::Ensure => self.backend.ensure_queue(&spec).await,
+            IfThere::Keep => create_bounded(&*self.backend, &spec).await,
+            IfThere::Ensure => ensure_bounded(&*self.backend, &spec).await,
         };
         made.map_err(FlowError::broker(format!("making the queue {}", spec.queue)))
     }
@@ -218,7 +227,7 @@ impl Lifecycle {
 
     async fn ensure_queue(&self, flow: &str, record: &QueueRecord) {
         let Ok(spec) = spec_of(record) else { return };
-        if let Err(error) = self.backend.ensure_queue(&spec).await {
+        if let Err(error) = ensure_bounded(&*self.backend, &spec).await {
             tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow is not ensured");
         }
     }

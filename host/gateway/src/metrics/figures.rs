@@ -42,8 +42,9 @@ const PROCESSOR_COUNTERS: [Figure<ProcessorStatus>; 7] = [
     ("weir_processor_restarts_total", "Tasks of the host that panicked and were started again.", |status| status.restarts_count),
 ];
 
-const QUEUE_GAUGES: [Figure<QueueSummary, Option<u64>>; 4] = [
+const QUEUE_GAUGES: [Figure<QueueSummary, Option<u64>>; 5] = [
     ("weir_queue_messages", "Messages in the queue, those in work included.", |queue| queue.depth_count),
+    ("weir_queue_ready_messages", "Messages that wait for a reader, those in work excluded.", |queue| queue.ready_count),
     ("weir_queue_unsettled_messages", "Messages in work.", |queue| queue.unsettled_count),
     ("weir_queue_size_bytes", "Bodies and properties of all messages in the queue.", |queue| queue.size_bytes),
     ("weir_queue_consumers", "Readers of the queue.", |queue| queue.consumer_count),
@@ -192,7 +193,9 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     let help = "Messages lost because the disk did not keep them: missing at the start, or damaged and set aside.";
     let mut damaged = out.counter("weir_queue_damaged_messages_total", help);
     for queue in &there {
-        damaged.sample(&names(queue), queue.damaged_count);
+        if let Some(count) = queue.damaged_count {
+            damaged.sample(&names(queue), count);
+        }
     }
     let bounded: Vec<_> = there.iter().filter_map(|queue| Some((queue, queue.limit_bytes?))).collect();
     let mut limits = out.gauge("weir_queue_limit_bytes", "The queue's own bound above which it refuses messages: dead letters.");
@@ -202,11 +205,15 @@ pub(crate) fn queues(queues: &[QueueSummary], out: &mut Text) {
     let mut full =
         out.gauge("weir_queue_full", "1 if that bound is reached: a message was refused, and since then none was accepted or removed.");
     for (queue, _) in &bounded {
-        full.sample(&names(queue), u8::from(queue.is_full));
+        if let Some(is_full) = queue.is_full {
+            full.sample(&names(queue), u8::from(is_full));
+        }
     }
     let mut refused = out.counter("weir_queue_refused_messages_total", "How often a message was refused because of that bound.");
     for (queue, _) in &bounded {
-        refused.sample(&names(queue), queue.refused_count);
+        if let Some(count) = queue.refused_count {
+            refused.sample(&names(queue), count);
+        }
     }
     let mut flows = out.gauge("weir_queue_flow_info", "A flow that uses the queue, and the interface whose exit it is, if any; always 1.");
     for queue in queues {

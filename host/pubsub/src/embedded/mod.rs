@@ -55,7 +55,6 @@ pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, 
 
 use self::commit::Shared;
 use self::ends::{MailboxConsumer, QueueConsumer, TopicProducer};
-use self::lock::lock;
 use self::log::{Log, Opened};
 use self::numbers::FIRST_EPHEMERAL;
 use self::state::{BUFFERED_BYTES, BUFFERED_COUNT, Bounded, Mailbox, Operation, TAPPED_BYTES};
@@ -65,6 +64,7 @@ use crate::backend::{
 };
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
+use crate::lock::lock;
 use crate::message::Message;
 use crate::topic::{Queue, Subscription, Topic};
 

@@ -71,7 +71,9 @@ fn node(scheme: &str, user: &str, host: &str, path: &str) -> Result<AMQPUri, Str
     }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
     if !host.chars().all(is_plain) {
-        return Err(format!("a host holds a character that hosts cannot have; an `@`, `:` or `/` of the password is written as %40, %3A or %2F; {FORM}"));
+        return Err(format!(
+            "a host holds a character that hosts cannot have; an `@`, `:` or `/` of the password is written as %40, %3A or %2F; {FORM}"
+        ));
     }
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => match port.parse::<u16>() {

@@ -51,7 +51,7 @@ impl Consumers {
     }
 
     fn get(&self, receipt: &Receipt) -> Option<Arc<Entry>> {
-        let (number, _, _) = receipt.numbers();
+        let number = receipt.consumer;
         lock(&self.entries).get(&number).cloned()
     }
 
@@ -70,7 +70,7 @@ impl Consumers {
     /// Settles a delivery. Its outputs are given to the lane at once, so that the order of the calls is that of the messages.
     pub(super) fn settle(&self, receipt: &Receipt, outputs: Vec<Output>, lane: &Lane) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         let none = async { Ok(Settled::NoLongerHeld) }.boxed();
-        let (_, _, tag) = receipt.numbers();
+        let tag = receipt.sequence;
         let Some(entry) = self.get(receipt) else { return none };
         let settles = lock(&entry.settles);
         let Some(settles) = settles.as_ref() else { return none };
@@ -97,7 +97,7 @@ impl Consumers {
 
     /// Gives a delivery back.
     pub(super) async fn give_back(&self, receipt: &Receipt) {
-        let (_, _, tag) = receipt.numbers();
+        let tag = receipt.sequence;
         let Some(entry) = self.get(receipt) else { return };
         if entry.held.begin_leaving(tag) {
             give_back(&entry.channel, &entry.held, vec![tag]).await;

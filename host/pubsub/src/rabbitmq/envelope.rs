@@ -59,8 +59,7 @@ impl Incoming {
         let is_again = delivery.redelivered;
         let (content_type, expiration) = (delivery.properties.content_type(), delivery.properties.expiration());
         let mut message = Message { body: Bytes::from(delivery.data), ..Message::default() };
-        message.content_type =
-            content_type.as_ref().map(ShortString::as_str).filter(|text| *text != DEFAULT_CONTENT_TYPE).map(Arc::from);
+        message.content_type = content_type.as_ref().map(ShortString::as_str).filter(|text| *text != DEFAULT_CONTENT_TYPE).map(Arc::from);
         message.expires_in = expiration.as_ref().and_then(|text| text.as_str().parse().ok()).map(Duration::from_millis);
         let counted = delivery.properties.headers().as_ref().and_then(|headers| read_headers(headers, &mut message));
         if message.id.is_none() && class.has_queues() {

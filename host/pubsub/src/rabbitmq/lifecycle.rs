@@ -335,4 +335,3 @@ fn exchange_refused(topicspace: &str, refusal: Refusal) -> PubsubError {
         _ => refusal.plain(),
     }
 }
-

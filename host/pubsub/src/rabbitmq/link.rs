@@ -292,7 +292,10 @@ fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
     }
     let user = &node.authority.userinfo.username;
     let fix = if refusal.text().contains("vhost") {
-        format!("check the virtual host `{}` of broker.url, and that user `{user}` may use it (`rabbitmqctl add_vhost`, `rabbitmqctl set_permissions`)", node.vhost)
+        format!(
+            "check the virtual host `{}` of broker.url, and that user `{user}` may use it (`rabbitmqctl add_vhost`, `rabbitmqctl set_permissions`)",
+            node.vhost
+        )
     } else {
         format!("check user `{user}` and the password of broker.url")
     };

@@ -114,6 +114,14 @@ impl RabbitBroker {
         Ok(Arc::new(RabbitBroker { shared: Arc::new(shared) }))
     }
 
+    /// Whether no connection is there at the moment: for tests.
+    #[cfg(any(test, debug_assertions))]
+    #[doc(hidden)]
+    pub fn is_lost_for_test(&self) -> bool {
+        [&self.shared.consuming, &self.shared.publishing].into_iter().all(|link| link.up().is_err())
+            && self.shared.lifecycle.scratch.link().up().is_err()
+    }
+
     fn check_open(&self) -> Result<()> {
         if self.shared.closed.is_cancelled() { Err(link::closed()) } else { Ok(()) }
     }

@@ -47,7 +47,15 @@ impl Subscriber {
         let stream = bound(shared, &channel, exchange, names::routing_key(topic)?).await.map_err(Refusal::plain)?;
         let mailbox = Arc::new(Mailbox::new(buffer_count));
         let left = CancellationToken::new();
-        let pump = Pump { shared: shared.clone(), channel, topic: topic.clone(), name: name.clone(), mailbox: mailbox.clone(), left: left.clone(), link_number: up.number };
+        let pump = Pump {
+            shared: shared.clone(),
+            channel,
+            topic: topic.clone(),
+            name: name.clone(),
+            mailbox: mailbox.clone(),
+            left: left.clone(),
+            link_number: up.number,
+        };
         tokio::spawn(pump.run(stream));
         Ok(Subscriber { mailbox, left })
     }

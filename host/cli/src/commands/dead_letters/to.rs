@@ -173,7 +173,8 @@ mod tests {
         };
         let flows = [flow("one", &[("p", "one"), ("p", "b"), ("q", "one")]), flow("two", &[("p", "two"), ("p", "b")])];
         let entries = entries.iter().map(|(processor, variant)| ((*processor).to_owned(), (*variant).to_owned())).collect();
-        let swaps = plan(&Selected { entries, newest: 9 }, &flows, redrive, "p@2").map_err(|problem| problem.to_string())?;
+        let swaps = plan(&Selected { entries, newest: Some(Position::Number(9)) }, &flows, redrive, "p@2")
+            .map_err(|problem| problem.to_string())?;
         Ok(swaps.into_iter().map(|swap| format!("{} {} {}", swap.flow, swap.processor, swap.component)).collect())
     }
 

@@ -13,7 +13,7 @@ const CHECK: &str = "readers";
 /// Whether each queue of a processor has something that reads it.
 pub(super) fn check(status: &Status) -> Finding {
     let unread: Vec<&QueueSummary> = status.queues.iter().filter(|queue| is_unread(queue) && !is_starting(status, queue)).collect();
-    let waiting: Vec<&&QueueSummary> = unread.iter().filter(|queue| queue.depth_count != Some(0)).collect();
+    let waiting: Vec<&&QueueSummary> = unread.iter().filter(|queue| queue.may_hold_messages()).collect();
     if let Some(first) = waiting.first() {
         let told: Vec<String> = waiting.iter().map(|queue| told(queue)).collect();
         return fail(CHECK, some(&told), next(status, first));

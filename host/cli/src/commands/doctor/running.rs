@@ -14,7 +14,7 @@ use super::folder::State;
 use super::{Finding, Grade, components, disk, fail, ok, readers, skip, unowned, warn};
 use crate::client::{Client, data_option};
 use crate::folder::read_note;
-use crate::output::{age, cut, number, size, size_if_known};
+use crate::output::{age, cut, number, number_if_known, size, size_if_known};
 use crate::problem::Problem;
 use crate::settings::Settings;
 
@@ -134,7 +134,7 @@ fn dead_letters(queues: &[QueueSummary]) -> Finding {
     const NEXT: &str = "weir dead-letters list shows why; then weir dead-letters redrive or delete, or raise dead-letters.max-bytes";
     let count: u64 = queues.iter().filter_map(|queue| queue.depth_count).sum();
     let filled = |queue: &QueueSummary| format!("{} of {}", size_if_known(queue.size_bytes), size(queue.limit_bytes.unwrap_or_default()));
-    if let Some(queue) = queues.iter().find(|queue| queue.is_full) {
+    if let Some(queue) = queues.iter().find(|queue| queue.is_full == Some(true)) {
         let what = format!("queue {} is full ({}): messages that cannot be handled stay with their processors", queue.topic, filled(queue));
         return fail(CHECK, what, NEXT);
     }
@@ -288,8 +288,9 @@ fn queues(queues: &[QueueSummary], limit_bytes: u64) -> Finding {
 
 fn dropping(queues: &[QueueSummary]) -> Finding {
     const CHECK: &str = "queues";
-    let lost = |queue: &QueueSummary| format!("{} ({}): {} messages", queue.topic, queue.subscription, number(queue.damaged_count));
-    let lost: Vec<String> = queues.iter().filter(|queue| queue.damaged_count > 0).map(lost).collect();
+    let lost =
+        |queue: &QueueSummary| format!("{} ({}): {} messages", queue.topic, queue.subscription, number_if_known(queue.damaged_count));
+    let lost: Vec<String> = queues.iter().filter(|queue| queue.damaged_count > Some(0)).map(lost).collect();
     if !lost.is_empty() {
         let what = format!("messages were damaged or missing on disk since the start, and were set aside:\n{}", some(&lost));
         return fail(CHECK, what, "the log names segment and offset of each; check the disk, and send these messages again");
@@ -300,11 +301,28 @@ fn dropping(queues: &[QueueSummary]) -> Finding {
         return warn(CHECK, what, "take them (weir take FLOW INTERFACE), or raise flow.exit-limit");
     }
     let waiting: u64 = queues.iter().filter_map(|it| it.depth_count).sum();
-    let unknown = match queues.iter().filter(|it| it.depth_count.is_none()).count() {
-        0 => String::new(),
-        count => format!("; the broker does not count the messages of {count}"),
+    let (sized, unsized_count) =
+        (queues.iter().any(|it| it.size_bytes.is_some()), queues.iter().filter(|it| it.size_bytes.is_none()).count());
+    let full = match unsized_count {
+        0 => "none nearly full".to_owned(),
+        count if sized => format!("none of known size nearly full; the size of {count} is unknown"),
+        _ => "how full they are is unknown: the broker does not report their size".to_owned(),
     };
-    ok(CHECK, format!("{} with {} messages, none nearly full{unknown}", queues.len(), number(waiting)))
+    let unknown = |of: fn(&QueueSummary) -> bool, what: &str| match queues.iter().filter(|it| of(it)).count() {
+        0 => String::new(),
+        count => format!("; {what} {count} are unknown"),
+    };
+    let depths = match queues.iter().filter(|it| it.depth_count.is_none()).count() {
+        0 => String::new(),
+        count => {
+            let ready: Vec<u64> = queues.iter().filter(|it| it.depth_count.is_none()).filter_map(|it| it.ready_count).collect();
+            let ready = if ready.is_empty() { String::new() } else { format!(", of which {} are ready", number(ready.iter().sum())) };
+            format!("; the messages of {count} are unknown{ready}")
+        }
+    };
+    let losses = unknown(|it| it.damaged_count.is_none(), "lost messages of");
+    let dropped = unknown(|it| it.exit.is_some() && it.dropped_count.is_none(), "dropped messages of exits of");
+    ok(CHECK, format!("{} with {} messages, {full}{depths}{losses}{dropped}", queues.len(), number(waiting)))
 }
 
 /// The first few, and how many more there are.
@@ -336,16 +354,34 @@ mod tests {
         assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
         let missing = QueueSummary { is_missing: true, depth_count: None, ..queue(0) };
         assert_eq!(queues(&[missing], 1 << 20).grade, Grade::Fail);
-        let damaged = QueueSummary { damaged_count: 2, ..queue(0) };
+        let damaged = QueueSummary { damaged_count: Some(2), ..queue(0) };
         assert_eq!(queues(&[damaged], 1 << 20).grade, Grade::Fail);
         let dropped = QueueSummary { dropped_count: Some(3), ..queue(0) };
         assert_eq!(queues(&[dropped], 1 << 20).grade, Grade::Warn);
     }
 
     #[test]
+    fn unknown_figures_of_queues_are_not_judged_as_none() {
+        let unknown = || QueueSummary { size_bytes: None, depth_count: None, ready_count: Some(4), damaged_count: None, ..queue(0) };
+        let none_known = queues(&[unknown(), unknown()], 1 << 20).what;
+        assert!(!none_known.contains("nearly full") && none_known.contains("how full they are is unknown"), "{none_known}");
+        assert!(none_known.contains("the messages of 2 are unknown, of which 8 are ready"), "{none_known}");
+        assert!(none_known.contains("lost messages of 2 are unknown"), "{none_known}");
+        let one_known = queues(&[QueueSummary { damaged_count: Some(0), ..queue(0) }, unknown()], 1 << 20).what;
+        assert!(one_known.contains("none of known size nearly full; the size of 1 is unknown"), "{one_known}");
+        let all_known = queues(&[QueueSummary { damaged_count: Some(0), ..queue(0) }], 1 << 20).what;
+        assert!(all_known.ends_with("none nearly full"), "{all_known}");
+    }
+
+    #[test]
     fn dead_letters_are_judged_by_their_bound() {
         let letters = |size_bytes: u64, is_full: bool| {
-            let queue = QueueSummary { limit_bytes: Some(100 << 20), is_full, depth_count: Some(size_bytes.min(3)), ..queue(size_bytes) };
+            let queue = QueueSummary {
+                limit_bytes: Some(100 << 20),
+                is_full: Some(is_full),
+                depth_count: Some(size_bytes.min(3)),
+                ..queue(size_bytes)
+            };
             let finding = dead_letters(&[queue]);
             (finding.grade, finding.what)
         };

@@ -36,7 +36,7 @@ pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
     if let Some(more) = sorted.len().checked_sub(NAMED_COUNT).filter(|more| *more > 0) {
         lines.push(format!("and {} more: weir queues", number(more as u64)));
     }
-    let has_messages = unowned.iter().any(|queue| queue.depth_count != Some(0));
+    let has_messages = unowned.iter().any(|queue| queue.may_hold_messages());
     let finding = if has_messages { fail } else { warn };
     Some(finding(CHECK, lines.join("\n"), NEXT))
 }

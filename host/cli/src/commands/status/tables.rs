@@ -143,7 +143,7 @@ fn busy_queues(of: &[QueueSummary], width: usize, rows_count: usize) -> Option<S
         return queues(of, width);
     }
     let is_busy = |queue: &&QueueSummary| {
-        queue.depth_count != Some(0) || queue.dropped_count.is_some_and(|count| count > 0) || queue.damaged_count > 0
+        queue.is_missing || queue.may_hold_messages() || queue.dropped_count > Some(0) || queue.damaged_count > Some(0)
     };
     let (mut busy, empty): (Vec<&QueueSummary>, Vec<&QueueSummary>) = of.iter().partition(is_busy);
     busy.sort_by_key(|queue| (!queue.is_missing, std::cmp::Reverse(queue.size_bytes)));
@@ -176,8 +176,17 @@ fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
         );
         output::wrapped(&text, "", width)
     };
-    let full: Vec<String> = of.iter().filter(|queue| queue.is_full).map(told).collect();
+    let full: Vec<String> = of.iter().filter(|queue| queue.is_full == Some(true)).map(told).collect();
     (!full.is_empty()).then(|| full.join("\n"))
+}
+
+/// What is in a queue. Of a broker that counts only the messages that wait, these, by that word.
+fn messages(queue: &QueueSummary) -> String {
+    match (queue.depth_count, queue.ready_count) {
+        _ if queue.is_missing => "missing".to_owned(),
+        (None, Some(ready_count)) => format!("{} ready", output::number(ready_count)),
+        (depth_count, _) => output::number_if_known(depth_count),
+    }
 }
 
 /// Queues as a table; none where there are none.
@@ -191,7 +200,7 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
         vec![
             queue.topic.clone(),
             reader,
-            if queue.is_missing { "missing".to_owned() } else { output::number_if_known(queue.depth_count) },
+            messages(queue),
             output::number_if_known(queue.unsettled_count),
             output::size_if_known(queue.size_bytes),
             output::number_if_known(queue.dropped_count),
@@ -205,7 +214,7 @@ pub(crate) fn queues(queues: &[QueueSummary], width: usize) -> Option<String> {
         1 => text.push_str("\n1 queue belongs to no flow: weir doctor"),
         count => text.push_str(&format!("\n{} queues belong to no flow: weir doctor", output::number(count as u64))),
     }
-    let damaged_count: u64 = queues.iter().map(|queue| queue.damaged_count).sum();
+    let damaged_count: u64 = queues.iter().filter_map(|queue| queue.damaged_count).sum();
     if damaged_count > 0 {
         text.push_str(&format!("\n{} damaged or missing messages were set aside: weir doctor", output::number(damaged_count)));
     }

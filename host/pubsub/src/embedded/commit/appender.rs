@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::records;
 use super::shared::Shared;
-use crate::lock::lock;
 use crate::embedded::log::Log;
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Group, State, Step};
+use crate::lock::lock;
 
 /// An active segment without live messages is replaced when idle if it is above this size; a new one costs three flushes.
 const IDLE_SEGMENT_BYTES: u64 = 1 << 20;

@@ -3,8 +3,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::lock::lock;
 use crate::embedded::state::Operation;
+use crate::lock::lock;
 
 /// Operations in the order of the calls.
 ///

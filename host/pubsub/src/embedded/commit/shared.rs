@@ -8,13 +8,13 @@ use tokio::sync::{oneshot, watch};
 use super::admission::Admission;
 use super::inbox::Inbox;
 use crate::embedded::damage::Damage;
-use crate::lock::lock;
 use crate::embedded::log::{Chunk, Log, ReadFault, Reader};
 use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::place::Place;
 use crate::embedded::refusal::{closed, lost};
 use crate::embedded::state::{Operation, Slot, State};
 use crate::error::Result;
+use crate::lock::lock;
 use crate::message::Message;
 
 /// Why the commit thread failed, once it has.

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::appender::Appender;
 use super::records;
 use crate::embedded::damage::Damage;
-use crate::lock::lock;
 use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Compaction, Content, Copied, Group, Step, is_compaction_due};
+use crate::lock::lock;
 
 /// Lower limit of the bytes copied at a time, unless fewer are left: each portion costs a flush.
 const LEAST_PORTION_BYTES: u64 = 256 << 10;

@@ -11,9 +11,9 @@ use super::inbox::Next;
 use super::retries::Retries;
 use super::shared::Shared;
 use super::upkeep::{Pace, Upkeep};
-use crate::lock::lock;
 use crate::embedded::log::Log;
 use crate::embedded::state::{Group, Operation, Step};
+use crate::lock::lock;
 
 /// Upper limit of operations in one frame: bounds how long the lock is held.
 const GROUP_COUNT: usize = 1024;

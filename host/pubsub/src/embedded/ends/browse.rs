@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::backend::{Browsed, Cursor, Page, Start};
 use crate::embedded::commit::Shared;
-use crate::lock::lock;
 use crate::embedded::log::Chunk;
 use crate::embedded::state::Entry;
 use crate::error::{PubsubError, Result};
+use crate::lock::lock;
 use crate::message::Message;
 use crate::topic::Queue;
 

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
 use crate::embedded::commit::Shared;
-use crate::lock::lock;
 use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::refusal::{closed, not_found};
 use crate::embedded::state::{Body, Mail, Mailbox, Operation, Prefetch, Prefetched, Slot};
 use crate::error::{Cause, PubsubError, Result};
+use crate::lock::lock;
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 

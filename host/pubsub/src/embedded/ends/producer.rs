@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use crate::backend::{Confirm, Output, Producer};
 use crate::embedded::commit::Shared;
-use crate::lock::lock;
 use crate::embedded::refusal::lost;
 use crate::embedded::state::{Operation, Outgoing, Redriven, Stored};
 use crate::error::{PubsubError, Result};
+use crate::lock::lock;
 use crate::message::{Message, MessageId};
 use crate::topic::{Class, Queue, Topic};
 

@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 
 use crate::backend::{Receipt, Settled, Unsettled};
 use crate::embedded::commit::Shared;
-use crate::lock::lock;
 use crate::embedded::refusal::{closed, lost};
 use crate::embedded::state::{Operation, Outgoing};
 use crate::error::Result;
+use crate::lock::lock;
 
 impl Shared {
     pub(crate) fn submit_settle(&self, receipt: Receipt, outputs: Vec<Outgoing>) -> BoxFuture<'static, Result<Settled, Unsettled>> {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::segment;
 use crate::embedded::damage::Damage;
-use crate::lock::lock;
 use crate::embedded::place::Place;
+use crate::lock::lock;
 
 /// Upper limit of the damaged bytes kept in files beside the log.
 const KEPT_BYTES: u64 = 64 << 20;

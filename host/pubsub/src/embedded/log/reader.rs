@@ -15,8 +15,8 @@ use super::block::{BLOCK_HEADER_BYTES, decode_head, decode_message, encode_block
 use super::damage::{Keep, ReadFault, path_of};
 use super::segment;
 use crate::embedded::damage::Damage;
-use crate::lock::lock;
 use crate::embedded::place::Place;
+use crate::lock::lock;
 use crate::message::Message;
 
 /// Upper limit of segments kept open for reading: readers mostly use a few at a time.

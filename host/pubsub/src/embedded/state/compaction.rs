@@ -7,9 +7,9 @@ use super::queue::QueueState;
 use super::queues::State;
 use super::step::{Content, Step};
 use crate::embedded::damage::Damage;
-use crate::lock::lock;
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::place::{Moved, Place};
+use crate::lock::lock;
 
 /// The log may take this many times the live bytes, plus one segment. At three times, half a byte is copied for each byte written.
 const LOG_PER_LIVE: u64 = 3;

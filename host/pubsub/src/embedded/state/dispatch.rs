@@ -11,9 +11,9 @@ use super::queue::QueueState;
 use super::queues::State;
 use super::window::{Load, Window};
 use crate::backend::{ConsumerOptions, Sharing};
-use crate::lock::lock;
 use crate::embedded::refusal::not_found;
 use crate::error::{PubsubError, Result};
+use crate::lock::lock;
 use crate::topic::Queue;
 
 /// Upper limit of messages in one prefetch: enough to keep the lock cheap, few enough to share them fairly.

@@ -1,0 +1,173 @@
+//! RabbitMQ, reached by way of a proxy that cuts its connections.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use weir_pubsub::{Backend, Limits, Queue, RabbitBroker, RabbitSettings};
+
+use super::brokers::Broker;
+use crate::proxy::Proxy;
+use crate::rabbitmq::{Broker as Server, DefaultQueues, Node, Vhost};
+use crate::wait::{DEADLINE, eventually, within};
+
+/// How many nodes of tests of their own run at a time: each takes some 300 MB and both cores while it starts.
+static NODES: Semaphore = Semaphore::const_new(2);
+
+/// A user of tests that take rights away.
+const USER: &str = "conformance";
+
+/// One vhost of the node that all tests share, or, for promises about restarts, of a node of its own.
+pub struct RabbitMq {
+    queues: DefaultQueues,
+    has_own_node: bool,
+    place: OnceCell<Place>,
+    open: Option<Arc<RabbitBroker>>,
+}
+
+struct Place {
+    // Dropped in this order.
+    vhost: Vhost,
+    proxy: Proxy,
+    own: Option<(Node, SemaphorePermit<'static>)>,
+}
+
+impl RabbitMq {
+    /// For one promise. Those that restart the broker or use up its memory have a node of their own.
+    pub fn of(promise: &str) -> Self {
+        Self::with(promise, DefaultQueues::Classic)
+    }
+
+    fn with(promise: &str, queues: DefaultQueues) -> Self {
+        let has_own_node = ["restart", "closes", "close_", "block"].iter().any(|word| promise.contains(word));
+        RabbitMq { queues, has_own_node, place: OnceCell::new(), open: None }
+    }
+
+    async fn place(&self) -> &Place {
+        self.place.get_or_init(|| self.make()).await
+    }
+
+    async fn make(&self) -> Place {
+        let own = if self.has_own_node {
+            let permit = NODES.acquire().await.unwrap();
+            Some((Node::start().await, permit))
+        } else {
+            None
+        };
+        let server: &Server = match &own {
+            Some((node, _)) => node,
+            None => Server::shared().await,
+        };
+        let vhost = server.vhost(self.queues).await;
+        let proxy = Proxy::to(&server.address()).await;
+        Place { vhost, proxy, own }
+    }
+
+    async fn server(&self) -> &Server {
+        match &self.place().await.own {
+            Some((node, _)) => node,
+            None => Server::shared().await,
+        }
+    }
+
+    async fn connect(&self) -> Arc<RabbitBroker> {
+        let (server, place) = (self.server().await, self.place().await);
+        let user = format!("{USER}-{}", place.vhost.name());
+        server.management().put_user(&user, "secret").await;
+        server.management().permit(&user, place.vhost.name(), ".*", ".*", ".*").await;
+        let url = server.url_by(place.proxy.address(), place.vhost.name());
+        let (_, rest) = url.split_once('@').unwrap();
+        let settings =
+            RabbitSettings { url: format!("amqp://{user}:secret@{rest}"), limits: Limits::default(), ..RabbitSettings::default() };
+        within("a connection", RabbitBroker::connect(&settings)).await.unwrap()
+    }
+
+    async fn permit(&self, pattern: &str) {
+        let place = self.place().await;
+        let user = format!("{USER}-{}", place.vhost.name());
+        self.server().await.management().permit(&user, place.vhost.name(), pattern, pattern, pattern).await;
+    }
+
+    fn node(&self) -> &Node {
+        let own = self.place.get().and_then(|place| place.own.as_ref());
+        &own.expect("the name of a promise that needs a node of its own holds `restart`, `close` or `block`").0
+    }
+}
+
+impl Broker for RabbitMq {
+    fn open(&mut self) -> BoxFuture<'_, Arc<dyn Backend>> {
+        async {
+            let broker = self.connect().await;
+            self.open = Some(broker.clone());
+            broker as Arc<dyn Backend>
+        }
+        .boxed()
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            if let Some(broker) = self.open.take() {
+                broker.close().await;
+            }
+            if let Some((node, _)) = &self.place().await.own {
+                node.keep_declarations().await;
+                node.terminate().await;
+                node.start_again().await;
+            }
+        }
+        .boxed()
+    }
+
+    fn disconnect(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let proxy = &self.place().await.proxy;
+            proxy.refuse();
+            proxy.cut();
+            // The broker gives free what the connections held as soon as it sees their end, and the backend sees it too.
+            let broker = self.open.clone().unwrap();
+            eventually(DEADLINE, "the loss", || async { broker.is_lost_for_test().then_some(()) }).await;
+        }
+        .boxed()
+    }
+
+    fn reconnect(&mut self) -> BoxFuture<'_, ()> {
+        async { self.place().await.proxy.accept() }.boxed()
+    }
+
+    fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let node = self.node();
+            node.terminate().await;
+            node.start_again().await;
+        }
+        .boxed()
+    }
+
+    fn block(&mut self) -> BoxFuture<'_, ()> {
+        async { self.node().raise_memory_alarm().await }.boxed()
+    }
+
+    fn unblock(&mut self) -> BoxFuture<'_, ()> {
+        async { self.node().end_memory_alarm().await }.boxed()
+    }
+
+    fn deny(&mut self) -> BoxFuture<'_, ()> {
+        async { self.permit("^$").await }.boxed()
+    }
+
+    fn allow(&mut self) -> BoxFuture<'_, ()> {
+        async { self.permit(".*").await }.boxed()
+    }
+
+    fn unbind(&mut self, queue: &Queue) -> BoxFuture<'_, ()> {
+        let queue = queue.clone();
+        async move {
+            let vhost = self.place().await.vhost.name().to_owned();
+            let key = format!("{}.{}", queue.topic().class(), queue.topic().name());
+            let path = format!("bindings/{vhost}/e/{}/q/{}/{key}", queue.topic().topicspace(), queue.wire_name());
+            self.server().await.management().delete(&path).await;
+        }
+        .boxed()
+    }
+}
