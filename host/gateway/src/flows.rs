@@ -7,7 +7,7 @@ use weir_config::names::interface_of_exit;
 use weir_config::protocol::Key;
 use weir_config::records::{Entry, entry_type, processor_of_entry_type};
 use weir_flow::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, Interface};
-use weir_pubsub::{Backend, PubsubError, Queue};
+use weir_pubsub::{Backend, PubsubError, Queue, QueueStats};
 
 use crate::error::{GatewayError, Result};
 use crate::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary};
@@ -118,6 +118,12 @@ pub(crate) fn queues(records: &BTreeMap<String, FlowRecord>) -> Vec<QueueSummary
 }
 
 impl QueueSummary {
+    /// Whether it may hold messages: it does, or the broker does not know.
+    pub fn may_hold_messages(&self) -> bool {
+        let Self { depth_count, ready_count, unsettled_count, .. } = *self;
+        !self.is_missing && QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }.may_hold_messages()
+    }
+
     /// The same of a queue's name.
     pub(crate) fn of(queue: &Queue) -> Self {
         Self::unknown(queue.topic().as_str(), queue.subscription().as_str())

@@ -11,7 +11,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use weir_config::protocol::Usage;
 use weir_config::records::{ComponentRecord, ComponentRef};
-use weir_pubsub::QueueStats;
 
 pub use self::host_report::HostReport;
 pub use self::position::Position;
@@ -318,14 +317,6 @@ pub struct QueueSummary {
     /// Whether it belongs to no flow, for example because the configuration was lost: nothing reads it.
     #[serde(default)]
     pub is_unowned: bool,
-}
-
-impl QueueSummary {
-    /// Whether it may hold messages: it does, or the broker does not know.
-    pub fn may_hold_messages(&self) -> bool {
-        let Self { depth_count, ready_count, unsettled_count, .. } = *self;
-        !self.is_missing && QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }.may_hold_messages()
-    }
 }
 
 /// The answer to `GET queues`.

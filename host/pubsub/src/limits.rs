@@ -16,7 +16,7 @@ pub struct Limits {
     pub max_property_name_bytes: usize,
     /// All properties of a message together, names and values: one frame of AMQP holds 128 KiB.
     pub max_properties_bytes: usize,
-    /// All outputs of one settle together; 256 MiB, since they share one write.
+    /// All outputs of one settle together; 256 MiB. They are in memory together, and a broker with atomic settles stores them in one step.
     pub max_settle_bytes: u64,
 }
 
