@@ -42,6 +42,11 @@ const NO_HIGH_MARK: &str = "queues have no high mark: they grow until the broker
 const NOT_COUNTED: &str = "deliveries are not counted; it is only known whether one is the first";
 const FEW_FIGURES: &str = "only the number of messages and of consumers is known";
 
+const NO_WINDOW_OF_BYTES: &str = "a window counts messages, not their bytes";
+const APPROXIMATE_BOUND: &str = "the bound counts bodies only, and the message that reaches it is stored or refused as the broker sees fit";
+const RIGHTS_ARE_KEPT: &str =
+    "the broker checks a right once for each channel and resource: one that is taken away counts from the next channel on";
+
 exceptions! { $
     embedded, tested_on_embedded: {
         a_lost_connection_ends_consumers_with_unavailable: IN_PROCESS,
@@ -71,6 +76,37 @@ exceptions! { $
         subscribing_again_outlasts_a_refusal: NO_USERS,
     }
     rabbitmq, tested_on_rabbitmq: {
+        a_settle_that_fails_sends_nothing: NOT_ATOMIC,
+        a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
+        after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back: "a settle that fails holds up no other one",
+        while_one_queue_holds_messages_none_is_deleted: ONE_BY_ONE,
+        a_message_published_while_several_queues_are_deleted_is_counted_or_refused: ONE_BY_ONE,
+        queues_deleted_together_are_gone_together_after_a_restart: ONE_BY_ONE,
+        a_full_queue_is_queue_full_and_nothing_is_sent: NO_HIGH_MARK,
+        a_full_queue_of_a_request_topic_misses_what_the_others_get: NO_HIGH_MARK,
+        a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full: NO_HIGH_MARK,
+        a_settle_never_fails_for_a_full_queue: NO_HIGH_MARK,
+        redriving_to_a_full_queue_is_queue_full_and_the_message_stays: NO_HIGH_MARK,
+        requests_that_a_full_queue_misses_are_counted: NO_HIGH_MARK,
+        deliveries_are_counted_exactly: NOT_COUNTED,
+        deliveries_are_counted_over_a_restart: NOT_COUNTED,
+        a_window_bounds_the_bytes_that_are_held: NO_WINDOW_OF_BYTES,
+        a_message_larger_than_the_window_is_held_alone: NO_WINDOW_OF_BYTES,
+        a_window_bounds_bytes_after_a_restart: NO_WINDOW_OF_BYTES,
+        what_is_given_back_comes_before_what_is_behind_it: "a message that is given back may come after one that is given back later",
+        all_figures_are_known: FEW_FIGURES,
+        messages_dropped_by_a_bound_are_counted: FEW_FIGURES,
+        a_refusing_queue_shows_its_bound_and_its_refusals: FEW_FIGURES,
+        all_queues_are_listed_in_their_order: "AMQP 0-9-1 does not list queues",
+        browsing_takes_nothing: "a look takes messages and gives them back, which counts as a delivery",
+        browsing_begins_at_a_cursor_or_behind_it: "a cursor is the id of a message: when that is gone, a look begins at the oldest",
+        a_tap_never_makes_a_missing_queue_look_present: "a tap is a queue: while it is there, a message finds one",
+        a_refusing_queue_refuses_to_the_byte: APPROXIMATE_BOUND,
+        an_empty_queue_accepts_a_message_above_its_bound: APPROXIMATE_BOUND,
+        ensuring_changes_a_refusing_bound_for_good: "the bound of a queue cannot be changed: the queue is kept with its old one",
+        a_settle_without_the_right_is_refused_and_the_delivery_stays_held: RIGHTS_ARE_KEPT,
+        deleting_a_queue_without_the_right_is_refused: RIGHTS_ARE_KEPT,
+        a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: "the broker cannot be made to fail at reading a message",
     }
     network, tested_on_network: {
         a_settle_that_fails_sends_nothing: NOT_ATOMIC,

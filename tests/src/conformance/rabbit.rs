@@ -40,7 +40,7 @@ impl RabbitMq {
     }
 
     fn with(promise: &str, queues: DefaultQueues) -> Self {
-        let has_own_node = ["restart", "closes", "close_", "block"].iter().any(|word| promise.contains(word));
+        let has_own_node = ["restart", "with_the_broker", "close_", "block", "publishers"].iter().any(|word| promise.contains(word));
         RabbitMq { queues, has_own_node, place: OnceCell::new(), open: None }
     }
 

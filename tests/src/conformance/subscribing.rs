@@ -141,9 +141,17 @@ pub async fn a_tap_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mut Bed) 
     let queue = bed.made(Class::Flow, "a", "reader").await;
     let tap = tap(bed, queue.topic(), 2).await;
     bed.publish(queue.topic(), &["1", "2", "3", "4", "5"]).await;
-    let error = within("the gap", tap.receive()).await.unwrap_err();
-    assert!(matches!(error, PubsubError::Lagged { missed_count: 3 }), "{error}");
-    assert_eq!(texts(&*tap, 2).await, ["4", "5"]);
+    let (mut missed_count, mut seen) = (0, Vec::new());
+    while seen.last().is_none_or(|last| last != "5") {
+        match within("a message or a gap", tap.receive()).await {
+            Ok(delivery) => seen.push(text(&delivery.message)),
+            Err(PubsubError::Lagged { missed_count: count }) => missed_count += count,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // What comes from afar may still have been on its way at the first look.
+    assert!(missed_count > 0 && missed_count + seen.len() as u64 == 5, "{missed_count} missed, {seen:?}");
+    assert!(seen.is_sorted() && seen.ends_with(&["4".to_owned(), "5".to_owned()]), "{seen:?}");
     bed.publish(queue.topic(), &["6"]).await;
     expect(&*tap, "6").await;
 }

@@ -62,6 +62,12 @@ impl Consumers {
         own.fold((0, 0), |(consumers, held), entry| (consumers + 1, held + entry.held.count() as u64))
     }
 
+    /// What is held of a queue that was deleted can no longer be settled.
+    pub(super) fn queue_is_gone(&self, queue: &Queue) {
+        let entries = lock(&self.entries);
+        entries.values().filter(|entry| entry.queue == *queue).for_each(|entry| entry.held.lose_received());
+    }
+
     /// All consumers there are.
     pub(super) fn all(&self) -> Vec<Arc<Entry>> {
         lock(&self.entries).values().cloned().collect()

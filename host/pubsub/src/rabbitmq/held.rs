@@ -20,6 +20,8 @@ enum Phase {
     Settling,
     /// It is being acknowledged or given back.
     Leaving,
+    /// Its queue is gone.
+    Gone,
 }
 
 /// Deliveries of one channel.
@@ -59,6 +61,35 @@ impl Held {
     pub(super) fn lose(&self) {
         lock(&self.state).phases.clear();
         self.changed.notify_waiters();
+    }
+
+    /// The queue is gone: what is not being settled cannot be settled any more.
+    pub(super) fn lose_received(&self) {
+        let mut state = lock(&self.state);
+        state.waiting.clear();
+        state.phases.values_mut().filter(|phase| matches!(phase, Phase::Waiting | Phase::Received)).for_each(|phase| *phase = Phase::Gone);
+    }
+
+    /// How many deliveries up to a tag are unacknowledged.
+    pub(super) fn count_up_to(&self, tag: u64) -> usize {
+        lock(&self.state).phases.range(..=tag).filter(|(_, phase)| **phase != Phase::Gone).count()
+    }
+
+    /// The newest delivery.
+    pub(super) fn last_tag(&self) -> u64 {
+        lock(&self.state).phases.last_key_value().map_or(0, |(tag, _)| *tag)
+    }
+
+    /// Waits until fewer than so many of the deliveries up to a tag are unacknowledged.
+    pub(super) async fn fewer_up_to(&self, tag: u64, count: usize) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.count_up_to(tag) < count {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Waits for a delivery and takes it.
@@ -156,7 +187,7 @@ impl Held {
 
     /// How many that is.
     pub(super) fn count(&self) -> usize {
-        lock(&self.state).phases.len()
+        lock(&self.state).phases.values().filter(|phase| **phase != Phase::Gone).count()
     }
 
     /// These were acknowledged or given back, and the broker has been told.

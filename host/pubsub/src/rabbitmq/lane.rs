@@ -4,18 +4,20 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::envelope::properties;
 use super::lifecycle::Lifecycle;
-use super::link::{Link, Up};
+use super::link::{Blocked, Link, Up, blocked_for};
 use super::names;
+use super::producer::no_place;
 use super::refusal::{Kind, Refusal};
 use super::scratch::{call, open};
 use crate::backend::Confirm;
@@ -27,6 +29,8 @@ use crate::topic::{Class, Topic};
 const BURST_COUNT: usize = 256;
 /// How many bytes of bodies are written at a time; a larger message is written alone.
 const BURST_BYTES: usize = 4 << 20;
+/// How long messages wait while the broker takes none.
+const BLOCKED_TIME: Duration = Duration::from_secs(10);
 /// How many messages may wait for their confirmation.
 const UNCONFIRMED_COUNT: usize = 8192;
 
@@ -55,8 +59,8 @@ impl Lane {
     pub(super) fn start(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
         let (outgoing, given) = mpsc::unbounded_channel();
         let (unconfirmed, written) = mpsc::channel(UNCONFIRMED_COUNT);
-        tokio::spawn(confirm(written, lifecycle.clone()));
-        tokio::spawn(Writer { link, lifecycle, given, unconfirmed }.run());
+        tokio::spawn(confirm(written, lifecycle.clone(), link.blocked()));
+        tokio::spawn(Writer { blocked: link.blocked(), link, lifecycle, given, next: None, unconfirmed }.run());
         Lane { outgoing }
     }
 
@@ -105,7 +109,10 @@ struct Written {
 struct Writer {
     link: Arc<Link>,
     lifecycle: Arc<Lifecycle>,
+    blocked: watch::Receiver<Option<Blocked>>,
     given: mpsc::UnboundedReceiver<Outgoing>,
+    /// What was taken and not written, since the channel was lost.
+    next: Option<Outgoing>,
     unconfirmed: mpsc::Sender<Written>,
 }
 
@@ -119,13 +126,20 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    let Some(message) = self.given.recv().await else { return };
+                    let Some(message) = self.take().await else { return };
                     let _ = message.done.send(Err(error));
                 }
             }
         }
-        while let Some(message) = self.given.recv().await {
+        while let Some(message) = self.take().await {
             let _ = message.done.send(Err(super::link::closed()));
+        }
+    }
+
+    async fn take(&mut self) -> Option<Outgoing> {
+        match self.next.take() {
+            Some(message) => Some(message),
+            None => self.given.recv().await,
         }
     }
 
@@ -136,6 +150,9 @@ impl Writer {
                 Ok(up) => return Some(up),
                 Err(error) => tokio::select! {
                     biased;
+                    message = async { self.next.take() }, if self.next.is_some() => {
+                        message.map(|message| message.done.send(Err(error)));
+                    }
                     message = self.given.recv() => {
                         let _ = message?.done.send(Err(error));
                     }
@@ -157,18 +174,22 @@ impl Writer {
 
     /// Writes until the channel or the connection is lost; `None` when nothing more is given.
     async fn write(&mut self, up: &Up, channel: &Channel) -> Option<()> {
+        let link = self.link.clone();
         let mut exchanges = HashSet::new();
         let mut burst = Vec::with_capacity(BURST_COUNT);
         loop {
             let first = tokio::select! {
                 biased;
-                () = self.link.gone(up.number) => return Some(()),
-                first = self.given.recv() => first?,
+                () = link.gone(up.number) => return Some(()),
+                first = self.take() => first?,
             };
             if !channel.status().connected() {
-                let error = PubsubError::unavailable("the connection to the broker is lost");
-                let _ = first.done.send(Err(error));
+                self.next = Some(first);
                 return Some(());
+            }
+            if let Some(blocked) = self.is_blocked().await {
+                let _ = first.done.send(Err(no_place(Some(&blocked))));
+                continue;
             }
             let mut bytes = first.body.len();
             burst.push(first);
@@ -184,12 +205,33 @@ impl Writer {
                 let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
                 channel.basic_publish(exchange, message.key.clone(), options, &message.body, message.properties.clone())
             });
-            let confirms = join_all(writing).await;
+            // While the broker takes nothing nothing is written: what waits for that is written later all the same.
+            let confirms = tokio::select! {
+                confirms = join_all(writing) => confirms,
+                blocked = blocked_for(&mut self.blocked, BLOCKED_TIME) => {
+                    for message in burst.drain(..) {
+                        let _ = message.done.send(Err(in_doubt(&blocked)));
+                    }
+                    continue;
+                }
+            };
             for (message, confirm) in burst.drain(..).zip(confirms) {
                 if self.unconfirmed.send(Written { message, confirm }).await.is_err() {
                     return None;
                 }
             }
+        }
+    }
+
+    /// Waits while the broker takes no messages; whether it has taken none for too long.
+    async fn is_blocked(&mut self) -> Option<Blocked> {
+        if self.blocked.borrow().is_none() {
+            return None;
+        }
+        let mut until = self.blocked.clone();
+        tokio::select! {
+            _ = until.wait_for(Option::is_none) => None,
+            blocked = blocked_for(&mut self.blocked, BLOCKED_TIME) => Some(blocked),
         }
     }
 
@@ -219,10 +261,17 @@ impl Writer {
 }
 
 /// The task that waits for confirmations, in the order of the messages.
-async fn confirm(mut written: mpsc::Receiver<Written>, lifecycle: Arc<Lifecycle>) {
+async fn confirm(mut written: mpsc::Receiver<Written>, lifecycle: Arc<Lifecycle>, mut blocked: watch::Receiver<Option<Blocked>>) {
     while let Some(Written { message, confirm }) = written.recv().await {
         let outcome = match confirm {
-            Ok(confirm) => confirm.await.map_err(|error| (error, true)),
+            Ok(confirm) => tokio::select! {
+                biased;
+                confirmed = confirm => confirmed.map_err(|error| (error, true)),
+                blocked = blocked_for(&mut blocked, BLOCKED_TIME) => {
+                    let _ = message.done.send(Err(in_doubt(&blocked)));
+                    continue;
+                }
+            },
             // The channel was not open any more: it was not written.
             Err(error) => {
                 let may_be_sent = !matches!(error.kind(), lapin::ErrorKind::InvalidChannelState(..));
@@ -235,6 +284,10 @@ async fn confirm(mut written: mpsc::Receiver<Written>, lifecycle: Arc<Lifecycle>
         };
         let _ = message.done.send(outcome);
     }
+}
+
+fn in_doubt(Blocked { reason, .. }: &Blocked) -> PubsubError {
+    PubsubError::outcome_unknown(format!("the broker takes no messages ({reason}): it may take this one later"))
 }
 
 fn failed(error: lapin::Error, may_be_sent: bool, lifecycle: &Lifecycle) -> PubsubError {

@@ -116,7 +116,7 @@ impl Lifecycle {
         let exchange = self.exchange(queue.topic().topicspace()).await?;
         let name = names::queue(queue)?;
         match queue.topic().class() {
-            Class::Request => self.declare_request(queue, &name).await?,
+            Class::Request => self.declare_request(spec, &name).await?,
             _ => self.declare_flow(spec, &name, if_other).await?,
         }
         self.bind(queue, name, exchange).await?;
@@ -145,7 +145,7 @@ impl Lifecycle {
         match refusal.kind {
             // Whether flow queues are quorum queues is the operator's choice, which may have changed since this one was made.
             Kind::Mismatch if is_type && is_unbounded => self.passive(&spec.queue, name).await.map(|_| ()),
-            Kind::Mismatch if if_other == IfOther::Keep => {
+            Kind::Mismatch if if_other == IfOther::Keep && spec.overflow.refuse_above_bytes().is_some() => {
                 tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties and is kept as it is");
                 self.passive(&spec.queue, name).await.map(|_| ())
             }
@@ -154,7 +154,8 @@ impl Lifecycle {
     }
 
     /// A request queue is not durable where the broker permits that. The broker that does not closes the connection.
-    async fn declare_request(&self, queue: &Queue, name: &ShortString) -> Result<()> {
+    async fn declare_request(&self, spec: &QueueSpec, name: &ShortString) -> Result<()> {
+        let queue = &spec.queue;
         match self.passive(queue, name).await {
             Ok(_) => return Ok(()),
             Err(PubsubError::QueueNotFound { .. }) => {}
@@ -166,7 +167,7 @@ impl Lifecycle {
             Err(error) => return Err(error),
         }
         if self.transient_denied() != Some(true) {
-            match self.declare_daring(name).await? {
+            match self.declare_daring(name, arguments(spec.overflow)).await? {
                 Ok(()) => {
                     *lock(&self.transient_denied) = Some(false);
                     return Ok(());
@@ -176,7 +177,7 @@ impl Lifecycle {
             }
         }
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        self.declare(name, durable, FieldTable::default()).await?.map(|_| ()).map_err(|refusal| refusal.about(queue))
+        self.declare(name, durable, arguments(spec.overflow)).await?.map(|_| ()).map_err(|refusal| refusal.about(queue))
     }
 
     fn note_denial(&self) {
@@ -188,10 +189,10 @@ impl Lifecycle {
         }
     }
 
-    async fn declare_daring(&self, name: &ShortString) -> Result<Result<(), Refusal>> {
+    async fn declare_daring(&self, name: &ShortString, arguments: FieldTable) -> Result<Result<(), Refusal>> {
         let up = self.daring.wait().await.ok_or_else(super::link::closed)?;
         let channel = open(&self.daring, &up).await?;
-        let declared = channel.queue_declare(name.clone(), QueueDeclareOptions::default(), FieldTable::default());
+        let declared = channel.queue_declare(name.clone(), QueueDeclareOptions::default(), arguments);
         Ok(call(&self.daring, "declaring a queue", declared).await.map(|_| ()))
     }
 
@@ -236,6 +237,11 @@ impl Lifecycle {
             Delete::Always => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
             Delete::IfEmpty => self.delete_if_empty(queue, name, consumers).await,
         }
+        .inspect(|deletion| {
+            if *deletion == Deletion::Deleted {
+                consumers.queue_is_gone(queue);
+            }
+        })
     }
 
     async fn delete_now(&self, queue: &Queue, name: ShortString) -> Result<()> {

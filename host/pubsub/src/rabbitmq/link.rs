@@ -53,10 +53,30 @@ enum State {
     Closed,
 }
 
+/// That the broker takes nothing that is published, by a memory or disk alarm.
+#[derive(Clone, Debug)]
+pub(super) struct Blocked {
+    pub(super) reason: String,
+    pub(super) since: Instant,
+}
+
+/// Waits until the broker has taken nothing for so long; never returns while it takes messages.
+pub(super) async fn blocked_for(blocked: &mut watch::Receiver<Option<Blocked>>, time: Duration) -> Blocked {
+    loop {
+        let found = blocked.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
+        let Some(found) = found else { return std::future::pending().await };
+        let until = found.since + time;
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => return found,
+            _ = blocked.wait_for(Option::is_none) => {}
+        }
+    }
+}
+
 /// A connection that comes back.
 pub(super) struct Link {
     state: watch::Receiver<State>,
-    blocked: watch::Receiver<Option<String>>,
+    blocked: watch::Receiver<Option<Blocked>>,
     renew: Arc<Notify>,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -114,6 +134,16 @@ impl Link {
         }
     }
 
+    /// Why this connection is lost; nothing if it is there.
+    pub(super) fn lost(&self, number: u64) -> Option<PubsubError> {
+        match &*self.state.borrow() {
+            State::Up(up) if up.number == number && up.connection.status().connected() => None,
+            State::Down(error) => Some(error.clone()),
+            State::Closed => Some(closed()),
+            State::Up(_) => Some(PubsubError::unavailable_because("the connection to the broker is lost", Ended::default())),
+        }
+    }
+
     /// Waits until this connection is not the link's any more.
     pub(super) async fn gone(&self, number: u64) {
         let mut state = self.state.clone();
@@ -121,7 +151,7 @@ impl Link {
     }
 
     /// Why the broker takes nothing that is published, while it does not: a memory or disk alarm.
-    pub(super) fn blocked(&self) -> watch::Receiver<Option<String>> {
+    pub(super) fn blocked(&self) -> watch::Receiver<Option<Blocked>> {
         self.blocked.clone()
     }
 
@@ -152,7 +182,7 @@ struct Keeper {
     way: Arc<Way>,
     purpose: &'static str,
     state: watch::Sender<State>,
-    blocked: watch::Sender<Option<String>>,
+    blocked: watch::Sender<Option<Blocked>>,
     renew: Arc<Notify>,
     stop: CancellationToken,
     number: u64,
@@ -171,8 +201,9 @@ impl Keeper {
                 let _ = timeout(CLOSE_TIME, up.connection.close(200, "closed".into())).await;
                 break;
             };
-            tracing::warn!(broker = %self.way.address, connection = self.purpose, reason, "connection to the broker lost");
-            self.state.send_replace(State::Down(PubsubError::unavailable(format!("the connection to the broker is lost: {reason}"))));
+            let error = PubsubError::unavailable_because("the connection to the broker is lost", reason);
+            tracing::warn!(broker = %self.way.address, connection = self.purpose, error = %crate::telling::chain(&error), "connection to the broker lost");
+            self.state.send_replace(State::Down(error));
         }
         self.state.send_replace(State::Closed);
     }
@@ -245,7 +276,7 @@ impl Keeper {
     }
 
     /// Waits for the end of a connection, and returns the reason.
-    async fn watch(&self, up: &Up) -> String {
+    async fn watch(&self, up: &Up) -> Ended {
         let mut events = std::pin::pin!(up.connection.events_listener());
         let mut reason = None;
         loop {
@@ -253,27 +284,38 @@ impl Keeper {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(why)) => {
                         tracing::warn!(broker = %self.way.address, connection = self.purpose, reason = why, "broker takes no messages");
-                        self.blocked.send_replace(Some(why));
+                        self.blocked.send_replace(Some(Blocked { reason: why, since: Instant::now() }));
                     }
                     Some(Event::ConnectionUnblocked) => {
                         tracing::info!(broker = %self.way.address, connection = self.purpose, "broker takes messages again");
                         self.blocked.send_replace(None);
                     }
                     // Errors of channels come here too.
-                    Some(Event::Error(error)) => reason = Some(Refusal::from(error).text().to_owned()),
+                    Some(Event::Error(error)) => reason = Some(Ended(Refusal::from(error).text().to_owned())),
                     Some(_) => {}
-                    None => return reason.unwrap_or_else(|| "it ended".to_owned()),
+                    None => return reason.unwrap_or_default(),
                 },
                 () = self.renew.notified() => {
                     drop_connection(up);
-                    return "the broker did not answer in time".to_owned();
+                    return Ended("the broker did not answer in time".to_owned());
                 }
                 () = tokio::time::sleep(LOOK_TIME) => {}
             }
             if !up.connection.status().connected() {
-                return reason.unwrap_or_else(|| "it ended".to_owned());
+                return reason.unwrap_or_default();
             }
         }
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Ended(String);
+
+impl Default for Ended {
+    fn default() -> Self {
+        Ended("it was closed".to_owned())
     }
 }
 

@@ -25,6 +25,7 @@ const DEPTH_COUNT: usize = 10_000;
 #[async_trait]
 impl Inspect for RabbitBroker {
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        self.check_open()?;
         let seen = self.shared.lifecycle.passive(queue, &names::queue(queue)?).await?;
         // What consumers hold is not told; without any nothing is held.
         let depth_count = (seen.consumer_count == 0).then_some(seen.ready_count);
@@ -130,15 +131,21 @@ struct Taken {
     channel: lapin::Channel,
     queue: Queue,
     name: lapin::types::ShortString,
+    /// One look at a time: another would find the messages in work.
+    _turn: tokio::sync::OwnedMutexGuard<()>,
 }
 
 impl Taken {
     async fn of(shared: &Arc<Shared>, queue: &Queue) -> Result<Self> {
+        if shared.closed.is_cancelled() {
+            return Err(super::link::closed());
+        }
+        let turn = shared.looks.clone().lock_owned().await;
         let name = names::queue(queue)?;
         shared.lifecycle.passive(queue, &name).await?;
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
-        Ok(Taken { shared: shared.clone(), channel, queue: queue.clone(), name })
+        Ok(Taken { shared: shared.clone(), channel, queue: queue.clone(), name, _turn: turn })
     }
 
     async fn next(&mut self) -> Result<Option<(u64, Incoming)>> {

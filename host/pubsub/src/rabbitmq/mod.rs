@@ -86,6 +86,8 @@ struct Shared {
     lane: Lane,
     places: Arc<Places>,
     consumers: Consumers,
+    /// Held by who looks at messages by taking them.
+    looks: Arc<tokio::sync::Mutex<()>>,
     closed: CancellationToken,
 }
 
@@ -110,7 +112,8 @@ impl RabbitBroker {
         let lane = Lane::start(publishing.clone(), lifecycle.clone());
         let places = Arc::new(Places::of(&publishing));
         let (consumers, closed) = (Consumers::default(), CancellationToken::new());
-        let shared = Shared { limits: settings.limits, consuming, publishing, lifecycle, lane, places, consumers, closed };
+        let shared =
+            Shared { limits: settings.limits, consuming, publishing, lifecycle, lane, places, consumers, looks: Arc::default(), closed };
         Ok(Arc::new(RabbitBroker { shared: Arc::new(shared) }))
     }
 
@@ -208,7 +211,7 @@ impl Backend for RabbitBroker {
             return async { Ok(Settled::NoLongerHeld) }.boxed();
         }
         let limits = &self.shared.limits;
-        let checked = limits.check_settle(&outputs);
+        let checked = self.check_open().and_then(|()| limits.check_settle(&outputs));
         let checked = checked.and_then(|()| outputs.iter().try_for_each(|output| limits.check(&output.topic, &output.message)));
         if let Err(error) = checked {
             let unsettled = Unsettled::whole(error, outputs.len());
@@ -219,6 +222,7 @@ impl Backend for RabbitBroker {
 
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
         self.check_open()?;
+        self.shared.consuming.up()?;
         self.shared.consumers.give_back(receipt).await;
         Ok(())
     }
@@ -233,6 +237,7 @@ impl Backend for RabbitBroker {
                 consumer.held.end(link::closed());
             }
             let _ = timeout(CLOSE_TIME, join_all(consumers.iter().map(|consumer| consumer.held.quiet()))).await;
+            let _ = timeout(CLOSE_TIME, shared.places.quiet()).await;
             shared.publishing.close().await;
             shared.consuming.close().await;
             shared.lifecycle.close().await;

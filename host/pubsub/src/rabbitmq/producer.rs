@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::lane::Lane;
-use super::link::Link;
+use super::link::{Blocked, Link};
 use crate::backend::{Confirm, Producer};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
@@ -18,17 +18,22 @@ use crate::topic::Topic;
 /// How many messages of producers may be on their way, of all together.
 const UNDER_WAY_COUNT: usize = 2048;
 /// How long a publish waits for its place while the broker takes no messages, or takes them slowly.
-const PLACE_TIME: Duration = Duration::from_secs(30);
+const PLACE_TIME: Duration = Duration::from_secs(10);
 
 /// What producers share: how many messages may be under way.
 pub(super) struct Places {
     free: Arc<Semaphore>,
-    blocked: watch::Receiver<Option<String>>,
+    blocked: watch::Receiver<Option<Blocked>>,
 }
 
 impl Places {
     pub(super) fn of(link: &Link) -> Self {
         Places { free: Arc::new(Semaphore::new(UNDER_WAY_COUNT)), blocked: link.blocked() }
+    }
+
+    /// Waits until nothing is under way.
+    pub(super) async fn quiet(&self) {
+        let _ = self.free.acquire_many(UNDER_WAY_COUNT as u32).await;
     }
 }
 
@@ -59,7 +64,7 @@ impl Producer for TopicProducer {
         let permit = match timeout(PLACE_TIME, place).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(super::link::closed()),
-            Err(_) => return Err(no_place(self.places.blocked.borrow().as_deref())),
+            Err(_) => return Err(no_place(self.places.blocked.borrow().as_ref())),
         };
         self.link.up()?;
         let confirm = self.lane.publish(&self.topic, &message, Some(permit));
@@ -67,9 +72,9 @@ impl Producer for TopicProducer {
     }
 }
 
-fn no_place(blocked: Option<&str>) -> PubsubError {
+pub(super) fn no_place(blocked: Option<&Blocked>) -> PubsubError {
     PubsubError::unavailable(match blocked {
-        Some(reason) => format!("the broker takes no messages ({reason}): free memory or disk on its nodes"),
+        Some(Blocked { reason, .. }) => format!("the broker takes no messages ({reason}): free memory or disk on its nodes"),
         None => format!("the broker confirms too slowly: {UNDER_WAY_COUNT} messages wait for it"),
     })
 }

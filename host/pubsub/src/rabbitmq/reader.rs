@@ -147,20 +147,29 @@ impl Pump {
 
     async fn take(&mut self, mut stream: lapin::Consumer) -> Stopped {
         let link = self.consume.shared.consuming.clone();
+        // The newest delivery that an earlier window counted; 0 for none.
+        let mut older = 0;
         loop {
             tokio::select! {
                 biased;
                 () = self.left.cancelled() => return Stopped::Left(stream),
                 () = link.gone(self.link_number) => return Stopped::Ended(None),
                 Ok(()) = self.windows.changed() => {
-                    let window = *self.windows.borrow_and_update();
-                    self.consume.cancel(&stream).await;
-                    while let Some(Ok(delivery)) = stream.next().await {
-                        self.arrived(delivery).await;
+                    self.windows.borrow_and_update();
+                    match self.change_window(stream).await {
+                        Ok((again, last_tag)) => {
+                            stream = again;
+                            older = last_tag;
+                        }
+                        Err(()) => return Stopped::Ended(None),
                     }
-                    match self.consume.begin(window).await {
-                        Ok(again) => stream = again,
-                        Err(_) => return Stopped::Ended(None),
+                }
+                // What was held at the change is gone, so the window is the consumer's alone.
+                () = self.held.fewer_up_to(older, 1), if older > 0 => {
+                    older = 0;
+                    match self.change_window(stream).await {
+                        Ok((again, _)) => stream = again,
+                        Err(()) => return Stopped::Ended(None),
                     }
                 }
                 delivery = stream.next() => match delivery {
@@ -168,6 +177,29 @@ impl Pump {
                     Some(Err(error)) => return Stopped::Ended(Some(error.into())),
                     None => return Stopped::Ended(None),
                 },
+            }
+        }
+    }
+
+    /// The broker counts a window for each `basic.consume`, and takes another only for a new one: what is held already is left out of that.
+    /// Returns the newest delivery that is held.
+    async fn change_window(&mut self, mut stream: lapin::Consumer) -> Result<(lapin::Consumer, u64), ()> {
+        self.consume.cancel(&stream).await;
+        while let Some(Ok(delivery)) = stream.next().await {
+            self.arrived(delivery).await;
+        }
+        let last_tag = self.held.last_tag();
+        loop {
+            let window = *self.windows.borrow_and_update();
+            tokio::select! {
+                () = self.left.cancelled() => return Err(()),
+                Ok(()) = self.windows.changed() => {}
+                () = self.held.fewer_up_to(last_tag, window.get() as usize) => {
+                    let held_count = u32::try_from(self.held.count_up_to(last_tag)).unwrap_or(u32::MAX);
+                    let free = NonZeroU32::new(window.get().saturating_sub(held_count)).unwrap_or(NonZeroU32::MIN);
+                    let older = if held_count == 0 { 0 } else { last_tag };
+                    return self.consume.begin(free).await.map(|stream| (stream, older)).map_err(|_| ());
+                }
             }
         }
     }
@@ -186,7 +218,13 @@ impl Pump {
     async fn reason(&self, refusal: Option<Refusal>) -> PubsubError {
         let lifecycle = &self.consume.shared.lifecycle;
         match lifecycle.passive(&self.consume.queue, &self.consume.name).await {
-            Err(missing @ PubsubError::QueueNotFound { .. }) if self.consume.shared.consuming.up().is_ok() => missing,
+            Err(missing @ PubsubError::QueueNotFound { .. }) if self.consume.shared.consuming.lost(self.link_number).is_none() => {
+                self.held.lose_received();
+                missing
+            }
+            _ if self.consume.shared.consuming.lost(self.link_number).is_some() => {
+                self.consume.shared.consuming.lost(self.link_number).unwrap_or_else(super::link::closed)
+            }
             _ => match refusal {
                 Some(refusal) => match refusal.plain() {
                     error @ PubsubError::Refused { .. } | error @ PubsubError::Unavailable { .. } => error,

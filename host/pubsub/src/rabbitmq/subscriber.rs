@@ -186,13 +186,14 @@ impl Pump {
                 biased;
                 () = self.left.cancelled() => break,
                 () = self.shared.consuming.gone(self.link_number) => {
-                    self.mailbox.end(PubsubError::unavailable("the connection to the broker is lost"));
+                    self.mailbox.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(super::link::closed));
                     break;
                 }
                 deliveries = ready.next() => deliveries,
             };
             let Some(deliveries) = deliveries else {
-                self.mailbox.end(PubsubError::unavailable("the broker has ended the subscription"));
+                let ended = || PubsubError::unavailable("the broker has ended the subscription");
+                self.mailbox.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(ended));
                 break;
             };
             let mut last = None;
