@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use weir_pubsub::{Browsed, Class, Cursor, Message, Named, Page, PubsubError, Queue, Start};
 
 use super::bed::{Bed, expect, message, next, text, texts};
-use crate::wait::within;
+use crate::wait::{DEADLINE, eventually, within};
 
 /// Looks at whole messages of a queue.
 pub(super) async fn look(bed: &Bed, queue: &Queue, start: Start, limit_count: u32) -> Page {
