@@ -143,6 +143,11 @@ impl Bed {
         future.now_or_never().is_none()
     }
 
+    /// Gives the broker time to take what was acknowledged: not every one confirms that.
+    pub async fn let_acknowledgements_arrive(&self) {
+        assert!(self.is_waiting(std::future::pending::<()>()).await);
+    }
+
     /// Consumes all messages of a queue, and returns their bodies. No other consumer of the queue may have room in its window.
     ///
     /// A message is published behind them, which the other queues of the topic get too: there it is not counted.

@@ -22,7 +22,11 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ),
     (
         "A queue with a limit refuses messages at exactly that limit, and the limit can be changed later",
-        &["a_refusing_queue_refuses_to_the_byte", "ensuring_changes_a_refusing_bound_for_good"],
+        &[
+            "a_refusing_queue_refuses_to_the_byte",
+            "an_empty_queue_accepts_a_message_above_its_bound",
+            "ensuring_changes_a_refusing_bound_for_good",
+        ],
     ),
     (
         "A queue has one reader if that reader requires it (`request` and `flow` queues)",

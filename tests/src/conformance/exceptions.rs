@@ -76,6 +76,8 @@ exceptions! { $
         subscribing_again_outlasts_a_refusal: NO_USERS,
     }
     rabbitmq, tested_on_rabbitmq: {
+        a_message_published_during_a_deletion_is_counted_or_refused:
+            "a queue is unbound while it is looked at: what is published meanwhile may be refused although the queue stays",
         a_settle_that_fails_sends_nothing: NOT_ATOMIC,
         a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
         after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back: "a settle that fails holds up no other one",

@@ -45,7 +45,7 @@ pub struct Unsettled {
     #[source]
     pub error: PubsubError,
     /// The places, among the outputs that were given, of those that the broker did not confirm, rising: repeat the settle with these. All of
-    /// them where a settle is atomic. After `OutcomeUnknown` one of them may have been stored: its id finds it.
+    /// them where a settle is atomic. After `OutcomeUnknown` some of them may have been stored: their ids find them.
     pub unsent: Vec<usize>,
 }
 

@@ -160,7 +160,7 @@ impl Taken {
     async fn find(&mut self, named: &Named) -> Result<Option<(u64, Incoming)>> {
         for _ in 0..DEPTH_COUNT {
             let Some((tag, incoming)) = self.next().await? else { return Ok(None) };
-            if cursor(&incoming) == named.cursor {
+            if named.cursor.as_id() == incoming.message.id {
                 return Ok(Some((tag, incoming)));
             }
         }
