@@ -1,5 +1,7 @@
 //! Nodes of a test's own: killed, stopped, paused, configured, and cleaned up.
 
+mod faults;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};

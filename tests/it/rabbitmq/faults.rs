@@ -1,0 +1,132 @@
+//! Faults of the connections to a broker that is there: nothing is lost, and nothing needs a restart.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use weir_pubsub::{Backend, ConsumerOptions, Message, PubsubError, QueueSpec, Settled};
+use weir_tests::rabbitmq::{Broker, DefaultQueues, Version};
+use weir_tests::wait::{DEADLINE, before, eventually, pass, within};
+
+use super::place::{Place, connected};
+use crate::stage::queue;
+
+fn seed() -> StdRng {
+    let seed = rand::random();
+    eprintln!("seed {seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_connections_lose_no_message() {
+    let place = Place::on(Broker::shared().await).await;
+    let mut random = seed();
+    let count = place
+        .send_during(async {
+            for _ in 0..6 {
+                pass(Duration::from_millis(random.random_range(200..1_200))).await;
+                place.proxy.cut_at_random(random.random(), 200_000);
+                pass(Duration::from_millis(random.random_range(50..400))).await;
+                place.proxy.cut();
+            }
+        })
+        .await;
+    let doubled = place.expect_all(count).await;
+    eprintln!("{count} sent, 0 lost, {doubled} doubled");
+    place.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_connection_is_found_and_loses_no_message() {
+    let place = Place::on(Broker::shared().await).await;
+    let count = place
+        .send_during(async {
+            pass(Duration::from_millis(500)).await;
+            place.proxy.hold();
+            // Heartbeats find it: the connections that were held are given up.
+            before(super::place::DEADLINE, "the end of the connections", async {
+                while place.is_connected() {
+                    pass(Duration::from_millis(100)).await;
+                }
+            })
+            .await;
+            place.proxy.cut();
+            place.proxy.release();
+            pass(Duration::from_millis(500)).await;
+        })
+        .await;
+    let doubled = place.expect_all(count).await;
+    eprintln!("{count} sent, 0 lost, {doubled} doubled");
+    place.end().await;
+}
+
+/// A look, a crash or a message given back counts as a delivery of a quorum queue, which drops a message at the 21st unless a policy says otherwise.
+#[tokio::test]
+async fn with_the_policy_of_the_guide_a_quorum_queue_drops_nothing() {
+    let broker = Broker::shared().await;
+    let vhost = broker.vhost(DefaultQueues::Quorum).await;
+    if Version::tested() != Version::V3_10 {
+        let policy = serde_json::json!({"delivery-limit": -1});
+        broker.management().put_policy(vhost.name(), "weir", "^tg\\.flow\\.", "quorum_queues", &policy).await;
+    }
+    let backend = connected(vhost.url().to_owned()).await;
+    let queue = queue("flow:tg:a", "reader");
+    backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    let producer = backend.producer(queue.topic()).await.unwrap();
+    producer.publish_confirmed(Message::new("kept")).await.unwrap();
+    let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+    for round in 0..40 {
+        let delivery = within("a delivery", consumer.receive()).await.unwrap();
+        assert!(delivery.delivery_count.at_least() >= 1, "{round}");
+        backend.give_back(&delivery.receipt).await.unwrap();
+    }
+    let last = within("a delivery", consumer.receive()).await.unwrap();
+    assert_eq!(backend.settle(&last.receipt, Vec::new()).await.unwrap(), Settled::Done { dropped_count: 0 });
+}
+
+/// Properties and bodies over the limits are refused before the client library sees them: nobody else's messages are hurt.
+#[tokio::test]
+async fn what_is_over_a_limit_hurts_its_sender_only() {
+    let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
+    let backend = connected(vhost.url().to_owned()).await;
+    let queue = queue("flow:tg:a", "reader");
+    backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    let producer = backend.producer(queue.topic()).await.unwrap();
+    let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+    let bad = [
+        Message::new("x").with("n".repeat(256), "v"),
+        Message::new("x").with("n", "v".repeat(140_000)),
+        Message::new(vec![0; (64 << 20) + 1]),
+        Message { content_type: Some("t".repeat(300).into()), ..Message::new("x") },
+    ];
+    for (round, message) in bad.into_iter().enumerate() {
+        let error = producer.publish_confirmed(message).await.unwrap_err();
+        assert!(matches!(error, PubsubError::TooLarge { .. }), "{round}: {error}");
+        producer.publish_confirmed(Message::new(round.to_string())).await.unwrap();
+        let delivery = within("a delivery", consumer.receive()).await.unwrap();
+        assert_eq!(delivery.message.body, round.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_the_broker_closes_ends_one_consumer_only() {
+    let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
+    let backend = connected(vhost.url().to_owned()).await;
+    let (gone, stays) = (queue("flow:tg:gone", "reader"), queue("flow:tg:stays", "reader"));
+    for queue in [&gone, &stays] {
+        backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    }
+    let read =
+        async |queue: &weir_pubsub::Queue| backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+    let (ends, goes_on) = (read(&gone).await, read(&stays).await);
+    let path = format!("queues/{}/{}", vhost.name(), gone.wire_name());
+    Broker::shared().await.management().delete(&path).await;
+    let error = within("the end", ends.receive()).await.unwrap_err();
+    assert!(matches!(error, PubsubError::QueueNotFound { .. }), "{error}");
+    backend.producer(stays.topic()).await.unwrap().publish_confirmed(Message::new("on")).await.unwrap();
+    assert_eq!(within("a delivery", goes_on.receive()).await.unwrap().message.body, "on");
+    // And the queue that its owner makes again can be read again.
+    backend.ensure_queue(&QueueSpec::new(gone.clone())).await.unwrap();
+    eventually(DEADLINE, "the queue", || async { backend.queue_exists(&gone).await.ok().filter(|is_there| *is_there) }).await;
+    read(&gone).await;
+}
