@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) channel: Channel,
     pub(super) held: Arc<Held>,
     /// Taken when the consumer leaves. Settles are given to it and to the lane in one order.
-    settles: Mutex<Option<mpsc::UnboundedSender<Settling>>>,
+    settles: Mutex<Option<mpsc::Sender<Settling>>>,
 }
 
 /// All consumers, by number.
@@ -35,7 +35,7 @@ pub(super) struct Consumers {
 
 impl Consumers {
     /// Adds a consumer; returns its number.
-    pub(super) fn add(&self, queue: Queue, channel: Channel, held: Arc<Held>, settles: mpsc::UnboundedSender<Settling>) -> u64 {
+    pub(super) fn add(&self, queue: Queue, channel: Channel, held: Arc<Held>, settles: mpsc::Sender<Settling>) -> u64 {
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Entry { queue, channel, held, settles: Mutex::new(Some(settles)) };
         lock(&self.entries).insert(number, Arc::new(entry));
@@ -92,8 +92,8 @@ impl Consumers {
         };
         let outputs = outputs.into_iter().map(publish).collect();
         let (done, outcome) = oneshot::channel();
-        // It ends only after its sender.
-        let _ = settles.send(Settling { tag, outputs, done });
+        // There is room for more than a window, and it ends only after its sender.
+        let _ = settles.try_send(Settling { tag, outputs, done });
         async move {
             let ended = |_| Err(Unsettled::whole(PubsubError::outcome_unknown("the consumer ended"), outputs_count));
             outcome.await.unwrap_or_else(ended)

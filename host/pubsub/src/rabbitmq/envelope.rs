@@ -1,11 +1,12 @@
 //! A message as AMQP's properties, headers and body, and back.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use tokio::time::Instant;
 
 use super::names::short;
 use crate::error::Result;

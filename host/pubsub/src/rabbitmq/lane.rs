@@ -29,6 +29,8 @@ use crate::topic::{Class, Topic};
 const BURST_COUNT: usize = 256;
 /// How many bytes of bodies are written at a time; a larger message is written alone.
 const BURST_BYTES: usize = 4 << 20;
+/// How many messages may wait to be written. Producers wait for a place before; what settles send beyond it fails and is sent again.
+const GIVEN_COUNT: usize = 1 << 16;
 /// How long messages wait while the broker takes none.
 const BLOCKED_TIME: Duration = Duration::from_secs(10);
 /// How many messages may wait for their confirmation.
@@ -47,17 +49,16 @@ struct Outgoing {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Where messages are given to be published. What it holds is bounded by those who give: producers by permits, settles by what their consumers
-/// may hold.
+/// Where messages are given to be published.
 #[derive(Clone)]
 pub(super) struct Lane {
-    outgoing: mpsc::UnboundedSender<Outgoing>,
+    outgoing: mpsc::Sender<Outgoing>,
 }
 
 impl Lane {
     /// Starts both tasks. They end when all [`Lane`]s are dropped and what was given is done, or the link is closed.
     pub(super) fn start(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
-        let (outgoing, given) = mpsc::unbounded_channel();
+        let (outgoing, given) = mpsc::channel(GIVEN_COUNT);
         let (unconfirmed, written) = mpsc::channel(UNCONFIRMED_COUNT);
         tokio::spawn(confirm(written, lifecycle.clone(), link.blocked()));
         tokio::spawn(Writer { blocked: link.blocked(), link, lifecycle, given, next: None, unconfirmed }.run());
@@ -92,9 +93,12 @@ impl Lane {
         let (done, outcome) = oneshot::channel();
         let body = message.body.clone();
         let outgoing = Outgoing { topic: topic.clone(), queue, key, properties, body, done, _permit: permit };
-        match self.outgoing.send(outgoing) {
+        match self.outgoing.try_send(outgoing) {
             Ok(()) => Confirm::waiting(outcome),
-            Err(_) => Confirm::known(Err(super::link::closed())),
+            Err(mpsc::error::TrySendError::Full(_)) => Confirm::known(Err(PubsubError::unavailable(format!(
+                "the broker confirms too slowly: {GIVEN_COUNT} messages wait to be sent"
+            )))),
+            Err(mpsc::error::TrySendError::Closed(_)) => Confirm::known(Err(super::link::closed())),
         }
     }
 }
@@ -110,7 +114,7 @@ struct Writer {
     link: Arc<Link>,
     lifecycle: Arc<Lifecycle>,
     blocked: watch::Receiver<Option<Blocked>>,
-    given: mpsc::UnboundedReceiver<Outgoing>,
+    given: mpsc::Receiver<Outgoing>,
     /// What was taken and not written, since the channel was lost.
     next: Option<Outgoing>,
     unconfirmed: mpsc::Sender<Written>,

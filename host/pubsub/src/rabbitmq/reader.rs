@@ -28,6 +28,9 @@ use crate::topic::Queue;
 /// How long a consumer that leaves waits for what it is settling.
 const LEAVING_TIME: Duration = Duration::from_secs(60);
 
+/// Settles of one consumer that may be under way: more than a window of AMQP has.
+const SETTLES_COUNT: usize = 1 << 16;
+
 /// A consumer of a shared queue.
 pub(super) struct QueueConsumer {
     number: u64,
@@ -47,7 +50,7 @@ impl QueueConsumer {
         let consume = Consume { shared: shared.clone(), channel: channel.clone(), queue: queue.clone(), name, sharing: options.sharing };
         let stream = consume.begin(options.window).await?;
         let held = Arc::new(Held::default());
-        let (settles, given) = mpsc::unbounded_channel();
+        let (settles, given) = mpsc::channel(SETTLES_COUNT);
         let settling = tokio::spawn(settle(channel.clone(), held.clone(), given));
         let number = shared.consumers.add(queue, channel, held.clone(), settles);
         let (window, windows) = watch::channel(options.window);
@@ -64,7 +67,7 @@ impl Consumer for QueueConsumer {
         let (tag, incoming) = self.held.receive().await?;
         let mut message = incoming.message;
         if let Some(at) = incoming.expires_at {
-            message.expires_in = Some(at.saturating_duration_since(std::time::Instant::now()));
+            message.expires_in = Some(at.saturating_duration_since(tokio::time::Instant::now()));
         }
         let receipt = Receipt::new(self.number, 0, tag);
         Ok(Delivery { message, receipt, delivery_count: DeliveryCount::AtLeast(incoming.delivered_count) })

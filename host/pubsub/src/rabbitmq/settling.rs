@@ -34,7 +34,7 @@ struct Confirmed {
 }
 
 /// The task of one consumer. It ends when nothing more can be settled and all is done.
-pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc::UnboundedReceiver<Settling>) {
+pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc::Receiver<Settling>) {
     let mut batch = Vec::with_capacity(BATCH_COUNT);
     let mut confirmed = Vec::with_capacity(BATCH_COUNT);
     while settles.recv_many(&mut batch, BATCH_COUNT).await > 0 {
