@@ -10,6 +10,7 @@ mod neighbours;
 mod outputs;
 mod plugin;
 mod post;
+mod rabbitmq;
 mod request;
 mod running;
 mod stage;
@@ -49,6 +50,21 @@ enum Bench {
         messages: u32,
         /// Rounds, of which the median counts.
         #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// A flow of one echo component on RabbitMQ against a bare client, and the start of a flow of 20 queues
+    Rabbitmq {
+        /// The broker, with an empty virtual host.
+        #[arg(long)]
+        url: String,
+        /// How many messages are in work at a time.
+        #[arg(long, default_value_t = 256)]
+        window: u16,
+        /// Messages.
+        #[arg(long, default_value_t = 50_000)]
+        messages: u32,
+        /// Rounds, of which the median counts.
+        #[arg(long, default_value_t = 7)]
         rounds: u32,
     },
     /// Messages posted to an interface by 64 clients, against a bare axum server
@@ -161,6 +177,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.bench {
         Bench::Handle { rounds } => runtime.block_on(handle::run(&echo()?, rounds)),
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
+        Bench::Rabbitmq { url, window, messages, rounds } => runtime.block_on(rabbitmq::run(&url, &echo()?, window, messages, rounds)),
         Bench::Post { messages, rounds } => runtime.block_on(post::run(messages, rounds)),
         Bench::Import { messages, rounds } => runtime.block_on(import::run(&echo()?, messages, rounds)),
         Bench::Take { messages, rounds } => runtime.block_on(take::run(&weir()?, &echo()?, messages, rounds)),
