@@ -9,9 +9,9 @@ components := target / "wasm32-wasip2/guest"
 default:
     @just --list --unsorted
 
-# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor meanwhile, check and print the result (default: this repository and the system's licences)
-demo *FOLDER: release
-    python3 -B demo/demo.py --weir "{{ target }}/release/weir" --components "{{ components }}" {{ FOLDER }}
+# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor meanwhile, check and print the result (default: this repository and the system's licences); `--broker URL` does it on a RabbitMQ
+demo *ARGUMENTS: release
+    python3 -B demo/demo.py --weir "{{ target }}/release/weir" --components "{{ components }}" {{ ARGUMENTS }}
 
 # Build the binary and the plugins as they ship
 release:

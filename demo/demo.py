@@ -46,7 +46,7 @@ def main():
             say(f"  {flow:7} splitter -> redactor -> keywords   " + " ".join(f"{name}={value}" for name, value in parameters.items()))
         say("")
         (folder / "weir").mkdir()
-        weir = Weir(arguments.weir, folder / "weir")
+        weir = Weir(arguments.weir, folder / "weir", arguments.broker)
         try:
             set_up(weir, arguments.components)
             run = Run(weir, documents, arguments.results)
@@ -65,6 +65,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weir", type=pathlib.Path, required=True, help="the binary")
     parser.add_argument("--components", type=pathlib.Path, required=True, help="the folder of built plugins")
+    parser.add_argument("--broker", help="the URL of a RabbitMQ in place of the embedded broker, as WEIR_BROKER_URL; its virtual host is to be empty")
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("demo-results"), help="where what comes out is left")
     parser.add_argument("folders", nargs="*", type=pathlib.Path, help="folders or files to read")
     return parser.parse_args()

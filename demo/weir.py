@@ -1,6 +1,7 @@
 """A `weir up` of our own, with its data in a temporary folder, and its command line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,11 +10,17 @@ import urllib.request
 
 
 class Weir:
-    def __init__(self, binary, data):
+    def __init__(self, binary, data, broker=None):
         self.binary, self.data = binary, data
+        # A URL may hold a password, which others could read on a command line.
+        environment = os.environ | ({"WEIR_BROKER_URL": broker} if broker else {})
         self.log = open(data / "up.log", "w+b")
         self.process = subprocess.Popen(
-            [binary, "up", "--data", data, "--listen", "127.0.0.1:0"], stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            [binary, "up", "--data", data, "--listen", "127.0.0.1:0"],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
         )
         deadline = time.monotonic() + 30
         while not (data / "gateway.json").exists():
