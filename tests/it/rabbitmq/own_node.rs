@@ -1,6 +1,7 @@
 //! Nodes of a test's own: killed, stopped, paused, configured, and cleaned up.
 
 mod faults;
+mod tls;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

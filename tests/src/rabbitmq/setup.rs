@@ -26,11 +26,12 @@ pub struct Setup {
     version: Version,
     lines: String,
     arguments: String,
+    files: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { version: Version::tested(), lines: String::new(), arguments: String::new() }
+        Setup { version: Version::tested(), lines: String::new(), arguments: String::new(), files: Vec::new() }
     }
 }
 
@@ -46,6 +47,13 @@ impl Setup {
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         writeln!(self.lines, "{line}").expect("a String takes everything");
+        self
+    }
+
+    /// A file of the node's folder, which is `/node` for it.
+    #[must_use]
+    pub fn file(mut self, name: &'static str, text: String) -> Self {
+        self.files.push((name, text));
         self
     }
 
@@ -80,6 +88,9 @@ impl Setup {
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&cookie).unwrap();
         file.write_all(b"weir-test").unwrap();
         fs::set_permissions(cookie, Permissions::from_mode(0o400)).unwrap();
+        for (name, text) in &self.files {
+            fs::write(folder.join(name), text).unwrap();
+        }
         fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].\n").unwrap();
         let Ports { amqp, management, .. } = ports;
         let lines = format!(
