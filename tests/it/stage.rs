@@ -42,7 +42,11 @@ impl Stage {
 
     /// Everything but the host, with the queues in a folder of the caller's.
     pub(crate) async fn on(queues: &Path, options: EmbeddedOptions) -> Self {
-        Self::around(EmbeddedBroker::open(queues, options).unwrap(), tempfile::tempdir().unwrap()).await
+        Self::over(EmbeddedBroker::open(queues, options).unwrap()).await
+    }
+
+    pub(crate) async fn over(backend: Arc<EmbeddedBroker>) -> Self {
+        Self::around(backend, tempfile::tempdir().unwrap()).await
     }
 
     async fn around(backend: Arc<EmbeddedBroker>, folder: TempDir) -> Self {
