@@ -225,6 +225,7 @@ pub(crate) fn host_settings(folder: &Path, components: &ComponentFolder) -> Host
         served: Served::All,
         instances_count: 4,
         outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
+        dead_letters_max_bytes: 256 << 20,
         defaults: Default::default(),
     }
 }
