@@ -37,7 +37,7 @@ pub enum PubsubError {
     #[error("{what} is full{}{}", filled(*used_bytes, *limit_bytes), fix.map(|fix| format!("; {fix}")).unwrap_or_default())]
     QueueFull {
         /// What is full, for people, for example `queue NAME`.
-        what: String,
+        what: Box<str>,
         /// How much is in use; `None` where the broker does not report it.
         used_bytes: Option<u64>,
         /// How much is allowed; `None` where it is not known.
@@ -135,7 +135,7 @@ impl PubsubError {
     }
 
     /// [`PubsubError::QueueFull`], with what is known of its figures.
-    pub fn full(what: impl Into<String>, used_bytes: impl Into<Option<u64>>, limit_bytes: impl Into<Option<u64>>) -> Self {
+    pub fn full(what: impl Into<Box<str>>, used_bytes: impl Into<Option<u64>>, limit_bytes: impl Into<Option<u64>>) -> Self {
         PubsubError::QueueFull { what: what.into(), used_bytes: used_bytes.into(), limit_bytes: limit_bytes.into(), fix: None }
     }
 
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(text(None, Some(4)), "queue q is full: its limit is 4 bytes");
         assert_eq!(text(None, None), "queue q is full");
         let fixed =
-            PubsubError::QueueFull { what: "the store".to_owned(), used_bytes: None, limit_bytes: None, fix: Some("free space on it") };
+            PubsubError::QueueFull { what: "the store".into(), used_bytes: None, limit_bytes: None, fix: Some("free space on it") };
         assert_eq!(fixed.to_string(), "the store is full; free space on it");
     }
 }

@@ -132,8 +132,9 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
 fn dead_letters(queues: &[QueueSummary]) -> Finding {
     const CHECK: &str = "dead letters";
     const NEXT: &str = "weir dead-letters list shows why; then weir dead-letters redrive or delete, or raise dead-letters.max-bytes";
-    let count: u64 = queues.iter().filter_map(|queue| queue.depth_count).sum();
-    let filled = |queue: &QueueSummary| format!("{} of {}", size_if_known(queue.size_bytes), size(queue.limit_bytes.unwrap_or_default()));
+    // Of a broker that counts only those that are ready, these.
+    let count: Option<u64> = queues.iter().map(|queue| queue.depth_count.or(queue.ready_count)).sum();
+    let filled = |queue: &QueueSummary| format!("{} of {}", size_if_known(queue.size_bytes), size_if_known(queue.limit_bytes));
     if let Some(queue) = queues.iter().find(|queue| queue.is_full == Some(true)) {
         let what = format!("queue {} is full ({}): messages that cannot be handled stay with their processors", queue.topic, filled(queue));
         return fail(CHECK, what, NEXT);
@@ -146,10 +147,11 @@ fn dead_letters(queues: &[QueueSummary]) -> Finding {
         sizes.is_some_and(|(limit, size)| size.saturating_mul(100) >= limit.saturating_mul(NEARLY_FULL_PERCENT))
     };
     let near = queues.iter().find(near).map(|queue| format!("; {} is nearly full ({})", queue.topic, filled(queue)));
-    if queues.iter().any(|queue| queue.depth_count.is_none()) {
+    let Some(count) = count else {
         return warn(CHECK, "the broker does not count them", "weir dead-letters list shows those that are there");
-    }
+    };
     let what = match count {
+        0 if queues.iter().any(|queue| queue.held_count().is_none()) => return ok(CHECK, "none is ready; those in flight are unknown"),
         0 => return ok(CHECK, "none"),
         1 => "1 dead letter needs attention".to_owned(),
         count => format!("{} dead letters need attention", number(count)),
@@ -395,6 +397,13 @@ mod tests {
             (finding.grade, finding.what)
         };
         assert_eq!(letters(0, false), (Grade::Ok, "none".to_owned()));
+        let uncounted = |ready_count| {
+            let finding = dead_letters(&[QueueSummary { depth_count: None, unsettled_count: None, ready_count, ..queue(0) }]);
+            (finding.grade, finding.what)
+        };
+        assert_eq!(uncounted(None), (Grade::Warn, "the broker does not count them".to_owned()));
+        assert_eq!(uncounted(Some(0)), (Grade::Ok, "none is ready; those in flight are unknown".to_owned()));
+        assert_eq!(uncounted(Some(1)), (Grade::Warn, "1 dead letter needs attention".to_owned()));
         assert_eq!(letters(1, false), (Grade::Warn, "1 dead letter needs attention".to_owned()));
         assert!(letters(80 << 20, false).1.contains("3 dead letters need attention; flow:tg:in:a is nearly full (80.0 MiB of 100.0 MiB)"));
         let (grade, what) = letters(99 << 20, true);
