@@ -231,8 +231,7 @@ mod tests {
         assert_eq!(text(Some(3), None), "queue q is full: 3 bytes");
         assert_eq!(text(None, Some(4)), "queue q is full: its limit is 4 bytes");
         assert_eq!(text(None, None), "queue q is full");
-        let fixed =
-            PubsubError::QueueFull { what: "the store".into(), used_bytes: None, limit_bytes: None, fix: Some("free space on it") };
+        let fixed = PubsubError::QueueFull { what: "the store".into(), used_bytes: None, limit_bytes: None, fix: Some("free space on it") };
         assert_eq!(fixed.to_string(), "the store is full; free space on it");
     }
 }
