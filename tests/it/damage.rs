@@ -254,8 +254,8 @@ async fn a_message_that_was_delivered_often_and_never_begun_is_not_given_up() {
 async fn outputs_that_the_broker_can_never_take_go_to_the_dead_letters_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { max_settle_bytes: 2_000_000, ..Limits::default() };
-    let options = EmbeddedOptions { sync: SyncMode::None, limits, ..EmbeddedOptions::default() };
-    let mut stage = Stage::on(folder.path(), options).await;
+    let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
+    let mut stage = Stage::over(EmbeddedBroker::open_limited(folder.path(), limits, options).unwrap()).await;
     stage.start_host(weir_runtime::Served::All).await;
     let change = |record: &mut weir_config::records::ComponentRecord| {
         record.limits.sends_bytes = Some(1 << 30);

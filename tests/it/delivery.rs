@@ -279,6 +279,9 @@ async fn without_a_queue_for_dead_letters_the_host_makes_one() {
     stage.run(guests::REJECT, &[], |_| {}).await;
     stage.send_text(r#"{"reject": "x"}"#).await;
     stage.until("reject", |status| status.dead_count == 1).await;
+    let letters = crate::stage::queue("flow:tg:weir-dead-letters", "weir");
+    // A broker that cannot change a bound would keep a queue without one.
+    assert_eq!(stage.backend.inspect().stats(&letters).await.unwrap().refuse_above_bytes, Some(256 << 20));
     assert_eq!(stage.dead_letter().await.0.reason, "x");
     stage.end().await;
 }

@@ -3,6 +3,7 @@
 mod changes;
 mod gateway;
 mod letters;
+mod lines;
 mod order;
 mod place;
 mod plain;

@@ -42,7 +42,11 @@ impl Stage {
 
     /// Everything but the host, with the queues in a folder of the caller's.
     pub(crate) async fn on(queues: &Path, options: EmbeddedOptions) -> Self {
-        Self::around(EmbeddedBroker::open(queues, options).unwrap(), tempfile::tempdir().unwrap()).await
+        Self::over(EmbeddedBroker::open(queues, options).unwrap()).await
+    }
+
+    pub(crate) async fn over(backend: Arc<EmbeddedBroker>) -> Self {
+        Self::around(backend, tempfile::tempdir().unwrap()).await
     }
 
     async fn around(backend: Arc<EmbeddedBroker>, folder: TempDir) -> Self {
@@ -221,6 +225,7 @@ pub(crate) fn host_settings(folder: &Path, components: &ComponentFolder) -> Host
         served: Served::All,
         instances_count: 4,
         outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
+        dead_letters_max_bytes: 256 << 20,
         defaults: Default::default(),
     }
 }

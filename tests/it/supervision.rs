@@ -124,7 +124,7 @@ async fn a_dead_letter_that_fails_by_its_disk_and_then_by_its_full_queue_does_no
     stage.send_text(r#"{"reject": "no text"}"#).await;
     let refused = || async { (faulty.refusals_count() > 0).then_some(()) };
     eventually(DEADLINE, "the dead letter to be refused by the disk", refused).await;
-    faulty.refuse(LETTERS, || PubsubError::QueueFull { queue: format!("queue {LETTERS}"), used_bytes: 2, limit_bytes: 1 });
+    faulty.refuse(LETTERS, || PubsubError::full(format!("queue {LETTERS}"), None, None));
     stage.send_text("{}").await;
     assert_eq!(stage.outputs().await.next_text().await, "{}");
     eventually(DEADLINE, "the dead letter to be refused by its queue", refused).await;

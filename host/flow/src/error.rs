@@ -166,6 +166,15 @@ pub enum FlowError {
         /// The flow.
         id: String,
     },
+    /// A queue that an earlier stop left over may be read or hold messages, and the broker does not count its consumers: the flow is not started.
+    #[error(
+        "queue {queue} is left over from an earlier stop, may hold messages, and the broker does not count its consumers: stop what reads it \
+         and empty or delete it with the broker's own tools, then start the flow again"
+    )]
+    LeftoverInUse {
+        /// The queue.
+        queue: String,
+    },
     /// An operation failed, and what it had done could not be undone: the service tries that again.
     #[error("{failed}; what it had done is not undone yet: the flow service tries that again every 30 s and when it starts")]
     NotUndone {

@@ -219,7 +219,7 @@ impl Service {
                 _ = ticks.tick() => {
                     let (lifecycle, backend, letters) = (self.lifecycle.clone(), self.backend.clone(), self.dead_letters());
                     self.spawn(async move {
-                        // A host that found none has made one without a bound.
+                        // A host of another setting that found none has made one with another bound.
                         if let Err(error) = ensure_bounded(&*backend, &letters).await {
                             tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not ensured");
                         }

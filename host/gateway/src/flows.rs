@@ -124,6 +124,11 @@ impl QueueSummary {
         !self.is_missing && QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }.may_hold_messages()
     }
 
+    /// Messages in it, those in work included, if that is known.
+    pub fn held_count(&self) -> Option<u64> {
+        self.depth_count.or_else(|| Some(self.ready_count? + self.unsettled_count?))
+    }
+
     /// The same of a queue's name.
     pub(crate) fn of(queue: &Queue) -> Self {
         Self::unknown(queue.topic().as_str(), queue.subscription().as_str())

@@ -305,7 +305,7 @@ mod tests {
         for order in 0..6 {
             assert_eq!(tally.send(), order);
         }
-        let full = PubsubError::QueueFull { queue: "q".to_owned(), used_bytes: 1, limit_bytes: 1 };
+        let full = PubsubError::full("q", 1, 1);
         tally.store(0);
         tally.fail(&PubsubError::outcome_unknown("lost"));
         tally.store(2);

@@ -72,14 +72,24 @@ async fn warn(backend: &dyn Backend, config: &ConfigClient, topicspace: &str) ->
     }
     let mut letters = QueueSummary::of(&names::dead_letters(topicspace).map_err(GatewayError::topicspace)?);
     letters.look(backend).await?;
-    let messages_count: u64 = unowned.iter().chain([&letters]).filter_map(|queue| queue.depth_count).sum();
+    let messages_count: u64 = unowned.iter().chain([&letters]).filter_map(|queue| queue.depth_count.or(queue.ready_count)).sum();
     // Letters in flight alone are no sign of a lost configuration; letters that the broker does not count may be one.
     let may_hold = !letters.is_missing && letters.depth_count.or(letters.ready_count) != Some(0);
-    if (may_hold || !unowned.is_empty()) && is_empty(config).await? {
+    if !may_hold && unowned.is_empty() || !is_empty(config).await? {
+        return Ok(());
+    }
+    let queues_count = unowned.len();
+    let is_counted = unowned.iter().chain([&letters]).all(|queue| queue.is_missing || queue.depth_count.is_some());
+    if queues_count == 0 && letters.depth_count.or(letters.ready_count).is_none() {
         tracing::warn!(
-            queues_count = unowned.len(),
+            "configuration is empty, and the broker does not count dead letters: if there are some, config.sqlite was lost or replaced; \
+             restore a backup of the data folder, or start the flows again under their old names"
+        );
+    } else {
+        tracing::warn!(
+            queues_count,
             messages_count,
-            is_counted = unowned.iter().chain([&letters]).all(|queue| queue.is_missing || queue.depth_count.is_some()),
+            is_counted,
             "configuration is empty, but the queues are not: config.sqlite was lost or replaced; restore a backup of the data folder, or \
              start the flows again under their old names"
         );

@@ -1,9 +1,19 @@
 //! Queues with a bound of their own, on brokers that may not have such bounds.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
 use crate::backend::{Backend, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::topic::Queue;
 
-/// As [`Backend::create_queue`]; where the broker does not support the bound, the queue is made without it, and a warning is logged.
+/// Queues whose missing bound was logged. Above so many names it begins again, since flows come and go.
+static LOGGED: Mutex<BTreeSet<Queue>> = Mutex::new(BTreeSet::new());
+const LOGGED_COUNT: usize = 10_000;
+
+/// As [`Backend::create_queue`]; where the broker does not support the bound, the queue is made without it, and a warning is logged once
+/// for each queue.
 ///
 /// # Errors
 /// As [`Backend::create_queue`], except `Unsupported` because of the bound.
@@ -14,7 +24,8 @@ pub async fn create_bounded(backend: &dyn Backend, spec: &QueueSpec) -> Result<(
     }
 }
 
-/// As [`Backend::ensure_queue`]; where the broker does not support the bound, the queue is ensured without it, and a warning is logged.
+/// As [`Backend::ensure_queue`]; where the broker does not support the bound, the queue is ensured without it, and a warning is logged once
+/// for each queue.
 ///
 /// # Errors
 /// As [`Backend::ensure_queue`], except `Unsupported` because of the bound.
@@ -26,6 +37,17 @@ pub async fn ensure_bounded(backend: &dyn Backend, spec: &QueueSpec) -> Result<(
 }
 
 fn unbounded(spec: &QueueSpec) -> QueueSpec {
-    tracing::warn!(queue = %spec.queue, bound = %spec.overflow, "broker does not support the bound of a queue; the queue has none");
+    if is_first(&spec.queue) {
+        tracing::warn!(queue = %spec.queue, bound = %spec.overflow, "broker does not support the bound of a queue; the queue has none");
+    }
     QueueSpec::new(spec.queue.clone())
+}
+
+/// Queues are ensured again and again: their missing bound is logged once.
+fn is_first(queue: &Queue) -> bool {
+    let mut logged = lock(&LOGGED);
+    if logged.len() >= LOGGED_COUNT {
+        logged.clear();
+    }
+    logged.insert(queue.clone())
 }

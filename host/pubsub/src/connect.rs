@@ -14,6 +14,8 @@ use crate::telling::shown;
 /// The URL of the broker inside this process.
 pub const EMBEDDED_URL: &str = "embedded:";
 
+const EMBEDDED: &str = "embedded";
+
 /// Which broker, and how it is used.
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
@@ -25,7 +27,7 @@ pub struct BrokerSettings {
     pub limits: Limits,
     /// How RabbitMQ is reached; the URL and the limits are those above.
     pub rabbit: RabbitSettings,
-    /// How a broker inside this process works; its limits are those above.
+    /// How a broker inside this process works; for other brokers it has no meaning: see [`BrokerSettings::storage`].
     pub embedded: EmbeddedOptions,
 }
 
@@ -38,6 +40,26 @@ impl Default for BrokerSettings {
             rabbit: RabbitSettings::default(),
             embedded: EmbeddedOptions::default(),
         }
+    }
+}
+
+/// How a broker inside this process uses the disk of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The share of the disk that is kept free; with less, publishers are refused.
+    pub disk_reserve_percent: u64,
+    /// The size of one file of its log.
+    pub segment_bytes: u64,
+    /// The size of one queue above which publishers are refused.
+    pub queue_limit_bytes: u64,
+}
+
+impl BrokerSettings {
+    /// How the broker uses the disk of this machine; `None` for a broker that is not inside this process.
+    pub fn storage(&self) -> Option<Storage> {
+        let EmbeddedOptions { disk_reserve_percent, segment_bytes, queue_high_bytes, .. } = self.embedded;
+        let is_inside = self.url.split_once(':').is_some_and(|(scheme, _)| scheme == EMBEDDED);
+        is_inside.then_some(Storage { disk_reserve_percent, segment_bytes, queue_limit_bytes: queue_high_bytes })
     }
 }
 
@@ -65,11 +87,10 @@ pub enum ConnectError {
 /// [`ConnectError`].
 pub async fn connect(settings: &BrokerSettings) -> Result<Arc<dyn Backend>, ConnectError> {
     match settings.url.split_once(':') {
-        Some(("embedded", _)) => {
-            let options = EmbeddedOptions { limits: settings.limits, ..settings.embedded.clone() };
-            let folder = settings.folder.clone();
+        Some((EMBEDDED, _)) => {
+            let BrokerSettings { folder, limits, embedded, .. } = settings.clone();
             // It reads the whole log.
-            let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open(&folder, options)).await;
+            let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open_limited(&folder, limits, embedded)).await;
             Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)
         }
         Some(("amqp" | "amqps", _)) => {
@@ -90,7 +111,9 @@ mod tests {
     async fn the_url_chooses_the_broker() {
         let folder = tempfile::tempdir().unwrap();
         let settings = |url: &str| BrokerSettings { url: url.to_owned(), folder: folder.path().to_owned(), ..BrokerSettings::default() };
-        let backend = connect(&settings(EMBEDDED_URL)).await.unwrap();
+        let limits = Limits { max_message_bytes: 7, ..Limits::default() };
+        let backend = connect(&BrokerSettings { limits, ..settings(EMBEDDED_URL) }).await.unwrap();
+        assert_eq!(backend.limits(), &limits);
         assert!(matches!(connect(&settings(EMBEDDED_URL)).await, Err(ConnectError::Open(OpenError::InUse { .. }))));
         backend.close().await;
         for url in ["ampq://user:secret@host", "secret"] {
@@ -98,5 +121,12 @@ mod tests {
             assert!(matches!(error, ConnectError::Scheme { .. }), "{error}");
             assert!(url == "secret" || !error.to_string().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn only_a_broker_inside_this_process_uses_its_disk() {
+        let storage = |url: &str| BrokerSettings { url: url.to_owned(), ..BrokerSettings::default() }.storage();
+        assert_eq!(storage(EMBEDDED_URL).map(|storage| storage.disk_reserve_percent), Some(5));
+        assert_eq!(storage("amqp://host/vhost"), None);
     }
 }

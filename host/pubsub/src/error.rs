@@ -33,15 +33,17 @@ pub enum PubsubError {
         /// Which queue.
         queue: Queue,
     },
-    /// The queue is above its high mark, or the disk is nearly full: nothing was sent; try again later.
-    #[error("{queue} is full: {used_bytes} bytes of {limit_bytes}{}", room(queue))]
+    /// The queue, or what it shares with others, is above its limit: nothing was sent; try again later.
+    #[error("{what} is full{}{}", filled(*used_bytes, *limit_bytes), fix.map(|fix| format!("; {fix}")).unwrap_or_default())]
     QueueFull {
-        /// `queue NAME`, or `the disk of FOLDER`.
-        queue: String,
-        /// How much is in use.
-        used_bytes: u64,
-        /// How much is allowed.
-        limit_bytes: u64,
+        /// What is full, for people, for example `queue NAME`.
+        what: Box<str>,
+        /// How much is in use; `None` where the broker does not report it.
+        used_bytes: Option<u64>,
+        /// How much is allowed; `None` where it is not known.
+        limit_bytes: Option<u64>,
+        /// How to make room, for people, where consuming messages is not enough.
+        fix: Option<&'static str>,
     },
     /// The message is above a limit and can never be sent.
     #[error("{what} has {actual_bytes} bytes, of at most {limit_bytes}")]
@@ -80,7 +82,7 @@ pub enum PubsubError {
     Stalled {
         /// Why, for people.
         reason: String,
-        /// What the operating system reported.
+        /// What the client library or the operating system reported.
         source: Option<Cause>,
     },
     /// The broker refuses for good: no permission, a wrong password, no such virtual host. Retries fail until its operator or the settings
@@ -130,6 +132,11 @@ impl PubsubError {
     /// [`PubsubError::OutcomeUnknown`] for a reason of our own.
     pub fn outcome_unknown(reason: impl Into<String>) -> Self {
         PubsubError::OutcomeUnknown { reason: reason.into(), source: None }
+    }
+
+    /// [`PubsubError::QueueFull`], with what is known of its figures.
+    pub fn full(what: impl Into<Box<str>>, used_bytes: impl Into<Option<u64>>, limit_bytes: impl Into<Option<u64>>) -> Self {
+        PubsubError::QueueFull { what: what.into(), used_bytes: used_bytes.into(), limit_bytes: limit_bytes.into(), fix: None }
     }
 
     /// [`PubsubError::QueueNotFound`] of a queue.
@@ -203,10 +210,28 @@ impl Error for Cause {
     }
 }
 
-/// Begins the name of a disk in place of a queue's.
-pub(crate) const DISK_OF: &str = "the disk of ";
+/// The figures of what is full, as far as they are known.
+fn filled(used_bytes: Option<u64>, limit_bytes: Option<u64>) -> String {
+    match (used_bytes, limit_bytes) {
+        (Some(used), Some(limit)) => format!(": {used} bytes of {limit}"),
+        (Some(used), None) => format!(": {used} bytes"),
+        (None, Some(limit)) => format!(": its limit is {limit} bytes"),
+        (None, None) => String::new(),
+    }
+}
 
-/// What makes room on a disk.
-fn room(queue: &str) -> &'static str {
-    if queue.starts_with(DISK_OF) { "; free space on it, or lower broker.disk-reserve-percent" } else { "" }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_full_shows_the_figures_that_are_known_and_how_to_make_room() {
+        let text = |used_bytes: Option<u64>, limit_bytes: Option<u64>| PubsubError::full("queue q", used_bytes, limit_bytes).to_string();
+        assert_eq!(text(Some(3), Some(4)), "queue q is full: 3 bytes of 4");
+        assert_eq!(text(Some(3), None), "queue q is full: 3 bytes");
+        assert_eq!(text(None, Some(4)), "queue q is full: its limit is 4 bytes");
+        assert_eq!(text(None, None), "queue q is full");
+        let fixed = PubsubError::QueueFull { what: "the store".into(), used_bytes: None, limit_bytes: None, fix: Some("free space on it") };
+        assert_eq!(fixed.to_string(), "the store is full; free space on it");
+    }
 }

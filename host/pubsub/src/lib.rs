@@ -31,7 +31,7 @@ pub use backend::{
     NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use bounded::{create_bounded, ensure_bounded};
-pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, connect};
+pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, Storage, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;
 pub use message::{

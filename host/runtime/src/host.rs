@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use weir_config::names::{dead_letters, parts_of_deployment_key};
 use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostDetails};
 use weir_config::{Change, ComponentSource, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
-use weir_pubsub::Backend;
+use weir_pubsub::{Backend, Overflow, QueueSpec};
 
 use crate::board::Board;
 use crate::component::Loader;
@@ -53,6 +53,8 @@ pub struct HostSettings {
     /// What its processors may hold together of messages that they send and that are not settled yet, in bytes; a quarter of it is kept for
     /// messages that are requests.
     pub outputs_bytes: u64,
+    /// The bound of the dead-letter queue, in bytes, for a host that finds none; as the flow service has it.
+    pub dead_letters_max_bytes: u64,
     /// What holds for components whose deployment gives nothing else.
     pub defaults: ComponentDefaults,
 }
@@ -98,6 +100,7 @@ impl Host {
     /// `Engine`, `CodeCache`, and `Entry` for a topicspace that is none.
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, settings: HostSettings) -> Result<Host, RuntimeError> {
         let dead_letters = dead_letters(&settings.topicspace).map_err(|error| RuntimeError::Entry { problem: error.to_string() })?;
+        let dead_letters = QueueSpec { queue: dead_letters, overflow: Overflow::Refuse { bytes: settings.dead_letters_max_bytes } };
         let follower =
             Follower::new(backend.clone(), &settings.topicspace, config).map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
         let (count, cache) = (settings.instances_count, settings.code_cache.clone());
@@ -365,6 +368,7 @@ mod tests {
             served: Served::All,
             instances_count: 4,
             outputs_bytes: DEFAULT_OUTPUTS_BYTES,
+            dead_letters_max_bytes: 256 << 20,
             defaults: ComponentDefaults::default(),
         };
         let breaks: [(Break, &str); 3] = [

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::records::{ComponentDefaults, ComponentRef, ProcessorState, Refusal};
-use weir_pubsub::{Backend, Backoff, Queue};
+use weir_pubsub::{Backend, Backoff, QueueSpec};
 
 use crate::background::Movable;
 use crate::component::Loader;
@@ -34,7 +34,7 @@ pub(crate) struct Means {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) loader: Arc<Loader>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
-    pub(crate) dead_letters: Queue,
+    pub(crate) dead_letters: QueueSpec,
     /// Cancelled when the host stops.
     pub(crate) stop: CancellationToken,
     /// Knows of all tasks that hold consumers.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Queue, Recovery};
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, PubsubError, Queue, QueueSpec, Recovery};
 
 use crate::background::Movable;
 use crate::config_state::ConfigState;
@@ -32,7 +32,7 @@ const HANDED_OVER_COUNT: usize = 256;
 pub(crate) struct Place {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: watch::Receiver<Arc<ConfigState>>,
-    pub(crate) dead_letters: Queue,
+    pub(crate) dead_letters: QueueSpec,
     pub(crate) consumed: Consumed,
     pub(crate) status: Arc<VariantStatus>,
     pub(crate) outputs: Outputs,
@@ -277,7 +277,7 @@ impl Intake {
             settler,
             account,
             status: self.place.status.clone(),
-            dead_letters: self.place.dead_letters.topic().clone(),
+            dead_letters: self.place.dead_letters.queue.topic().clone(),
             stop,
             held: None,
             slot: None,

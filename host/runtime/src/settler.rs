@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, Queue, QueueSpec, Receipt, Settled, Unsettled};
+use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, QueueSpec, Receipt, Settled, Unsettled, ensure_bounded};
 
 use crate::consumed::Consumed;
 use crate::following;
@@ -82,8 +82,8 @@ pub(crate) struct Settler {
     pub(crate) status: Arc<VariantStatus>,
     /// The input's name.
     pub(crate) input: Arc<str>,
-    /// The queue of the dead letters, which is made if it is missing.
-    pub(crate) dead_letters: Queue,
+    /// The queue of the dead letters with its bound, which is made if it is missing.
+    pub(crate) dead_letters: QueueSpec,
     /// Which outputs must find a queue, as it is now.
     pub(crate) consumed: Consumed,
     /// Cancelled when the processor is to stop: what cannot be settled at once is given back then.
@@ -279,10 +279,9 @@ impl Settler {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
-            let spec = QueueSpec::new(self.dead_letters.clone());
-            if is_letter_lost && !is_queue_made && self.backend.ensure_queue(&spec).await.is_ok() {
+            if is_letter_lost && !is_queue_made && ensure_bounded(&*self.backend, &self.dead_letters).await.is_ok() {
                 is_queue_made = true;
-                tracing::info!(queue = %self.dead_letters, "queue of dead letters made");
+                tracing::info!(queue = %self.dead_letters.queue, "queue of dead letters made");
             } else {
                 self.show_waiting(settlement, &error);
                 let backoff = if is_refused { &mut refused_backoff } else { &mut backoff };

@@ -33,8 +33,8 @@ impl Bench {
 
     pub(super) fn with_limits(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions { sync: SyncMode::None, limits, ..EmbeddedOptions::default() };
-        let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
+        let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
+        let backend = EmbeddedBroker::open_limited(&folder.path().join("queues"), limits, options).unwrap();
         Bench { folder, backend }
     }
 

@@ -53,8 +53,8 @@ async fn descriptions_and_parameters_are_bounded() {
 /// A bench whose broker carries answers of 4 MiB, with 12 MiB of configuration in it.
 async fn large(folder: &std::path::Path, records: &[(String, String)]) -> (std::sync::Arc<dyn Backend>, ConfigService, ConfigClient) {
     let limits = Limits { max_answer_bytes: 4 * MIB, ..Limits::default() };
-    let options = EmbeddedOptions { sync: SyncMode::None, limits, ..EmbeddedOptions::default() };
-    let backend: std::sync::Arc<dyn Backend> = EmbeddedBroker::open(&folder.join("queues"), options).unwrap();
+    let options = EmbeddedOptions { sync: SyncMode::None, ..EmbeddedOptions::default() };
+    let backend: std::sync::Arc<dyn Backend> = EmbeddedBroker::open_limited(&folder.join("queues"), limits, options).unwrap();
     let store = Store::open(&folder.join("config.sqlite")).await.unwrap();
     for at in 0..4 {
         store.apply(&Batch::new().put("large", at.to_string(), "x".repeat(MIB))).await.unwrap();

@@ -1,8 +1,6 @@
 //! Subscriptions that are lost alone, and rights that are missing for a time.
 
-use std::io::Write;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -16,6 +14,7 @@ use weir_runtime::Host;
 use weir_tests::cutting::Cutting;
 use weir_tests::wait::{DEADLINE, eventually, pass, within};
 
+use super::lines::Lines;
 use super::place::Place;
 
 fn topic(name: &str) -> Topic {
@@ -114,38 +113,10 @@ async fn an_answer_that_was_not_sent_is_sent_again() {
     assert!(answer.error.unwrap().message.contains("unknown"));
 }
 
-/// What is logged, line by line.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// The lines about a subscription since this was called last: their levels and messages.
-    fn take(&self) -> Vec<String> {
-        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        text.lines().filter(|line| line.contains("subscription to answers")).map(str::to_owned).collect()
-    }
-}
-
 // In one thread, whose log it reads.
 #[tokio::test]
 async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_once() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).with_writer(move || writer.clone()).finish();
-    // With one alone, what another thread logs first would be disabled for all threads.
-    let _other = tracing::Dispatch::new(tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).finish());
-    let _logged = tracing::subscriber::set_default(log);
+    let (lines, _logged) = Lines::of_this_thread();
     let folder = tempfile::tempdir().unwrap();
     let cutting = Cutting::over(EmbeddedBroker::open(folder.path(), EmbeddedOptions::default()).unwrap());
     let answers = topic("response:tg:a");
@@ -162,19 +133,19 @@ async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_on
         pass(Duration::from_millis(300)).await;
         cutting.up();
         made(round).await;
-        let found = lines.take();
+        let found = lines.take("subscription to answers");
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("WARN") && found[0].contains("not available, trying again"), "{found:?}");
         assert!(found[1].contains("INFO") && found[1].contains("available again"), "{found:?}");
     }
     cutting.deny();
     cutting.cut();
-    let refused = || async { String::from_utf8_lossy(&lines.0.lock().unwrap()).contains("ERROR").then_some(()) };
+    let refused = || async { lines.contain("ERROR").then_some(()) };
     eventually(DEADLINE, "the refusal in the log", refused).await;
     pass(Duration::from_millis(1_500)).await;
     cutting.allow();
     made(5).await;
-    let found = lines.take();
+    let found = lines.take("subscription to answers");
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[1].contains("refused by the broker") && found[1].contains("give it rights"), "{found:?}");
 }

@@ -119,7 +119,7 @@ pub async fn requests_that_a_full_queue_misses_are_counted(bed: &mut Bed) {
     assert_eq!((stats(bed, &quick).await.depth_count, stats(bed, &quick).await.dropped_count), (Some(2), Some(0)));
 }
 
-/// `QueueStats`: the bound above which a queue refuses messages, how often it did, and whether it does now; the error has its figures.
+/// `QueueStats`: the bound above which a queue refuses messages, how often it did, and whether it does now; the error has its figures where they are known.
 pub async fn a_refusing_queue_shows_its_bound_and_its_refusals(bed: &mut Bed) {
     for class in [Class::Flow, Class::Request] {
         let queue = bed.queue(class, "a", "reader");
@@ -129,7 +129,7 @@ pub async fn a_refusing_queue_shows_its_bound_and_its_refusals(bed: &mut Bed) {
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         for _ in 0..2 {
             let error = producer.publish_confirmed(message("x")).await.unwrap_err();
-            assert!(matches!(error, PubsubError::QueueFull { used_bytes: 10, limit_bytes: 10, .. }), "{error}");
+            assert!(matches!(error, PubsubError::QueueFull { used_bytes: None | Some(10), limit_bytes: None | Some(10), .. }), "{error}");
         }
         let shown = stats(bed, &queue).await;
         let refusals = (shown.refuse_above_bytes, shown.refused_count, shown.is_refusing, shown.dropped_count);

@@ -16,8 +16,8 @@ pub(super) async fn fill(backend: &dyn Backend, topic: &Topic) -> u64 {
     for sent in 0.. {
         match producer.publish_confirmed(large()).await {
             Ok(()) => assert!(sent < 64, "the queue never fills"),
-            Err(PubsubError::QueueFull { used_bytes, limit_bytes, .. }) => {
-                assert!(used_bytes + (1 << 20) > limit_bytes, "{used_bytes} of {limit_bytes}");
+            Err(error @ PubsubError::QueueFull { used_bytes, limit_bytes, .. }) => {
+                assert!(used_bytes.zip(limit_bytes).is_none_or(|(used, limit)| used + (1 << 20) > limit), "{error}");
                 return sent;
             }
             Err(error) => panic!("{error}"),
@@ -45,7 +45,7 @@ pub async fn a_full_queue_is_queue_full_and_nothing_is_sent(bed: &mut Bed) {
     let quick = bed.made(Class::Flow, "a", "quick").await;
     let producer = bed.backend().producer(slow.topic()).await.unwrap();
     let error = producer.publish_confirmed(large()).await.unwrap_err();
-    assert!(matches!(&error, PubsubError::QueueFull { queue, .. } if queue.contains("slow")), "{error}");
+    assert!(matches!(&error, PubsubError::QueueFull { what, .. } if what.contains("slow")), "{error}");
     assert!(emptied(bed, &slow, sent).await.is_empty());
     assert!(bed.drained(&quick).await.is_empty(), "a message that was refused was sent to the other queue");
     bed.publish(slow.topic(), &["room"]).await;
@@ -76,7 +76,7 @@ pub async fn a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_fu
     let other = bed.made(Class::Request, "a", "other").await;
     let producer = bed.backend().producer(own.topic()).await.unwrap();
     let error = producer.publish_confirmed(large()).await.unwrap_err();
-    assert!(matches!(&error, PubsubError::QueueFull { queue, .. } if queue.contains("service")), "{error}");
+    assert!(matches!(&error, PubsubError::QueueFull { what, .. } if what.contains("service")), "{error}");
     bed.settle(&next(&*service).await).await;
     bed.publish(own.topic(), &["room"]).await;
     assert_eq!(text(&next(&*bed.consumer(&other).await).await.message), "room", "what was refused was not sent");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde_json::json;
-use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, Queues, Status};
+use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary, Queues, Status};
 
 use super::{Session, notes, status};
 use crate::args::Flow;
@@ -64,7 +64,7 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
         Format::Text => {
             let discarded = match count {
                 Some(0) => String::new(),
-                None => "; what its queues held was discarded, which the broker does not count".to_owned(),
+                None => "; the messages in its queues were discarded (the broker does not count them)".to_owned(),
                 Some(1) => "; 1 message was discarded".to_owned(),
                 Some(count) => format!("; {} messages were discarded", output::number(count)),
             };
@@ -78,7 +78,7 @@ async fn stop(session: &Session, flow: &str, discard: bool) -> Result<()> {
 /// Messages in the queues that are the flow's own, if the broker counts them.
 async fn backlog_count(session: &Session, flow: &str) -> Result<Option<u64>> {
     let Queues { queues } = session.client.get("/api/v1/weir/queues").await?;
-    Ok(queues.iter().filter(|queue| queue.flows == [flow] && !queue.is_missing).map(|queue| queue.depth_count).sum())
+    Ok(queues.iter().filter(|queue| queue.flows == [flow] && !queue.is_missing).map(QueueSummary::held_count).sum())
 }
 
 async fn list(session: &Session) -> Result<()> {

@@ -87,8 +87,32 @@ impl Roles {
         if tokio::time::timeout(left().max(Duration::from_secs(1)), services).await.is_err() {
             tracing::warn!("services are cut off");
         }
-        if tokio::time::timeout(CLOSE_LIMIT, self.backend.close()).await.is_err() {
-            tracing::warn!(limit_s = CLOSE_LIMIT.as_secs(), "broker is not closed within its time limit; what it confirmed is stored");
-        }
+        close_within(CLOSE_LIMIT, self.backend.close()).await;
+    }
+}
+
+/// Waits for the end of the broker or of its connection, but not for ever.
+async fn close_within(limit: Duration, closing: impl Future<Output = ()>) {
+    if tokio::time::timeout(limit, closing).await.is_err() {
+        tracing::warn!(limit_s = limit.as_secs(), "broker is not closed within its time limit; what it confirmed is stored");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broker_that_never_closes_does_not_keep_the_process() {
+        let stopped = close_within(Duration::from_millis(10), std::future::pending());
+        tokio::time::timeout(Duration::from_secs(60), stopped).await.unwrap();
+        let mut is_closed = false;
+        close_within(CLOSE_LIMIT, async {
+            tokio::task::yield_now().await;
+            is_closed = true;
+        })
+        .await;
+        assert!(is_closed, "one that closes in time is waited for");
     }
 }

@@ -22,6 +22,7 @@ pub(super) async fn start(context: &Context<'_>, config: ConfigClient) -> anyhow
         served: if settings.processors.is_empty() { Served::All } else { Served::Names(settings.processors.clone()) },
         instances_count: instances_count(settings),
         outputs_bytes: settings.outputs_bytes,
+        dead_letters_max_bytes: settings.flow.dead_letters_max_bytes,
         defaults: defaults(settings),
     };
     Host::start(context.backend.clone(), config, host).await.context("the host of processors did not start")

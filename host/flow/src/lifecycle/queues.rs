@@ -149,7 +149,8 @@ impl Lifecycle {
     }
 
     /// Deletes those of a new flow's queues that an earlier stop left over, so that nothing old gets into it. Returns their names; their
-    /// records are deleted with the announcement of the start.
+    /// records are deleted with the announcement of the start. One that may be read, because its consumers are unknown, is deleted only if it
+    /// is empty.
     pub(super) async fn delete_leftovers_of(&self, plan: &Plan, flows: &Flows) -> Result<Vec<String>> {
         let names = self.config.list(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
         let owned = owned_queues(&flows.records, "");
@@ -159,8 +160,15 @@ impl Lifecycle {
             if names.contains(&name)
                 && let Ok(queue) = queue_of(record)
             {
-                let deleting = FlowError::broker(format!("deleting the leftover queue {queue}"));
-                self.backend.delete_queue(&queue, Delete::Always).await.map_err(deleting)?;
+                let deleting = || FlowError::broker(format!("deleting the leftover queue {queue}"));
+                let when = match self.backend.inspect().stats(&queue).await {
+                    Ok(QueueStats { consumer_count: None, .. }) => Delete::IfEmpty,
+                    Ok(_) | Err(PubsubError::QueueNotFound { .. }) => Delete::Always,
+                    Err(error) => return Err(deleting()(error)),
+                };
+                if self.backend.delete_queue(&queue, when).await.map_err(deleting())? != Deletion::Deleted {
+                    return Err(FlowError::LeftoverInUse { queue: queue.to_string() });
+                }
                 deleted.push(name);
             }
         }

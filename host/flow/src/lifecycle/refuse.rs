@@ -117,9 +117,12 @@ impl Lifecycle {
             }
             match self.backend.inspect().stats(&queue).await {
                 // An unknown backlog is looked at by the deletion, once consumers have left.
-                Ok(QueueStats { depth_count: Some(count @ 1..), consumer_count, .. }) => {
-                    is_unread |= consumer_count == Some(0);
-                    backlog.push(Backlog { queue, count: Some(count) });
+                Ok(QueueStats { depth_count, ready_count, consumer_count, .. }) if depth_count.or(ready_count) > Some(0) => {
+                    let is_read = consumer_count != Some(0);
+                    is_unread |= !is_read;
+                    // Without a consumer all messages are ready.
+                    let count = if is_read { depth_count } else { depth_count.or(ready_count) };
+                    backlog.push(Backlog { queue, count });
                 }
                 Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
                 Err(error) => return Err(FlowError::broker(format!("looking into the queue {queue}"))(error)),

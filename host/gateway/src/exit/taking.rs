@@ -200,17 +200,7 @@ impl Taking {
                 continue;
             }
             looks_count += 1;
-            let may_come = match (stats.depth_count, stats.unsettled_count) {
-                (Some(depth_count), Some(unsettled_count)) => {
-                    let ready_count = depth_count.saturating_sub(unsettled_count);
-                    let held_elsewhere_count = unsettled_count.saturating_sub(own_count as u64);
-                    ready_count > 0 && looks_count <= MAX_LOOKS || held_elsewhere_count > 0 && looks_count == 1
-                }
-                (Some(0), None) => false,
-                // What is not known is not empty.
-                _ => looks_count <= UNKNOWN_LOOKS,
-            };
-            if !may_come {
+            if !may_come(&stats, own_count as u64, looks_count) {
                 return Ok(None);
             }
             ends_at = Some(Instant::now() + RETURN_TIME);
@@ -232,10 +222,41 @@ impl Taking {
     }
 }
 
+/// Whether a message may come from an exit where none came for a while, after so many looks. What is not known is not empty.
+fn may_come(stats: &QueueStats, own_count: u64, looks_count: u32) -> bool {
+    let QueueStats { depth_count, ready_count, unsettled_count, .. } = *stats;
+    let ready_count = ready_count.or_else(|| Some(depth_count?.saturating_sub(unsettled_count?)));
+    match (ready_count, unsettled_count) {
+        _ if depth_count == Some(0) => false,
+        (Some(1..), _) => looks_count <= MAX_LOOKS,
+        (Some(0), Some(unsettled_count)) => unsettled_count > own_count && looks_count == 1,
+        _ => looks_count <= UNKNOWN_LOOKS,
+    }
+}
+
 /// Why an exit cannot be read on.
 pub(crate) async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::QueueNotFound { .. } if gateway.dispatch.is_stopped(interface).await => interface.gone(),
         error => GatewayError::broker("the exit cannot be read on")(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_empty_only_by_figures_that_are_known() {
+        let may = |depth_count, ready_count, unsettled_count, looks_count| {
+            may_come(&QueueStats { depth_count, ready_count, unsettled_count, ..QueueStats::default() }, 1, looks_count)
+        };
+        assert!(!may(Some(0), None, None, 1) && !may(Some(1), None, Some(1), 1), "none, or those held here");
+        assert!(may(Some(2), None, Some(2), 1) && !may(Some(2), None, Some(2), 2), "another reader holds one");
+        assert!(may(Some(2), None, Some(1), MAX_LOOKS) && !may(Some(2), None, Some(1), MAX_LOOKS + 1));
+        assert!(may(None, Some(1), None, MAX_LOOKS), "one is ready, whatever is in work");
+        for (depth_count, ready_count) in [(None, None), (None, Some(0)), (Some(2), None)] {
+            assert!(may(depth_count, ready_count, None, UNKNOWN_LOOKS) && !may(depth_count, ready_count, None, UNKNOWN_LOOKS + 1));
+        }
     }
 }

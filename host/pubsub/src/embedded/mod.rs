@@ -86,14 +86,22 @@ impl EmbeddedBroker {
         Ok(Box::new(MailboxConsumer { shared: self.shared.clone(), topic: topic.clone(), mailbox }))
     }
 
-    /// Opens the folder, which is created if it does not exist, and locks it until the broker is closed.
+    /// As [`EmbeddedBroker::open_limited`], with the default limits of messages.
+    ///
+    /// # Errors
+    /// As [`EmbeddedBroker::open_limited`].
+    pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
+        Self::open_limited(folder, Limits::default(), options)
+    }
+
+    /// Opens the folder, which is created if it does not exist, and locks it until the broker is closed. Messages above the limits are refused.
     ///
     /// # Errors
     /// [`OpenError`]; nothing in the folder was changed then.
-    pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
+    pub fn open_limited(folder: &Path, limits: Limits, options: EmbeddedOptions) -> Result<Arc<EmbeddedBroker>, OpenError> {
         let Opened { log, queues, report } = Log::open(folder, &options)?;
-        let state = commit::restore(options.clone(), queues, &log.segments());
-        let shared = Arc::new(Shared::new(options, state, &log));
+        let state = commit::restore(options, queues, &log.segments());
+        let shared = Arc::new(Shared::new(limits, state, &log));
         let writer = commit::start(shared.clone(), log).map_err(|source| OpenError::Io {
             action: "start the commit thread for",
             path: folder.to_owned(),
@@ -185,7 +193,7 @@ impl Drop for EmbeddedBroker {
 #[async_trait]
 impl Backend for EmbeddedBroker {
     fn limits(&self) -> &Limits {
-        &self.shared.options.limits
+        &self.shared.limits
     }
 
     fn inspect(&self) -> &dyn Inspect {

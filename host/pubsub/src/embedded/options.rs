@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::backend::Notice;
-use crate::limits::Limits;
 
 /// When a commit counts as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,8 +18,6 @@ pub enum SyncMode {
 /// How an [`EmbeddedBroker`](super::EmbeddedBroker) works. The defaults suit one machine.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
-    /// Limits that are checked before anything else.
-    pub limits: Limits,
     /// When a commit counts as durable.
     pub sync: SyncMode,
     /// A segment file above this size is followed by a new one; 32 MiB. Disk space is freed in pieces of that size.
@@ -44,7 +41,6 @@ pub struct EmbeddedOptions {
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         EmbeddedOptions {
-            limits: Limits::default(),
             sync: SyncMode::default(),
             segment_bytes: 32 << 20,
             cached_bytes: 64 << 20,

@@ -29,7 +29,12 @@ pub(crate) struct DiskFull {
 
 impl DiskFull {
     pub(crate) fn to_error(&self) -> PubsubError {
-        PubsubError::QueueFull { queue: self.disk.clone(), used_bytes: self.used_bytes, limit_bytes: self.limit_bytes }
+        PubsubError::QueueFull {
+            what: self.disk.clone().into(),
+            used_bytes: Some(self.used_bytes),
+            limit_bytes: Some(self.limit_bytes),
+            fix: Some("free space on it, or lower broker.disk-reserve-percent"),
+        }
     }
 }
 

@@ -317,7 +317,7 @@ fn meaning(message: &Outgoing, confirmation: Confirmation, lifecycle: &Lifecycle
 /// The broker does not say why a queue did not take a message.
 fn not_taken(topic: &Topic, refuses_above_bytes: Option<u64>) -> PubsubError {
     match refuses_above_bytes {
-        Some(limit_bytes) => PubsubError::QueueFull { queue: format!("a queue of {topic}"), used_bytes: limit_bytes, limit_bytes },
+        Some(limit_bytes) => PubsubError::full(format!("a queue of {topic}"), None, limit_bytes),
         None => PubsubError::unavailable(format!(
             "a queue of {topic} did not take the message: its node is away, or it is above a bound set by a policy"
         )),

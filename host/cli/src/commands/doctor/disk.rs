@@ -6,7 +6,7 @@ use weir_config::names::is_dead_letters;
 use weir_gateway::protocol::QueueSummary;
 use weir_pubsub::disk::DiskUse;
 
-use super::{Finding, Grade, fail, ok, warn};
+use super::{Finding, Grade, fail, ok, skip, warn};
 use crate::output::{number_if_known, size, size_if_known};
 use crate::settings::Settings;
 
@@ -15,13 +15,16 @@ const NEAR_PERCENT: u64 = 5;
 /// The broker keeps its log below this many times what is in the queues, and two segments.
 const LOG_PER_LIVE: u64 = 4;
 
-/// Whether the broker takes messages, by the same rule by which it decides.
+/// Whether the disk has room: where the queues are on it, by the rule by which the broker accepts messages.
 pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
     // A folder that is yet to be made will be on the disk of the nearest one that is there.
     let there = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let there = there.ancestors().find(|folder| folder.is_dir()).unwrap_or(data);
     match DiskUse::of(there) {
-        Ok(disk) => judge(disk, settings.broker.embedded.disk_reserve_percent),
+        Ok(disk) => match settings.broker.storage() {
+            Some(storage) => judge(disk, storage.disk_reserve_percent),
+            None => judge_without_queues(disk),
+        },
         Err(error) => {
             warn("disk", format!("how full it is cannot be told: {error}"), format!("look at it by hand: df {}", there.display()))
         }
@@ -29,9 +32,8 @@ pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
 }
 
 fn judge(disk: DiskUse, reserve_percent: u64) -> Finding {
+    let what = used(disk);
     let used = disk.used_bytes();
-    let percent = used.saturating_mul(100).checked_div(disk.total_bytes).unwrap_or(0);
-    let what = format!("{percent} % of {} are used, {} are free", size(disk.total_bytes), size(disk.free_bytes));
     let reserve = format!("{reserve_percent} % are kept free (broker.disk-reserve-percent)");
     if used > disk.limit_bytes(reserve_percent) {
         let what = format!("{what}; {reserve}: nothing more is taken from outside, what is in the queues is still worked off");
@@ -43,13 +45,30 @@ fn judge(disk: DiskUse, reserve_percent: u64) -> Finding {
     ok("disk", what)
 }
 
+/// The disk of a data folder without queues: the configuration and components are on it.
+fn judge_without_queues(disk: DiskUse) -> Finding {
+    let what = format!("{}; the broker stores the queues elsewhere", used(disk));
+    if disk.used_bytes() > disk.limit_bytes(NEAR_PERCENT) {
+        return warn("disk", what, "free some of it: changes of the configuration are refused once it is full");
+    }
+    ok("disk", what)
+}
+
+fn used(disk: DiskUse) -> String {
+    let percent = disk.used_bytes().saturating_mul(100).checked_div(disk.total_bytes).unwrap_or(0);
+    format!("{percent} % of {} are used, {} are free", size(disk.total_bytes), size(disk.free_bytes))
+}
+
 /// What the log takes beside what is in the queues, and which queue holds most of it.
 pub(super) fn check_log(data: &Path, settings: &Settings, queues: &[QueueSummary]) -> Finding {
+    let Some(storage) = settings.broker.storage() else {
+        return skip("log", "not applicable: the broker stores the queues elsewhere", "check its disk with the broker's own tools");
+    };
     let is_disk_short = check(data, settings).grade != Grade::Ok;
     let files = std::fs::read_dir(data.join("queues")).into_iter().flatten().flatten();
     let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
     let log_bytes = segments.filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum();
-    judge_log(log_bytes, settings.broker.embedded.segment_bytes, queues, is_disk_short)
+    judge_log(log_bytes, storage.segment_bytes, queues, is_disk_short)
 }
 
 fn judge_log(log_bytes: u64, segment_bytes: u64, queues: &[QueueSummary], is_disk_short: bool) -> Finding {
@@ -103,6 +122,18 @@ mod tests {
         assert!(found.what.contains("most is held by flow:tg:large:a (subscription s): 3.0 MiB in 2 messages"), "{}", found.what);
         assert!(found.next.unwrap().contains("weir flow show a"));
         assert_eq!(judge_log(1 << 40, 1, &[], true).grade, Grade::Ok);
+    }
+
+    #[test]
+    fn of_a_broker_elsewhere_neither_reserve_nor_log_is_judged() {
+        let mut settings = Settings::default();
+        settings.broker.url = "amqp://host".to_owned();
+        let folder = tempfile::tempdir().unwrap();
+        let found = check(folder.path(), &settings);
+        assert!(found.what.contains("elsewhere") && !found.what.contains("reserve"), "{found:?}");
+        assert_eq!(check_log(folder.path(), &settings, &[queue("flow:tg:large:a", 3 << 20)]).grade, Grade::Skip);
+        let of = |used_percent: u64| judge_without_queues(DiskUse { total_bytes: 100 << 30, free_bytes: (100 - used_percent) << 30 }).grade;
+        assert_eq!((of(94), of(96), of(100)), (Grade::Ok, Grade::Warn, Grade::Warn));
     }
 
     #[test]

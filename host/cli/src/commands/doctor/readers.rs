@@ -23,7 +23,10 @@ pub(super) fn check(status: &Status) -> Finding {
             let told: Vec<String> = unread.iter().map(|queue| format!("nothing reads {} ({})", queue.topic, queue.subscription)).collect();
             warn(CHECK, some(&told), next(status, first))
         }
-        None => ok(CHECK, "no message waits without a reader"),
+        None => match status.queues.iter().filter(|queue| is_of_processor(queue) && queue.consumer_count.is_none()).count() {
+            0 => ok(CHECK, "no message waits without a reader"),
+            count => ok(CHECK, format!("no message is known to wait without a reader; the readers of {count} queues are unknown")),
+        },
     }
 }
 
@@ -36,9 +39,14 @@ fn told(queue: &QueueSummary) -> String {
     format!("{messages} on {} and nothing reads it ({})", queue.topic, queue.subscription)
 }
 
-/// A queue of a processor of a flow; exits wait for whoever takes them, and what no flow owns is for another check.
+/// One of a processor that is known to have no reader.
 fn is_unread(queue: &QueueSummary) -> bool {
-    queue.consumer_count == Some(0) && queue.exit.is_none() && !queue.is_missing && !queue.flows.is_empty()
+    queue.consumer_count == Some(0) && is_of_processor(queue)
+}
+
+/// A queue of a processor of a flow; exits wait for whoever takes them, and what no flow owns is for another check.
+fn is_of_processor(queue: &QueueSummary) -> bool {
+    queue.exit.is_none() && !queue.is_missing && !queue.flows.is_empty()
 }
 
 /// Whether a host makes the queue's processor ready.
@@ -65,4 +73,31 @@ fn next(status: &Status, queue: &QueueSummary) -> String {
 fn processor<'s>(status: &'s Status, queue: &QueueSummary) -> Option<(&'s FlowSummary, &'s FlowProcessor)> {
     let of = |flow: &'s FlowSummary| flow.processors.iter().map(move |processor| (flow, processor));
     status.flows.iter().flat_map(of).find(|(_, it)| belongs(queue, &it.processor, &it.variant))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Grade;
+    use super::*;
+
+    #[test]
+    fn unknown_readers_are_shown_as_unknown() {
+        let checked = |consumer_counts: &[Option<u64>]| {
+            let queue =
+                |count: &Option<u64>| json!({"topic": "flow:tg:in:a", "subscription": "s", "flows": ["a"], "consumer-count": count});
+            let queues: Vec<_> = consumer_counts.iter().map(queue).collect();
+            let status = json!({
+                "version": "0", "topicspace": "tg", "config-version": 1, "hosts": [], "flows": [], "queues": queues,
+            });
+            let finding = check(&serde_json::from_value(status).unwrap());
+            (finding.grade, finding.what)
+        };
+        assert_eq!(checked(&[Some(1)]), (Grade::Ok, "no message waits without a reader".to_owned()));
+        let (grade, what) = checked(&[Some(1), None]);
+        assert!(grade == Grade::Ok && what.ends_with("the readers of 1 queues are unknown"), "{what}");
+        assert_eq!(checked(&[None, Some(0)]).0, Grade::Fail);
+    }
 }

@@ -44,11 +44,10 @@ pub(super) fn check(unowned: &[QueueSummary]) -> Option<Finding> {
 /// Whether the configuration is empty beside queues that are not.
 pub(super) async fn check_configuration(client: &Client, status: &Status) -> Option<Finding> {
     const CHECK: &str = "configuration";
-    let messages_count: u64 = status.queues.iter().filter_map(|queue| queue.depth_count).sum();
-    let unowned_count = status.queues.iter().filter(|queue| queue.is_unowned).count();
-    if !status.flows.is_empty() || (messages_count == 0 && unowned_count == 0) {
+    if !status.flows.is_empty() {
         return None;
     }
+    let finding = beside_queues(CHECK, &status.queues)?;
     for config_type in [BLUEPRINT_TYPE, COMPONENT_TYPE] {
         match keys_count(client, config_type).await {
             Ok(0) => {}
@@ -56,15 +55,27 @@ pub(super) async fn check_configuration(client: &Client, status: &Status) -> Opt
             Err(problem) => return Some(fail(CHECK, weir_pubsub::chain(&problem), "look at what `weir up` says")),
         }
     }
-    Some(fail(
-        CHECK,
-        format!(
-            "no flow, blueprint or component is configured, but the queues hold {} messages: config.sqlite was lost or replaced",
-            number(messages_count)
-        ),
-        "stop Weir and restore a backup of the whole data folder; or deploy the components, store the blueprints and start the flows again \
-         under their old names: they continue with these messages",
-    ))
+    Some(finding)
+}
+
+/// What an empty configuration means beside these queues.
+fn beside_queues(check: &'static str, queues: &[QueueSummary]) -> Option<Finding> {
+    const NEXT: &str = "stop Weir and restore a backup of the whole data folder; or deploy the components, store the blueprints and start the \
+                        flows again under their old names: they continue with these messages";
+    let counts = || queues.iter().filter(|queue| !queue.is_missing).map(|queue| queue.depth_count.or(queue.ready_count));
+    let (messages_count, is_unknown) = (counts().flatten().sum::<u64>(), counts().any(|count| count.is_none()));
+    let at_least = if is_unknown { "at least " } else { "" };
+    if messages_count > 0 || queues.iter().any(|queue| queue.is_unowned) {
+        let count = number(messages_count);
+        let what = format!(
+            "no flow, blueprint or component is configured, but the queues hold {at_least}{count} messages: config.sqlite was lost or replaced"
+        );
+        return Some(fail(check, what, NEXT));
+    }
+    is_unknown.then(|| {
+        let what = "no flow, blueprint or component is configured, and the broker does not count the messages in the queues";
+        warn(check, what, format!("if there were flows, config.sqlite was lost or replaced: {NEXT}"))
+    })
 }
 
 async fn keys_count(client: &Client, config_type: &str) -> Result<usize, Problem> {
@@ -77,6 +88,20 @@ async fn keys_count(client: &Client, config_type: &str) -> Result<usize, Problem
 mod tests {
     use super::super::Grade;
     use super::*;
+
+    #[test]
+    fn an_empty_configuration_beside_queues_of_unknown_content_is_a_warning() {
+        let letters = |depth_count, ready_count| QueueSummary {
+            depth_count,
+            ready_count,
+            ..serde_json::from_value(json!({"topic": "flow:tg:weir-dead-letters", "subscription": "weir", "flows": []})).unwrap()
+        };
+        let found = |queues: &[QueueSummary]| beside_queues("configuration", queues).map(|finding| (finding.grade, finding.what));
+        assert_eq!(found(&[letters(Some(0), None), letters(None, Some(0))]), None);
+        assert!(matches!(found(&[letters(None, None)]), Some((Grade::Warn, what)) if what.contains("does not count")));
+        let (grade, what) = found(&[letters(None, None), letters(Some(2), None)]).unwrap();
+        assert!(grade == Grade::Fail && what.contains("hold at least 2 messages"), "{what}");
+    }
 
     #[test]
     fn each_queue_is_named_with_its_messages_the_fullest_first() {

@@ -168,7 +168,7 @@ fn rate(per_1000_s: u64) -> String {
 /// Queues that refuse messages because of a bound of their own, and what to do.
 fn full_queues(of: &[QueueSummary], width: usize) -> Option<String> {
     let told = |queue: &QueueSummary| {
-        let (size, limit) = (output::size_if_known(queue.size_bytes), output::size(queue.limit_bytes.unwrap_or_default()));
+        let (size, limit) = (output::size_if_known(queue.size_bytes), output::size_if_known(queue.limit_bytes));
         let text = format!(
             "{} is full ({size} of {limit}): messages that cannot be handled stay with their processors until dead letters are sent again \
              or deleted (weir dead-letters redrive | delete), or dead-letters.max-bytes is raised",

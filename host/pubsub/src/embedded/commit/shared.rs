@@ -9,11 +9,11 @@ use super::admission::Admission;
 use super::inbox::Inbox;
 use crate::embedded::damage::Damage;
 use crate::embedded::log::{Chunk, Log, ReadFault, Reader};
-use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::place::Place;
 use crate::embedded::refusal::{closed, lost};
 use crate::embedded::state::{Operation, Slot, State};
 use crate::error::Result;
+use crate::limits::Limits;
 use crate::lock::lock;
 use crate::message::Message;
 
@@ -22,7 +22,8 @@ pub(crate) type Failed = watch::Sender<Option<String>>;
 
 /// The part of the broker that its commit thread and its ends share.
 pub(crate) struct Shared {
-    pub(crate) options: EmbeddedOptions,
+    /// Checked before anything else.
+    pub(crate) limits: Limits,
     /// Not held while waiting or reading files.
     pub(crate) state: Mutex<State>,
     pub(crate) inbox: Inbox,
@@ -49,9 +50,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For a log whose content this state is.
-    pub(crate) fn new(options: EmbeddedOptions, state: State, log: &Log) -> Self {
+    pub(crate) fn new(limits: Limits, state: State, log: &Log) -> Self {
         Shared {
-            options,
+            limits,
             state: Mutex::new(state),
             inbox: Inbox::default(),
             admission: Admission::new(),

@@ -24,7 +24,7 @@ pub(crate) struct TopicProducer {
 #[async_trait]
 impl Producer for TopicProducer {
     async fn publish(&self, mut message: Message) -> Result<Confirm> {
-        self.shared.options.limits.check(&self.topic, &message)?;
+        self.shared.limits.check(&self.topic, &message)?;
         match self.topic.class() {
             Class::Flow => {
                 message = with_id(message);
@@ -61,7 +61,7 @@ impl Shared {
 
     /// A message for one queue.
     fn for_queue(&self, queue: &Queue, message: Message) -> Result<Arc<Stored>> {
-        self.options.limits.check(queue.topic(), &message)?;
+        self.limits.check(queue.topic(), &message)?;
         if !queue.topic().class().has_queues() {
             return Err(wrong_class(queue.topic()));
         }
@@ -88,9 +88,9 @@ impl Shared {
 
     /// Checks outputs and prepares them.
     pub(crate) fn outgoing(&self, outputs: Vec<Output>) -> Result<Vec<Outgoing>> {
-        self.options.limits.check_settle(&outputs)?;
+        self.limits.check_settle(&outputs)?;
         let ready = |output: Output| {
-            self.options.limits.check(&output.topic, &output.message)?;
+            self.limits.check(&output.topic, &output.message)?;
             let message = if output.topic.class().has_queues() { with_id(output.message) } else { output.message };
             Ok(Outgoing { topic: output.topic, stored: Stored::new(message), routing: output.routing })
         };

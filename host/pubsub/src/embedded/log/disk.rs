@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::embedded::refusal::{DiskFull, WriteFailure};
-use crate::error::DISK_OF;
 
 /// How long a measurement is valid, apart from the bytes written here since: other programs write to the disk too.
 const HOLDS: Duration = Duration::from_secs(1);
@@ -85,7 +84,7 @@ impl DiskWatch {
 
     fn full_of(&self, disk: DiskUse) -> DiskFull {
         DiskFull {
-            disk: format!("{DISK_OF}{}", self.folder.display()),
+            disk: format!("the disk of {}", self.folder.display()),
             used_bytes: disk.used_bytes(),
             limit_bytes: disk.limit_bytes(self.reserve_percent),
         }

@@ -318,7 +318,7 @@ fn check_room(queue: &mut QueueState, size_bytes: u64, high_bytes: u64) -> Resul
         Overflow::DropOldest { .. } => Ok(()),
         Overflow::Refuse { .. } => queue.check_own_bound(size_bytes, 0),
         Overflow::None if used_bytes + size_bytes <= high_bytes => Ok(()),
-        Overflow::None => Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes, limit_bytes: high_bytes }),
+        Overflow::None => Err(PubsubError::full(format!("queue {}", queue.name), used_bytes, high_bytes)),
     }
 }
 

@@ -32,7 +32,7 @@ impl State {
         if fits(queue) {
             return Ok(());
         }
-        Err(PubsubError::QueueFull { queue: format!("queue {}", queue.name), used_bytes: queue.memory_bytes(), limit_bytes })
+        Err(PubsubError::full(format!("queue {}", queue.name), queue.memory_bytes(), limit_bytes))
     }
 
     /// The queues of a `request` topic that receive a message of an external sender: those with room. Subscriptions do not affect each

@@ -198,7 +198,7 @@ impl QueueState {
         let Some(limit_bytes) = self.refuses(size_bytes, more_bytes) else { return Ok(()) };
         self.count_refusal();
         let used_bytes = self.coming_size_bytes() + more_bytes;
-        Err(PubsubError::QueueFull { queue: format!("queue {}", self.name), used_bytes, limit_bytes })
+        Err(PubsubError::full(format!("queue {}", self.name), used_bytes, limit_bytes))
     }
 
     /// Counts a message that was refused because of the queue's own bound. Logs the first in a row.
