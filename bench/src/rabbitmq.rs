@@ -94,6 +94,7 @@ impl Whole {
             served: Served::All,
             instances_count: 64,
             outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
+            dead_letters_max_bytes: 256 << 20,
             defaults: Default::default(),
         };
         let host = Host::start(self.backend.clone(), self.config.clone(), settings).await?;

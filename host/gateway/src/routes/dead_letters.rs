@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde::Deserialize;
+use std::cmp::Ordering;
 use utoipa::IntoParams;
 use weir_config::records::DeadLetter;
 use weir_pubsub::{Browsed, Cursor, MessageId, PubsubError, Start};
@@ -111,7 +112,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
             }
             if listed.letters.len() >= limit || bytes >= ANSWER_BYTES || looked_at_count >= LOOKED_AT_COUNT {
                 listed.next_after =
-                    newest.is_none_or(|newest| head.cursor != newest && !(head.cursor > newest)).then(|| head.cursor.into());
+                    newest.is_none_or(|newest| !head.cursor.partial_cmp(&newest).is_some_and(Ordering::is_ge)).then(|| head.cursor.into());
                 return Ok(listed);
             }
         }

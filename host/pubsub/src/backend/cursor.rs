@@ -40,7 +40,6 @@ impl Cursor {
     }
 
     /// The id of the message, where that is what the cursor is made of.
-    #[allow(dead_code, reason = "for brokers without places, whose cursors are ids")]
     pub(crate) fn as_id(&self) -> Option<MessageId> {
         match self.0 {
             Kind::Id(id) => Some(id),
