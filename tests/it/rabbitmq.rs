@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod own_node;
+mod refusals;
 mod shared;
+mod up;
