@@ -66,7 +66,7 @@ fn blueprint(processor: &str, parameters: &serde_json::Value) -> serde_json::Val
 }
 
 /// Deploys echo and starts a flow of a blueprint with it between `in` and `out`.
-async fn start_echo(weir: &Weir, name: &str, flow: &str) {
+pub(crate) async fn start_echo(weir: &Weir, name: &str, flow: &str) {
     weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
     let file = weir.data().join("blueprint.json");
     std::fs::write(&file, blueprint("echo", &serde_json::json!({})).to_string()).unwrap();

@@ -4,4 +4,6 @@
 mod faults;
 mod own_node;
 mod place;
+mod refusals;
 mod shared;
+mod up;

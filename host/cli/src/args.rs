@@ -49,7 +49,7 @@ left at once, after a second signal, or Ctrl-C ended `weir take` (143: SIGTERM d
 
 Environment: WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. WEIR_LOG sets what \
 `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE on where \
-the output is no terminal. Every setting has a variable: weir init writes all of them down.";
+the output is no terminal. Every setting has a variable: weir init writes all of them down. WEIR_BROKER_URL is the broker, with its password.";
 
 const SETTINGS_HELP: &str = "\
 Sources, each wins over those before it: defaults, settings.toml in the data folder (or --settings FILE), WEIR_... in the \
@@ -135,6 +135,10 @@ pub(crate) struct SettingFlags {
     /// The address of the gateway; port 0 takes any free one [env: WEIR_LISTEN] [default: 127.0.0.1:8088]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
+    /// The broker: embedded: or amqp://USER:PASSWORD@HOST:PORT/VHOST. A password here is visible in `ps`: use the variable or the
+    /// settings file for it [env: WEIR_BROKER_URL] [default: embedded:]
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker: Option<String>,
     /// A file with the token that all who speak to the gateway must show; else that of the environment variable WEIR_TOKEN, else none.
     /// Commands on the same data folder find it there by themselves [env: WEIR_GATEWAY_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
@@ -163,6 +167,7 @@ impl SettingFlags {
             ("--shared-data-folder", "shared-data-folder", &self.shared_data_folder),
             ("--log-format", "log.format", &self.log_format),
             ("--token-file", "gateway.token-file", &self.token_file),
+            ("--broker", "broker.url", &self.broker),
         ];
         let own = own.into_iter().filter_map(|(flag, name, value)| Some((flag.to_owned(), name, value.as_deref()?)));
         let any = self.set.iter().map(|text| {

@@ -29,9 +29,14 @@ static BUFFER: Buffer = Buffer::new();
 /// Whether all that goes to standard error goes through the buffer.
 static NEVER_WAITS: AtomicBool = AtomicBool::new(false);
 
+/// The log lines of the client library for RabbitMQ, whose errors Weir reports itself, are off unless a filter names their targets.
+fn filter(text: &str) -> EnvFilter {
+    EnvFilter::new(format!("lapin=off,async_rs=off,{text}"))
+}
+
 /// Begins to log as `weir up` is told to.
 pub(crate) fn start(settings: &Settings) {
-    let filter = EnvFilter::new(&settings.log_filter);
+    let filter = filter(&settings.log_filter);
     match settings.log_format {
         LogFormat::Text => start_text(filter),
         LogFormat::Json => {
@@ -45,7 +50,8 @@ pub(crate) fn start(settings: &Settings) {
 
 /// Begins to log for a command, which says nearly nothing: as `WEIR_LOG` has it.
 pub(crate) fn start_for_commands() {
-    start_text(EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED)));
+    let given = std::env::var("WEIR_LOG").ok().filter(|text| EnvFilter::try_new(text).is_ok());
+    start_text(filter(given.as_deref().unwrap_or(LOGGED)));
     // Without the thread the command works all the same, and its log is dropped and counted.
     let _ = start_writing();
 }

@@ -109,6 +109,9 @@ async fn up_and_ended(data: &Path, format: Format, up: &args::Up) -> Result<Exit
     loaded.settings.processors = up.processors.iter().cloned().collect();
     logging::start(&loaded.settings);
     loaded.notes.iter().for_each(|note| tracing::warn!(note, "setting is perhaps misspelt"));
+    if let Some(warning) = settings::exposed_password(&loaded) {
+        tracing::warn!(problem = warning, "password is visible to others");
+    }
     match commands::up::run(data, format, loaded.settings).await? {
         Ended::Gracefully => Ok(ExitCode::SUCCESS),
         Ended::AtOnce => Ok(ExitCode::from(LEFT_AT_ONCE)),

@@ -17,7 +17,7 @@ pub const EMBEDDED_URL: &str = "embedded:";
 const EMBEDDED: &str = "embedded";
 
 /// Which broker, and how it is used.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BrokerSettings {
     /// Its scheme says which broker it is: `embedded:` is the one inside this process.
     pub url: String,
@@ -29,6 +29,20 @@ pub struct BrokerSettings {
     pub rabbit: RabbitSettings,
     /// How a broker inside this process works; for other brokers it has no meaning: see [`BrokerSettings::storage`].
     pub embedded: EmbeddedOptions,
+}
+
+/// Without the password.
+impl std::fmt::Debug for BrokerSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BrokerSettings { url, folder, limits, rabbit: _, embedded } = self;
+        let url = &crate::broker_url::shown_url(url);
+        f.debug_struct("BrokerSettings")
+            .field("url", url)
+            .field("folder", folder)
+            .field("limits", limits)
+            .field("embedded", embedded)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for BrokerSettings {
@@ -68,7 +82,7 @@ impl BrokerSettings {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL names none that is known.
-    #[error("unknown broker scheme `{scheme}`: use `embedded:`")]
+    #[error("unknown broker scheme `{scheme}`: use `embedded:`, `amqp:` or `amqps:`")]
     Scheme {
         /// What stands before the colon, for people: the rest of a URL may hold a password.
         scheme: String,

@@ -9,6 +9,7 @@
 
 mod backend;
 mod bounded;
+mod broker_url;
 mod connect;
 pub mod disk;
 pub mod embedded;
@@ -31,6 +32,7 @@ pub use backend::{
     NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use bounded::{create_bounded, ensure_bounded};
+pub use broker_url::{check_url, has_password, is_embedded, shown_url};
 pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, Storage, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;

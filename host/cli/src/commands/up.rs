@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weir_pubsub::{Notice, chain};
+use weir_gateway::Token;
+use weir_pubsub::{Notice, chain, is_embedded, shown_url};
 
 use crate::client::data_option;
 use crate::folder::DataFolder;
 use crate::output::{self, Format};
 use crate::privacy;
 use crate::problem::{Exit, Problem};
-use crate::roles::Roles;
+use crate::roles::{Ground, Roles};
 use crate::settings::Settings;
 use crate::shutdown::Signals;
 use crate::space;
@@ -39,6 +40,8 @@ enum Started {
     ToStop(Roles),
     /// A second signal came.
     AtOnce,
+    /// A signal came before there was anything to stop.
+    NotYet,
 }
 
 /// Runs until a signal comes or a role fails.
@@ -52,14 +55,15 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     for warning in &exposed {
         tracing::warn!(problem = %warning, "other users of the machine have access");
     }
-    let mut roles = match start(Roles::start(&folder, &settings, token), &mut signals).await? {
+    let mut roles = match begin(&folder, &settings, token, &mut signals).await? {
+        Started::NotYet => return Ok(Ended::Gracefully),
         Started::Up(roles) => roles,
         Started::ToStop(roles) => return Ok(stop(roles, settings.grace, &mut signals).await),
         Started::AtOnce => return Ok(Ended::AtOnce),
     };
     let url = format!("http://{}", roles.address);
     let is_noted = space::note(&folder, &url, secret.as_ref());
-    let mut text = banner(data, format, &url, &roles, secret.as_ref());
+    let mut text = banner(data, format, &url, &settings.broker.url, &roles, secret.as_ref());
     if format == Format::Text {
         text.extend(warnings(&folder, &url, is_noted));
         text.extend(exposed.iter().map(|warning| format!("\n  warning: {warning}")));
@@ -82,7 +86,8 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
         tracing::warn!(error = %chain(&error), "note of the gateway's address cannot be removed");
     }
     let ended = stop(roles, settings.grace, &mut signals).await;
-    fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, data).into()))
+    let kept = if is_embedded(&settings.broker.url) { data.display().to_string() } else { "the broker".to_owned() };
+    fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, data, &kept).into()))
 }
 
 /// What an operator should see at once of a start on a full disk.
@@ -91,6 +96,22 @@ fn warnings(folder: &DataFolder, url: &str, is_noted: bool) -> Vec<String> {
     let unnoted = format!("\n  warning: the address could not be noted in the data folder: local commands need --gateway {url}");
     let full = folder.is_disk_full().then(|| full.to_owned());
     full.into_iter().chain((!is_noted).then_some(unnoted)).collect()
+}
+
+/// Starts everything. A broker elsewhere may have to be waited for, which a signal ends.
+async fn begin(folder: &DataFolder, settings: &Settings, token: Option<Token>, signals: &mut Signals) -> Result<Started> {
+    let ground = Ground::take(folder, settings);
+    if is_embedded(&settings.broker.url) {
+        return start(async { Roles::start(ground.await?, folder, settings, token).await }, signals).await;
+    }
+    let ground = tokio::select! {
+        ground = ground => ground?,
+        signal = signals.next() => {
+            tracing::info!(signal, "weir has stopped");
+            return Ok(Started::NotYet);
+        }
+    };
+    start(Roles::start(ground, folder, settings, token), signals).await
 }
 
 /// Waits for the start. A signal during it does not cut it off: what was begun is stopped in order when it is there.
@@ -120,10 +141,9 @@ async fn stop(roles: Roles, grace: Duration, signals: &mut Signals) -> Ended {
     }
 }
 
-fn problem(Fallen { role, reason }: &Fallen, data: &Path) -> Problem {
+fn problem(Fallen { role, reason }: &Fallen, data: &Path, kept: &str) -> Problem {
     Problem::new(Exit::Failed, format!("{role} ended, and Weir with it: {reason}")).next(format!(
-        "everything that was confirmed is in {}: start Weir again with weir up{}; unsettled messages are redelivered",
-        data.display(),
+        "everything that was confirmed is in {kept}: start Weir again with weir up{}; unsettled messages are redelivered",
         data_option(data)
     ))
 }
@@ -138,7 +158,7 @@ async fn announce(banner: String) {
     }
 }
 
-fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<&Secret>) -> String {
+fn banner(data: &Path, format: Format, url: &str, broker: &str, roles: &Roles, secret: Option<&Secret>) -> String {
     if format == Format::Json {
         return json!({"url": url, "pid": std::process::id(), "data": data}).to_string();
     }
@@ -147,6 +167,9 @@ fn banner(data: &Path, format: Format, url: &str, roles: &Roles, secret: Option<
         output::bold(&format!("Weir {} is up at {url}", env!("CARGO_PKG_VERSION"))),
         format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()),
     ];
+    if !is_embedded(broker) {
+        lines.push(format!("  messages on the broker {}", shown_url(broker)));
+    }
     if let Some(secret) = secret {
         lines.push(format!("  only who shows the token of {} may use it; commands on this data folder find it there", secret.from()));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::FutureExt;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 use weir_config::{ComponentFolder, ConfigService};
 use weir_flow::FlowService;
@@ -33,12 +34,33 @@ pub(crate) struct Roles {
     gateway: GatewayRole,
 }
 
+/// What is needed before anything can be started.
+pub(crate) struct Ground {
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+}
+
+impl Ground {
+    /// Takes the gateway's address and connects to the broker, which is waited for.
+    ///
+    /// # Cancel safety
+    /// Yes, except with the embedded broker.
+    pub(crate) async fn take(folder: &DataFolder, settings: &Settings) -> anyhow::Result<Self> {
+        let listener = gateway::bind(settings.listen).await?;
+        let backend = broker::open(folder, settings).await?;
+        Ok(Ground { listener, backend })
+    }
+}
+
 impl Roles {
     /// Starts everything; what is returned answers requests.
-    pub(crate) async fn start(folder: &DataFolder, settings: &Settings, token: Option<Token>) -> anyhow::Result<Self> {
-        let listener = gateway::bind(settings.listen).await?;
+    pub(crate) async fn start(ground: Ground, folder: &DataFolder, settings: &Settings, token: Option<Token>) -> anyhow::Result<Self> {
+        Self::begin(ground, folder, settings, token).await.map_err(|error| broker::explained(settings, error))
+    }
+
+    async fn begin(ground: Ground, folder: &DataFolder, settings: &Settings, token: Option<Token>) -> anyhow::Result<Self> {
+        let Ground { listener, backend } = ground;
         let address = listener.local_addr().context("the gateway's address is not known")?;
-        let backend = broker::open(folder, settings).await?;
         let context = Context { folder, settings, backend: backend.clone(), components: ComponentFolder::new(folder.components()) };
         let config = config::start(&context).await?;
         let client = context.config_client().await?;

@@ -1,24 +1,118 @@
 //! The way to the broker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use weir_pubsub::{Backend, BrokerSettings, ConnectError, connect};
+use weir_config::names::CONFIG_SERVICE;
+use weir_pubsub::{Backend, BrokerSettings, ConnectError, PubsubError, chain, connect, is_embedded, shown_url};
 
 use super::unusable;
 use crate::folder::DataFolder;
+use crate::logging;
 use crate::problem::{Exit, Problem};
-use crate::settings::Settings;
+use crate::settings::{LogFormat, Settings};
 
-/// Connects to the broker that the settings name.
+/// How long the start waits for the broker before a line on the terminal reports it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the start waits after a broker that was reached has gone away again.
+const AGAIN_TIME: Duration = Duration::from_millis(500);
+
+/// Connects to the broker that the settings name. One that cannot be reached is waited for.
+///
+/// # Cancel safety
+/// Yes, except of the embedded broker, which goes on opening its folder.
 pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Result<Arc<dyn Backend>> {
     let broker = BrokerSettings { folder: folder.queues(), ..settings.broker.clone() };
-    let backend = connect(&broker).await.map_err(|error| match error {
-        ConnectError::Open(error) => unusable(folder, error),
+    let connecting = async { connect(&broker).await.map_err(|error| not_opened(folder, settings, error)) };
+    if is_embedded(&broker.url) {
+        let backend = connecting.await?;
+        #[cfg(debug_assertions)]
+        break_on_signal(&backend)?;
+        return Ok(backend);
+    }
+    let reached = async {
+        let backend = connecting.await?;
+        make_exchange(&*backend, settings).await?;
+        Ok(backend)
+    };
+    let mut reached = std::pin::pin!(reached);
+    match tokio::time::timeout(PATIENCE, &mut reached).await {
+        Ok(reached) => reached,
+        Err(_) => {
+            report_waiting(settings);
+            reached.await
+        }
+    }
+}
+
+/// Makes the exchange of the topicspace, which is the first thing that the broker can refuse.
+pub(crate) async fn make_exchange(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem> {
+    let topic = match CONFIG_SERVICE.responses(&settings.topicspace) {
+        Ok(topic) => topic,
+        Err(error) => return Err(Problem::new(Exit::Settings, "the topicspace cannot be used").because(error)),
+    };
+    loop {
+        match backend.producer(&topic).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_passing() => {
+                tracing::warn!(error = %chain(&error), "broker lost during the start, trying again");
+                tokio::time::sleep(AGAIN_TIME).await;
+            }
+            Err(error) => return Err(refused(settings, error)),
+        }
+    }
+}
+
+/// Why there is no broker.
+pub(crate) fn not_connected(settings: &Settings, error: ConnectError) -> Problem {
+    match error {
+        ConnectError::Broker(error @ (PubsubError::Refused { .. } | PubsubError::TooLarge { .. })) => refused(settings, error),
         error => Problem::new(Exit::Unavailable, "there is no connection to the broker").because(error),
-    })?;
-    #[cfg(debug_assertions)]
-    break_on_signal(&backend)?;
-    Ok(backend)
+    }
+}
+
+fn not_opened(folder: &DataFolder, settings: &Settings, error: ConnectError) -> Problem {
+    match error {
+        ConnectError::Open(error) => unusable(folder, error),
+        error => not_connected(settings, error),
+    }
+}
+
+/// The broker refuses what Weir needs: a setting is wrong, or the broker is set up otherwise.
+fn refused(settings: &Settings, error: impl Into<anyhow::Error>) -> Problem {
+    let error = error.into();
+    let what = format!("the broker {} cannot be used", shown_url(&settings.broker.url));
+    let next = next_step(&chain(error.as_ref()));
+    Problem::new(Exit::Settings, what).because(error).next(next)
+}
+
+/// The error of a role that did not start, with what to do where the broker refused something.
+pub(super) fn explained(settings: &Settings, error: anyhow::Error) -> anyhow::Error {
+    let is_refusal = |error: &PubsubError| matches!(error, PubsubError::Refused { .. } | PubsubError::QueueMismatch { .. });
+    let is_refused = error.chain().filter_map(|cause| cause.downcast_ref::<PubsubError>()).any(is_refusal);
+    if is_refused { refused(settings, error).into() } else { error }
+}
+
+/// What to do about a refusal, by what the broker reported.
+fn next_step(reason: &str) -> &'static str {
+    if reason.contains("ACCESS_REFUSED") && reason.contains("access to") {
+        "give the user of broker.url all rights on the virtual host: rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'"
+    } else if reason.contains("exchange") && reason.contains("exists and is not") {
+        "delete the exchange if nothing uses it, or choose another `topicspace` or another virtual host in broker.url"
+    } else if reason.contains("PRECONDITION_FAILED") {
+        "delete what is in the way if nothing uses it, or choose another `topicspace` or another virtual host in broker.url"
+    } else if reason.contains("broker.ca-file") || reason.contains("broker.certificate-file") || reason.contains("broker.key-file") {
+        "correct that setting; weir settings show lists where each one is set"
+    } else {
+        "correct broker.url (--broker, WEIR_BROKER_URL or the settings file); weir settings show lists where it is set"
+    }
+}
+
+/// Tells people why nothing happens. The log has the cause.
+fn report_waiting(settings: &Settings) {
+    if settings.log_format == LogFormat::Text {
+        logging::print(&format!("waiting for the broker {}; Ctrl-C ends Weir\n", shown_url(&settings.broker.url)));
+    }
 }
 
 /// SIGUSR2 makes the broker fail, so that a test sees how the process ends then. Debug builds alone have it.

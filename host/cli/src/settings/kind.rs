@@ -7,13 +7,15 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::units::{parse_size, parse_time, shown_size, shown_time};
-use weir_pubsub::{Class, Topic, nearest};
+use weir_pubsub::{Class, Topic, check_url, nearest, shown_url};
 
 /// A setting's value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// A text.
     Text(String),
+    /// The URL of a broker, which is shown without its password.
+    Url(String),
     /// A number.
     Count(u64),
     /// Bytes.
@@ -23,15 +25,15 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// The text; of anything else nothing.
+    /// The text, of a URL with its password; of anything else nothing.
     pub(super) fn text(&self) -> &str {
-        if let Value::Text(text) = self { text } else { "" }
+        if let Value::Text(text) | Value::Url(text) = self { text } else { "" }
     }
 
     /// The number, of bytes too; of a time its milliseconds.
     pub(super) fn number(&self) -> u64 {
         match self {
-            Value::Text(_) => 0,
+            Value::Text(_) | Value::Url(_) => 0,
             Value::Count(number) | Value::Size(number) => *number,
             Value::Time(time) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         }
@@ -63,10 +65,18 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Text(text) => f.write_str(text),
+            Value::Url(url) => f.write_str(&shown_url(url)),
             Value::Count(number) => write!(f, "{number}"),
             Value::Size(bytes) => f.write_str(&shown_size(*bytes)),
             Value::Time(time) => f.write_str(&shown_time(*time)),
         }
+    }
+}
+
+/// As it is shown.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_toml())
     }
 }
 
@@ -81,6 +91,8 @@ pub(crate) enum Kind {
     Topicspace,
     /// A file. Without a default: a text that is empty, as a variable that was not filled in is, must not turn off what it is for.
     Path,
+    /// The URL of a broker, which may hold a password.
+    BrokerUrl,
     /// One of some words.
     Word(&'static [&'static str]),
     /// A number, from and to.
@@ -112,6 +124,7 @@ impl Kind {
             },
             Kind::Path if text.trim().is_empty() => Err("the path is empty: name a file, or remove the setting".to_owned()),
             Kind::Path => Ok(Value::Text(text.to_owned())),
+            Kind::BrokerUrl => check_url(text).map(|()| Value::Url(text.to_owned())),
             Kind::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Kind::Word(words) => Err(match nearest(text, words.iter().copied()) {
                 Some(word) => format!("{text:?} is none of the words; did you mean {word:?}?"),
@@ -147,7 +160,7 @@ impl Kind {
             Kind::Count(..) => self.count(number),
             Kind::Size(..) => Err(format!("{number} has no unit")),
             Kind::Time(..) => Err(format!("{number} has no unit")),
-            Kind::Loopback | Kind::Filter | Kind::Topicspace | Kind::Path | Kind::Word(_) => {
+            Kind::Loopback | Kind::Filter | Kind::Topicspace | Kind::Path | Kind::BrokerUrl | Kind::Word(_) => {
                 Err(format!("{number} is no text within quotes"))
             }
         }
@@ -161,6 +174,11 @@ impl Kind {
         }
     }
 
+    /// Whether texts of it may hold a password.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self, Kind::BrokerUrl)
+    }
+
     /// What is allowed, for people.
     pub(crate) fn allowed(&self) -> String {
         match self {
@@ -168,6 +186,7 @@ impl Kind {
             Kind::Filter => "a level (error, warn, info, debug, trace) or TARGET=LEVEL, several joined by commas".to_owned(),
             Kind::Topicspace => "a name without : * # . and /".to_owned(),
             Kind::Path => "a file's path".to_owned(),
+            Kind::BrokerUrl => "embedded: or amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST, with amqps:// for TLS".to_owned(),
             Kind::Word(words) => words.join(" or "),
             Kind::Count(from, to) => format!("a number from {from} to {to}"),
             Kind::Size(from, to) => format!("a size from {} to {}", shown_size(*from), shown_size(*to)),

@@ -1,5 +1,6 @@
 //! What an operator sets: defaults, then the settings file, then the environment, then flags; each wins over those before it.
 
+mod broker;
 mod definition;
 mod fault;
 mod file;
@@ -21,6 +22,7 @@ use weir_flow::FlowSettings;
 use weir_gateway::GatewaySettings;
 use weir_pubsub::BrokerSettings;
 
+pub(crate) use self::broker::exposed_password;
 pub(crate) use self::definition::Definition;
 use self::fault::Fault;
 pub(crate) use self::fault::Place;
@@ -169,6 +171,8 @@ fn load_from(
     }
     read_environment(environment, &mut loaded, &mut faults);
     read_flags(flags, &mut loaded, &mut faults);
+    faults.extend(broker::check(&loaded));
+    broker::adapt(&mut loaded);
     if faults.is_empty() { Ok(loaded) } else { Err(fault::problem(&faults)) }
 }
 
@@ -188,7 +192,10 @@ fn read_environment(environment: impl Iterator<Item = (OsString, OsString)>, loa
             continue;
         };
         let place = Place::Environment(name);
-        let text = value.into_string().map_err(|value| format!("{value:?} is not UTF-8"));
+        let text = value.into_string().map_err(|value| match definition.kind.is_secret() {
+            true => "it is not UTF-8".to_owned(),
+            false => format!("{value:?} is not UTF-8"),
+        });
         match text.and_then(|text| definition.kind.read(&text)) {
             Ok(value) => loaded.take(definition, &value, place),
             Err(problem) => faults.push(wrong(definition, place, problem)),

@@ -130,6 +130,11 @@ impl RabbitBroker {
     }
 }
 
+/// Checks the form of a URL; see [`Address::parse`].
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    Address::parse(url).map(|_| ())
+}
+
 fn way(settings: &RabbitSettings) -> Result<Way> {
     let refused = |reason: String| PubsubError::Refused { reason, source: None };
     let address = Address::parse(&settings.url).map_err(|problem| refused(format!("broker.url: {problem}")))?;

@@ -1,5 +1,6 @@
 //! Bounds of the queues and of flows.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::definition::Definition;
@@ -8,7 +9,48 @@ use super::super::kind::{Kind, Value};
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
+/// A file, or nothing where none is set.
+fn path(file: Option<&PathBuf>) -> Value {
+    Value::Text(file.map(|file| file.display().to_string()).unwrap_or_default())
+}
+
 pub(super) const LIST: &[Definition] = &[
+    Definition::new(
+        "broker.url",
+        Kind::BrokerUrl,
+        (
+            "The broker: the one inside this process, whose queues are in the data folder, or RabbitMQ. A password is never shown; write other \
+             characters than letters, digits and -._~ of it as %XX",
+            "nothing else needs to be installed",
+        ),
+        |s| Value::Url(s.broker.url.clone()),
+        |s, value| s.broker.url = value.text().to_owned(),
+    )
+    .flag("--broker"),
+    Definition::new(
+        "broker.ca-file",
+        Kind::Path,
+        (
+            "A file of certificate authorities (PEM) that the certificate of an amqps:// broker is checked with",
+            "without it, the certificate authorities of the system",
+        ),
+        |s| path(s.broker.rabbit.ca_file.as_ref()),
+        |s, value| s.broker.rabbit.ca_file = Some(value.text().into()),
+    ),
+    Definition::new(
+        "broker.certificate-file",
+        Kind::Path,
+        ("The client certificate (PEM) for an amqps:// broker; requires broker.key-file", "most brokers identify clients by their password"),
+        |s| path(s.broker.rabbit.certificate_files.as_ref().map(|(certificate, _)| certificate)),
+        |s, value| s.broker.rabbit.certificate_files.get_or_insert_default().0 = value.text().into(),
+    ),
+    Definition::new(
+        "broker.key-file",
+        Kind::Path,
+        ("The private key (PEM, PKCS #8) of broker.certificate-file", "none, as there is no certificate"),
+        |s| path(s.broker.rabbit.certificate_files.as_ref().map(|(_, key)| key)),
+        |s, value| s.broker.rabbit.certificate_files.get_or_insert_default().1 = value.text().into(),
+    ),
     Definition::new(
         "broker.queue-limit",
         Kind::Size(MIB, TIB),
@@ -41,7 +83,8 @@ pub(super) const LIST: &[Definition] = &[
         "broker.max-answer",
         Kind::Size(MIB, 256 * MIB),
         (
-            "The largest answer to a request. The whole configuration is one, so that it cannot grow beyond this, nor beyond 64 MiB",
+            "The largest answer to a request. The whole configuration is one, so that it cannot grow beyond this, nor beyond 64 MiB; 16MiB on \
+             RabbitMQ unless set, which is the largest message there (max_message_size)",
             "an answer is in memory several times while it is sent and read",
         ),
         |s| Value::Size(s.broker.limits.max_answer_bytes as u64),

@@ -69,6 +69,7 @@ mod tests {
                 super::super::kind::Kind::Loopback => "127.0.0.1:1".to_owned(),
                 super::super::kind::Kind::Filter => "error".to_owned(),
                 super::super::kind::Kind::Path | super::super::kind::Kind::Topicspace => "x".to_owned(),
+                super::super::kind::Kind::BrokerUrl => "amqp://u:p@host".to_owned(),
                 super::super::kind::Kind::Word(words) => (*words.last().unwrap()).to_owned(),
                 super::super::kind::Kind::Count(_, to) => to.to_string(),
                 super::super::kind::Kind::Size(_, to) => format!("{to}B"),

@@ -1,0 +1,101 @@
+//! The URL of a broker as settings have it: checked before it is used, and shown without its password.
+
+use crate::connect::EMBEDDED_URL;
+use crate::rabbitmq;
+
+/// Stands for a password.
+const HIDDEN: &str = "***";
+
+/// Whether a URL names the broker inside this process.
+pub fn is_embedded(url: &str) -> bool {
+    url == EMBEDDED_URL
+}
+
+/// Checks the form of a broker's URL. Nothing is connected.
+///
+/// # Errors
+/// What is wrong, for people; never with a part that may hold the password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    match url.split_once(':') {
+        _ if is_embedded(url) => Ok(()),
+        Some(("embedded", _)) => Err(format!("write `{EMBEDDED_URL}` alone: the data folder is set by --data")),
+        Some(("amqp" | "amqps", _)) => rabbitmq::check_url(url),
+        _ if url.trim().is_empty() => Err("the URL is empty: name a broker, or remove the setting".to_owned()),
+        // Without `://` the text before a colon may be anything, a password too.
+        _ => match url.split_once("://").filter(|(scheme, _)| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
+            Some((scheme, _)) => Err(format!("unknown broker scheme `{}`", crate::telling::shown(scheme))),
+            None => Err("the scheme is missing".to_owned()),
+        },
+    }
+}
+
+/// A broker's URL with `***` in place of its password. Of a text that is not a broker's URL, nothing.
+pub fn shown_url(url: &str) -> String {
+    if is_embedded(url) {
+        return url.to_owned();
+    }
+    if check_url(url).is_err() {
+        return HIDDEN.to_owned();
+    }
+    match password(url) {
+        Some(password) => {
+            let from = password.start;
+            format!("{}{HIDDEN}{}", &url[..from], &url[password.end..])
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// Whether a broker's URL holds a password.
+pub fn has_password(url: &str) -> bool {
+    check_url(url).is_ok() && password(url).is_some()
+}
+
+/// Where the password of a valid URL stands.
+fn password(url: &str) -> Option<std::ops::Range<usize>> {
+    let begin = url.find("://")? + "://".len();
+    let end = url[begin..].find('/').map_or(url.len(), |at| begin + at);
+    let at = begin + url[begin..end].rfind('@')?;
+    let colon = begin + url[begin..at].find(':')?;
+    Some(colon + 1..at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let cases = [
+            ("embedded:", "embedded:"),
+            ("amqp://host", "amqp://host"),
+            ("amqp://u@host:1/v", "amqp://u@host:1/v"),
+            ("amqp://u:secret@host:1,two/v", "amqp://u:***@host:1,two/v"),
+            ("amqps://u:secret@host/a:b@c", "amqps://u:***@host/a:b@c"),
+            ("amqp://u:sec/ret@host", "***"),
+            ("u:secret@host", "***"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(shown_url(url), expected);
+            assert_eq!(has_password(url), expected.contains(":***"), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_password() {
+        let cases = [
+            ("", "is empty"),
+            ("embedded:/folder", "write `embedded:` alone"),
+            ("ampq://u:secret@host", "unknown broker scheme `ampq`"),
+            ("u:secret@host", "the scheme is missing"),
+            ("u:secret@host://x", "the scheme is missing"),
+            ("secret", "the scheme is missing"),
+            ("amqp:secret", "`://` is missing"),
+            ("amqp://u:secret@host:x", "the port of `host`"),
+        ];
+        for (url, expected) in cases {
+            let error = check_url(url).err().unwrap_or_default();
+            assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");
+        }
+    }
+}
