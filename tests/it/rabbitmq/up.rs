@@ -124,7 +124,9 @@ async fn a_broker_that_comes_later_is_used() {
     let proxy = Proxy::to(&broker.address()).await;
     proxy.refuse();
     let folder = tempfile::tempdir().unwrap();
-    let up = Weir::up_in(folder.path(), &[], &[("WEIR_BROKER_URL", &broker.url_by(proxy.address(), vhost.name()))]);
+    let url = broker.url_by(proxy.address(), vhost.name());
+    let environment = [("WEIR_BROKER_URL", url.as_str())];
+    let up = Weir::up_in(folder.path(), &[], &environment);
     let comes = async {
         let waits = || async {
             let said = std::fs::read_to_string(folder.path().join("test.log")).ok()?;

@@ -17,7 +17,6 @@ use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
 pub(crate) use self::all::{Ground, Roles};
-pub(crate) use self::broker::{make_exchange, not_connected};
 
 /// What a role is started with.
 struct Context<'a> {
