@@ -33,6 +33,8 @@ const BURST_BYTES: usize = 4 << 20;
 const GIVEN_COUNT: usize = 1 << 16;
 /// How long messages wait while the broker takes none.
 const BLOCKED_TIME: Duration = Duration::from_secs(10);
+/// How soon a lost connection is looked at again.
+const LOOK_TIME: Duration = Duration::from_millis(10);
 /// How many messages may wait for their confirmation.
 const UNCONFIRMED_COUNT: usize = 8192;
 
@@ -162,7 +164,8 @@ impl Writer {
                     }
                     up = self.link.wait() => {
                         up.as_ref()?;
-                        tokio::task::yield_now().await;
+                        // It may be lost and its end not noticed yet.
+                        tokio::time::sleep(LOOK_TIME).await;
                     }
                 },
             }
