@@ -78,7 +78,11 @@ fn node(scheme: &str, user: &str, host: &str, path: &str) -> Result<AMQPUri, Str
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => match port.parse::<u16>() {
             Ok(1..) => name,
-            _ => return Err(format!("the port of `{name}` is not a number from 1 to 65535")),
+            _ => {
+                return Err(format!(
+                    "the port of `{name}` is not a number from 1 to 65535; a `/` or `:` of the password is written as %2F or %3A; {FORM}"
+                ));
+            }
         },
         _ => host,
     };
@@ -128,7 +132,8 @@ mod tests {
             ("amqp://u:secret@a,,b", "a host is missing"),
             ("amqp://u:secret@host:x", "the port of `host`"),
             ("amqp://u:secret@host:70000", "the port of `host`"),
-            ("amqp://u:sec/ret@host", "a host holds a character"),
+            ("amqp://u:sec/ret@host", "a `/` or `:` of the password"),
+            ("amqp://u:secret@ho st", "a host holds a character"),
             ("amqp://u:secret@host/v?heartbeat=1", "parameters after `?`"),
             ("amqp://u:secret@host/%ZZ%FF", "the virtual host is not valid"),
         ];
