@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod own_node;
+mod preparing;
 mod refusals;
 mod shared;
 mod up;

@@ -5,6 +5,7 @@ use std::path::Path;
 use weir_config::names::is_dead_letters;
 use weir_gateway::protocol::QueueSummary;
 use weir_pubsub::disk::DiskUse;
+use weir_pubsub::is_embedded;
 
 use super::{Finding, Grade, fail, ok, warn};
 use crate::output::{number_if_known, size, size_if_known};
@@ -21,6 +22,8 @@ pub(super) fn check(data: &Path, settings: &Settings) -> Finding {
     let there = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let there = there.ancestors().find(|folder| folder.is_dir()).unwrap_or(data);
     match DiskUse::of(there) {
+        // Only the broker inside the process keeps some of it free; elsewhere the configuration and the components are on it.
+        Ok(disk) if !is_embedded(&settings.broker.url) => judge(disk, 0),
         Ok(disk) => judge(disk, settings.broker.embedded.disk_reserve_percent),
         Err(error) => {
             warn("disk", format!("how full it is cannot be told: {error}"), format!("look at it by hand: df {}", there.display()))
