@@ -4,6 +4,7 @@
 mod faults;
 mod own_node;
 mod place;
+mod preparing;
 mod refusals;
 mod shared;
 mod up;

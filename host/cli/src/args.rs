@@ -64,8 +64,8 @@ Where it goes:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make the data folder, with a settings file that explains every setting
-    Init,
+    /// Make the data folder, with a settings file that explains every setting; with a broker elsewhere, prepare that too
+    Init(Init),
     /// Start Weir on this machine: broker, services, host and gateway in one process
     Up(Up),
     /// What `weir up` goes by
@@ -113,6 +113,14 @@ pub(crate) enum Command {
     /// Print what a shell needs to complete the words of `weir`
     #[command(after_help = COMPLETION_HELP)]
     Completion(Completion),
+}
+
+/// Arguments of `weir init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Prepare this broker: make the exchange, and print the commands that its operator should run [env: WEIR_BROKER_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker: Option<String>,
 }
 
 /// Arguments of `weir up`.

@@ -1,5 +1,6 @@
 //! The binary `weir`: every role of a running Weir, and the command line that speaks to one.
 
+mod advice;
 mod args;
 mod client;
 mod commands;
@@ -19,7 +20,7 @@ mod space;
 mod supervisor;
 mod token;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -40,7 +41,11 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            let shown = error.print();
+            let shown = if error.use_stderr() {
+                print_hiding(&error, std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()))
+            } else {
+                error.print()
+            };
             // Where the terminal is closed there is nobody to tell.
             drop(shown);
             return if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS };
@@ -57,6 +62,19 @@ fn main() -> ExitCode {
         }
         Err(error) => ExitCode::from(problem::report(&error, json)),
     }
+}
+
+/// Prints an error about arguments, without the passwords of URLs in them.
+fn print_hiding(error: &clap::Error, arguments: impl Iterator<Item = String>) -> std::io::Result<()> {
+    let hide = |text: String, argument: String| {
+        let user = argument.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user, _)| user);
+        match user.and_then(|user| user.split_once(':')) {
+            Some((_, password)) if !password.is_empty() => text.replace(password, "***"),
+            _ => text,
+        }
+    };
+    let text = arguments.fold(error.render().to_string(), hide);
+    anstream::stderr().lock().write_all(text.as_bytes())
 }
 
 fn start(arguments: Arguments) -> Result<ExitCode> {
@@ -79,7 +97,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     };
     logging::start_for_commands();
     let command = match command {
-        Command::Init => return commands::init::run(&data, format).map(|()| ExitCode::SUCCESS),
+        Command::Init(command) => return commands::init::run(&data, format, &command).await.map(|()| ExitCode::SUCCESS),
         Command::Settings(command) => return commands::settings::run(&data, format, &command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => return commands::inspect::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Doctor(command) => return commands::doctor::run(&data, gateway.as_deref(), format, &command).await,
@@ -124,7 +142,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         // They speak to none, or to none alone, or have an exit code of their own.
         Command::Take(_)
         | Command::Up(_)
-        | Command::Init
+        | Command::Init(_)
         | Command::Settings(_)
         | Command::Doctor(_)
         | Command::Inspect(_)

@@ -41,8 +41,8 @@ pub struct FlowService {
 }
 
 impl FlowService {
-    /// Starts the service: makes its queue and the dead-letter queue, ensures the queues of running flows, and takes its queue for itself
-    /// alone. It answers when this returns; it waits for the config service.
+    /// Starts the service: makes its queue, takes it for itself alone, and ensures the dead-letter queue and those of running flows. It answers
+    /// when this returns; it waits for the config service.
     ///
     /// # Errors
     /// [`FlowError::Held`] when another service has the queue, [`FlowError::Name`] for a topicspace that cannot be one,
@@ -124,18 +124,20 @@ struct Session {
 }
 
 impl Service {
-    /// Its own queues first, then those of running flows, then it consumes.
+    /// It takes its requests first, so that only one flow service at a time makes queues, then ensures those of running flows, then it answers.
     async fn begin(&self) -> Result<Session> {
         let requests = &self.topics.requests;
-        let specs = [QueueSpec::new(requests.clone()), self.dead_letters()];
-        for spec in specs {
-            ensure_bounded(&*self.backend, &spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))?;
-        }
-        self.ensure_flows().await;
+        self.ensure(&QueueSpec::new(requests.clone())).await?;
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         let consumer = self.backend.consumer(requests.topic(), requests.subscription(), options).await.map_err(held)?;
+        self.ensure(&self.dead_letters()).await?;
+        self.ensure_flows().await;
         let answers = self.backend.producer(&self.topics.response).await.map_err(FlowError::broker("answering requests for flows"))?;
         Ok(Session { requests: consumer, answers: answers.into() })
+    }
+
+    async fn ensure(&self, spec: &QueueSpec) -> Result<()> {
+        ensure_bounded(&*self.backend, spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))
     }
 
     /// Subscribes to what hosts report.

@@ -1,6 +1,7 @@
 //! What Weir's own paths answer, in kebab-case. The command line reads the same types.
 
 mod host_report;
+mod imported;
 mod position;
 mod removal;
 
@@ -13,6 +14,7 @@ use weir_config::protocol::Usage;
 use weir_config::records::{ComponentRecord, ComponentRef};
 
 pub use self::host_report::HostReport;
+pub use self::imported::Imported;
 pub use self::position::Position;
 pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
@@ -190,24 +192,6 @@ pub struct Unreached {
     pub runs: Option<String>,
 }
 
-/// The answer to an import.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Imported {
-    /// Messages that are stored durably: the first ones of the import, without a gap.
-    pub count: u64,
-    /// Messages behind these that may be stored too, because the broker did not confirm one before them; absent if there are none.
-    #[serde(default, rename = "unconfirmed", skip_serializing_if = "is_zero")]
-    pub unconfirmed_count: u64,
-    /// Why it ended early.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorBody>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 /// The answer to `GET status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -222,6 +206,9 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Usage>)]
     pub config_usage: Option<Usage>,
+    /// What keeps the broker from working now, for people: it takes no messages, or is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broker_problem: Option<String>,
     /// The hosts that reported lately.
     pub hosts: Vec<HostReport>,
     /// The flows, by id.

@@ -51,6 +51,11 @@ pub fn has_password(url: &str) -> bool {
     check_url(url).is_ok() && password(url).is_some()
 }
 
+/// The virtual host of a RabbitMQ; `/` where the URL names none.
+pub fn vhost(url: &str) -> String {
+    rabbitmq::vhost(url).unwrap_or_else(|| "/".to_owned())
+}
+
 /// Where the password of a valid URL stands.
 fn password(url: &str) -> Option<std::ops::Range<usize>> {
     let begin = url.find("://")? + "://".len();

@@ -32,7 +32,7 @@ pub use backend::{
     NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use bounded::{create_bounded, ensure_bounded};
-pub use broker_url::{check_url, has_password, is_embedded, shown_url};
+pub use broker_url::{check_url, has_password, is_embedded, shown_url, vhost};
 pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, Storage, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;

@@ -69,6 +69,15 @@ async fn a_wrong_url_is_a_wrong_setting_and_shows_no_password() {
 }
 
 #[tokio::test]
+async fn a_url_in_the_wrong_place_shows_no_password() {
+    for arguments in [&["amqp://u:secret@host"][..], &["--brokr=amqp://u:secret@host"], &["--set", "brokr.url=amqp://u:secret@host"]] {
+        let (code, said) = ended(&[], arguments).await;
+        assert_eq!(code, Some(64), "{said}");
+        assert!(!said.contains("secret") && said.contains("error:"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn files_for_tls_are_checked() {
     let encrypted = ("WEIR_BROKER_URL", "amqps://u:secret@127.0.0.1:1");
     for (environment, problem) in [

@@ -166,3 +166,70 @@ async fn a_broker_that_is_restarted_is_used_again_without_a_restart_of_weir() {
     assert!(said.contains("connected to the broker again") && !said.contains("lapin::"), "{said}");
     assert_eq!(weir.end().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_second_weir_uses_the_services_of_the_first_and_takes_over_flows_but_no_configuration() {
+    let broker = Broker::shared().await;
+    let vhost = broker.vhost(DefaultQueues::Classic).await;
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let environment = [("WEIR_BROKER_URL", vhost.url())];
+    let first = Weir::up_in(one.path(), &[], &environment).await;
+    start_echo(&first, "b", "one").await;
+    let second = Weir::up_in(two.path(), &[], &environment).await;
+    let said = second.said();
+    assert!(said.contains("config service: not started, another process runs it"), "{said}");
+    assert!(said.contains("flow service: standing by, another process has its requests"), "{said}");
+    echoes(&second, "one", "by the gateway of the second").await;
+    assert!(second.must(&["flow", "list"]).await.contains("one"));
+    let hosts = || async {
+        let status: Value = second.get("/api/v1/weir/status").await;
+        (status["hosts"].as_array().unwrap().len() == 2).then_some(())
+    };
+    eventually(DEADLINE, "both hosts to report", hosts).await;
+    assert_eq!(first.end().await.code(), Some(0));
+    eventually(DEADLINE, "the second to take the flow service over", || async {
+        second.said().contains("service took over").then_some(())
+    })
+    .await;
+    // The flows are not lost, and are not shown as none.
+    assert!(!second.run(&["flow", "list"]).await.status.success());
+    let again = Weir::up_in(one.path(), &[], &environment).await;
+    assert!(again.said().contains("flow service: standing by"), "{}", again.said());
+    assert!(again.must(&["flow", "list"]).await.contains("one"));
+    eventually(DEADLINE, "the first to be used by the second again", || async {
+        second.run(&["flow", "stop", "one", "--discard"]).await.status.success().then_some(())
+    })
+    .await;
+    assert_eq!((second.end().await.code(), again.end().await.code()), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_or_takes_no_messages_is_reported() {
+    let node = Node::start().await;
+    let vhost = node.vhost(DefaultQueues::Classic).await;
+    let folder = tempfile::tempdir().unwrap();
+    let weir = Weir::up_in(folder.path(), &[], &[("WEIR_BROKER_URL", vhost.url())]).await;
+    let reported = |words: &'static str| {
+        let weir = &weir;
+        async move {
+            let ready = weir.http().get(weir.path("/readyz")).send().await.ok()?.text().await.ok()?;
+            ready.contains(words).then_some(())
+        }
+    };
+    node.raise_memory_alarm().await;
+    let alarm = || async {
+        // The broker blocks a connection only once it publishes.
+        let status = weir.run(&["status"]).await;
+        String::from_utf8_lossy(&[status.stdout, status.stderr].concat()).contains("the broker takes no messages").then_some(())
+    };
+    eventually(DEADLINE, "the alarm to be shown", alarm).await;
+    eventually(DEADLINE, "the alarm to be in /readyz", || reported("the broker takes no messages")).await;
+    node.end_memory_alarm().await;
+    eventually(DEADLINE, "weir to be ready again", || reported("\"ready\"")).await;
+    node.terminate().await;
+    eventually(DEADLINE, "the broker to be reported away", || reported("cannot be reached")).await;
+    let output = weir.run(&["status"]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("the broker") && said.contains("cannot be reached"), "{said}");
+    drop(weir);
+}

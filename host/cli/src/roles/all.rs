@@ -15,6 +15,7 @@ use weir_pubsub::{Backend, Notice};
 use weir_runtime::Host;
 
 use super::gateway::GatewayRole;
+use super::standby::Role;
 use super::{Context, broker, config, flow, gateway, host};
 use crate::folder::DataFolder;
 use crate::settings::Settings;
@@ -28,8 +29,8 @@ pub(crate) struct Roles {
     /// The gateway's address.
     pub(crate) address: SocketAddr,
     backend: Arc<dyn Backend>,
-    config: ConfigService,
-    flow: FlowService,
+    config: Role<ConfigService>,
+    flow: Role<FlowService>,
     host: Host,
     gateway: GatewayRole,
 }
@@ -62,18 +63,22 @@ impl Roles {
         let Ground { listener, backend } = ground;
         let address = listener.local_addr().context("the gateway's address is not known")?;
         let context = Context { folder, settings, backend: backend.clone(), components: ComponentFolder::new(folder.components()) };
-        let config = config::start(&context).await?;
         let client = context.config_client().await?;
-        let flow = flow::start(&context, client.clone()).await?;
-        weir_gateway::warn_of_unowned_queues(&*backend, &client, context.topicspace()).await;
+        let config = config::start(&context, &client).await?;
+        let flow = flow::start(&context, client.clone(), config.is_answered()).await?;
+        if config.is_running() {
+            weir_gateway::warn_of_unowned_queues(&*backend, &client, context.topicspace()).await;
+        }
         let host = host::start(&context, client.clone()).await?;
         let gateway = GatewayRole::start(&context, client, listener, token);
         Ok(Roles { address, backend, config, flow, host, gateway })
     }
 
-    /// What the broker found at the start that people should know.
+    /// What was found at the start that people should know.
     pub(crate) fn notices(&self) -> Vec<Notice> {
-        self.backend.notices()
+        let of_services = [self.config.notice(), self.flow.notice()].into_iter().flatten();
+        let of_services = of_services.map(|text| Notice { count: None, text });
+        self.backend.notices().into_iter().chain(of_services).collect()
     }
 
     /// Waits until a role ends by itself, which none should.

@@ -79,7 +79,7 @@ fn not_opened(folder: &DataFolder, settings: &Settings, error: ConnectError) -> 
 }
 
 /// The broker refuses what Weir needs: a setting is wrong, or the broker is set up otherwise.
-fn refused(settings: &Settings, error: impl Into<anyhow::Error>) -> Problem {
+pub(crate) fn refused(settings: &Settings, error: impl Into<anyhow::Error>) -> Problem {
     let error = error.into();
     let what = format!("the broker {} cannot be used", shown_url(&settings.broker.url));
     let next = next_step(&chain(error.as_ref()));

@@ -6,6 +6,7 @@ mod config;
 mod flow;
 mod gateway;
 mod host;
+mod standby;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
 pub(crate) use self::all::{Ground, Roles};
+pub(crate) use self::broker::{make_exchange, not_connected, refused};
 
 /// What a role is started with.
 struct Context<'a> {

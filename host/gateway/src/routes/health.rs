@@ -48,6 +48,10 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
         silent("the flow service", caller, gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
     );
     let mut missing: Vec<String> = [config, flow, gateway.dispatch.problem(caller)].into_iter().flatten().collect();
+    missing.extend(gateway.backend.trouble().map(|trouble| match caller {
+        Caller::Trusted => trouble,
+        Caller::Unknown => "the broker does not work".to_owned(),
+    }));
     missing.extend(of_hosts(&gateway.hosts.statuses(), caller));
     let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))

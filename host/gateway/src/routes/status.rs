@@ -39,6 +39,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
         topicspace: gateway.topicspace.clone(),
         config_version: records.version,
         config_usage,
+        broker_problem: gateway.backend.trouble(),
         hosts,
         flows,
         queues,
@@ -54,6 +55,8 @@ pub(crate) struct Answer {
     config_version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     config_usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker_problem: Option<String>,
     hosts: Vec<ShownHost>,
     flows: Vec<FlowSummary>,
     queues: Vec<QueueSummary>,

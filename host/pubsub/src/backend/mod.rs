@@ -161,6 +161,11 @@ pub trait Backend: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What keeps the broker from working now, for people: it is away, or takes no messages. `None` while nothing does.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Makes the backend fail as by a fault of its own: for tests of the whole process, and not in release builds.
     #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]

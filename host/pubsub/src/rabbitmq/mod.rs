@@ -50,10 +50,11 @@ use self::reader::QueueConsumer;
 use self::scratch::Scratch;
 use self::subscriber::{BUFFERED_COUNT, Subscriber};
 use crate::backend::{
-    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Output, Producer, QueueSpec, Receipt, Settled, Unsettled,
+    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Notice, Output, Producer, QueueSpec, Receipt, Settled, Unsettled,
 };
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
+use crate::telling::chain;
 use crate::topic::{Queue, Subscription, Topic};
 
 /// How long a close waits for what is being settled.
@@ -133,6 +134,11 @@ impl RabbitBroker {
 /// Checks the form of a URL; see [`Address::parse`].
 pub(crate) fn check_url(url: &str) -> Result<(), String> {
     Address::parse(url).map(|_| ())
+}
+
+/// The virtual host of a valid URL.
+pub(crate) fn vhost(url: &str) -> Option<String> {
+    Address::parse(url).ok()?.nodes.first().map(|node| node.vhost.clone())
 }
 
 fn way(settings: &RabbitSettings) -> Result<Way> {
@@ -230,6 +236,22 @@ impl Backend for RabbitBroker {
         self.shared.consuming.up()?;
         self.shared.consumers.give_back(receipt).await;
         Ok(())
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        let is_denied = self.shared.lifecycle.transient_denied() == Some(true);
+        let text = "request queues are durable: the broker denies others (transient_nonexcl_queues)".to_owned();
+        is_denied.then_some(Notice { count: None, text }).into_iter().collect()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let Shared { publishing, consuming, lifecycle, closed, .. } = &*self.shared;
+        if closed.is_cancelled() {
+            return None;
+        }
+        let lost = [publishing, consuming, lifecycle.scratch.link()].into_iter().find_map(|link| link.up().err());
+        let blocked = || publishing.blocked().borrow().as_ref().map(|blocked| format!("the broker takes no messages: {}", blocked.reason));
+        lost.map(|error| chain(&error)).or_else(blocked)
     }
 
     async fn close(&self) {

@@ -1,6 +1,7 @@
 //! `weir doctor`: looks at everything that is amiss again and again, each with what to do. It works with and without a running Weir, and
 //! changes nothing.
 
+mod broker;
 mod components;
 mod disk;
 mod folder;
@@ -94,6 +95,7 @@ pub(crate) async fn run(data: &Path, gateway: Option<&str>, format: Format, comm
     findings.push(of_settings);
     findings.extend(folder::token(loaded.settings.token_file.as_deref()));
     findings.push(folder::check_clock(data));
+    findings.extend(broker::check(&loaded.settings).await);
     findings.extend(running::check(data, gateway, &state, &loaded.settings).await);
     match format {
         Format::Json => output::json(&to_json(&findings))?,

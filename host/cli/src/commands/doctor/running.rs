@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_config::protocol::Usage;
 use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary, Status};
-use weir_pubsub::chain;
+use weir_pubsub::{chain, is_embedded};
 
 use super::folder::State;
 use super::{Finding, Grade, components, disk, fail, ok, readers, skip, unowned, warn};
@@ -62,7 +62,8 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
             findings.extend(of_status(&status, settings));
             findings.extend(unowned::check_configuration(&client, &status).await);
             findings.extend(components::check(&client).await);
-            findings.push(log(data, gateway, settings, &status.queues));
+            // The queues of a broker elsewhere are not on this disk.
+            findings.extend(is_embedded(&settings.broker.url).then(|| log(data, gateway, settings, &status.queues)));
         }
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
     }
@@ -117,6 +118,9 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
         let what = format!("Weir {} runs, and this is {}", status.version, env!("CARGO_PKG_VERSION"));
         findings.push(warn("version", what, "restart the older one, or use the command line of the same version"));
     }
+    findings.extend(status.broker_problem.as_ref().map(|problem| {
+        fail("broker", cut(problem, 300), "check that the broker runs and has memory and disk; Weir goes on by itself once it does")
+    }));
     findings.extend([hosts(&status.hosts), flows(&status.flows, &status.hosts), processors(&status.hosts)]);
     findings.extend(status.config_usage.as_ref().map(configuration));
     findings.push(readers::check(status));

@@ -83,6 +83,10 @@ fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
     );
     let mut text = output::wrapped(&head, "", width);
     text.push('\n');
+    if let Some(problem) = &status.broker_problem {
+        text.push_str(&output::wrapped(&format!("broker: {}", output::cut(problem, 300)), "", width));
+        text.push('\n');
+    }
     if status.hosts.is_empty() {
         text.push_str("no host has reported yet: processors do not run, or it has just started\n");
     }

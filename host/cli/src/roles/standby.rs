@@ -1,0 +1,161 @@
+//! A service of which one runs at a time on a broker: it stands by while another process has its requests.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use weir_config::{ConfigError, ConfigService};
+use weir_flow::{FlowError, FlowService};
+use weir_pubsub::{PubsubError, broken_off, chain};
+
+/// How often a service that stands by looks whether the requests are free.
+const LOOK_TIME: Duration = Duration::from_secs(1);
+
+/// A service that may stand by.
+pub(super) trait Service: Send + Sized + 'static {
+    /// For people.
+    const NAME: &'static str;
+
+    /// Waits until it has ended by itself, and returns the reason.
+    async fn failed(&mut self) -> String;
+
+    /// Ends it.
+    async fn stop(self);
+}
+
+impl Service for ConfigService {
+    const NAME: &'static str = "config service";
+
+    async fn failed(&mut self) -> String {
+        ConfigService::failed(self).await
+    }
+
+    async fn stop(self) {
+        ConfigService::stop(self).await;
+    }
+}
+
+impl Service for FlowService {
+    const NAME: &'static str = "flow service";
+
+    async fn failed(&mut self) -> String {
+        FlowService::failed(self).await
+    }
+
+    async fn stop(self) {
+        FlowService::stop(self).await;
+    }
+}
+
+/// A service of this process.
+pub(super) enum Role<S> {
+    /// It answers requests.
+    Running(S),
+    /// Another process may have the requests: a task waits until they are free. `None`: this process shall not have the service.
+    StandingBy(JoinHandle<anyhow::Result<Option<S>>>),
+    /// Another process has it, and this one does not take it over.
+    Off,
+}
+
+impl<S: Service> Role<S> {
+    /// Whether it answers requests.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self, Role::Running(_))
+    }
+
+    /// Whether requests are answered: here, or by another process.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self, Role::Running(_) | Role::Off)
+    }
+
+    /// For people who start Weir; nothing of a service that runs.
+    pub(super) fn notice(&self) -> Option<String> {
+        match self {
+            Role::Running(_) => None,
+            Role::StandingBy(_) => Some(format!("{}: standing by, another process has its requests", S::NAME)),
+            Role::Off => Some(format!("{}: not started, another process runs it with the configuration of its own data folder", S::NAME)),
+        }
+    }
+
+    /// Waits until it has ended by itself, and returns the reason; never returns for one that is off.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(super) async fn failed(&mut self) -> String {
+        loop {
+            match self {
+                Role::Running(service) => return service.failed().await,
+                Role::StandingBy(task) => match task.await {
+                    Ok(Ok(Some(service))) => *self = Role::Running(service),
+                    Ok(Ok(None)) => *self = Role::Off,
+                    Ok(Err(error)) => {
+                        *self = Role::Off;
+                        return chain(error.as_ref());
+                    }
+                    Err(error) => {
+                        *self = Role::Off;
+                        return broken_off(error);
+                    }
+                },
+                Role::Off => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends it.
+    pub(super) async fn stop(self) {
+        match self {
+            Role::Running(service) => service.stop().await,
+            Role::StandingBy(task) => {
+                task.abort();
+                if let Ok(Ok(Some(service))) = task.await {
+                    service.stop().await;
+                }
+            }
+            Role::Off => {}
+        }
+    }
+}
+
+/// Whether another process has the requests of a service.
+pub(super) fn is_held(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(ConfigError::Held { .. })) || matches!(cause.downcast_ref(), Some(FlowError::Held { .. }))
+    })
+}
+
+/// Tries to start a service until it has the requests. A broker that is away is waited for. `None`: what has the requests shall keep them.
+///
+/// # Errors
+/// Those that do not pass.
+pub(super) async fn take_over<S: Service, F, G>(start: impl Fn() -> F, is_given_up: impl Fn() -> G) -> anyhow::Result<Option<S>>
+where
+    F: Future<Output = anyhow::Result<S>>,
+    G: Future<Output = bool>,
+{
+    let mut is_logged = false;
+    loop {
+        match start().await {
+            Ok(service) => {
+                tracing::warn!(service = S::NAME, "service took over: its requests were free");
+                return Ok(Some(service));
+            }
+            Err(error) if is_held(&error) => {
+                is_logged = false;
+                if is_given_up().await {
+                    return Ok(None);
+                }
+            }
+            Err(error) if is_passing(&error) => {
+                if !std::mem::replace(&mut is_logged, true) {
+                    tracing::warn!(service = S::NAME, error = chain(error.as_ref()), "service stands by: broker not available");
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(LOOK_TIME).await;
+    }
+}
+
+fn is_passing(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<PubsubError>()).any(PubsubError::is_passing)
+}
