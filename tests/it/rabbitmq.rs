@@ -7,4 +7,3 @@ mod place;
 mod preparing;
 mod refusals;
 mod shared;
-mod up;

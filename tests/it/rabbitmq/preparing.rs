@@ -1,7 +1,7 @@
 //! `weir init` and `weir doctor` with RabbitMQ.
 
 use serde_json::{Value, json};
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Setup, Vhost};
+use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
 use weir_tests::weir::{Weir, command};
 
 use super::up::user_of;
@@ -45,25 +45,6 @@ async fn init_makes_the_exchange_and_names_policies_that_the_broker_takes() {
     let (code, said) = printed(&data, &broker.url_as(&user, "another", vhost.name()), &["init"]).await;
     assert!(code == Some(78) && said.contains("the password of broker.url"), "{said}");
     broker.management().delete(&format!("users/{user}")).await;
-}
-
-#[tokio::test]
-async fn the_policies_that_init_names_are_taken_by_a_broker() {
-    let node = Setup::default().deny_transient_queues().start().await;
-    let vhost = node.vhost(DefaultQueues::Quorum).await;
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let (code, said) = printed(&data, vhost.url(), &["init", "--json"]).await;
-    assert_eq!(code, Some(0), "{said}");
-    let answer: Value = serde_json::from_str(&said[said.find('{').unwrap()..]).unwrap();
-    assert!(answer["notices"][0].as_str().unwrap().contains("request queues are durable"), "{answer}");
-    for policy in answer["policies"].as_array().unwrap() {
-        let words = policy["command"].as_str().unwrap().replace('\'', "");
-        let words: Vec<&str> = words.split(' ').skip(1).collect();
-        node.ctl(&words).await;
-    }
-    let (_, said) = printed(&data, vhost.url(), &["doctor"]).await;
-    assert!(said.contains("deprecated_features.permit.transient_nonexcl_queues = true"), "{said}");
 }
 
 #[tokio::test]

@@ -66,7 +66,8 @@ impl Refusal {
     pub(super) fn plain(self) -> PubsubError {
         let source = self.error.map(Cause::of);
         match self.kind {
-            Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason: self.text, source },
+            // The client library's error has the same text again.
+            Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason: self.text, source: None },
             _ => PubsubError::Unavailable { reason: self.text, source },
         }
     }
