@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
 use weir_tests::weir::{Weir, command};
 
-use super::up::user_of;
+use super::refusals::user_of;
 
 const PASSWORD: &str = "pa55-of-this-test";
 

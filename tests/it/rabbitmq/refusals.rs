@@ -4,8 +4,6 @@ use serde_json::json;
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::weir::command;
 
-use super::up::user_of;
-
 /// Runs `weir up`, which must end by itself: its exit code and what it printed on standard error.
 async fn ended(environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -90,4 +88,12 @@ async fn files_for_tls_are_checked() {
         assert_eq!(code, Some(78), "{said}");
         assert!(said.contains(problem) && !said.contains("secret"), "{problem}: {said}");
     }
+}
+
+/// A user of its own for a vhost, with all rights on it; its name.
+pub(super) async fn user_of(vhost: &Vhost, broker: &Broker) -> String {
+    let user = format!("user-of-{}", vhost.name());
+    broker.management().put_user(&user, PASSWORD).await;
+    broker.management().permit(&user, vhost.name(), ".*", ".*", ".*").await;
+    user
 }
