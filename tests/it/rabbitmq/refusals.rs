@@ -1,7 +1,7 @@
 //! What `weir up` reports of a broker that refuses it: one clear error that names the setting and the fix.
 
 use serde_json::json;
-use weir_tests::rabbitmq::{Broker, DefaultQueues};
+use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
 use weir_tests::weir::command;
 
 /// Runs `weir up`, which must end by itself: its exit code and what it printed on standard error.
@@ -93,7 +93,7 @@ async fn files_for_tls_are_checked() {
 /// A user of its own for a vhost, with all rights on it; its name.
 pub(super) async fn user_of(vhost: &Vhost, broker: &Broker) -> String {
     let user = format!("user-of-{}", vhost.name());
-    broker.management().put_user(&user, PASSWORD).await;
+    broker.management().put_user(&user, "pa55-of-this-test").await;
     broker.management().permit(&user, vhost.name(), ".*", ".*", ".*").await;
     user
 }
