@@ -7,3 +7,4 @@ mod place;
 mod preparing;
 mod refusals;
 mod shared;
+mod up;

@@ -1,10 +1,10 @@
 //! `weir init` and `weir doctor` with RabbitMQ.
 
 use serde_json::{Value, json};
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
+use weir_tests::rabbitmq::{Broker, DefaultQueues, Setup, Vhost};
 use weir_tests::weir::{Weir, command};
 
-use super::refusals::user_of;
+use super::up::user_of;
 
 const PASSWORD: &str = "pa55-of-this-test";
 
@@ -16,6 +16,12 @@ async fn printed(folder: &std::path::Path, url: &str, arguments: &[&str]) -> (Op
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(!text.contains(PASSWORD), "{text}");
     (output.status.code(), text)
+}
+
+/// The JSON document that begins a text, in front of log lines or behind them.
+fn document(text: &str) -> Value {
+    let begin = text.find("{\n").unwrap();
+    serde_json::Deserializer::from_str(&text[begin..]).into_iter().next().unwrap().unwrap()
 }
 
 async fn exchange_of(vhost: &Vhost, broker: &Broker) -> Value {
@@ -48,6 +54,25 @@ async fn init_makes_the_exchange_and_names_policies_that_the_broker_takes() {
 }
 
 #[tokio::test]
+async fn the_policies_that_init_names_are_taken_by_a_broker() {
+    let node = Setup::default().deny_transient_queues().start().await;
+    let vhost = node.vhost(DefaultQueues::Quorum).await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (code, said) = printed(&data, vhost.url(), &["init", "--json"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let answer = document(&said);
+    assert!(answer["notices"][0].as_str().unwrap().contains("request queues are durable"), "{answer}");
+    for policy in answer["policies"].as_array().unwrap() {
+        let words = policy["command"].as_str().unwrap().replace('\'', "");
+        let words: Vec<&str> = words.split(' ').skip(1).collect();
+        node.ctl(&words).await;
+    }
+    let (_, said) = printed(&data, vhost.url(), &["doctor"]).await;
+    assert!(said.contains("deprecated_features.permit.transient_nonexcl_queues = true"), "{said}");
+}
+
+#[tokio::test]
 async fn doctor_checks_the_broker_the_rights_and_tells_what_it_cannot_see() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
@@ -57,7 +82,7 @@ async fn doctor_checks_the_broker_the_rights_and_tells_what_it_cannot_see() {
     let weir = Weir::up_in(folder.path(), &[], &[("WEIR_BROKER_URL", &url)]).await;
     let (code, said) = printed(folder.path(), &url, &["doctor", "--json"]).await;
     assert_eq!(code, Some(0), "{said}");
-    let answer: Value = serde_json::from_str(&said[said.find('{').unwrap()..]).unwrap();
+    let answer = document(&said);
     let grade = |check: &str| {
         let found = answer["checks"].as_array().unwrap().iter().find(|finding| finding["check"] == check);
         found.map(|finding| finding["grade"].as_str().unwrap().to_owned()).unwrap_or_default()

@@ -1,8 +1,10 @@
 //! What `weir up` reports of a broker that refuses it: one clear error that names the setting and the fix.
 
 use serde_json::json;
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
+use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::weir::command;
+
+use super::up::user_of;
 
 /// Runs `weir up`, which must end by itself: its exit code and what it printed on standard error.
 async fn ended(environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
@@ -42,6 +44,8 @@ async fn a_broker_that_refuses_is_one_clear_error() {
     api.permit(&user, name, "^tg$", ".*", ".*").await;
     check("no rights on queues", &right(name), 78, &["ACCESS_REFUSED", "rabbitmqctl set_permissions -p"]).await;
     api.permit(&user, name, ".*", ".*", ".*").await;
+    // The user of before could make it.
+    api.delete(&format!("exchanges/{name}/tg")).await;
     api.put(&format!("exchanges/{name}/tg"), &json!({"type": "fanout", "durable": true})).await;
     check("exchange of another type", &right(name), 78, &["exchange `tg`", "delete", "`topicspace`"]).await;
     api.delete(&format!("users/{user}")).await;
@@ -88,12 +92,4 @@ async fn files_for_tls_are_checked() {
         assert_eq!(code, Some(78), "{said}");
         assert!(said.contains(problem) && !said.contains("secret"), "{problem}: {said}");
     }
-}
-
-/// A user of its own for a vhost, with all rights on it; its name.
-pub(super) async fn user_of(vhost: &Vhost, broker: &Broker) -> String {
-    let user = format!("user-of-{}", vhost.name());
-    broker.management().put_user(&user, "pa55-of-this-test").await;
-    broker.management().permit(&user, vhost.name(), ".*", ".*", ".*").await;
-    user
 }

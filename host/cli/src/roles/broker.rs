@@ -83,7 +83,15 @@ pub(crate) fn refused(settings: &Settings, error: impl Into<anyhow::Error>) -> P
     let error = error.into();
     let what = format!("the broker {} cannot be used", shown_url(&settings.broker.url));
     let next = next_step(&chain(error.as_ref()));
-    Problem::new(Exit::Settings, what).because(error).next(next)
+    let problem = Problem::new(Exit::Settings, what).next(next);
+    let reasons = error.chain().filter_map(|cause| cause.downcast_ref::<PubsubError>());
+    let reason =
+        reasons.filter_map(|cause| if let PubsubError::Refused { reason, .. } = cause { Some(reason.clone()) } else { None }).next();
+    match reason {
+        // What is behind it is the same text in the words of the client library.
+        Some(reason) => problem.because(PubsubError::Refused { reason, source: None }),
+        None => problem.because(error),
+    }
 }
 
 /// The error of a role that did not start, with what to do where the broker refused something.

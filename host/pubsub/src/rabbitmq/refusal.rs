@@ -66,8 +66,7 @@ impl Refusal {
     pub(super) fn plain(self) -> PubsubError {
         let source = self.error.map(Cause::of);
         match self.kind {
-            // The client library's error has the same text again.
-            Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason: self.text, source: None },
+            Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason: self.text, source },
             _ => PubsubError::Unavailable { reason: self.text, source },
         }
     }
