@@ -16,6 +16,7 @@ pub mod embedded;
 mod error;
 mod limits;
 mod lock;
+mod mailbox;
 mod message;
 mod nearest;
 mod rabbitmq;

@@ -57,7 +57,7 @@ use self::commit::Shared;
 use self::ends::{MailboxConsumer, QueueConsumer, TopicProducer};
 use self::log::{Log, Opened};
 use self::numbers::FIRST_EPHEMERAL;
-use self::state::{BUFFERED_BYTES, BUFFERED_COUNT, Bounded, Mailbox, Operation, TAPPED_BYTES};
+use self::state::{Bounded, Operation};
 use crate::backend::{
     Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Named, Notice, Output, Page, Producer, QueueSpec, QueueStats, Receipt,
     Settled, Start, Unsettled,
@@ -65,6 +65,7 @@ use crate::backend::{
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
 use crate::lock::lock;
+use crate::mailbox::{BUFFERED_BYTES, BUFFERED_COUNT, Mailbox, TAPPED_BYTES};
 use crate::message::Message;
 use crate::topic::{Queue, Subscription, Topic};
 

@@ -1,15 +1,13 @@
 //! Reading what is published on a topic from now on: a queue that the broker names, for this connection alone, gone with it.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -19,8 +17,7 @@ use super::refusal::Refusal;
 use super::scratch::{call, open};
 use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
 use crate::error::{PubsubError, Result};
-use crate::lock::lock;
-use crate::message::Message;
+use crate::mailbox::{Mail, Mailbox};
 use crate::topic::{Subscription, Topic};
 
 /// How many messages may wait for a reader, unless it says so.
@@ -32,9 +29,26 @@ const PREFETCH: u16 = 1024;
 /// How many messages are acknowledged together.
 const ACKNOWLEDGED_COUNT: usize = 256;
 
+/// What waits for the reader, and why no more will come.
+struct Buffer {
+    mailbox: Mailbox,
+    end: OnceLock<PubsubError>,
+}
+
+impl Buffer {
+    fn end(&self, error: PubsubError) {
+        let _ = self.end.set(error);
+        self.mailbox.close();
+    }
+
+    fn ended(&self) -> PubsubError {
+        self.end.get().cloned().unwrap_or_else(super::link::closed)
+    }
+}
+
 /// A reader of a topic.
 pub(super) struct Subscriber {
-    mailbox: Arc<Mailbox>,
+    buffer: Arc<Buffer>,
     left: CancellationToken,
 }
 
@@ -45,19 +59,19 @@ impl Subscriber {
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
         let stream = bound(shared, &channel, exchange, names::routing_key(topic)?).await.map_err(Refusal::plain)?;
-        let mailbox = Arc::new(Mailbox::new(buffer_count));
+        let buffer = Arc::new(Buffer { mailbox: Mailbox::new(buffer_count, BUFFERED_BYTES), end: OnceLock::new() });
         let left = CancellationToken::new();
         let pump = Pump {
             shared: shared.clone(),
             channel,
             topic: topic.clone(),
             name: name.clone(),
-            mailbox: mailbox.clone(),
+            buffer: buffer.clone(),
             left: left.clone(),
             link_number: up.number,
         };
         tokio::spawn(pump.run(stream));
-        Ok(Subscriber { mailbox, left })
+        Ok(Subscriber { buffer, left })
     }
 }
 
@@ -76,12 +90,15 @@ async fn bound(shared: &Shared, channel: &Channel, exchange: ShortString, key: S
 #[async_trait]
 impl Consumer for Subscriber {
     async fn receive(&self) -> Result<Delivery> {
-        let message = self.mailbox.when(Letters::next).await?;
-        Ok(Delivery { message, receipt: Receipt::none(), delivery_count: DeliveryCount::AtLeast(1) })
+        match self.buffer.mailbox.next().await {
+            Mail::Message(message) => Ok(Delivery { message, receipt: Receipt::none(), delivery_count: DeliveryCount::AtLeast(1) }),
+            Mail::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
+            Mail::Closed => Err(self.buffer.ended()),
+        }
     }
 
     async fn readable(&self) -> Result<()> {
-        self.mailbox.when(|letters| (letters.missed_count > 0 || !letters.messages.is_empty()).then_some(Ok(()))).await
+        if self.buffer.mailbox.readable().await { Ok(()) } else { Err(self.buffer.ended()) }
     }
 
     /// Its buffer is bounded by itself.
@@ -94,85 +111,13 @@ impl Drop for Subscriber {
     }
 }
 
-/// Messages that wait for a reader; the oldest are dropped where there are too many.
-struct Mailbox {
-    letters: Mutex<Letters>,
-    changed: Notify,
-    buffer_count: usize,
-}
-
-#[derive(Default)]
-struct Letters {
-    messages: VecDeque<Message>,
-    bytes: usize,
-    missed_count: u64,
-    end: Option<PubsubError>,
-}
-
-impl Letters {
-    fn next(&mut self) -> Option<Result<Message>> {
-        if self.missed_count > 0 {
-            return Some(Err(PubsubError::Lagged { missed_count: std::mem::take(&mut self.missed_count) }));
-        }
-        let message = self.messages.pop_front()?;
-        self.bytes -= message.body.len();
-        Some(Ok(message))
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.messages.pop_front() {
-            self.bytes -= oldest.body.len();
-            self.missed_count += 1;
-        }
-    }
-}
-
-impl Mailbox {
-    fn new(buffer_count: NonZeroU32) -> Self {
-        Mailbox { letters: Mutex::default(), changed: Notify::new(), buffer_count: buffer_count.get() as usize }
-    }
-
-    fn put(&self, message: Message) {
-        let mut letters = lock(&self.letters);
-        letters.bytes += message.body.len();
-        letters.messages.push_back(message);
-        while letters.messages.len() > self.buffer_count || (letters.bytes > BUFFERED_BYTES && letters.messages.len() > 1) {
-            letters.drop_oldest();
-        }
-        drop(letters);
-        self.changed.notify_waiters();
-    }
-
-    fn end(&self, error: PubsubError) {
-        lock(&self.letters).end.get_or_insert(error);
-        self.changed.notify_waiters();
-    }
-
-    async fn when<T>(&self, mut found: impl FnMut(&mut Letters) -> Option<Result<T>>) -> Result<T> {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            {
-                let mut letters = lock(&self.letters);
-                if let Some(found) = found(&mut letters) {
-                    return found;
-                }
-                if let Some(end) = &letters.end {
-                    return Err(end.clone());
-                }
-            }
-            changed.await;
-        }
-    }
-}
-
 /// The task of a subscriber.
 struct Pump {
     shared: Arc<Shared>,
     channel: Channel,
     topic: Topic,
     name: Subscription,
-    mailbox: Arc<Mailbox>,
+    buffer: Arc<Buffer>,
     left: CancellationToken,
     link_number: u64,
 }
@@ -186,14 +131,14 @@ impl Pump {
                 biased;
                 () = self.left.cancelled() => break,
                 () = self.shared.consuming.gone(self.link_number) => {
-                    self.mailbox.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(super::link::closed));
+                    self.buffer.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(super::link::closed));
                     break;
                 }
                 deliveries = ready.next() => deliveries,
             };
             let Some(deliveries) = deliveries else {
                 let ended = || PubsubError::unavailable("the broker has ended the subscription");
-                self.mailbox.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(ended));
+                self.buffer.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(ended));
                 break;
             };
             let mut last = None;
@@ -201,9 +146,9 @@ impl Pump {
                 match delivery {
                     Ok(delivery) => {
                         last = Some(delivery.delivery_tag);
-                        self.mailbox.put(Incoming::read(self.topic.class(), &self.name, delivery).message);
+                        self.buffer.mailbox.push(&Incoming::read(self.topic.class(), &self.name, delivery).message);
                     }
-                    Err(error) => self.mailbox.end(Refusal::from(error).plain()),
+                    Err(error) => self.buffer.end(Refusal::from(error).plain()),
                 }
             }
             if let Some(tag) = last {

@@ -13,9 +13,10 @@ use crate::embedded::commit::Shared;
 use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::refusal::{closed, not_found};
-use crate::embedded::state::{Body, Mail, Mailbox, Operation, Prefetch, Prefetched, Slot};
+use crate::embedded::state::{Body, Operation, Prefetch, Prefetched, Slot};
 use crate::error::{Cause, PubsubError, Result};
 use crate::lock::lock;
+use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 

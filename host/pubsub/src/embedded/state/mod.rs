@@ -1,7 +1,7 @@
 //! The state machine: which messages the queues have, and which consumer holds which. No IO, and no waiting.
 //!
 //! - `queues`: the state, guarded by one lock, with its queues and the subscribers of each topic; `queue`, `entry`, `stored`, `live`: what a queue
-//!   consists of; `in_memory`: queues and mailboxes that skip the log; `mailbox`: the buffers of subscribers without a queue.
+//!   consists of; `in_memory`: queues and mailboxes that skip the log.
 //! - `consumer`, `window`: what a consumer may hold and holds; `dispatch`: which messages it gets.
 //! - `operation`: requests to change durable state; `decide` turns them into steps (`step`) of a group (`group`), which are not visible yet; `apply`
 //!   makes written steps visible and undoes those that could not be written.
@@ -16,7 +16,6 @@ mod entry;
 mod group;
 mod in_memory;
 mod live;
-mod mailbox;
 mod operation;
 mod queue;
 mod queues;
@@ -31,7 +30,6 @@ pub(crate) use self::compaction::{Compaction, Copied, is_due as is_compaction_du
 pub(crate) use self::consumer::{Body, Prefetch, Prefetched, Slot};
 pub(crate) use self::entry::{Counting, Entry, sharers};
 pub(crate) use self::group::Group;
-pub(crate) use self::mailbox::{BUFFERED_BYTES, BUFFERED_COUNT, Mail, Mailbox, TAPPED_BYTES};
 pub(crate) use self::operation::{Operation, Outgoing, Permit, Redriven};
 pub(crate) use self::queues::{Bounded, State};
 pub(crate) use self::step::{Content, Reason, Step};

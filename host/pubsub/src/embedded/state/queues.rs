@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use super::consumer::ConsumerState;
 use super::entry::Entry;
 use super::live::LiveSegments;
-use super::mailbox::Mailbox;
 use super::queue::QueueState;
 use super::step::Step;
 use crate::backend::{Overflow, QueueSpec};
@@ -20,6 +19,7 @@ use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::place::Place;
 use crate::embedded::refusal::{DiskFull, closed, not_found};
 use crate::error::{PubsubError, Result};
+use crate::mailbox::Mailbox;
 use crate::topic::{Queue, Topic};
 
 /// What receives the messages of a topic.

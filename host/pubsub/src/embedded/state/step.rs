@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::entry::Entry;
-use super::mailbox::Mailbox;
 use super::operation::Operation;
 use super::queue::QueueState;
 use super::stored::Stored;
@@ -14,6 +13,7 @@ use crate::embedded::damage::Damage;
 use crate::embedded::definition::Definition;
 use crate::embedded::numbers::FIRST_EPHEMERAL;
 use crate::embedded::place::{Moved, Place};
+use crate::mailbox::Mailbox;
 use crate::topic::Topic;
 
 /// Why a message leaves its queue.

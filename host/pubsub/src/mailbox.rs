@@ -48,7 +48,7 @@ impl Mailbox {
     }
 
     /// Adds a copy; drops the oldest messages if it does not fit.
-    pub(super) fn push(&self, message: &Message) {
+    pub(crate) fn push(&self, message: &Message) {
         let mut buffer = lock(&self.buffer);
         if buffer.closed {
             return;
@@ -65,7 +65,7 @@ impl Mailbox {
     }
 
     /// Closes it: buffered messages can still be read, then `Closed` follows.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         lock(&self.buffer).closed = true;
         self.bell.notify_waiters();
         self.bell.notify_one();
@@ -81,18 +81,24 @@ impl Mailbox {
         }
     }
 
-    /// Waits until [`Mailbox::next`] would return at once. Cancel safe.
-    pub(crate) async fn readable(&self) {
-        while !self.has_next() {
+    /// Waits until [`Mailbox::next`] would return at once, and returns whether that is more than [`Mail::Closed`]. Cancel safe.
+    pub(crate) async fn readable(&self) -> bool {
+        let is_open = loop {
+            if let Some(is_open) = self.has_next() {
+                break is_open;
+            }
             self.bell.notified().await;
-        }
+        };
         // This consumed a wake-up that is for the task that takes the message.
         self.bell.notify_one();
+        is_open
     }
 
-    fn has_next(&self) -> bool {
+    /// `false` where nothing but the end is there.
+    fn has_next(&self) -> Option<bool> {
         let buffer = lock(&self.buffer);
-        buffer.closed || buffer.missed_count > 0 || !buffer.messages.is_empty()
+        let has_mail = buffer.missed_count > 0 || !buffer.messages.is_empty();
+        (has_mail || buffer.closed).then_some(has_mail)
     }
 
     fn try_next(&self) -> Option<Mail> {
