@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
-use weir_pubsub::{Backend, RabbitBroker, RabbitSettings};
+use weir_pubsub::{Backend, Limits, RabbitBroker, TlsFiles};
 use weir_runtime::{Host, HostSettings, Served};
 
 use crate::{body, flow};
@@ -63,7 +63,7 @@ struct Whole {
 impl Whole {
     async fn open(url: &str, echo: &[u8], window: u16) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let backend = RabbitBroker::connect(&RabbitSettings { url: url.to_owned(), ..RabbitSettings::default() }).await?;
+        let backend = RabbitBroker::connect(url, Limits::default(), &TlsFiles::default()).await?;
         let store = Store::open(&folder.path().join("config.sqlite")).await?;
         let config_service = ConfigService::start(backend.clone(), "tg", store).await?;
         let config = ConfigClient::connect(backend.clone(), "tg").await?;

@@ -1,7 +1,9 @@
 //! The URL of a broker as settings have it: checked before it is used, and shown without its password.
 
-use crate::connect::EMBEDDED_URL;
 use crate::rabbitmq;
+
+/// The URL of the broker inside this process.
+pub const EMBEDDED_URL: &str = "embedded:";
 
 /// Stands for a password.
 const HIDDEN: &str = "***";

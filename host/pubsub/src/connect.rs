@@ -4,15 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::broker_url::{EMBEDDED_URL, is_embedded, shown_url};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError};
 use crate::error::PubsubError;
 use crate::limits::Limits;
-use crate::rabbitmq::{RabbitBroker, RabbitSettings};
+use crate::rabbitmq::{RabbitBroker, TlsFiles};
 use crate::supervise::broken_off;
 use crate::telling::shown;
-
-/// The URL of the broker inside this process.
-pub const EMBEDDED_URL: &str = "embedded:";
 
 const EMBEDDED: &str = "embedded";
 
@@ -25,8 +23,8 @@ pub struct BrokerSettings {
     pub folder: PathBuf,
     /// What any broker refuses.
     pub limits: Limits,
-    /// How RabbitMQ is reached; the URL and the limits are those above.
-    pub rabbit: RabbitSettings,
+    /// Files for TLS on the way to a broker elsewhere.
+    pub tls: TlsFiles,
     /// How a broker inside this process works; for other brokers it has no meaning: see [`BrokerSettings::storage`].
     pub embedded: EmbeddedOptions,
 }
@@ -34,14 +32,15 @@ pub struct BrokerSettings {
 /// Without the password.
 impl std::fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let BrokerSettings { url, folder, limits, rabbit: _, embedded } = self;
-        let url = &crate::broker_url::shown_url(url);
+        let BrokerSettings { url, folder, limits, tls, embedded } = self;
+        let url = &shown_url(url);
         f.debug_struct("BrokerSettings")
             .field("url", url)
             .field("folder", folder)
             .field("limits", limits)
+            .field("tls", tls)
             .field("embedded", embedded)
-            .finish_non_exhaustive()
+            .finish()
     }
 }
 
@@ -51,7 +50,7 @@ impl Default for BrokerSettings {
             url: EMBEDDED_URL.to_owned(),
             folder: PathBuf::new(),
             limits: Limits::default(),
-            rabbit: RabbitSettings::default(),
+            tls: TlsFiles::default(),
             embedded: EmbeddedOptions::default(),
         }
     }
@@ -72,8 +71,7 @@ impl BrokerSettings {
     /// How the broker uses the disk of this machine; `None` for a broker that is not inside this process.
     pub fn storage(&self) -> Option<Storage> {
         let EmbeddedOptions { disk_reserve_percent, segment_bytes, queue_high_bytes, .. } = self.embedded;
-        let is_inside = self.url.split_once(':').is_some_and(|(scheme, _)| scheme == EMBEDDED);
-        is_inside.then_some(Storage { disk_reserve_percent, segment_bytes, queue_limit_bytes: queue_high_bytes })
+        is_embedded(&self.url).then_some(Storage { disk_reserve_percent, segment_bytes, queue_limit_bytes: queue_high_bytes })
     }
 }
 
@@ -107,10 +105,7 @@ pub async fn connect(settings: &BrokerSettings) -> Result<Arc<dyn Backend>, Conn
             let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open_limited(&folder, limits, embedded)).await;
             Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)
         }
-        Some(("amqp" | "amqps", _)) => {
-            let rabbit = RabbitSettings { url: settings.url.clone(), limits: settings.limits, ..settings.rabbit.clone() };
-            Ok(RabbitBroker::connect(&rabbit).await?)
-        }
+        Some(("amqp" | "amqps", _)) => Ok(RabbitBroker::connect(&settings.url, settings.limits, &settings.tls).await?),
         Some((scheme, _)) => Err(ConnectError::Scheme { scheme: shown(scheme) }),
         None => Err(ConnectError::Scheme { scheme: shown(&settings.url) }),
     }

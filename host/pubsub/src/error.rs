@@ -149,6 +149,12 @@ impl PubsubError {
         PubsubError::QueueNotFound { missing: Missing::QueueOf(topic.clone()) }
     }
 
+    /// [`PubsubError::WrongClass`] of a topic without queues, to one of which a message should go.
+    pub(crate) fn no_queues_to_send_to(topic: &Topic) -> Self {
+        let reason = "only flow and request topics have queues to send to: publish on it instead";
+        PubsubError::WrongClass { topic: topic.to_string(), reason }
+    }
+
     /// Whether the same may succeed later with nothing changed by people.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -33,15 +33,15 @@ pub use backend::{
     NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use bounded::{create_bounded, ensure_bounded};
-pub use broker_url::{check_url, has_password, is_embedded, shown_url, vhost};
-pub use connect::{BrokerSettings, ConnectError, EMBEDDED_URL, Storage, connect};
+pub use broker_url::{EMBEDDED_URL, check_url, has_password, is_embedded, shown_url, vhost};
+pub use connect::{BrokerSettings, ConnectError, Storage, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;
 pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
 };
 pub use nearest::nearest;
-pub use rabbitmq::{RabbitBroker, RabbitSettings};
+pub use rabbitmq::{RabbitBroker, TlsFiles};
 pub use recovery::Recovery;
 pub use request::{Replies, Requester};
 pub use retry::Backoff;

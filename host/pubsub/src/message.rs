@@ -194,6 +194,14 @@ impl Message {
     }
 }
 
+impl Message {
+    /// The same with an id: a random one if it has none.
+    pub(crate) fn with_id(mut self) -> Self {
+        self.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
+        self
+    }
+}
+
 /// What a kept message takes beside its content: the message itself, its place in a queue, and the allocation of its body. Measured.
 const MESSAGE_MEMORY_BYTES: u64 = 288;
 /// What a property takes beside its texts: two strings in a list that grows by doubling, and an allocation for each of them.

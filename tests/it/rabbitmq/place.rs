@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
 use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
-use weir_pubsub::{Backend, ConsumerOptions, Message, Producer, PubsubError, RabbitBroker, RabbitSettings};
+use weir_pubsub::{Backend, ConsumerOptions, Limits, Message, Producer, PubsubError, RabbitBroker, TlsFiles};
 use weir_runtime::{Host, HostSettings, inspect};
 use weir_tests::guest;
 use weir_tests::proxy::Proxy;
@@ -36,8 +36,7 @@ pub(super) struct Place {
 
 /// Connects to a broker by a URL.
 pub(super) async fn connected(url: String) -> Arc<RabbitBroker> {
-    let settings = RabbitSettings { url, ..RabbitSettings::default() };
-    within("a connection", RabbitBroker::connect(&settings)).await.unwrap()
+    within("a connection", RabbitBroker::connect(&url, Limits::default(), &TlsFiles::default())).await.unwrap()
 }
 
 const IN: &str = "flow:tg:in:one";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
-use weir_pubsub::{Backend, Limits, Queue, RabbitBroker, RabbitSettings};
+use weir_pubsub::{Backend, Limits, Queue, RabbitBroker, TlsFiles};
 
 use super::brokers::Broker;
 use crate::proxy::Proxy;
@@ -78,9 +78,8 @@ impl RabbitMq {
         server.management().permit(&user, place.vhost.name(), ".*", ".*", ".*").await;
         let url = server.url_by(place.proxy.address(), place.vhost.name());
         let (_, rest) = url.split_once('@').unwrap();
-        let settings =
-            RabbitSettings { url: format!("amqp://{user}:secret@{rest}"), limits: Limits::default(), ..RabbitSettings::default() };
-        within("a connection", RabbitBroker::connect(&settings)).await.unwrap()
+        let url = format!("amqp://{user}:secret@{rest}");
+        within("a connection", RabbitBroker::connect(&url, Limits::default(), &TlsFiles::default())).await.unwrap()
     }
 
     async fn permit(&self, pattern: &str) {

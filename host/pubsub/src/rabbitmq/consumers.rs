@@ -14,7 +14,6 @@ use super::settling::{Settling, give_back};
 use crate::backend::{Output, Receipt, Settled, Unsettled};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
-use crate::message::MessageId;
 use crate::topic::Queue;
 
 /// A consumer, for those who settle.
@@ -84,11 +83,9 @@ impl Consumers {
             return none;
         }
         let outputs_count = outputs.len();
-        let publish = |mut output: Output| {
-            if output.topic.class().has_queues() {
-                output.message.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
-            }
-            (output.routing, lane.publish(&output.topic, &output.message, None))
+        let publish = |Output { topic, message, routing }| {
+            let message = if topic.class().has_queues() { message.with_id() } else { message };
+            (routing, lane.publish(&topic, &message, None))
         };
         let outputs = outputs.into_iter().map(publish).collect();
         let (done, outcome) = oneshot::channel();

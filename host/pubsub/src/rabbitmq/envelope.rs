@@ -50,7 +50,7 @@ pub(super) struct Incoming {
     pub(super) message: Message,
     /// How often it was delivered at least, this time included.
     pub(super) delivered_count: u32,
-    /// When nobody waits for an answer any more, counted from its arrival here.
+    /// When its caller's time is up, counted from its arrival here.
     pub(super) expires_at: Option<Instant>,
 }
 
@@ -71,7 +71,7 @@ impl Incoming {
         Incoming { message, delivered_count, expires_at }
     }
 
-    /// Whether nobody waits for an answer any more.
+    /// Whether its caller's time is up.
     pub(super) fn has_expired(&self) -> bool {
         self.expires_at.is_some_and(|at| at <= Instant::now())
     }

@@ -38,6 +38,12 @@ struct State {
     end: Option<PubsubError>,
 }
 
+impl State {
+    fn count_up_to(&self, tag: u64) -> usize {
+        self.phases.range(..=tag).filter(|(_, phase)| **phase != Phase::Gone).count()
+    }
+}
+
 impl Held {
     /// A delivery has come.
     pub(super) fn arrived(&self, tag: u64, incoming: Incoming) {
@@ -72,7 +78,7 @@ impl Held {
 
     /// How many deliveries up to a tag are unacknowledged.
     pub(super) fn count_up_to(&self, tag: u64) -> usize {
-        lock(&self.state).phases.range(..=tag).filter(|(_, phase)| **phase != Phase::Gone).count()
+        lock(&self.state).count_up_to(tag)
     }
 
     /// The newest delivery.
@@ -82,14 +88,7 @@ impl Held {
 
     /// Waits until fewer than so many of the deliveries up to a tag are unacknowledged.
     pub(super) async fn fewer_up_to(&self, tag: u64, count: usize) {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if self.count_up_to(tag) < count {
-                return;
-            }
-            changed.await;
-        }
+        self.until(|state| (state.count_up_to(tag) < count).then_some(())).await;
     }
 
     /// Waits for a delivery and takes it.
@@ -107,18 +106,18 @@ impl Held {
         self.when(|state| (!state.waiting.is_empty()).then_some(())).await
     }
 
+    /// Waits until something is found, or no more will come.
     async fn when<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+        self.until(|state| found(state).map(Ok).or_else(|| state.end.clone().map(Err))).await
+    }
+
+    /// Waits until something is found, which is looked for at each change.
+    async fn until<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            {
-                let mut state = lock(&self.state);
-                if let Some(found) = found(&mut state) {
-                    return Ok(found);
-                }
-                if let Some(end) = &state.end {
-                    return Err(end.clone());
-                }
+            if let Some(found) = found(&mut lock(&self.state)) {
+                return found;
             }
             changed.await;
         }
@@ -126,14 +125,8 @@ impl Held {
 
     /// Waits until nothing is being settled.
     pub(super) async fn quiet(&self) {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if !lock(&self.state).phases.values().any(|phase| matches!(phase, Phase::Settling | Phase::Leaving)) {
-                return;
-            }
-            changed.await;
-        }
+        let is_busy = |phase: &Phase| matches!(phase, Phase::Settling | Phase::Leaving);
+        self.until(|state| (!state.phases.values().any(is_busy)).then_some(())).await;
     }
 
     /// Begins a settle; `false` if the delivery is not held.
@@ -187,7 +180,7 @@ impl Held {
 
     /// How many that is.
     pub(super) fn count(&self) -> usize {
-        lock(&self.state).phases.values().filter(|phase| **phase != Phase::Gone).count()
+        self.count_up_to(u64::MAX)
     }
 
     /// These were acknowledged or given back, and the broker has been told.

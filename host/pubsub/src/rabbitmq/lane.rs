@@ -151,18 +151,16 @@ impl Writer {
 
     /// Waits for the connection. What is given meanwhile is not sent.
     async fn connected(&mut self) -> Option<Up> {
+        let link = self.link.clone();
         loop {
-            match self.link.up() {
+            match link.up() {
                 Ok(up) => return Some(up),
                 Err(error) => tokio::select! {
                     biased;
-                    message = async { self.next.take() }, if self.next.is_some() => {
-                        message.map(|message| message.done.send(Err(error)));
-                    }
-                    message = self.given.recv() => {
+                    message = self.take() => {
                         let _ = message?.done.send(Err(error));
                     }
-                    up = self.link.wait() => {
+                    up = link.wait() => {
                         up.as_ref()?;
                         // It may be lost and its end not noticed yet.
                         tokio::time::sleep(LOOK_TIME).await;

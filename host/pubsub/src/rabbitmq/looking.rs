@@ -59,8 +59,7 @@ impl Inspect for RabbitBroker {
 
     async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
         if !to.topic().class().has_queues() {
-            let reason = "only flow and request topics have queues to send to: publish on it instead";
-            return Err(PubsubError::WrongClass { topic: to.topic().to_string(), reason });
+            return Err(PubsubError::no_queues_to_send_to(to.topic()));
         }
         self.shared.limits.check(to.topic(), &sent)?;
         let name = names::queue(to)?;
@@ -68,9 +67,7 @@ impl Inspect for RabbitBroker {
         let redriven = async {
             self.shared.lifecycle.passive(to, &name).await?;
             let Some((tag, _)) = taken.find(message).await? else { return Ok(false) };
-            let mut sent = sent;
-            sent.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
-            let confirm = self.shared.lane.publish_into(to.topic(), name.clone(), &sent);
+            let confirm = self.shared.lane.publish_into(to.topic(), name.clone(), &sent.with_id());
             confirm.await.map_err(|error| match error {
                 PubsubError::QueueNotFound { .. } => PubsubError::no_queue(to),
                 error => error,

@@ -60,17 +60,13 @@ use crate::topic::{Queue, Subscription, Topic};
 /// How long a close waits for what is being settled.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
-/// How the broker is reached.
+/// Files for TLS, which only `amqps` uses.
 #[derive(Clone, Debug, Default)]
-pub struct RabbitSettings {
-    /// `amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST`; `amqps` for TLS.
-    pub url: String,
-    /// Certificate authorities in PEM, for `amqps`; those of the system where there are none.
+pub struct TlsFiles {
+    /// Certificate authorities in PEM; those of the system where there are none.
     pub ca_file: Option<PathBuf>,
-    /// The client's certificate and its key, in PEM, for `amqps`.
+    /// The client's certificate and its key, in PEM.
     pub certificate_files: Option<(PathBuf, PathBuf)>,
-    /// What is refused.
-    pub limits: Limits,
 }
 
 /// RabbitMQ as a [`Backend`].
@@ -93,15 +89,16 @@ struct Shared {
 }
 
 impl RabbitBroker {
-    /// Connects. A broker that cannot be reached is waited for, which is logged.
+    /// Connects to `amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST`; `amqps` is for TLS. A broker that cannot be reached is waited for, which
+    /// is logged.
     ///
     /// # Errors
     /// `Refused` for a URL or a file that cannot be used, a wrong password, or a virtual host that is missing or not permitted.
     ///
     /// # Cancel safety
     /// Yes.
-    pub async fn connect(settings: &RabbitSettings) -> Result<Arc<Self>> {
-        let way = Arc::new(way(settings)?);
+    pub async fn connect(url: &str, limits: Limits, tls: &TlsFiles) -> Result<Arc<Self>> {
+        let way = Arc::new(way(url, tls)?);
         let publishing = Arc::new(Link::start(way.clone(), "publishing"));
         publishing.first().await?;
         let consuming = Arc::new(Link::start(way.clone(), "consuming"));
@@ -113,8 +110,7 @@ impl RabbitBroker {
         let lane = Lane::start(publishing.clone(), lifecycle.clone());
         let places = Arc::new(Places::of(&publishing));
         let (consumers, closed) = (Consumers::default(), CancellationToken::new());
-        let shared =
-            Shared { limits: settings.limits, consuming, publishing, lifecycle, lane, places, consumers, looks: Arc::default(), closed };
+        let shared = Shared { limits, consuming, publishing, lifecycle, lane, places, consumers, looks: Arc::default(), closed };
         Ok(Arc::new(RabbitBroker { shared: Arc::new(shared) }))
     }
 
@@ -141,20 +137,20 @@ pub(crate) fn vhost(url: &str) -> Option<String> {
     Address::parse(url).ok()?.nodes.first().map(|node| node.vhost.clone())
 }
 
-fn way(settings: &RabbitSettings) -> Result<Way> {
+fn way(url: &str, tls: &TlsFiles) -> Result<Way> {
     let refused = |reason: String| PubsubError::Refused { reason, source: None };
-    let address = Address::parse(&settings.url).map_err(|problem| refused(format!("broker.url: {problem}")))?;
+    let address = Address::parse(url).map_err(|problem| refused(format!("broker.url: {problem}")))?;
     let read = |field: &str, file: &PathBuf| {
         std::fs::read(file).map_err(|error| refused(format!("{field}: {} cannot be read: {error}", file.display())))
     };
-    let authorities = match &settings.ca_file {
+    let authorities = match &tls.ca_file {
         None => None,
         Some(file) => {
             let pem = String::from_utf8(read("broker.ca-file", file)?);
             Some(pem.map_err(|_| refused(format!("broker.ca-file: {} is not a file in PEM", file.display())))?)
         }
     };
-    let identity = match &settings.certificate_files {
+    let identity = match &tls.certificate_files {
         None => None,
         Some((certificate, key)) => Some((read("broker.certificate-file", certificate)?, read("broker.key-file", key)?)),
     };
@@ -257,7 +253,7 @@ impl Backend for RabbitBroker {
     async fn close(&self) {
         self.shared.closed.cancel();
         let shared = self.shared.clone();
-        // It goes on closing where nobody waits for it.
+        // A caller may give up waiting for it.
         let closing = tokio::spawn(async move {
             let consumers = shared.consumers.all();
             for consumer in &consumers {

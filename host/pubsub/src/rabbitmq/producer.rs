@@ -12,7 +12,7 @@ use super::link::{Blocked, Link};
 use crate::backend::{Confirm, Producer};
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
-use crate::message::{Message, MessageId};
+use crate::message::Message;
 use crate::topic::Topic;
 
 /// How many messages of producers may be on their way, of all together.
@@ -48,13 +48,11 @@ pub(super) struct TopicProducer {
 
 #[async_trait]
 impl Producer for TopicProducer {
-    async fn publish(&self, mut message: Message) -> Result<Confirm> {
+    async fn publish(&self, message: Message) -> Result<Confirm> {
         self.limits.check(&self.topic, &message)?;
         self.link.up()?;
         let has_queues = self.topic.class().has_queues();
-        if has_queues {
-            message.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
-        }
+        let message = if has_queues { message.with_id() } else { message };
         let mut blocked = self.places.blocked.clone();
         let place = async {
             // What is given to a broker that takes nothing would be sent long after its sender gave up.

@@ -219,23 +219,17 @@ impl Pump {
 
     /// Why the broker has ended the consumer: it says so only for a lost connection or channel.
     async fn reason(&self, refusal: Option<Refusal>) -> PubsubError {
-        let lifecycle = &self.consume.shared.lifecycle;
-        match lifecycle.passive(&self.consume.queue, &self.consume.name).await {
-            Err(missing @ PubsubError::QueueNotFound { .. }) if self.consume.shared.consuming.lost(self.link_number).is_none() => {
-                self.held.lose_received();
-                missing
-            }
-            _ if self.consume.shared.consuming.lost(self.link_number).is_some() => {
-                self.consume.shared.consuming.lost(self.link_number).unwrap_or_else(super::link::closed)
-            }
-            _ => match refusal {
-                Some(refusal) => match refusal.plain() {
-                    error @ PubsubError::Refused { .. } | error @ PubsubError::Unavailable { .. } => error,
-                    error => PubsubError::unavailable_because("the consumer has ended", error),
-                },
-                None => PubsubError::unavailable("the broker has ended the consumer: its node or the connection to it is lost"),
-            },
+        let Shared { lifecycle, consuming, .. } = &*self.consume.shared;
+        let looked = lifecycle.passive(&self.consume.queue, &self.consume.name).await;
+        if let Some(lost) = consuming.lost(self.link_number) {
+            return lost;
         }
+        if let Err(missing @ PubsubError::QueueNotFound { .. }) = looked {
+            self.held.lose_received();
+            return missing;
+        }
+        let ended = || PubsubError::unavailable("the broker has ended the consumer: its node or the connection to it is lost");
+        refusal.map_or_else(ended, Refusal::plain)
     }
 
     /// Gives back what is not being settled, waits for what is, and closes the channel.

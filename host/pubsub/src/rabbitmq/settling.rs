@@ -84,7 +84,7 @@ fn judge(outcomes: Vec<(Routing, Result<()>)>) -> Result<u32, Unsettled> {
     }
 }
 
-/// Answers a settle that failed. Where nobody waits for that any more, the delivery is given back.
+/// Answers a settle that failed. If its caller has gone, the delivery is given back.
 async fn fail(channel: &Channel, held: &Held, tag: u64, done: oneshot::Sender<Result<Settled, Unsettled>>, unsettled: Unsettled) {
     held.settle_failed(tag);
     if done.send(Err(unsettled)).is_err() && held.begin_leaving(tag) {

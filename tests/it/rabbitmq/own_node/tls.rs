@@ -1,7 +1,7 @@
 //! TLS: the broker's certificate is checked, and the client shows one of its own.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use weir_pubsub::{Backend, Message, PubsubError, QueueSpec, RabbitBroker, RabbitSettings};
+use weir_pubsub::{Backend, Limits, Message, PubsubError, QueueSpec, RabbitBroker, TlsFiles};
 use weir_tests::rabbitmq::{DefaultQueues, Setup};
 use weir_tests::wait::within;
 
@@ -47,27 +47,25 @@ async fn certificates_of_both_sides_are_checked() {
         path
     };
     let (client, client_key) = certificate(&trusted, "client");
-    let settings = RabbitSettings {
-        url: format!("amqps://guest:guest@localhost:{port}/{}", vhost.name()),
+    let url = format!("amqps://guest:guest@localhost:{port}/{}", vhost.name());
+    let tls = TlsFiles {
         ca_file: Some(file("ca.pem", &trusted.pem())),
         certificate_files: Some((file("client.pem", &client), file("client-key.pem", &client_key))),
-        ..RabbitSettings::default()
     };
-    let backend = within("a connection", RabbitBroker::connect(&settings)).await.unwrap();
+    let backend = within("a connection", RabbitBroker::connect(&url, Limits::default(), &tls)).await.unwrap();
     let queue = queue("flow:tg:a", "reader");
     backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     backend.producer(queue.topic()).await.unwrap().publish_confirmed(Message::new("sealed")).await.unwrap();
     within("the close", backend.close()).await;
 
     // A broker that is not to be trusted, and a client without a certificate, get nowhere.
-    for wrong in [
-        RabbitSettings { ca_file: Some(file("other.pem", &other.pem())), ..settings.clone() },
-        RabbitSettings { certificate_files: None, ..settings.clone() },
-    ] {
-        let connecting = tokio::time::timeout(std::time::Duration::from_secs(3), RabbitBroker::connect(&wrong)).await;
+    for wrong in
+        [TlsFiles { ca_file: Some(file("other.pem", &other.pem())), ..tls.clone() }, TlsFiles { certificate_files: None, ..tls.clone() }]
+    {
+        let connecting =
+            tokio::time::timeout(std::time::Duration::from_secs(3), RabbitBroker::connect(&url, Limits::default(), &wrong)).await;
         assert!(!matches!(connecting, Ok(Ok(_))), "it connected");
     }
-    let plain = RabbitSettings { url: vhost.url().to_owned(), ..settings };
-    let error = RabbitBroker::connect(&plain).await.err().unwrap();
+    let error = RabbitBroker::connect(vhost.url(), Limits::default(), &tls).await.err().unwrap();
     assert!(matches!(&error, PubsubError::Refused { reason, .. } if reason.contains("amqps://")), "{error}");
 }

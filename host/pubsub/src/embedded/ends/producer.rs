@@ -12,7 +12,7 @@ use crate::embedded::refusal::lost;
 use crate::embedded::state::{Operation, Outgoing, Redriven, Stored};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
-use crate::message::{Message, MessageId};
+use crate::message::Message;
 use crate::topic::{Class, Queue, Topic};
 
 /// Publishes on one topic.
@@ -27,7 +27,7 @@ impl Producer for TopicProducer {
         self.shared.limits.check(&self.topic, &message)?;
         match self.topic.class() {
             Class::Flow => {
-                message = with_id(message);
+                message = message.with_id();
                 let id = message.id;
                 let stored = Stored::new(message);
                 let permit = self.shared.admission.admit(stored.memory_bytes).await?;
@@ -36,7 +36,7 @@ impl Producer for TopicProducer {
                 Ok(Confirm::waiting(outcome).recorded(&self.topic, id))
             }
             Class::Request => {
-                message = with_id(message);
+                message = message.with_id();
                 let id = message.id;
                 self.shared.publish_request(&self.topic, &Stored::new(message))?;
                 Ok(Confirm::known(Ok(())).recorded(&self.topic, id))
@@ -63,9 +63,9 @@ impl Shared {
     fn for_queue(&self, queue: &Queue, message: Message) -> Result<Arc<Stored>> {
         self.limits.check(queue.topic(), &message)?;
         if !queue.topic().class().has_queues() {
-            return Err(wrong_class(queue.topic()));
+            return Err(PubsubError::no_queues_to_send_to(queue.topic()));
         }
-        Ok(Stored::new(with_id(message)))
+        Ok(Stored::new(message.with_id()))
     }
 
     fn publish_request(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
@@ -91,21 +91,9 @@ impl Shared {
         self.limits.check_settle(&outputs)?;
         let ready = |output: Output| {
             self.limits.check(&output.topic, &output.message)?;
-            let message = if output.topic.class().has_queues() { with_id(output.message) } else { output.message };
+            let message = if output.topic.class().has_queues() { output.message.with_id() } else { output.message };
             Ok(Outgoing { topic: output.topic, stored: Stored::new(message), routing: output.routing })
         };
         outputs.into_iter().map(ready).collect()
-    }
-}
-
-fn with_id(mut message: Message) -> Message {
-    message.id.get_or_insert_with(|| MessageId::random(&mut rand::rng()));
-    message
-}
-
-fn wrong_class(topic: &Topic) -> PubsubError {
-    PubsubError::WrongClass {
-        topic: topic.to_string(),
-        reason: "only flow and request topics have queues to send to: publish on it instead",
     }
 }
