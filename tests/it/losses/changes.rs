@@ -20,8 +20,7 @@ const EXIT: (&str, &str) = ("flow:tg:out:one", "gateway--one--out");
 /// A flow `one` that passes messages on.
 async fn echoing() -> Place {
     let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    place.deploy_between("echo").await;
     place.start("echo", "one").await;
     place
 }

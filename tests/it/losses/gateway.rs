@@ -100,8 +100,7 @@ impl Gateway {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_enters_by_the_gateway_leaves_by_it_over_lost_connections() {
     let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    place.deploy_between("echo").await;
     let _host = place.host().await;
     let gateway = Gateway::over(&place).await;
     place.start("echo", "one").await;

@@ -28,8 +28,7 @@ async fn ids(place: &Place, gateway: &Gateway) -> Vec<String> {
 /// A flow whose messages are all dead letters.
 async fn rejected() -> (Place, Gateway) {
     let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("reject", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    place.deploy_between("reject").await;
     place.start("reject", "one").await;
     let gateway = Gateway::over(&place).await;
     let host = place.host().await;

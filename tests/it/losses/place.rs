@@ -102,6 +102,12 @@ impl Place {
         self.flows.put_blueprint(name, &blueprint.to_string()).await.unwrap();
     }
 
+    /// Deploys a component between an input and an output, each an interface: `in` and `out`.
+    pub(super) async fn deploy_between(&self, name: &str) {
+        let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
+        self.deploy(name, &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    }
+
     /// Starts a flow, as often as it takes: a start whose answer was lost may have been done.
     pub(super) async fn start(&self, blueprint: &str, id: &str) {
         let flow = || StartFlow { id: id.to_owned(), blueprint: blueprint.to_owned(), ..StartFlow::default() };

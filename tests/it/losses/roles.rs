@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use weir_config::records::ProcessorState;
 use weir_config::{Batch, Follower};
@@ -46,8 +45,7 @@ async fn every_change_of_the_configuration_arrives_over_lost_connections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn flows_end_up_started_or_stopped_over_lost_connections() {
     let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    place.deploy_between("echo").await;
     let _host = place.host().await;
     let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);
     for round in 0..8 {
@@ -70,8 +68,7 @@ async fn flows_end_up_started_or_stopped_over_lost_connections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_loses_no_message_over_lost_connections() {
     let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    place.deploy_between("echo").await;
     let host = place.host().await;
     place.start("echo", "one").await;
     let cuts = place.cutting.keep_cutting(seed(), LONGEST_PAUSE);

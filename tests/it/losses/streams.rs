@@ -21,8 +21,7 @@ const IMPORT: &str = "/api/v1/weir/flows/one/interfaces/in/messages";
 
 async fn echoing() -> (Place, Gateway) {
     let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
+    place.deploy_between("echo").await;
     let gateway = Gateway::over(&place).await;
     place.start("echo", "one").await;
     place.until("an open interface", async || gateway.post(IMPORT, &json!([])).await.is_some()).await;

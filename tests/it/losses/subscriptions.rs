@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde_json::json;
 use weir_config::ConfigClient;
 use weir_config::records::ProcessorStatus;
 use weir_flow::FlowClient;
@@ -40,6 +39,17 @@ async fn the_flow_service_keeps_its_requests_when_it_loses_the_reports_of_hosts(
     assert_eq!(counts(), (2, 4));
 }
 
+/// A flow of echo, `one`, through which a message has gone.
+async fn echoing() -> (Place, Host) {
+    let place = Place::new().await;
+    place.deploy_between("echo").await;
+    let host = place.host().await;
+    place.start("echo", "one").await;
+    place.send("flow:tg:in:one", "1".to_owned()).await;
+    place.until("a message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 1).await;
+    (place, host)
+}
+
 /// Whether the status of a processor has this error, which is not over.
 fn shows(host: &Host, error: &str) -> bool {
     let has =
@@ -49,13 +59,7 @@ fn shows(host: &Host, error: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_role_works_again_once_the_rights_are_back() {
-    let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
-    let host = place.host().await;
-    place.start("echo", "one").await;
-    place.send("flow:tg:in:one", "1".to_owned()).await;
-    place.until("a message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 1).await;
+    let (place, host) = echoing().await;
     place.cutting.deny();
     place.cutting.cut();
     // What a person has to change is in the status, and in the error of a request, which does not wait for it.
@@ -70,13 +74,7 @@ async fn every_role_works_again_once_the_rights_are_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_settle_is_refused_is_settled_when_the_rights_are_back() {
-    let place = Place::new().await;
-    let topics = json!({"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"});
-    place.deploy("echo", &topics, &json!({"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}})).await;
-    let host = place.host().await;
-    place.start("echo", "one").await;
-    place.send("flow:tg:in:one", "1".to_owned()).await;
-    place.until("a message", async || place.depth("flow:tg:out:one", "gateway--one--out").await == 1).await;
+    let (place, host) = echoing().await;
     place.cutting.deny();
     // Past the rights of this user.
     let producer = place.broker.producer(&topic("flow:tg:in:one")).await.unwrap();
