@@ -1,10 +1,11 @@
 //! Faults of the connections to a broker that is there: nothing is lost, and nothing needs a restart.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use weir_pubsub::{Backend, ConsumerOptions, Message, PubsubError, QueueSpec, Settled};
+use weir_pubsub::{Backend, ConsumerOptions, Delivery, Message, PubsubError, QueueSpec, Settled};
 use weir_tests::rabbitmq::{Broker, DefaultQueues, Version};
 use weir_tests::wait::{DEADLINE, before, eventually, pass, within};
 
@@ -105,6 +106,36 @@ async fn what_is_over_a_limit_hurts_its_sender_only() {
         producer.publish_confirmed(Message::new(round.to_string())).await.unwrap();
         let delivery = within("a delivery", consumer.receive()).await.unwrap();
         assert_eq!(delivery.message.body, round.to_string());
+    }
+}
+
+/// After a change of the window, and once all that was held before is settled, the consumer may hold as many messages as the window has.
+#[tokio::test]
+async fn a_changed_window_counts_in_full_once_what_was_held_is_gone() {
+    let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
+    let backend = connected(vhost.url().to_owned()).await;
+    let queue = queue("flow:tg:a", "reader");
+    backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    let producer = backend.producer(queue.topic()).await.unwrap();
+    for number in 0..10 {
+        producer.publish_confirmed(Message::new(number.to_string())).await.unwrap();
+    }
+    let window = |count| NonZeroU32::new(count).unwrap();
+    let options = ConsumerOptions { window: window(2), ..ConsumerOptions::default() };
+    let consumer = backend.consumer(queue.topic(), queue.subscription(), options).await.unwrap();
+    let next = async || within("a delivery", consumer.receive()).await.unwrap();
+    let before = [next().await, next().await];
+    consumer.set_window(window(3));
+    let during = next().await;
+    let settle = async |deliveries: &[Delivery]| {
+        for delivery in deliveries {
+            assert_eq!(backend.settle(&delivery.receipt, Vec::new()).await.unwrap(), Settled::Done { dropped_count: 0 });
+        }
+    };
+    settle(&before).await;
+    settle(&[during, next().await, next().await]).await;
+    for _ in 0..3 {
+        next().await;
     }
 }
 

@@ -167,12 +167,14 @@ impl Pump {
                         Err(()) => return Stopped::Ended(None),
                     }
                 }
-                // What was held at the change is gone, so the window is the consumer's alone.
+                // What was held at the change is gone: from now on the window counts in full. What was delivered since is left out of it.
                 () = self.held.fewer_up_to(older, 1), if older > 0 => {
                     older = 0;
-                    match self.change_window(stream).await {
-                        Ok((again, _)) => stream = again,
-                        Err(()) => return Stopped::Ended(None),
+                    self.drain(stream).await;
+                    let window = *self.windows.borrow();
+                    match self.consume.begin(window).await {
+                        Ok(again) => stream = again,
+                        Err(_) => return Stopped::Ended(None),
                     }
                 }
                 delivery = stream.next() => match delivery {
@@ -186,11 +188,8 @@ impl Pump {
 
     /// The broker counts a window for each `basic.consume`, and takes another only for a new one: what is held already is left out of that.
     /// Returns the newest delivery that is held.
-    async fn change_window(&mut self, mut stream: lapin::Consumer) -> Result<(lapin::Consumer, u64), ()> {
-        self.consume.cancel(&stream).await;
-        while let Some(Ok(delivery)) = stream.next().await {
-            self.arrived(delivery).await;
-        }
+    async fn change_window(&mut self, stream: lapin::Consumer) -> Result<(lapin::Consumer, u64), ()> {
+        self.drain(stream).await;
         let last_tag = self.held.last_tag();
         loop {
             let window = *self.windows.borrow_and_update();
@@ -204,6 +203,14 @@ impl Pump {
                     return self.consume.begin(free).await.map(|stream| (stream, older)).map_err(|_| ());
                 }
             }
+        }
+    }
+
+    /// Ends a stream and takes what it still has.
+    async fn drain(&self, mut stream: lapin::Consumer) {
+        self.consume.cancel(&stream).await;
+        while let Some(Ok(delivery)) = stream.next().await {
+            self.arrived(delivery).await;
         }
     }
 
