@@ -38,17 +38,22 @@ lint:
 rabbitmq VERSION="4.0":
     test -n "${WEIR_TEST_RABBITMQ_URL:-}" || tests/brokers/rabbitmq.sh "{{ VERSION }}"
 
-# Run all checks and all tests, on one version of RabbitMQ: what CI runs
-test: lint rabbitmq
+# Install an Apache Pulsar for the tests, unless WEIR_TEST_PULSAR_URL names a running one
+pulsar:
+    test -n "${WEIR_TEST_PULSAR_URL:-}" || tests/brokers/pulsar.sh
+
+# Run all checks and all tests, on one version of RabbitMQ and on Pulsar: what CI runs
+test: lint rabbitmq pulsar
     cargo build --bin weir
     cargo test
     cargo test {{ plugins }}
     cargo test -p weir-redactor --features ip
 
-# Run the tests that use RabbitMQ or the network's faults on all versions of RabbitMQ that are supported
-faults: (rabbitmq "3.10") (rabbitmq "4.0") (rabbitmq "4.3")
+# Run the tests that use RabbitMQ or the network's faults on all versions of RabbitMQ that are supported, or on VERSIONS, with ROUNDS times the faults of `./just test`, and on each with ROLE_ROUNDS rounds of faults on roles in processes of their own (`./just test`: 20)
+faults VERSIONS="3.10 4.0 4.3" ROUNDS="5" ROLE_ROUNDS="200":
     cargo build --bin weir
-    for version in 3.10 4.0 4.3; do echo "RabbitMQ $version"; WEIR_TEST_RABBITMQ=$version cargo test --test it -- rabbitmq proxy || exit 1; done
+    for version in {{ VERSIONS }}; do test -n "${WEIR_TEST_RABBITMQ_URL:-}" || tests/brokers/rabbitmq.sh $version || exit 1; done
+    for version in {{ VERSIONS }}; do echo "RabbitMQ $version"; WEIR_TEST_RABBITMQ=$version WEIR_TEST_ROUNDS={{ ROUNDS }} WEIR_TEST_ROLE_ROUNDS={{ ROLE_ROUNDS }} cargo test --test it -- rabbitmq proxy || exit 1; done
 
 # Run one test or those whose names hold FILTER, without the lints
 test-only FILTER:

@@ -34,11 +34,12 @@ impl Gateway {
         let parts = GatewayParts {
             backend: whole.broker.clone(),
             config: whole.config.clone(),
-            components: ComponentFolder::new(folder.join("components")),
+            components: ComponentFolder::new(folder.join("components")).into(),
             inspect: Arc::new(|_, _| Err("nothing is deployed here".to_owned())),
             defaults: Default::default(),
             unused_code: Arc::new(|_| Ok(Vec::new())),
             topicspace: "tg".to_owned(),
+            contract: weir_runtime::WORLD_VERSION,
             dropped_log_lines: || 0,
             settings: GatewaySettings::default(),
         };

@@ -52,7 +52,8 @@ enum Bench {
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
-    /// A flow of one echo component on RabbitMQ against a bare client, and the start of a flow of 20 queues
+    /// A flow of one echo component on RabbitMQ against a bare client and a processor of TrustGraph, three stages, and the start of a flow of 20
+    /// queues
     Rabbitmq {
         /// The broker, with an empty virtual host.
         #[arg(long)]
@@ -66,6 +67,9 @@ enum Bench {
         /// Rounds, of which the median counts.
         #[arg(long, default_value_t = 7)]
         rounds: u32,
+        /// A Python with TrustGraph's packages, to measure its echo processor too.
+        #[arg(long)]
+        python: Option<PathBuf>,
     },
     /// Messages posted to an interface by 64 clients, against a bare axum server
     Post {
@@ -177,7 +181,9 @@ fn main() -> anyhow::Result<()> {
     match arguments.bench {
         Bench::Handle { rounds } => runtime.block_on(handle::run(&echo()?, rounds)),
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
-        Bench::Rabbitmq { url, window, messages, rounds } => runtime.block_on(rabbitmq::run(&url, &echo()?, window, messages, rounds)),
+        Bench::Rabbitmq { url, window, messages, rounds, python } => {
+            runtime.block_on(rabbitmq::run(&echo()?, &rabbitmq::Options { url, window, messages, rounds, python }))
+        }
         Bench::Post { messages, rounds } => runtime.block_on(post::run(messages, rounds)),
         Bench::Import { messages, rounds } => runtime.block_on(import::run(&echo()?, messages, rounds)),
         Bench::Take { messages, rounds } => runtime.block_on(take::run(&weir()?, &echo()?, messages, rounds)),

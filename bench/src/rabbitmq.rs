@@ -1,18 +1,12 @@
-//! A flow of one echo component on RabbitMQ, against a bare client that consumes, publishes, waits for the confirmation and acknowledges; and how
-//! long it takes to start and stop a flow of 20 queues.
+//! A flow of one echo component on RabbitMQ, against a bare client that consumes, publishes, waits for the confirmation and acknowledges, and
+//! against a processor of TrustGraph; a flow of three stages; and how long it takes to start and stop a flow of 20 queues.
+
+mod client;
+mod python;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use futures_util::StreamExt;
-use futures_util::future::{join_all, try_join_all};
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
-};
-use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, PublisherConfirm};
 use serde_json::json;
 use tokio::time::Instant;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord};
@@ -21,33 +15,99 @@ use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::{Backend, Limits, RabbitBroker, TlsFiles};
 use weir_runtime::{Host, HostSettings, Served};
 
-use crate::{body, flow};
+use self::client::{Client, Connections};
+use crate::flow;
 
 /// The queues of the bench's flow, and of the bare client.
 const INPUT: &str = "tg.flow.in:bench.echo--bench--input";
 const OUTPUT: &str = "tg.flow.out:bench.gateway--bench--out";
-const BARE_INPUT: &str = "weir-bench-in";
-const BARE_OUTPUT: &str = "weir-bench-out";
+/// A flow of three echo components, one behind the other.
+const STAGES: &str = r#"{
+    "blueprint": {},
+    "flow": {
+        "echo:one-{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:second:{id}"}, "component": "echo@1.0.0"},
+        "echo:two-{id}": {"topics": {"input": "flow:tg:second:{id}", "output": "flow:tg:third:{id}"}, "component": "echo@1.0.0"},
+        "echo:three-{id}": {"topics": {"input": "flow:tg:third:{id}", "output": "flow:tg:out:{id}"}, "component": "echo@1.0.0"}
+    },
+    "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}}
+}"#;
+const STAGES_INPUT: &str = "tg.flow.in:stages.echo--one-stages--input";
+const STAGES_OUTPUT: &str = "tg.flow.out:stages.gateway--stages--out";
 
-pub(crate) async fn run(url: &str, echo: &[u8], window: u16, messages: u32, rounds: u32) -> anyhow::Result<()> {
-    let whole = Whole::open(url, echo, window).await?;
+/// What to measure.
+pub(crate) struct Options {
+    /// The broker, with an empty virtual host.
+    pub(crate) url: String,
+    /// How many messages are in work at a time.
+    pub(crate) window: u16,
+    pub(crate) messages: u32,
+    pub(crate) rounds: u32,
+    /// A Python with TrustGraph's packages.
+    pub(crate) python: Option<std::path::PathBuf>,
+}
+
+pub(crate) async fn run(echo: &[u8], options: &Options) -> anyhow::Result<()> {
+    let Options { url, window, messages, rounds, python } = options;
+    let whole = Whole::open(url, echo, *window).await?;
     let client = Client::connect(url).await?;
-    let mut ratios = Vec::new();
-    for round in 0..rounds {
-        let bare = client.bare_run(window, messages).await?;
-        let flow = whole.flow_run(&client, messages).await?;
-        println!("round {round}: flow {flow:.0}/s, bare client {bare:.0}/s, ratio {:.2}", flow / bare);
-        ratios.push((flow / bare, flow, bare));
+    let (mut to_bare, mut to_single, mut to_python, mut stages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..*rounds {
+        let bare = client.bare_run(Connections::Two, *window, *messages).await?;
+        let flow = whole.flow_run(&client, ("bench", INPUT, OUTPUT), *messages).await?;
+        println!("round {round}: flow {}, bare client {:.0}/s, ratio {:.2}", flow.shown(), bare, flow.rate / bare);
+        to_bare.push((flow.rate / bare, flow.rate, bare));
+        let single = client.bare_run(Connections::One, *window, *messages).await?;
+        println!("round {round}: bare client on one connection {single:.0}/s, ratio {:.2}", flow.rate / single);
+        to_single.push((flow.rate / single, flow.rate, single));
+        if let Some(python) = python {
+            let other = whole.python_run(&client, url, python, *messages / PYTHON_SHARE).await?;
+            println!("round {round}: processor of TrustGraph {other:.0}/s, ratio {:.1}", flow.rate / other);
+            to_python.push((flow.rate / other, flow.rate, other));
+        }
+        let three = whole.flow_run(&client, ("stages", STAGES_INPUT, STAGES_OUTPUT), *messages / 2).await?;
+        println!("round {round}: three stages {}, ratio to one {:.2}", three.shown(), three.rate / flow.rate);
+        stages.push((three.rate / flow.rate, three.rate, flow.rate));
     }
-    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (ratio, flow, bare) = ratios[ratios.len() / 2];
-    println!(
-        "flow of echo on RabbitMQ, 1 KiB, window {window}, {messages} messages, median of {rounds}: {flow:.0}/s against {bare:.0}/s, ratio {ratio:.2}"
-    );
+    let all = [
+        ("a bare client", to_bare),
+        ("a bare client on one connection", to_single),
+        ("a processor of TrustGraph", to_python),
+        ("(three stages) one", stages),
+    ];
+    for (against, mut ratios) in all {
+        ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((ratio, ours, other)) = ratios.get(ratios.len() / 2) {
+            println!(
+                "flow of echo on RabbitMQ, 1 KiB, window {window}, {messages} messages, median of {rounds}: {ours:.0}/s against {other:.0}/s of {against}, ratio {ratio:.2}"
+            );
+        }
+    }
     let (start, stop) = whole.start_and_stop().await?;
     println!("a flow of 20 queues: started in {} ms, stopped in {} ms (medians of 5)", start.as_millis(), stop.as_millis());
     whole.end().await;
     Ok(())
+}
+
+/// A processor of TrustGraph takes so many times longer for a message.
+const PYTHON_SHARE: u32 = 20;
+
+/// What one run of a flow showed.
+struct Run {
+    rate: f64,
+    /// Processor time of this process for each message, in microseconds.
+    cpu_us: f64,
+}
+
+impl Run {
+    fn shown(&self) -> String {
+        format!("{:.0}/s, {:.0} us a message, {:.0} us of them of this process's cores", self.rate, 1e6 / self.rate, self.cpu_us)
+    }
+}
+
+/// Processor time of this process until now.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// The services of a Weir over RabbitMQ.
@@ -63,7 +123,7 @@ struct Whole {
 impl Whole {
     async fn open(url: &str, echo: &[u8], window: u16) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let backend = RabbitBroker::connect(url, Limits::default(), &TlsFiles::default()).await?;
+        let backend = RabbitBroker::connect(url, Limits::default(), &TlsFiles::default(), None).await?;
         let store = Store::open(&folder.path().join("config.sqlite")).await?;
         let config_service = ConfigService::start(backend.clone(), "tg", store).await?;
         let config = ConfigClient::connect(backend.clone(), "tg").await?;
@@ -76,6 +136,7 @@ impl Whole {
         record.window = Some(window.into());
         config.apply(Batch::new().put(COMPONENT_TYPE, "echo@1.0.0", serde_json::to_string(&record)?)).await?;
         flows.put_blueprint("bench", flow::BLUEPRINT).await?;
+        flows.put_blueprint("stages", STAGES).await?;
         Ok(Whole { backend, config, flows, services: (config_service, flow_service), components, folder })
     }
 
@@ -83,25 +144,31 @@ impl Whole {
         StartFlow { id: id.to_owned(), blueprint: blueprint.to_owned(), ..StartFlow::default() }
     }
 
-    async fn flow_run(&self, client: &Client, messages: u32) -> anyhow::Result<f64> {
-        self.flows.start_flow(Self::flow("bench", "bench")).await?;
-        client.preload(INPUT, messages).await?;
+    async fn flow_run(&self, client: &Client, (flow, input, output): (&str, &str, &str), messages: u32) -> anyhow::Result<Run> {
+        self.flows.start_flow(Self::flow(flow, flow)).await?;
+        client.preload(input, messages).await?;
         let settings = HostSettings {
             id: "bench".to_owned(),
+            name: "bench".to_owned(),
+            machine: String::new(),
             topicspace: "tg".to_owned(),
             components: Arc::new(self.components.clone()),
             code_cache: self.folder.path().join("cache"),
             served: Served::All,
+            given: Default::default(),
+            cache_bytes: None,
             instances_count: 64,
             outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
             dead_letters_max_bytes: 256 << 20,
             defaults: Default::default(),
         };
         let host = Host::start(self.backend.clone(), self.config.clone(), settings).await?;
-        let rate = client.filled(OUTPUT, messages).await?;
-        self.flows.stop_flow("bench").await?;
+        let before = cpu();
+        let rate = client.filled(output, messages).await?;
+        let cpu_us = (cpu() - before).as_secs_f64() * 1e6 / f64::from(messages);
+        self.flows.stop_flow(flow).await?;
         host.stop(Duration::from_secs(10)).await;
-        Ok(rate)
+        Ok(Run { rate, cpu_us })
     }
 
     /// The medians of starting and of stopping a flow of 20 queues.
@@ -132,109 +199,4 @@ impl Whole {
         self.services.0.stop().await;
         self.backend.close().await;
     }
-}
-
-/// A client without Weir.
-struct Client {
-    connection: Connection,
-    channel: Channel,
-}
-
-impl Client {
-    async fn connect(url: &str) -> anyhow::Result<Self> {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Client { connection, channel })
-    }
-
-    async fn preload(&self, queue: &str, messages: u32) -> anyhow::Result<()> {
-        let properties = BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
-        let mut left = messages;
-        while left > 0 {
-            let count = left.min(500);
-            let sent = (0..count).map(|_| async {
-                let body = body();
-                let options = BasicPublishOptions::default();
-                self.channel.basic_publish("".into(), queue.into(), options, &body, properties.clone()).await?.await
-            });
-            try_join_all(sent).await?;
-            left -= count;
-        }
-        Ok(())
-    }
-
-    async fn ready(&self, queue: &str) -> anyhow::Result<u32> {
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        Ok(self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
-    }
-
-    /// Watches a queue from its first message to the last; returns messages a second.
-    async fn filled(&self, queue: &str, messages: u32) -> anyhow::Result<f64> {
-        let mut look = tokio::time::interval(Duration::from_millis(5));
-        let mut first = None;
-        loop {
-            look.tick().await;
-            let count = self.ready(queue).await?;
-            if count == 0 {
-                continue;
-            }
-            let (began, count_then) = *first.get_or_insert((Instant::now(), count));
-            if count >= messages {
-                ensure!(count == messages, "{count} of {messages} messages came out");
-                return Ok(f64::from(messages - count_then) / began.elapsed().as_secs_f64());
-            }
-        }
-    }
-
-    /// The same work without Weir and component: bursts are published together, and what is confirmed is acknowledged together.
-    async fn bare_run(&self, window: u16, messages: u32) -> anyhow::Result<f64> {
-        for queue in [BARE_INPUT, BARE_OUTPUT] {
-            self.channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), FieldTable::default()).await?;
-            self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
-        }
-        self.preload(BARE_INPUT, messages).await?;
-        let (consuming, publishing) = (self.connection.create_channel().await?, self.connection.create_channel().await?);
-        publishing.confirm_select(ConfirmSelectOptions::default()).await?;
-        consuming.basic_qos(window, BasicQosOptions::default()).await?;
-        let stream = consuming.basic_consume(BARE_INPUT.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
-        let (sender, receiver) = tokio::sync::mpsc::channel(usize::from(window));
-        let acknowledging = tokio::spawn(acknowledge(consuming, receiver));
-        let repeating = tokio::spawn(async move {
-            let mut bursts = stream.ready_chunks(usize::from(window));
-            while let Some(burst) = bursts.next().await {
-                let burst: Vec<_> = burst.into_iter().collect::<lapin::Result<_>>()?;
-                let sent = burst.iter().map(|delivery| {
-                    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-                    publishing.basic_publish("".into(), BARE_OUTPUT.into(), options, &delivery.data, delivery.properties.clone())
-                });
-                for (delivery, confirm) in burst.iter().zip(join_all(sent).await) {
-                    sender.send((delivery.delivery_tag, confirm?)).await?;
-                }
-            }
-            anyhow::Ok(())
-        });
-        let rate = self.filled(BARE_OUTPUT, messages).await?;
-        repeating.abort();
-        acknowledging.await.context("it panicked")??;
-        for queue in [BARE_INPUT, BARE_OUTPUT] {
-            self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
-        }
-        Ok(rate)
-    }
-}
-
-async fn acknowledge(channel: Channel, mut written: tokio::sync::mpsc::Receiver<(u64, PublisherConfirm)>) -> anyhow::Result<()> {
-    let mut batch = Vec::new();
-    while written.recv_many(&mut batch, 256).await > 0 {
-        let mut last = None;
-        for (tag, confirm) in batch.drain(..) {
-            ensure!(confirm.await?.is_ack(), "a message was refused");
-            last = Some(tag);
-        }
-        if let Some(tag) = last {
-            channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
-        }
-    }
-    Ok(())
 }

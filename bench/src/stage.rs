@@ -74,10 +74,14 @@ impl Whole {
     pub(crate) async fn start_host(&self) -> anyhow::Result<Host> {
         let settings = HostSettings {
             id: "bench".to_owned(),
+            name: "bench".to_owned(),
+            machine: String::new(),
             topicspace: "tg".to_owned(),
             components: Arc::new(self.components.clone()),
             code_cache: self.folder.join("cache"),
             served: Served::All,
+            given: Default::default(),
+            cache_bytes: None,
             instances_count: 64,
             outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
             dead_letters_max_bytes: 256 << 20,

@@ -68,9 +68,10 @@ pub(crate) async fn run(weir: &Path, echo: &[u8], rounds: u32) -> anyhow::Result
 
 /// Starts `weir up`, looks until the message is gone from its queue, and ends it.
 async fn start(weir: &Path, data: &Path) -> anyhow::Result<Start> {
+    // Before the clock runs: reading the system's certificate authorities takes some milliseconds.
+    let http = reqwest::Client::builder().no_proxy().build()?;
     let began = Instant::now();
     let mut running = Running::start(weir, data)?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
     let (mut url, mut answers) = (None, None);
     let queue = Queue::new(stage::INPUT.parse()?, processor_subscription("echo", "bench", "input")?)?;
     loop {

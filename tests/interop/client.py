@@ -1,4 +1,5 @@
-"""Sends one request by TrustGraph's own classes and prints the answer as JSON: client.py HOST PORT VHOST config|flow REQUEST
+"""Sends requests by TrustGraph's own classes, one after the other, and prints the answers as JSON, a line each:
+client.py config|flow REQUEST [config|flow REQUEST...]
 
 REQUEST is JSON with the fields of ConfigRequest or FlowRequest, for example {"operation": "list", "type": "flow"}.
 """
@@ -23,26 +24,41 @@ KINDS = {
 }
 
 
-async def main(host, port, vhost, kind, text):
+async def connect(kind, backend):
+    """A started client; metrics of one name can be made only once in a process."""
     impl, request, response, request_queue, response_queue = KINDS[kind]
-    fields = json.loads(text)
-    for name, of in (("keys", ConfigKey), ("values", ConfigValue)):
-        if kind == "config" and name in fields:
-            fields[name] = [of(**value) for value in fields[name]]
-    backend = get_pubsub(pubsub_backend="rabbitmq", rabbitmq_host=host, rabbitmq_port=int(port), rabbitmq_vhost=vhost)
-    names = {"processor": "client", "flow": None}
+    names = {"processor": f"client-{kind}", "flow": None}
     client = impl(
         backend=backend, subscription=f"client--{uuid.uuid4()}", consumer_name="client",
         request_topic=request_queue, request_schema=request, request_metrics=ProducerMetrics(**names, name="request"),
         response_topic=response_queue, response_schema=response, response_metrics=SubscriberMetrics(**names, name="response"),
     )
     await client.start()
+    return client
+
+
+def read(kind, text):
+    fields = json.loads(text)
+    for name, of in (("keys", ConfigKey), ("values", ConfigValue)):
+        if kind == "config" and name in fields:
+            fields[name] = [of(**value) for value in fields[name]]
+    return KINDS[kind][1](**fields)
+
+
+async def main(arguments):
+    backend = get_pubsub(pubsub_backend="rabbitmq")
+    clients = {}
     try:
-        answer = await client.request(request(**fields), timeout=10)
-        print(json.dumps(dataclasses.asdict(answer)))
+        for kind, text in zip(arguments[::2], arguments[1::2]):
+            if kind not in clients:
+                clients[kind] = await connect(kind, backend)
+            answer = await clients[kind].request(read(kind, text), timeout=20)
+            print(json.dumps(dataclasses.asdict(answer)), flush=True)
     finally:
-        await client.stop()
+        for client in clients.values():
+            await client.stop()
         backend.close()
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

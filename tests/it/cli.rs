@@ -18,6 +18,7 @@ mod prune;
 mod readers;
 mod refusals;
 mod request;
+mod roles;
 mod rules;
 mod settings;
 mod shell;
@@ -28,6 +29,7 @@ mod status;
 mod swap;
 mod take;
 mod take_faults;
+mod tls;
 mod token;
 mod unfit;
 mod unowned;
@@ -54,7 +56,7 @@ fn check(output: &Output, folder: &Path, exit: i32, expected: &expect_test::Expe
 }
 
 /// A blueprint with one processor between `in` and `out`.
-fn blueprint(processor: &str, parameters: &serde_json::Value) -> serde_json::Value {
+pub(crate) fn blueprint(processor: &str, parameters: &serde_json::Value) -> serde_json::Value {
     let given: serde_json::Map<_, _> =
         parameters.as_object().unwrap().keys().map(|name| (name.clone(), format!("{{{name}}}").into())).collect();
     serde_json::json!({

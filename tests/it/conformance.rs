@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use weir_tests::conformance::differences::{DIFFERENCES, STAND_INS};
 use weir_tests::conformance::exceptions::EXCEPTIONS;
-use weir_tests::conformance::{self, Bed, Embedded, Network, PROMISES, RabbitMq};
+use weir_tests::conformance::{self, Bed, Embedded, Network, PROMISES, Pulsar, RabbitMq};
 
 /// Makes a test of every promise on one broker; `$tested` leaves out its exceptions.
 macro_rules! tests_on {
@@ -35,6 +35,30 @@ mod network {
 
 mod rabbitmq {
     weir_tests::for_each_promise!(tests_on!(RabbitMq, tested_on_rabbitmq));
+}
+
+mod pulsar {
+    weir_tests::for_each_promise!(tests_on!(Pulsar, tested_on_pulsar));
+}
+
+/// Makes tests of the promises about locks alone.
+macro_rules! lock_tests {
+    (($broker:expr) $($area:ident: [$($promise:ident,)*],)*) => {
+        $(lock_tests! { $area, $broker, $($promise)* })*
+    };
+    (locks, $broker:expr, $($promise:ident)*) => {
+        $(#[tokio::test]
+        async fn $promise() {
+            conformance::locks::$promise(&mut Bed::open($broker(stringify!($promise))).await).await;
+        })*
+    };
+    ($other:ident, $($left_out:tt)*) => {};
+}
+
+/// A virtual host that makes quorum queues by default, on which an exclusive consumer is not alone.
+mod rabbitmq_quorum {
+    use super::*;
+    weir_tests::for_each_promise!(lock_tests!(RabbitMq::quorum));
 }
 
 #[test]

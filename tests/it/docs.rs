@@ -2,6 +2,7 @@
 
 mod blueprint_errors;
 mod commands;
+mod machines;
 mod read;
 mod reader;
 
@@ -30,4 +31,14 @@ async fn the_sorting_example_does_what_it_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_for_authors_does_what_it_says() {
     Reader::beside_a_checkout().follow("docs/writing-a-processor.md").await;
+}
+
+/// With a RabbitMQ node of its own.
+mod own_node {
+    use super::reader::Reader;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_page_on_many_machines_does_what_it_says() {
+        Reader::with_machines().await.follow("docs/many-machines.md").await;
+    }
 }

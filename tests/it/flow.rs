@@ -4,6 +4,8 @@
 mod bounds;
 mod cut;
 mod errors;
+mod leader;
+mod orphans;
 mod parameters;
 mod readers;
 mod refuse;

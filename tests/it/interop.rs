@@ -1,6 +1,13 @@
-//! TrustGraph's own command-line tools, unchanged and from where everybody gets them, against a real `weir up`.
+//! TrustGraph's own programs, unchanged and from where everybody gets them, against a real Weir, and other programs that share its broker.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod config;
 mod flows;
+mod frames;
+mod hostile;
+mod own_node;
+pub(crate) mod peer;
+mod processors;
+mod services;
+mod subscribers;
 mod tools;

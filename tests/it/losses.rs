@@ -8,5 +8,6 @@ mod order;
 mod place;
 mod plain;
 mod roles;
+mod stalls;
 mod streams;
 mod subscriptions;

@@ -51,6 +51,13 @@ async fn sent_count(stage: &Stage, processor: &str) -> u64 {
     stage.stats(&format!("flow:tg:out-{processor}"), "test").await.depth_count
 }
 
+/// Has all workers of a processor take one small message, so that each waits for room later by itself: those that have not begun wait for their
+/// turn behind the first that waits for room.
+async fn begin_all(stage: &Stage, processor: &str, count: usize) {
+    send(stage, processor, count, 1, 1).await;
+    stage.until(processor, |status| status.in_hand_count == count as u64).await;
+}
+
 /// Waits until a processor has handled so many messages and holds nothing any more; it has had no failure.
 async fn until_done(stage: &Stage, processor: &str, handled_count: u64) {
     let is_done = |status: &weir_config::records::ProcessorStatus| status.handled_count == handled_count && status.outputs_bytes == 0;
@@ -64,6 +71,7 @@ async fn a_processor_that_cannot_settle_holds_its_share_and_the_others_go_on() {
     run(&stage, "blocked", &component).await;
     run(&stage, "healthy", &component).await;
     read(&stage, "healthy").await;
+    begin_all(&stage, "blocked", 4).await;
     send(&stage, "blocked", 50, 100, 16 << 10).await;
     let blocked = stage.until("blocked", |status| status.waiting_for_outputs_count == 4).await;
     // Three quarters are there for flows, of which it may have half; one message of 1.6 MiB passes, and the others may end what they began.
@@ -73,8 +81,8 @@ async fn a_processor_that_cannot_settle_holds_its_share_and_the_others_go_on() {
     assert_eq!(sent_count(&stage, "healthy").await, 2_000);
     assert_eq!(stage.status("blocked").unwrap().handled_count, 0);
     read(&stage, "blocked").await;
-    until_done(&stage, "blocked", 50).await;
-    assert_eq!(sent_count(&stage, "blocked").await, 5_000);
+    until_done(&stage, "blocked", 54).await;
+    assert_eq!(sent_count(&stage, "blocked").await, 5_004);
     stage.end().await;
 }
 
@@ -112,9 +120,7 @@ async fn what_small_outputs_take_in_memory_is_counted() {
 async fn waiting(stage: &Stage) {
     let component = stage.deploy(guests::BIG_OUTPUT, concurrency(2)).await;
     run(stage, "blocked", &component).await;
-    // So that both have begun to wait for a message before there is no room.
-    send(stage, "blocked", 2, 1, 1).await;
-    stage.until("blocked", |status| status.in_hand_count == 2).await;
+    begin_all(stage, "blocked", 2).await;
     send(stage, "blocked", 2, 100, 16 << 10).await;
     stage.until("blocked", |status| status.waiting_for_outputs_count == 2).await;
 }

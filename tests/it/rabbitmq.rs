@@ -1,10 +1,23 @@
 //! The RabbitMQ that tests run against: the shared node, nodes of a test's own, and that nothing of them is left.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
+mod components;
+mod deleting;
 mod faults;
+mod given_up;
+mod in_the_way;
+mod killed;
+mod load;
+mod orphans;
 mod own_node;
-mod place;
+pub(crate) mod place;
+mod policies;
 mod preparing;
+mod quorum;
 mod refusals;
+mod roles;
+mod rounds;
 mod shared;
-mod up;
+mod steps;
+mod takeover;
+pub(crate) mod up;

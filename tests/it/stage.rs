@@ -207,7 +207,9 @@ impl Stage {
     /// Waits until the status of a variant is as wanted.
     pub(crate) async fn until(&self, processor: &str, is_wanted: impl Fn(&ProcessorStatus) -> bool) -> ProcessorStatus {
         let look = || std::future::ready(self.status(processor).filter(|status| is_wanted(status)));
-        eventually(DEADLINE, format!("the status of {processor}, which is {:?}", self.status(processor)), look).await
+        // As it is when the wait is over, not when it begins.
+        let what = std::fmt::from_fn(|f| write!(f, "the status of {processor}, which is {:?}", self.status(processor)));
+        eventually(DEADLINE, what, look).await
     }
 
     pub(crate) async fn until_state(&self, processor: &str, state: ProcessorState) -> ProcessorStatus {
@@ -219,10 +221,14 @@ impl Stage {
 pub(crate) fn host_settings(folder: &Path, components: &ComponentFolder) -> HostSettings {
     HostSettings {
         id: "host".to_owned(),
+        name: "host".to_owned(),
+        machine: "test".to_owned(),
         topicspace: "tg".to_owned(),
         components: Arc::new(components.clone()),
         code_cache: folder.join("cache"),
         served: Served::All,
+        given: Default::default(),
+        cache_bytes: None,
         instances_count: 4,
         outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
         dead_letters_max_bytes: 256 << 20,

@@ -171,6 +171,7 @@ const NAMES: &[&str] = &[
     "\"flow-blueprint\"",
     "\"parameter-type\"",
     "\"leftover\"",
+    "\"queue-made\"",
     "}@{",
 ];
 

@@ -14,6 +14,7 @@
 mod ends;
 mod faults;
 mod link;
+mod lock;
 mod wire;
 
 use std::num::NonZeroU32;
@@ -26,13 +27,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use weir_pubsub::{
-    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Limits, Message, Named, Output, Page, Producer, Queue, QueueSpec,
-    QueueStats, Receipt, Result, Settled, Start, Subscription, Topic, Unsettled,
+    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Limits, Lock, LockHolder, LockName, Message, Named, Output, Page,
+    Producer, Queue, QueueSpec, QueueStats, Receipt, Result, Settled, Start, Subscription, Topic, Unsettled, chain,
 };
 
 use self::ends::CuttingProducer;
 pub use self::faults::KeepsCutting;
 use self::link::{Link, Settle};
+use self::lock::CuttingLock;
 use self::wire::{in_doubt, lost};
 
 /// Settles of one consumer that may be under way: more than any window.
@@ -96,9 +98,9 @@ impl Cutting {
         self.up();
     }
 
-    /// Loses the connection for publishing after the next message was stored and before that is confirmed.
-    pub fn lose_next_confirm(&self) {
-        self.link.lose_next_confirm();
+    /// Loses the connection for publishing after the next message, of this topic if one is given, was stored and before that is confirmed.
+    pub fn lose_next_confirm(&self, of: Option<Topic>) {
+        self.link.lose_next_confirm(of);
     }
 
     /// Lets publishers wait until [`Cutting::unblock`], for up to so long; then a publish fails with `Unavailable`.
@@ -109,6 +111,21 @@ impl Cutting {
     /// Lets publishers go on.
     pub fn unblock(&self) {
         self.link.unblock();
+    }
+
+    /// Lets consumers fail with `Stalled` until [`Cutting::go_on`], as while messages cannot be read. They stay subscribed.
+    pub fn stall(&self) {
+        self.link.is_stalled.send_replace(true);
+    }
+
+    /// How often a consumer was told that it gets nothing for a while.
+    pub fn stalls_count(&self) -> u64 {
+        self.link.stalls_count.load(Ordering::SeqCst)
+    }
+
+    /// Lets consumers go on.
+    pub fn go_on(&self) {
+        self.link.is_stalled.send_replace(false);
     }
 
     /// Refuses what needs rights until [`Cutting::allow`]: making and deleting queues, subscribing and publishing.
@@ -229,6 +246,18 @@ impl Backend for Cutting {
         self.link.consuming.over(self.link.inner.give_back(receipt)).await
     }
 
+    async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
+        let connection = self.link.consuming.connected()?;
+        self.link.permitted()?;
+        let inner = self.link.inner.lock(name).await?;
+        Ok(Box::new(CuttingLock::over(self.link.clone(), inner, connection)))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let lost = [&self.link.consuming, &self.link.publishing].into_iter().find_map(|wire| wire.connected().err());
+        lost.map(|error| chain(&error))
+    }
+
     async fn failed(&self) -> String {
         self.link.inner.failed().await
     }
@@ -246,6 +275,10 @@ impl Inspect for Cutting {
             return Ok(QueueStats::default());
         }
         Ok(QueueStats { depth_count: known.depth_count, consumer_count: known.consumer_count, ..QueueStats::default() })
+    }
+
+    async fn lock_holder(&self, lock: &LockName) -> Result<Option<LockHolder>> {
+        self.link.consuming.over(self.link.inner.inspect().lock_holder(lock)).await
     }
 
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
@@ -266,8 +299,9 @@ impl Inspect for Cutting {
     async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
         let reading = self.link.consuming.connected()?;
         let publishing = self.link.may_publish().await?;
+        let loses = self.link.takes_loss(to.topic());
         let redriven = self.link.inner.inspect().redrive(from, message, to, sent).await;
-        let confirmed = self.link.confirmed(publishing, redriven.clone().map(|_| ()));
+        let confirmed = self.link.confirmed(publishing, loses, redriven.clone().map(|_| ()));
         if self.link.consuming.is_lost(reading) {
             return Err(in_doubt());
         }

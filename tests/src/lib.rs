@@ -2,15 +2,21 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 pub mod browser;
+pub mod certificates;
 pub mod chain;
 pub mod conformance;
 pub mod cutting;
 pub mod disk;
 mod guests;
 pub mod look;
+mod ports;
 pub mod process;
 pub mod proxy;
+pub mod pulsar;
 pub mod rabbitmq;
+pub mod roles;
+pub mod steps;
+pub mod tally;
 pub mod wait;
 pub mod weir;
 

@@ -56,7 +56,12 @@ struct Line {
     /// How many bytes still pass before a cut.
     budget: Mutex<Option<u64>>,
     open: watch::Sender<usize>,
+    /// What is replaced in what goes to clients, and by what: of the same length.
+    replaced: Option<(Vec<u8>, Vec<u8>)>,
 }
+
+/// The least of a text at the end of what was read that is kept back until the rest of it has come.
+const KEPT_BYTES: usize = 4;
 
 impl Proxy {
     /// In front of a server, `HOST:PORT`, without any fault.
@@ -64,6 +69,23 @@ impl Proxy {
     /// # Panics
     /// If no port of loopback is free.
     pub async fn to(server: &str) -> Self {
+        Proxy::new(server, |_| None).await
+    }
+
+    /// The same in front of a server that tells its clients where to connect: it tells them this proxy's address in place of its own.
+    ///
+    /// # Panics
+    /// As [`Proxy::to`]; if the two addresses are not of the same length.
+    pub async fn in_place_of(server: &str) -> Self {
+        let replaced = |address: SocketAddr| {
+            let (of, by) = (server.as_bytes().to_vec(), address.to_string().into_bytes());
+            assert_eq!(of.len(), by.len(), "{server} must be an address of 127.0.0.1 with a port of five digits, as {address} is");
+            Some((of, by))
+        };
+        Proxy::new(server, replaced).await
+    }
+
+    async fn new(server: &str, replaced: impl Fn(SocketAddr) -> Option<(Vec<u8>, Vec<u8>)>) -> Self {
         let listener = loop {
             let port = rand::rng().random_range(PORTS);
             if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
@@ -72,7 +94,7 @@ impl Proxy {
         };
         let address = listener.local_addr().unwrap();
         let (faults, open) = (watch::Sender::new(Faults::default()), watch::Sender::new(0));
-        let line = Arc::new(Line { server: server.to_owned(), faults, budget: Mutex::default(), open });
+        let line = Arc::new(Line { server: server.to_owned(), faults, budget: Mutex::default(), open, replaced: replaced(address) });
         Proxy { address, accepting: tokio::spawn(line.clone().accept(listener)), line }
     }
 
@@ -204,8 +226,10 @@ impl Line {
     async fn forward(&self, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> std::io::Result<()> {
         let mut faults = self.faults.subscribe();
         let mut chunk = [0; CHUNK_BYTES];
+        let mut kept_count = 0;
         loop {
-            let count = from.read(&mut chunk).await?;
+            let count = kept_count + from.read(&mut chunk[kept_count..]).await?;
+            let is_over = count == kept_count;
             let (delay, limit) = {
                 let now = faults.borrow();
                 (now.delay, now.bytes_per_second)
@@ -215,15 +239,32 @@ impl Line {
                 pass(delay + time).await;
             }
             let _ = faults.wait_for(|faults| !faults.held[direction as usize]).await;
-            if count == 0 {
-                return to.shutdown().await;
-            }
-            let (passing_count, is_cut) = self.spend(count);
+            kept_count = if direction == Direction::ToClient && !is_over { self.replace(&mut chunk[..count]) } else { 0 };
+            let (passing_count, is_cut) = self.spend(count - kept_count);
             to.write_all(&chunk[..passing_count]).await?;
             if is_cut {
                 self.cut();
             }
+            if is_over {
+                return to.shutdown().await;
+            }
+            chunk.copy_within(count - kept_count..count, 0);
         }
+    }
+
+    /// Replaces what is to be replaced; how many bytes at the end may be the beginning of more of it.
+    fn replace(&self, bytes: &mut [u8]) -> usize {
+        let Some((of, by)) = &self.replaced else { return 0 };
+        let mut at = 0;
+        while at + of.len() <= bytes.len() {
+            if bytes[at..].starts_with(of) {
+                bytes[at..at + of.len()].copy_from_slice(by);
+                at += of.len();
+            } else {
+                at += 1;
+            }
+        }
+        (KEPT_BYTES..of.len()).rev().find(|count| bytes.ends_with(&of[..*count])).unwrap_or(0)
     }
 
     /// How many of these bytes may pass, and whether the connection is cut behind them.

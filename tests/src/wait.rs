@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -65,4 +66,16 @@ pub fn seed() -> u64 {
     let seed = std::env::var("WEIR_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap());
     println!("WEIR_SEED={seed} repeats this run");
     seed
+}
+
+/// Polls a future at most so often, each time that it is woken, and gives it up when it is woken once more; its value if it had one until then.
+pub async fn given_up<T>(polls_count: u32, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut left_count = polls_count;
+    std::future::poll_fn(move |context| {
+        let Some(left) = left_count.checked_sub(1) else { return Poll::Ready(None) };
+        left_count = left;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
 }

@@ -140,7 +140,8 @@ impl Weir {
 
     fn spawn(data: &Path, log: PathBuf, mut command: Command) -> Self {
         let child = command.spawn().unwrap();
-        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        // Whose certificate the gateway has is a question for tests of that.
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).tls_danger_accept_invalid_certs(true).build().unwrap();
         Weir { data: data.to_owned(), log, child, url: String::new(), http }
     }
 
@@ -173,7 +174,7 @@ impl Weir {
         &self.data
     }
 
-    /// The gateway's address, `http://ADDRESS:PORT`.
+    /// The gateway's address, `http://ADDRESS:PORT`, with TLS `https://ADDRESS:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -222,6 +223,12 @@ impl Weir {
     pub fn ask_to_end(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Asks it to reread its files, as `kill -HUP` does.
+    pub fn hang_up(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
     }
 
     /// Asks it to end and waits for that.

@@ -1,8 +1,11 @@
 //! The command line's words. The texts here are its documentation: `weir help COMMAND` shows them.
 
+mod access;
 mod components;
 mod dead_letters;
 mod flow;
+mod reach;
+mod run;
 mod take;
 
 use std::path::PathBuf;
@@ -11,10 +14,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_config::records::GivenLimits;
 
+pub(crate) use self::access::AccessFlags;
 pub(crate) use self::components::{Components, ComponentsCommand, Prune};
 pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
 pub(crate) use self::flow::Flow;
-use self::flow::parse_processor;
+pub(crate) use self::reach::Reach;
+use self::run::parse_served;
+pub(crate) use self::run::{RoleFlags, Run, ServedProcessor};
 pub(crate) use self::take::Take;
 use crate::settings::units::parse_time;
 
@@ -27,9 +33,8 @@ pub(crate) struct Arguments {
     /// Where the data is, and where the other commands find the address of a running Weir
     #[arg(long, global = true, value_name = "DIR", env = "WEIR_DATA", default_value = DEFAULT_DATA, help_heading = "Options for every command")]
     pub(crate) data: PathBuf,
-    /// The gateway of a running Weir, in place of the one that is noted in the data folder
-    #[arg(long, global = true, value_name = "URL", env = "WEIR_GATEWAY", help_heading = "Options for every command")]
-    pub(crate) gateway: Option<String>,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true, help_heading = "Options for every command")]
     pub(crate) json: bool,
@@ -44,10 +49,10 @@ pub(crate) const DEFAULT_DATA: &str = "./weir-data";
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 Weir refused or failed, or does not have what was named; 64 wrong usage; 65 wrong input (not JSON, not a \
 component, too large); 66 a file cannot be read; 69 Weir cannot be reached, is full, or did not answer in time; 73 the data folder \
-cannot be used; 77 the gateway wants a token that was not given; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up` \
+cannot be used; 77 the gateway requires a token that was not given, or one of a larger scope; 78 the settings file or a WEIR_... setting is wrong; 130 `weir up` \
 left at once, after a second signal, or Ctrl-C ended `weir take` (143: SIGTERM did).
 
-Environment: WEIR_TOKEN is the token of the gateway: `weir up` wants it of everybody, the other commands show it. WEIR_LOG sets what \
+Environment: WEIR_TOKEN is the token of the gateway: `weir up` requires it of every client, the other commands send it. WEIR_LOG sets what \
 `weir up` logs, for example WEIR_LOG=debug or WEIR_LOG=warn,weir_runtime=debug. NO_COLOR turns colours off, CLICOLOR_FORCE on where \
 the output is no terminal. Every setting has a variable: weir init writes all of them down. WEIR_BROKER_URL is the broker, with its password.";
 
@@ -68,6 +73,9 @@ pub(crate) enum Command {
     Init(Init),
     /// Start Weir on this machine: broker, services, host and gateway in one process
     Up(Up),
+    /// Start one role of a Weir that runs in several processes, on one or many machines
+    #[command(subcommand, after_help = run::HELP)]
+    Run(Run),
     /// What `weir up` goes by
     #[command(subcommand, after_help = SETTINGS_HELP)]
     Settings(Settings),
@@ -116,11 +124,18 @@ pub(crate) enum Command {
 }
 
 /// Arguments of `weir init`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Init {
-    /// Prepare this broker: make the exchange, and print the commands that its operator should run [env: WEIR_BROKER_URL]
+    /// Prepare this broker: make the exchange of a RabbitMQ, or the tenant and namespaces of a Pulsar, and set policies or print the commands for
+    /// them [env: WEIR_BROKER_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Option<String>,
+    /// The management API of that broker, by which policies are set, too [env: WEIR_BROKER_MANAGEMENT]
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker_management: Option<String>,
+    /// The admin API of a Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
+    #[arg(long, value_name = "URL")]
+    pub(crate) pulsar_admin: Option<String>,
 }
 
 /// Arguments of `weir up`.
@@ -128,57 +143,32 @@ pub(crate) struct Init {
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) flags: SettingFlags,
-    /// Serve only this processor, and follow nothing else in the configuration; its entries without a component run the newest deployment
-    /// of its name. May be repeated [default: every entry that names a component]
-    #[arg(long = "processor", value_name = "NAME", value_parser = parse_processor)]
-    pub(crate) processors: Vec<String>,
+    /// Serve only this processor, and follow nothing else in the configuration. NAME: its entries without a component run the newest
+    /// deployment of its name. NAME=FILE: they run the component in the file, which is deployed. May be repeated [default: every entry
+    /// that names a component]
+    #[arg(long = "processor", value_name = "NAME[=FILE]", value_parser = parse_served)]
+    pub(crate) processors: Vec<ServedProcessor>,
 }
 
 /// Settings that are given on the command line. They are read with all others, so that everything that is wrong is told at once.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SettingFlags {
-    /// The settings file, in place of settings.toml in the data folder
-    #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
-    pub(crate) settings: Option<PathBuf>,
-    /// The address of the gateway; port 0 takes any free one [env: WEIR_LISTEN] [default: 127.0.0.1:8088]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<String>,
-    /// The broker: embedded: or amqp://USER:PASSWORD@HOST:PORT/VHOST. A password here is visible in `ps`: use the variable or the
-    /// settings file for it [env: WEIR_BROKER_URL] [default: embedded:]
+    #[command(flatten)]
+    pub(crate) of_roles: RoleFlags,
+    #[command(flatten)]
+    pub(crate) access: AccessFlags,
+    /// Keep no components here, but forward uploads and fetches to the gateway at this URL [env: WEIR_GATEWAY_COMPONENTS_FROM]
     #[arg(long, value_name = "URL")]
-    pub(crate) broker: Option<String>,
-    /// A file with the token that all who speak to the gateway must show; else that of the environment variable WEIR_TOKEN, else none.
-    /// Commands on the same data folder find it there by themselves [env: WEIR_GATEWAY_TOKEN_FILE]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<String>,
-    /// How long to finish messages in work when told to stop, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) grace: Option<String>,
-    /// Whether to start on a data folder that all users of the machine can write to: refuse or allow [env: WEIR_SHARED_DATA_FOLDER]
-    /// [default: refuse]
-    #[arg(long, value_name = "WORD")]
-    pub(crate) shared_data_folder: Option<String>,
-    /// How log lines are written: text or json [env: WEIR_LOG_FORMAT] [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) log_format: Option<String>,
-    /// Any setting, for example --set broker.queue-limit=2GiB; weir settings show lists them. May be repeated
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) set: Vec<String>,
+    pub(crate) components_from: Option<String>,
 }
 
 impl SettingFlags {
     /// What was given: the flag, the setting's name, and the value.
     pub(crate) fn given(&self) -> Vec<(String, &str, &str)> {
-        let own = [
-            ("--listen", "listen", &self.listen),
-            ("--grace", "grace", &self.grace),
-            ("--shared-data-folder", "shared-data-folder", &self.shared_data_folder),
-            ("--log-format", "log.format", &self.log_format),
-            ("--token-file", "gateway.token-file", &self.token_file),
-            ("--broker", "broker.url", &self.broker),
-        ];
-        let own = own.into_iter().filter_map(|(flag, name, value)| Some((flag.to_owned(), name, value.as_deref()?)));
-        let any = self.set.iter().map(|text| {
+        let own = self.of_roles.own().map(|(flag, name, value)| (flag, name, value.as_deref()));
+        let store = ("--components-from", "gateway.components-from", self.components_from.as_deref());
+        let own = self.access.given().chain([store]).chain(own).filter_map(|(flag, name, value)| Some((flag.to_owned(), name, value?)));
+        let any = self.of_roles.set.iter().map(|text| {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
             ("--set".to_owned(), name, value)
         });
@@ -187,11 +177,23 @@ impl SettingFlags {
     }
 }
 
+impl From<RoleFlags> for SettingFlags {
+    fn from(of_roles: RoleFlags) -> Self {
+        SettingFlags { of_roles, ..SettingFlags::default() }
+    }
+}
+
 /// Arguments of `weir doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
     pub(crate) flags: SettingFlags,
+    /// Delete the queues that Weir made, that no flow names any more and that nothing reads, if they are empty
+    #[arg(long)]
+    pub(crate) remove_orphans: bool,
+    /// With --remove-orphans: delete also those that hold messages, with their messages
+    #[arg(long, requires = "remove_orphans")]
+    pub(crate) discard: bool,
 }
 
 /// `weir settings ...`.

@@ -10,19 +10,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use weir_config::DISK_FULL;
 use weir_gateway::protocol::{ErrorAnswer, ErrorBody};
+use weir_gateway::{RemoteError, RemoteGateway, TokenReach, Trust};
 
+use crate::args::Reach;
 use crate::folder::{read_note, read_token};
 use crate::problem::{Exit, Problem};
 use crate::token::Secret;
 
 /// Longer than the gateway waits for its services, so that its own error arrives.
 const ANSWER_TIME: Duration = Duration::from_secs(330);
-const CONNECT_TIME: Duration = Duration::from_secs(5);
-
 /// A connection to the gateway.
 pub(crate) struct Client {
-    http: reqwest::Client,
-    url: String,
+    gateway: RemoteGateway,
     /// Where the address is from, for errors.
     from: String,
     /// How `weir up` is started on the same folder, for errors.
@@ -31,50 +30,41 @@ pub(crate) struct Client {
     token: Option<Secret>,
 }
 
+/// What is needed to reach a gateway.
+struct Target {
+    url: String,
+    from: String,
+    token: Option<Secret>,
+    trust: Trust,
+    reach: TokenReach,
+}
+
 impl Client {
     /// Finds the gateway's address: as given, else as noted in the data folder; and its token: as given, else that of the folder, which
-    /// is shown to the address that is noted in the same folder and to no other.
-    pub(crate) fn find(gateway: Option<&str>, data: &Path) -> Result<Self, Problem> {
+    /// is shown to the address that is noted in the same folder and to no other. A certificate that is noted there is trusted.
+    pub(crate) fn find(reach: &Reach, data: &Path) -> Result<Self, Problem> {
         let up = format!("weir up{}", data_option(data));
         let given = Secret::of_environment()?;
-        let (url, from, token) = match gateway {
-            Some(url) => (url.trim_end_matches('/').to_owned(), "--gateway or WEIR_GATEWAY".to_owned(), given),
-            None => {
-                if data.exists() && !data.is_dir() {
-                    let what = format!("the data folder {} is no folder", data.display());
-                    return Err(Problem::new(Exit::NoFolder, what).next("name another: --data DIR"));
-                }
-                let place = data.join("gateway.json");
-                let note = read_note(data)
-                    .map_err(|error| Problem::new(Exit::Unavailable, format!("{} cannot be read", place.display())).because(error))
-                    .map_err(|problem| problem.next("run this as the user that Weir runs as; weir doctor tells more"))?;
-                let note = note.ok_or_else(|| {
-                    Problem::new(Exit::Unavailable, format!("no Weir is running on the data folder {}", data.display()))
-                        .next(format!("start one: {up}; or name a running one: --data DIR or --gateway URL"))
-                })?;
-                let token = given.map_or_else(|| read_token(data), |given| Ok(Some(given)))?;
-                (note.url, place.display().to_string(), token)
-            }
+        let target = match &reach.gateway {
+            Some(url) => Target {
+                url: url.clone(),
+                from: "--gateway or WEIR_GATEWAY".to_owned(),
+                token: given,
+                trust: reach.ca.clone().map_or(Trust::System, Trust::Authorities),
+                reach: TokenReach::Encrypted,
+            },
+            None => noted(data, given, &up)?,
         };
+        let Target { url, from, token, trust, reach } = target;
         // What no header takes would look like a broken connection.
         token.as_ref().map(Secret::to_token).transpose()?;
-        if !url.starts_with("http://") || reqwest::Url::parse(&url).is_err() {
-            return Err(Problem::new(Exit::Usage, format!("the gateway's address `{url}` is not of the form http://ADDRESS:PORT"))
-                .next("for example --gateway http://127.0.0.1:8088"));
-        }
-        // A proxy of the environment has no business between two processes of one machine.
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIME);
-        // A gateway that has no room reads nothing meanwhile: by default the system would break the connection after 30 s.
-        #[cfg(target_os = "linux")]
-        let http = http.tcp_user_timeout(None);
-        let http = http.build();
-        let http = http.map_err(|error| Problem::new(Exit::Failed, "the HTTP client could not be made").because(error))?;
-        Ok(Client { http, url, from, up, token })
+        let gateway = RemoteGateway::new(&url, &trust, token.as_ref().map(Secret::text), reach).map_err(unusable)?;
+        Ok(Client { gateway, from, up, token })
     }
 
     /// The gateway's address.
     pub(crate) fn url(&self) -> &str {
-        &self.url
+        self.gateway.url()
     }
 
     /// Reads a resource.
@@ -93,10 +83,11 @@ impl Client {
         }
         let status = response.status();
         let answer: Value = response.json().await.unwrap_or_default();
-        match answer["reason"].as_str() {
-            Some(reason) => Ok(Some(reason.to_owned())),
-            None if status == StatusCode::UNAUTHORIZED => Err(self.unauthorized()),
-            None => Err(self.no_gateway(&format!("it answered with status {status}"))),
+        match (answer["reason"].as_str(), serde_json::from_value(answer["error"].clone())) {
+            (Some(reason), _) => Ok(Some(reason.to_owned())),
+            (None, _) if status == StatusCode::UNAUTHORIZED => Err(self.unauthorized()),
+            (None, Ok(error)) => Err(of_answer(&error)),
+            (None, Err(_)) => Err(self.no_gateway(&format!("it answered with status {status}"))),
         }
     }
 
@@ -163,11 +154,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.url));
-        match &self.token {
-            Some(token) => request.bearer_auth(token.text()),
-            None => request,
-        }
+        self.gateway.request(method, path)
     }
 
     async fn begin(&self, request: RequestBuilder) -> Result<Response, Problem> {
@@ -187,40 +174,83 @@ impl Client {
     }
 
     fn no_gateway(&self, why: &str) -> Problem {
-        Problem::new(Exit::Unavailable, format!("what answers at {} (from {}) is no gateway of this Weir: {why}", self.url, self.from))
+        Problem::new(Exit::Unavailable, format!("what answers at {} (from {}) is not a gateway of this Weir: {why}", self.url(), self.from))
             .next("check the address, and that `weir` and the running Weir are of the same version")
     }
 
     fn unauthorized(&self) -> Problem {
         let what = match &self.token {
-            Some(token) => format!("Weir at {} does not take the token of {}", self.url, token.from()),
-            None => format!("Weir at {} wants a token, and none was given", self.url),
+            Some(token) => format!("Weir at {} does not take the token of {}", self.url(), token.from()),
+            None => format!("Weir at {} requires a token, and none was given", self.url()),
         };
         Problem::new(Exit::NoPermission, what)
             .next("set WEIR_TOKEN to the token that its `weir up` was started with, or name its data folder, which has it: --data DIR")
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Problem {
+        if let Some(fault) = RemoteGateway::tls_fault(&error) {
+            let what = format!("Weir at {} (from {}) cannot be trusted: {fault}", self.url(), self.from);
+            return Problem::new(Exit::Unavailable, what).next(fault.next());
+        }
         let problem = if error.is_timeout() && !error.is_connect() {
-            Problem::new(Exit::Unavailable, format!("Weir at {} did not answer in time; what was asked may still happen", self.url))
+            Problem::new(Exit::Unavailable, format!("Weir at {} did not answer in time; what was asked may still happen", self.url()))
         } else if error.is_connect() {
-            Problem::new(Exit::Unavailable, format!("no Weir answers at {} (from {})", self.url, self.from))
+            Problem::new(Exit::Unavailable, format!("no Weir answers at {} (from {})", self.url(), self.from))
                 .next(format!("start one: {}; or name a running one: --data DIR or --gateway URL", self.up))
         } else {
-            Problem::new(Exit::Unavailable, format!("the connection to Weir at {} broke; what was asked may have happened", self.url))
+            Problem::new(Exit::Unavailable, format!("the connection to Weir at {} broke; what was asked may have happened", self.url()))
         };
         problem.because(error.without_url())
     }
 
     /// As [`Client::unreachable`] for a request that changes nothing.
     fn unread(&self, error: reqwest::Error) -> Problem {
-        if error.is_connect() {
+        if error.is_connect() || RemoteGateway::tls_fault(&error).is_some() {
             return self.unreachable(error);
         }
         let what = if error.is_timeout() { "did not answer in time" } else { "sent no complete answer: the connection was lost" };
-        Problem::new(Exit::Unavailable, format!("Weir at {} {what}", self.url))
+        Problem::new(Exit::Unavailable, format!("Weir at {} {what}", self.url()))
             .next(format!("repeat the command: nothing was changed. If Weir has stopped, start it again: {}", self.up))
             .because(error.without_url())
+    }
+}
+
+/// What is noted in a data folder: the address, the certificate, and the token unless another one was given.
+fn noted(data: &Path, given: Option<Secret>, up: &str) -> Result<Target, Problem> {
+    if data.exists() && !data.is_dir() {
+        let what = format!("the data folder {} is not a folder", data.display());
+        return Err(Problem::new(Exit::NoFolder, what).next("name another: --data DIR"));
+    }
+    let place = data.join("gateway.json");
+    let note = read_note(data)
+        .map_err(|error| Problem::new(Exit::Unavailable, format!("{} cannot be read", place.display())).because(error))
+        .map_err(|problem| problem.next("run this as the user that Weir runs as; weir doctor shows more"))?;
+    let note = note.ok_or_else(|| {
+        Problem::new(Exit::Unavailable, format!("no Weir is running on the data folder {}", data.display()))
+            .next(format!("start one: {up}; or name a running one: --data DIR or --gateway URL"))
+    })?;
+    let token = given.map_or_else(|| read_token(data), |given| Ok(Some(given)))?;
+    let trust = note.certificate.map_or(Trust::System, Trust::Certificate);
+    Ok(Target { url: note.url, from: place.display().to_string(), token, trust, reach: TokenReach::Noted })
+}
+
+/// A gateway to which no request can be made.
+fn unusable(error: RemoteError) -> Problem {
+    let (exit, next) = match &error {
+        RemoteError::BadUrl { .. } => (Exit::Usage, "for example --gateway http://127.0.0.1:8088 or --gateway https://weir.example:8088"),
+        RemoteError::UserInfo { .. } => (Exit::Usage, "give the address without them, and the token in WEIR_TOKEN or by --token-file"),
+        RemoteError::TokenInClear { .. } => (Exit::Usage, "use an https:// address in --gateway, or unset WEIR_TOKEN"),
+        RemoteError::UnreadableAuthorities { .. } => {
+            (Exit::NoInput, "check the path of --ca or WEIR_CA; it is relative to the current directory")
+        }
+        RemoteError::BadAuthorities { .. } => (Exit::BadInput, "name a PEM file with the CA certificate: --ca FILE"),
+        _ => (Exit::Failed, "name a PEM file with the CA certificate: --ca FILE"),
+    };
+    let what = error.to_string();
+    let problem = Problem::new(exit, what).next(next);
+    match std::error::Error::source(&error) {
+        Some(source) => problem.because(anyhow::Error::msg(weir_pubsub::chain(source))),
+        None => problem,
     }
 }
 
@@ -246,6 +276,8 @@ pub(crate) fn escaped(part: &str) -> String {
 pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
     let exit = match error.kind.as_str() {
         "bad-component" | "not-json" | "too-large" | "bad-request" | "wrong-content-type" => Exit::BadInput,
+        "insufficient-scope" => Exit::NoPermission,
+        "tls-required" => Exit::Usage,
         "unavailable" | "shutting-down" | "timed-out" | "queue-full" | "outcome-unknown" => Exit::Unavailable,
         _ if error.message.contains(DISK_FULL) => Exit::Unavailable,
         _ => Exit::Failed,
@@ -259,6 +291,8 @@ pub(crate) fn of_answer(error: &ErrorBody) -> Problem {
             .next("`weir take` was suspended, or the reader of its output stood still: take again, with more time for it (--lease 10m)"),
         // A stopped flow has no messages left, so nothing of it is delivered again.
         "flow-stopped" => problem.next("see which flows run: weir status"),
+        "insufficient-scope" => problem.next("set WEIR_TOKEN to a token of that scope, or name the data folder of that Weir: --data DIR"),
+        "tls-required" => problem.next("use https:// in --gateway, and --ca FILE unless the system trusts the certificate"),
         "outcome-unknown" => problem.next("look with `weir status` whether it arrived before sending it again"),
         _ => problem,
     }

@@ -1,14 +1,17 @@
 //! The data folder: who may use it, and where things are in it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use weir_config::records::Digest;
 use weir_pubsub::chain;
 
+use crate::holder::Holder;
 use crate::problem::{Exit, Problem};
+use crate::roles::Noted;
 use crate::space;
 use crate::token::Secret;
 
@@ -38,30 +41,33 @@ pub(crate) struct VersionNote {
 /// The address of a running Weir, as it is noted in its data folder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GatewayNote {
-    /// `http://ADDRESS:PORT`.
+    /// `http://ADDRESS:PORT`, with TLS `https://ADDRESS:PORT`.
     pub(crate) url: String,
     /// The process.
     pub(crate) pid: u32,
+    /// The digest of its certificate, where it has one: commands on this folder trust it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<Digest>,
 }
 
 impl DataFolder {
-    /// Makes the folder if it is not there, and locks it.
-    pub(crate) fn lock(path: &Path) -> Result<Self, Problem> {
+    /// Makes the folder if it is not there, and locks it for this process, which runs as this command: `weir run host`.
+    pub(crate) fn lock(path: &Path, command: &str) -> Result<Self, Problem> {
         let unusable = |error: std::io::Error| {
             Problem::new(Exit::NoFolder, format!("the data folder {} cannot be used", path.display()))
                 .because(error)
-                .next("choose a folder that you may write to: weir up --data DIR")
+                .next(format!("choose a folder that you may write to: {command} --data DIR"))
         };
         make_private(path).map_err(unusable)?;
         let lock_path = path.join("LOCK");
         let mut lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(lock_path).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &lock, command)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         let is_disk_full = space::make_room(path);
-        match lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())) {
+        match Holder::this(command).write_to(&mut lock) {
             // Only a second process that finds it locked would name this one.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 tracing::warn!(error = %chain(&error), "process number not noted in LOCK")
@@ -106,22 +112,31 @@ impl DataFolder {
     }
 
     /// Notes the gateway's address for the other commands: the whole note or none.
-    pub(crate) fn write_note(&self, url: &str) -> std::io::Result<()> {
-        write_whole(&note_path(&self.path), &GatewayNote { url: url.to_owned(), pid: std::process::id() })
+    pub(crate) fn write_note(&self, noted: &Noted) -> std::io::Result<()> {
+        let note = GatewayNote { url: noted.url.clone(), pid: std::process::id(), certificate: noted.certificate };
+        write_whole(&note_path(&self.path), &note)
     }
 
-    /// Keeps the gateway's token for the other commands, in a file that only its owner can read, whoever may enter the folder.
+    /// Keeps the gateway's token for the other commands, in place of an older one, in a file that only its owner can read, whoever may enter
+    /// the folder.
     pub(crate) fn write_token(&self, token: &Secret) -> std::io::Result<()> {
+        let path = token_path(&self.path);
+        let part = path.with_extension("token.part");
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(token_path(&self.path))?.write_all(token.text().as_bytes())
+        options.open(&part)?.write_all(token.text().as_bytes())?;
+        fs::rename(part, path)
     }
 
     /// Removes the note and the token.
     pub(crate) fn remove_notes(&self) -> std::io::Result<()> {
-        for path in [note_path(&self.path), token_path(&self.path)] {
+        for path in [note_path(&self.path), token_path(&self.path), token_path(&self.path).with_extension("token.part")] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -239,12 +254,12 @@ fn version_path(folder: &Path) -> PathBuf {
     folder.join("version.json")
 }
 
-fn in_use(path: &Path, lock: &mut File) -> Problem {
-    let mut pid = String::new();
-    let known = lock.read_to_string(&mut pid).is_ok() && !pid.is_empty() && pid.bytes().all(|digit| digit.is_ascii_digit());
-    let by = if known { format!("process {pid}") } else { "another process".to_owned() };
+fn in_use(path: &Path, lock: &File, command: &str) -> Problem {
+    let by = Holder::read_from(lock).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+    // Beside a gateway, another one needs an address of its own, too.
+    let listen = if ["weir up", "weir run gateway"].contains(&command) { " --listen 127.0.0.1:0" } else { "" };
     Problem::new(Exit::NoFolder, format!("the data folder {} is in use by {by}", path.display()))
-        .next("stop that Weir first, or give this one a folder of its own: weir up --data DIR --listen 127.0.0.1:0")
+        .next(format!("stop that Weir first, or give this one a folder of its own: {command} --data DIR{listen}"))
 }
 
 /// Makes a folder that only its owner can enter: messages are in it.
@@ -267,22 +282,23 @@ mod tests {
     fn a_folder_is_used_by_one_at_a_time() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("data");
-        let held = DataFolder::lock(&path).unwrap();
-        let error = DataFolder::lock(&path).unwrap_err();
+        let held = DataFolder::lock(&path, "weir up").unwrap();
+        let error = DataFolder::lock(&path, "weir run host").unwrap_err();
         assert_eq!(error.exit, Exit::NoFolder);
-        assert_eq!(error.to_string(), format!("the data folder {} is in use by process {}", path.display(), std::process::id()));
+        assert_eq!(error.to_string(), format!("the data folder {} is in use by process {} (weir up)", path.display(), std::process::id()));
+        assert!(error.next_step().unwrap().ends_with("a folder of its own: weir run host --data DIR"));
         drop(held);
-        DataFolder::lock(&path).unwrap();
+        DataFolder::lock(&path, "weir up").unwrap();
     }
 
     #[test]
     fn a_folder_of_a_newer_format_is_left_alone() {
         let temp = tempfile::tempdir().unwrap();
-        DataFolder::lock(temp.path()).unwrap();
+        DataFolder::lock(temp.path(), "weir up").unwrap();
         assert_eq!(read_version(temp.path()).unwrap().unwrap().data_format, FORMAT);
         let newer = r#"{"data-format": 2, "weir": "9.0.0", "more": true}"#;
         fs::write(version_path(temp.path()), newer).unwrap();
-        let problem = DataFolder::lock(temp.path()).unwrap_err();
+        let problem = DataFolder::lock(temp.path(), "weir up").unwrap_err();
         assert!(problem.to_string().contains("has format 2, written by Weir 9.0.0"), "{problem}");
         assert_eq!(fs::read_to_string(version_path(temp.path())).unwrap(), newer);
     }
@@ -291,10 +307,10 @@ mod tests {
     fn a_version_note_that_cannot_be_read_is_reported_with_a_way_on() {
         let temp = tempfile::tempdir().unwrap();
         for text in ["", "x", "{\"data-format\": 1"] {
-            DataFolder::lock(temp.path()).unwrap();
+            DataFolder::lock(temp.path(), "weir up").unwrap();
             let path = version_path(temp.path());
             fs::write(&path, text).unwrap();
-            let problem = DataFolder::lock(temp.path()).unwrap_err();
+            let problem = DataFolder::lock(temp.path(), "weir up").unwrap_err();
             let next = problem.next_step().unwrap().to_owned();
             assert_eq!(problem.exit, Exit::NoFolder);
             assert!(problem.to_string().contains("version.json is empty or damaged"), "{problem}");
@@ -302,7 +318,7 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             fs::remove_file(path).unwrap();
         }
-        DataFolder::lock(temp.path()).unwrap();
+        DataFolder::lock(temp.path(), "weir up").unwrap();
         assert_eq!(read_version(temp.path()).unwrap().unwrap().data_format, FORMAT);
         assert!(!temp.path().join("version.json.part").exists());
     }
@@ -310,9 +326,10 @@ mod tests {
     #[test]
     fn a_note_of_an_earlier_process_is_removed() {
         let temp = tempfile::tempdir().unwrap();
-        DataFolder::lock(temp.path()).unwrap().write_note("http://127.0.0.1:1").unwrap();
+        let noted = Noted { url: "http://127.0.0.1:1".to_owned(), secret: None, certificate: None };
+        DataFolder::lock(temp.path(), "weir up").unwrap().write_note(&noted).unwrap();
         assert_eq!(read_note(temp.path()).unwrap().unwrap().url, "http://127.0.0.1:1");
-        DataFolder::lock(temp.path()).unwrap();
+        DataFolder::lock(temp.path(), "weir up").unwrap();
         assert!(read_note(temp.path()).unwrap().is_none());
     }
 }

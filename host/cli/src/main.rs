@@ -5,6 +5,8 @@ mod args;
 mod client;
 mod commands;
 mod folder;
+mod holder;
+mod hosts;
 mod logging;
 mod message;
 mod output;
@@ -89,10 +91,11 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
-    let Arguments { data, gateway, json, command } = arguments;
+    let Arguments { data, reach, json, command } = arguments;
     let format = if json { Format::Json } else { Format::Text };
     let command = match command {
         Command::Up(up) => return up_and_ended(&data, format, &up).await,
+        Command::Run(run) => return run_and_ended(&data, reach, format, run).await,
         command => command,
     };
     logging::start_for_commands();
@@ -100,9 +103,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Init(command) => return commands::init::run(&data, format, &command).await.map(|()| ExitCode::SUCCESS),
         Command::Settings(command) => return commands::settings::run(&data, format, &command).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => return commands::inspect::run(format, &command).map(|()| ExitCode::SUCCESS),
-        Command::Doctor(command) => return commands::doctor::run(&data, gateway.as_deref(), format, &command).await,
+        Command::Doctor(command) => return commands::doctor::run(&data, &reach, format, &command).await,
         Command::Prune(command) => {
-            return commands::prune::run(gateway.as_deref(), &data, format, &command).await.map(|()| ExitCode::SUCCESS);
+            return commands::prune::run(&reach, &data, format, &command).await.map(|()| ExitCode::SUCCESS);
         }
         Command::Completion(command) => return commands::completion::run(&command).map(|()| ExitCode::SUCCESS),
         command => command,
@@ -110,7 +113,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Tail(command) = &command {
         commands::tail::check(command)?;
     }
-    let session = Session { client: Client::find(gateway.as_deref(), &data)?, format };
+    let session = Session { client: Client::find(&reach, &data)?, format };
     let names = Names::of(&command);
     let asked = match command {
         Command::Take(command) => commands::take::run(&session, command).await,
@@ -124,15 +127,34 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
 
 async fn up_and_ended(data: &Path, format: Format, up: &args::Up) -> Result<ExitCode> {
     let mut loaded = settings::load(data, &up.flags)?;
-    loaded.settings.processors = up.processors.iter().cloned().collect();
+    loaded.settings.processors = up.processors.iter().map(|processor| processor.name.clone()).collect();
+    let file_of = |processor: &args::ServedProcessor| Some((processor.name.clone(), processor.file.clone()?));
+    loaded.settings.processor_files = up.processors.iter().filter_map(file_of).collect();
+    start_logging(&loaded);
+    commands::up::run(data, format, loaded.settings).await.map(exit_code)
+}
+
+async fn run_and_ended(data: &Path, reach: args::Reach, format: Format, run: args::Run) -> Result<ExitCode> {
+    let mut loaded = settings::load(data, &commands::run::flags(&run))?;
+    if let args::Run::Host(host) = &run {
+        loaded.settings.processors = host.processors.iter().map(|processor| processor.name.clone()).collect();
+    }
+    start_logging(&loaded);
+    commands::run::run(data, reach, format, loaded.settings, run).await.map(exit_code)
+}
+
+fn start_logging(loaded: &settings::Loaded) {
     logging::start(&loaded.settings);
     loaded.notes.iter().for_each(|note| tracing::warn!(note, "setting is perhaps misspelt"));
-    if let Some(warning) = settings::exposed_password(&loaded) {
+    if let Some(warning) = settings::exposed_password(loaded) {
         tracing::warn!(problem = warning, "password is visible to others");
     }
-    match commands::up::run(data, format, loaded.settings).await? {
-        Ended::Gracefully => Ok(ExitCode::SUCCESS),
-        Ended::AtOnce => Ok(ExitCode::from(LEFT_AT_ONCE)),
+}
+
+fn exit_code(ended: Ended) -> ExitCode {
+    match ended {
+        Ended::Gracefully => ExitCode::SUCCESS,
+        Ended::AtOnce => ExitCode::from(LEFT_AT_ONCE),
     }
 }
 
@@ -142,6 +164,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         // They speak to none, or to none alone, or have an exit code of their own.
         Command::Take(_)
         | Command::Up(_)
+        | Command::Run(_)
         | Command::Init(_)
         | Command::Settings(_)
         | Command::Doctor(_)

@@ -83,10 +83,11 @@ pub(crate) fn check_folder(path: &Path, shared: SharedFolder) -> Result<(), Prob
 }
 
 /// What others may do that they probably should not: to be told at each start.
-pub(crate) fn warnings(folder: &Path, token_file: Option<&Path>) -> Vec<String> {
+pub(crate) fn warnings(folder: &Path, token_file: Option<&Path>, tls_key: Option<&Path>) -> Vec<String> {
     let of_folder = (writers(mode(folder)) != Others::None).then(|| format!("{}: chmod 700 {}", in_folder(folder), folder.display()));
     let of_token = token_file.and_then(|file| token_readable(file).map(|what| format!("{what}: chmod 600 {}", file.display())));
-    of_folder.into_iter().chain(of_token).collect()
+    let of_key = tls_key.and_then(|file| key_readable(file).map(|what| format!("{what}: chmod 640 {}", file.display())));
+    of_folder.into_iter().chain(of_token).chain(of_key).collect()
 }
 
 /// What is wrong with the rights on a data folder that others may write to.
@@ -104,6 +105,12 @@ pub(crate) fn token_readable(file: &Path) -> Option<String> {
     let mode = mode(file);
     let readers = readers(mode);
     (readers != Others::None).then(|| format!("the token file {} can be read by {} (mode {mode:o})", file.display(), readers.named()))
+}
+
+/// What is wrong with the rights on the key of TLS, if all users may read it; a group that reads keys is common.
+pub(crate) fn key_readable(file: &Path) -> Option<String> {
+    let mode = mode(file);
+    (readers(mode) == Others::All).then(|| format!("the TLS key {} can be read by {} (mode {mode:o})", file.display(), Others::All.named()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Signals: the first asks for a graceful end, the second leaves at once.
+//! Signals: the first requests a graceful shutdown, the second forces it; SIGHUP has files reread.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,6 +22,29 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// SIGHUP, once something can be reread. Until then it ends Weir, as it does when a terminal is closed.
+pub(crate) struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Begins to catch it, unless there is nothing to reread.
+    pub(crate) fn catch(has_files: bool) -> std::io::Result<Self> {
+        has_files.then(|| signal(SignalKind::hangup())).transpose().map(Hangups)
+    }
+
+    /// Waits for the next one.
+    ///
+    /// # Cancel safety
+    /// No signal is lost.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
         }
     }
 }

@@ -10,7 +10,7 @@ use weir_pubsub::chain;
 use weir_pubsub::disk::{DiskReserve, DiskUse};
 
 use crate::folder::DataFolder;
-use crate::token::Secret;
+use crate::roles::Noted;
 
 /// Enough for thousands of small writes of the configuration.
 const HELD_BYTES: u64 = 4 << 20;
@@ -41,24 +41,24 @@ pub(crate) fn make_room(folder: &Path) -> bool {
 }
 
 /// Writes the address and the token for local commands. What cannot be written keeps nothing from working: `false` then.
-pub(crate) fn note(folder: &DataFolder, url: &str, secret: Option<&Secret>) -> bool {
-    let token = secret.map_or(Ok(()), |secret| folder.write_token(secret));
-    let noted = token.and_then(|()| folder.write_note(url));
-    if let Err(error) = &noted {
-        tracing::warn!(error = %chain(error), url, folder = %folder.path().display(), "address not noted in the data folder: local commands need --gateway URL");
+pub(crate) fn note(folder: &DataFolder, noted: &Noted) -> bool {
+    let token = noted.secret.as_ref().map_or(Ok(()), |secret| folder.write_token(secret));
+    let written = token.and_then(|()| folder.write_note(noted));
+    if let Err(error) = &written {
+        tracing::warn!(error = %chain(error), url = noted.url, folder = %folder.path().display(), "address not noted in the data folder: local commands need --gateway URL");
         // Half of it would mislead them.
         if let Err(error) = folder.remove_notes() {
             tracing::warn!(error = %chain(&error), "what is left of the note not removed");
         }
     }
-    noted.is_ok()
+    written.is_ok()
 }
 
 /// Holds the reserve, gives it up while the disk is full, and writes what could not be noted once there is room. It never ends.
 ///
 /// # Cancel safety
 /// It can be dropped at any time; the reserve stays for the next process.
-pub(crate) async fn keep(folder: &DataFolder, url: &str, secret: Option<&Secret>, mut is_noted: bool) -> Infallible {
+pub(crate) async fn keep(folder: &DataFolder, noted: &Noted, mut is_noted: bool) -> Infallible {
     let (mut held, mut was_full) = (reserve(folder.path()), false);
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -77,7 +77,7 @@ pub(crate) async fn keep(folder: &DataFolder, url: &str, secret: Option<&Secret>
             was_full = is_full;
         }
         if !is_noted && !is_full {
-            is_noted = note(folder, url, secret);
+            is_noted = note(folder, noted);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The token that opens the gateway: where `weir up` and the other commands get it from. It is never printed, and never an argument,
+//! The tokens that open the gateway: where `weir up` and the other commands get them from. They are never printed, and never arguments,
 //! which every user of the machine could read.
 
 use std::fmt;
@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use weir_gateway::Token;
+use weir_gateway::{Token, TokenLine, Tokens, read_tokens};
 
 use crate::problem::{Exit, Problem};
 
 /// The environment variable with the token.
 const VARIABLE: &str = "WEIR_TOKEN";
-/// What is read of a file, which may be anything.
-const READ_BYTES: u64 = 64 << 10;
+/// The largest token file: more than all tokens with a comment each take.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// A token's text, and where it is from.
 #[derive(Clone)]
@@ -23,31 +23,20 @@ pub(crate) struct Secret {
 }
 
 impl Secret {
-    /// That of `weir up`: of the file if one is named, else of the environment; none where neither is.
-    pub(crate) fn of_up(file: Option<&Path>) -> Result<Option<Self>, Problem> {
-        match file {
-            Some(file) => Self::of_file(file).map(Some),
-            None => Self::of_environment(),
-        }
-    }
-
-    /// That of the environment, if it is there. An empty one is an error: whoever sets one wants to be protected by it.
+    /// That of the environment, if it is there. An empty one is an error, since it would leave open what it is meant to protect.
     pub(crate) fn of_environment() -> Result<Option<Self>, Problem> {
         match std::env::var_os(VARIABLE) {
             None => Ok(None),
             Some(value) => match value.into_string() {
                 Ok(text) => Ok(Some(Secret { text: text.trim().to_owned(), from: VARIABLE.to_owned() })),
-                Err(_) => Err(Problem::new(Exit::Usage, format!("{VARIABLE} is no text"))),
+                Err(_) => Err(Problem::new(Exit::Usage, format!("{VARIABLE} is not UTF-8"))),
             },
         }
     }
 
-    /// That of a file, without what is white around it.
+    /// That of a file with a token; of several it is that of the largest scope.
     pub(crate) fn of_file(file: &Path) -> Result<Self, Problem> {
-        let mut text = String::new();
-        let read = File::open(file).and_then(|opened| opened.take(READ_BYTES).read_to_string(&mut text));
-        read.map_err(|error| Problem::new(Exit::NoInput, format!("the token file {} cannot be read", file.display())).because(error))?;
-        Ok(Secret { text: text.trim().to_owned(), from: file.display().to_string() })
+        Ok(TokenFile::read(file)?.widest())
     }
 
     /// The same as the gateway checks it.
@@ -67,6 +56,60 @@ impl Secret {
     }
 }
 
+/// A file of tokens, each with its scope, as `weir up` takes them.
+pub(crate) struct TokenFile {
+    text: String,
+    from: String,
+}
+
+impl TokenFile {
+    /// Reads a file; what is in it can be used.
+    pub(crate) fn read(file: &Path) -> Result<Self, Problem> {
+        let read = TokenFile { text: read(file)?, from: file.display().to_string() };
+        match read_tokens(&read.text) {
+            Ok(_) => Ok(read),
+            Err(error) => Err(Problem::new(Exit::Usage, format!("the token file {} cannot be used", read.from)).because(error)),
+        }
+    }
+
+    /// As the gateway checks them.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(&self.lines())
+    }
+
+    /// Has the gateway check these from now on.
+    pub(crate) fn replace(&self, tokens: &Tokens) {
+        tokens.replace(&self.lines());
+    }
+
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.lines().len()
+    }
+
+    /// The first one of the largest scope.
+    pub(crate) fn widest(&self) -> Secret {
+        let lines = self.lines();
+        let widest = lines.iter().rev().max_by_key(|line| line.scope);
+        Secret { text: widest.map_or_else(String::new, |line| line.text.to_owned()), from: self.from.clone() }
+    }
+
+    fn lines(&self) -> Vec<TokenLine<'_>> {
+        read_tokens(&self.text).unwrap_or_default()
+    }
+}
+
+/// The text of a file that may be anything.
+fn read(file: &Path) -> Result<String, Problem> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
+    read.map_err(|error| Problem::new(Exit::NoInput, format!("the token file {} cannot be read", file.display())).because(error))?;
+    match text.len() as u64 > MAX_FILE_BYTES {
+        true => Err(Problem::new(Exit::Usage, format!("the token file {} has more than {MAX_FILE_BYTES} bytes", file.display()))),
+        false => Ok(text),
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret(of {})", self.from)
@@ -83,13 +126,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "0123456789abcdef\n").unwrap();
-        let secret = Secret::of_up(Some(&file)).unwrap().unwrap();
+        let secret = Secret::of_file(&file).unwrap();
         assert_eq!(secret.text(), "0123456789abcdef");
         assert!(secret.to_token().is_ok());
         assert_eq!(format!("{secret:?}"), format!("Secret(of {})", file.display()));
         std::fs::write(&file, "\n").unwrap();
-        let problem = Secret::of_file(&file).unwrap().to_token().unwrap_err();
-        assert_eq!(problem.to_string(), format!("what is in {} cannot be the gateway's token", file.display()));
+        let problem = Secret::of_file(&file).unwrap_err();
+        assert_eq!((problem.exit, problem.to_string()), (Exit::Usage, format!("the token file {} cannot be used", file.display())));
         assert_eq!(Secret::of_file(&folder.path().join("none")).unwrap_err().exit, Exit::NoInput);
+    }
+
+    #[test]
+    fn commands_on_the_data_folder_get_the_token_of_the_largest_scope() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let widest = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            TokenFile::read(&file).map(|read| (read.count(), read.widest().text().to_owned())).map_err(|problem| problem.exit)
+        };
+        let text = "read a-token-that-reads\noperate a-token-that-operates\noperate another-that-operates\n";
+        assert_eq!(widest(text), Ok((3, "a-token-that-operates".to_owned())));
+        assert_eq!(widest("0123456789abcdef"), Ok((1, "0123456789abcdef".to_owned())));
+        assert_eq!(widest("write a-token-that-writes"), Err(Exit::Usage));
+        assert_eq!(widest(&"#".repeat(70_000)), Err(Exit::Usage));
     }
 }

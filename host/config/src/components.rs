@@ -1,15 +1,23 @@
-//! The folder that keeps the bytes of components, each in a file named by its digest.
+//! The folder that keeps the bytes of components, each in a file named by its digest; how they are written and read in pieces; and where a
+//! host finds them.
+
+mod incoming;
+mod reading;
+mod source;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{ConfigError, Result};
 use crate::records::Digest;
+
+pub use self::incoming::{Incoming, WrongBytes};
+pub use self::reading::StoredComponent;
+pub use self::source::{ComponentBytes, ComponentSource, RemoteComponents, RemoteFault};
 
 /// A folder of files `HEX.wasm`. What is in it never changes, so that it can be shared and copied at will. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -49,18 +57,27 @@ impl ComponentFolder {
         blocking(move || folder.get_now(digest)).await
     }
 
-    /// The size of a component in bytes; 0 if it is not there.
+    /// Opens a component to be read in pieces, after its bytes were verified; `None` if it is not there.
+    ///
+    /// # Errors
+    /// `ComponentFolder`, `DamagedComponent`.
+    pub async fn open(&self, digest: Digest) -> Result<Option<StoredComponent>> {
+        let path = self.path(digest);
+        blocking(move || StoredComponent::open(digest, path)).await
+    }
+
+    /// Begins to write a component that comes in pieces, of at most so many bytes. Nothing is left of what is not finished.
     ///
     /// # Errors
     /// `ComponentFolder`.
-    pub async fn size_bytes(&self, digest: Digest) -> Result<usize> {
-        let path = self.path(digest);
-        blocking(move || match fs::metadata(&path) {
-            Ok(found) => Ok(usize::try_from(found.len()).unwrap_or(usize::MAX)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(source) => Err(ConfigError::ComponentFolder { doing: "read", path, source }),
-        })
-        .await
+    pub async fn receive(&self, digest: Digest, most_bytes: u64) -> Result<Incoming> {
+        let (folder, path) = (self.path.clone(), self.path(digest));
+        blocking(move || Incoming::begin(&folder, digest, path, most_bytes)).await
+    }
+
+    /// Where the files are.
+    pub fn folder(&self) -> &Path {
+        &self.path
     }
 
     /// The files that nothing needs when only these digests are named: bytes of other components, and what interrupted writes left.
@@ -105,7 +122,7 @@ impl ComponentFolder {
     fn put_now(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = digest_of(bytes);
         let path = self.path(digest);
-        let part = self.path.join(format!("{}.{:016x}.part", digest.to_hex(), rand::random::<u64>()));
+        let part = part_of(&self.path, digest);
         let written = write_durably(&self.path, &part, &path, bytes);
         if written.is_err() {
             // What is left of a failed write is in nobody's way; the error that counts is the first one.
@@ -122,23 +139,6 @@ impl ComponentFolder {
             Err(source) => return Err(ConfigError::ComponentFolder { doing: "read", path, source }),
         };
         if digest_of(&bytes) == digest { Ok(Some(bytes)) } else { Err(ConfigError::DamagedComponent { path }) }
-    }
-}
-
-/// Where a host finds the bytes of components.
-#[async_trait]
-pub trait ComponentSource: std::fmt::Debug + Send + Sync {
-    /// The bytes of a component, verified against its digest; `None` if it is not there.
-    ///
-    /// # Errors
-    /// `ComponentFolder`, `DamagedComponent`.
-    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>>;
-}
-
-#[async_trait]
-impl ComponentSource for ComponentFolder {
-    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
-        ComponentFolder::get(self, digest).await
     }
 }
 
@@ -180,6 +180,11 @@ pub fn remove_unused(files: &[UnusedFile]) -> Vec<(PathBuf, io::Error)> {
         _ => None,
     };
     files.iter().filter_map(remove).collect()
+}
+
+/// A name for a file that is being written.
+fn part_of(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{}.{:016x}.part", digest.to_hex(), rand::random::<u64>()))
 }
 
 fn write_durably(folder: &Path, part: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {

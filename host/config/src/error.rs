@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use weir_pubsub::{NameError, PubsubError};
 
+use crate::components::WrongBytes;
+use crate::records::Digest;
+
 /// The result of an operation on configuration.
 pub type Result<T, E = ConfigError> = std::result::Result<T, E>;
 
@@ -27,10 +30,10 @@ pub enum ConfigError {
         source: NameError,
     },
     /// Another config service answers on this broker: stop it, or use another topicspace.
-    #[error("another config service holds {queue}: stop it first, or choose another topicspace")]
+    #[error("another config service holds {what}: stop it first, or choose another topicspace")]
     Held {
-        /// The queue of requests.
-        queue: String,
+        /// The lock, or the queue of requests.
+        what: String,
     },
     /// The store's file cannot be opened or is not one of ours.
     #[error("the config store {} cannot be opened", path.display())]
@@ -61,10 +64,20 @@ pub enum ConfigError {
         reason: String,
     },
     /// An answer would be larger than the broker carries: ask for less at a time.
-    #[error("the answer would have more than {limit_bytes} bytes: {ASK_FOR_LESS}")]
+    #[error("the answer would have more than {limit_bytes} bytes (broker.max-answer): {ASK_FOR_LESS}")]
     AnswerTooLarge {
         /// The broker's limit.
         limit_bytes: usize,
+    },
+    /// The broker takes no answer of this size, whatever the settings say.
+    #[error(
+        "the answer has {actual_bytes} bytes, and the broker takes at most {limit_bytes}: {ASK_FOR_LESS}, or raise its max_message_size; set broker.max-answer to no more than that"
+    )]
+    AnswerRefused {
+        /// Of the answer.
+        actual_bytes: u64,
+        /// Of the broker.
+        limit_bytes: u64,
     },
     /// Everything together would not fit into one answer any more: nothing was changed; delete something first.
     #[error(
@@ -114,6 +127,24 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// A component that came from elsewhere is another one.
+    #[error("the bytes of the component {digest} are wrong: {came}")]
+    WrongComponent {
+        /// Which.
+        digest: Digest,
+        /// What came in its place.
+        came: WrongBytes,
+    },
+    /// A component could not be fetched from where components are kept, this time.
+    #[error("the component {digest} was not fetched from {place}: {problem}")]
+    ComponentNotFetched {
+        /// Which.
+        digest: Digest,
+        /// The store's address.
+        place: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A component's file does not have the digest that its name says: upload the component again.
     #[error("the component in {} is damaged: its bytes do not have the digest of its name; deploy it again", path.display())]
     DamagedComponent {
@@ -136,7 +167,7 @@ impl ConfigError {
     pub(crate) fn is_about_size(&self) -> bool {
         match self {
             ConfigError::Answered { kind, message } => kind == "config-error" && message.contains(ASK_FOR_LESS),
-            ConfigError::TooLarge { .. } | ConfigError::AnswerTooLarge { .. } => true,
+            ConfigError::TooLarge { .. } | ConfigError::AnswerTooLarge { .. } | ConfigError::AnswerRefused { .. } => true,
             _ => false,
         }
     }
@@ -145,7 +176,8 @@ impl ConfigError {
     pub(crate) fn of_pubsub(source: PubsubError) -> Self {
         match source {
             PubsubError::TooLarge { .. } => ConfigError::TooLarge { source },
-            PubsubError::QueueHeld { queue } => ConfigError::Held { queue: queue.to_string() },
+            PubsubError::LockHeld { lock } => ConfigError::Held { what: lock.to_string() },
+            PubsubError::QueueHeld { queue } => ConfigError::Held { what: queue.to_string() },
             source => ConfigError::Unavailable { source },
         }
     }

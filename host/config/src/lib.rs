@@ -44,7 +44,10 @@ mod whole;
 
 pub use batch::{Batch, MAX_REQUEST_ENTRIES_COUNT, Room, Versioned};
 pub use client::ConfigClient;
-pub use components::{ComponentFolder, ComponentSource, UnusedFile, remove_unused, unused_files};
+pub use components::{
+    ComponentBytes, ComponentFolder, ComponentSource, Incoming, RemoteComponents, RemoteFault, StoredComponent, UnusedFile, WrongBytes,
+    remove_unused, unused_files,
+};
 pub use error::{ConfigError, DISK_FULL, Result};
 pub use service::ConfigService;
 pub use store::{Applied, Everything, Store};

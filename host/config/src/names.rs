@@ -1,7 +1,7 @@
 //! The names that several crates build or read: topics, subscriptions, config types and their keys. Only this file spells them out;
 //! `docs/wire.md` lists them.
 
-use weir_pubsub::{Class, NameError, Queue, Subscription, Topic};
+use weir_pubsub::{Class, LockName, NameError, Queue, Subscription, Topic};
 
 /// The config type of deployments; the key is [`deployment_key`].
 pub const COMPONENT_TYPE: &str = "component";
@@ -15,8 +15,14 @@ pub const PARAMETER_TYPE: &str = "parameter-type";
 pub const DESCRIPTOR_TYPE: &str = "descriptor";
 /// The config type of queues that could not be deleted yet; the key is the queue's name on the wire.
 pub const LEFTOVER_TYPE: &str = "leftover";
-/// The config type that is reserved for the flow service itself.
+/// The config type of queues that the flow service made; the key is the queue's name on the wire.
+pub const QUEUE_MADE_TYPE: &str = "queue-made";
+/// The config type of the flow service itself; the keys are [`LEADER_KEY`] and [`DONE_KEY`].
 pub const FLOW_SERVICE_TYPE: &str = "flow-service";
+/// The id of the flow service that may write: a condition of each of its writes. Whoever gets the lock writes another.
+pub const LEADER_KEY: &str = "leader";
+/// The ids of requests to stop a flow that were done, the oldest first: one that is delivered again is answered by them.
+pub const DONE_KEY: &str = "done";
 /// What the config types of entries begin with.
 pub const ENTRY_TYPE_PREFIX: &str = "processor:";
 
@@ -58,6 +64,14 @@ impl Service {
     /// A topicspace that cannot be one.
     pub fn requests(self, topicspace: &str) -> Result<Queue, NameError> {
         Queue::new(Topic::new(Class::Request, topicspace, self.name)?, self.subscription.parse()?)
+    }
+
+    /// The lock that the one process of the service holds.
+    ///
+    /// # Errors
+    /// A topicspace that cannot be one.
+    pub fn lock(self, topicspace: &str) -> Result<LockName, NameError> {
+        LockName::new(self.name, topicspace)
     }
 
     /// Where it answers: `response:TOPICSPACE:NAME`.
@@ -227,6 +241,8 @@ mod tests {
                 "notify:tg:weir-ask"
             ]
         );
+        let locks = [CONFIG_SERVICE, FLOW_SERVICE].map(|service| service.lock("tg").unwrap().to_string());
+        assert_eq!(locks, ["weir.lock.config.tg", "weir.lock.flow.tg"]);
         assert_eq!(processor_subscription("p", "v", "input").unwrap().as_str(), "p--v--input");
         assert_eq!(exit_subscription("one", "out").unwrap().as_str(), "gateway--one--out");
         assert_eq!((entry_type("p"), entry_name("p", "v")), ("processor:p".to_owned(), "p:v".to_owned()));

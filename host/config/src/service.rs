@@ -8,12 +8,13 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_pubsub::{
-    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Message, Producer, PubsubError, QueueSpec, Recovery, Sharing,
+    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Lock, Message, Occasional, Producer, PubsubError, QueueSpec, Recovery,
+    Sharing,
 };
 
 use crate::error::{ConfigError, Result};
 use crate::operations::{Outcome, perform, refusal};
-use crate::protocol::{Notify, Request, RequestFault};
+use crate::protocol::{Notify, Request};
 use crate::store::Store;
 use crate::topics::ConfigTopics;
 use weir_pubsub::{broken_off, chain};
@@ -30,10 +31,10 @@ pub struct ConfigService {
 }
 
 impl ConfigService {
-    /// Starts the service: makes its queue, takes it for itself alone, and tells everybody to fetch everything. It answers when this returns.
+    /// Starts the service: takes its lock, makes its queue, and notifies all subscribers to fetch everything. It answers when this returns.
     ///
     /// # Errors
-    /// `Held` when another service has the queue, `Topicspace`, `Unavailable`, `StoreFailed`.
+    /// `Held` when another service has the lock, `Topicspace`, `Unavailable`, `StoreFailed`.
     pub async fn start(backend: Arc<dyn Backend>, topicspace: &str, store: Store) -> Result<Self> {
         let topics = ConfigTopics::of(topicspace)?;
         let session = Session::begin(&backend, &topics, &store).await?;
@@ -74,13 +75,16 @@ impl Drop for ConfigService {
     }
 }
 
-/// The service while its consumer lives.
+/// The service while it has its lock and its consumer.
 struct Session {
+    lock: Box<dyn Lock>,
     backend: Arc<dyn Backend>,
     store: Store,
     requests: Box<dyn Consumer>,
     answers: Box<dyn Producer>,
     notifies: Box<dyn Producer>,
+    /// Requests without an address for the answer.
+    nameless: Occasional,
 }
 
 async fn run(backend: Arc<dyn Backend>, topics: ConfigTopics, store: Store, session: Session, token: CancellationToken) {
@@ -89,10 +93,10 @@ async fn run(backend: Arc<dyn Backend>, topics: ConfigTopics, store: Store, sess
 }
 
 async fn serve(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store, mut session: Session, token: &CancellationToken) {
-    let mut recovery = Recovery::of("queue of the config service");
+    let mut recovery = Recovery::of("lock and queue of the config service");
     while let Err(error) = session.work(token).await {
         recovery.lost(&error);
-        // What is left of the lost consumer would hold the queue against its successor.
+        // What is left of it would keep the lock and the queue from its successor.
         drop(session);
         let begin = || Session::begin(backend, topics, store);
         let Some(next) = token.run_until_cancelled(recovery.get(begin)).await else { return };
@@ -107,41 +111,45 @@ impl Session {
     }
 
     async fn open(backend: &Arc<dyn Backend>, topics: &ConfigTopics, store: &Store, version: u64) -> Result<Self, PubsubError> {
+        let lock = backend.lock(&topics.lock).await?;
         backend.ensure_queue(&QueueSpec::new(topics.queue.clone())).await?;
+        // Beside the lock: services of others, which take none, are kept out where the broker can do that.
         let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
         let requests = backend.consumer(&topics.request, topics.queue.subscription(), options).await?;
         let answers = backend.producer(&topics.response).await?;
         let notifies = backend.producer(&topics.notify).await?;
-        let session = Session { backend: backend.clone(), store: store.clone(), requests, answers, notifies };
+        let (backend, store, nameless) = (backend.clone(), store.clone(), Occasional::default());
+        let session = Session { lock, backend, store, requests, answers, notifies, nameless };
         session.notify(Notify { version, ..Notify::default() }).await?;
         Ok(session)
     }
 
-    /// Works off requests until it is told to end (`Ok`) or the broker fails it.
-    async fn work(&self, token: &CancellationToken) -> Result<(), PubsubError> {
-        while let Some(received) = token.run_until_cancelled(self.requests.receive()).await {
+    /// Works off requests until it is told to end (`Ok`), loses its lock, or the broker fails it. A request in progress is finished.
+    async fn work(&mut self, token: &CancellationToken) -> Result<(), PubsubError> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = token.cancelled() => return Ok(()),
+                lost = self.lock.lost() => return Err(lost),
+                received = self.requests.receive() => received,
+            };
             match received {
                 Ok(delivery) => self.handle(delivery).await?,
                 Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "config requests were missed"),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     async fn handle(&self, delivery: Delivery) -> Result<(), PubsubError> {
         let Some(id) = delivery.message.properties.get(CORRELATION_ID) else {
-            tracing::warn!(message_id = delivery.message.id.map(tracing::field::display), "config request without id dropped");
+            if let Some(dropped_count) = self.nameless.count(1) {
+                tracing::warn!(dropped_count, "config requests without property id dropped: there is no address for an answer");
+            }
             self.backend.settle(&delivery.receipt, Vec::new()).await?;
             return Ok(());
         };
-        let request = Request::read(&delivery.message.body);
-        if let Err(fault @ RequestFault::NotJson(_)) = &request {
-            tracing::warn!(error = %chain(fault), "config request dropped");
-            self.backend.settle(&delivery.receipt, Vec::new()).await?;
-            return Ok(());
-        }
-        let outcome = perform(&self.store, request, self.backend.limits().max_answer_bytes).await;
+        let outcome = perform(&self.store, Request::read(&delivery.message.body), self.backend.limits().max_answer_bytes).await;
         // Before the answer: a request whose answer is lost must not be performed again, since a write would fail by its own condition then.
         let settled = self.backend.settle(&delivery.receipt, Vec::new()).await;
         self.answer(id, outcome).await?;
@@ -160,7 +168,13 @@ impl Session {
             let error = ConfigError::AnswerTooLarge { limit_bytes };
             body = json(&refusal("config-error", error.to_string()).response);
         }
-        match self.answers.publish_repeated(Message::new(body).with(CORRELATION_ID, id), REPEAT_TIME).await {
+        let send = async |body| self.answers.publish_repeated(Message::new(body).with(CORRELATION_ID, id), REPEAT_TIME).await;
+        let mut published = send(body).await;
+        if let Err(PubsubError::TooLarge { actual_bytes, limit_bytes, .. }) = published {
+            let error = ConfigError::AnswerRefused { actual_bytes, limit_bytes };
+            published = send(json(&refusal("config-error", error.to_string()).response)).await;
+        }
+        match published {
             Err(error @ PubsubError::TooLarge { .. }) => {
                 tracing::warn!(error = %chain(&error), "config answer dropped");
                 Ok(())

@@ -1,6 +1,6 @@
 //! Where the config service listens, answers and notifies.
 
-use weir_pubsub::{NameError, Queue, Topic};
+use weir_pubsub::{LockName, NameError, Queue, Topic};
 
 use crate::error::{ConfigError, Result};
 use crate::names::CONFIG_SERVICE;
@@ -13,6 +13,8 @@ pub(crate) struct ConfigTopics {
     pub(crate) notify: Topic,
     /// The queue of requests.
     pub(crate) queue: Queue,
+    /// The lock of the one service.
+    pub(crate) lock: LockName,
 }
 
 impl ConfigTopics {
@@ -23,6 +25,7 @@ impl ConfigTopics {
     fn parse(topicspace: &str) -> Result<Self, NameError> {
         let queue = CONFIG_SERVICE.requests(topicspace)?;
         let (response, notify) = (CONFIG_SERVICE.responses(topicspace)?, CONFIG_SERVICE.notifies(topicspace)?);
-        Ok(ConfigTopics { request: queue.topic().clone(), response, notify, queue })
+        let lock = CONFIG_SERVICE.lock(topicspace)?;
+        Ok(ConfigTopics { request: queue.topic().clone(), response, notify, queue, lock })
     }
 }

@@ -9,7 +9,7 @@ use weir_pubsub::{Backend, Message, Requester, Subscription};
 
 use crate::error::{FlowError, Result};
 use crate::plan::SwapOrder;
-use crate::protocol::{FLOW_ERROR, Request, Response, Swapped};
+use crate::protocol::{Backlog, FLOW_ERROR, Orphan, Request, Response, Swapped};
 
 /// How long an operation may take: a stop waits for processors to leave, and for queues that resist.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -201,5 +201,16 @@ impl FlowClient {
     pub async fn stop_empty_flow(&self, id: &str) -> Result<()> {
         let (flow_id, backlog) = (Some(id.to_owned()), Some("refuse".into()));
         self.ask_well(Request { flow_id, backlog, ..Request::new("stop-flow") }).await.map(|_| ())
+    }
+
+    /// Lists the queues that the service made, that no flow names any more; with a [`Backlog`] also deletes those that nothing reads:
+    /// the empty ones, or with [`Backlog::Discard`] all.
+    ///
+    /// # Errors
+    /// As [`FlowClient::list_blueprints`].
+    pub async fn orphans(&self, removed: Option<Backlog>) -> Result<Vec<Orphan>> {
+        let operation = if removed.is_some() { "remove-orphans" } else { "list-orphans" };
+        let backlog = removed.map(|backlog| serde_json::to_value(backlog).expect("a word always becomes JSON"));
+        Ok(self.ask_well(Request { backlog, ..Request::new(operation) }).await?.orphans)
     }
 }

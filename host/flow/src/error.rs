@@ -117,11 +117,21 @@ pub enum FlowError {
         problem: String,
     },
     /// Another flow service answers on this broker: stop it, or use another topicspace.
-    #[error("another flow service holds {queue}: stop it first, or choose another topicspace")]
+    #[error("another flow service holds {what}: stop it first, or choose another topicspace")]
     Held {
-        /// The queue of requests.
-        queue: String,
+        /// The lock, or the queue of requests.
+        what: String,
     },
+    /// The service has lost its lock: others may have it. What it was doing was dropped.
+    #[error("the lock of the flow service is lost")]
+    LockLost {
+        /// Why.
+        #[source]
+        source: PubsubError,
+    },
+    /// Another flow service leads: it had the lock since. Nothing more was written, and what this one was doing was dropped.
+    #[error("another flow service has taken over")]
+    Fenced,
     /// The config service failed or cannot be reached.
     #[error("{action}")]
     Config {
@@ -226,7 +236,7 @@ impl FlowError {
     pub fn is_passing(&self) -> bool {
         match self {
             FlowError::Config { source, .. } => source.is_passing(),
-            FlowError::Broker { source, .. } => is_unanswered(source),
+            FlowError::Broker { source, .. } | FlowError::LockLost { source } => is_unanswered(source),
             FlowError::ShuttingDown { .. } => true,
             _ => false,
         }

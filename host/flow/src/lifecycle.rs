@@ -3,8 +3,10 @@
 //! Every operation holds its flow's lock; what reads, decides and writes also holds the writer's lock, so that two flows that share a queue
 //! or an entry see each other. Nobody waits for processors or for queues that resist while holding the latter.
 
+mod done;
 mod known;
 mod locks;
+mod orphans;
 mod queues;
 mod refuse;
 mod resume;
@@ -29,12 +31,14 @@ use crate::refusals::Refusals;
 use crate::settings::FlowSettings;
 use crate::writes::Writes;
 
+use done::Done;
 use known::Known;
 use locks::FlowLocks;
 
+pub(crate) use orphans::Orphans;
 pub(crate) use start::Start;
 
-/// What carries plans out.
+/// What carries plans out, of one service while it leads.
 pub(crate) struct Lifecycle {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
@@ -44,6 +48,7 @@ pub(crate) struct Lifecycle {
     writer: Mutex<()>,
     flows: FlowLocks,
     failed_starts: FailedStarts,
+    done: Done,
     /// The flows; a follower keeps them.
     known: Arc<Known>,
     following: Following,
@@ -60,6 +65,7 @@ impl Lifecycle {
         config: ConfigClient,
         topicspace: &str,
         settings: FlowSettings,
+        writes: Writes,
         token: CancellationToken,
     ) -> Result<Self> {
         let known = Arc::new(Known::default());
@@ -67,13 +73,14 @@ impl Lifecycle {
         Ok(Lifecycle {
             known,
             following,
-            writes: Writes::new(backend.clone(), config.clone()),
+            writes,
             backend,
             config,
             settings,
             writer: Mutex::default(),
             flows: FlowLocks::default(),
             failed_starts: FailedStarts::default(),
+            done: Done::default(),
             refusals: Refusals::default(),
             token,
         })

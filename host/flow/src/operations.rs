@@ -5,7 +5,7 @@ use weir_config::{Batch, ConfigClient};
 use crate::blueprint::{Blueprint, check_name, shown};
 use crate::bounds::check_description;
 use crate::error::{FlowError, Result};
-use crate::lifecycle::{Lifecycle, Start};
+use crate::lifecycle::{Lifecycle, Orphans, Start};
 use crate::plan::{FlowIdentity, Readers, SwapOrder};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
 use crate::writes::Writes;
@@ -14,16 +14,16 @@ use weir_pubsub::chain;
 /// Notes in one answer, at most: what people read.
 const MAX_NOTES_COUNT: usize = 50;
 
-/// Does what a request asks for. Errors are part of the answer.
-pub(crate) async fn perform(lifecycle: &Lifecycle, config: &ConfigClient, request: Request) -> Response {
-    match dispatch(lifecycle, config, request).await {
+/// Does what the request with an id asks for. Errors are part of the answer.
+pub(crate) async fn perform(lifecycle: &Lifecycle, config: &ConfigClient, id: &str, request: Request) -> Response {
+    match dispatch(lifecycle, config, id, request).await {
         Ok(response) => response,
         Err(error @ FlowError::BadOperation { .. }) => Response::of_error(BAD_OPERATION, error.to_string()),
         Err(error) => Response::of_error(FLOW_ERROR, chain(&error)),
     }
 }
 
-async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, request: Request) -> Result<Response> {
+async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, id: &str, request: Request) -> Result<Response> {
     match request.operation.as_deref().unwrap_or_default() {
         "list-blueprints" => list_blueprints(config).await,
         "get-blueprint" => get_blueprint(config, request).await,
@@ -31,9 +31,11 @@ async fn dispatch(lifecycle: &Lifecycle, config: &ConfigClient, request: Request
         "delete-blueprint" => delete_blueprint(&lifecycle.writes, request).await,
         "list-flows" => list_flows(config).await,
         "get-flow" => get_flow(config, request).await,
-        "start-flow" => start_flow(lifecycle, request).await,
-        "stop-flow" => stop_flow(lifecycle, request).await,
-        "swap" => swap(lifecycle, request).await,
+        "start-flow" => start_flow(lifecycle, id, request).await,
+        "stop-flow" => stop_flow(lifecycle, id, request).await,
+        "swap" => swap(lifecycle, id, request).await,
+        "list-orphans" => orphans(lifecycle, Orphans::List).await,
+        "remove-orphans" => remove_orphans(lifecycle, request).await,
         other => Err(FlowError::BadOperation { operation: shown(other) }),
     }
 }
@@ -90,7 +92,7 @@ async fn get_flow(config: &ConfigClient, request: Request) -> Result<Response> {
     Ok(Response { flow: Some(text), description: Some(record.description), parameters: record.parameters, ..Response::default() })
 }
 
-async fn start_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
+async fn start_flow(lifecycle: &Lifecycle, of: &str, request: Request) -> Result<Response> {
     let blueprint = required("blueprint_name", "blueprint name", request.blueprint_name)?;
     let id = new_name("flow_id", "flow id", request.flow_id)?;
     let description = request
@@ -100,15 +102,30 @@ async fn start_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response>
     check_description(&flow.description).map_err(|problem| FlowError::Request { field: "description", problem })?;
     let parameters = request.parameters.unwrap_or_default();
     let readers = Readers { are_required: request.require_readers, external: request.external.into_iter().collect() };
-    let notes = lifecycle.start(Start { flow, parameters, drop_exits: request.drop_exits, readers }).await?;
+    let notes = lifecycle.start(Start { flow, parameters, drop_exits: request.drop_exits, readers, request: of.to_owned() }).await?;
     Ok(Response { notes: cut(notes), ..Response::default() })
 }
 
-async fn stop_flow(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
+async fn stop_flow(lifecycle: &Lifecycle, of: &str, request: Request) -> Result<Response> {
     let id = required("flow_id", "flow id", request.flow_id)?;
-    let backlog =
-        request.backlog.map_or(Ok(Backlog::default()), |given| serde_json::from_value(given.clone()).map_err(|_| bad_backlog(&given)))?;
-    Ok(Response { notes: cut(lifecycle.stop(&id, backlog).await?), ..Response::default() })
+    let backlog = backlog(request.backlog, Backlog::Discard)?;
+    Ok(Response { notes: cut(lifecycle.stop(&id, backlog, of).await?), ..Response::default() })
+}
+
+fn backlog(given: Option<serde_json::Value>, default: Backlog) -> Result<Backlog> {
+    given.map_or(Ok(default), |given| serde_json::from_value(given.clone()).map_err(|_| bad_backlog(&given)))
+}
+
+async fn remove_orphans(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
+    let what = match backlog(request.backlog, Backlog::Refuse)? {
+        Backlog::Discard => Orphans::Discard,
+        Backlog::Refuse => Orphans::RemoveEmpty,
+    };
+    orphans(lifecycle, what).await
+}
+
+async fn orphans(lifecycle: &Lifecycle, what: Orphans) -> Result<Response> {
+    Ok(Response { orphans: lifecycle.orphans(what).await?, ..Response::default() })
 }
 
 fn bad_backlog(given: &serde_json::Value) -> FlowError {
@@ -116,14 +133,14 @@ fn bad_backlog(given: &serde_json::Value) -> FlowError {
     FlowError::Request { field: "backlog", problem: format!("must be one of: discard, refuse; not `{}`", shown(&text)) }
 }
 
-async fn swap(lifecycle: &Lifecycle, request: Request) -> Result<Response> {
+async fn swap(lifecycle: &Lifecycle, of: &str, request: Request) -> Result<Response> {
     let order = SwapOrder {
         flow: required("flow_id", "flow id", request.flow_id)?,
         processor: required("processor", "processor", request.processor)?,
         component: required("component", "component", request.component)?,
         shared: request.shared,
     };
-    Ok(Response { swapped: Some(lifecycle.swap(order).await?), ..Response::default() })
+    Ok(Response { swapped: Some(lifecycle.swap(order, of).await?), ..Response::default() })
 }
 
 fn cut(mut notes: Vec<String>) -> Vec<String> {

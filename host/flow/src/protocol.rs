@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use weir_config::protocol::ServiceError;
 use weir_config::records::{ComponentRef, Entry};
 
-pub use weir_config::names::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, LEFTOVER_TYPE, PARAMETER_TYPE};
+pub use weir_config::names::{BLUEPRINT_TYPE, DESCRIPTOR_TYPE, FLOW_TYPE, LEFTOVER_TYPE, PARAMETER_TYPE, QUEUE_MADE_TYPE};
 
 /// The error type of an operation that does not exist.
 pub const BAD_OPERATION: &str = "bad-operation";
@@ -23,8 +23,8 @@ pub const FLOW_ERROR: &str = "flow-error";
 // The document describes what the gateway takes and gives: the names of the outermost level in kebab-case.
 #[schema(as = FlowRequest, rename_all = "kebab-case")]
 pub struct Request {
-    /// `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`, `stop-flow` or
-    /// `swap` (Weir's own).
+    /// `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`, `stop-flow`,
+    /// and Weir's own `swap`, `list-orphans` and `remove-orphans`.
     pub operation: Option<String>,
     /// For the operations on blueprints and for `start-flow`.
     pub blueprint_name: Option<String>,
@@ -47,7 +47,8 @@ pub struct Request {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<String>,
     /// For `stop-flow`: what becomes of messages that are still in the flow's queues (Weir's own). `discard`, the default, deletes them;
-    /// with `refuse` the flow is stopped only if there are none.
+    /// with `refuse` the flow is stopped only if there are none. For `remove-orphans`, where `refuse` is the default: the same of queues that
+    /// no flow names any more.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Backlog>)]
     pub backlog: Option<serde_json::Value>,
@@ -131,6 +132,25 @@ pub struct Response {
     /// For `swap`: what was done (Weir's own).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swapped: Option<Swapped>,
+    /// For `list-orphans` and `remove-orphans`: at most 1,000 (Weir's own).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<Orphan>,
+}
+
+/// A queue that the flow service made, and that no flow names any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Orphan {
+    /// The topic that it is fed from.
+    pub topic: String,
+    /// The subscription that it serves.
+    pub subscription: String,
+    /// Messages that wait in it; `null` where the broker does not count them.
+    pub messages_count: Option<u64>,
+    /// Whether it was deleted.
+    pub is_removed: bool,
+    /// Why it was not, for people.
+    pub kept_because: Option<String>,
 }
 
 /// What a swap did.
@@ -165,6 +185,7 @@ impl Default for Response {
             error: None,
             notes: Vec::new(),
             swapped: None,
+            orphans: Vec::new(),
         }
     }
 }
@@ -197,15 +218,22 @@ pub struct FlowRecord {
     /// Only while it is being stopped with `refuse` (Weir's own).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
+    /// The id of the request that started it, by which that request is recognised if it is delivered again (Weir's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Only while it is being stopped: the id of the request for that (Weir's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_request: Option<String>,
     /// What it owns (Weir's own): everything later goes by it and never by the blueprint, which may have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRecord>,
 }
 
 impl FlowRecord {
-    /// The record while the flow is stopped for good.
-    pub(crate) fn stopping(&self) -> FlowRecord {
-        let mut stopping = FlowRecord { status: Some(FlowStatus::Stopping), backlog: None, ..self.clone() };
+    /// The record while the flow is stopped for good, for the request with an id if there is one.
+    pub(crate) fn stopping(&self, request: Option<&str>) -> FlowRecord {
+        let stop_request = request.map(str::to_owned);
+        let mut stopping = FlowRecord { status: Some(FlowStatus::Stopping), backlog: None, stop_request, ..self.clone() };
         stopping.plan.iter_mut().flat_map(|plan| &mut plan.entries).for_each(|entry| entry.kept = None);
         stopping
     }

@@ -42,6 +42,10 @@ impl Refusals {
         let names = processors.into_iter().chain(serves.into_iter().flatten()).collect();
         let by_entry = |VariantRefusal { processor, variant, refused }| (EntryKey { processor, variant }, refused);
         let refusals: BTreeMap<EntryKey, Refusal> = refusals.into_iter().map(by_entry).collect();
+        if status.has_stopped {
+            hosts.remove(&status.host);
+            return Vec::new();
+        }
         let now = Instant::now();
         hosts.retain(|_, reported| now.duration_since(reported.at) < GONE_AFTER);
         let known = hosts.remove(&status.host).map(|reported| reported.refusals).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Where the flow service listens and answers.
 
 use weir_config::names::{self, FLOW_SERVICE};
-use weir_pubsub::{NameError, Queue, Topic};
+use weir_pubsub::{LockName, NameError, Queue, Topic};
 
 use crate::error::{FlowError, Result};
 
@@ -16,6 +16,8 @@ pub(crate) struct FlowTopics {
     pub(crate) dead_letters: Queue,
     /// Where hosts publish their summaries.
     pub(crate) status: Topic,
+    /// The lock of the one service.
+    pub(crate) lock: LockName,
 }
 
 impl FlowTopics {
@@ -28,6 +30,7 @@ impl FlowTopics {
             status: names::status_summaries(topicspace)?,
             response: FLOW_SERVICE.responses(topicspace)?,
             requests: FLOW_SERVICE.requests(topicspace)?,
+            lock: FLOW_SERVICE.lock(topicspace)?,
             dead_letters: names::dead_letters(topicspace)?,
         })
     }

@@ -1,34 +1,138 @@
-//! Every write of the flow service to the configuration: the only file of this crate that calls the client's write operation. A condition
-//! that all writes have in common belongs here.
+//! Every write of the flow service to the configuration: the only file of this crate that calls the client's write operation. Each carries the
+//! condition that this service still leads.
+//!
+//! A lock is no fence: a process that stood still may have lost it to another one and not know it yet. So whoever gets the lock writes an id
+//! of its own to the configuration, and a write under another id changes nothing. The broker knows no such condition: before it is told to make
+//! or delete a queue it is asked whether this service still leads, unless that was answered a moment ago ([`Writes::confirm`]).
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use weir_config::{Batch, ConfigClient, Result};
-use weir_pubsub::Backend;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_config::names::{FLOW_SERVICE_TYPE, LEADER_KEY};
+use weir_config::protocol::Key;
+use weir_config::{Batch, ConfigClient, ConfigError, Result, Versioned};
+use weir_pubsub::{Backend, MessageId};
 
 /// What the marks of queues that were found, a longer status, and what is added here may add to a request that was checked before.
 const REQUEST_ROOM_BYTES: usize = 256 << 10;
+/// How long an answer counts that this service leads: less than a broker and a service that stands by need together until another one leads,
+/// unless the connection is cut at the same moment.
+const FRESH_TIME: Duration = Duration::from_secs(1);
 
-/// Writes configuration.
+/// Writes configuration, as the one service that may.
 pub(crate) struct Writes {
     backend: Arc<dyn Backend>,
     config: ConfigClient,
+    /// What stands in config while this service leads. None on a broker that no other process can be on: its start writes nothing, so that it
+    /// needs no room on a full disk.
+    leader: Option<String>,
+    /// When it was last asked for whether it leads, of those times that were answered with yes.
+    confirmed: Mutex<Instant>,
+    fenced: CancellationToken,
 }
 
 impl Writes {
-    pub(crate) fn new(backend: Arc<dyn Backend>, config: ConfigClient) -> Self {
-        Writes { backend, config }
-    }
-
-    /// Writes a batch in one step, or nothing of it.
+    /// Makes this service the one that leads: what an earlier one writes from now on has no effect. Its caller has the lock.
     ///
     /// # Errors
     /// As [`ConfigClient::apply`].
+    pub(crate) async fn lead(backend: Arc<dyn Backend>, config: ConfigClient) -> Result<Self> {
+        let leader = backend.is_shared().then(|| format!("\"{}\"", MessageId::random(&mut rand::rng())));
+        let asked = Instant::now();
+        if let Some(leader) = &leader {
+            send(&config, Batch::new().put(FLOW_SERVICE_TYPE, LEADER_KEY, leader).with_reserve()).await?;
+        }
+        Ok(Writes { backend, config, leader, confirmed: Mutex::new(asked), fenced: CancellationToken::new() })
+    }
+
+    /// Waits until it is found that another service leads.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn fenced(&self) {
+        self.fenced.cancelled().await;
+    }
+
+    /// Writes a batch in one step, or nothing of it. Once another service leads, nothing is written, and this never returns: its caller is
+    /// dropped with all operations of this service.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::apply`]; a conflict is one of the batch's own conditions.
     ///
     /// # Cancel safety
     /// The batch may be written all the same, whole or not at all.
     pub(crate) async fn write(&self, batch: Batch) -> Result<()> {
-        self.config.apply(batch).await
+        let asked = Instant::now();
+        match send(&self.config, self.led(batch)).await {
+            Ok(()) => {
+                let mut confirmed = self.confirmed.lock().await;
+                *confirmed = asked.max(*confirmed);
+                Ok(())
+            }
+            // Of the batch, or that this service leads: what stands there tells them apart.
+            Err(conflict @ ConfigError::Conflict { .. }) => {
+                self.version().await?;
+                Err(conflict)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The version of the configuration, as it is while this service leads. Never returns once another one does.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`].
+    pub(crate) async fn version(&self) -> Result<u64> {
+        let mut confirmed = self.confirmed.lock().await;
+        self.ask(&mut confirmed).await
+    }
+
+    /// Returns if this service led a moment ago; to be called right before the broker is told to make or delete a queue. Never returns once
+    /// another service leads.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`]: it is not known whether it leads.
+    pub(crate) async fn confirm(&self) -> Result<()> {
+        if self.leader.is_none() {
+            return Ok(());
+        }
+        let mut confirmed = self.confirmed.lock().await;
+        while confirmed.elapsed() >= FRESH_TIME {
+            self.ask(&mut confirmed).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns if this service leads now; to be called before a request is answered with what was read without a write after it. Never returns
+    /// once another service leads.
+    ///
+    /// # Errors
+    /// As [`ConfigClient::get`]: it is not known whether it leads.
+    pub(crate) async fn confirm_now(&self) -> Result<()> {
+        if self.leader.is_none() {
+            return Ok(());
+        }
+        self.version().await.map(|_| ())
+    }
+
+    async fn ask(&self, confirmed: &mut Instant) -> Result<u64> {
+        let asked = Instant::now();
+        let key = Key { config_type: FLOW_SERVICE_TYPE.to_owned(), key: LEADER_KEY.to_owned() };
+        let Versioned { version, value } = self.config.get(&[key]).await?;
+        if self.leader.is_some() && value.first().and_then(|leader| leader.value.as_ref()) != self.leader.as_ref() {
+            match self.fence().await {}
+        }
+        *confirmed = asked;
+        Ok(version)
+    }
+
+    async fn fence(&self) -> Infallible {
+        self.fenced.cancel();
+        std::future::pending().await
     }
 
     /// Whether a batch can be written in one step. What undoes a change is checked before the change is written.
@@ -36,6 +140,18 @@ impl Writes {
     /// # Errors
     /// `Refused`, with the figure that is too large.
     pub(crate) fn check_fits(&self, batch: &Batch) -> Result<()> {
-        batch.check_fits(self.backend.limits().max_message_bytes.saturating_sub(REQUEST_ROOM_BYTES))
+        self.led(batch.clone()).check_fits(self.backend.limits().max_message_bytes.saturating_sub(REQUEST_ROOM_BYTES))
     }
+
+    /// A batch with the condition that all writes have in common.
+    fn led(&self, batch: Batch) -> Batch {
+        match &self.leader {
+            Some(leader) => batch.only_if(FLOW_SERVICE_TYPE, LEADER_KEY, Some(leader.clone())),
+            None => batch,
+        }
+    }
+}
+
+async fn send(config: &ConfigClient, batch: Batch) -> Result<()> {
+    config.apply(batch).await
 }

@@ -1,4 +1,7 @@
-//! Reading again after the connection to the broker was lost.
+//! Reading again after the connection to the broker was lost, and while the broker cannot deliver.
+//!
+//! Not a [`Recovery`](weir_pubsub::Recovery): a reader here belongs to one connection of a client, of which there may be hundreds, and each
+//! would log the same outage. It ends with an error that the client gets, and at its deadline.
 
 use std::time::Duration;
 
@@ -10,21 +13,52 @@ use crate::error::Result;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Makes a reader again, with a wait before each try, as soon as the broker can be reached.
-///
-/// # Errors
-/// The first error that is not about the broker being unavailable.
-///
-/// # Cancel safety
-/// That of `make`.
-pub(crate) async fn again<T, F: Future<Output = Result<T>>>(make: impl Fn() -> F) -> Result<T> {
-    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    loop {
-        let wait = backoff.next_wait(&mut rand::rng());
-        tokio::time::sleep(wait).await;
-        match make().await {
-            Err(error) if error.is_unavailable() => {}
-            made => return made,
+/// The waits of one reader, which it keeps for as long as it lives: one that is lost again at once waits longer each time.
+pub(crate) struct Again {
+    backoff: Backoff,
+    next_try: Option<Instant>,
+    /// Whether anything was read since the last wait.
+    is_well: bool,
+}
+
+impl Again {
+    pub(crate) fn new() -> Self {
+        Again { backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), next_try: None, is_well: true }
+    }
+
+    /// Something was read: the next wait is a short one.
+    pub(crate) fn well(&mut self) {
+        self.is_well = true;
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Cancel safety
+    /// The wait goes on when it is called again.
+    pub(crate) async fn wait(&mut self) {
+        if std::mem::take(&mut self.is_well) {
+            self.backoff.reset();
+            self.next_try = None;
+        }
+        let next_try = *self.next_try.get_or_insert_with(|| Instant::now() + self.backoff.next_wait(&mut rand::rng()));
+        tokio::time::sleep_until(next_try).await;
+        self.next_try = None;
+    }
+
+    /// Makes a reader again, with a wait before each try, as soon as the broker can be reached.
+    ///
+    /// # Errors
+    /// The first error that is not about the broker being unavailable.
+    ///
+    /// # Cancel safety
+    /// That of `make`; the waits go on when it is called again.
+    pub(crate) async fn get<T, F: Future<Output = Result<T>>>(&mut self, make: impl Fn() -> F) -> Result<T> {
+        loop {
+            self.wait().await;
+            match make().await {
+                Err(error) if error.is_unavailable() => {}
+                made => return made,
+            }
         }
     }
 }
@@ -37,5 +71,32 @@ pub(crate) async fn by<T>(deadline: Option<Instant>, work: impl Future<Output = 
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_lost_again_and_again_waits_longer_until_it_reads() {
+        let mut again = Again::new();
+        let began = Instant::now();
+        for _ in 0..12 {
+            again.wait().await;
+        }
+        assert!(began.elapsed() > LONGEST_WAIT, "{:?}", began.elapsed());
+        again.well();
+        let began = Instant::now();
+        again.wait().await;
+        assert!(began.elapsed() <= FIRST_WAIT, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_was_dropped_goes_on() {
+        let mut again = Again::new();
+        let began = Instant::now();
+        while tokio::time::timeout(FIRST_WAIT / 10, again.wait()).await.is_err() {}
+        assert!(began.elapsed() <= FIRST_WAIT * 2, "{:?}", began.elapsed());
     }
 }

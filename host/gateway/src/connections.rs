@@ -17,13 +17,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::GatewayError;
 use crate::pulse::{Crowd, Pulse, Watched, Way};
-use crate::room::{Left, Room};
+use crate::room::{self, Left, Room};
 use crate::settings::GatewaySettings;
-use crate::stalled::Reading;
+use crate::tls::{Arrival, Opened, Stream};
 
 /// The wait after a connection could not be taken, most often for want of file descriptors: they come back when others end.
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);
+/// How long the handshake of TLS may take: a slow line and a busy machine, not a connection that says nothing.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// What is read ahead of one connection, and the most that the head of a request may have.
 const READ_AHEAD_BYTES: usize = 128 << 10;
 
@@ -39,15 +42,16 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: &Gate
     while let Some(stream) = token.run_until_cancelled(next(&listener)).await {
         // An answer is small, and whoever waits for it should not wait for more to go with it.
         let _ = stream.set_nodelay(true);
+        let arrival = Arrival::new(stream, settings.tls.clone(), settings.unread_time);
         let server = server.clone();
         match places.clone().try_acquire_owned() {
-            Ok(place) => connections.spawn(async move { server.work(stream, place).await }),
+            Ok(place) => connections.spawn(async move { server.work(arrival, place).await }),
             Err(_) => {
-                let waiting = room.enter(stream);
+                let waiting = room.enter(arrival);
                 connections.spawn(async move {
                     match server.token.clone().run_until_cancelled(waiting).await {
-                        Some(Left::WithPlace(stream, place)) => server.work(stream, place).await,
-                        Some(Left::ForHealth(stream, place)) => server.answer_health(stream, place).await,
+                        Some(Left::WithPlace(arrival, place)) => server.work(arrival, place).await,
+                        Some(Left::ForHealth(arrival, place)) => server.answer_health(arrival, place).await,
                         Some(Left::Refused(refused)) => refused.answer().await,
                         Some(Left::Gone) | None => {}
                     }
@@ -81,7 +85,6 @@ async fn next(listener: &TcpListener) -> TcpStream {
 struct Server {
     http: http1::Builder,
     router: Router,
-    unread_time: Duration,
     drain_time: Duration,
     crowd: Arc<Crowd>,
     token: CancellationToken,
@@ -91,16 +94,33 @@ impl Server {
     fn new(router: Router, settings: &GatewaySettings, token: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(settings.head_time).max_buf_size(READ_AHEAD_BYTES);
-        let GatewaySettings { unread_time, drain_time, .. } = *settings;
-        Server { http, router, unread_time, drain_time, crowd: Arc::default(), token }
+        Server { http, router, drain_time: settings.drain_time, crowd: Arc::default(), token }
     }
 
-    async fn work(&self, stream: TcpStream, _place: OwnedSemaphorePermit) {
-        let pulse = Arc::new(Pulse::new());
+    async fn work(&self, mut arrival: Arrival, _place: OwnedSemaphorePermit) {
+        let pulse = arrival.pulse().clone();
+        // It may have waited in the room.
+        pulse.restart();
+        let opened = tokio::select! {
+            biased;
+            opened = arrival.open() => opened,
+            () = self.token.cancelled() => return,
+            _ = pulse.gives_way(&self.crowd) => return,
+            () = tokio::time::sleep(HANDSHAKE_TIME) => Opened::Failed(std::io::ErrorKind::TimedOut.into()),
+        };
+        pulse.restart();
+        match (opened, arrival.into_stream()) {
+            (Opened::Ready, Some(stream)) => self.serve(stream, pulse).await,
+            (Opened::NotTls, Some(stream)) => room::refuse(stream, || GatewayError::NotTls).await,
+            (Opened::Failed(error), _) => tracing::debug!(error = %weir_pubsub::chain(&error), "handshake of TLS failed"),
+            (Opened::Ready | Opened::NotTls, None) => {}
+        }
+    }
+
+    async fn serve(&self, stream: Stream, pulse: Arc<Pulse>) {
         // It is looked at with each request: a lock of this connection's own costs others nothing.
         let token = self.token.child_token();
-        let stream = TokioIo::new(Reading::new(stream, self.unread_time, pulse.clone()));
-        let connection = self.http.serve_connection(stream, Watched::new(self.router.clone(), pulse.clone())).with_upgrades();
+        let connection = self.http.serve_connection(TokioIo::new(stream), Watched::new(self.router.clone(), pulse.clone())).with_upgrades();
         tokio::pin!(connection);
         let served = tokio::select! {
             biased;
@@ -141,14 +161,14 @@ impl Server {
     }
 
     /// Answers one request for health or figures, and not for long.
-    async fn answer_health(&self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+    async fn answer_health(&self, arrival: Arrival, _place: OwnedSemaphorePermit) {
         /// Above what `/metrics` may take.
         const TIME: Duration = Duration::from_secs(10);
-        let pulse = Arc::new(Pulse::new());
-        let stream = TokioIo::new(Reading::new(stream, self.unread_time, pulse.clone()));
+        let pulse = arrival.pulse().clone();
+        let Some(stream) = arrival.into_stream() else { return };
         let mut http = self.http.clone();
         http.keep_alive(false);
-        let connection = http.serve_connection(stream, Watched::new(self.router.clone(), pulse));
+        let connection = http.serve_connection(TokioIo::new(stream), Watched::new(self.router.clone(), pulse));
         tokio::select! {
             served = connection => ended(served),
             () = tokio::time::sleep(TIME) => {}

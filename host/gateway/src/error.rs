@@ -5,7 +5,9 @@ use weir_config::ConfigError;
 use weir_config::records::Digest;
 use weir_pubsub::{NameError, PubsubError, chain};
 
+use crate::forwarding::StoreFault;
 use crate::protocol::ErrorBody;
+use crate::scope::Scope;
 
 /// The result of a request.
 pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;
@@ -20,6 +22,19 @@ pub enum GatewayError {
     /// It shows another token.
     #[error("the token is not that of this gateway; {}", TOKEN_ADVICE)]
     WrongToken,
+    /// Its token does not permit it.
+    #[error("{what} requires a token of scope `{needed}`, and the one of this request has scope `{scope}`: use one of scope `{needed}`")]
+    SmallScope {
+        /// What was tried.
+        what: String,
+        /// What it requires.
+        needed: Scope,
+        /// What the token permits.
+        scope: Scope,
+    },
+    /// It came without TLS to a port with TLS.
+    #[error("this port requires TLS, and the request came without: use https:// in its address, or wss:// for a WebSocket")]
+    NotTls,
     /// A web page sent it.
     #[error(
         "refused: the request carries `Origin: {origin}`, so a web page sent it, and it shows no token; a page needs that of the gateway"
@@ -315,6 +330,9 @@ pub enum GatewayError {
         /// Its position or id.
         letter: String,
     },
+    /// Another gateway keeps the components, and this request did not get there.
+    #[error(transparent)]
+    StoreElsewhere(#[from] StoreFault),
     /// The store of components failed.
     #[error("the store of components failed")]
     ComponentStore(#[source] ConfigError),
@@ -385,6 +403,8 @@ impl GatewayError {
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             GatewayError::MissingToken | GatewayError::WrongToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            GatewayError::NotTls => (StatusCode::BAD_REQUEST, "tls-required"),
+            GatewayError::SmallScope { .. } => (StatusCode::FORBIDDEN, "insufficient-scope"),
             GatewayError::ForeignOrigin { .. } | GatewayError::ForeignSite { .. } | GatewayError::ForeignHost { .. } => {
                 (StatusCode::FORBIDDEN, "forbidden")
             }
@@ -424,6 +444,7 @@ impl GatewayError {
             GatewayError::Broker { source, .. } => kind_of_broker(source),
             GatewayError::Config(_) => (StatusCode::SERVICE_UNAVAILABLE, "config-error"),
             GatewayError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out"),
+            GatewayError::StoreElsewhere(fault) => fault.kind(),
             GatewayError::CutOff => (StatusCode::SERVICE_UNAVAILABLE, "shutting-down"),
             GatewayError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             GatewayError::ComponentStore(_) | GatewayError::CompiledCode(_) | GatewayError::Broken { .. } => {
@@ -432,9 +453,12 @@ impl GatewayError {
         }
     }
 
-    /// The header `WWW-Authenticate`, where a token is missing or wrong.
+    /// The header `WWW-Authenticate`, where a token is missing, wrong or of too small a scope.
     pub(crate) fn wanted(&self) -> Option<&'static str> {
         match self {
+            GatewayError::SmallScope { needed: Scope::Read, .. } => Some("Bearer error=\"insufficient_scope\", scope=\"read\""),
+            GatewayError::SmallScope { needed: Scope::Operate, .. } => Some("Bearer error=\"insufficient_scope\", scope=\"operate\""),
+            GatewayError::SmallScope { needed: Scope::Deploy, .. } => Some("Bearer error=\"insufficient_scope\", scope=\"deploy\""),
             GatewayError::MissingToken => Some("Bearer"),
             GatewayError::WrongToken => Some("Bearer error=\"invalid_token\""),
             _ => None,

@@ -27,7 +27,7 @@ impl IntoResponse for GatewayError {
 }
 
 /// An error on one of the paths that Weir shares with others: there every error is an answer of status 200, except that the gateway has too
-/// much to do, which is 503 on every path.
+/// much to do, which is 503 on every path, and that the token does not permit it, which is 403 on every path.
 pub(crate) struct SharedPathError(GatewayError);
 
 impl<E: Into<GatewayError>> From<E> for SharedPathError {
@@ -38,7 +38,7 @@ impl<E: Into<GatewayError>> From<E> for SharedPathError {
 
 impl IntoResponse for SharedPathError {
     fn into_response(self) -> Response {
-        if self.0.is_busy() {
+        if self.0.is_busy() || matches!(self.0, GatewayError::SmallScope { .. }) {
             return self.0.into_response();
         }
         if self.0.kind().0.is_server_error() {

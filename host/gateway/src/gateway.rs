@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_config::names;
 use weir_config::records::{ComponentDefaults, ComponentRecord, Digest};
-use weir_config::{ComponentFolder, ConfigClient, Follower, UnusedFile};
+use weir_config::{ConfigClient, Follower, UnusedFile};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, NameError, Subscription, Topic};
 
@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::dispatch::Dispatch;
 use crate::error::{GatewayError, Result};
 use crate::exit::Leases;
+use crate::forwarding::Components;
 use crate::hosts::{Asking, Hosts, Reports};
 use crate::metrics::open::Open;
 use crate::metrics::requests::Requests;
@@ -35,8 +36,8 @@ pub struct GatewayParts {
     pub backend: Arc<dyn Backend>,
     /// To read flows and components and to record deployments.
     pub config: ConfigClient,
-    /// Where the bytes of components are.
-    pub components: ComponentFolder,
+    /// Who keeps the bytes of components.
+    pub components: Components,
     /// How components are checked.
     pub inspect: Inspect,
     /// What holds for components whose deployment gives nothing else.
@@ -45,6 +46,8 @@ pub struct GatewayParts {
     pub unused_code: UnusedCode,
     /// The topicspace that is served.
     pub topicspace: String,
+    /// The newest version of `weir:processor` that `inspect` checks against.
+    pub contract: &'static str,
     /// How many lines the log of the process has dropped, for `/metrics`.
     pub dropped_log_lines: fn() -> u64,
     /// Bounds.
@@ -55,7 +58,7 @@ pub struct GatewayParts {
 pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: ConfigClient,
-    pub(crate) components: ComponentFolder,
+    pub(crate) components: Components,
     pub(crate) inspect: Inspect,
     pub(crate) defaults: ComponentDefaults,
     pub(crate) unused_code: UnusedCode,
@@ -64,6 +67,7 @@ pub(crate) struct Gateway {
     /// Turns at the store of components.
     pub(crate) turns: Turns,
     pub(crate) topicspace: String,
+    pub(crate) contract: &'static str,
     pub(crate) dropped_log_lines: fn() -> u64,
     pub(crate) settings: GatewaySettings,
     pub(crate) services: Services,
@@ -99,7 +103,8 @@ pub(crate) type Shared = Arc<Gateway>;
 impl Gateway {
     /// Connects to the services and binds to the hosts' reports. No service needs to be there yet.
     pub(crate) async fn connect(parts: GatewayParts, stopping: CancellationToken) -> Result<(Shared, Heard)> {
-        let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, dropped_log_lines, settings } = parts;
+        let GatewayParts { backend, config, components, inspect, defaults, unused_code, topicspace, contract, dropped_log_lines, settings } =
+            parts;
         let services = Services::connect(&backend, &topicspace, settings.service_time).await?;
         let subscription: Subscription = "gateway".parse().expect("a plain word is a subscription");
         let topic = |named: Result<Topic, NameError>| named.map_err(GatewayError::topicspace);
@@ -130,6 +135,7 @@ impl Gateway {
             checks: Semaphore::new(1),
             turns: Turns::default(),
             topicspace,
+            contract,
             dropped_log_lines,
             settings,
             services,

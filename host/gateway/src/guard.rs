@@ -1,9 +1,10 @@
 //! Who may speak to a gateway.
 //!
-//! A request with the gateway's token is accepted from anywhere, web pages included: a page has the token only if it was given to it.
-//! A request without it reaches only the [open](is_open) paths of a gateway that has a token.
+//! A request with a token of the gateway is accepted from anywhere, web pages included: a page has the token only if it was given to it. It
+//! must have the [scope](crate::scope) that its path requires. A request without one reaches only the open paths of a gateway that has tokens:
+//! programs of any machine may, under any name of the gateway, as load balancers check its health; web pages may not.
 //!
-//! Without a token in the request only programs of this machine are served, and no web page: a page of any site can make a browser send
+//! A gateway without tokens serves only programs of this machine, and no web page: a page of any site can make a browser send
 //! requests to `localhost`. Three headers that a page cannot change reveal such a request, and all are checked before anything else:
 //! - `Origin` accompanies every request that a script may read or that changes something, and every WebSocket;
 //! - `Sec-Fetch-Site` (Fetch Metadata, W3C) accompanies all requests, also those of an `<img>` or a `no-cors` fetch, which carry no `Origin`;
@@ -20,17 +21,19 @@ use axum::http::{HeaderMap, HeaderName, Method};
 use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Gateway;
-use crate::token::Token;
+use crate::scope::{Need, Scope};
+use crate::tokens::Tokens;
 
 /// Where a request of a browser comes from, relative to the gateway.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What a browser will do with the answer.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses a request whose sender may not speak to this gateway; otherwise the request says who [sent](Caller) it.
-pub(crate) async fn admit(gateway: &Gateway, request: Request) -> Result<Request> {
+/// Refuses a request whose sender may not speak to this gateway, or not on a path that requires this; otherwise the request says who
+/// [sent](Caller) it.
+pub(crate) async fn admit(gateway: &Gateway, need: Need, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
-    match check(gateway.settings.token.as_ref(), &parts) {
+    match check(gateway.settings.tokens.as_ref(), need, &parts) {
         Ok(caller) => {
             parts.extensions.insert(caller);
             Ok(Request::from_parts(parts, body))
@@ -46,27 +49,47 @@ pub(crate) async fn admit(gateway: &Gateway, request: Request) -> Result<Request
 /// Who sent a request that is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// May do everything.
-    Trusted,
-    /// Has not shown the gateway's token: it is told no names and no figures.
+    /// May do what this scope permits, and is told names and figures.
+    Trusted(Scope),
+    /// Has shown no token of a gateway that has some: it is told no names and no figures.
     Unknown,
 }
 
-fn check(token: Option<&Token>, request: &Parts) -> Result<Caller> {
-    let Some(token) = token else { return local_program_only(request).map(|()| Caller::Trusted) };
-    match shown_token(request) {
-        Some(shown) if token.is(&shown) => Ok(Caller::Trusted),
-        _ if is_open(request.uri.path()) => local_program_only(request).map(|()| Caller::Unknown),
-        Some(_) => Err(GatewayError::WrongToken),
-        None => Err(GatewayError::MissingToken),
+impl Caller {
+    /// The gateway itself.
+    pub(crate) const SELF: Caller = Caller::Trusted(Scope::Deploy);
+
+    /// Refuses a caller without this scope.
+    ///
+    /// # Errors
+    /// `SmallScope`, with what requires it.
+    pub(crate) fn require(self, needed: Scope, what: impl FnOnce() -> String) -> Result<()> {
+        match self {
+            Caller::Trusted(scope) if scope >= needed => Ok(()),
+            Caller::Trusted(scope) => Err(GatewayError::SmallScope { what: what(), needed, scope }),
+            Caller::Unknown => Err(GatewayError::MissingToken),
+        }
+    }
+
+    /// Whether it may do everything.
+    pub(crate) fn is_unbounded(self) -> bool {
+        self == Caller::Trusted(Scope::Deploy)
     }
 }
 
-/// What needs no token: whether Weir runs and is ready, which supervisors and load balancers ask that have no secret, and are told no
-/// name and no figure (`/metrics` tells both, and `/readyz` with the token); and what the gateway's paths are, which is the same everywhere and for browsers, which
-/// cannot show a token for a page.
-pub(crate) fn is_open(path: &str) -> bool {
-    ["/healthz", "/readyz", "/api/v1/weir/openapi.json"].contains(&path) || is_page(path)
+fn check(tokens: Option<&Tokens>, need: Need, request: &Parts) -> Result<Caller> {
+    let Some(tokens) = tokens else { return local_program_only(request).map(|()| Caller::SELF) };
+    let shown = shown_token(request);
+    let caller = shown.as_ref().and_then(|shown| tokens.scope_of(shown)).map(Caller::Trusted);
+    match (need.least(), caller, shown) {
+        (None, Some(caller), _) => Ok(caller),
+        (None, None, _) => program_only(request).map(|()| Caller::Unknown),
+        (Some(least), Some(caller), _) => {
+            caller.require(least, || format!("{} {}", request.method, weir_pubsub::shown(request.uri.path()))).map(|()| caller)
+        }
+        (Some(_), None, Some(_)) => Err(GatewayError::WrongToken),
+        (Some(_), None, None) => Err(GatewayError::MissingToken),
+    }
 }
 
 /// The pages that a browser may open by a link from elsewhere: they are the same everywhere and change nothing.
@@ -100,14 +123,16 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 fn local_program_only(request: &Parts) -> Result<()> {
-    let headers = &request.headers;
-    if let Some(origin) = headers.get(ORIGIN) {
+    program_only(request)?;
+    local_host_only(&request.headers, request.uri.authority())
+}
+
+/// Refuses what a web page of another site sends.
+fn program_only(request: &Parts) -> Result<()> {
+    if let Some(origin) = request.headers.get(ORIGIN) {
         return Err(GatewayError::ForeignOrigin { origin: shown(origin.as_bytes()) });
     }
-    if !(is_navigation(request) && is_page(request.uri.path())) {
-        refuse_foreign_site(headers)?;
-    }
-    local_host_only(headers, request.uri.authority())
+    if is_navigation(request) && is_page(request.uri.path()) { Ok(()) } else { refuse_foreign_site(&request.headers) }
 }
 
 /// Whether a person opened the address in a browser: typed it or followed a link.
@@ -154,6 +179,8 @@ fn shown(text: &[u8]) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::serve;
+    use crate::token::Token;
 
     const TOKEN: &str = "a+token/of-some~length.==";
 
@@ -167,6 +194,19 @@ mod tests {
         {
             assert!(!is_local(host), "{host}");
         }
+    }
+
+    fn tokens() -> Tokens {
+        Tokens::one(Token::new(TOKEN).unwrap())
+    }
+
+    /// As a request to one of the paths without variables, or to none of them.
+    fn check(tokens: Option<&Tokens>, request: &Parts) -> Result<Caller> {
+        super::check(tokens, serve::needs().of(&request.method, Some(request.uri.path())), request)
+    }
+
+    fn is_open(path: &str) -> bool {
+        serve::needs().of(&Method::GET, Some(path)) == Need::Open
     }
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -190,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_request_from_another_site_is_refused_without_a_token_even_if_it_has_no_origin() {
-        let token = Token::new(TOKEN).unwrap();
+        let token = tokens();
         let allowed = |uri: &str, method: Method, pairs: &[(&str, &str)]| {
             let mut parts = request(uri, &[&[("host", "localhost")], pairs].concat());
             parts.method = method;
@@ -221,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_right_token_opens_every_path_from_anywhere() {
-        let token = Token::new(TOKEN).unwrap();
+        let token = tokens();
         let bearer = format!("Bearer {TOKEN}");
         let allowed = |uri: &str, pairs: &[(&str, &str)]| check(Some(&token), &request(uri, pairs)).is_ok();
         assert!(allowed("/metrics", &[("authorization", &bearer), ("host", "weir.example"), ("origin", "https://page.example")]));
@@ -235,8 +275,23 @@ mod tests {
     }
 
     #[test]
+    fn with_tokens_the_open_paths_are_served_to_programs_under_any_name_of_the_gateway() {
+        let token = tokens();
+        let caller = |uri: &str, pairs: &[(&str, &str)]| check(Some(&token), &request(uri, pairs)).ok();
+        for host in [&[("host", "weir.example")][..], &[("host", "10.0.0.1:8088")], &[]] {
+            for path in ["/healthz", "/readyz", "/", "/api/v1/weir/docs", "/api/v1/weir/openapi.json"] {
+                assert_eq!(caller(path, host), Some(Caller::Unknown), "{path} {host:?}");
+                for page in [("origin", "https://weir.example"), ("sec-fetch-site", "cross-site")] {
+                    assert_eq!(caller(path, &[host, &[page]].concat()), None, "{path} {page:?}");
+                }
+            }
+            assert_eq!(caller("/metrics", host), None);
+        }
+    }
+
+    #[test]
     fn only_sockets_show_the_token_in_the_address() {
-        let token = Token::new(TOKEN).unwrap();
+        let token = tokens();
         let allowed = |uri: &str, pairs: &[(&str, &str)]| check(Some(&token), &request(uri, pairs)).is_ok();
         let escaped = "a%2Btoken%2fof-some~length.%3D%3d";
         for text in [TOKEN, escaped] {

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use axum::http::Method;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -11,8 +12,9 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::guard;
+use crate::paths::Needs;
 use crate::protocol::ErrorAnswer;
+use crate::scope::Need;
 use crate::serve;
 
 /// How the token is called among the security schemes.
@@ -23,8 +25,8 @@ const FAILED: &str = "Failed";
 
 const ABOUT: &str = "The way into a running Weir for people, programs and the command line. Names are in kebab-case at the outermost level; \
                      below it they belong to the user. docs/wire.md has the same in prose, with the types of errors.";
-const ABOUT_TOKEN: &str = "The gateway's token, where `weir up` was started with one: every path wants it that does not say otherwise. A WebSocket may end its \
-     address with `?token=TOKEN`.";
+const ABOUT_TOKEN: &str = "A token of the gateway, where `weir up` was started with any: every path requires one that does not say otherwise. A token \
+     has a scope, `read`, `operate` or `deploy`, each of which includes those before it. A WebSocket may end its address with `?token=TOKEN`.";
 /// What each group of paths is.
 const GROUPS: [(&str, &str); 6] = [
     ("services", "Shared with TrustGraph 2.3: here every error but 401 and 403 is an answer of status 200 with `error`."),
@@ -37,7 +39,10 @@ const GROUPS: [(&str, &str); 6] = [
 
 /// The document. It is the same for the whole life of a process.
 pub(crate) fn document() -> &'static OpenApi {
-    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| whole(outline().merge_from(serve::paths().into_openapi())));
+    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
+        let (paths, needs) = serve::paths().into_openapi();
+        whole(outline().merge_from(paths), &needs)
+    });
     &DOCUMENT
 }
 
@@ -54,7 +59,7 @@ fn outline() -> OpenApi {
 }
 
 /// Adds to each operation what the guard and the one place for errors answer on every path.
-fn whole(mut document: OpenApi) -> OpenApi {
+fn whole(mut document: OpenApi, needs: &Needs) -> OpenApi {
     let components = document.components.get_or_insert_default();
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(ABOUT_TOKEN)).build();
     components.security_schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));
@@ -63,15 +68,18 @@ fn whole(mut document: OpenApi) -> OpenApi {
     ErrorAnswer::schemas(&mut shapes);
     components.schemas.extend(shapes);
     for (name, about) in [
-        (UNAUTHORIZED, "The gateway has a token, and the request shows none or another one"),
-        (FORBIDDEN, "No token was shown, and a web page sent the request or it names another host"),
+        (UNAUTHORIZED, "The gateway has tokens, and the request shows none or another one"),
+        (
+            FORBIDDEN,
+            "The token has a smaller scope than this requires; or no token was shown, and a web page sent the request or it names another host",
+        ),
         (FAILED, "Refused or failed: `type` is for programs, `message` says what, where, why and what to do"),
     ] {
         components.responses.insert(name.to_owned(), RefOr::T(error(about)));
     }
     for (path, item) in &mut document.paths.paths {
-        for operation in operations(item) {
-            add_refusals(path, operation);
+        for (method, operation) in operations(item) {
+            add_refusals(path, needs.of(&method, Some(path)), operation);
         }
     }
     document
@@ -82,19 +90,29 @@ fn error(about: &str) -> Response {
     ResponseBuilder::new().description(about).content("application/json", content).build()
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::POST, &mut item.post),
+        (Method::PUT, &mut item.put),
+        (Method::DELETE, &mut item.delete),
+        (Method::PATCH, &mut item.patch),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-fn add_refusals(path: &str, operation: &mut Operation) {
+fn add_refusals(path: &str, need: Need, operation: &mut Operation) {
     let mut add = |status: &str, name: &str| {
         operation.responses.responses.insert(status.to_owned(), RefOr::Ref(Ref::from_response_name(name)));
     };
     add("403", FORBIDDEN);
-    if guard::is_open(path) {
-        operation.security = Some(vec![SecurityRequirement::default()]);
+    // A gateway may have tokens or none.
+    let none = SecurityRequirement::default();
+    let Some(scope) = need.least() else {
+        operation.security = Some(vec![none]);
         return;
-    }
+    };
+    operation.security = Some(vec![none, SecurityRequirement::new(TOKEN, [scope.word()])]);
     add("401", UNAUTHORIZED);
     if path.starts_with("/api/v1/weir/") {
         add("default", FAILED);

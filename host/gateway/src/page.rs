@@ -87,8 +87,12 @@ fn refusals(document: &Value) -> String {
 
 fn section(operation: &Operation<'_>) -> String {
     let detail = operation.detail;
-    // Only what is open says so; everything else goes by what the whole document says.
-    let open = if detail["security"].is_array() { "<p class=\"open\">Wants no token.</p>" } else { "" };
+    let open = match detail["security"][1]["token"][0].as_str() {
+        Some(scope) => {
+            format!("<p class=\"open\">Requires a token of scope <code>{}</code>, where the gateway has tokens.</p>", escaped(scope))
+        }
+        None => "<p class=\"open\">Requires no token.</p>".to_owned(),
+    };
     format!(
         "<section id=\"{id}\"><h3><b class=\"{method}\">{method}</b> <code>{path}</code></h3><p class=\"lead\">{summary}</p>{about}{open}{takes}{answers}</section>",
         id = operation.id(),

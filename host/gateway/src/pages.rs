@@ -26,7 +26,7 @@ pub(crate) fn preflight(request: &Request) -> Option<Response> {
 
 /// Whether a request is one of a page that may read the answer, errors too.
 pub(crate) fn is_readable(gateway: &Gateway, request: &Request) -> bool {
-    gateway.settings.token.is_some() && request.headers().contains_key(ORIGIN)
+    gateway.settings.tokens.is_some() && request.headers().contains_key(ORIGIN)
 }
 
 /// Lets the page read an answer.

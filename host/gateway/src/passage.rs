@@ -1,12 +1,12 @@
 //! What every request passes before its handler and every answer after it: one layer, since each layer of a router costs every request
 //! some allocations.
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::gateway::{Gateway, Shared};
-use crate::{guard, held, pages};
+use crate::{guard, held, pages, serve};
 
 /// Counts a request, lets it in or not, and counts the bytes that it and its answer hold.
 pub(crate) async fn pass(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
@@ -28,7 +28,8 @@ pub(crate) async fn pass(State(gateway): State<Shared>, request: Request, next: 
 }
 
 async fn admitted(gateway: &Gateway, request: Request, next: Next) -> Response {
-    let mut request = match guard::admit(gateway, request).await {
+    let need = serve::needs().of(request.method(), request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+    let mut request = match guard::admit(gateway, need, request).await {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };

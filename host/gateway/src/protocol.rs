@@ -2,6 +2,7 @@
 
 mod host_report;
 mod imported;
+mod missing;
 mod position;
 mod removal;
 
@@ -13,8 +14,9 @@ use utoipa::ToSchema;
 use weir_config::protocol::Usage;
 use weir_config::records::{ComponentRecord, ComponentRef};
 
-pub use self::host_report::HostReport;
+pub use self::host_report::{HostReport, Presence};
 pub use self::imported::Imported;
+pub use self::missing::{MissingService, ServiceName};
 pub use self::position::Position;
 pub use self::removal::{PruneRequest, Pruned, PrunedFile, RemoveComponent, RemovedComponent, pruned};
 
@@ -198,9 +200,18 @@ pub struct Unreached {
 pub struct Status {
     /// The gateway's version of Weir.
     pub version: String,
+    /// The newest version of `weir:processor` that it checks components against. Empty of an older version.
+    #[serde(default)]
+    pub contract: String,
+    /// When this was answered, in milliseconds since 1970, by the gateway's clock.
+    #[serde(default)]
+    pub time_ms: u64,
+    /// The services that do not answer. Without the config service there are no flows and queues here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingService>,
     /// The topicspace that it serves.
     pub topicspace: String,
-    /// The newest version of the configuration.
+    /// The newest version of the configuration; 0 while the config service does not answer.
     pub config_version: u64,
     /// How large the whole configuration is, and how large it may become.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +220,7 @@ pub struct Status {
     /// What keeps the broker from working now, for people: it takes no messages, or is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broker_problem: Option<String>,
-    /// The hosts that reported lately.
+    /// The hosts that reported within the last two minutes and have not stopped.
     pub hosts: Vec<HostReport>,
     /// The flows, by id.
     pub flows: Vec<FlowSummary>,

@@ -85,6 +85,11 @@ impl Pulse {
         }
     }
 
+    /// Quiet counts from now on.
+    pub(crate) fn restart(&self) {
+        self.quiet_since.store(self.now(), Ordering::Relaxed);
+    }
+
     /// Output begins to wait for its reader.
     pub(crate) fn stall(&self) {
         self.stalled_since.store(self.now(), Ordering::Relaxed);

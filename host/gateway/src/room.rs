@@ -9,13 +9,13 @@ use axum::response::IntoResponse;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::GatewayError;
 use crate::pulse::Crowd;
 use crate::settings::GatewaySettings;
+use crate::tls::{Arrival, Opened, Stream};
 
 /// How many wait: with all places and WebSockets still below the 1,024 file descriptors that a process has by default.
 const WAITING_COUNT: usize = 64;
@@ -27,6 +27,8 @@ const REFUSED_COUNT: usize = 32;
 const HEALTH_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// How much of a request is looked at.
 const HEAD_BYTES: usize = 4 << 10;
+/// For all of a refusal.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// How often the rest of a head is looked for.
 const LOOK_TIME: Duration = Duration::from_millis(20);
 
@@ -45,9 +47,9 @@ pub(crate) struct Room {
 /// How a connection leaves the room.
 pub(crate) enum Left {
     /// There is a place for it.
-    WithPlace(TcpStream, OwnedSemaphorePermit),
+    WithPlace(Arrival, OwnedSemaphorePermit),
     /// It asks for health or figures.
-    ForHealth(TcpStream, OwnedSemaphorePermit),
+    ForHealth(Arrival, OwnedSemaphorePermit),
     /// Too many others came, or it was too long.
     Refused(Refused),
     /// Its peer went.
@@ -56,7 +58,7 @@ pub(crate) enum Left {
 
 /// A connection that is to be told that there is no place.
 pub(crate) struct Refused {
-    stream: TcpStream,
+    arrival: Arrival,
     place: Option<OwnedSemaphorePermit>,
     limit_count: usize,
 }
@@ -76,7 +78,7 @@ impl Room {
     }
 
     /// Lets a connection wait; the future tells how it leaves.
-    pub(crate) fn enter(&mut self, stream: TcpStream) -> impl Future<Output = Left> + Send + 'static {
+    pub(crate) fn enter(&mut self, mut arrival: Arrival) -> impl Future<Output = Left> + Send + 'static {
         self.waiting.retain(|token| !token.is_cancelled());
         if self.waiting.len() >= WAITING_COUNT
             && let Some(oldest) = self.waiting.pop_front()
@@ -93,14 +95,14 @@ impl Room {
             let end = tokio::select! {
                 biased;
                 place = places.acquire_owned() => End::Place(place.ok()),
-                asks = asks_for_health(&stream) => if asks { End::Health(health.acquire_owned().await.ok()) } else { End::Gone },
+                asks = asks_for_health(&mut arrival) => if asks { End::Health(health.acquire_owned().await.ok()) } else { End::Gone },
                 () = token.cancelled() => End::Refused,
                 () = tokio::time::sleep(time) => End::Refused,
             };
             match end {
-                End::Place(Some(place)) => Left::WithPlace(stream, place),
-                End::Health(Some(place)) => Left::ForHealth(stream, place),
-                End::Refused => Left::Refused(Refused { stream, place: refused.try_acquire_owned().ok(), limit_count }),
+                End::Place(Some(place)) => Left::WithPlace(arrival, place),
+                End::Health(Some(place)) => Left::ForHealth(arrival, place),
+                End::Refused => Left::Refused(Refused { arrival, place: refused.try_acquire_owned().ok(), limit_count }),
                 End::Gone | End::Place(None) | End::Health(None) => Left::Gone,
             }
         }
@@ -115,16 +117,18 @@ enum End {
 }
 
 /// Waits until a whole request for health or figures is there; `false` when the peer went. Never returns for another request.
-async fn asks_for_health(stream: &TcpStream) -> bool {
-    let mut head = vec![0; HEAD_BYTES];
+async fn asks_for_health(arrival: &mut Arrival) -> bool {
+    let (mut head, mut seen_count) = (Vec::new(), 0);
     loop {
-        match stream.peek(&mut head).await {
-            Ok(0) | Err(_) => return false,
-            Ok(count) => match asks(&head[..count]) {
-                Some(true) => return true,
-                Some(false) => std::future::pending().await,
-                None => tokio::time::sleep(LOOK_TIME).await,
-            },
+        if arrival.look(&mut head, HEAD_BYTES).await.is_err() || head.is_empty() {
+            return false;
+        }
+        match asks(&head) {
+            Some(true) => return true,
+            Some(false) => std::future::pending().await,
+            // Without TLS all that has come is seen again, and at once.
+            None if head.len() == seen_count => tokio::time::sleep(LOOK_TIME).await,
+            None => seen_count = head.len(),
         }
     }
 }
@@ -146,19 +150,30 @@ fn asks(head: &[u8]) -> Option<bool> {
 impl Refused {
     /// Tells it, if not too many are told already, and closes the connection.
     pub(crate) async fn answer(self) {
-        /// For all of it: its request may not have come yet.
-        const TIME: Duration = Duration::from_secs(2);
-        let Refused { stream, place, limit_count } = self;
+        let Refused { mut arrival, place, limit_count } = self;
         if place.is_none() {
             return;
         }
-        let answer = service_fn(move |_| async move {
-            Ok::<_, std::convert::Infallible>(GatewayError::TooManyConnections { limit_count }.into_response())
-        });
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(TIME).keep_alive(false);
-        let _ = tokio::time::timeout(TIME, http.serve_connection(TokioIo::new(stream), answer)).await;
+        let told = async {
+            if !matches!(arrival.open().await, Opened::Failed(_))
+                && let Some(stream) = arrival.into_stream()
+            {
+                refuse(stream, || GatewayError::TooManyConnections { limit_count }).await;
+            }
+        };
+        let _ = tokio::time::timeout(REFUSAL_TIME, told).await;
     }
+}
+
+/// Answers the request of a connection by an error, whatever it is, and closes the connection. Not for long: its request may not have come yet.
+pub(crate) async fn refuse(stream: Stream, error: impl Fn() -> GatewayError) {
+    let answer = service_fn(|_| {
+        let error = error();
+        async move { Ok::<_, std::convert::Infallible>(error.into_response()) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(REFUSAL_TIME).keep_alive(false);
+    let _ = tokio::time::timeout(REFUSAL_TIME, http.serve_connection(TokioIo::new(stream), answer)).await;
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The paths, and the server behind them.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
@@ -7,11 +9,13 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, GatewayParts, Shared};
+use crate::paths::{Needs, Paths};
+use crate::scope::Need::{self, ByOperation, Open};
+use crate::scope::Scope;
 use crate::{connections, passage, routes};
 
 /// Serves until the token is cancelled; then takes no more requests, ends the streams, and returns when those under way are done.
@@ -33,45 +37,62 @@ pub async fn serve(listener: TcpListener, parts: GatewayParts, token: Cancellati
     Ok(())
 }
 
-/// Every path, with what the OpenAPI document says of it: a path that is not described cannot be added here.
-pub(crate) fn paths() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(routes::health::healthz))
-        .routes(routes!(routes::health::readyz))
-        .routes(routes!(routes::metrics::get))
-        .routes(routes!(routes::services::config))
-        .routes(routes!(routes::services::flow))
-        .routes(routes!(routes::interface::post))
-        .routes(routes!(routes::socket::get))
-        .routes(routes!(routes::import_stream::get))
-        .routes(routes!(routes::export_stream::get))
-        .routes(routes!(routes::components::post))
-        .routes(routes!(routes::components::get))
-        .routes(routes!(routes::deployments::get))
-        .routes(routes!(routes::removal::remove))
-        .routes(routes!(routes::removal::prune))
-        .routes(routes!(routes::status::get))
-        .routes(routes!(routes::queues::get))
-        .routes(routes!(routes::exits::take))
-        .routes(routes!(routes::exits::acknowledge))
-        .routes(routes!(routes::taps::get))
-        .routes(routes!(routes::import::post))
-        .routes(routes!(routes::requests::post))
-        .routes(routes!(routes::dead_letters::get))
-        .routes(routes!(routes::dead_letters::whole))
-        .routes(routes!(routes::redrive::redrive))
-        .routes(routes!(routes::redrive::delete))
-        .routes(routes!(routes::documents::openapi))
-        .routes(routes!(routes::documents::docs))
-        .routes(routes!(routes::documents::front))
+/// To look.
+const READ: Need = Need::Scope(Scope::Read);
+/// To run flows, and to put messages into them or take them out.
+const OPERATE: Need = Need::Scope(Scope::Operate);
+/// To change what is deployed.
+const DEPLOY: Need = Need::Scope(Scope::Deploy);
+
+/// Every path, with the scope that it requires and what the OpenAPI document says of it: a path without one of the two cannot be added here.
+///
+/// Open is what supervisors and load balancers ask, which have no secret and are told no name and no figure (`/metrics` tells both, and
+/// `/readyz` with a token); and what the gateway's paths are, which is the same everywhere and for browsers, which cannot show a token for a page.
+pub(crate) fn paths() -> Paths {
+    Paths::new()
+        .with(Open, routes!(routes::health::healthz))
+        .with(Open, routes!(routes::health::readyz))
+        .with(READ, routes!(routes::metrics::get))
+        .with(ByOperation, routes!(routes::services::config))
+        .with(ByOperation, routes!(routes::services::flow))
+        .with(OPERATE, routes!(routes::interface::post))
+        .with(ByOperation, routes!(routes::socket::get))
+        .with(OPERATE, routes!(routes::import_stream::get))
+        .with(OPERATE, routes!(routes::export_stream::get))
+        .with(DEPLOY, routes!(routes::components::post))
+        .with(READ, routes!(routes::components::get))
+        .with(READ, routes!(routes::deployments::get))
+        .with(DEPLOY, routes!(routes::removal::remove))
+        .with(DEPLOY, routes!(routes::removal::prune))
+        .with(READ, routes!(routes::status::get))
+        .with(READ, routes!(routes::queues::get))
+        .with(OPERATE, routes!(routes::exits::take))
+        .with(OPERATE, routes!(routes::exits::acknowledge))
+        .with(READ, routes!(routes::taps::get))
+        .with(OPERATE, routes!(routes::import::post))
+        .with(OPERATE, routes!(routes::requests::post))
+        .with(READ, routes!(routes::dead_letters::get))
+        .with(READ, routes!(routes::dead_letters::whole))
+        .with(OPERATE, routes!(routes::redrive::redrive))
+        .with(OPERATE, routes!(routes::redrive::delete))
+        .with(Open, routes!(routes::documents::openapi))
+        .with(Open, routes!(routes::documents::docs))
+        .with(Open, routes!(routes::documents::front))
 }
 
 fn router(gateway: Shared) -> Router {
-    Router::from(paths())
+    paths()
+        .into_router()
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_path)
         .layer(from_fn_with_state(gateway.clone(), passage::pass))
         .with_state(gateway)
+}
+
+/// What each path requires. It is the same for the whole life of a process.
+pub(crate) fn needs() -> &'static Needs {
+    static NEEDS: LazyLock<Needs> = LazyLock::new(|| paths().into_needs());
+    &NEEDS
 }
 
 async fn unknown_path(method: Method, request: Request) -> Response {

@@ -8,6 +8,8 @@ use weir_config::names::{CONFIG_SERVICE, FLOW_SERVICE, Service};
 use weir_pubsub::{Backend, Message, PubsubError, Requester, Subscription};
 
 use crate::error::{GatewayError, Result};
+use crate::guard::Caller;
+use crate::scope::{self, Required};
 use crate::translate;
 
 /// Connections to both services.
@@ -24,14 +26,16 @@ impl Services {
         Ok(Services { config, flow, time })
     }
 
-    /// Asks the config service.
-    pub(crate) async fn ask_config(&self, body: &[u8]) -> Result<Bytes> {
-        ask(&self.config, "the config service", body, self.time).await
+    /// Asks the config service for a caller whose scope permits it.
+    pub(crate) async fn ask_config(&self, body: &[u8], caller: Caller) -> Result<Bytes> {
+        let request = permitted(translate::request(body)?, caller, scope::of_config)?;
+        ask(&self.config, "the config service", request, self.time).await
     }
 
-    /// Asks the flow service.
-    pub(crate) async fn ask_flow(&self, body: &[u8]) -> Result<Bytes> {
-        ask(&self.flow, "the flow service", body, self.time).await
+    /// Asks the flow service for a caller whose scope permits it.
+    pub(crate) async fn ask_flow(&self, body: &[u8], caller: Caller) -> Result<Bytes> {
+        let request = permitted(translate::request(body)?, caller, scope::of_flow)?;
+        ask(&self.flow, "the flow service", request, self.time).await
     }
 }
 
@@ -44,9 +48,17 @@ async fn connect(backend: &Arc<dyn Backend>, topicspace: &str, service: Service)
         .map_err(GatewayError::broker(format!("the gateway could not connect to the {} service", service.name())))
 }
 
-async fn ask(service: &Requester, name: &'static str, body: &[u8], time: Duration) -> Result<Bytes> {
-    let request = Message::new(translate::request(body)?);
-    let answer = service.request(request, time).await.map_err(|error| match error {
+/// A request as it goes out, if its caller may send it.
+fn permitted(request: Bytes, caller: Caller, required: fn(&[u8]) -> Required) -> Result<Bytes> {
+    if !caller.is_unbounded() {
+        let Required { scope, what } = required(&request);
+        caller.require(scope, || what)?;
+    }
+    Ok(request)
+}
+
+async fn ask(service: &Requester, name: &'static str, request: Bytes, time: Duration) -> Result<Bytes> {
+    let answer = service.request(Message::new(request), time).await.map_err(|error| match error {
         PubsubError::TooLarge { actual_bytes, limit_bytes, .. } => {
             GatewayError::RequestTooLarge { service: name, actual_bytes, limit_bytes }
         }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::token::Token;
+use crate::tls::TlsServer;
+use crate::tokens::Tokens;
 
 /// Who may speak to the gateway; bounds on what callers may send and how long they may wait.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
-    /// What callers must show. Without one, programs of this machine may do everything, and web pages nothing.
-    pub token: Option<Token>,
+    /// What callers must show. Without them, programs of this machine may do everything, and web pages nothing.
+    pub tokens: Option<Tokens>,
+    /// TLS of its port; none: it is spoken to without.
+    pub tls: Option<TlsServer>,
     /// Connections that are open at once, those that became WebSockets aside: well below the 1,024 file descriptors that a process has by
     /// default, of which the broker needs some. A bounded number of further ones waits.
     pub max_connections_count: usize,
@@ -46,7 +49,8 @@ pub struct GatewaySettings {
 impl Default for GatewaySettings {
     fn default() -> Self {
         GatewaySettings {
-            token: None,
+            tokens: None,
+            tls: None,
             max_connections_count: 512,
             head_time: Duration::from_secs(60),
             max_body_bytes: 16 << 20,

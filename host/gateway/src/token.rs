@@ -1,4 +1,4 @@
-//! The gateway's one token: whoever shows it may do everything. Scopes come later.
+//! A token of the gateway.
 
 use std::fmt;
 

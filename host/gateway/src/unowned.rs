@@ -37,6 +37,7 @@ pub(crate) async fn queues(
     };
     let known: HashSet<Name> = known.iter().map(|queue| (queue.topic.clone(), queue.subscription.clone())).collect();
     let own = names::service_queues(topicspace).map_err(GatewayError::topicspace)?;
+    let all: Vec<Queue> = all.into_iter().filter(|queue| queue.topic().topicspace() == topicspace).collect();
     let mut unowned = beyond(&all, &known, &own);
     if unowned.is_empty() {
         return Ok(Vec::new());

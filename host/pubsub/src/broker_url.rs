@@ -1,6 +1,6 @@
 //! The URL of a broker as settings have it: checked before it is used, and shown without its password.
 
-use crate::rabbitmq;
+use crate::{pulsar, rabbitmq};
 
 /// The URL of the broker inside this process.
 pub const EMBEDDED_URL: &str = "embedded:";
@@ -13,6 +13,11 @@ pub fn is_embedded(url: &str) -> bool {
     url == EMBEDDED_URL
 }
 
+/// Whether a URL names an Apache Pulsar.
+pub fn is_pulsar(url: &str) -> bool {
+    matches!(url.split_once(':'), Some(("pulsar" | "pulsar+ssl", _)))
+}
+
 /// Checks the form of a broker's URL. Nothing is connected.
 ///
 /// # Errors
@@ -22,6 +27,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
         _ if is_embedded(url) => Ok(()),
         Some(("embedded", _)) => Err(format!("write `{EMBEDDED_URL}` alone: the data folder is set by --data")),
         Some(("amqp" | "amqps", _)) => rabbitmq::check_url(url),
+        Some(("pulsar" | "pulsar+ssl", _)) => pulsar::check_url(url),
         _ if url.trim().is_empty() => Err("the URL is empty: name a broker, or remove the setting".to_owned()),
         // Without `://` the text before a colon may be anything, a password too.
         _ => match url.split_once("://").filter(|(scheme, _)| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
@@ -31,12 +37,12 @@ pub fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
-/// A broker's URL with `***` in place of its password. Of a text that is not a broker's URL, nothing.
+/// The URL of a broker or of its management API with `***` in place of its password. Of a text that is neither, nothing.
 pub fn shown_url(url: &str) -> String {
     if is_embedded(url) {
         return url.to_owned();
     }
-    if check_url(url).is_err() {
+    if !is_url(url) {
         return HIDDEN.to_owned();
     }
     match password(url) {
@@ -48,14 +54,13 @@ pub fn shown_url(url: &str) -> String {
     }
 }
 
-/// Whether a broker's URL holds a password.
+/// Whether the URL of a broker or of its management API holds a password.
 pub fn has_password(url: &str) -> bool {
-    check_url(url).is_ok() && password(url).is_some()
+    is_url(url) && password(url).is_some()
 }
 
-/// The virtual host of a RabbitMQ; `/` where the URL names none.
-pub fn vhost(url: &str) -> String {
-    rabbitmq::vhost(url).unwrap_or_else(|| "/".to_owned())
+fn is_url(url: &str) -> bool {
+    check_url(url).is_ok() || rabbitmq::check_management_url(url).is_ok()
 }
 
 /// Where the password of a valid URL stands.
@@ -81,6 +86,10 @@ mod tests {
             ("amqps://u:secret@host/a:b@c", "amqps://u:***@host/a:b@c"),
             ("amqp://u:sec/ret@host", "***"),
             ("u:secret@host", "***"),
+            ("http://u:secret@host:15672", "http://u:***@host:15672"),
+            ("https://host", "https://host"),
+            ("pulsar://one:1,two", "pulsar://one:1,two"),
+            ("pulsar://u:secret@host", "***"),
         ];
         for (url, expected) in cases {
             assert_eq!(shown_url(url), expected);

@@ -8,6 +8,7 @@ use crate::broker_url::{EMBEDDED_URL, is_embedded, shown_url};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError};
 use crate::error::PubsubError;
 use crate::limits::Limits;
+use crate::pulsar::{PulsarBroker, PulsarSettings};
 use crate::rabbitmq::{RabbitBroker, TlsFiles};
 use crate::supervise::broken_off;
 use crate::telling::shown;
@@ -25,6 +26,10 @@ pub struct BrokerSettings {
     pub limits: Limits,
     /// Files for TLS on the way to a broker elsewhere.
     pub tls: TlsFiles,
+    /// The management API of a broker elsewhere, as a URL; without it, its queues cannot be listed, and its policies are unknown.
+    pub management: Option<String>,
+    /// What Pulsar needs beside its URL; for other brokers it has no meaning.
+    pub pulsar: PulsarSettings,
     /// How a broker inside this process works; for other brokers it has no meaning: see [`BrokerSettings::storage`].
     pub embedded: EmbeddedOptions,
 }
@@ -32,13 +37,15 @@ pub struct BrokerSettings {
 /// Without the password.
 impl std::fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let BrokerSettings { url, folder, limits, tls, embedded } = self;
-        let url = &shown_url(url);
+        let BrokerSettings { url, folder, limits, tls, management, pulsar, embedded } = self;
+        let (url, management) = (&shown_url(url), &management.as_deref().map(shown_url));
         f.debug_struct("BrokerSettings")
             .field("url", url)
             .field("folder", folder)
             .field("limits", limits)
             .field("tls", tls)
+            .field("management", management)
+            .field("pulsar", pulsar)
             .field("embedded", embedded)
             .finish()
     }
@@ -51,6 +58,8 @@ impl Default for BrokerSettings {
             folder: PathBuf::new(),
             limits: Limits::default(),
             tls: TlsFiles::default(),
+            management: None,
+            pulsar: PulsarSettings::default(),
             embedded: EmbeddedOptions::default(),
         }
     }
@@ -80,7 +89,7 @@ impl BrokerSettings {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL names none that is known.
-    #[error("unknown broker scheme `{scheme}`: use `embedded:`, `amqp:` or `amqps:`")]
+    #[error("unknown broker scheme `{scheme}`: use `embedded:`, `amqp:`, `amqps:`, `pulsar:` or `pulsar+ssl:`")]
     Scheme {
         /// What stands before the colon, for people: the rest of a URL may hold a password.
         scheme: String,
@@ -105,7 +114,12 @@ pub async fn connect(settings: &BrokerSettings) -> Result<Arc<dyn Backend>, Conn
             let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open_limited(&folder, limits, embedded)).await;
             Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)
         }
-        Some(("amqp" | "amqps", _)) => Ok(RabbitBroker::connect(&settings.url, settings.limits, &settings.tls).await?),
+        Some(("amqp" | "amqps", _)) => {
+            Ok(RabbitBroker::connect(&settings.url, settings.limits, &settings.tls, settings.management.as_deref()).await?)
+        }
+        Some(("pulsar" | "pulsar+ssl", _)) => {
+            Ok(PulsarBroker::connect(&settings.url, settings.limits, &settings.tls, &settings.pulsar).await?)
+        }
         Some((scheme, _)) => Err(ConnectError::Scheme { scheme: shown(scheme) }),
         None => Err(ConnectError::Scheme { scheme: shown(&settings.url) }),
     }

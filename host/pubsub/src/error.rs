@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::topic::{Queue, Topic};
+use crate::backend::LockName;
+use crate::topic::{NameError, Queue, Topic};
 
 /// The result of a pub/sub operation.
 pub type Result<T, E = PubsubError> = std::result::Result<T, E>;
@@ -32,6 +33,12 @@ pub enum PubsubError {
     QueueHeld {
         /// Which queue.
         queue: Queue,
+    },
+    /// Another holder has the lock: try again later, or leave the work to it.
+    #[error("lock {lock} is held by another process")]
+    LockHeld {
+        /// Which lock.
+        lock: LockName,
     },
     /// The queue, or what it shares with others, is above its limit: nothing was sent; try again later.
     #[error("{what} is full{}{}", filled(*used_bytes, *limit_bytes), fix.map(|fix| format!("; {fix}")).unwrap_or_default())]
@@ -129,6 +136,16 @@ impl PubsubError {
         PubsubError::Unavailable { reason: reason.into(), source: Some(Cause::of(source)) }
     }
 
+    /// [`PubsubError::Refused`] for a reason of our own.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        PubsubError::Refused { reason: reason.into(), source: None }
+    }
+
+    /// [`PubsubError::Refused`] because of an error, which stays its source.
+    pub fn refused_because(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        PubsubError::Refused { reason: reason.into(), source: Some(Cause::of(source)) }
+    }
+
     /// [`PubsubError::OutcomeUnknown`] for a reason of our own.
     pub fn outcome_unknown(reason: impl Into<String>) -> Self {
         PubsubError::OutcomeUnknown { reason: reason.into(), source: None }
@@ -149,6 +166,11 @@ impl PubsubError {
         PubsubError::QueueNotFound { missing: Missing::QueueOf(topic.clone()) }
     }
 
+    /// [`PubsubError::Refused`] of a topic and a subscription that no queue can have.
+    pub(crate) fn not_a_queue(error: NameError) -> Self {
+        PubsubError::refused_because("no queue can have that name", error)
+    }
+
     /// [`PubsubError::WrongClass`] of a topic without queues, to one of which a message should go.
     pub(crate) fn no_queues_to_send_to(topic: &Topic) -> Self {
         let reason = "only flow and request topics have queues to send to: publish on it instead";
@@ -160,6 +182,7 @@ impl PubsubError {
         match self {
             PubsubError::QueueNotFound { .. }
             | PubsubError::QueueHeld { .. }
+            | PubsubError::LockHeld { .. }
             | PubsubError::QueueFull { .. }
             | PubsubError::Lagged { .. }
             | PubsubError::TimedOut { .. }

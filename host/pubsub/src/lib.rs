@@ -19,6 +19,9 @@ mod lock;
 mod mailbox;
 mod message;
 mod nearest;
+mod network;
+mod occasional;
+mod pulsar;
 mod rabbitmq;
 mod recovery;
 mod request;
@@ -29,11 +32,12 @@ mod telling;
 mod topic;
 
 pub use backend::{
-    Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Named,
-    NotACursor, Notice, Output, Overflow, Page, Producer, QueueSpec, QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
+    Backend, Backlog, Browsed, Confirm, Consumer, ConsumerOptions, Cursor, Delete, Deletion, Delivery, DeliveryCount, Inspect, Lock,
+    LockHolder, LockName, Named, NotACursor, Notice, Output, Overflow, Page, Policy, PolicyState, Producer, Provision, QueueSpec,
+    QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use bounded::{create_bounded, ensure_bounded};
-pub use broker_url::{EMBEDDED_URL, check_url, has_password, is_embedded, shown_url, vhost};
+pub use broker_url::{EMBEDDED_URL, check_url, has_password, is_embedded, is_pulsar, shown_url};
 pub use connect::{BrokerSettings, ConnectError, Storage, connect};
 pub use error::{Cause, Missing, PubsubError, Result};
 pub use limits::Limits;
@@ -41,11 +45,13 @@ pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,
 };
 pub use nearest::nearest;
-pub use rabbitmq::{RabbitBroker, TlsFiles};
-pub use recovery::Recovery;
+pub use occasional::Occasional;
+pub use pulsar::{PulsarBroker, PulsarSettings, check_pulsar_admin_url};
+pub use rabbitmq::{RabbitBroker, TlsFiles, check_management_url};
+pub use recovery::{Recovery, Waits};
 pub use request::{Replies, Requester};
 pub use retry::Backoff;
 pub use subscribe::{Heard, listen};
 pub use supervise::{broken_off, panic_text, restarting};
 pub use telling::{chain, names, shown};
-pub use topic::{Class, MAX_QUEUE_NAME_BYTES, NameError, Queue, Subscription, Topic};
+pub use topic::{Class, NameError, Queue, Subscription, Topic};

@@ -49,6 +49,33 @@ fn broker_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PubsubError>
     None
 }
 
+/// The waits between tries at a broker: short ones while it cannot be reached, long ones while it refuses.
+#[derive(Debug)]
+pub struct Waits {
+    away: Backoff,
+    refused: Backoff,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Waits { away: Backoff::new(FIRST_WAIT, LONGEST_WAIT), refused: Backoff::new(FIRST_WAIT_REFUSED, LONGEST_WAIT_REFUSED) }
+    }
+}
+
+impl Waits {
+    /// How long to wait after a try that failed so.
+    pub fn after(&mut self, error: &(dyn Error + 'static)) -> Duration {
+        let backoff = if matches!(Trouble::of(error), Trouble::Refused(_)) { &mut self.refused } else { &mut self.away };
+        backoff.next_wait(&mut rand::rng())
+    }
+
+    /// Begins again with short waits, after a success.
+    pub fn reset(&mut self) {
+        self.away.reset();
+        self.refused.reset();
+    }
+}
+
 /// One thing that a program has at a broker, such as a subscription, over any number of losses.
 ///
 /// An outage is logged by one line when it begins and one when it is over. Within it, only an error of another kind is logged again: a refusal
@@ -56,8 +83,7 @@ fn broker_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PubsubError>
 #[derive(Debug)]
 pub struct Recovery {
     subject: String,
-    backoff: Backoff,
-    refused_backoff: Backoff,
+    waits: Waits,
     /// What was logged last, while it is not there.
     logged: Option<Trouble>,
     /// When the next try is due.
@@ -71,8 +97,7 @@ impl Recovery {
     pub fn of(subject: impl Into<String>) -> Self {
         Recovery {
             subject: subject.into(),
-            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
-            refused_backoff: Backoff::new(FIRST_WAIT_REFUSED, LONGEST_WAIT_REFUSED),
+            waits: Waits::default(),
             logged: None,
             next_try: None,
             last_wait: Duration::ZERO,
@@ -83,8 +108,7 @@ impl Recovery {
     /// Notes that it was there and is lost. The next try follows after a short wait, and after a longer one where it was lost again at once.
     pub fn lost(&mut self, error: &(dyn Error + 'static)) {
         if self.there_since.take().is_none_or(|since| since.elapsed() >= self.last_wait) {
-            self.backoff.reset();
-            self.refused_backoff.reset();
+            self.waits.reset();
         }
         self.note(error);
     }
@@ -117,15 +141,28 @@ impl Recovery {
         E: Error + 'static,
         F: Future<Output = Result<T, E>>,
     {
-        if let Some(due) = self.next_try {
-            tokio::time::sleep_until(due).await;
-        }
+        self.due().await;
         let outcome = attempt().await;
         match &outcome {
             Ok(_) => self.found(),
             Err(error) => self.note(error),
         }
         outcome
+    }
+
+    /// Waits until the next try is due.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn due(&self) {
+        if let Some(due) = self.next_try {
+            tokio::time::sleep_until(due).await;
+        }
+    }
+
+    /// The next try is due at once, since something else has shown that it may succeed.
+    pub fn hasten(&mut self) {
+        self.next_try = None;
     }
 
     fn found(&mut self) {
@@ -138,10 +175,7 @@ impl Recovery {
     /// Logs an error once for each kind, and decides when the next try is due.
     fn note(&mut self, error: &(dyn Error + 'static)) {
         let (subject, trouble) = (&self.subject, Trouble::of(error));
-        self.last_wait = match trouble {
-            Trouble::Refused(_) => self.refused_backoff.next_wait(&mut rand::rng()),
-            Trouble::Away | Trouble::Other(_) => self.backoff.next_wait(&mut rand::rng()),
-        };
+        self.last_wait = self.waits.after(error);
         self.next_try = Some(Instant::now() + self.last_wait);
         let error = chain(error);
         let is_known = self.logged.as_ref().is_some_and(|logged| *logged == trouble || trouble == Trouble::Away);
@@ -154,5 +188,29 @@ impl Recovery {
             Trouble::Away | Trouble::Other(_) => tracing::warn!(subject, error, "not available, trying again"),
         }
         self.logged = Some(trouble);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_lost_again_at_once_is_tried_less_and_less_often() {
+        let (mut recovery, began, mut count) = (Recovery::of("a connection"), Instant::now(), 0);
+        while began.elapsed() < Duration::from_secs(60) {
+            let _ = recovery.attempt(|| async { Ok::<_, PubsubError>(()) }).await;
+            recovery.lost(&PubsubError::unavailable("closed"));
+            count += 1;
+        }
+        assert!(count < 60, "{count} tries in a minute");
+    }
+
+    #[test]
+    fn a_refusal_is_waited_out_longer_than_a_loss() {
+        let mut waits = Waits::default();
+        let away = waits.after(&PubsubError::unavailable("away"));
+        let refused = waits.after(&PubsubError::Refused { reason: "no right".to_owned(), source: None });
+        assert!(away <= FIRST_WAIT && refused >= FIRST_WAIT_REFUSED / 2, "{away:?}, {refused:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::telling::shown;
 
 /// Longest queue name on the wire ([`Queue::wire_name`]), in bytes: the limit of AMQP 0-9-1's short strings.
-pub const MAX_QUEUE_NAME_BYTES: usize = 255;
+pub(crate) const MAX_QUEUE_NAME_BYTES: usize = 255;
 
 /// What a topic promises about storage, sharing and cleaning up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -244,7 +244,7 @@ impl Queue {
     /// Makes a queue's name of its parts.
     ///
     /// # Errors
-    /// [`NameError::TooLong`] when its name on the wire has more than [`MAX_QUEUE_NAME_BYTES`].
+    /// [`NameError::TooLong`] when its name on the wire has more than 255 bytes.
     pub fn new(topic: Topic, subscription: Subscription) -> Result<Self, NameError> {
         let queue = Queue { topic, subscription };
         let name = queue.wire_name();

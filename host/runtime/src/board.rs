@@ -9,12 +9,26 @@ use weir_config::records::{
     HostDetails, HostStatus, HostSummary, MAX_ERRORS_COUNT, MAX_NAMED_COUNT, ProcessorStatus, VariantError, VariantRefusal,
 };
 
+use crate::error::WORLD_VERSION;
 use crate::reconcile::Served;
 use crate::status::{Key, VariantStatus, busy_text, cut, now_ms};
+
+/// Which host it is.
+#[derive(Debug, Default)]
+pub(crate) struct Identity {
+    /// Different for each process.
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) name: String,
+    /// For people.
+    pub(crate) machine: String,
+}
 
 /// All variants of a host, and the host's own identity.
 pub(crate) struct Board {
     pub(crate) host: String,
+    name: String,
+    machine: String,
     serves: Option<Vec<String>>,
     started_ms: u64,
     changed: Arc<Notify>,
@@ -22,12 +36,13 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(host: String, served: &Served) -> Self {
+    pub(crate) fn new(identity: Identity, served: &Served) -> Self {
         let serves = match served {
             Served::All => None,
             Served::Names(names) => Some(names.iter().cloned().collect()),
         };
-        Board { host, serves, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
+        let Identity { id: host, name, machine } = identity;
+        Board { host, name, machine, serves, started_ms: now_ms(), changed: Arc::default(), variants: Mutex::default() }
     }
 
     /// The status of a variant; a new one if there is none.
@@ -77,12 +92,17 @@ impl Board {
     fn status(&self, config: &FollowerStatus) -> HostStatus {
         HostStatus {
             host: self.host.clone(),
+            name: self.name.clone(),
+            machine: self.machine.clone(),
+            pid: Some(std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            contract: WORLD_VERSION.to_owned(),
             started_ms: self.started_ms,
             time_ms: now_ms(),
             config_version: config.version,
             config_problem: config.fetch_error.as_deref().map(cut),
             report_problem: None,
+            has_stopped: false,
         }
     }
 
@@ -150,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_summary_sums_and_keeps_few_errors_and_every_name() {
-        let board = Board::new("host".to_owned(), &Served::All);
+        let board = Board::new(Identity::default(), &Served::All);
         for at in 0..3_000_u64 {
             let key = Key { processor: format!("p{}", at % 1_500), variant: at.to_string() };
             let status = board.variant(&key);

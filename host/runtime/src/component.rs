@@ -1,16 +1,18 @@
 //! Components made ready to run: fetched, verified, compiled once for each digest, and linked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use wasmtime::component::{Component, InstancePre};
-use weir_config::ComponentSource;
 use weir_config::records::Digest;
+use weir_config::{ComponentSource, ConfigError};
 use weir_pubsub::panic_text;
 
 use crate::bindings::{ProcessorIndices, setup::ConfigurableIndices};
+use crate::caches::{Trimmed, trim};
 use crate::engine::{Engine, TABLES_PER_SLOT};
 use crate::error::RuntimeError;
 use crate::guest::Guest;
@@ -88,6 +90,8 @@ impl std::fmt::Debug for Loaded {
 pub(crate) struct Loader {
     engine: Engine,
     source: Arc<dyn ComponentSource>,
+    /// What the cached components and their code may have together; no bound where others look after them.
+    cache_bytes: Option<u64>,
     loaded: Mutex<HashMap<Digest, Weak<Loaded>>>,
     /// One load at a time of each digest: the others share what it loads.
     loading: Mutex<HashMap<Digest, Weak<Semaphore>>>,
@@ -101,16 +105,16 @@ pub(crate) struct Loader {
 const READ_COUNT: usize = 4;
 
 impl Loader {
-    pub(crate) fn new(engine: Engine, source: Arc<dyn ComponentSource>) -> Self {
+    pub(crate) fn new(engine: Engine, source: Arc<dyn ComponentSource>, cache_bytes: Option<u64>) -> Self {
         let (reading, compiling) = (Semaphore::new(READ_COUNT), Semaphore::new(1));
-        Loader { engine, source, loaded: Mutex::default(), loading: Mutex::default(), reading, compiling }
+        Loader { engine, source, cache_bytes, loaded: Mutex::default(), loading: Mutex::default(), reading, compiling }
     }
 
-    /// Loads a component, or shares the one that is in use.
+    /// Loads a component, or shares the one that is in use. Its record gives it this size.
     ///
     /// # Errors
     /// `ComponentMissing`, `ComponentUnreadable`, `Component`, `ComponentUnfit`.
-    pub(crate) async fn load(&self, digest: Digest) -> Result<Arc<Loaded>, RuntimeError> {
+    pub(crate) async fn load(&self, digest: Digest, size_bytes: u64) -> Result<Arc<Loaded>, RuntimeError> {
         if let Some(loaded) = self.in_use(digest) {
             return Ok(loaded);
         }
@@ -122,10 +126,15 @@ impl Loader {
         // First, and not in the turn of those that compile: what is compiled starts while others are.
         let loaded = match self.compiled(digest).await? {
             Some(loaded) => loaded,
-            None => self.compile(digest).await?,
+            None => {
+                // Not in the turn of those that compile either: a store that does not answer delays nothing that is here.
+                self.source.bring(digest, size_bytes).await.map_err(unreadable(digest))?;
+                self.compile(digest).await?
+            }
         };
         let loaded = Arc::new(loaded);
         self.lock().insert(digest, Arc::downgrade(&loaded));
+        self.trim().await;
         Ok(loaded)
     }
 
@@ -146,11 +155,28 @@ impl Loader {
 
     async fn compile(&self, digest: Digest) -> Result<Loaded, RuntimeError> {
         let _turn = self.compiling.acquire().await.expect("the semaphore is never closed");
-        let bytes = self.source.get(digest).await.map_err(|error| RuntimeError::ComponentUnreadable { digest, source: error.into() })?;
+        let bytes = self.source.get(digest).await.map_err(unreadable(digest))?;
         let bytes = bytes.ok_or(RuntimeError::ComponentMissing { digest })?;
         tracing::info!(%digest, size_bytes = bytes.len(), "compiling component");
         let engine = self.engine.clone();
         blocking(digest, move || Loaded::of_bytes(&engine, &bytes)).await
+    }
+
+    /// Keeps what can be had again within its bound.
+    async fn trim(&self) {
+        let Some(most_bytes) = self.cache_bytes else { return };
+        let mut in_use: BTreeSet<Digest> = self.lock().keys().copied().collect();
+        in_use.extend(self.loading.lock().unwrap_or_else(PoisonError::into_inner).keys());
+        let folders = self.source.cache_folder().map(|folder| folder.folder().to_owned());
+        let folders: Vec<PathBuf> = folders.into_iter().chain([self.engine.code_folder().to_owned()]).collect();
+        let work = move || trim(&folders, most_bytes, &in_use);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(Trimmed { files_count: 0, .. })) | Err(_) => {}
+            Ok(Ok(Trimmed { files_count, size_bytes })) => {
+                tracing::info!(files_count, size_bytes, most_bytes, "cached components and code removed: those not used for longest");
+            }
+            Ok(Err(error)) => tracing::warn!(error = %weir_pubsub::chain(&error), "cached components cannot be looked through"),
+        }
     }
 
     fn in_use(&self, digest: Digest) -> Option<Arc<Loaded>> {
@@ -162,6 +188,10 @@ impl Loader {
         loaded.retain(|_, component| component.strong_count() > 0);
         loaded
     }
+}
+
+fn unreadable(digest: Digest) -> impl FnOnce(ConfigError) -> RuntimeError {
+    move |error| RuntimeError::ComponentUnreadable { digest, source: error.into() }
 }
 
 /// Works on a component beside the tasks. A component on which the engine panics cannot run, and nothing else is wrong.
@@ -206,11 +236,11 @@ mod tests {
         let engine = Engine::new(4, &folder.path().join("cache")).unwrap();
         let (cached, other) = (Digest::from_sha256([1; 32]), Digest::from_sha256([2; 32]));
         engine.compile(cached, &component(1)).unwrap();
-        let loader = Loader::new(engine, Arc::new(weir_config::ComponentFolder::new(folder.path().join("components"))));
+        let loader = Loader::new(engine, Arc::new(weir_config::ComponentFolder::new(folder.path().join("components"))), None);
         let compiling = loader.compiling.acquire().await.unwrap();
-        let mut waits = Box::pin(loader.load(other));
+        let mut waits = Box::pin(loader.load(other, 1));
         // It has no handler, which is found out after it was read: the turn for compiling was not waited for.
-        let found = loader.load(cached).await.unwrap_err();
+        let found = loader.load(cached, 1).await.unwrap_err();
         assert!(matches!(found, RuntimeError::ComponentUnfit { .. }), "{found}");
         assert!(waits.as_mut().now_or_never().is_none());
         drop(compiling);

@@ -15,6 +15,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use weir_config::UnusedFile;
 use weir_config::records::Digest;
 
+use crate::caches::touch;
 use crate::error::RuntimeError;
 use crate::guest::{Guest, MAX_INSTANCES_COUNT, MAX_MEMORIES_COUNT, MAX_TABLES_COUNT};
 use crate::imports;
@@ -66,7 +67,7 @@ impl Engine {
         &self.slots
     }
 
-    /// Cancelled when the thread has ended that interrupts components which do not end by themselves.
+    /// Cancelled when the thread that interrupts running components has failed; not when the engine itself was dropped.
     pub(crate) fn ticker_ended(&self) -> &CancellationToken {
         &self.ticker_ended
     }
@@ -74,6 +75,11 @@ impl Engine {
     /// The engine itself: for benches, which hold a bare call against the host's.
     pub fn inner(&self) -> &wasmtime::Engine {
         &self.inner
+    }
+
+    /// Where compiled code is kept.
+    pub(crate) fn code_folder(&self) -> &Path {
+        &self.cache.folder
     }
 
     pub(crate) fn linker(&self) -> &Linker<Guest> {
@@ -182,12 +188,14 @@ fn tick(engine: &wasmtime::Engine, ended: &CancellationToken) -> io::Result<()> 
     let weak = engine.weak();
     let ended = ended.clone().drop_guard();
     std::thread::Builder::new().name("weir-epoch".to_owned()).spawn(move || {
-        let _ended = ended;
+        // Dropped unless it is disarmed: a panic counts as an end, that the engine is gone does not.
+        let ended = ended;
         while let Some(engine) = weak.upgrade() {
             engine.increment_epoch();
             drop(engine);
             std::thread::park_timeout(TICK);
         }
+        ended.disarm();
     })?;
     Ok(())
 }
@@ -217,6 +225,7 @@ impl CodeCache {
         if !path.exists() {
             return None;
         }
+        touch(&path);
         self.load_file(engine, digest, &path)
             .inspect_err(|error| {
                 tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code is not usable and is made again");

@@ -217,6 +217,15 @@ pub enum RuntimeError {
         /// Which topic or parameter, what is wrong with it, and what to do.
         problem: String,
     },
+    /// What the host uses cannot have such a name.
+    #[error("{what} cannot be a name")]
+    Name {
+        /// Of what, with the text.
+        what: String,
+        /// What is wrong with it.
+        #[source]
+        source: weir_pubsub::NameError,
+    },
     /// The broker refuses what the host asks.
     #[error("the broker does not do what the host needs")]
     Pubsub(#[from] weir_pubsub::PubsubError),
@@ -227,9 +236,11 @@ impl RuntimeError {
     pub fn blame(&self) -> Blame {
         match self {
             RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } => Blame::Component,
-            RuntimeError::SetupRefused { .. } | RuntimeError::Unfit(_) | RuntimeError::Entry { .. } | RuntimeError::TooManySlots { .. } => {
-                Blame::Deployment
-            }
+            RuntimeError::SetupRefused { .. }
+            | RuntimeError::Unfit(_)
+            | RuntimeError::Entry { .. }
+            | RuntimeError::Name { .. }
+            | RuntimeError::TooManySlots { .. } => Blame::Deployment,
             RuntimeError::SetupFailed { .. } => Blame::Component,
             RuntimeError::Engine { .. }
             | RuntimeError::CodeCache { .. }
@@ -248,6 +259,7 @@ impl RuntimeError {
                 | RuntimeError::ComponentUnfit { .. }
                 | RuntimeError::Unfit(_)
                 | RuntimeError::Entry { .. }
+                | RuntimeError::Name { .. }
                 | RuntimeError::TooManySlots { .. }
         )
     }

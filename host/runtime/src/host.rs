@@ -16,9 +16,9 @@ use tokio_util::task::TaskTracker;
 use weir_config::names::{dead_letters, parts_of_deployment_key};
 use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostDetails};
 use weir_config::{Change, ComponentSource, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
-use weir_pubsub::{Backend, Overflow, QueueSpec};
+use weir_pubsub::{Backend, NameError, Overflow, QueueSpec, shown};
 
-use crate::board::Board;
+use crate::board::{Board, Identity};
 use crate::component::Loader;
 use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
 use crate::outputs::Outputs;
-use crate::reconcile::{Served, Wanted, types_to_follow};
+use crate::reconcile::{GivenComponent, Served, Wanted, types_to_follow};
 use crate::reporting::Reporter;
 use crate::status::Key;
 use crate::wants::{Changes, Wants};
@@ -40,6 +40,10 @@ const LONGEST_DROP: Duration = Duration::from_secs(5);
 pub struct HostSettings {
     /// Its id in the status: different for each process.
     pub id: String,
+    /// Its name in the status, for people.
+    pub name: String,
+    /// The machine that it runs on, for people.
+    pub machine: String,
     /// The topicspace.
     pub topicspace: String,
     /// Where the bytes of components are.
@@ -48,6 +52,11 @@ pub struct HostSettings {
     pub code_cache: PathBuf,
     /// Which processors it serves.
     pub served: Served,
+    /// The components for entries without one, by processor.
+    pub given: BTreeMap<String, GivenComponent>,
+    /// What compiled code may have on disk, together with components that were fetched; what was not used for longest is removed, and what
+    /// runs never. No bound where `weir prune` looks after the folder.
+    pub cache_bytes: Option<u64>,
     /// How many instances it can have at a time; see [`HostSettings::instances_for_this_machine`].
     pub instances_count: u32,
     /// What its processors may hold together of messages that they send and that are not settled yet, in bytes; a quarter of it is kept for
@@ -93,13 +102,18 @@ pub struct Stopped {
     pub held_up: Vec<String>,
 }
 
+fn not_a_topicspace(topicspace: &str) -> impl FnOnce(NameError) -> RuntimeError + use<> {
+    let what = format!("topicspace `{}`", shown(topicspace));
+    move |source| RuntimeError::Name { what, source }
+}
+
 impl Host {
     /// Starts a host. Neither the config service nor any queue need be there yet; its work begins when they are.
     ///
     /// # Errors
     /// `Engine`, `CodeCache`, and `Entry` for a topicspace that is none.
     pub async fn start(backend: Arc<dyn Backend>, config: ConfigClient, settings: HostSettings) -> Result<Host, RuntimeError> {
-        let dead_letters = dead_letters(&settings.topicspace).map_err(|error| RuntimeError::Entry { problem: error.to_string() })?;
+        let dead_letters = dead_letters(&settings.topicspace).map_err(not_a_topicspace(&settings.topicspace))?;
         let dead_letters = QueueSpec { queue: dead_letters, overflow: Overflow::Refuse { bytes: settings.dead_letters_max_bytes } };
         let follower =
             Follower::new(backend.clone(), &settings.topicspace, config).map_err(|error| RuntimeError::Entry { problem: chain(&error) })?;
@@ -108,11 +122,11 @@ impl Host {
         let ticker_ended = engine.ticker_ended().clone();
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let (sender, receiver) = watch::channel(Arc::new(ConfigState::default()));
-        let board = Arc::new(Board::new(settings.id, &settings.served));
+        let board = Arc::new(Board::new(Identity { id: settings.id, name: settings.name, machine: settings.machine }, &settings.served));
         let mut services = JoinSet::new();
         let config = follower.handle().status();
         let reporter = Reporter::new(board.clone(), backend.clone(), &settings.topicspace, config.clone())
-            .map_err(|error| RuntimeError::Entry { problem: error.to_string() })?;
+            .map_err(not_a_topicspace(&settings.topicspace))?;
         let ended = end.clone();
         services.spawn(async move {
             let work = || reporter.run(ended.clone());
@@ -120,12 +134,12 @@ impl Host {
         });
         let following = Following::new(follower.handle(), settings.served.clone(), sender);
         services.spawn(follower.run(end.clone()));
-        let loader = Arc::new(Loader::new(engine, settings.components));
+        let loader = Arc::new(Loader::new(engine, settings.components, settings.cache_bytes));
         let tasks = TaskTracker::new();
         let (defaults, outputs) = (Arc::new(settings.defaults), Outputs::new(settings.outputs_bytes));
         let means = Means { backend, loader, config: receiver, dead_letters, stop: stop.clone(), tasks: tasks.clone(), defaults, outputs };
         let mut work = JoinSet::new();
-        work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served).run());
+        work.spawn(Reconciler::new(following, board.clone(), Arc::new(means), settings.served, settings.given).run());
         tracing::info!(host = board.host, instances_count = count, "host started");
         Ok(Host { board, config, stop, end, work, tasks, services, ticker_ended })
     }
@@ -227,12 +241,12 @@ struct Reconciler {
     keepers: JoinSet<()>,
     gone: (mpsc::Sender<Key>, mpsc::Receiver<Key>),
     compiled: BTreeSet<Digest>,
-    to_compile: mpsc::Sender<Digest>,
+    to_compile: mpsc::Sender<(Digest, u64)>,
     wants: Wants,
 }
 
 impl Reconciler {
-    fn new(following: Following, board: Arc<Board>, means: Arc<Means>, served: Served) -> Self {
+    fn new(following: Following, board: Arc<Board>, means: Arc<Means>, served: Served, given: BTreeMap<String, GivenComponent>) -> Self {
         let (to_compile, digests) = mpsc::channel(1_024);
         let mut keepers = JoinSet::new();
         keepers.spawn(compile_ahead(means.clone(), digests));
@@ -247,7 +261,7 @@ impl Reconciler {
             gone: mpsc::channel(64),
             compiled,
             to_compile,
-            wants: Wants::default(),
+            wants: Wants::new(given),
         }
     }
 
@@ -326,7 +340,7 @@ impl Reconciler {
             };
             let Some(record) = is_served.then(|| serde_json::from_str::<ComponentRecord>(text).ok()).flatten() else { continue };
             deployed.insert(record.digest);
-            if !self.compiled.contains(&record.digest) && self.to_compile.try_send(record.digest).is_ok() {
+            if !self.compiled.contains(&record.digest) && self.to_compile.try_send((record.digest, record.size_bytes)).is_ok() {
                 self.compiled.insert(record.digest);
             }
         }
@@ -335,10 +349,10 @@ impl Reconciler {
     }
 }
 
-async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<Digest>) {
+async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u64)>) {
     let work = async {
-        while let Some(digest) = digests.recv().await {
-            let loaded = AssertUnwindSafe(means.loader.load(digest)).catch_unwind().await;
+        while let Some((digest, size_bytes)) = digests.recv().await {
+            let loaded = AssertUnwindSafe(means.loader.load(digest, size_bytes)).catch_unwind().await;
             if let Err(error) = loaded.map_or_else(|payload| Err(panic_text(&*payload)), |loaded| loaded.map_err(|error| chain(&error))) {
                 tracing::warn!(%digest, error, "deployed component cannot be loaded");
             }
@@ -362,10 +376,14 @@ mod tests {
         let config = ConfigClient::connect(broker.clone(), "tg").await.unwrap();
         let settings = HostSettings {
             id: "host".to_owned(),
+            name: "host".to_owned(),
+            machine: "test".to_owned(),
             topicspace: "tg".to_owned(),
             components: Arc::new(weir_config::ComponentFolder::new(folder.path().join("components"))),
             code_cache: folder.path().join("cache"),
             served: Served::All,
+            given: BTreeMap::new(),
+            cache_bytes: None,
             instances_count: 4,
             outputs_bytes: DEFAULT_OUTPUTS_BYTES,
             dead_letters_max_bytes: 256 << 20,

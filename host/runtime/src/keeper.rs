@@ -179,7 +179,7 @@ impl Keeper {
     /// Fetches, compiles, fits and sets up: an instance at the least, and as many as workers have now, so that none of them has to wait.
     async fn prepare_whole(&self, work: &Work) -> Result<Generation, RuntimeError> {
         let means = &self.means;
-        let loaded = means.loader.load(work.component.digest).await?;
+        let loaded = means.loader.load(work.component.digest, work.record.size_bytes).await?;
         let names = (&*self.key.processor, &*self.key.variant);
         let surroundings =
             Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };

@@ -210,7 +210,8 @@ impl Intake {
         let (index, slots) = (self.index, self.slots());
         let purpose = self.program().purpose(index);
         let account = self.place.outputs.account(purpose, slots.clone(), stop.clone(), self.place.status.clone());
-        let receiving = Receiving::new(consumer.clone(), slots.clone(), self.place.status.clone(), account.clone());
+        let input = self.program().inputs[index].name.clone();
+        let receiving = Receiving::new(input, consumer.clone(), slots.clone(), self.place.status.clone(), account.clone());
         let mut workers = JoinSet::new();
         let mut employed = BTreeSet::new();
         let mut ending = Ending::Stopped;

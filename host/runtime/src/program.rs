@@ -10,7 +10,9 @@ use weir_config::names::processor_subscription;
 use weir_config::records::{
     ComponentDefaults, ComponentLimits, ComponentRecord, ComponentRef, Entry, Fit, FitInput, FitOutput, FitRequest, RetryPolicy, fit,
 };
-use weir_pubsub::{Backend, CORRELATION_ID, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Topic, WEIR_ERROR, chain};
+use weir_pubsub::{
+    Backend, CORRELATION_ID, Class, Limits, Message, Producer, PubsubError, Queue, Requester, Subscription, Topic, WEIR_ERROR, chain,
+};
 
 use crate::component::Loaded;
 use crate::console::LogQuota;
@@ -95,6 +97,8 @@ pub(crate) struct RequestRoute {
     pub(crate) name: Arc<str>,
     request: Topic,
     response: Topic,
+    /// What its answers are read under.
+    subscription: Subscription,
     pub(crate) timeout: Duration,
     requester: OnceCell<Requester>,
 }
@@ -126,7 +130,7 @@ impl Program {
             loaded,
             inputs: inputs.into_iter().map(|input| Input::new(input, &outputs)).collect(),
             outputs,
-            requests: requests.into_iter().map(RequestRoute::new).collect(),
+            requests: requests.into_iter().map(|request| RequestRoute::new(request, names)).collect::<Result<_, _>>()?,
             parameters,
             config_types: record.descriptor.config_types.iter().map(|config_type| config_type.name.clone()).collect(),
             retry: record.retry_over(&surroundings.defaults),
@@ -191,11 +195,8 @@ impl Program {
     /// As [`Requester::connect`].
     pub(crate) async fn requester(&self, request: usize) -> Result<&Requester, PubsubError> {
         let route = &self.requests[request];
-        let connect = || async {
-            let name = processor_subscription(&self.processor, &self.variant, &route.name)
-                .map_err(|error| PubsubError::Refused { reason: format!("the name of a subscription: {error}"), source: None })?;
-            Requester::connect(self.surroundings.backend.clone(), &route.request, &route.response, &name).await
-        };
+        let connect =
+            || async { Requester::connect(self.surroundings.backend.clone(), &route.request, &route.response, &route.subscription).await };
         route.requester.get_or_try_init(connect).await
     }
 }
@@ -223,13 +224,18 @@ impl Input {
 }
 
 impl RequestRoute {
-    fn new(fit: FitRequest) -> Self {
-        RequestRoute {
+    fn new(fit: FitRequest, (processor, variant): (&str, &str)) -> Result<Self, RuntimeError> {
+        let subscription = processor_subscription(processor, variant, &fit.name).map_err(|source| {
+            let what = format!("the subscription to answers of request `{}`", fit.name);
+            RuntimeError::Name { what, source }
+        })?;
+        Ok(RequestRoute {
             name: fit.name.into(),
             request: fit.request,
             response: fit.response,
+            subscription,
             timeout: Duration::from_millis(u64::from(fit.timeout_ms)),
             requester: OnceCell::new(),
-        }
+        })
     }
 }

@@ -2,19 +2,29 @@
 //! worker could be handled by another worker or host meanwhile. No message is taken while its input holds too much of what was sent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::Semaphore;
-use weir_pubsub::{Consumer, Delivery, PubsubError};
+use weir_pubsub::{Backoff, Consumer, Delivery, PubsubError, chain};
 
 use crate::outputs::Account;
 use crate::slots::{Purpose, Slot, Slots};
-use crate::status::{VariantStatus, WaitingForSlot};
+use crate::status::{Key, VariantStatus, WaitingForSlot};
+
+/// Waits while the broker cannot deliver.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the workers of one input share to get messages.
 #[derive(Clone)]
 pub(crate) struct Receiving {
+    /// The input's name.
+    input: Arc<str>,
     consumer: Arc<dyn Consumer>,
+    /// Whether the broker could not deliver when it was last asked.
+    is_stalled: Arc<AtomicBool>,
     slots: Slots,
     status: Arc<VariantStatus>,
     account: Arc<Account>,
@@ -23,36 +33,90 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    pub(crate) fn new(consumer: Arc<dyn Consumer>, slots: Slots, status: Arc<VariantStatus>, account: Arc<Account>) -> Self {
-        Receiving { consumer, slots, status, account, turn: Arc::new(Semaphore::new(1)) }
+    pub(crate) fn new(
+        input: Arc<str>,
+        consumer: Arc<dyn Consumer>,
+        slots: Slots,
+        status: Arc<VariantStatus>,
+        account: Arc<Account>,
+    ) -> Self {
+        Receiving { input, consumer, is_stalled: Arc::default(), slots, status, account, turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Waits for the next message of a worker that has an instance.
     ///
     /// # Errors
-    /// As [`Consumer::receive`].
+    /// As [`Consumer::receive`], except `Stalled`, which is waited out.
+    ///
+    /// # Cancel safety
+    /// Yes.
     pub(crate) async fn next(&self) -> Result<Delivery, PubsubError> {
-        self.account.may_begin().await;
-        self.consumer.receive().await
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            self.account.may_begin().await;
+            match self.consumer.receive().await {
+                Err(error @ PubsubError::Stalled { .. }) => self.stalled(&error, &mut backoff).await,
+                received => {
+                    self.goes_on();
+                    return received;
+                }
+            }
+        }
     }
 
     /// Waits for the next message of a worker that has none: for a message, then for a slot, and takes the message with it.
     ///
     /// # Errors
-    /// As [`Consumer::receive`].
+    /// As [`Receiving::next`].
     ///
     /// # Cancel safety
     /// Yes.
     pub(crate) async fn next_with_slot(&self, purpose: Purpose, count: u32) -> Result<(Delivery, Slot), PubsubError> {
         let _turn = self.turn.acquire().await.expect("the semaphore is never closed");
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             self.account.may_begin().await;
-            self.consumer.readable().await?;
-            let slot = self.slot(purpose, count).await;
-            // Another worker may have taken it meanwhile.
-            if let Some(received) = self.consumer.receive().now_or_never() {
-                return received.map(|delivery| (delivery, slot));
-            }
+            let error = match self.next_now(purpose, count).await {
+                None => continue,
+                Some(Err(error @ PubsubError::Stalled { .. })) => error,
+                Some(received) => {
+                    self.goes_on();
+                    return received;
+                }
+            };
+            self.stalled(&error, &mut backoff).await;
+        }
+    }
+
+    /// Waits for a message, then for a slot; `None` if another worker has taken the message meanwhile.
+    async fn next_now(&self, purpose: Purpose, count: u32) -> Option<Result<(Delivery, Slot), PubsubError>> {
+        if let Err(error) = self.consumer.readable().await {
+            return Some(Err(error));
+        }
+        let slot = self.slot(purpose, count).await;
+        self.consumer.receive().now_or_never().map(|received| received.map(|delivery| (delivery, slot)))
+    }
+
+    /// Shows that the broker cannot deliver, and waits. What the consumer holds stays with it.
+    async fn stalled(&self, error: &PubsubError, backoff: &mut Backoff) {
+        let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
+        let (error, is_known) = (chain(error), self.is_stalled.swap(true, Ordering::Relaxed));
+        if is_known {
+            tracing::debug!(processor, variant, input, error, "input still stalled");
+        } else {
+            tracing::warn!(processor, variant, input, error, "input stalled, trying again");
+        }
+        self.status.set_input(input, Some(Some(format!("input `{input}`: {error}"))));
+        let wait = backoff.next_wait(&mut rand::rng());
+        tokio::time::sleep(wait).await;
+    }
+
+    fn goes_on(&self) {
+        // Not written to where it need not be: this is passed with every message.
+        if self.is_stalled.load(Ordering::Relaxed) && self.is_stalled.swap(false, Ordering::Relaxed) {
+            let (Key { processor, variant }, input) = (&self.status.key, &*self.input);
+            tracing::info!(processor, variant, input, "input goes on");
+            self.status.set_input(input, None);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::status::Key;
 pub enum Served {
     /// Every entry that names a component, of whatever processor.
     All,
-    /// These names; entries without a component get the newest deployment of the processor's name.
+    /// These names; entries without a component get what the host was given for the processor, else the newest deployment of its name.
     Names(BTreeSet<String>),
 }
 
@@ -149,22 +149,39 @@ fn broken(problem: String) -> Wanted {
     Wanted::Broken { problem, component: None }
 }
 
+/// The component that a host was given for a processor when it was started: for entries without a component, whatever is deployed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GivenComponent {
+    /// What it is called, which no deployment need be.
+    pub component: ComponentRef,
+    /// What it needs; the record of a deployment of the same name and digest holds in its place.
+    pub record: Arc<ComponentRecord>,
+}
+
 /// The deployments, each read once: many entries name the same.
 pub(crate) struct Deployments<'a> {
     texts: &'a Content,
+    given: &'a BTreeMap<String, GivenComponent>,
     read: BTreeMap<String, Result<Arc<ComponentRecord>, String>>,
 }
 
 impl<'a> Deployments<'a> {
-    /// Those of the config type of deployments.
-    pub(crate) fn new(texts: &'a Content) -> Self {
-        Deployments { texts, read: BTreeMap::new() }
+    /// Those of the config type of deployments, and what the host was given by the names of processors.
+    pub(crate) fn new(texts: &'a Content, given: &'a BTreeMap<String, GivenComponent>) -> Self {
+        Deployments { texts, given, read: BTreeMap::new() }
     }
 
     /// The deployment that an entry names.
     fn record(&mut self, component: &ComponentRef) -> Result<Arc<ComponentRecord>, String> {
         let key = component.key();
-        let record = self.read(&key)?;
+        let read = self.read(&key);
+        let is_given = |given: &&GivenComponent| given.component == *component;
+        if let Some(given) = self.given.get(&component.name).filter(is_given)
+            && !read.as_ref().is_ok_and(|record| record.digest == component.digest)
+        {
+            return Ok(given.record.clone());
+        }
+        let record = read?;
         if record.digest != component.digest {
             let (wanted, found) = (component.digest, record.digest);
             return Err(format!(
@@ -188,8 +205,11 @@ impl<'a> Deployments<'a> {
         read
     }
 
-    /// The deployment of a name with the highest version.
+    /// What the host was given for a name, else the deployment with the highest version.
     fn newest(&mut self, name: &str) -> Result<ComponentRef, String> {
+        if let Some(given) = self.given.get(name) {
+            return Ok(given.component.clone());
+        }
         let versions = self.texts.keys().filter_map(|key| {
             let (_, version) = parts_of_deployment_key(key).filter(|(known, _)| *known == name)?;
             Some((semver::Version::parse(version).ok()?, key))
@@ -233,6 +253,29 @@ mod tests {
         let mut wants = Wants::default();
         wants.update(state, served);
         wants.all().clone()
+    }
+
+    #[test]
+    fn what_a_host_was_given_runs_without_a_deployment_and_before_any() {
+        let record: ComponentRecord = serde_json::from_value(deployed("ef")).unwrap();
+        let component: ComponentRef = serde_json::from_value(entry("1.10.0", "ef")["component"].clone()).unwrap();
+        let given = GivenComponent { component, record: Arc::new(record) };
+        let mut wants = Wants::new(BTreeMap::from([("p".to_owned(), given)]));
+        let without = json!({"topics": {"input": "flow:tg:x"}});
+        let mut values =
+            vec![("processor:p", "v", without), ("processor:p", "w", entry("1.9.0", "ab")), ("component", "p@1.9.0", deployed("ab"))];
+        let mut digests = |values: &[(&str, &str, Value)]| -> Vec<String> {
+            wants.update(&state(values), &names(&["p"]));
+            let digest = |wanted: &Wanted| match wanted {
+                Wanted::Run(work) => work.record.digest.to_string(),
+                other => panic!("{other:?}"),
+            };
+            wants.all().values().map(digest).collect()
+        };
+        assert_eq!(digests(&values), [digest("ef"), digest("ab")]);
+        // Its version is taken by another file: what was given is given all the same.
+        values.push(("component", "p@1.10.0", deployed("cd")));
+        assert_eq!(digests(&values), [digest("ef"), digest("ab")]);
     }
 
     fn digest(byte: &str) -> String {

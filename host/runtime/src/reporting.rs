@@ -120,7 +120,8 @@ impl Reporter {
                 self.board.take_rates();
                 next_tick = began + INTERVAL;
             }
-            let summary = self.board.summary(&config.borrow_and_update());
+            let mut summary = self.board.summary(&config.borrow_and_update());
+            summary.status.has_stopped = stopped;
             let messages = summary.messages(self.max_summary_bytes);
             self.publish(&self.topics.summaries, messages, &mut health).await;
             (due, cost) = (None, began.elapsed());

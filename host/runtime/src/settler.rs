@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, MessageId, Output, PubsubError, QueueSpec, Receipt, Settled, Unsettled, ensure_bounded};
+use weir_pubsub::{Backend, MessageId, Output, PubsubError, QueueSpec, Receipt, Settled, Unsettled, Waits, ensure_bounded};
 
 use crate::consumed::Consumed;
 use crate::following;
@@ -23,14 +23,9 @@ use crate::status::{ErrorOf, InHand, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
 /// Settles under way, at most.
-const MAX_PENDING_COUNT: usize = 256;
+const MAX_PENDING_COUNT: usize = 1_024;
 /// How long a settle is repeated before its message is given back.
 const MAX_REPEATING: Duration = Duration::from_secs(600);
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Waits while the broker refuses a settle: a person has to change something.
-const FIRST_WAIT_REFUSED: Duration = Duration::from_secs(1);
-const LONGEST_WAIT_REFUSED: Duration = Duration::from_secs(30);
 
 /// A message that was handled or given up, to be acknowledged together with its outputs.
 pub(crate) struct Settlement {
@@ -267,8 +262,7 @@ impl Settler {
     /// Repeats a settle that failed until it succeeds, can never succeed, was tried for long enough, or need not be waited for any more.
     async fn repeat(&self, settlement: &mut Settlement, mut error: PubsubError, stays: Stays) -> Result<Settled, PubsubError> {
         let began = Instant::now();
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let mut refused_backoff = Backoff::new(FIRST_WAIT_REFUSED, LONGEST_WAIT_REFUSED);
+        let mut waits = Waits::default();
         let mut consumed = self.consumed.changes();
         let mut is_queue_made = false;
         loop {
@@ -284,8 +278,7 @@ impl Settler {
                 tracing::info!(queue = %self.dead_letters.queue, "queue of dead letters made");
             } else {
                 self.show_waiting(settlement, &error);
-                let backoff = if is_refused { &mut refused_backoff } else { &mut backoff };
-                let wait = backoff.next_wait(&mut rand::rng());
+                let wait = waits.after(&error);
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return Err(error),

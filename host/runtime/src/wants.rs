@@ -7,7 +7,7 @@ use weir_config::Content;
 use weir_config::records::{COMPONENT_TYPE, processor_of_entry_type};
 
 use crate::config_state::ConfigState;
-use crate::reconcile::{Deployments, Served, Wanted, wanted_of_entry};
+use crate::reconcile::{Deployments, GivenComponent, Served, Wanted, wanted_of_entry};
 use crate::status::Key;
 
 /// All variants that a host should know of, and the content that they were read from.
@@ -16,6 +16,7 @@ pub(crate) struct Wants {
     all: BTreeMap<Key, Wanted>,
     components: Arc<Content>,
     entries: BTreeMap<String, Arc<Content>>,
+    given: BTreeMap<String, GivenComponent>,
 }
 
 /// What is different from the state before.
@@ -28,6 +29,11 @@ pub(crate) struct Changes {
 }
 
 impl Wants {
+    /// Nothing yet, of a host that was given components for the names of processors.
+    pub(crate) fn new(given: BTreeMap<String, GivenComponent>) -> Self {
+        Wants { given, ..Wants::default() }
+    }
+
     /// All variants.
     pub(crate) fn all(&self) -> &BTreeMap<Key, Wanted> {
         &self.all
@@ -50,8 +56,8 @@ impl Wants {
                 old => concerned.extend(content.keys().chain(old.iter().flat_map(|old| old.keys())).map(key)),
             }
         }
-        let components = self.components.clone();
-        let mut deployments = Deployments::new(&components);
+        let (components, given) = (self.components.clone(), self.given.clone());
+        let mut deployments = Deployments::new(&components, &given);
         let changed = concerned.into_iter().filter_map(|key| {
             let wanted = self.wanted(&key, &mut deployments, served);
             let old = match &wanted {

@@ -137,7 +137,7 @@ async fn places_that_are_none_are_told_as_such() {
         folder.path(),
         73,
         &expect![[r#"
-        error: the data folder DIR/file is no folder
+        error: the data folder DIR/file is not a folder
           next: name another: --data DIR
     "#]],
     );
@@ -146,8 +146,8 @@ async fn places_that_are_none_are_told_as_such() {
         folder.path(),
         64,
         &expect![[r#"
-        error: the gateway's address `http://[::1` is not of the form http://ADDRESS:PORT
-          next: for example --gateway http://127.0.0.1:8088
+        error: the gateway's address `http://[::1` is not of the form https://HOST:PORT or http://HOST:PORT
+          next: for example --gateway http://127.0.0.1:8088 or --gateway https://weir.example:8088
     "#]],
     );
     let full = command(folder.path(), &["settings", "show"]).stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap()).output();

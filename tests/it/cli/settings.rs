@@ -42,12 +42,12 @@ async fn a_file_with_three_mistakes_tells_all_three() {
 async fn faults_of_flags_are_told_together_too() {
     let folder = tempfile::tempdir().unwrap();
     check(
-        &run(folder.path(), &["up", "--listen", "0.0.0.0:0", "--grace", "soon", "--log-format", "jason", "--set", "retry.atempts=3"]).await,
+        &run(folder.path(), &["up", "--listen", "0.0.0.0", "--grace", "soon", "--log-format", "jason", "--set", "retry.atempts=3"]).await,
         folder.path(),
         64,
         &expect![[r#"
             error: 4 settings are wrong
-              - command line, --listen: listen: 0.0.0.0:0 can be reached from other machines, and the gateway has no TLS: they could read all on the way; allowed: an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one
+              - command line, --listen: listen: "0.0.0.0" is no address with a port; allowed: an address and port, for example 127.0.0.1:8088 or 0.0.0.0:8088; port 0 takes a free one
               - command line, --grace: grace: "soon" is no time; allowed: a time from 0s to 1h
               - command line, --log-format: log.format: "jason" is none of the words; did you mean "json"?; allowed: text or json
               - command line, --set: retry.atempts: there is no such setting; did you mean retry.attempts?

@@ -40,7 +40,7 @@ async fn a_swap_says_what_became_of_it() {
 
     deploy(&weir, guests::SETUP_REFUSED, "picky@1.0.0", 3, &[]).await;
     let refused = weir.run(&["swap", "one", "echo", "picky", "--wait"]).await;
-    let host = weir.get("/api/v1/weir/status").await["hosts"][0]["host"].as_str().unwrap().to_owned();
+    let host = weir.get("/api/v1/weir/status").await["hosts"][0]["name"].as_str().unwrap().to_owned();
     let text = String::from_utf8_lossy(&refused.stderr).replace(&host, "HOST");
     assert_eq!(refused.status.code(), Some(1), "{text}");
     expect_test::expect![[r#"

@@ -26,7 +26,7 @@ async fn commands_on_the_data_folder_find_the_token_there() {
     let refused = weir.run(&away).await;
     assert_eq!(refused.status.code(), Some(77));
     expect![[r#"
-        error: Weir at URL wants a token, and none was given
+        error: Weir at URL requires a token, and none was given
           next: set WEIR_TOKEN to the token that its `weir up` was started with, or name its data folder, which has it: --data DIR
     "#]]
     .assert_eq(&said(&refused, folder.path()).replace(weir.url(), "URL"));
@@ -41,7 +41,7 @@ async fn commands_on_the_data_folder_find_the_token_there() {
     assert!(told.status.success(), "{}", said(&told, folder.path()));
 
     let printed = weir.said();
-    assert!(printed.contains("only who shows the token of ") && !printed.contains(TOKEN), "{printed}");
+    assert!(printed.contains("requires a token of ") && !printed.contains(TOKEN), "{printed}");
     assert!(weir.end().await.success());
     assert!(!kept.exists());
 }
@@ -80,8 +80,8 @@ async fn what_cannot_be_a_token_is_told_before_anything_is_opened() {
         folder.path(),
         64,
         &expect![[r#"
-            error: what is in DIR/token cannot be the gateway's token
-              because: a token has 16 to 1024 characters, and this has 5; `openssl rand -hex 32` makes a good one
+            error: the token file DIR/token cannot be used
+              because: line 1: a token has 16 to 1024 characters, and this has 5; `openssl rand -hex 32` makes a good one
         "#]],
     );
     assert!(!data.exists());

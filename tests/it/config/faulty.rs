@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::broadcast;
 use weir_pubsub::{
-    Backend, Class, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Delivery, Inspect, Limits, Message, Output, Producer,
-    PubsubError, Queue, QueueSpec, Receipt, Result, Settled, Subscription, Topic, Unsettled,
+    Backend, Class, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Delivery, Inspect, Limits, Lock, LockName, Message, Output,
+    Producer, PubsubError, Queue, QueueSpec, Receipt, Result, Settled, Subscription, Topic, Unsettled,
 };
 
 /// What happens to all subscriptions to notifies, or to all consumers of requests.
@@ -237,6 +237,10 @@ impl Backend for Faulty {
 
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
         self.inner.give_back(receipt).await
+    }
+
+    async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
+        self.inner.lock(name).await
     }
 
     async fn failed(&self) -> String {

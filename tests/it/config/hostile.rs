@@ -83,9 +83,11 @@ async fn requests_of_the_wrong_shape_are_answered() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_id_or_not_json_is_dropped_and_blocks_nobody() {
+async fn a_request_that_is_not_json_is_answered_and_one_without_an_id_dropped() {
     let bench = Bench::new();
     let _service = bench.service().await;
+    let (kind, message) = bench.raw().await.error("nonsense").await;
+    assert!(kind == "config-error" && message.starts_with("the request is not JSON"), "{kind}: {message}");
     let topic = "request:tg:config".parse().unwrap();
     let producer = bench.backend.producer(&topic).await.unwrap();
     let put = br#"{"operation": "put", "values": [{"type": "t", "key": "k", "value": "v"}]}"#;

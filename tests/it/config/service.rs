@@ -199,7 +199,7 @@ async fn a_second_service_ends_with_a_clear_error() {
     let other = Store::open(&bench.folder.path().join("other.sqlite")).await.unwrap();
     let error = ConfigService::start(bench.backend.clone(), "tg", other.clone()).await.unwrap_err();
     assert!(matches!(error, ConfigError::Held { .. }));
-    assert!(error.to_string().contains("another config service holds config-svc of request:tg:config"), "{error}");
+    assert!(error.to_string().contains("another config service holds weir.lock.config.tg"), "{error}");
     bench.client().await.version().await.unwrap();
     // Another topicspace is another service.
     let beside = ConfigService::start(bench.backend.clone(), "other", other).await.unwrap();

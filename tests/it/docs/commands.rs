@@ -14,7 +14,7 @@ fn documents() -> Vec<String> {
     let docs = fs::read_dir(repository().join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
     let plugins = fs::read_dir(repository().join("plugins")).unwrap();
     let plugins = plugins.map(|entry| format!("plugins/{}/README.md", entry.unwrap().file_name().display()));
-    let others = ["README.md", "SECURITY.md", "bench/README.md", "sdk/rust/README.md"].map(str::to_owned);
+    let others = ["README.md", "SECURITY.md", "bench/README.md", "deploy/README.md", "sdk/rust/README.md"].map(str::to_owned);
     docs.filter(|name| name.ends_with(".md")).chain(plugins).chain(others).collect()
 }
 

@@ -10,15 +10,26 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::Instant;
-use weir_tests::wait::{DEADLINE, before};
+use weir_tests::wait::{DEADLINE, before, pass};
 use weir_tests::weir::{Weir, binary};
 
+use super::machines::Machines;
 use super::read::{Step, matches, steps};
 
 /// A reader may build a component from nothing.
 const LONGEST: Duration = Duration::from_secs(300);
 /// What a document can set for the commands of its reader.
-const OURS: &[&str] = &["WEIR_DATA", "WEIR_GATEWAY", "WEIR_LISTEN", "WEIR_LOG", "WEIR_TOKEN", "CARGO_TARGET_DIR"];
+const OURS: &[&str] = &[
+    "WEIR_BROKER_URL",
+    "WEIR_CA",
+    "WEIR_DATA",
+    "WEIR_GATEWAY",
+    "WEIR_LISTEN",
+    "WEIR_LOG",
+    "WEIR_SETTINGS",
+    "WEIR_TOKEN",
+    "CARGO_TARGET_DIR",
+];
 /// What cargo sets for a test, and what would lead a cargo of the reader astray.
 const OF_CARGO: &[&str] = &["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_INCREMENTAL"];
 
@@ -29,6 +40,10 @@ pub(super) struct Reader {
     /// What cargo builds for the reader is kept here for the next time.
     built: Option<PathBuf>,
     weir: Option<Weir>,
+    /// Where the document is about several.
+    machines: Option<Machines>,
+    /// What it has set for the commands that follow.
+    exports: Vec<String>,
     /// Where it began.
     root: TempDir,
 }
@@ -49,7 +64,7 @@ impl Reader {
         for plugin in ["keywords", "language", "redactor", "router", "splitter"] {
             place(&weir_tests::guest_path(plugin), &folder.join(format!("target/wasm32-wasip2/guest/weir_{plugin}.wasm")));
         }
-        Reader { folder, built: None, weir: None, root }
+        Reader { folder, built: None, weir: None, machines: None, exports: Vec::new(), root }
     }
 
     /// A reader beside a checkout, which is called `weir`.
@@ -66,20 +81,29 @@ impl Reader {
         place(binary(), &folder.join("target/release/weir"));
         let built = built.join("guide");
         fs::create_dir_all(&built).unwrap();
-        Reader { folder, built: Some(built), weir: None, root }
+        Reader { folder, built: Some(built), weir: None, machines: None, exports: Vec::new(), root }
+    }
+
+    /// A reader in a checkout whose machines have the names that documents use: `rabbit.example`, `gateway.example`.
+    pub(super) async fn with_machines() -> Self {
+        Reader { machines: Some(Machines::new().await), ..Self::in_a_checkout() }
     }
 
     /// Does all that a document says, to its end, where Weir is stopped. The document must have started one.
     pub(super) async fn follow(mut self, document: &str) {
         let text = fs::read_to_string(repository().join(document)).unwrap();
+        let text = self.machines.as_ref().map_or(text.clone(), |machines| machines.here(&text));
         for step in steps(&text) {
             match step {
                 Step::Write { file, text, end } => self.write(&file, &text, end),
                 Step::Run { command, expected } => self.run(&command, &expected).await,
             }
         }
-        assert!(self.weir.is_some(), "{document} starts no Weir");
+        assert!(self.weir.is_some() || self.machines.is_some(), "{document} starts no Weir");
         self.stop().await;
+        if let Some(machines) = self.machines.take() {
+            machines.end().await;
+        }
     }
 
     async fn stop(&mut self) {
@@ -99,10 +123,23 @@ impl Reader {
         match words[..] {
             ["cd", folder] => self.enter(folder),
             ["./just", recipe, ..] => check_recipe(recipe),
+            ["export", ..] => self.exports.push(command.to_owned()),
+            ["rabbitmqctl", ..] => self.machines.as_ref().expect("the document is about several machines").ctl(command).await,
+            ["weir", "run", ..] => {
+                let shell = self.command(&format!("exec {command}"));
+                let machines = self.machines.as_mut().expect("the document is about several machines");
+                let said = machines.start(shell, command, |said| missing(expected, said).is_none()).await;
+                check_output(command, expected, &said);
+            }
             ["weir", "up", ref arguments @ ..] => {
                 self.stop().await;
                 let weir = Weir::up_from(&self.folder, arguments).await;
                 let anywhere: Vec<String> = expected.iter().map(|line| line.replace(":8088", "...")).collect();
+                // It answers a little before it says so.
+                let end = Instant::now() + DEADLINE;
+                while missing(&anywhere, &weir.said()).is_some() && Instant::now() < end {
+                    pass(Duration::from_millis(20)).await;
+                }
                 check_output(command, &anywhere, &weir.said());
                 self.weir = Some(weir);
             }
@@ -140,13 +177,20 @@ impl Reader {
             Some(weir) => command.replace("http://127.0.0.1:8088", weir.url()),
             None => command.to_owned(),
         };
+        let mut shell = self.command(&command);
+        before(LONGEST, command.clone(), tokio::task::spawn_blocking(move || shell.output().unwrap())).await.unwrap()
+    }
+
+    /// A shell that runs a command where the reader is.
+    fn command(&self, command: &str) -> Command {
         let path = format!("{}:{}", self.root.path().join("target/release").display(), std::env::var("PATH").unwrap());
+        let lines: Vec<&str> = self.exports.iter().map(String::as_str).chain([command]).collect();
         let mut shell = Command::new("sh");
-        shell.args(["-c", &command]).current_dir(&self.folder).env("PATH", path).env("NO_COLOR", "1").stdin(Stdio::null());
+        shell.args(["-c", &lines.join("\n")]).current_dir(&self.folder).env("PATH", path).env("NO_COLOR", "1").stdin(Stdio::null());
         for name in OURS.iter().chain(OF_CARGO) {
             shell.env_remove(name);
         }
-        before(LONGEST, command.clone(), tokio::task::spawn_blocking(move || shell.output().unwrap())).await.unwrap()
+        shell
     }
 }
 

@@ -1,12 +1,13 @@
-//! A broker whose way to the config service can be cut at a moment of choice.
+//! A broker whose way to the config service can be cut at a moment of choice, and whose locks can be lost without a word.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use weir_pubsub::{
-    Backend, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Limits, Message, Output, Producer, PubsubError, Queue,
-    QueueSpec, Receipt, Result, Settled, Subscription, Topic, Unsettled,
+    Backend, Confirm, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Limits, Lock, LockName, Message, Output, Producer, PubsubError,
+    Queue, QueueSpec, Receipt, Result, Settled, Sharing, Subscription, Topic, Unsettled,
 };
 
 /// What becomes of requests to the config service.
@@ -36,11 +37,31 @@ struct State {
 pub(super) struct Cut {
     inner: Arc<dyn Backend>,
     state: Arc<Mutex<State>>,
+    /// Whether locks are given that the broker does not keep, and queues are never taken alone.
+    pretends: AtomicBool,
+}
+
+/// A lock that its holder has in its own eyes only.
+struct Pretended;
+
+#[async_trait]
+impl Lock for Pretended {
+    async fn lost(&mut self) -> PubsubError {
+        std::future::pending().await
+    }
 }
 
 impl Cut {
     pub(super) fn over(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Cut { inner, state: Arc::new(Mutex::new(State { line: Line::Up, next: None })) })
+        let state = Arc::new(Mutex::new(State { line: Line::Up, next: None }));
+        Arc::new(Cut { inner, state, pretends: AtomicBool::new(false) })
+    }
+
+    /// Whoever has a lock of this one does not notice that others get it, too: as a process that stood still.
+    pub(super) fn pretending(inner: Arc<dyn Backend>) -> Arc<Self> {
+        let cut = Self::over(inner);
+        cut.pretends.store(true, Ordering::SeqCst);
+        cut
     }
 
     pub(super) fn set(&self, line: Line) {
@@ -124,7 +145,8 @@ impl Backend for Cut {
     }
 
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
-        self.inner.consumer(topic, subscription, options).await
+        let sharing = if self.pretends.load(Ordering::SeqCst) { Sharing::Competing } else { options.sharing };
+        self.inner.consumer(topic, subscription, ConsumerOptions { sharing, ..options }).await
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -133,6 +155,13 @@ impl Backend for Cut {
 
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
         self.inner.give_back(receipt).await
+    }
+
+    async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
+        if self.pretends.load(Ordering::SeqCst) {
+            return Ok(Box::new(Pretended));
+        }
+        self.inner.lock(name).await
     }
 
     async fn failed(&self) -> String {

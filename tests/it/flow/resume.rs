@@ -69,7 +69,8 @@ async fn a_start_that_a_crash_cut_off_is_undone() {
     until(async || bench.get("flow", "one").await.is_none()).await;
     assert!(bench.queues().is_empty());
     assert_eq!(bench.get("processor:worker", "one").await, None);
-    assert_eq!(bench.everything().await.len(), before.len() - 1, "nothing else is changed");
+    let after = bench.everything().await;
+    assert_eq!(after.len(), before.len() - 1, "nothing else is changed");
 }
 
 /// No start of flow `one` is left, nor anything of it.
@@ -196,8 +197,8 @@ async fn missing_queues_of_running_flows_are_made_before_the_service_answers_and
     first.stop().await;
     let queue = spec("flow:tg:text:one", "splitter--one--input").queue;
     bench.backend.delete_queue(&queue, Delete::Always).await.unwrap();
-    let before = bench.config.version().await.unwrap();
     let _service = bench.serve(FlowSettings { resume_every: Duration::from_millis(20), ..quick() }).await;
+    let before = bench.config.version().await.unwrap();
     assert!(bench.backend.queue_exists(&queue).await.unwrap());
     bench.backend.delete_queue(&queue, Delete::Always).await.unwrap();
     until(async || bench.backend.queue_exists(&queue).await.unwrap()).await;

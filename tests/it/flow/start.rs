@@ -30,9 +30,10 @@ async fn a_start_makes_exactly_the_consumed_queues_the_exits_and_the_entries() {
         json!({"topics": {"input": "flow:tg:counts:text"}, "parameters": {"unit": "word"}})
     );
     assert_eq!(bench.get("flow", "one").await.unwrap().get("status"), None);
+    assert_eq!(bench.made().await, names(&[SHARED_QUEUE, &input, &exit]), "each queue that was made is recorded");
     // The announcement, then entries and the running record in one step.
     let (first, second) = (notifies.next().await, notifies.next().await);
-    assert_eq!((first.version, first.types), (before + 1, vec!["flow".to_owned()]));
+    assert_eq!((first.version, first.types), (before + 1, vec!["flow".to_owned(), "queue-made".to_owned()]));
     let types = ["flow", "processor:counter", "processor:splitter"].map(str::to_owned).to_vec();
     assert_eq!((second.version, second.types), (before + 2, types));
     assert_eq!(bench.config.version().await.unwrap(), before + 2);

@@ -22,9 +22,10 @@ async fn a_stop_deletes_its_queues_but_not_shared_ones() {
     assert_eq!(bench.get("processor:splitter", "one").await, None);
     assert!(bench.get("processor:counter", "text").await.is_some());
     assert_eq!(notifies.next().await.types, ["flow", "processor:splitter"]);
-    assert_eq!(notifies.next().await.types, ["flow"]);
+    assert_eq!(notifies.next().await.types, ["flow", "flow-service", "queue-made"]);
+    assert_eq!(bench.made().await, bench.queues());
     bench.flows.stop_flow("two").await.unwrap();
-    assert!(bench.queues().is_empty());
+    assert!(bench.queues().is_empty() && bench.made().await.is_empty());
     assert_eq!(bench.get("processor:counter", "text").await, None);
 }
 

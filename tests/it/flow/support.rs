@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::cut::Cut;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use weir_config::names::FLOW_SERVICE;
 use weir_config::protocol::Notify;
 use weir_config::{Batch, ConfigClient, ConfigService, Store};
 use weir_flow::protocol::Response;
 use weir_flow::{FlowClient, FlowService, FlowSettings, StartFlow};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
-use weir_pubsub::{Backend, Consumer, ConsumerOptions, Message, Queue, QueueSpec, Requester};
-use weir_tests::look::figures;
+use weir_pubsub::{Backend, Consumer, ConsumerOptions, Inspect, Message, Queue, QueueSpec, Requester};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -79,8 +79,8 @@ impl Bench {
 
     /// Waits until a service that was dropped is gone.
     pub(super) async fn until_unserved(&self) {
-        let queue = spec("request:tg:flow", "flow-svc").queue;
-        until(async || figures(&*self.backend, &queue).await.is_ok_and(|stats| stats.consumer_count == 0)).await;
+        let lock = FLOW_SERVICE.lock("tg").unwrap();
+        until(async || self.broker.lock_holder(&lock).await.unwrap().is_none()).await;
     }
 
     pub(super) async fn put(&self, config_type: &str, key: &str, value: &Value) {
@@ -106,6 +106,11 @@ impl Bench {
     pub(super) fn queues(&self) -> BTreeSet<String> {
         let names = self.broker.queues().into_iter().map(|(queue, _)| queue.wire_name());
         names.filter(|name| !name.ends_with("-svc") && name != "tg.flow.weir-dead-letters.weir").collect()
+    }
+
+    /// The queues that are recorded as made.
+    pub(super) async fn made(&self) -> BTreeSet<String> {
+        self.config.list("queue-made").await.unwrap().value.into_iter().collect()
     }
 
     /// Everything in config, without versions.

@@ -73,7 +73,7 @@ async fn a_swap_changes_the_component_of_one_flow_and_remembers_the_one_before()
     (wanted["component"], wanted["previous"]) = (component("2.0.0", "cd"), component("1.0.0", "ab"));
     assert_eq!(entry(&bench).await, wanted);
     assert_eq!(bench.get("processor:splitter", "two").await, other);
-    assert_eq!(notifies.next().await.types, ["processor:splitter"], "one write, and none for the swap to what it had");
+    assert_eq!(notifies.next().await.types, ["flow-service", "processor:splitter"], "one write, and none for the swap to what it had");
     // And back.
     let back = swap(&bench, SwapOrder { processor: "splitter:one".to_owned(), ..order("splitter@1.0.0") }).await;
     assert_eq!(back.component.key(), "splitter@1.0.0");

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_config::records::{ComponentRecord, Descriptor};
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowService, FlowSettings};
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings};
+use weir_gateway::{Components, GatewayError, GatewayParts, GatewaySettings};
 use weir_pubsub::embedded::{EmbeddedBroker, EmbeddedOptions};
 use weir_pubsub::{Backend, Message, Topic};
 use weir_tests::look::{figures, messages};
@@ -64,18 +64,41 @@ impl Bed {
         let backend = EmbeddedBroker::open(&folder.path().join("queues"), options).unwrap();
         let dynamic = through(backend.clone());
         let config = ConfigClient::connect(dynamic.clone(), "tg").await.unwrap();
+        let components = ComponentFolder::new(folder.path().join("components")).into();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Bed::serve(listener, (backend, dynamic, config), components, settings, folder).await
+    }
+
+    /// One more gateway on the same broker, with another folder.
+    pub(super) async fn another(&self, listener: TcpListener, components: Components) -> Bed {
+        self.another_with(listener, components, settings()).await
+    }
+
+    /// The same with other bounds.
+    pub(super) async fn another_with(&self, listener: TcpListener, components: Components, settings: GatewaySettings) -> Bed {
+        let (backend, config) = (self.backend.clone(), self.config.clone());
+        Bed::serve(listener, (backend.clone(), backend, config), components, settings, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn serve(
+        listener: TcpListener,
+        (backend, dynamic, config): (Arc<EmbeddedBroker>, Arc<dyn Backend>, ConfigClient),
+        components: Components,
+        settings: GatewaySettings,
+        folder: tempfile::TempDir,
+    ) -> Bed {
         let parts = GatewayParts {
             backend: dynamic,
             config: config.clone(),
-            components: ComponentFolder::new(folder.path().join("components")),
+            components,
             inspect: Arc::new(inspect),
             defaults: Default::default(),
             unused_code: Arc::new(|_| Ok(Vec::new())),
             topicspace: "tg".to_owned(),
+            contract: weir_runtime::WORLD_VERSION,
             dropped_log_lines: || 0,
             settings,
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let token = CancellationToken::new();
         let serving = Some(tokio::spawn(weir_gateway::serve(listener, parts, token.clone())));
@@ -213,7 +236,7 @@ fn inspect(bytes: &[u8], _: Option<u64>) -> Result<ComponentRecord, String> {
         size_bytes: bytes.len() as u64,
         world: "0.1.0".to_owned(),
         exports: Vec::new(),
-        descriptor: Descriptor::parse(text).map_err(|error| error.to_string())?,
+        descriptor: Descriptor::parse(text.trim_ascii_end()).map_err(|error| error.to_string())?,
         grants: Vec::new(),
         limits: Default::default(),
         concurrency: None,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use weir_gateway::{GatewaySettings, Token};
+use weir_gateway::{GatewaySettings, Token, Tokens};
 use weir_tests::wait::within;
 use weir_tests::weir::Weir;
 
@@ -106,8 +106,8 @@ async fn a_message_of_100_mib_is_refused_and_the_connection_serves_the_next_requ
 
 #[tokio::test]
 async fn a_large_body_without_the_token_is_read_so_that_its_sender_learns_why_it_is_refused() {
-    let token = Some(Token::new("the-token-of-this-gateway").unwrap());
-    let bed = Bed::with(GatewaySettings { token, ..GatewaySettings::default() }).await;
+    let tokens = Some(Tokens::one(Token::new("the-token-of-this-gateway").unwrap()));
+    let bed = Bed::with(GatewaySettings { tokens, ..GatewaySettings::default() }).await;
     let mut connection = Connection::open(&bed.address.to_string()).await;
     connection.post("/api/v1/weir/components", "application/wasm", "content-length: 20971520").await;
     within("the body to be taken", connection.writer.write_all(&vec![0; 20 << 20])).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use expect_test::expect_file;
 use serde_json::Value;
-use weir_gateway::{GatewaySettings, Token};
+use weir_gateway::{GatewaySettings, Scope, Token, Tokens};
 
 use super::bed::Bed;
 
@@ -53,7 +53,9 @@ async fn the_document_is_whole() {
             let (of_path, others): (Vec<_>, Vec<_>) = parameters.partition(|parameter| parameter["in"] == "path");
             assert_eq!(of_path.len(), variables, "{what}");
             assert!([of_path, others].iter().flatten().all(|parameter| parameter["description"].is_string()), "{what}");
-            assert_eq!(operation["security"].is_array(), operation["responses"].get("401").is_none(), "{what}: open, or 401");
+            let scope = operation["security"][1]["token"][0].as_str();
+            assert_eq!(scope.is_none(), operation["responses"].get("401").is_none(), "{what}: open, or a scope and 401");
+            assert!(scope.is_none_or(|scope| scope.parse::<Scope>().is_ok()), "{what}: {scope:?}");
         }
     }
 }
@@ -61,7 +63,7 @@ async fn the_document_is_whole() {
 #[tokio::test]
 async fn the_page_has_every_path_and_shape_and_needs_nothing_from_elsewhere() {
     let token = Token::new("the-token-of-this-gateway").unwrap();
-    let bed = Bed::with(GatewaySettings { token: Some(token), ..GatewaySettings::default() }).await;
+    let bed = Bed::with(GatewaySettings { tokens: Some(Tokens::one(token)), ..GatewaySettings::default() }).await;
     // Browsers cannot show a token for a page.
     let page = text(&bed, "/api/v1/weir/docs").await;
     let document: Value = serde_json::from_str(&text(&bed, "/api/v1/weir/openapi.json").await).unwrap();

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
-use weir_gateway::{GatewaySettings, Token};
+use weir_gateway::{GatewaySettings, Token, Tokens};
 
 use super::bed::{Bed, answer, error_of, settings};
 
@@ -81,8 +81,8 @@ async fn whatever_changes_or_takes_is_a_post_of_a_type_that_no_page_can_send_uns
 #[tokio::test]
 async fn without_a_token_what_a_page_of_another_site_causes_is_refused_on_every_path() {
     let open = Bed::with_flow().await;
-    let token = Some(Token::new(TOKEN).unwrap());
-    let guarded = Bed::with(GatewaySettings { token, ..settings() }).await;
+    let tokens = Some(Tokens::one(Token::new(TOKEN).unwrap()));
+    let guarded = Bed::with(GatewaySettings { tokens, ..settings() }).await;
     let operations = operations(&open).await;
     for bed in [&open, &guarded] {
         for site in ["cross-site", "same-site"] {
@@ -104,8 +104,8 @@ async fn without_a_token_what_a_page_of_another_site_causes_is_refused_on_every_
 
 #[tokio::test]
 async fn with_the_token_neither_the_site_nor_the_origin_is_looked_at() {
-    let token = Some(Token::new(TOKEN).unwrap());
-    let bed = Bed::with(GatewaySettings { token, ..settings() }).await;
+    let tokens = Some(Tokens::one(Token::new(TOKEN).unwrap()));
+    let bed = Bed::with(GatewaySettings { tokens, ..settings() }).await;
     for (method, path, _) in operations(&bed).await {
         if path.ends_with("/docs") || path == "/" {
             continue;

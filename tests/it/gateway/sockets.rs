@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message as Frame;
-use weir_gateway::GatewaySettings;
+use weir_gateway::{GatewaySettings, Tokens};
 use weir_pubsub::{Backend, CORRELATION_ID, Consumer, ConsumerOptions, Message, Queue, WEIR_ERROR, WEIR_PART};
 use weir_tests::look::messages;
 use weir_tests::wait::within;
@@ -285,7 +285,7 @@ async fn web_pages_other_hosts_and_what_is_no_websocket_are_refused() {
 #[tokio::test]
 async fn a_token_opens_a_socket_by_header_or_query() {
     let token = weir_gateway::Token::new("0123456789abcdef").unwrap();
-    let bed = Bed::with(GatewaySettings { token: Some(token), ..settings() }).await;
+    let bed = Bed::with(GatewaySettings { tokens: Some(Tokens::one(token)), ..settings() }).await;
     assert_eq!(Peer::try_open(&bed, PATH, &[]).await.err().unwrap().0, 401);
     for (path, headers) in
         [(PATH.to_owned(), &[("authorization", "Bearer 0123456789abcdef")][..]), (format!("{PATH}?token=0123456789abcdef"), &[])]

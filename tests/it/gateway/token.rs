@@ -5,7 +5,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weir_gateway::{GatewaySettings, Token};
+use weir_gateway::{GatewaySettings, Token, Tokens};
 use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::bed::{Bed, answer, error_of};
@@ -13,7 +13,7 @@ use super::bed::{Bed, answer, error_of};
 const TOKEN: &str = "a-token/of+32~characters.in-all=";
 
 async fn bed() -> Bed {
-    Bed::with(GatewaySettings { token: Some(Token::new(TOKEN).unwrap()), ..GatewaySettings::default() }).await
+    Bed::with(GatewaySettings { tokens: Some(Tokens::one(Token::new(TOKEN).unwrap())), ..GatewaySettings::default() }).await
 }
 
 /// Status, `WWW-Authenticate`, and the answer.
@@ -40,6 +40,22 @@ async fn every_path_but_health_wants_the_token() {
     assert_eq!(answer(bed.post_request("/api/v1/flow", "application/json", list)).await.0, 401);
     assert_eq!(bed.get("/healthz").await.0, 200);
     assert_ne!(bed.get("/readyz").await.0, 401);
+}
+
+#[tokio::test]
+async fn health_is_answered_to_a_load_balancer_without_a_token() {
+    let (bed, open) = (bed().await, Bed::new().await);
+    for (path, expected) in [("/healthz", 200), ("/readyz", 503)] {
+        for host in ["weir.example:8088", "10.0.0.1"] {
+            let asked = |bed: &Bed| answer(bed.get_request(path).header("host", host));
+            let (status, body) = asked(&bed).await;
+            assert_eq!(status, expected, "{path} {host}: {body}");
+            // Without a token such a name may be that of a web page which was pointed at this machine.
+            let (status, body) = asked(&open).await;
+            assert_eq!(status, 403, "{path} {host}");
+            assert!(error_of(&body, "forbidden").contains(host), "{body}");
+        }
+    }
 }
 
 #[tokio::test]

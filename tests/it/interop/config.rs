@@ -1,8 +1,10 @@
 //! `tg-put-config-item`, `tg-get-config-item`, `tg-list-config-items`, `tg-show-config` and `tg-delete-config-item`.
 
 use serde_json::{Value, json};
+use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::weir::Weir;
 
+use super::processors::weir;
 use super::tools::run;
 
 const TOKEN: &str = "the-token-of-this-weir";
@@ -16,19 +18,29 @@ fn item<'a>(key: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 #[tokio::test]
 async fn configuration_is_put_read_listed_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
-    let weir = Weir::up(folder.path()).await;
-    let put = async |key: &str, value: &str| run(&weir, None, "tg-put-config-item", &item(key, &["--value", value])).await;
+    put_read_listed_and_deleted(&Weir::up(folder.path()).await).await;
+}
+
+#[tokio::test]
+async fn configuration_is_put_read_listed_and_deleted_over_rabbitmq() {
+    let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
+    let folder = tempfile::tempdir().unwrap();
+    put_read_listed_and_deleted(&weir(&vhost, folder.path()).await).await;
+}
+
+async fn put_read_listed_and_deleted(weir: &Weir) {
+    let put = async |key: &str, value: &str| run(weir, None, "tg-put-config-item", &item(key, &["--value", value])).await;
     let (greeting, list) = tokio::join!(put("greeting", TEXT), put("list", "[1]"));
     assert_eq!((greeting.as_str(), list.as_str()), ("Configuration item set: prompt/greeting\n", "Configuration item set: prompt/list\n"));
     assert_eq!(weir.must(&["config", "get", "prompt", "greeting"]).await, format!("{TEXT}\n"));
 
-    let get = async |key: &str, format: &str| run(&weir, None, "tg-get-config-item", &item(key, &["--format", format])).await;
+    let get = async |key: &str, format: &str| run(weir, None, "tg-get-config-item", &item(key, &["--format", format])).await;
     let (text, as_json, missing, keys, everything) = tokio::join!(
         get("greeting", "text"),
         get("greeting", "json"),
         get("nothing", "text"),
-        run(&weir, None, "tg-list-config-items", &["--type", "prompt", "--format", "json"]),
-        run(&weir, None, "tg-show-config", &[]),
+        run(weir, None, "tg-list-config-items", &["--type", "prompt", "--format", "json"]),
+        run(weir, None, "tg-show-config", &[]),
     );
     assert_eq!(text, format!("{TEXT}\n"));
     assert_eq!(serde_json::from_str::<Value>(&as_json).unwrap(), json!(TEXT));
@@ -40,10 +52,10 @@ async fn configuration_is_put_read_listed_and_deleted() {
     assert_eq!(serde_json::from_str::<Value>(config).unwrap()["prompt"], json!({"greeting": TEXT, "list": "[1]"}));
 
     let greeting = item("greeting", &[]);
-    let deleted = run(&weir, None, "tg-delete-config-item", &greeting).await;
+    let deleted = run(weir, None, "tg-delete-config-item", &greeting).await;
     assert_eq!(deleted, "Configuration item deleted: prompt/greeting\n");
     let (again, keys) =
-        tokio::join!(run(&weir, None, "tg-delete-config-item", &greeting), run(&weir, None, "tg-list-config-items", &["--type", "prompt"]));
+        tokio::join!(run(weir, None, "tg-delete-config-item", &greeting), run(weir, None, "tg-list-config-items", &["--type", "prompt"]));
     assert_eq!((again, keys), (deleted, "list\n".to_owned()), "what is not there is no error to delete");
 }
 

@@ -2,8 +2,10 @@
 
 use expect_test::expect;
 use serde_json::{Value, json};
+use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::weir::Weir;
 
+use super::processors::weir;
 use super::tools::run;
 
 const TOKEN: &str = "the-token-of-this-weir";
@@ -36,17 +38,27 @@ async fn put_types(weir: &Weir) {
 #[tokio::test]
 async fn a_flow_is_started_from_a_blueprint_and_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let weir = Weir::up(folder.path()).await;
+    started_and_stopped(&Weir::up(folder.path()).await).await;
+}
+
+#[tokio::test]
+async fn a_flow_is_started_from_a_blueprint_and_stopped_over_rabbitmq() {
+    let vhost = Broker::shared().await.vhost(DefaultQueues::Classic).await;
+    let folder = tempfile::tempdir().unwrap();
+    started_and_stopped(&weir(&vhost, folder.path()).await).await;
+}
+
+async fn started_and_stopped(weir: &Weir) {
     let definition = blueprint().to_string();
     let put = ["-n", "pair", "-c", definition.as_str()];
-    let ((), put) = tokio::join!(put_types(&weir), run(&weir, None, "tg-put-flow-blueprint", &put));
+    let ((), put) = tokio::join!(put_types(weir), run(weir, None, "tg-put-flow-blueprint", &put));
     assert_eq!(put, "");
     let start = async |blueprint: &str, flow: &str, more: &[&str]| {
         let arguments = [&["-n", blueprint, "-i", flow, "-d", "the first"], more].concat();
-        run(&weir, None, "tg-start-flow", &arguments).await
+        run(weir, None, "tg-start-flow", &arguments).await
     };
     let (got, missing, started) = tokio::join!(
-        run(&weir, None, "tg-get-flow-blueprint", &["-n", "pair"]),
+        run(weir, None, "tg-get-flow-blueprint", &["-n", "pair"]),
         start("pear", "two", &[]),
         start("pair", "one", &["--param", "size=400"]),
     );
@@ -60,7 +72,7 @@ async fn a_flow_is_started_from_a_blueprint_and_stopped() {
     assert_eq!(flow["processors"], json!([{"processor": "worker", "variant": "one"}]));
 
     let (again, unknown, shown) =
-        tokio::join!(start("pair", "one", &[]), run(&weir, None, "tg-stop-flow", &["-i", "two"]), run(&weir, None, "tg-show-flows", &[]),);
+        tokio::join!(start("pair", "one", &[]), run(weir, None, "tg-stop-flow", &["-i", "two"]), run(weir, None, "tg-show-flows", &[]),);
     expect![[r#"
         +------------+---------------------+
         | id         | one                 |
@@ -73,10 +85,13 @@ async fn a_flow_is_started_from_a_blueprint_and_stopped() {
 
     "#]]
     .assert_eq(&shown);
+    let (blueprints, types) =
+        tokio::join!(run(weir, None, "tg-show-flow-blueprints", &[]), run(weir, None, "tg-show-parameter-types", &[]));
+    assert!(blueprints.contains("| name        | pair ") && types.contains("| name        | chunk-size "), "{blueprints}{types}");
     assert!(again.starts_with("Exception: flow-error: ") && again.contains("`one`"), "{again}");
     assert!(unknown.starts_with("Exception: flow-error: ") && unknown.contains("`two`"), "{unknown}");
     let (deleted, stopped) =
-        tokio::join!(run(&weir, None, "tg-delete-flow-blueprint", &["-n", "pair"]), run(&weir, None, "tg-stop-flow", &["-i", "one"]),);
+        tokio::join!(run(weir, None, "tg-delete-flow-blueprint", &["-n", "pair"]), run(weir, None, "tg-stop-flow", &["-i", "one"]),);
     assert_eq!((deleted.as_str(), stopped.as_str()), ("", ""));
     let status = weir.get("/api/v1/weir/status").await;
     assert_eq!(status["flows"], json!([]));

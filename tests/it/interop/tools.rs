@@ -27,6 +27,11 @@ pub(super) async fn run(weir: &Weir, token: Option<&str>, tool: &str, arguments:
     out
 }
 
+/// Python with TrustGraph's packages, for a script of `tests/interop`.
+pub(super) async fn python() -> PathBuf {
+    tokio::task::spawn_blocking(bin).await.unwrap().join("python")
+}
+
 /// The folder with the tools, which is made first if need be. It is outside of the repository, as all that is brought once for a machine.
 fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();

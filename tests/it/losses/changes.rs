@@ -12,7 +12,7 @@ use weir_runtime::inspect;
 use weir_tests::guest;
 use weir_tests::wait::seed;
 
-use super::place::{LONGEST_PAUSE, LOSSES_COUNT, Place};
+use super::place::{DEADLINE, LONGEST_PAUSE, LOSSES_COUNT, Place};
 
 const INPUT: (&str, &str) = ("flow:tg:in:one", "echo--one--input");
 const EXIT: (&str, &str) = ("flow:tg:out:one", "gateway--one--out");
@@ -85,6 +85,8 @@ async fn a_processor_goes_to_other_components_and_back_over_lost_connections() {
         while !end.load(Ordering::SeqCst) {
             place.send(INPUT.0, count.to_string()).await;
             count += 1;
+            // No more than the host can work off over losses.
+            place.until("a short input", async || place.depth(INPUT.0, INPUT.1).await < 100 || end.load(Ordering::SeqCst)).await;
         }
     };
     let runs = |version: &str| {
@@ -106,7 +108,15 @@ async fn a_processor_goes_to_other_components_and_back_over_lost_connections() {
     tokio::join!(sending, swapping);
     cuts.end(&place.cutting).await;
     let all = (0..count).collect::<BTreeSet<u64>>();
-    place.until("all numbers", async || place.numbers(EXIT.0, EXIT.1).await == all).await;
+    let seen = std::sync::Mutex::new(String::new());
+    place.until_all(&all, INPUT, EXIT).await;
     assert!(place.numbers("flow:tg:weir-dead-letters", "weir").await.is_empty());
-    assert!(runs("2.0.0"));
+    let last = async || {
+        let entry = place.config.get_one("processor:echo", "one").await.ok().flatten();
+        *seen.lock().unwrap() = format!("{:?}; {:?}", entry, host.status());
+        runs("2.0.0")
+    };
+    if tokio::time::timeout(DEADLINE / 2, place.until("the last component", last)).await.is_err() {
+        panic!("the last component does not run: {}", seen.lock().unwrap());
+    }
 }

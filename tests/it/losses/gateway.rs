@@ -26,11 +26,12 @@ impl Gateway {
         let parts = GatewayParts {
             backend: place.cutting.clone(),
             config: place.config.clone(),
-            components: place.components.clone(),
+            components: place.components.clone().into(),
             inspect: Arc::new(|_, _| Err("nothing is deployed here".to_owned())),
             defaults: Default::default(),
             unused_code: Arc::new(|_| Ok(Vec::new())),
             topicspace: "tg".to_owned(),
+            contract: weir_runtime::WORLD_VERSION,
             dropped_log_lines: || 0,
             settings: GatewaySettings { interface_time: Duration::from_secs(2), ..GatewaySettings::default() },
         };

@@ -201,6 +201,25 @@ impl Place {
         self.bodies(topic, subscription).await.iter().map(|body| body.parse().unwrap()).collect()
     }
 
+    /// Waits until the numbers that were sent into an input are worked off and in an exit, for as long as some arrive.
+    ///
+    /// # Panics
+    /// With what is missing, when no more arrive.
+    pub(super) async fn until_all(&self, all: &BTreeSet<u64>, input: (&str, &str), exit: (&str, &str)) {
+        let mut waiting = u64::MAX;
+        while waiting > 0 {
+            let fewer = async || {
+                let depth = self.depth(input.0, input.1).await;
+                (depth < waiting || depth == 0).then_some(depth)
+            };
+            waiting = self.until_some(&format!("fewer than {waiting} messages in {}", input.0), fewer).await;
+        }
+        let there = self.numbers(exit.0, exit.1).await;
+        let missing: Vec<&u64> = all.difference(&there).collect();
+        assert!(missing.is_empty(), "{} of {} numbers are not in {}: {:?}", missing.len(), all.len(), exit.0, missing.iter().take(20));
+        assert!(there.is_subset(all));
+    }
+
     /// The queues of flows.
     pub(super) fn queues(&self) -> BTreeSet<String> {
         let names = self.broker.queues().into_iter().map(|(queue, _)| queue.wire_name());

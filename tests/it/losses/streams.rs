@@ -107,7 +107,7 @@ async fn an_import_counts_only_the_messages_before_the_first_one_in_doubt() {
     let url = format!("{}{IMPORT}", gateway.address);
     for answers in ["", "?answers=true"] {
         // The first one is stored, and its confirmation is lost with those of all that is on the way.
-        place.cutting.lose_next_confirm();
+        place.cutting.lose_next_confirm(Some(INPUT.0.parse().unwrap()));
         let request = gateway.http.post(format!("{url}{answers}")).header("content-type", "application/x-ndjson").body(body.clone());
         let answer = within("the answer", async { request.send().await.unwrap().text().await.unwrap() }).await;
         let last: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();

@@ -6,83 +6,67 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use weir_pubsub::{Backend, ConsumerOptions, Delivery, Message, PubsubError, QueueSpec, Settled};
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Version};
-use weir_tests::wait::{DEADLINE, before, eventually, pass, within};
+use weir_tests::rabbitmq::{Broker, DefaultQueues};
+use weir_tests::tally::{Tally, rounds};
+use weir_tests::wait::{DEADLINE, eventually, pass, seed, within};
 
+use super::load;
 use super::place::{Place, connected};
+use super::quorum::vhost_of;
 use crate::stage::queue;
-
-fn seed() -> StdRng {
-    let seed = rand::random();
-    eprintln!("seed {seed}");
-    StdRng::seed_from_u64(seed)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_connections_lose_no_message() {
-    let place = Place::on(Broker::shared().await).await;
-    let mut random = seed();
-    let count = place
-        .send_during(async {
-            for _ in 0..6 {
-                pass(Duration::from_millis(random.random_range(200..1_200))).await;
-                place.proxy.cut_at_random(random.random(), 200_000);
-                pass(Duration::from_millis(random.random_range(50..400))).await;
-                place.proxy.cut();
-            }
-        })
-        .await;
-    let doubled = place.expect_all(count).await;
-    eprintln!("{count} sent, 0 lost, {doubled} doubled");
-    place.end().await;
+    let place = Place::on(Broker::shared().await, DefaultQueues::Classic).await;
+    let mut random = StdRng::seed_from_u64(seed());
+    let proxy = place.proxy.clone();
+    let faults = async {
+        for _ in 0..rounds(6) {
+            pass(Duration::from_millis(random.random_range(200..1_200))).await;
+            proxy.cut_at_random(random.random(), 200_000);
+            pass(Duration::from_millis(random.random_range(50..400))).await;
+            proxy.cut();
+        }
+    };
+    place.outlives("connections cut", faults).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_open_connection_is_found_and_loses_no_message() {
-    let place = Place::on(Broker::shared().await).await;
-    let count = place
-        .send_during(async {
+    let place = Place::on(Broker::shared().await, DefaultQueues::Classic).await;
+    let (proxy, backend) = (place.proxy.clone(), place.backend.clone());
+    let faults = async {
+        for _ in 0..rounds(1) {
             pass(Duration::from_millis(500)).await;
-            place.proxy.hold();
+            proxy.hold();
             // Heartbeats find it: the connections that were held are given up.
-            before(super::place::DEADLINE, "the end of the connections", async {
-                while place.is_connected() {
-                    pass(Duration::from_millis(100)).await;
-                }
-            })
-            .await;
-            place.proxy.cut();
-            place.proxy.release();
+            eventually(load::DEADLINE, "the end of the connections", || async { backend.is_lost_for_test().then_some(()) }).await;
+            proxy.cut();
+            proxy.release();
             pass(Duration::from_millis(500)).await;
-        })
-        .await;
-    let doubled = place.expect_all(count).await;
-    eprintln!("{count} sent, 0 lost, {doubled} doubled");
-    place.end().await;
+        }
+    };
+    place.outlives("connections half open", faults).await;
 }
 
 /// A look, a crash or a message given back counts as a delivery of a quorum queue, which drops a message at the 21st unless a policy says otherwise.
 #[tokio::test]
 async fn with_the_policy_of_the_guide_a_quorum_queue_drops_nothing() {
-    let broker = Broker::shared().await;
-    let vhost = broker.vhost(DefaultQueues::Quorum).await;
-    if Version::tested() != Version::V3_10 {
-        let policy = serde_json::json!({"delivery-limit": -1});
-        broker.management().put_policy(vhost.name(), "weir", "^tg\\.flow\\.", "quorum_queues", &policy).await;
-    }
+    let vhost = vhost_of(Broker::shared().await, DefaultQueues::Quorum).await;
     let backend = connected(vhost.url().to_owned()).await;
     let queue = queue("flow:tg:a", "reader");
     backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     let producer = backend.producer(queue.topic()).await.unwrap();
     producer.publish_confirmed(Message::new("kept")).await.unwrap();
     let consumer = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
-    for round in 0..40 {
+    for round in 0..rounds(40) {
         let delivery = within("a delivery", consumer.receive()).await.unwrap();
         assert!(delivery.delivery_count.at_least() >= 1, "{round}");
         backend.give_back(&delivery.receipt).await.unwrap();
     }
     let last = within("a delivery", consumer.receive()).await.unwrap();
     assert_eq!(backend.settle(&last.receipt, Vec::new()).await.unwrap(), Settled::Done { dropped_count: 0 });
+    Tally { sent_count: 1, lost_count: 0, doubled_count: 0 }.show("delivery limit");
 }
 
 /// Properties and bodies over the limits are refused before the client library sees them: nobody else's messages are hurt.

@@ -1,6 +1,9 @@
 //! Nodes of a test's own: killed, stopped, paused, configured, and cleaned up.
 
+mod cluster;
 mod faults;
+mod largest;
+mod outage;
 mod tls;
 
 use std::io::{BufRead, BufReader};

@@ -1,7 +1,7 @@
 //! `weir init` and `weir doctor` with RabbitMQ.
 
 use serde_json::{Value, json};
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Setup, Vhost};
+use weir_tests::rabbitmq::{Broker, DefaultQueues, Setup, Version, Vhost};
 use weir_tests::weir::{Weir, command};
 
 use super::up::user_of;
@@ -9,7 +9,7 @@ use super::up::user_of;
 const PASSWORD: &str = "pa55-of-this-test";
 
 /// Runs a command on a data folder with the broker in the environment: its exit code and all that it printed.
-async fn printed(folder: &std::path::Path, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) async fn printed(folder: &std::path::Path, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = command(folder, arguments);
     command.env("WEIR_BROKER_URL", url);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
@@ -19,7 +19,7 @@ async fn printed(folder: &std::path::Path, url: &str, arguments: &[&str]) -> (Op
 }
 
 /// The JSON document that begins a text, in front of log lines or behind them.
-fn document(text: &str) -> Value {
+pub(super) fn document(text: &str) -> Value {
     let begin = text.find("{\n").unwrap();
     serde_json::Deserializer::from_str(&text[begin..]).into_iter().next().unwrap().unwrap()
 }
@@ -55,6 +55,10 @@ async fn init_makes_the_exchange_and_names_policies_that_the_broker_takes() {
 
 #[tokio::test]
 async fn the_policies_that_init_names_are_taken_by_a_broker() {
+    if Version::tested() == Version::V3_10 {
+        // It permits such queues, has no delivery limit, and takes the time-out from its configuration only.
+        return;
+    }
     let node = Setup::default().deny_transient_queues().start().await;
     let vhost = node.vhost(DefaultQueues::Quorum).await;
     let folder = tempfile::tempdir().unwrap();
@@ -99,6 +103,8 @@ async fn doctor_checks_the_broker_the_rights_and_tells_what_it_cannot_see() {
     assert!(said.contains("ACCESS_REFUSED") && said.contains("set_permissions"), "{said}");
     broker.management().put_user(&user, "another").await;
     let (code, said) = printed(folder.path(), &url, &["doctor"]).await;
-    assert!(code == Some(1) && said.contains("the password of broker.url"), "{said}");
+    // Its lines are broken by their length, which a port decides.
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == Some(1) && words.contains("the password of broker.url"), "{said}");
     broker.management().delete(&format!("users/{user}")).await;
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use weir_tests::proxy::Proxy;
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Management, Node, Vhost};
+use weir_tests::rabbitmq::{Broker, DefaultQueues, Management, Vhost};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::{Weir, command};
 
@@ -23,13 +23,13 @@ pub(super) async fn user_of(vhost: &Vhost, broker: &Broker) -> String {
     user
 }
 
-async fn queues(api: &Management, vhost: &Vhost) -> Vec<String> {
+pub(super) async fn queues(api: &Management, vhost: &Vhost) -> Vec<String> {
     let queues = api.get(&format!("queues/{}", vhost.name())).await;
     queues.as_array().unwrap().iter().map(|queue| queue["name"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Whether a message goes through a flow of echo.
-async fn echoes(weir: &Weir, flow: &str, text: &str) {
+pub(crate) async fn echoes(weir: &Weir, flow: &str, text: &str) {
     weir.must(&["send", flow, "in", "--text", text]).await;
     let taken = weir.must(&["take", flow, "out", "--count", "1"]).await;
     assert!(taken.contains(text), "{taken}");
@@ -142,32 +142,6 @@ async fn a_broker_that_comes_later_is_used() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_restarted_is_used_again_without_a_restart_of_weir() {
-    let node = Node::start().await;
-    let vhost = node.vhost(DefaultQueues::Classic).await;
-    let folder = tempfile::tempdir().unwrap();
-    let weir = Weir::up_in(folder.path(), &[], &[("WEIR_BROKER_URL", vhost.url())]).await;
-    start_echo(&weir, "b", "one").await;
-    echoes(&weir, "one", "before").await;
-    let pid = weir.pid();
-    node.keep_declarations().await;
-    node.terminate().await;
-    eventually(DEADLINE, "weir to see that the broker is away", || async {
-        weir.said().contains("connection to the broker lost").then_some(())
-    })
-    .await;
-    node.start_again().await;
-    let sent = || async { weir.run(&["send", "one", "in", "--text", "after"]).await.status.success().then_some(()) };
-    eventually(DEADLINE, "a message to be sent again", sent).await;
-    let taken = weir.must(&["take", "one", "out", "--count", "1"]).await;
-    assert!(taken.contains("after"), "{taken}");
-    assert_eq!(weir.pid(), pid);
-    let said = weir.said();
-    assert!(said.contains("connected to the broker again") && !said.contains("lapin::"), "{said}");
-    assert_eq!(weir.end().await.code(), Some(0));
-}
-
-#[tokio::test]
 async fn a_second_weir_uses_the_services_of_the_first_and_takes_over_flows_but_no_configuration() {
     let broker = Broker::shared().await;
     let vhost = broker.vhost(DefaultQueues::Classic).await;
@@ -208,35 +182,4 @@ async fn a_second_weir_uses_the_services_of_the_first_and_takes_over_flows_but_n
     })
     .await;
     assert_eq!((second.end().await.code(), again.end().await.code()), (Some(0), Some(0)));
-}
-
-#[tokio::test]
-async fn a_broker_that_is_away_or_takes_no_messages_is_reported() {
-    let node = Node::start().await;
-    let vhost = node.vhost(DefaultQueues::Classic).await;
-    let folder = tempfile::tempdir().unwrap();
-    let weir = Weir::up_in(folder.path(), &[], &[("WEIR_BROKER_URL", vhost.url())]).await;
-    let reported = |words: &'static str| {
-        let weir = &weir;
-        async move {
-            let ready = weir.http().get(weir.path("/readyz")).send().await.ok()?.text().await.ok()?;
-            ready.contains(words).then_some(())
-        }
-    };
-    node.raise_memory_alarm().await;
-    let alarm = || async {
-        // The broker blocks a connection only once it publishes.
-        let status = weir.run(&["status"]).await;
-        String::from_utf8_lossy(&[status.stdout, status.stderr].concat()).contains("the broker takes no messages").then_some(())
-    };
-    eventually(DEADLINE, "the alarm to be shown", alarm).await;
-    eventually(DEADLINE, "the alarm to be in /readyz", || reported("the broker takes no messages")).await;
-    node.end_memory_alarm().await;
-    eventually(DEADLINE, "weir to be ready again", || reported("\"ready\"")).await;
-    node.terminate().await;
-    eventually(DEADLINE, "the broker to be reported away", || reported("cannot be reached")).await;
-    let output = weir.run(&["status"]).await;
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("the broker") && said.contains("cannot be reached"), "{said}");
-    drop(weir);
 }

@@ -33,8 +33,15 @@ pub struct Bed {
 impl Bed {
     /// Opens the broker. The topicspace is new, so that tests on one shared broker do not meet.
     pub async fn open(mut broker: impl Broker + 'static) -> Self {
+        let topicspace = format!("t{:08x}", rand::random::<u32>());
         let backend = Some(broker.open().await);
-        Bed { broker: Box::new(broker), backend, topicspace: format!("t{:08x}", rand::random::<u32>()) }
+        broker.prepare(&topicspace).await;
+        Bed { broker: Box::new(broker), backend, topicspace }
+    }
+
+    /// The classes whose queues keep messages until somebody consumes them, and give each subscription its own.
+    pub fn queue_classes(&self) -> &'static [Class] {
+        if self.broker.has_request_queues() { &[Class::Flow, Class::Request] } else { &[Class::Flow] }
     }
 
     /// The broker.

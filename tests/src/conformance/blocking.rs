@@ -1,10 +1,15 @@
 //! A broker that is there and takes or gives nothing for a while: publishers that are blocked, and messages that cannot be read.
 
+use std::num::NonZeroU32;
+
 use futures_util::FutureExt;
 use weir_pubsub::{Class, PubsubError, Routing};
 
 use super::bed::{Bed, expect, message, next, output, publish_again, unsent};
 use crate::wait::{DEADLINE, eventually, within};
+
+/// More than a broker reads at a time, or keeps in one file where a test sets that.
+const MUCH_BYTES: usize = 2 << 20;
 
 /// "Blocked publishers": consuming and acknowledging go on meanwhile.
 pub async fn while_publishers_are_blocked_consuming_and_acknowledging_go_on(bed: &mut Bed) {
@@ -73,12 +78,19 @@ pub async fn a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delive
     assert_eq!((found, bed.drained(&from).await), (vec!["1".to_owned(), "2".to_owned()], vec![]));
 }
 
-/// `receive`: `Stalled` while the broker cannot deliver: the consumer is there and goes on by itself.
+/// `receive`: `Stalled` while the broker cannot deliver: the consumer stays subscribed, keeps what it holds, and goes on by itself.
 pub async fn a_consumer_outlasts_messages_that_cannot_be_read_for_a_while(bed: &mut Bed) {
-    let queue = bed.filled("a", &["1", "2"]).await;
+    let queue = bed.filled("a", &["held"]).await;
+    // In another part of the broker's storage than what is read before.
+    let between = bed.made(Class::Flow, "b", "reader").await;
+    bed.publish(between.topic(), &[&"x".repeat(MUCH_BYTES)]).await;
+    bed.publish(queue.topic(), &["1", "2"]).await;
     bed.restart().await;
+    // Only so few are fetched ahead that the others are read after it.
+    let consumer = bed.windowed(&queue, 1).await;
+    let held = expect(&*consumer, "held").await;
+    consumer.set_window(NonZeroU32::new(3).unwrap());
     bed.stall().await;
-    let consumer = bed.consumer(&queue).await;
     for _ in 0..2 {
         let error = within("an answer", consumer.receive()).await.unwrap_err();
         assert!(matches!(error, PubsubError::Stalled { .. }) && error.is_passing(), "{error}");
@@ -86,7 +98,10 @@ pub async fn a_consumer_outlasts_messages_that_cannot_be_read_for_a_while(bed: &
     bed.go_on().await;
     let received = || async { consumer.receive().await.ok() };
     let first = eventually(DEADLINE, "a delivery", received).await;
-    assert_eq!(first.message.body, "1");
+    assert_eq!(first.message.body, "1", "what it held all the time does not come again");
     bed.settle(&first).await;
+    bed.settle(&held).await;
     bed.settle(&expect(&*consumer, "2").await).await;
+    drop(consumer);
+    assert!(bed.drained(&queue).await.is_empty());
 }

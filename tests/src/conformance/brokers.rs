@@ -20,6 +20,18 @@ pub trait Broker: Send {
     /// Opens it, or opens it again after a [`Broker::close`].
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Backend>>;
 
+    /// Makes what a topicspace needs on the broker, once it is open.
+    fn prepare<'a>(&'a mut self, _topicspace: &'a str) -> BoxFuture<'a, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    /// Whether requests wait in a queue for whom they are meant, which the promise
+    /// [`consuming::requests_wait_in_a_queue_of_their_own`](super::consuming::requests_wait_in_a_queue_of_their_own) is about. Where they do not,
+    /// [`Bed::queue_classes`](super::Bed::queue_classes) leaves them out.
+    fn has_request_queues(&self) -> bool {
+        true
+    }
+
     /// Ends it in an orderly way; durable messages stay.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 
@@ -76,6 +88,9 @@ pub trait Broker: Send {
 
 const NO_CONNECTION: &str = "a broker without a connection has the promises about losses among its exceptions";
 
+/// The size of a file of the embedded log: so small that a test fills several.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
 /// The embedded broker in a folder of its own.
 pub struct Embedded {
     folder: TempDir,
@@ -91,7 +106,7 @@ impl Embedded {
 
     /// In a new folder, with a high mark that a test can reach: 8 MiB.
     pub fn new() -> Self {
-        Embedded::with(EmbeddedOptions { queue_high_bytes: 8 << 20, ..EmbeddedOptions::default() })
+        Embedded::with(EmbeddedOptions { queue_high_bytes: 8 << 20, segment_bytes: SEGMENT_BYTES, ..EmbeddedOptions::default() })
     }
 
     fn with(options: EmbeddedOptions) -> Self {
@@ -166,7 +181,7 @@ impl Network {
 
     /// Over an embedded broker in a new folder, without a high mark.
     pub fn new() -> Self {
-        let options = EmbeddedOptions { queue_high_bytes: u64::MAX >> 1, ..EmbeddedOptions::default() };
+        let options = EmbeddedOptions { queue_high_bytes: u64::MAX >> 1, segment_bytes: SEGMENT_BYTES, ..EmbeddedOptions::default() };
         Network { broker: Embedded::with(options), open: None }
     }
 

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 
 use futures_util::FutureExt;
 use futures_util::future::{join_all, select_all};
-use weir_pubsub::{Class, ConsumerOptions, Delete, Delivery, DeliveryCount, Message, Missing, PubsubError};
+use weir_pubsub::{Class, ConsumerOptions, Delete, Delivery, DeliveryCount, Message, Missing, PubsubError, Settled, chain};
 
 use super::bed::{Bed, expect, next, text, texts};
-use crate::wait::within;
+use crate::wait::{given_up, within};
 
 /// `consumer`: `QueueNotFound`: a consumer never makes a queue.
 pub async fn a_consumer_never_makes_a_queue(bed: &mut Bed) {
@@ -21,9 +21,18 @@ pub async fn a_consumer_never_makes_a_queue(bed: &mut Bed) {
     }
 }
 
+/// `consumer`: `Refused` where no queue can have that name.
+pub async fn a_queue_name_that_is_too_long_is_refused(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let (topic, name) = (bed.topic(class, &"n".repeat(150)), "s".repeat(150).parse().unwrap());
+        let error = bed.backend().consumer(&topic, &name, Default::default()).await.err().unwrap();
+        assert!(matches!(error, PubsubError::Refused { .. }) && chain(&error).contains("bytes"), "{error:?}");
+    }
+}
+
 /// A queue filled while its consumer was away gives it everything.
 pub async fn a_queue_filled_while_its_consumer_was_away_gives_it_everything(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let consumer = bed.consumer(&queue).await;
         bed.publish(queue.topic(), &["1"]).await;
@@ -32,6 +41,37 @@ pub async fn a_queue_filled_while_its_consumer_was_away_gives_it_everything(bed:
         bed.publish(queue.topic(), &["2", "3", "4"]).await;
         assert_eq!(texts(&*bed.consumer(&queue).await, 3).await, ["2", "3", "4"]);
     }
+}
+
+/// `Backend`: a `request` queue is one as a `flow` queue is: each subscription has its own, and what is published while nobody consumes it waits
+/// there. Where this is an exception, the promises below are tried on `flow` queues alone wherever they need it.
+pub async fn requests_wait_in_a_queue_of_their_own(bed: &mut Bed) {
+    let queues = [bed.made(Class::Request, "a", "one").await, bed.made(Class::Request, "a", "two").await];
+    bed.publish(queues[0].topic(), &["1", "2"]).await;
+    for queue in &queues {
+        assert_eq!(bed.drained(queue).await, ["1", "2"]);
+    }
+}
+
+/// `consumer`, `settle`, `give_back`: the same of requests whose consumer is there when they are published.
+pub async fn a_request_is_delivered_settled_and_given_back(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let consumer = bed.windowed(&queue, 2).await;
+    bed.publish(queue.topic(), &["1", "2", "3"]).await;
+    let (first, second) = (expect(&*consumer, "1").await, expect(&*consumer, "2").await);
+    let mut third = consumer.receive();
+    assert!(bed.is_waiting(&mut third).await, "the window is full");
+    bed.settle(&first).await;
+    let third = within("room in the window", third).await.unwrap();
+    assert_eq!(text(&third.message), "3");
+    bed.backend().give_back(&second.receipt).await.unwrap();
+    let again = expect(&*consumer, "2").await;
+    assert_eq!(again.message.id, second.message.id);
+    for delivery in [&third, &again] {
+        bed.settle(delivery).await;
+        assert_eq!(bed.settle_with(delivery, vec![]).await, Settled::NoLongerHeld);
+    }
+    assert!(bed.is_waiting(consumer.receive()).await);
 }
 
 /// `Sharing::Competing`: any number of consumers share the queue's messages: each goes to one of them.
@@ -123,6 +163,21 @@ pub async fn a_window_can_be_widened(bed: &mut Bed) {
     assert!(bed.is_waiting(consumer.receive()).await);
 }
 
+/// `set_window`: the bound on bytes stays.
+pub async fn a_changed_window_keeps_its_bound_of_bytes(bed: &mut Bed) {
+    let queue = bed.filled("a", &["11111", "22222", "33333"]).await;
+    let consumer = bed.windowed_bytes(&queue, 12).await;
+    for window in [1, 2, 256] {
+        consumer.set_window(NonZeroU32::new(window).unwrap());
+    }
+    let (first, _second) = (expect(&*consumer, "11111").await, expect(&*consumer, "22222").await);
+    assert!(bed.is_waiting(consumer.receive()).await, "three have 15 bytes");
+    consumer.set_window(NonZeroU32::new(300).unwrap());
+    assert!(bed.is_waiting(consumer.receive()).await, "three have 15 bytes");
+    bed.settle(&first).await;
+    expect(&*consumer, "33333").await;
+}
+
 /// `set_window`: what it holds above a smaller window stays with it.
 pub async fn what_is_held_above_a_narrowed_window_stays(bed: &mut Bed) {
     let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
@@ -138,7 +193,7 @@ pub async fn what_is_held_above_a_narrowed_window_stays(bed: &mut Bed) {
 
 /// `Consumer`: dropping it gives back what it holds unsettled, and what was settled does not come again.
 pub async fn dropping_a_consumer_gives_back_what_it_holds(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3", "4"]).await;
         let consumer = bed.consumer(&queue).await;
@@ -273,4 +328,26 @@ pub async fn dropping_a_receive_loses_no_message(bed: &mut Bed) {
     }
     drop(consumer);
     assert!(bed.drained(&queue).await.is_empty());
+}
+
+/// `consumer`: one that was begun for a caller that has gone ends.
+pub async fn a_consumer_that_is_given_up_while_it_begins_holds_no_message(bed: &mut Bed) {
+    for &class in bed.queue_classes() {
+        let queue = bed.made(class, "a", "reader").await;
+        // More steps than there are until a consumer has begun.
+        for polls_count in 0..20 {
+            let backend = bed.backend();
+            let opening = backend.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default());
+            drop(within("a consumer", given_up(polls_count, opening)).await);
+        }
+        let sent: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        bed.publish(queue.topic(), &sent.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let consumer = bed.consumer(&queue).await;
+        let mut seen = BTreeSet::new();
+        while seen.len() < sent.len() {
+            let delivery = next(&*consumer).await;
+            seen.insert(text(&delivery.message));
+            bed.settle(&delivery).await;
+        }
+    }
 }

@@ -25,7 +25,7 @@ fn assert_kept(deletion: &Deletion, queue: &Queue, count: u64) {
 
 /// `Delete::IfEmpty`: the queue if no message is in it.
 pub async fn an_empty_queue_is_deleted_if_empty(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let (queue, other) = (bed.made(class, "a", "reader").await, bed.made(class, "a", "other").await);
         bed.publish(queue.topic(), &["1"]).await;
         let consumer = bed.consumer(&queue).await;
@@ -39,7 +39,7 @@ pub async fn an_empty_queue_is_deleted_if_empty(bed: &mut Bed) {
 
 /// `Deletion::NotEmpty`: a queue that holds messages is reported, and there as before.
 pub async fn a_queue_that_holds_messages_is_kept_and_reported(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2"]).await;
         assert_kept(&delete_if_empty(bed, &queue).await, &queue, 2);
@@ -51,7 +51,7 @@ pub async fn a_queue_that_holds_messages_is_kept_and_reported(bed: &mut Bed) {
 
 /// `Delete::IfEmpty`: messages that consumers hold unsettled are in the queue.
 pub async fn messages_in_flight_keep_a_queue_from_being_deleted(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["held"]).await;
         let consumer = bed.consumer(&queue).await;
@@ -121,7 +121,7 @@ async fn assert_counted_or_refused(bed: &Bed, queue: &Queue, deletion: &Deletion
 
 /// `delete_queue`: `Delete::IfEmpty` is one step: a message that is published at the same time is either counted or refused.
 pub async fn a_message_published_during_a_deletion_is_counted_or_refused(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.queue(class, "a", "reader");
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         for round in 0..50 {
@@ -155,6 +155,17 @@ pub async fn of_several_queues_one_that_holds_messages_is_kept_and_reported(bed:
     }
     assert_eq!(bed.drained(&full).await, ["1", "2"]);
     assert_eq!(bed.backend().delete_queues_if_empty(&[empty, full]).await.unwrap(), Deletion::Deleted);
+}
+
+/// `delete_queues_if_empty`: where it is not one step, it ends at the first that is not empty.
+pub async fn of_several_queues_those_behind_one_that_holds_messages_are_kept(bed: &mut Bed) {
+    let (empty, full) = (bed.made(Class::Flow, "a", "reader").await, bed.filled("b", &["1"]).await);
+    let behind = [bed.made(Class::Flow, "c", "reader").await, bed.made(Class::Request, "d", "reader").await];
+    let queues: Vec<Queue> = [empty, full.clone()].into_iter().chain(behind.clone()).collect();
+    assert_kept(&bed.backend().delete_queues_if_empty(&queues).await.unwrap(), &full, 1);
+    for queue in [&full].into_iter().chain(&behind) {
+        assert!(bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+    }
 }
 
 /// `delete_queues_if_empty`: otherwise none, and each queue that holds messages is reported.

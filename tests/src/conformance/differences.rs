@@ -39,6 +39,11 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped",
         ],
     ),
+    ("A request waits for its processor if that is away for a moment", &["requests_wait_in_a_queue_of_their_own"]),
+    (
+        "A queue with a limit drops its oldest messages as soon as it is above that limit",
+        &["a_bounded_queue_drops_the_oldest", "the_properties_of_a_queue_are_kept_over_a_restart"],
+    ),
     (
         "A window limits the bytes in flight as well as the messages, and can be changed while it is in use",
         &[
@@ -46,6 +51,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "a_message_larger_than_the_window_is_held_alone",
             "a_window_bounds_bytes_after_a_restart",
             "a_window_can_be_widened",
+            "a_changed_window_keeps_its_bound_of_bytes",
             "what_is_held_above_a_narrowed_window_stays",
         ],
     ),
@@ -78,7 +84,8 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "browsing_begins_at_a_cursor_or_behind_it",
             "browsing_leaves_out_what_is_in_work",
             "browsing_shows_the_beginning_of_each_body_and_its_size",
-            "a_page_names_the_newest_message",
+            "a_page_that_sees_the_end_names_the_newest_message",
+            "every_page_names_the_newest_message",
             "a_shown_message_can_be_removed",
             "what_is_in_work_or_gone_cannot_be_removed",
             "looking_at_a_missing_queue_is_queue_not_found",
@@ -99,7 +106,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "a_refusing_queue_shows_its_bound_and_its_refusals",
         ],
     ),
-    ("All queues of the broker can be listed", &["all_queues_are_listed_in_their_order"]),
+    ("All queues of the broker can be listed", &["all_queues_are_listed_in_their_order", "a_lock_is_not_listed_among_the_queues"]),
     (
         "After a lost connection, Weir reconnects and continues without a restart",
         &[
@@ -113,12 +120,17 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "producers_survive_a_loss",
             "what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt",
             "without_a_connection_operations_are_unavailable_until_it_is_back",
+            "a_broker_that_is_away_is_in_trouble_until_it_is_back",
             "requests_under_way_fail_at_a_loss_and_later_ones_are_answered",
             "request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them",
             "subscribing_again_waits_for_the_broker",
-            "ensuring_a_queue_binds_it_to_its_topic_again",
+            "a_lost_connection_loses_the_lock",
+            "a_lock_that_was_lost_stays_lost",
+            "without_a_connection_a_lock_is_unavailable",
+            "a_lock_can_be_taken_after_a_restart_of_the_broker",
         ],
     ),
+    ("A binding that was removed by hand is restored", &["ensuring_a_queue_binds_it_to_its_topic_again"]),
     (
         "While the broker blocks publishers (memory alarm), messages are consumed and acknowledged",
         &[
@@ -138,6 +150,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "a_settle_without_the_right_is_refused_and_the_delivery_stays_held",
             "a_request_whose_answer_cannot_be_subscribed_to_is_refused",
             "subscribing_again_outlasts_a_refusal",
+            "a_lock_without_the_right_is_refused",
         ],
     ),
     (

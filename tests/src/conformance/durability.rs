@@ -1,5 +1,7 @@
 //! What stays when the broker ends in an orderly way and starts again. For `kill -9` see `tests/it/crash.rs`.
 
+use std::num::NonZeroU32;
+
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use weir_pubsub::{Class, ConsumerOptions, Delete, DeliveryCount, Overflow, PubsubError, QueueSpec, Routing};
@@ -50,8 +52,9 @@ pub async fn request_queues_go_with_the_broker(bed: &mut Bed) {
     bed.restart().await;
     assert!(!bed.backend().queue_exists(&queue).await.unwrap());
     bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    let consumer = bed.consumer(&queue).await;
     bed.publish(queue.topic(), &["new"]).await;
-    expect(&*bed.consumer(&queue).await, "new").await;
+    expect(&*consumer, "new").await;
 }
 
 /// `settle`: what it did is durable: the outputs are in their queues, the input is not.
@@ -189,10 +192,11 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
 /// `receive`: `Unavailable` when the backend is closed: waiting calls return.
 pub async fn closing_wakes_consumers_with_unavailable(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
-    let consumers = [bed.consumer(&queue).await, bed.subscriber(&bed.topic(Class::Notify, "a")).await];
-    let waiting = join_all(consumers.iter().map(|consumer| consumer.receive()));
-    let (ends, ()) = within("the end", async { tokio::join!(waiting, bed.close()) }).await;
-    for end in ends {
-        assert!(matches!(end, Err(PubsubError::Unavailable { .. })), "{end:?}");
-    }
+    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let consumers = [bed.consumer(&queue).await, bed.subscriber(&bed.topic(Class::Notify, "a")).await, tap];
+    let receiving = join_all(consumers.iter().map(|consumer| consumer.receive()));
+    let readable = join_all(consumers.iter().map(|consumer| consumer.readable()));
+    let (received, readable, ()) = within("the end", async { tokio::join!(receiving, readable, bed.close()) }).await;
+    assert!(received.iter().all(|end| matches!(end, Err(PubsubError::Unavailable { .. }))), "{received:?}");
+    assert!(readable.iter().all(|end| matches!(end, Err(PubsubError::Unavailable { .. }))), "{readable:?}");
 }

@@ -47,6 +47,11 @@ const APPROXIMATE_BOUND: &str = "the bound counts bodies only, and the message t
 const RIGHTS_ARE_KEPT: &str =
     "the broker checks a right once for each channel and resource: one that is taken away counts from the next channel on";
 
+const REQUESTS_ARE_NOT_KEPT: &str = "a request goes to the consumers that are there when it is published, and is lost where there is none";
+const CHECKED_NOW_AND_THEN: &str =
+    "the bound counts what messages take on disk, all queues of the topic together, and is checked once a minute";
+const NO_BLOCKING: &str = "it has no alarm that blocks publishers: a broker that stores nothing refuses them";
+
 exceptions! { $
     embedded, tested_on_embedded: {
         a_lost_connection_ends_consumers_with_unavailable: IN_PROCESS,
@@ -59,9 +64,14 @@ exceptions! { $
         producers_survive_a_loss: IN_PROCESS,
         what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt: IN_PROCESS,
         without_a_connection_operations_are_unavailable_until_it_is_back: IN_PROCESS,
+        a_broker_that_is_away_is_in_trouble_until_it_is_back: IN_PROCESS,
         requests_under_way_fail_at_a_loss_and_later_ones_are_answered: IN_PROCESS,
         request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them: IN_PROCESS,
         subscribing_again_waits_for_the_broker: IN_PROCESS,
+        a_lost_connection_loses_the_lock: IN_PROCESS,
+        a_lock_that_was_lost_stays_lost: IN_PROCESS,
+        without_a_connection_a_lock_is_unavailable: IN_PROCESS,
+        a_lock_can_be_taken_after_a_restart_of_the_broker: IN_PROCESS,
         ensuring_a_queue_binds_it_to_its_topic_again: NO_BINDINGS,
         while_publishers_are_blocked_consuming_and_acknowledging_go_on: NO_ALARM,
         a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time: NO_ALARM,
@@ -74,6 +84,7 @@ exceptions! { $
         a_settle_without_the_right_is_refused_and_the_delivery_stays_held: NO_USERS,
         a_request_whose_answer_cannot_be_subscribed_to_is_refused: NO_USERS,
         subscribing_again_outlasts_a_refusal: NO_USERS,
+        a_lock_without_the_right_is_refused: NO_USERS,
     }
     rabbitmq, tested_on_rabbitmq: {
         a_message_published_during_a_deletion_is_counted_or_refused:
@@ -93,14 +104,15 @@ exceptions! { $
         deliveries_are_counted_exactly: NOT_COUNTED,
         deliveries_are_counted_over_a_restart: NOT_COUNTED,
         a_window_bounds_the_bytes_that_are_held: NO_WINDOW_OF_BYTES,
+        a_changed_window_keeps_its_bound_of_bytes: NO_WINDOW_OF_BYTES,
         a_message_larger_than_the_window_is_held_alone: NO_WINDOW_OF_BYTES,
         a_window_bounds_bytes_after_a_restart: NO_WINDOW_OF_BYTES,
         what_is_given_back_comes_before_what_is_behind_it: "a message that is given back may come after one that is given back later",
         all_figures_are_known: FEW_FIGURES,
         messages_dropped_by_a_bound_are_counted: FEW_FIGURES,
         a_refusing_queue_shows_its_bound_and_its_refusals: FEW_FIGURES,
-        all_queues_are_listed_in_their_order: "AMQP 0-9-1 does not list queues",
         browsing_takes_nothing: "a look takes messages and gives them back, which counts as a delivery",
+        every_page_names_the_newest_message: "a look takes messages one after the other, and does not go to the end for each page",
         browsing_begins_at_a_cursor_or_behind_it: "a cursor is the id of a message: when that is gone, a look begins at the oldest",
         a_tap_never_makes_a_missing_queue_look_present: "a tap is a queue: while it is there, a message finds one",
         a_refusing_queue_refuses_to_the_byte: APPROXIMATE_BOUND,
@@ -108,6 +120,42 @@ exceptions! { $
         ensuring_changes_a_refusing_bound_for_good: "the bound of a queue cannot be changed: the queue is kept with its old one",
         a_settle_without_the_right_is_refused_and_the_delivery_stays_held: RIGHTS_ARE_KEPT,
         deleting_a_queue_without_the_right_is_refused: RIGHTS_ARE_KEPT,
+        a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: "the broker cannot be made to fail at reading a message",
+    }
+    pulsar, tested_on_pulsar: {
+        requests_wait_in_a_queue_of_their_own: REQUESTS_ARE_NOT_KEPT,
+        expired_requests_do_not_keep_a_queue_from_being_deleted: REQUESTS_ARE_NOT_KEPT,
+        a_settle_that_fails_sends_nothing: NOT_ATOMIC,
+        a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
+        after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back: "a settle that fails holds up no other one",
+        while_one_queue_holds_messages_none_is_deleted: ONE_BY_ONE,
+        a_message_published_while_several_queues_are_deleted_is_counted_or_refused: ONE_BY_ONE,
+        queues_deleted_together_are_gone_together_after_a_restart: ONE_BY_ONE,
+        a_full_queue_is_queue_full_and_nothing_is_sent: NO_HIGH_MARK,
+        a_full_queue_of_a_request_topic_misses_what_the_others_get: NO_HIGH_MARK,
+        a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full: NO_HIGH_MARK,
+        a_settle_never_fails_for_a_full_queue: NO_HIGH_MARK,
+        redriving_to_a_full_queue_is_queue_full_and_the_message_stays: NO_HIGH_MARK,
+        requests_that_a_full_queue_misses_are_counted: NO_HIGH_MARK,
+        deliveries_are_counted_exactly: "deliveries are counted by the node that has the topic, until it is restarted",
+        deliveries_are_counted_over_a_restart: "deliveries are counted by the node that has the topic, until it is restarted",
+        a_window_bounds_the_bytes_that_are_held: NO_WINDOW_OF_BYTES,
+        a_changed_window_keeps_its_bound_of_bytes: NO_WINDOW_OF_BYTES,
+        a_message_larger_than_the_window_is_held_alone: NO_WINDOW_OF_BYTES,
+        a_window_bounds_bytes_after_a_restart: NO_WINDOW_OF_BYTES,
+        what_is_given_back_comes_before_what_is_behind_it: "a message that is given back may come after one that is given back later",
+        ensuring_a_queue_binds_it_to_its_topic_again: NO_BINDINGS,
+        all_figures_are_known: "of its figures, bytes and what was dropped or refused are not known",
+        messages_dropped_by_a_bound_are_counted: "of its figures, bytes and what was dropped or refused are not known",
+        a_refusing_queue_shows_its_bound_and_its_refusals: "of its figures, bytes and what was dropped or refused are not known",
+        a_bounded_queue_drops_the_oldest: CHECKED_NOW_AND_THEN,
+        the_properties_of_a_queue_are_kept_over_a_restart: CHECKED_NOW_AND_THEN,
+        a_refusing_queue_refuses_to_the_byte: CHECKED_NOW_AND_THEN,
+        ensuring_changes_a_refusing_bound_for_good: CHECKED_NOW_AND_THEN,
+        while_publishers_are_blocked_consuming_and_acknowledging_go_on: NO_BLOCKING,
+        a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time: NO_BLOCKING,
+        a_publish_that_waits_is_stored_once_publishers_go_on: NO_BLOCKING,
+        a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery: NO_BLOCKING,
         a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: "the broker cannot be made to fail at reading a message",
     }
     network, tested_on_network: {
@@ -127,5 +175,6 @@ exceptions! { $
         requests_that_a_full_queue_misses_are_counted: FEW_FIGURES,
         a_refusing_queue_shows_its_bound_and_its_refusals: FEW_FIGURES,
         all_queues_are_listed_in_their_order: "queues cannot be listed",
+        a_lock_is_not_listed_among_the_queues: "queues cannot be listed",
     }
 }

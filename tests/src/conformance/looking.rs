@@ -23,7 +23,7 @@ pub(super) async fn shown(bed: &Bed, queue: &Queue) -> Vec<String> {
 
 /// `browse`: looks at messages without taking them.
 pub async fn browsing_takes_nothing(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
         for _ in 0..2 {
@@ -80,7 +80,7 @@ pub async fn browsing_leaves_out_what_is_in_work(bed: &mut Bed) {
 /// `browse`: at most `body_bytes` of each body, beside the size of the whole, and every other part of the message.
 pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(bed: &mut Bed) {
     let large = "x".repeat(bed.backend().limits().max_message_bytes);
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["", "12345"]).await;
         let whole = Message { content_type: Some("text/plain".into()), from: Some("f".into()), ..Message::new(large.clone()) };
@@ -104,7 +104,21 @@ pub async fn browsing_shows_the_beginning_of_each_body_and_its_size(bed: &mut Be
 }
 
 /// `Page::newest`: the cursor of the newest message that the queue ever had; whatever arrives later is behind it.
-pub async fn a_page_names_the_newest_message(bed: &mut Bed) {
+pub async fn a_page_that_sees_the_end_names_the_newest_message(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
+    let whole = look(bed, &queue, Start::Oldest, 9).await;
+    let newest = whole.messages[3].cursor;
+    assert_eq!(whole.newest, Some(newest));
+    for limit_count in 1..=4 {
+        let page = look(bed, &queue, Start::Oldest, limit_count).await;
+        assert!(page.newest.is_none_or(|named| named == newest), "of {limit_count}: {:?}", page.newest);
+    }
+    let rest = look(bed, &queue, Start::Behind(whole.messages[1].cursor), 9).await;
+    assert_eq!((rest.messages.len(), rest.newest), (2, Some(newest)));
+}
+
+/// `Page::newest`: also where the page ends before the queue does, and messages are in work.
+pub async fn every_page_names_the_newest_message(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;
     assert_eq!(look(bed, &queue, Start::Oldest, 9).await.newest, None);
     bed.publish(queue.topic(), &["1", "2", "3"]).await;
@@ -122,7 +136,7 @@ pub async fn a_page_names_the_newest_message(bed: &mut Bed) {
 
 /// `remove`: removes a message that `browse` has shown.
 pub async fn a_shown_message_can_be_removed(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
         let second = look(bed, &queue, Start::Oldest, 2).await.messages[1].named();

@@ -69,7 +69,7 @@ pub async fn a_consumer_that_has_ended_stays_ended(bed: &mut Bed) {
 
 /// `receive`: no message is lost: what the consumer held is delivered again.
 pub async fn what_a_lost_consumer_held_comes_again(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
         let consumer = bed.windowed(&queue, 2).await;
@@ -114,8 +114,11 @@ pub async fn the_error_of_a_loss_keeps_its_source(bed: &mut Bed) {
 
 /// `Producer`: it survives the loss of a connection.
 pub async fn producers_survive_a_loss(bed: &mut Bed) {
-    let queues = [bed.made(Class::Flow, "a", "reader").await, bed.made(Class::Request, "a", "reader").await];
-    let producers = [bed.backend().producer(queues[0].topic()).await.unwrap(), bed.backend().producer(queues[1].topic()).await.unwrap()];
+    let (mut queues, mut producers) = (Vec::new(), Vec::new());
+    for &class in bed.queue_classes() {
+        queues.push(bed.made(class, "a", "reader").await);
+        producers.push(bed.backend().producer(&bed.topic(class, "a")).await.unwrap());
+    }
     for round in ["1", "2"] {
         bed.lose_connection().await;
         for (queue, producer) in queues.iter().zip(&producers) {
@@ -257,13 +260,27 @@ pub async fn without_a_connection_operations_are_unavailable_until_it_is_back(be
     expect(&*again, "held").await;
 }
 
-/// Answers every request of a queue, over losses, by its body.
-async fn serve(bed: &Bed, queue: &Queue) {
+/// `trouble`: what keeps the broker from working, for people; `None` while nothing does.
+pub async fn a_broker_that_is_away_is_in_trouble_until_it_is_back(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    assert_eq!(bed.backend().trouble(), None);
+    bed.disconnect().await;
+    let trouble = || async { bed.backend().trouble() };
+    let said = eventually(DEADLINE, "the trouble", trouble).await;
+    assert!(!said.is_empty() && !said.contains("secret"), "{said}");
+    bed.reconnect().await;
+    let _consumer = bed.consumer_again(&queue).await;
+    let is_well = || async { bed.backend().trouble().is_none().then_some(()) };
+    eventually(DEADLINE, "the end of the trouble", is_well).await;
+}
+
+/// Answers every request of a queue, over losses, by its body; the first ones that this consumer gets.
+async fn serve(bed: &Bed, queue: &Queue, first: Box<dyn Consumer>) {
     let producer = || async { bed.backend().producer(&bed.topic(Class::Response, "a")).await.ok() };
     let answers = eventually(DEADLINE, "the connection", producer).await;
     let mut recovery = Recovery::of("server of requests");
+    let mut consumer = first;
     loop {
-        let consumer = recovery.get(|| bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default())).await;
         while let Ok(request) = consumer.receive().await {
             let id = request.message.properties.get(CORRELATION_ID).unwrap();
             let answer = message(format!("answer to {}", text(&request.message))).with(CORRELATION_ID, id);
@@ -271,6 +288,7 @@ async fn serve(bed: &Bed, queue: &Queue) {
             let _ = answers.publish_confirmed(answer).await;
             let _ = bed.backend().settle(&request.receipt, Vec::new()).await;
         }
+        consumer = recovery.get(|| bed.backend().consumer(queue.topic(), queue.subscription(), ConsumerOptions::default())).await;
     }
 }
 
@@ -298,8 +316,10 @@ pub async fn requests_under_way_fail_at_a_loss_and_later_ones_are_answered(bed: 
         assert!(matches!(error, PubsubError::Unavailable { source: Some(_), .. }), "with its cause: {error:?}");
         assert_eq!(replies.next().await.unwrap(), None);
         let question = round.to_string();
+        // It is there before it is asked: not every broker keeps requests for it.
+        let server = bed.consumer_again(&queue).await;
         let answered = tokio::select! {
-            () = serve(bed, &queue) => unreachable!("it serves until it is dropped"),
+            () = serve(bed, &queue, server) => unreachable!("it serves until it is dropped"),
             answered = answer(&requester, &question) => answered,
         };
         assert_eq!(answered, format!("answer to {round}"));
@@ -310,8 +330,8 @@ pub async fn requests_under_way_fail_at_a_loss_and_later_ones_are_answered(bed: 
 pub async fn request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them(bed: &mut Bed) {
     let (asked, kept) = (bed.made(Class::Request, "a", "reader").await, bed.filled("b", &["kept"]).await);
     let producer = bed.backend().producer(asked.topic()).await.unwrap();
-    producer.publish_confirmed(message("gone")).await.unwrap();
     let consumer = bed.windowed(&asked, 1).await;
+    producer.publish_confirmed(message("gone")).await.unwrap();
     expect(&*consumer, "gone").await;
     bed.restart_beneath().await;
     let error = within("the end", consumer.receive()).await.unwrap_err();
@@ -328,8 +348,9 @@ pub async fn request_queues_are_gone_after_a_restart_of_the_broker_and_their_own
     let error = eventually(DEADLINE, "an answer", refused).await.unwrap_err();
     assert!(matches!(&error, PubsubError::QueueNotFound { missing: Missing::QueueOf(topic) } if topic == asked.topic()), "{error}");
     bed.backend().ensure_queue(&QueueSpec::new(asked.clone())).await.unwrap();
+    let again = bed.consumer(&asked).await;
     publish_again(&*producer, "new").await;
-    expect(&*bed.consumer(&asked).await, "new").await;
+    expect(&*again, "new").await;
 }
 
 /// `Recovery`: it tries again with backoff until the broker is there.

@@ -1,4 +1,4 @@
-//! The promises of [`weir_pubsub::Backend`]: one function for each sentence of its contract, run against every broker.
+//! The promises of [`weir_pubsub::Backend`]: one function for each promise of its contract, run against every broker.
 //!
 //! A new promise is one function here and its name in [`for_each_promise!`] (tidy compares them). A new broker is one [`Broker`], its exceptions
 //! in exceptions.rs, and one line in `tests/it/conformance.rs`.
@@ -17,9 +17,11 @@ pub mod exceptions;
 pub mod exclusivity;
 pub mod figures;
 pub mod filling;
+pub mod locks;
 pub mod looking;
 pub mod losses;
 pub mod publishing;
+mod pulsar;
 pub mod queues;
 mod rabbit;
 pub mod redriving;
@@ -31,6 +33,7 @@ pub mod subscribing;
 
 pub use bed::Bed;
 pub use brokers::{Broker, Embedded, Network};
+pub use pulsar::Pulsar;
 pub use rabbit::RabbitMq;
 
 /// Calls a macro with some arguments of its own, and then the names of all promises, by file.
@@ -52,6 +55,8 @@ macro_rules! for_each_promise {
                 a_queue_exists_from_its_making_to_its_deletion,
                 what_one_caller_does_the_others_see,
                 a_cancelled_operation_happened_or_did_not,
+                giving_back_goes_on_although_its_caller_has_gone,
+                a_cancelled_deletion_leaves_no_queue_without_its_topic,
                 a_bounded_queue_drops_the_oldest,
             ],
             deleting: [
@@ -63,6 +68,7 @@ macro_rules! for_each_promise {
                 a_message_published_during_a_deletion_is_counted_or_refused,
                 empty_queues_are_deleted_together,
                 of_several_queues_one_that_holds_messages_is_kept_and_reported,
+                of_several_queues_those_behind_one_that_holds_messages_are_kept,
                 while_one_queue_holds_messages_none_is_deleted,
                 a_message_published_while_several_queues_are_deleted_is_counted_or_refused,
                 queues_deleted_together_are_gone_together_after_a_restart,
@@ -78,6 +84,7 @@ macro_rules! for_each_promise {
                 every_part_of_a_message_arrives,
                 messages_of_one_producer_keep_their_order,
                 a_body_over_the_limit_is_too_large,
+                a_check_refuses_what_is_too_large_to_publish,
                 a_property_name_over_the_limit_is_too_large,
                 properties_over_the_limit_are_too_large,
                 messages_are_stored_in_the_order_of_their_publishes_whenever_they_are_confirmed,
@@ -89,13 +96,17 @@ macro_rules! for_each_promise {
             ],
             consuming: [
                 a_consumer_never_makes_a_queue,
+                a_queue_name_that_is_too_long_is_refused,
                 a_queue_filled_while_its_consumer_was_away_gives_it_everything,
+                requests_wait_in_a_queue_of_their_own,
+                a_request_is_delivered_settled_and_given_back,
                 competing_consumers_share_a_queue,
                 several_tasks_may_wait_on_one_consumer,
                 a_window_bounds_what_is_held_unsettled,
                 a_window_bounds_the_bytes_that_are_held,
                 a_message_larger_than_the_window_is_held_alone,
                 a_window_can_be_widened,
+                a_changed_window_keeps_its_bound_of_bytes,
                 what_is_held_above_a_narrowed_window_stays,
                 dropping_a_consumer_gives_back_what_it_holds,
                 what_is_given_back_comes_before_what_is_behind_it,
@@ -105,6 +116,7 @@ macro_rules! for_each_promise {
                 deliveries_are_counted_exactly,
                 a_message_can_be_waited_for_without_taking_it,
                 dropping_a_receive_loses_no_message,
+                a_consumer_that_is_given_up_while_it_begins_holds_no_message,
             ],
             exclusivity: [
                 beside_an_exclusive_consumer_of_a_request_queue_others_are_refused,
@@ -114,12 +126,28 @@ macro_rules! for_each_promise {
                 an_exclusive_consumer_of_a_request_queue_holds_until_it_is_dropped,
                 an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped,
             ],
+            locks: [
+                a_lock_has_one_holder,
+                locks_of_other_names_are_independent,
+                a_lock_is_held_until_it_is_dropped,
+                a_lock_whose_taking_is_cancelled_is_released,
+                a_held_lock_is_not_lost,
+                a_lost_connection_loses_the_lock,
+                a_lock_that_was_lost_stays_lost,
+                without_a_connection_a_lock_is_unavailable,
+                a_lock_can_be_taken_after_a_restart_of_the_broker,
+                a_lock_without_the_right_is_refused,
+                closing_loses_locks,
+                the_holder_of_a_lock_is_shown,
+                a_lock_is_not_listed_among_the_queues,
+            ],
             subscribing: [
                 every_subscriber_gets_every_message,
                 a_subscription_is_bound_when_it_is_returned,
                 a_subscriber_gets_only_what_comes_after_it,
                 a_subscriber_that_comes_and_goes_leaves_nothing_behind,
                 deliveries_of_subscribers_need_no_settling,
+                a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told,
                 a_tap_takes_nothing_from_the_consumers,
                 a_tap_sees_the_outputs_of_settles,
                 a_tap_never_makes_a_missing_queue_look_present,
@@ -166,6 +194,7 @@ macro_rules! for_each_promise {
                 what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt,
                 a_settle_that_is_cut_by_a_loss_loses_nothing,
                 without_a_connection_operations_are_unavailable_until_it_is_back,
+                a_broker_that_is_away_is_in_trouble_until_it_is_back,
                 requests_under_way_fail_at_a_loss_and_later_ones_are_answered,
                 request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them,
                 subscribing_again_waits_for_the_broker,
@@ -223,6 +252,7 @@ macro_rules! for_each_promise {
                 requests_that_a_full_queue_misses_are_counted,
                 a_refusing_queue_shows_its_bound_and_its_refusals,
                 all_queues_are_listed_in_their_order,
+                what_a_broker_cannot_show_is_unsupported,
             ],
             looking: [
                 browsing_takes_nothing,
@@ -230,7 +260,8 @@ macro_rules! for_each_promise {
                 browsing_begins_at_a_cursor_or_behind_it,
                 browsing_leaves_out_what_is_in_work,
                 browsing_shows_the_beginning_of_each_body_and_its_size,
-                a_page_names_the_newest_message,
+                a_page_that_sees_the_end_names_the_newest_message,
+                every_page_names_the_newest_message,
                 a_shown_message_can_be_removed,
                 what_is_in_work_or_gone_cannot_be_removed,
                 looking_at_a_missing_queue_is_queue_not_found,

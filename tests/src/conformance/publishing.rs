@@ -9,7 +9,7 @@ use crate::wait::within;
 
 /// `producer`: no queue needs to exist yet.
 pub async fn a_producer_needs_no_queue_yet(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let topic = bed.topic(class, "a");
         let producer = bed.backend().producer(&topic).await.unwrap();
         let queue = bed.made(class, "a", "reader").await;
@@ -44,7 +44,7 @@ pub async fn response_and_notify_without_a_subscriber_are_dropped_without_an_err
 
 /// `publish`: durable in every queue of the topic; each subscription is a queue of its own.
 pub async fn every_subscription_of_a_topic_gets_its_copy(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queues = [bed.made(class, "a", "one").await, bed.made(class, "a", "two").await];
         let other_topic = bed.made(class, "b", "one").await;
         bed.publish(queues[0].topic(), &["1", "2"]).await;
@@ -60,7 +60,7 @@ pub async fn every_subscription_of_a_topic_gets_its_copy(bed: &mut Bed) {
 
 /// `publish`: a message without an id gets a random one.
 pub async fn a_message_without_an_id_gets_one(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["same", "same"]).await;
         let consumer = bed.consumer(&queue).await;
@@ -125,7 +125,7 @@ pub async fn every_part_of_a_message_arrives(bed: &mut Bed) {
 pub async fn messages_of_one_producer_keep_their_order(bed: &mut Bed) {
     let bodies: Vec<String> = (0..300).map(|n| n.to_string()).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &bodies).await;
         let consumer = bed.windowed(&queue, 1000).await;
@@ -166,6 +166,14 @@ pub async fn a_body_over_the_limit_is_too_large(bed: &mut Bed) {
     assert_eq!(next(&*subscriber).await.message.body.len(), limit + 1);
 }
 
+/// `check`: it refuses what publishing refuses, and nothing else.
+pub async fn a_check_refuses_what_is_too_large_to_publish(bed: &mut Bed) {
+    let (limit, topic) = (bed.backend().limits().max_message_bytes, bed.topic(Class::Flow, "a"));
+    bed.backend().check(&topic, &Message::new(vec![b'x'; limit])).unwrap();
+    let error = bed.backend().check(&topic, &Message::new(vec![b'x'; limit + 1])).unwrap_err();
+    assert!(matches!(error, PubsubError::TooLarge { .. }), "{error}");
+}
+
 /// `limits`: what it refuses: a property whose name is too long.
 pub async fn a_property_name_over_the_limit_is_too_large(bed: &mut Bed) {
     let limit = bed.backend().limits().max_property_name_bytes;
@@ -182,7 +190,7 @@ pub async fn properties_over_the_limit_are_too_large(bed: &mut Bed) {
 /// awaited.
 pub async fn messages_are_stored_in_the_order_of_their_publishes_whenever_they_are_confirmed(bed: &mut Bed) {
     let bodies: Vec<String> = (100..200).map(|n| n.to_string()).collect();
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         let mut confirms = Vec::new();
@@ -200,7 +208,7 @@ pub async fn messages_are_stored_in_the_order_of_their_publishes_whenever_they_a
 
 /// `publish`: the order is that in which the calls returned, also when several tasks publish at the same time.
 pub async fn publishes_of_several_tasks_are_stored_in_the_order_in_which_they_returned(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         let returned = std::sync::Mutex::new(Vec::new());
@@ -219,7 +227,7 @@ pub async fn publishes_of_several_tasks_are_stored_in_the_order_in_which_they_re
 
 /// `Confirm`: dropping it changes nothing: the message is stored all the same.
 pub async fn a_message_whose_confirmation_is_dropped_is_stored(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         for body in ["1", "2", "3"] {
@@ -232,7 +240,7 @@ pub async fn a_message_whose_confirmation_is_dropped_is_stored(bed: &mut Bed) {
 
 /// `publish`: one that is dropped may or may not have been sent, once; the producer goes on.
 pub async fn a_publish_that_is_dropped_was_sent_or_not(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         for round in 0..10 {
@@ -247,7 +255,7 @@ pub async fn a_publish_that_is_dropped_was_sent_or_not(bed: &mut Bed) {
 
 /// `publish`, `Confirm`: what is refused is refused at once or by its confirmation, which says that it was not stored; the others are.
 pub async fn of_several_publishes_the_refused_one_alone_is_not_stored(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let producer = bed.backend().producer(queue.topic()).await.unwrap();
         let large = Message::new(vec![b'x'; bed.backend().limits().max_message_bytes + 1]);

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use weir_pubsub::{Class, Delete, Deletion, Missing, Overflow, PubsubError, QueueSpec, Routing, Settled};
 
 use super::bed::{Bed, expect, message, next, output, texts};
-use crate::wait::within;
+use crate::wait::{DEADLINE, eventually, within};
 
 /// `create_queue`: it is no error if it is there with the same properties.
 pub async fn creating_a_queue_twice_is_no_error(bed: &mut Bed) {
@@ -45,7 +45,7 @@ pub async fn response_and_notify_topics_have_no_queues(bed: &mut Bed) {
 
 /// `ensure_queue`: as `create_queue`, also for a queue that is there.
 pub async fn ensuring_makes_what_is_missing_and_keeps_what_is_there(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.queue(class, "a", "reader");
         let spec = QueueSpec::new(queue.clone());
         bed.backend().ensure_queue(&spec).await.unwrap();
@@ -73,7 +73,7 @@ pub async fn ensuring_a_queue_binds_it_to_its_topic_again(bed: &mut Bed) {
 
 /// `delete_queue`: deletes a queue, with `Delete::Always` with all that is in it.
 pub async fn deleting_a_queue_removes_what_is_in_it(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2"]).await;
         assert_eq!(bed.backend().delete_queue(&queue, Delete::Always).await.unwrap(), Deletion::Deleted);
@@ -94,7 +94,7 @@ pub async fn deleting_a_queue_that_is_not_there_is_no_error(bed: &mut Bed) {
 
 /// `delete_queue`: its consumers get `QueueNotFound`; a queue that is made again is another one.
 pub async fn deleting_a_queue_wakes_its_consumers_with_queue_not_found(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         let consumer = bed.consumer(&queue).await;
         let mut waiting = consumer.receive();
@@ -128,7 +128,7 @@ pub async fn what_was_held_of_a_deleted_queue_is_no_longer_held(bed: &mut Bed) {
 
 /// `queue_exists`: whether the queue exists.
 pub async fn a_queue_exists_from_its_making_to_its_deletion(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.queue(class, "a", "reader");
         assert!(!bed.backend().queue_exists(&queue).await.unwrap());
         bed.backend().create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
@@ -161,11 +161,56 @@ pub async fn a_cancelled_operation_happened_or_did_not(bed: &mut Bed) {
     for round in 0..10 {
         let _ = bed.backend().create_queue(&spec).now_or_never();
         bed.backend().create_queue(&spec).await.unwrap();
+        let _ = bed.backend().ensure_queue(&spec).now_or_never();
+        bed.backend().ensure_queue(&spec).await.unwrap();
         bed.publish(queue.topic(), &[&round.to_string()]).await;
         expect(&*bed.consumer(&queue).await, &round.to_string()).await;
         let _ = bed.backend().delete_queue(&queue, Delete::Always).now_or_never();
         bed.backend().delete_queue(&queue, Delete::Always).await.unwrap();
         assert!(!bed.backend().queue_exists(&queue).await.unwrap());
+    }
+}
+
+/// `Backend`: the same of giving back: the message comes again.
+pub async fn giving_back_goes_on_although_its_caller_has_gone(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        let queue = bed.made(class, "a", "reader").await;
+        let consumer = bed.windowed(&queue, 1).await;
+        bed.publish(queue.topic(), &["1"]).await;
+        for _ in 0..10 {
+            let held = expect(&*consumer, "1").await;
+            // If it did not happen it is still held.
+            let _ = bed.backend().give_back(&held.receipt).now_or_never();
+            bed.backend().give_back(&held.receipt).await.unwrap();
+        }
+        bed.settle(&expect(&*consumer, "1").await).await;
+    }
+}
+
+/// `Backend`: the same of a deletion in several steps, wherever it is cancelled: the queue is gone, or there as before.
+pub async fn a_cancelled_deletion_leaves_no_queue_without_its_topic(bed: &mut Bed) {
+    for class in [Class::Flow, Class::Request] {
+        for turns_count in 0..8 {
+            let queue = bed.made(class, &format!("a{turns_count}"), "reader").await;
+            let producer = bed.backend().producer(queue.topic()).await.unwrap();
+            let turns = async {
+                for _ in 0..turns_count {
+                    bed.backend().queue_exists(&queue).await.unwrap();
+                }
+            };
+            tokio::select! {
+                deletion = bed.backend().delete_queue(&queue, Delete::IfEmpty) => assert_eq!(deletion.unwrap(), Deletion::Deleted),
+                () = turns => {}
+            }
+            let is_whole = || async {
+                match producer.publish_confirmed(message("1")).await {
+                    Ok(()) => Some(()),
+                    Err(PubsubError::QueueNotFound { .. }) => (!bed.backend().queue_exists(&queue).await.unwrap()).then_some(()),
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            eventually(DEADLINE, "the end of the deletion", is_whole).await;
+        }
     }
 }
 

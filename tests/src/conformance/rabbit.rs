@@ -39,6 +39,11 @@ impl RabbitMq {
         Self::with(promise, DefaultQueues::Classic)
     }
 
+    /// The same in a virtual host that makes quorum queues by default.
+    pub fn quorum(promise: &str) -> Self {
+        Self::with(promise, DefaultQueues::Quorum)
+    }
+
     fn with(promise: &str, queues: DefaultQueues) -> Self {
         let has_own_node = ["restart", "with_the_broker", "close_", "block", "publishers"].iter().any(|word| promise.contains(word));
         RabbitMq { queues, has_own_node, place: OnceCell::new(), open: None }
@@ -79,7 +84,9 @@ impl RabbitMq {
         let url = server.url_by(place.proxy.address(), place.vhost.name());
         let (_, rest) = url.split_once('@').unwrap();
         let url = format!("amqp://{user}:secret@{rest}");
-        within("a connection", RabbitBroker::connect(&url, Limits::default(), &TlsFiles::default())).await.unwrap()
+        within("a connection", RabbitBroker::connect(&url, Limits::default(), &TlsFiles::default(), Some(server.management().url())))
+            .await
+            .unwrap()
     }
 
     async fn permit(&self, pattern: &str) {

@@ -14,7 +14,7 @@ async fn named_in(bed: &Bed, queue: &Queue) -> Named {
 
 /// `redrive`: into one queue, past the topic's other subscriptions, as a message that was never delivered.
 pub async fn redriving_moves_a_message_into_one_queue(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let from = bed.filled("letters", &["dead"]).await;
         let (to, other) = (bed.made(class, "a", "one").await, bed.made(class, "a", "other").await);
         let sent = Message { id: Some(MessageId(7)), content_type: Some("text/plain".into()), ..message("alive").with("colour", "red") };

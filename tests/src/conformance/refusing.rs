@@ -36,7 +36,7 @@ async fn fill(bed: &Bed, queue: &Queue) -> usize {
 
 /// `Overflow::Refuse`: above its bound it refuses messages with `QueueFull`; nothing is dropped, and once there is room it accepts again.
 pub async fn a_refusing_queue_refuses_above_its_bound_and_drops_nothing(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.queue(class, "a", "reader");
         bed.backend().create_queue(&bounded(&queue, 10)).await.unwrap();
         let count = fill(bed, &queue).await;

@@ -4,11 +4,12 @@ use futures_util::future::join_all;
 use weir_pubsub::{Class, Message, MessageId, Missing, Output, PubsubError, Routing, Settled, Topic};
 
 use super::bed::{Bed, expect, next, output, text, texts, unsent};
+use super::requests::{early_consumer, or_now};
 use crate::wait::within;
 
 /// `Settled::Done`: the message is gone from its queue.
 pub async fn what_was_settled_is_gone(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["1", "2", "3"]).await;
         let consumer = bed.consumer(&queue).await;
@@ -83,7 +84,7 @@ pub async fn dropping_a_settle_changes_nothing(bed: &mut Bed) {
 
 /// `settle`: may be repeated: what is no longer held is left alone.
 pub async fn settling_again_is_no_longer_held(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let (from, to) = (bed.made(class, "a", "reader").await, bed.made(Class::Flow, &format!("to-{class}"), "reader").await);
         bed.publish(from.topic(), &["in"]).await;
         let consumer = bed.consumer(&from).await;
@@ -273,6 +274,7 @@ pub async fn outputs_may_go_to_topics_of_every_class(bed: &mut Bed) {
     let notify = bed.topic(Class::Notify, "b");
     let response = bed.topic(Class::Response, "unread");
     let subscriber = bed.subscriber(&notify).await;
+    let early = early_consumer(bed, &request).await;
     let consumer = bed.consumer(&from).await;
     let delivery = expect(&*consumer, "1").await;
     let outputs = vec![
@@ -282,7 +284,7 @@ pub async fn outputs_may_go_to_topics_of_every_class(bed: &mut Bed) {
     ];
     assert!(matches!(bed.settle_with(&delivery, outputs).await, Settled::Done { .. }));
     expect(&*subscriber, "tell").await;
-    expect(&*bed.consumer(&request).await, "ask").await;
+    expect(&*or_now(bed, &request, early).await, "ask").await;
 }
 
 /// `settle`: one atomic write: where one output fails, none of them was sent and nothing was acknowledged.

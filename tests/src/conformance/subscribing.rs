@@ -82,7 +82,7 @@ pub async fn deliveries_of_subscribers_need_no_settling(bed: &mut Bed) {
 
 /// `tap`: a copy of what is published on a topic from now on, taking nothing from its consumers.
 pub async fn a_tap_takes_nothing_from_the_consumers(bed: &mut Bed) {
-    for class in [Class::Flow, Class::Request] {
+    for &class in bed.queue_classes() {
         let queue = bed.made(class, "a", "reader").await;
         bed.publish(queue.topic(), &["before"]).await;
         let (one, other) = (tap(bed, queue.topic(), 8).await, tap(bed, queue.topic(), 8).await);
@@ -154,4 +154,36 @@ pub async fn a_tap_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mut Bed) 
     assert!(seen.is_sorted() && seen.ends_with(&["4".to_owned(), "5".to_owned()]), "{seen:?}");
     bed.publish(queue.topic(), &["6"]).await;
     expect(&*tap, "6").await;
+}
+
+/// Messages that are more than any broker keeps for a slow subscriber: in number, or in bytes.
+const TOO_MANY_COUNT: usize = 1_400;
+const LARGE_BYTES: usize = 16 << 10;
+
+/// `receive`: `Lagged` on a `response` or `notify` topic: messages were missed, and the next call goes on.
+pub async fn a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mut Bed) {
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let (slow, quick) = (bed.subscriber(&topic).await, bed.subscriber(&topic).await);
+        let producer = bed.backend().producer(&topic).await.unwrap();
+        for number in 0..TOO_MANY_COUNT {
+            producer.publish_confirmed(message(format!("{number:0LARGE_BYTES$}"))).await.unwrap();
+            next(&*quick).await;
+        }
+        // What the other one has had is here too, or on its way.
+        let end = format!("end of {class}");
+        producer.publish_confirmed(message(&end)).await.unwrap();
+        expect(&*quick, &end).await;
+        let (mut missed_count, mut numbers) = (0, Vec::new());
+        loop {
+            match within("what is left", slow.receive()).await {
+                Ok(delivery) if text(&delivery.message) == end => break,
+                Ok(delivery) => numbers.push(text(&delivery.message).parse::<usize>().unwrap()),
+                Err(PubsubError::Lagged { missed_count: count }) => missed_count += count as usize,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(missed_count > 0 && missed_count + numbers.len() == TOO_MANY_COUNT, "{missed_count} missed, {} read", numbers.len());
+        assert!(numbers.is_sorted() && numbers.last() == Some(&(TOO_MANY_COUNT - 1)));
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use weir_pubsub::{Confirm, Consumer, Delivery, Message, Producer, Queue, Result, Topic};
+use weir_pubsub::{Confirm, Consumer, Delivery, Message, Producer, PubsubError, Queue, Result, Topic};
 
 use super::link::{Line, Link};
 use super::wire::{in_doubt, lost};
@@ -26,6 +27,7 @@ impl Producer for CuttingProducer {
             return Ok(Confirm::known(Err(in_doubt())));
         }
         self.link.routed(&self.topic)?;
+        let loses = self.link.takes_loss(&self.topic);
         let confirm = self.inner.publish(message).await?;
         let (done, outcome) = oneshot::channel();
         let link = self.link.clone();
@@ -33,7 +35,7 @@ impl Producer for CuttingProducer {
             tokio::select! {
                 biased;
                 () = link.publishing.loss(connection) => drop(done.send(Err(in_doubt()))),
-                stored = confirm => drop(done.send(link.confirmed(connection, stored))),
+                stored = confirm => drop(done.send(link.confirmed(connection, loses, stored))),
             }
         });
         Ok(Confirm::waiting(outcome))
@@ -53,6 +55,12 @@ impl CuttingConsumer {
         self.line.inner.lock().unwrap().clone().ok_or_else(lost)
     }
 
+    async fn stall(&self) -> PubsubError {
+        let _ = self.link.is_stalled.subscribe().wait_for(|is_stalled| *is_stalled).await;
+        self.link.stalls_count.fetch_add(1, Ordering::SeqCst);
+        PubsubError::Stalled { reason: "messages cannot be read for a while".to_owned(), source: None }
+    }
+
     async fn loss(&self) {
         let _ = self.line.is_there.subscribe().wait_for(|is_there| !is_there).await;
     }
@@ -65,6 +73,7 @@ impl Consumer for CuttingConsumer {
         let delivery = tokio::select! {
             biased;
             () = self.loss() => return Err(lost()),
+            stalled = self.stall() => return Err(stalled),
             delivery = inner.receive() => delivery?,
         };
         self.link.hold(self.queue.as_ref(), self.number, &self.line, delivery)
@@ -75,6 +84,7 @@ impl Consumer for CuttingConsumer {
         tokio::select! {
             biased;
             () = self.loss() => Err(lost()),
+            stalled = self.stall() => Err(stalled),
             readable = inner.readable() => readable,
         }
     }

@@ -9,16 +9,20 @@ use rand::{RngExt, SeedableRng};
 use super::Cutting;
 use crate::wait::pass;
 
+/// After so many cuts pauses grow by the longest one of the beginning.
+const PAUSES_COUNT: u32 = 40;
+
 impl Cutting {
     /// Cuts again and again, at moments that the seed decides, until what is returned is dropped: both connections or one of them, for an
     /// instant or for some time, between a message that was stored and its confirmation, by a restart of the broker; or it blocks publishers
-    /// for some time.
+    /// for some time. The pauses grow in the course of it, so that on a slow machine, too, what takes longer than one of them gets done.
     pub fn keep_cutting(self: &Arc<Self>, seed: u64, longest_pause: Duration) -> KeepsCutting {
         eprintln!("connections are cut by seed {seed}");
         let cutting = self.clone();
         KeepsCutting(tokio::spawn(async move {
             let mut rng = StdRng::seed_from_u64(seed);
-            loop {
+            for count in 0_u32.. {
+                let longest_pause = longest_pause * (1 + count / PAUSES_COUNT);
                 pass(longest_pause.mul_f64(rng.random_range(0.1..=1.0))).await;
                 let pause = longest_pause.mul_f64(rng.random_range(0.0..=1.0));
                 match rng.random_range(0..20) {
@@ -40,7 +44,7 @@ impl Cutting {
                     }
                     4..8 => cutting.cut_publishing(),
                     8..12 => cutting.cut_consuming(),
-                    12..16 => cutting.lose_next_confirm(),
+                    12..16 => cutting.lose_next_confirm(None),
                     _ => cutting.cut(),
                 }
             }

@@ -22,10 +22,13 @@ pub(super) struct Link {
     pub(super) consuming: Wire,
     /// Whether publishers wait, as under a memory alarm.
     is_blocked: watch::Sender<bool>,
+    /// Whether consumers get nothing for a while.
+    pub(super) is_stalled: watch::Sender<bool>,
     /// How long they wait.
     longest_block_ms: AtomicU64,
     /// Whether the next message that is stored takes its connection with it.
-    loses_confirm: AtomicBool,
+    /// The next message whose confirmation is lost: any, or of one topic.
+    loses_confirm: Mutex<Option<Option<Topic>>>,
     /// Whether the user has no rights.
     is_denied: AtomicBool,
     lines: Mutex<Vec<(Topic, Weak<Line>)>>,
@@ -42,6 +45,7 @@ pub(super) struct Link {
     /// Numbers of consumers that were given.
     numbers: AtomicU64,
     pub(super) losses_count: AtomicU64,
+    pub(super) stalls_count: AtomicU64,
 }
 
 /// A delivery that can be settled.
@@ -79,8 +83,9 @@ impl Link {
             publishing: Wire::new(),
             consuming: Wire::new(),
             is_blocked: watch::Sender::new(false),
+            is_stalled: watch::Sender::new(false),
             longest_block_ms: AtomicU64::new(0),
-            loses_confirm: AtomicBool::new(false),
+            loses_confirm: Mutex::default(),
             is_denied: AtomicBool::new(false),
             lines: Mutex::default(),
             unbound: Mutex::default(),
@@ -90,6 +95,7 @@ impl Link {
             is_plain: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
             losses_count: AtomicU64::new(0),
+            stalls_count: AtomicU64::new(0),
         }
     }
 
@@ -123,8 +129,14 @@ impl Link {
         self.is_denied.store(is_denied, Ordering::SeqCst);
     }
 
-    pub(super) fn lose_next_confirm(&self) {
-        self.loses_confirm.store(true, Ordering::SeqCst);
+    pub(super) fn lose_next_confirm(&self, of: Option<Topic>) {
+        *self.loses_confirm.lock().unwrap() = Some(of);
+    }
+
+    /// Whether the confirmation of the message that is published now is to be lost.
+    pub(super) fn takes_loss(&self, topic: &Topic) -> bool {
+        let mut loses = self.loses_confirm.lock().unwrap();
+        loses.take_if(|of| of.as_ref().is_none_or(|of| of == topic)).is_some()
     }
 
     /// Ends the consumers of one topic, as a broker does that closes their channels.
@@ -185,9 +197,10 @@ impl Link {
         Ok(connection)
     }
 
-    /// What the publisher learns of what was stored: nothing where the connection was lost meanwhile.
-    pub(super) fn confirmed(&self, connection: Connection, stored: Result<()>) -> Result<()> {
-        if stored.is_ok() && self.loses_confirm.swap(false, Ordering::SeqCst) {
+    /// What the publisher learns of what was stored: nothing where the connection was lost meanwhile, which it is now if this confirmation is to
+    /// be lost.
+    pub(super) fn confirmed(&self, connection: Connection, loses: bool, stored: Result<()>) -> Result<()> {
+        if stored.is_ok() && loses {
             self.publishing_down();
             self.publishing.up();
         }
@@ -203,11 +216,12 @@ impl Link {
             return Err(in_doubt());
         }
         let producer = self.inner.producer(&output.topic).await?;
+        let loses = self.takes_loss(&output.topic);
         let stored = match self.routed(&output.topic) {
             Ok(()) => producer.publish_confirmed(output.message.clone()).await,
             unrouted => unrouted,
         };
-        match self.confirmed(connection, stored) {
+        match self.confirmed(connection, loses, stored) {
             Err(PubsubError::QueueNotFound { .. }) if output.routing == Routing::Optional => Ok(false),
             sent => sent.map(|()| true),
         }

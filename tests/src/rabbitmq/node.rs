@@ -75,7 +75,7 @@ impl Node {
     }
 
     fn launch(setup: Setup, root: PathBuf) -> Self {
-        let ports = Ports::free();
+        let ports = setup.ports();
         let name = format!("weir{}@localhost", ports.amqp);
         let folder = tempfile::Builder::new().prefix("weir-rabbitmq-").tempdir().unwrap().keep();
         setup.write(&folder, ports);
@@ -133,6 +133,21 @@ impl Node {
     /// The process of the namespace that the node runs in: it ends when all of them are gone.
     fn unshare(&self) -> Option<u32> {
         children(self.supervisor.id()).into_iter().find(|pid| is_running(*pid))
+    }
+
+    pub(super) fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// Makes it one cluster with another node that it was started [beside](Setup::beside), and waits until clients can use it again.
+    ///
+    /// # Panics
+    /// When it cannot join, or does not answer by its deadline.
+    pub async fn join(&self, other: &Node) {
+        self.ctl(&["stop_app"]).await;
+        self.ctl(&["join_cluster", other.name()]).await;
+        self.ctl(&["start_app"]).await;
+        self.booted().await.unwrap_or_else(|reason| panic!("{reason}"));
     }
 
     /// Its version.
@@ -221,14 +236,23 @@ impl Node {
         eventually(BOOT_DEADLINE, "the node to end", || async { (!is_running(namespace)).then_some(()) }).await;
     }
 
-    /// Starts it again after [`Node::kill`] or [`Node::terminate`], with its ports and data, and waits until clients can use it.
+    /// Starts it again after [`Node::kill`] or [`Node::terminate`], with its ports and data, and waits until clients can use it. If another
+    /// process has taken one of its ports meanwhile, it waits until that is free.
     ///
     /// # Panics
     /// When it runs, ends or does not answer by its deadline.
     pub async fn start_again(&self) {
         assert!(self.unshare().is_none(), "the node still runs");
-        self.begin();
-        self.booted().await.unwrap_or_else(|reason| panic!("{reason}"));
+        let mut attempt = 1;
+        loop {
+            eventually(BOOT_DEADLINE, "the node's ports to be free", || async { self.ports.are_free().then_some(()) }).await;
+            self.begin();
+            match self.booted().await {
+                Ok(()) => return,
+                Err(reason) if attempt == ATTEMPTS || !reason.contains("eaddrinuse") => panic!("{reason}"),
+                Err(_) => attempt += 1,
+            }
+        }
     }
 
     /// Stops its process until [`Node::resume`]: its connections stay open and nothing answers.

@@ -3,18 +3,14 @@
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rand::RngExt;
-
 use super::{Node, Version};
+use crate::ports::{free_port, is_free};
 
-/// Below the ports that the operating system gives to connections, so that one stays free while its node is down.
-const PORTS: std::ops::Range<u16> = 12_000..32_000;
 /// Programs of the node listen on loopback only.
 const LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 /// Runs a command in the node's root folder `$0`, with the node's folder `$1` mounted in it, all of it seen by this command only.
@@ -27,11 +23,13 @@ pub struct Setup {
     lines: String,
     arguments: String,
     files: Vec<(&'static str, String)>,
+    /// The port of the name server of another node.
+    epmd: Option<u16>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { version: Version::tested(), lines: String::new(), arguments: String::new(), files: Vec::new() }
+        Setup { version: Version::tested(), lines: String::new(), arguments: String::new(), files: Vec::new(), epmd: None }
     }
 }
 
@@ -63,6 +61,13 @@ impl Setup {
         self.line("deprecated_features.permit.transient_nonexcl_queues = false")
     }
 
+    /// Beside another node, so that it can [join](Node::join) that one. It must not outlive the other, which has the server of their names.
+    #[must_use]
+    pub fn beside(mut self, node: &Node) -> Self {
+        self.epmd = Some(node.ports().epmd);
+        self
+    }
+
     /// How long a consumer may keep a message unacknowledged, and that channels check it every second instead of every minute.
     #[must_use]
     pub fn consumer_timeout(mut self, timeout: Duration) -> Self {
@@ -76,6 +81,12 @@ impl Setup {
     /// As [`Node::start`].
     pub async fn start(self) -> Node {
         Node::start_with(self).await
+    }
+
+    /// Ports that are free now, but for that of a name server that is there.
+    pub(super) fn ports(&self) -> Ports {
+        let free = Ports::free();
+        Ports { epmd: self.epmd.unwrap_or(free.epmd), ..free }
     }
 
     pub(super) fn of(&self) -> Version {
@@ -139,14 +150,13 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Four that are free now.
+    /// Four that are free now and stay free while their node is down: see [`free_port`].
     pub(super) fn free() -> Self {
-        let mut rng = rand::rng();
-        let mut taken = Vec::new();
-        while taken.len() < 4 {
-            taken.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, rng.random_range(PORTS))).ok());
-        }
-        let port = |at: usize| taken[at].local_addr().unwrap().port();
-        Ports { amqp: port(0), management: port(1), distribution: port(2), epmd: port(3) }
+        Ports { amqp: free_port(), management: free_port(), distribution: free_port(), epmd: free_port() }
+    }
+
+    /// Whether none of them was taken while the node was down. That of epmd is shared by the nodes of a cluster.
+    pub(super) fn are_free(self) -> bool {
+        [self.amqp, self.management, self.distribution].into_iter().all(is_free)
     }
 }

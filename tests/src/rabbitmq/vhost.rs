@@ -36,7 +36,9 @@ impl Vhost {
     pub(super) async fn new(broker: &Broker, queues: DefaultQueues) -> Self {
         let name = format!("weir-test-{:016x}", rand::random::<u64>());
         let management = broker.management().clone();
-        management.put(&format!("vhosts/{name}"), &json!({"default_queue_type": queues.name()})).await;
+        // RabbitMQ 3.10 spells it without underscores.
+        let settings = json!({"default_queue_type": queues.name(), "defaultqueuetype": queues.name()});
+        management.put(&format!("vhosts/{name}"), &settings).await;
         management.permit(broker.user(), &name, ".*", ".*", ".*").await;
         Vhost { url: broker.url_of(&name), name, management }
     }

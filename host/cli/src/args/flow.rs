@@ -50,10 +50,15 @@ fn parse_parameter(text: &str) -> Result<(String, String), String> {
 pub(super) fn parse_processor(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, file)) => Err(format!("give the name alone and deploy the file first: weir deploy {name} {file}")),
-        None if text.is_empty() || text.contains(':') || text.contains(char::is_control) => {
-            Err("a processor's name is not empty and has no colon, for example --processor splitter".to_owned())
-        }
-        None => Ok(text.to_owned()),
+        None => check_processor(text).map(|()| text.to_owned()),
+    }
+}
+
+/// Whether this can be a processor's name.
+pub(super) fn check_processor(name: &str) -> Result<(), String> {
+    match name.is_empty() || name.contains(':') || name.contains(char::is_control) {
+        true => Err("a processor's name is not empty and has no colon, for example --processor splitter".to_owned()),
+        false => Ok(()),
     }
 }
 

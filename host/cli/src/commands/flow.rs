@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde_json::json;
-use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, QueueSummary, Queues, Status};
+use weir_gateway::protocol::{FlowProcessor, FlowSummary, InterfaceKind, Presence, QueueSummary, Queues, Status};
 
 use super::{Session, notes, status};
 use crate::args::Flow;
@@ -82,7 +82,7 @@ async fn backlog_count(session: &Session, flow: &str) -> Result<Option<u64>> {
 }
 
 async fn list(session: &Session) -> Result<()> {
-    let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
+    let Status { flows, .. } = status::whole(session).await?;
     match session.format {
         Format::Json => output::json(&flows)?,
         Format::Text if flows.is_empty() => output::line("no flows; start one: weir flow start BLUEPRINT FLOW")?,
@@ -92,7 +92,8 @@ async fn list(session: &Session) -> Result<()> {
 }
 
 async fn show(session: &Session, flow: &str) -> Result<()> {
-    let Status { flows, mut hosts, mut queues, .. } = session.client.get("/api/v1/weir/status").await?;
+    let Status { flows, mut hosts, mut queues, .. } = status::whole(session).await?;
+    hosts.retain(|host| host.presence == Presence::Reporting);
     let found = among(flows, flow)?;
     let has = |processor: &str, variant: &str| found.processors.iter().any(|it| it.processor == processor && it.variant == variant);
     for host in &mut hosts {
@@ -120,7 +121,7 @@ async fn show(session: &Session, flow: &str) -> Result<()> {
 
 /// A flow that must be there.
 pub(crate) async fn find(session: &Session, flow: &str) -> Result<FlowSummary, Problem> {
-    let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
+    let Status { flows, .. } = status::whole(session).await?;
     among(flows, flow)
 }
 

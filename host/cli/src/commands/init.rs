@@ -3,16 +3,17 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
 use weir_config::names::CONFIG_SERVICE;
-use weir_pubsub::{Notice, QueueSpec, connect, is_embedded, shown_url};
+use weir_pubsub::{Backend, Notice, Policy, PolicyState, Provision, QueueSpec, connect, is_embedded, is_pulsar, shown_url};
 
 use super::tell;
-use crate::advice::{PERMIT_LINE, policies};
-use crate::args::{Init, SettingFlags};
+use crate::advice::PERMIT_LINE;
+use crate::args::{Init, RoleFlags};
 use crate::client::data_option;
 use crate::folder;
 use crate::output::{self, Format};
@@ -22,13 +23,20 @@ use crate::settings::{self, FILE_NAME, Settings, template};
 
 /// How long a broker may take to answer.
 const BROKER_TIME: Duration = Duration::from_secs(10);
+/// How long its management API may take for all that is asked and set.
+const MANAGEMENT_TIME: Duration = Duration::from_secs(60);
 /// The variable of the setting `broker.url`.
 const BROKER_VARIABLE: &str = "WEIR_BROKER_URL";
 
 /// Makes the folder and the file; a file that is there is left as it is. Where the settings name a broker elsewhere, prepares that.
 pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<()> {
-    let flags = SettingFlags { broker: command.broker.clone(), ..SettingFlags::default() };
-    let is_asked = flags.broker.is_some() || std::env::var_os(BROKER_VARIABLE).is_some();
+    let Init { broker, broker_management, pulsar_admin } = command.clone();
+    let flags = RoleFlags { broker, broker_management, pulsar_admin, ..RoleFlags::default() };
+    let is_asked = flags.broker.is_some()
+        || flags.broker_management.is_some()
+        || flags.pulsar_admin.is_some()
+        || std::env::var_os(BROKER_VARIABLE).is_some();
+    let flags = flags.into();
     // A settings file that is wrong is another command's matter, unless it is needed here.
     let loaded = if is_asked { settings::load(data, &flags)? } else { settings::load(data, &flags).unwrap_or_default() };
     if is_embedded(&loaded.settings.broker.url) {
@@ -49,49 +57,123 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
     if !data.join(FILE_NAME).exists() {
         make_file(data)?;
     }
-    let notices = tokio::time::timeout(BROKER_TIME, prepare(&loaded.settings)).await.unwrap_or_else(|_| {
-        let what = format!("the broker {} cannot be reached", shown_url(&loaded.settings.broker.url));
-        Err(Problem::new(Exit::Unavailable, what).next("start it, or correct broker.url; then run this again").into())
-    })?;
-    report(data, format, &loaded.settings, &notices)
+    let prepared = prepare(&loaded.settings).await?;
+    report(data, format, &loaded.settings, &prepared)?;
+    match prepared.refused {
+        None => Ok(()),
+        Some(problem) => Err(problem.into()),
+    }
 }
 
-/// Makes the exchange and the queue of requests to the config service, by which the broker shows whether it permits such queues.
-async fn prepare(settings: &Settings) -> Result<Vec<Notice>> {
-    let backend = connect(&settings.broker).await.map_err(|error| not_connected(settings, error))?;
-    make_exchange(&*backend, settings).await?;
+/// What is on the broker now.
+struct Prepared {
+    notices: Vec<Notice>,
+    policies: Vec<Policy>,
+    /// Why the broker cannot be used, where that may be for the lack of what is to be set by hand.
+    refused: Option<Problem>,
+}
+
+async fn prepare(settings: &Settings) -> Result<Prepared> {
+    let silent = |what: String, next: &str| Problem::new(Exit::Unavailable, what).next(format!("{next}; then run this again"));
+    let reached = tokio::time::timeout(BROKER_TIME, reach(settings)).await;
+    let backend = reached.map_err(|_| {
+        let what = format!("the broker {} cannot be reached", shown_url(&settings.broker.url));
+        silent(what, "start it, or correct broker.url")
+    })??;
+    let set = tokio::time::timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Set)).await;
+    let set = set.map_err(|_| silent("the management API of the broker does not answer".to_owned(), "look at the log of the broker"))?;
+    let policies = set.map_err(|error| {
+        let next = match is_pulsar(&settings.broker.url) {
+            true => "correct broker.pulsar-admin and broker.token-file",
+            false => "correct broker.management; or remove it, and this command prints what to run on a machine of the broker",
+        };
+        Problem::new(Exit::Settings, "the broker can be reached, and its policies cannot be set").because(error).next(next)
+    })?;
     let queue = CONFIG_SERVICE.requests(&settings.topicspace)?;
-    backend.ensure_queue(&QueueSpec::new(queue)).await.map_err(|error| refused(settings, error))?;
+    let refused = match backend.ensure_queue(&QueueSpec::new(queue)).await {
+        Ok(()) => None,
+        Err(error) if policies.iter().any(is_by_hand) => Some(refused(settings, error)),
+        Err(error) => return Err(refused(settings, error).into()),
+    };
     let notices = backend.notices();
     backend.close().await;
-    Ok(notices)
+    Ok(Prepared { notices, policies, refused })
 }
 
-fn report(data: &Path, format: Format, settings: &Settings, notices: &[Notice]) -> Result<()> {
+/// Makes the exchange, where the broker has one. The queue of requests to the config service follows the policies: by it the broker shows whether
+/// it permits such queues.
+async fn reach(settings: &Settings) -> Result<Arc<dyn Backend>> {
+    let backend = connect(&settings.broker).await.map_err(|error| not_connected(settings, error))?;
+    make_exchange(&*backend, settings).await?;
+    Ok(backend)
+}
+
+fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared) -> Result<()> {
     let (url, exchange) = (shown_url(&settings.broker.url), &settings.topicspace);
-    let policies = policies(settings);
     if format == Format::Json {
-        let commands: Vec<_> = policies.iter().map(|(command, why)| json!({"command": command, "why": why})).collect();
-        let notices: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
+        let policies: Vec<_> = prepared.policies.iter().map(policy_json).collect();
+        let notices: Vec<&str> = prepared.notices.iter().map(|notice| notice.text.as_str()).collect();
         let settings = data.join(FILE_NAME);
         output::json(
-            &json!({"data": data, "settings": settings, "broker": url, "exchange": exchange, "notices": notices, "policies": commands}),
+            &json!({"data": data, "settings": settings, "broker": url, "exchange": exchange, "notices": notices, "policies": policies}),
         )?;
         return Ok(());
     }
-    let mut lines = vec![format!("exchange `{exchange}` is on the broker {url}")];
-    for notice in notices {
+    let is_pulsar = is_pulsar(&settings.broker.url);
+    let space = if is_pulsar { "tenant" } else { "exchange" };
+    let is_whole = prepared.refused.is_none();
+    let mut lines = vec![format!("{space} `{exchange}` is {}on the broker {url}", if is_whole { "" } else { "not ready " })];
+    for notice in &prepared.notices {
         lines.push(format!("  {}; if services of TrustGraph itself use this broker, set `{PERMIT_LINE}` on all nodes", notice.text));
     }
-    lines.push("\nRun on a machine of the broker, which Weir cannot do over AMQP (RabbitMQ 4):".to_owned());
-    lines.extend(policies.iter().map(|(command, why)| format!("  {command}\n    {why}")));
+    lines.extend(prepared.policies.iter().filter_map(|policy| known_policy(policy, is_pulsar)));
+    let by_hand: Vec<&Policy> = prepared.policies.iter().filter(|policy| is_by_hand(policy)).collect();
+    if !by_hand.is_empty() {
+        lines.push(match is_pulsar {
+            true => "\nThe role of the token may not do all of it. An administrator runs:".to_owned(),
+            false => "\nRun on a machine of the broker; with --broker-management URL, weir init does it (RabbitMQ 4):".to_owned(),
+        });
+        lines.extend(by_hand.iter().map(|policy| format!("  {}\n    {}", policy.command, policy.reason)));
+    }
+    let variables =
+        if is_pulsar { "WEIR_BROKER_URL and WEIR_BROKER_PULSAR_ADMIN, or `url` and `pulsar-admin`" } else { "WEIR_BROKER_URL, or `url`" };
     lines.push(format!(
-        "\nThen set WEIR_BROKER_URL, or `url` in section [broker] of {}, and start: weir up{}",
+        "\nThen set {variables} in section [broker] of {}, and start: weir up{}",
         data.join(FILE_NAME).display(),
         data_option(data)
     ));
     output::line(&lines.join("\n"))?;
     Ok(())
+}
+
+fn is_by_hand(policy: &Policy) -> bool {
+    matches!(policy.state, PolicyState::Unknown { .. } | PolicyState::Missing(_))
+}
+
+/// A line about a policy of which the broker shows whether it is there.
+fn known_policy(policy: &Policy, is_pulsar: bool) -> Option<String> {
+    let Policy { name, .. } = policy;
+    match &policy.state {
+        PolicyState::Unknown { .. } => None,
+        PolicyState::Set if policy.is_new => Some(format!("{name}: set now")),
+        PolicyState::Set if is_pulsar => Some(format!("{name}: was set already")),
+        PolicyState::Set => Some(format!("policy {name} is set")),
+        PolicyState::NotNeeded(why) => Some(format!("policy {name} is not needed: {why}")),
+        PolicyState::Missing(what) if is_pulsar => Some(format!("{name}: not set: {what}")),
+        PolicyState::Missing(what) => {
+            Some(format!("policy {name} has no effect, since another policy of these queues has priority: {what}"))
+        }
+    }
+}
+
+fn policy_json(policy: &Policy) -> serde_json::Value {
+    let (state, detail) = match &policy.state {
+        PolicyState::Unknown { .. } => ("unknown", None),
+        PolicyState::Set => ("set", None),
+        PolicyState::NotNeeded(why) => ("not-needed", Some(why)),
+        PolicyState::Missing(what) => ("missing", Some(what)),
+    };
+    json!({"name": policy.name, "command": policy.command, "why": policy.reason, "state": state, "detail": detail, "new": policy.is_new})
 }
 
 /// Makes the folder and the file; its path.

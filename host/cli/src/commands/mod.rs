@@ -13,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod prune;
 pub(crate) mod queues;
 pub(crate) mod request;
+pub(crate) mod run;
 pub(crate) mod send;
 pub(crate) mod settings;
 pub(crate) mod status;

@@ -9,16 +9,16 @@ use weir_config::{ComponentFolder, Store, remove_unused};
 use weir_gateway::protocol::{Pruned, pruned};
 use weir_runtime::{Checker, HostSettings};
 
-use crate::args::Prune;
+use crate::args::{Prune, Reach};
 use crate::client::{Client, data_option};
 use crate::folder::{DataFolder, read_note};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
 /// Runs the command.
-pub(crate) async fn run(gateway: Option<&str>, data: &Path, format: Format, command: &Prune) -> Result<()> {
-    let pruned = match gateway {
-        Some(_) => through_gateway(gateway, data, command).await,
+pub(crate) async fn run(reach: &Reach, data: &Path, format: Format, command: &Prune) -> Result<()> {
+    let pruned = match &reach.gateway {
+        Some(_) => through_gateway(reach, data, command).await,
         None => on_folder(data, command).await,
     }?;
     match format {
@@ -34,20 +34,25 @@ pub(crate) async fn run(gateway: Option<&str>, data: &Path, format: Format, comm
     }
 }
 
-async fn through_gateway(gateway: Option<&str>, data: &Path, command: &Prune) -> Result<Pruned> {
+async fn through_gateway(reach: &Reach, data: &Path, command: &Prune) -> Result<Pruned> {
     let request = json!({"dry-run": command.dry_run});
-    Ok(Client::find(gateway, data)?.post("/api/v1/weir/components/prune", request.to_string()).await?)
+    Ok(Client::find(reach, data)?.post("/api/v1/weir/components/prune", request.to_string()).await?)
 }
 
 /// Without an address: under the folder's lock, or through the Weir that holds it.
 async fn on_folder(data: &Path, command: &Prune) -> Result<Pruned> {
+    let is_noted = read_note(data).is_ok_and(|note| note.is_some());
     if !data.join("config.sqlite").exists() {
+        // The data folder of a gateway whose config service is elsewhere.
+        if is_noted {
+            return through_gateway(&Reach::default(), data, command).await;
+        }
         let what = format!("{} has no configuration, so what is needed is not known", data.display());
         return Err(Problem::new(Exit::NoFolder, what).next("name the data folder: --data DIR, or a running Weir: --gateway URL").into());
     }
-    match DataFolder::lock(data) {
+    match DataFolder::lock(data, "weir prune") {
         Ok(folder) => under_lock(&folder, command).await,
-        Err(_) if read_note(data).is_ok_and(|note| note.is_some()) => through_gateway(None, data, command).await,
+        Err(_) if is_noted => through_gateway(&Reach::default(), data, command).await,
         Err(problem) => Err(problem.into()),
     }
 }

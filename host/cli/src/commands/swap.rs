@@ -11,8 +11,9 @@ use weir_config::records::{ProcessorState, ProcessorStatus, Refusal};
 use weir_flow::protocol::Swapped;
 use weir_gateway::protocol::{HostReport, Status};
 
-use super::Session;
+use super::{Session, status};
 use crate::args::Swap;
+use crate::hosts::{label, reporting};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 use crate::progress::{Counter, during};
@@ -30,18 +31,18 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
     let (swapped, waited) = perform(session, &swap).await?;
     if session.format == Format::Json {
         let Swapped { processor, variant, component, previous, unchanged, sharers } = &swapped;
-        let hosts = waited.map(|hosts| hosts.into_iter().collect::<Vec<_>>());
+        let (hosts, gone) = waited.map_or((None, None), |Waited { run, gone }| (Some(run), Some(gone)));
         return Ok(output::json(&json!({
             "flow": swap.flow, "processor": processor, "variant": variant, "component": component, "previous": previous,
-            "unchanged": unchanged, "sharers": sharers, "hosts": hosts,
+            "unchanged": unchanged, "sharers": sharers, "hosts": hosts, "gone-hosts": gone,
         }))?);
     }
     Ok(show(&swapped, waited.as_ref())?)
 }
 
-/// Swaps, and waits if that is asked for; then the hosts that run the component.
-pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<BTreeSet<String>>)> {
-    let before: Status = session.client.get("/api/v1/weir/status").await?;
+/// Swaps, and waits if that is asked for.
+pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<Waited>)> {
+    let before = status::whole(session).await?;
     let request = json!({
         "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
     });
@@ -50,12 +51,12 @@ pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, 
         return Ok((swapped, None));
     }
     let what = format!("waiting for {} to run as {}", swapped.component.key(), swap.processor);
-    let hosts = during(session.format, &what, &Counter::default(), wait(session, swap, &swapped, &before.hosts)).await?;
-    Ok((swapped, Some(hosts)))
+    let waited = during(session.format, &what, &Counter::default(), wait(session, swap, &swapped, &before.hosts)).await?;
+    Ok((swapped, Some(waited)))
 }
 
 /// Shows people what a swap did.
-pub(crate) fn show(swapped: &Swapped, waited: Option<&BTreeSet<String>>) -> std::io::Result<()> {
+pub(crate) fn show(swapped: &Swapped, waited: Option<&Waited>) -> std::io::Result<()> {
     let Swapped { processor, variant, component, previous, unchanged, sharers } = swapped;
     let new = component.key();
     match (unchanged, previous) {
@@ -67,29 +68,54 @@ pub(crate) fn show(swapped: &Swapped, waited: Option<&BTreeSet<String>>) -> std:
         output::line(&format!("  also in flows {}", sharers.join(", ")))?;
     }
     match waited {
-        Some(hosts) if hosts.len() == 1 => output::line("  it runs"),
-        Some(hosts) => output::line(&format!("  it runs on {} hosts", hosts.len())),
+        Some(Waited { run, gone }) => {
+            for host in gone {
+                output::line(&format!("  host {host} had it and is gone: not waited for"))?;
+            }
+            match run.len() {
+                1 => output::line("  it runs"),
+                count => output::line(&format!("  it runs on {count} hosts")),
+            }
+        }
         None if *unchanged => Ok(()),
         None => output::line("  hosts go over to it when they have it ready; --wait waits for that, `weir status` shows it"),
     }
 }
 
-/// Waits until all hosts that have the processor run the component, and tells their ids.
-async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostReport]) -> Result<BTreeSet<String>, Problem> {
+/// Who has it now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waited {
+    /// The hosts that run the component.
+    pub(crate) run: BTreeSet<String>,
+    /// The hosts that ran the processor at the swap and have stopped, or become silent, since.
+    pub(crate) gone: BTreeSet<String>,
+}
+
+/// Waits until all hosts that serve the processor run the component.
+async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostReport]) -> Result<Waited, Problem> {
     let end = Instant::now() + swap.timeout;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut of_swap = None;
     loop {
         ticks.tick().await;
-        let Status { hosts, .. } = session.client.get("/api/v1/weir/status").await?;
-        match progress(swapped, before, &hosts) {
-            Progress::Done(hosts) => return Ok(hosts),
-            Progress::Refused { host, refusal } => return Err(refused(&swap.flow, swapped, &host, &refusal)),
-            Progress::Broken { host, problem } => return Err(broken(swapped, &host, problem)),
-            Progress::Waiting(_) if Instant::now() < end => {}
-            Progress::Waiting(why) => {
-                let what = format!("{} does not run yet after {} s: {why}", swapped.component.key(), swap.timeout.as_secs());
-                return Err(Problem::new(Exit::Unavailable, what).next("the swap stands, and hosts go on trying; look at: weir status"));
+        let why = match status::whole(session).await {
+            // It may be back before the time is up.
+            Err(problem) if problem.exit == Exit::Unavailable => problem.to_string(),
+            Err(problem) => return Err(problem),
+            Ok(Status { hosts, config_version, .. }) => {
+                // The first one that is seen after the swap has it.
+                let config_version = *of_swap.get_or_insert(config_version);
+                match progress(swapped, config_version, before, &hosts) {
+                    Progress::Done(waited) => return Ok(waited),
+                    Progress::Refused { host, refusal } => return Err(refused(&swap.flow, swapped, &host, &refusal)),
+                    Progress::Broken { host, problem } => return Err(broken(swapped, &host, problem)),
+                    Progress::Waiting(why) => why,
+                }
             }
+        };
+        if Instant::now() >= end {
+            let what = format!("{} does not run yet after {} s: {why}", swapped.component.key(), swap.timeout.as_secs());
+            return Err(Problem::new(Exit::Unavailable, what).next("the swap stands, and hosts go on trying; look at: weir status"));
         }
     }
 }
@@ -119,11 +145,11 @@ fn broken(swapped: &Swapped, host: &str, problem: String) -> Problem {
         .next("the swap stands; fix the cause, or swap to another component")
 }
 
-/// How far a swap has come.
+/// How far a swap has come. Hosts are called by their labels.
 #[derive(Debug, PartialEq)]
 enum Progress {
-    /// All of these hosts run it.
-    Done(BTreeSet<String>),
+    /// All hosts that serve the processor run it.
+    Done(Waited),
     /// A host cannot run it.
     Refused { host: String, refusal: Refusal },
     /// A host has it and cannot take messages with it, for a reason that was there before the swap or that waiting does not change.
@@ -132,46 +158,72 @@ enum Progress {
     Waiting(String),
 }
 
-/// Decides by what hosts said before the swap and what they say now: a refusal of before says nothing about this swap.
-fn progress(swapped: &Swapped, before: &[HostReport], now: &[HostReport]) -> Progress {
-    let mut run = BTreeSet::new();
-    let mut waiting = None;
-    for report in now {
-        let Some(status) = of_host(report, swapped) else { continue };
-        let host = &report.status.host;
-        if status.component.as_ref() == Some(&swapped.component) && status.state == ProcessorState::Running {
-            run.insert(host.clone());
-            continue;
-        }
-        let old = before.iter().find(|old| old.status.host == *host).and_then(|old| of_host(old, swapped));
-        // The host forgets what it said of a component when an entry names it: what it says then is of this swap, or known already.
-        let has_seen_it = status.wanted.as_ref() == Some(&swapped.component);
-        match &status.refused {
-            Some(refusal)
-                if refusal.component == swapped.component && (has_seen_it || old.and_then(|old| old.refused.as_ref()) != Some(refusal)) =>
-            {
-                return Progress::Refused { host: host.clone(), refusal: refusal.clone() };
+/// Decides by what hosts said before the swap and what they say now, and by a version of the configuration that has the swap.
+fn progress(swapped: &Swapped, config_version: u64, before: &[HostReport], now: &[HostReport]) -> Progress {
+    let (mut waited, mut waiting) = (Waited::default(), None);
+    for report in reporting(now) {
+        let host = label(report, now);
+        match of_one(swapped, config_version, before, report) {
+            One::Other => {}
+            One::Runs => {
+                waited.run.insert(host);
             }
-            _ => {}
-        }
-        let error = status.last_error.as_ref().filter(|_| status.last_error_over_ms.is_none());
-        let is_known = old.is_some_and(|old| (old.state, old.last_error_ms) == (status.state, status.last_error_ms));
-        match (status.state, error) {
-            (ProcessorState::Broken, error) if has_seen_it => {
-                let problem = error.cloned().unwrap_or_else(|| "it gives no reason".to_owned());
-                return Progress::Broken { host: host.clone(), problem };
-            }
-            (ProcessorState::Failing, Some(error)) if has_seen_it && is_known => {
-                return Progress::Broken { host: host.clone(), problem: error.clone() };
-            }
-            (ProcessorState::Failing, Some(error)) if has_seen_it => waiting = Some(format!("host {host} has it, but {error}")),
-            _ => waiting = Some(format!("host {host} is loading it")),
+            One::Waiting(why) => waiting = Some(format!("host {host} {why}")),
+            One::Refused(refusal) => return Progress::Refused { host, refusal },
+            One::Broken(problem) => return Progress::Broken { host, problem },
         }
     }
+    let is_there = |old: &HostReport| reporting(now).any(|report| report.status.host == old.status.host);
+    let gone = reporting(before).filter(|old| of_host(old, swapped).is_some() && !is_there(old));
+    waited.gone = gone.map(|old| label(old, before)).collect();
     match waiting {
         Some(why) => Progress::Waiting(why),
-        None if run.is_empty() => Progress::Waiting("no host has this processor".to_owned()),
-        None => Progress::Done(run),
+        None if waited.run.is_empty() => Progress::Waiting("no host has this processor".to_owned()),
+        None => Progress::Done(waited),
+    }
+}
+
+/// How far a swap has come in one host.
+enum One {
+    /// It has nothing to do with it.
+    Other,
+    Runs,
+    /// Why not yet, for people: what the host does.
+    Waiting(String),
+    Refused(Refusal),
+    Broken(String),
+}
+
+/// A refusal of before the swap says nothing about this swap.
+fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report: &HostReport) -> One {
+    let Some(status) = of_host(report, swapped) else {
+        let may_serve = report.serves.as_ref().is_none_or(|names| names.contains(&swapped.processor));
+        return match report.status.config_version < config_version && may_serve {
+            true => One::Waiting("has not read the configuration yet".to_owned()),
+            false => One::Other,
+        };
+    };
+    if status.component.as_ref() == Some(&swapped.component) && status.state == ProcessorState::Running {
+        return One::Runs;
+    }
+    let old = before.iter().find(|old| old.status.host == report.status.host).and_then(|old| of_host(old, swapped));
+    // The host forgets what it said of a component when an entry names it: what it says then is of this swap, or known already.
+    let has_seen_it = status.wanted.as_ref() == Some(&swapped.component);
+    match &status.refused {
+        Some(refusal)
+            if refusal.component == swapped.component && (has_seen_it || old.and_then(|old| old.refused.as_ref()) != Some(refusal)) =>
+        {
+            return One::Refused(refusal.clone());
+        }
+        _ => {}
+    }
+    let error = status.last_error.as_ref().filter(|_| status.last_error_over_ms.is_none());
+    let is_known = old.is_some_and(|old| (old.state, old.last_error_ms) == (status.state, status.last_error_ms));
+    match (status.state, error) {
+        (ProcessorState::Broken, error) if has_seen_it => One::Broken(error.cloned().unwrap_or_else(|| "it gives no reason".to_owned())),
+        (ProcessorState::Failing, Some(error)) if has_seen_it && is_known => One::Broken(error.clone()),
+        (ProcessorState::Failing, Some(error)) if has_seen_it => One::Waiting(format!("has it, but {error}")),
+        _ => One::Waiting("is loading it".to_owned()),
     }
 }
 
@@ -184,6 +236,7 @@ fn of_host<'r>(report: &'r HostReport, swapped: &Swapped) -> Option<&'r Processo
 mod tests {
     use super::*;
     use serde_json::Value;
+    use weir_gateway::protocol::Presence;
 
     fn component(version: &str) -> Value {
         json!({"name": "p", "version": version, "digest": format!("sha256:{}", version.chars().next().unwrap().to_string().repeat(64))})
@@ -208,6 +261,34 @@ mod tests {
         json!({"component": component("2.0.0"), "problem": "no", "permanent": true, "time-ms": time_ms})
     }
 
+    fn run(run: &[&str], gone: &[&str]) -> Progress {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Progress::Done(Waited { run: set(run), gone: set(gone) })
+    }
+
+    #[test]
+    fn every_host_that_was_there_is_waited_for_but_not_one_that_is_gone() {
+        let swapped: Swapped = serde_json::from_value(
+            json!({"processor": "p", "variant": "v", "component": component("2.0.0"), "previous": component("1.0.0")}),
+        )
+        .unwrap();
+        let (old, new) = (|name: &str| host(name, "1.0.0", Value::Null), |name: &str| host(name, "2.0.0", Value::Null));
+        let check = |before: &[HostReport], now: &[HostReport]| progress(&swapped, 1, before, now);
+        let three = [old("a"), old("b"), old("c")];
+        assert!(matches!(check(&three, &[new("a"), new("b"), old("c")]), Progress::Waiting(why) if why == "host c is loading it"));
+        let silent = HostReport { presence: Presence::Silent, ..old("c") };
+        assert_eq!(check(&three, &[new("a"), new("b"), silent.clone()]), run(&["a", "b"], &["c"]), "it has been silent");
+        assert_eq!(check(&three, &[new("a"), new("b")]), run(&["a", "b"], &["c"]), "it has stopped");
+        assert!(matches!(check(&three, &[]), Progress::Waiting(why) if why == "no host has this processor"));
+        assert_eq!(check(&[old("a"), silent], &[new("a")]), run(&["a"], &[]), "it was gone before");
+        let mut late = HostReport { processors: Vec::new(), ..old("d") };
+        late.status.config_version = 0;
+        let check = |late: &HostReport| check(&[old("a")], &[new("a"), late.clone()]);
+        assert!(matches!(check(&late), Progress::Waiting(why) if why.contains("host d has not read the configuration yet")));
+        late.serves = Some(vec!["other".to_owned()]);
+        assert_eq!(check(&late), run(&["a"], &[]), "it serves others");
+    }
+
     #[test]
     fn a_swap_is_done_when_all_hosts_run_it_and_has_failed_when_one_newly_refuses() {
         let swapped: Swapped = serde_json::from_value(
@@ -215,12 +296,13 @@ mod tests {
         )
         .unwrap();
         let old = || host("a", "1.0.0", Value::Null);
-        let check = |before: &[HostReport], now: &[HostReport]| progress(&swapped, before, now);
+        let check = |before: &[HostReport], now: &[HostReport]| progress(&swapped, 1, before, now);
         assert!(matches!(check(&[], &[]), Progress::Waiting(why) if why.contains("no host")));
         assert!(matches!(check(&[old()], &[old()]), Progress::Waiting(why) if why.contains("host a")));
         let new = host("b", "2.0.0", Value::Null);
         assert!(matches!(check(&[old()], &[old(), new.clone()]), Progress::Waiting(_)));
-        assert_eq!(check(&[old()], std::slice::from_ref(&new)), Progress::Done(BTreeSet::from(["b".to_owned()])));
+        assert_eq!(check(&[old()], std::slice::from_ref(&new)), run(&["b"], &["a"]));
+        assert_eq!(check(&[], std::slice::from_ref(&new)), run(&["b"], &[]));
         let refused = host("a", "1.0.0", refusal(1));
         assert!(matches!(check(&[old()], &[new, refused.clone()]), Progress::Refused { host, .. } if host == "a"));
         let before = [refused.clone()];
@@ -241,7 +323,7 @@ mod tests {
             (status.state, status.last_error, status.last_error_ms) = (state, Some("no queue".to_owned()), Some(1));
             report
         };
-        let check = |report: HostReport| progress(&swapped, std::slice::from_ref(&report), std::slice::from_ref(&report));
+        let check = |report: HostReport| progress(&swapped, 1, std::slice::from_ref(&report), std::slice::from_ref(&report));
         assert!(matches!(check(as_wanted(ProcessorState::Running, refusal(1), "2.0.0")), Progress::Refused { .. }));
         assert!(
             matches!(check(as_wanted(ProcessorState::Broken, Value::Null, "2.0.0")), Progress::Broken { problem, .. } if problem == "no queue")
@@ -250,6 +332,6 @@ mod tests {
         assert!(matches!(check(as_wanted(ProcessorState::Broken, Value::Null, "1.0.0")), Progress::Waiting(_)), "it has not seen the swap");
         let before = as_wanted(ProcessorState::Running, Value::Null, "2.0.0");
         let now = as_wanted(ProcessorState::Failing, Value::Null, "2.0.0");
-        assert!(matches!(progress(&swapped, &[before], &[now]), Progress::Waiting(why) if why.contains("no queue")));
+        assert!(matches!(progress(&swapped, 1, &[before], &[now]), Progress::Waiting(why) if why.contains("no queue")));
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weir_gateway::Token;
 use weir_pubsub::{Notice, chain, is_embedded, shown_url};
 
 use crate::client::data_option;
@@ -14,12 +13,11 @@ use crate::folder::DataFolder;
 use crate::output::{self, Format};
 use crate::privacy;
 use crate::problem::{Exit, Problem};
-use crate::roles::{Ground, Roles};
+use crate::roles::{Access, Ground, Noted, Roles};
 use crate::settings::Settings;
-use crate::shutdown::Signals;
+use crate::shutdown::{Hangups, Signals};
 use crate::space;
 use crate::supervisor::Fallen;
-use crate::token::Secret;
 
 /// How long the start waits for standard output to take the banner.
 const BANNER_TIME: Duration = Duration::from_secs(1);
@@ -47,37 +45,30 @@ enum Started {
 /// Runs until a signal comes or a role fails.
 pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Result<Ended> {
     let mut signals = Signals::catch().context("signals cannot be caught")?;
-    let secret = Secret::of_up(settings.token_file.as_deref())?;
-    let token = secret.as_ref().map(Secret::to_token).transpose()?;
+    let mut access = Access::of(&settings)?;
+    let mut hangups = Hangups::catch(access.has_files()).context("signals cannot be caught")?;
     privacy::check_folder(data, settings.shared_folder)?;
-    let folder = DataFolder::lock(data)?;
-    let exposed = privacy::warnings(data, settings.token_file.as_deref());
+    let folder = DataFolder::lock(data, "weir up")?;
+    let exposed = privacy::warnings(data, settings.token_file.as_deref(), settings.tls_key.as_deref());
     for warning in &exposed {
         tracing::warn!(problem = %warning, "other users of the machine have access");
     }
-    let mut roles = match begin(&folder, &settings, token, &mut signals).await? {
+    let mut roles = match begin(&folder, &settings, &access, &mut signals).await? {
         Started::NotYet => return Ok(Ended::Gracefully),
         Started::Up(roles) => roles,
         Started::ToStop(roles) => return Ok(stop(roles, settings.grace, &mut signals).await),
         Started::AtOnce => return Ok(Ended::AtOnce),
     };
-    let url = format!("http://{}", roles.address);
-    let is_noted = space::note(&folder, &url, secret.as_ref());
-    let mut text = banner(data, format, &url, &settings.broker.url, &roles, secret.as_ref());
+    let noted = access.noted(roles.address);
+    let is_noted = space::note(&folder, &noted);
+    let mut text = banner(data, format, &noted, &settings.broker.url, &roles);
     if format == Format::Text {
-        text.extend(warnings(&folder, &url, is_noted));
+        text.extend(warnings(&folder, &noted.url, is_noted));
         text.extend(exposed.iter().map(|warning| format!("\n  warning: {warning}")));
     }
     announce(text).await;
-    tracing::info!(url, folder = %data.display(), "weir is up");
-    let fallen = tokio::select! {
-        fallen = roles.failed() => Some(fallen),
-        signal = signals.next() => {
-            tracing::info!(signal, "weir is stopping: messages in work are finished; a second signal leaves at once, and loses nothing");
-            None
-        }
-        never = space::keep(&folder, &url, secret.as_ref(), is_noted) => match never {},
-    };
+    tracing::info!(url = noted.url, listen = %roles.address, folder = %data.display(), "weir is up");
+    let fallen = run_until_end(&mut roles, &folder, (noted, is_noted), &mut access, (&mut signals, &mut hangups)).await;
     if let Some(Fallen { role, reason }) = &fallen {
         tracing::error!(role, error = reason, "a role ended, weir is stopping");
     }
@@ -90,19 +81,47 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, data, &kept).into()))
 }
 
+/// Runs until a role ends by itself, which is returned, or a signal comes. Files are reread meanwhile when that is asked for.
+async fn run_until_end(
+    roles: &mut Roles,
+    folder: &DataFolder,
+    (mut noted, mut is_noted): (Noted, bool),
+    access: &mut Access,
+    (signals, hangups): (&mut Signals, &mut Hangups),
+) -> Option<Fallen> {
+    loop {
+        tokio::select! {
+            fallen = roles.failed() => return Some(fallen),
+            signal = signals.next() => {
+                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown, and loses nothing");
+                return None;
+            }
+            () = hangups.next() => {}
+            never = space::keep(folder, &noted, is_noted) => match never {},
+        }
+        access.reread();
+        noted = access.noted(roles.address);
+        is_noted = space::note(folder, &noted);
+    }
+}
+
 /// What an operator should see at once of a start on a full disk.
 fn warnings(folder: &DataFolder, url: &str, is_noted: bool) -> Vec<String> {
     let full = "\n  warning: the disk is full: no messages are accepted until it has room; those in the queues are processed";
-    let unnoted = format!("\n  warning: the address could not be noted in the data folder: local commands need --gateway {url}");
     let full = folder.is_disk_full().then(|| full.to_owned());
-    full.into_iter().chain((!is_noted).then_some(unnoted)).collect()
+    full.into_iter().chain((!is_noted).then(|| format!("\n{}", unnoted(url)))).collect()
+}
+
+/// The warning that local commands will not find the gateway.
+pub(super) fn unnoted(url: &str) -> String {
+    format!("  warning: the address could not be noted in the data folder: local commands need --gateway {url}")
 }
 
 /// Starts everything. A broker elsewhere may have to be waited for, which a signal ends.
-async fn begin(folder: &DataFolder, settings: &Settings, token: Option<Token>, signals: &mut Signals) -> Result<Started> {
+async fn begin(folder: &DataFolder, settings: &Settings, access: &Access, signals: &mut Signals) -> Result<Started> {
     let ground = Ground::take(folder, settings);
     if is_embedded(&settings.broker.url) {
-        return start(async { Roles::start(ground.await?, folder, settings, token).await }, signals).await;
+        return start(async { Roles::start(ground.await?, folder, settings, access).await }, signals).await;
     }
     let ground = tokio::select! {
         ground = ground => ground?,
@@ -111,7 +130,7 @@ async fn begin(folder: &DataFolder, settings: &Settings, token: Option<Token>, s
             return Ok(Started::NotYet);
         }
     };
-    start(Roles::start(ground, folder, settings, token), signals).await
+    start(Roles::start(ground, folder, settings, access), signals).await
 }
 
 /// Waits for the start. A signal during it does not cut it off: what was begun is stopped in order when it is there.
@@ -121,7 +140,7 @@ async fn start(starting: impl Future<Output = Result<Roles>>, signals: &mut Sign
         started = &mut starting => return started.map(Started::Up),
         signal = signals.next() => signal,
     };
-    tracing::info!(signal, "weir stops as soon as its start is done; a second signal leaves at once, and loses nothing");
+    tracing::info!(signal, "weir stops as soon as its start is done; a second signal forces the shutdown, and loses nothing");
     tokio::select! {
         started = &mut starting => started.map(Started::ToStop),
         _ = signals.next() => Ok(Started::AtOnce),
@@ -135,7 +154,7 @@ async fn stop(roles: Roles, grace: Duration, signals: &mut Signals) -> Ended {
             Ended::Gracefully
         }
         signal = signals.next() => {
-            tracing::warn!(signal, "weir leaves at once");
+            tracing::warn!(signal, "forced shutdown");
             Ended::AtOnce
         }
     }
@@ -149,7 +168,7 @@ fn problem(Fallen { role, reason }: &Fallen, data: &Path, kept: &str) -> Problem
 }
 
 /// Prints what people read first. A reader of standard output that stands still or is gone does not stop Weir.
-async fn announce(banner: String) {
+pub(super) async fn announce(banner: String) {
     let printing = tokio::task::spawn_blocking(move || output::line(&banner));
     match tokio::time::timeout(BANNER_TIME, printing).await {
         Ok(Ok(Err(error))) => tracing::warn!(error = %chain(&error), "standard output cannot be written"),
@@ -158,7 +177,8 @@ async fn announce(banner: String) {
     }
 }
 
-fn banner(data: &Path, format: Format, url: &str, broker: &str, roles: &Roles, secret: Option<&Secret>) -> String {
+fn banner(data: &Path, format: Format, noted: &Noted, broker: &str, roles: &Roles) -> String {
+    let url = &noted.url;
     if format == Format::Json {
         return json!({"url": url, "pid": std::process::id(), "data": data}).to_string();
     }
@@ -170,8 +190,11 @@ fn banner(data: &Path, format: Format, url: &str, broker: &str, roles: &Roles, s
     if !is_embedded(broker) {
         lines.push(format!("  messages on the broker {}", shown_url(broker)));
     }
-    if let Some(secret) = secret {
-        lines.push(format!("  only who shows the token of {} may use it; commands on this data folder find it there", secret.from()));
+    if !roles.address.ip().is_loopback() {
+        lines.push(format!("  other machines reach it: it listens on {}", roles.address));
+    }
+    if let Some(secret) = &noted.secret {
+        lines.push(format!("  requires a token of {}; commands on this data folder find it there", secret.from()));
     }
     for Notice { count, text } in roles.notices() {
         lines.push(match count {

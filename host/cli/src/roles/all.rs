@@ -10,13 +10,12 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use weir_config::{ComponentFolder, ConfigService};
 use weir_flow::FlowService;
-use weir_gateway::Token;
-use weir_pubsub::{Backend, Notice};
-use weir_runtime::Host;
+use weir_pubsub::{Backend, Notice, is_embedded};
 
 use super::gateway::GatewayRole;
+use super::host::HostRole;
 use super::standby::Role;
-use super::{Context, broker, config, flow, gateway, host};
+use super::{Access, Context, broker, components, config, flow, gateway, host};
 use crate::folder::DataFolder;
 use crate::settings::Settings;
 use crate::supervisor::{Fallen, Watched, first_to_end};
@@ -31,7 +30,7 @@ pub(crate) struct Roles {
     backend: Arc<dyn Backend>,
     config: Role<ConfigService>,
     flow: Role<FlowService>,
-    host: Host,
+    host: HostRole,
     gateway: GatewayRole,
 }
 
@@ -55,22 +54,28 @@ impl Ground {
 
 impl Roles {
     /// Starts everything; what is returned answers requests.
-    pub(crate) async fn start(ground: Ground, folder: &DataFolder, settings: &Settings, token: Option<Token>) -> anyhow::Result<Self> {
-        Self::begin(ground, folder, settings, token).await.map_err(|error| broker::explained(settings, error))
+    pub(crate) async fn start(ground: Ground, folder: &DataFolder, settings: &Settings, access: &Access) -> anyhow::Result<Self> {
+        Self::begin(ground, folder, settings, access).await.map_err(|error| broker::explained(settings, error))
     }
 
-    async fn begin(ground: Ground, folder: &DataFolder, settings: &Settings, token: Option<Token>) -> anyhow::Result<Self> {
+    async fn begin(ground: Ground, folder: &DataFolder, settings: &Settings, access: &Access) -> anyhow::Result<Self> {
         let Ground { listener, backend } = ground;
         let address = listener.local_addr().context("the gateway's address is not known")?;
         let context = Context { folder, settings, backend: backend.clone(), components: ComponentFolder::new(folder.components()) };
         let client = context.config_client().await?;
         let config = config::start(&context, &client).await?;
         let flow = flow::start(&context, client.clone(), config.is_answered()).await?;
-        if config.is_running() {
+        // On a broker that others use too, queues of no flow may be theirs.
+        if config.is_running() && is_embedded(&settings.broker.url) {
             weir_gateway::warn_of_unowned_queues(&*backend, &client, context.topicspace()).await;
         }
-        let host = host::start(&context, client.clone()).await?;
-        let gateway = GatewayRole::start(&context, client, listener, token);
+        let store = components::store_elsewhere(settings)?;
+        let provided = match &store {
+            None => components::of_store(&context, &client).await?,
+            Some(store) => components::of_gateway(&context, store.clone(), &settings.processor_files).await?,
+        };
+        let host = host::start(&context, client.clone(), provided, None).await?;
+        let gateway = GatewayRole::start(&context, client, listener, access, store);
         Ok(Roles { address, backend, config, flow, host, gateway })
     }
 
@@ -100,12 +105,12 @@ impl Roles {
     /// Ends everything: first no more intake, then the messages in work, then the services, then the queues.
     pub(crate) async fn stop(self, grace: Duration) {
         // Without the broker nothing can be settled, so there is nothing to wait for.
-        let grace = if self.backend.failed().now_or_never().is_some() { Duration::ZERO } else { grace };
+        let grace = if is_broken(&*self.backend) { Duration::ZERO } else { grace };
         let deadline = Instant::now() + grace;
         let left = || deadline.saturating_duration_since(Instant::now());
         self.gateway.stop(left() / 2).await;
         // The host says itself whom the grace time did not suffice for.
-        let _ = self.host.stop(left()).await;
+        self.host.stop(left()).await;
         let services = async {
             self.flow.stop().await;
             self.config.stop().await;
@@ -114,8 +119,18 @@ impl Roles {
         if tokio::time::timeout(left().max(Duration::from_secs(1)), services).await.is_err() {
             tracing::warn!("services are cut off");
         }
-        close_within(CLOSE_LIMIT, self.backend.close()).await;
+        close(&*self.backend).await;
     }
+}
+
+/// Whether the broker itself has failed.
+pub(super) fn is_broken(backend: &dyn Backend) -> bool {
+    backend.failed().now_or_never().is_some()
+}
+
+/// Closes the broker or the connection to it.
+pub(super) async fn close(backend: &dyn Backend) {
+    close_within(CLOSE_LIMIT, backend.close()).await;
 }
 
 /// Waits for the end of the broker or of its connection, but not for ever.

@@ -1,21 +1,19 @@
 //! The way to the broker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use weir_config::names::CONFIG_SERVICE;
-use weir_pubsub::{Backend, BrokerSettings, ConnectError, PubsubError, chain, connect, is_embedded, shown_url};
+use weir_pubsub::{
+    Backend, BrokerSettings, Class, ConnectError, Message, PubsubError, Recovery, Topic, chain, connect, is_embedded, shown_url,
+};
 
-use super::unusable;
+use super::{unusable, waiting};
 use crate::folder::DataFolder;
-use crate::logging;
 use crate::problem::{Exit, Problem};
-use crate::settings::{LogFormat, Settings};
+use crate::settings::Settings;
 
-/// How long the start waits for the broker before a line on the terminal reports it.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the start waits after a broker that was reached has gone away again.
-const AGAIN_TIME: Duration = Duration::from_millis(500);
+/// The topic of a message that only shows whether the broker accepts it.
+const PROBE: &str = "weir-probe";
 
 /// Connects to the broker that the settings name. One that cannot be reached is waited for.
 ///
@@ -33,13 +31,14 @@ pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Re
     let reached = async {
         let backend = connecting.await?;
         make_exchange(&*backend, settings).await?;
+        until_it_accepts(&*backend, settings).await?;
         Ok(backend)
     };
     let mut reached = std::pin::pin!(reached);
-    match tokio::time::timeout(PATIENCE, &mut reached).await {
+    match tokio::time::timeout(waiting::PATIENCE, &mut reached).await {
         Ok(reached) => reached,
         Err(_) => {
-            report_waiting(settings);
+            waiting::print(settings, &format!("the broker {}", shown_url(&settings.broker.url)));
             reached.await
         }
     }
@@ -51,16 +50,34 @@ pub(crate) async fn make_exchange(backend: &dyn Backend, settings: &Settings) ->
         Ok(topic) => topic,
         Err(error) => return Err(Problem::new(Exit::Settings, "the topicspace cannot be used").because(error)),
     };
-    loop {
+    let make = || async {
         match backend.producer(&topic).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_passing() => {
-                tracing::warn!(error = %chain(&error), "broker lost during the start, trying again");
-                tokio::time::sleep(AGAIN_TIME).await;
-            }
-            Err(error) => return Err(refused(settings, error)),
+            Err(error) if error.is_passing() => Err(error),
+            made => Ok(made),
         }
-    }
+    };
+    Recovery::of("exchange of the topicspace").get(make).await.map(|_| ()).map_err(|error| refused(settings, error))
+}
+
+/// Publishes a message that nothing reads: a broker under a memory or disk alarm takes none, and says so only then.
+///
+/// # Errors
+/// Those of publishing.
+pub(crate) async fn try_message(backend: &dyn Backend, settings: &Settings) -> Result<(), PubsubError> {
+    let named = Topic::new(Class::Notify, &settings.topicspace, PROBE);
+    let topic = named.map_err(|error| PubsubError::refused_because("the topicspace cannot be used", error))?;
+    backend.producer(&topic).await?.publish_confirmed(Message::new("probe")).await
+}
+
+/// Waits until the broker accepts messages. The services cannot start before.
+async fn until_it_accepts(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem> {
+    let try_one = || async {
+        match try_message(backend, settings).await {
+            Err(error) if error.is_passing() => Err(error),
+            ended => Ok(ended),
+        }
+    };
+    Recovery::of("first message to the broker").get(try_one).await.map_err(|error| refused(settings, error))
 }
 
 /// Why there is no broker.
@@ -109,17 +126,18 @@ fn next_step(reason: &str) -> &'static str {
         "delete the exchange if nothing uses it, or choose another `topicspace` or another virtual host in broker.url"
     } else if reason.contains("PRECONDITION_FAILED") {
         "delete what is in the way if nothing uses it, or choose another `topicspace` or another virtual host in broker.url"
+    } else if reason.contains("`weir init`") {
+        "run weir init with the token of an administrator (broker.token-file); docs/pulsar.md has what it makes"
+    } else if reason.contains("of the tenant") {
+        "let an administrator run: pulsar-admin tenants update TOPICSPACE --admin-roles ROLE; docs/pulsar.md lists the rights"
+    } else if reason.contains("broker.token-file") {
+        "write a valid token into the file of broker.token-file; weir settings show lists where it is set"
+    } else if reason.contains("broker.pulsar-admin") {
+        "correct broker.pulsar-admin (--pulsar-admin, WEIR_BROKER_PULSAR_ADMIN or the settings file)"
     } else if reason.contains("broker.ca-file") || reason.contains("broker.certificate-file") || reason.contains("broker.key-file") {
         "correct that setting; weir settings show lists where each one is set"
     } else {
         "correct broker.url (--broker, WEIR_BROKER_URL or the settings file); weir settings show lists where it is set"
-    }
-}
-
-/// Tells people why nothing happens. The log has the cause.
-fn report_waiting(settings: &Settings) {
-    if settings.log_format == LogFormat::Text {
-        logging::print(&format!("waiting for the broker {}; Ctrl-C ends Weir\n", shown_url(&settings.broker.url)));
     }
 }
 

@@ -2,22 +2,25 @@
 //!
 //! The configuration is a file in the data folder of the process that serves it. A process on another folder must not take the requests over:
 //! the flows would vanish for all. So where another process answers them, this one runs without a config service as long as it lives. Where
-//! the requests are held and get no answer, it is most likely this process's own last life, until the broker notices that it is gone: then a
-//! process that has a configuration waits for them, and one without ends with an error.
+//! the lock is held and requests get no answer, it is most likely this process's own last life, until the broker notices that it is gone: then
+//! a process that has a configuration stands by, and one without waits for as long as a broker may take for that, and ends with an error.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::time::Instant;
 use weir_config::names::dead_letters;
 use weir_config::{ConfigClient, ConfigService, Store};
 use weir_pubsub::is_embedded;
 
-use super::standby::{Role, is_held, take_over};
+use super::standby::{LOOK_TIME, Role, is_held, take_over};
 use super::{Context, unusable};
 use crate::problem::{Exit, Problem};
 
 /// How long the process that has the requests may take to answer one.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// How long a broker may count a process as alive whose machine or network is gone: three heartbeats of 10 s, and some more.
+const RELEASE_TIME: Duration = Duration::from_secs(35);
 
 /// Starts it on the store in the data folder.
 pub(super) async fn start(context: &Context<'_>, client: &ConfigClient) -> anyhow::Result<Role<ConfigService>> {
@@ -42,11 +45,38 @@ pub(super) async fn start(context: &Context<'_>, client: &ConfigClient) -> anyho
         return Ok(Role::Off);
     }
     if is_empty {
-        return begin().await.map(Role::Running).map_err(|error| if is_held(&error) { silent(error).into() } else { error });
+        tracing::warn!(wait_s = RELEASE_TIME.as_secs(), "waiting for the lock of the config service: its holder does not answer");
+        let begun = begin_within(RELEASE_TIME, begin, || answers(client.clone())).await?;
+        if begun.is_some() {
+            warn_of_another_configuration(context).await;
+        }
+        return Ok(begun.map_or(Role::Off, Role::Running));
     }
-    tracing::warn!("standing by: another config service holds the requests, and does not answer");
+    tracing::warn!("standing by: another config service holds its lock, and does not answer");
     let client = client.clone();
     Ok(Role::StandingBy(tokio::spawn(take_over(begin, move || answers(client.clone())))))
+}
+
+/// Tries to start a service until its lock is free, for as long as the broker may take to notice that a holder is gone. `None`: another process
+/// answers requests, which is not waited out.
+///
+/// # Errors
+/// Those of the start; a problem that says that the lock is not free.
+pub(super) async fn begin_within<S, F, G>(time: Duration, begin: impl Fn() -> F, is_answered: impl Fn() -> G) -> anyhow::Result<Option<S>>
+where
+    F: Future<Output = anyhow::Result<S>>,
+    G: Future<Output = bool>,
+{
+    let deadline = Instant::now() + time;
+    loop {
+        match begin().await {
+            Ok(service) => return Ok(Some(service)),
+            Err(error) if !is_held(&error) => return Err(error),
+            Err(error) if Instant::now() >= deadline => return Err(silent(error).into()),
+            Err(_) if is_answered().await => return Ok(None),
+            Err(_) => tokio::time::sleep(LOOK_TIME).await,
+        }
+    }
 }
 
 /// Whether a config service answers. It is another process's: this one has none.
@@ -64,10 +94,10 @@ async fn answers(client: ConfigClient) -> bool {
 fn silent(error: anyhow::Error) -> Problem {
     Problem::new(
         Exit::Unavailable,
-        "another process has the requests of the config service and does not answer, and this data folder is empty",
+        "another process holds the lock of the config service and does not answer, and this data folder is empty",
     )
     .because(error)
-    .next("start Weir again once that process answers or is gone, or start it on the data folder that has the configuration")
+    .next("end that process (weir doctor shows which one it is), or start Weir on the data folder that has the configuration")
 }
 
 /// An empty configuration beside queues of an earlier one is probably on the wrong folder.
@@ -79,8 +109,49 @@ async fn warn_of_another_configuration(context: &Context<'_>) {
     if context.backend.queue_exists(&queue).await.unwrap_or(false) {
         tracing::warn!(
             queue = %queue,
-            "configuration is empty, but another Weir has used this broker: its flows are not known here; start Weir on the data folder of that \
-             one if they are needed"
+            "the configuration of this data folder is empty, but another Weir has used this broker: its flows are not known here, and hosts \
+             stop them; if they are needed, stop this process and start it on the data folder that has them"
         );
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::cell::Cell;
+
+    use weir_config::ConfigError;
+
+    use super::*;
+
+    fn held<S>() -> anyhow::Result<S> {
+        Err(ConfigError::Held { what: "weir.lock.config.tg".to_owned() }.into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_of_a_process_that_is_gone_is_waited_for() {
+        let began = Instant::now();
+        let begin = || std::future::ready(if began.elapsed() > Duration::from_secs(30) { Ok(1) } else { held() });
+        assert_eq!(begin_within(RELEASE_TIME, begin, || std::future::ready(false)).await.unwrap(), Some(1));
+        assert!(began.elapsed() < Duration::from_secs(33), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_stays_held_ends_the_wait_with_an_error() {
+        let began = Instant::now();
+        let error = begin_within(RELEASE_TIME, || std::future::ready(held::<()>()), || std::future::ready(false)).await.unwrap_err();
+        assert!(began.elapsed() >= RELEASE_TIME);
+        assert!(format!("{error:#}").contains("another config service holds weir.lock.config.tg"), "{error:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_answers_is_not_waited_out() {
+        let (began, asked) = (Instant::now(), Cell::new(0));
+        let is_answered = || {
+            asked.set(asked.get() + 1);
+            std::future::ready(asked.get() == 3)
+        };
+        assert_eq!(begin_within(RELEASE_TIME, || std::future::ready(held::<()>()), is_answered).await.unwrap(), None);
+        assert!(began.elapsed() < Duration::from_secs(3));
     }
 }

@@ -18,7 +18,7 @@ pub(super) async fn start(context: &Context<'_>, config: ConfigClient, is_config
         match begin().await {
             Ok(service) => return Ok(Role::Running(service)),
             Err(error) if !is_held(&error) => return Err(error),
-            Err(_) => tracing::warn!("standing by: another flow service holds the requests"),
+            Err(_) => tracing::warn!("standing by: another flow service holds its lock"),
         }
     }
     Ok(Role::StandingBy(tokio::spawn(take_over(begin, || std::future::ready(false)))))

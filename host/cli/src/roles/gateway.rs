@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_config::ConfigClient;
 use weir_config::records::{ComponentLimits, ComponentRecord};
-use weir_gateway::{GatewayError, GatewayParts, GatewaySettings, Inspect, Token, UnusedCode};
+use weir_gateway::{Components, GatewayError, GatewayParts, GatewaySettings, Inspect, RemoteGateway, UnusedCode};
 use weir_pubsub::{broken_off, chain};
-use weir_runtime::{Checker, RuntimeError};
+use weir_runtime::{Checker, RuntimeError, WORLD_VERSION};
 
-use super::Context;
 use super::host::{defaults, instances_count};
+use super::{Access, Context};
 use crate::folder::DataFolder;
 use crate::logging;
 use crate::problem::{Exit, Problem};
@@ -28,19 +28,32 @@ pub(super) struct GatewayRole {
 
 impl GatewayRole {
     /// Starts it on a listener of [`bind`].
-    pub(super) fn start(context: &Context<'_>, config: ConfigClient, listener: TcpListener, token: Option<Token>) -> Self {
+    /// Components are kept here unless another gateway does.
+    pub(super) fn start(
+        context: &Context<'_>,
+        config: ConfigClient,
+        listener: TcpListener,
+        access: &Access,
+        store: Option<RemoteGateway>,
+    ) -> Self {
         let settings = context.settings;
         let checker = LazyChecker::new(instances_count(settings));
         let parts = GatewayParts {
             backend: context.backend.clone(),
             config,
-            components: context.components.clone(),
+            components: store.map_or_else(|| context.components.clone().into(), Components::At),
             inspect: inspect_with(settings, checker.clone()),
             defaults: defaults(settings),
             unused_code: unused_code_of(context.folder, checker),
             topicspace: context.topicspace().to_owned(),
+            contract: WORLD_VERSION,
             dropped_log_lines: logging::dropped_count,
-            settings: GatewaySettings { token, drain_time: drain_time(settings.grace), ..settings.gateway.clone() },
+            settings: GatewaySettings {
+                tokens: access.tokens(),
+                tls: access.tls(),
+                drain_time: drain_time(settings.grace),
+                ..settings.gateway.clone()
+            },
         };
         let (mut serving, token) = (JoinSet::new(), CancellationToken::new());
         serving.spawn(weir_gateway::serve(listener, parts, token.clone()));
@@ -87,10 +100,10 @@ type MakeChecker = Box<dyn FnOnce() -> Result<Checker, RuntimeError> + Send>;
 
 /// The check of components, made when it is first needed: most starts need none.
 #[derive(Clone)]
-struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>, MakeChecker>>);
+pub(super) struct LazyChecker(Arc<LazyLock<Result<Checker, RuntimeError>, MakeChecker>>);
 
 impl LazyChecker {
-    fn new(instances_count: u32) -> Self {
+    pub(super) fn new(instances_count: u32) -> Self {
         LazyChecker(Arc::new(LazyLock::new(Box::new(move || Checker::new(instances_count)))))
     }
 
@@ -100,7 +113,7 @@ impl LazyChecker {
 }
 
 /// Checks components under the limits that hold for them. Their records hold no limits: where a deployment gives none, the settings count.
-fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
+pub(super) fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
     let limits = settings.limits.clone();
     Arc::new(move |bytes, memory_bytes| {
         let given = ComponentLimits { memory_bytes: memory_bytes.unwrap_or(limits.memory_bytes), ..limits.clone() };

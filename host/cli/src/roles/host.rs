@@ -1,31 +1,95 @@
 //! The host of processors.
 
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::task::JoinSet;
 use weir_config::ConfigClient;
 use weir_config::records::ComponentDefaults;
+use weir_pubsub::broken_off;
 use weir_runtime::{Host, HostSettings, Served};
 
 use super::Context;
+use super::components::Provided;
+use super::deploying::deploy_once_reachable;
+use crate::holder::machine;
 use crate::settings::Settings;
+use crate::token::Secret;
+
+/// What a host is given besides the settings, on the command line of `weir run host` alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostOptions {
+    /// Its name in the status; none: one that no other process has.
+    pub(crate) name: Option<String>,
+    /// The gateway that has the components.
+    pub(crate) gateway: Option<String>,
+    /// Which CAs may have signed that gateway's certificate; none: those of the system.
+    pub(crate) ca: Option<PathBuf>,
+    /// What it sends to that gateway.
+    pub(crate) token: Option<Secret>,
+    /// Components in files, by the name of their processor.
+    pub(crate) files: BTreeMap<String, PathBuf>,
+}
+
+/// A host at work, and what it has yet to deploy.
+pub(super) struct HostRole {
+    host: Host,
+    deploying: JoinSet<()>,
+}
+
+impl HostRole {
+    /// Waits until it has ended by itself, and returns the reason.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(super) async fn failed(&mut self) -> String {
+        tokio::select! {
+            reason = self.host.failed() => reason,
+            Some(Err(error)) = self.deploying.join_next() => format!("deploying a file: {}", broken_off(error)),
+        }
+    }
+
+    /// Ends it: messages in work have this time.
+    pub(super) async fn stop(mut self, grace: Duration) {
+        self.deploying.shutdown().await;
+        // It reports by itself what the grace time did not suffice for.
+        drop(self.host.stop(grace).await);
+    }
+}
 
 /// Starts it.
-pub(super) async fn start(context: &Context<'_>, config: ConfigClient) -> anyhow::Result<Host> {
+pub(super) async fn start(
+    context: &Context<'_>,
+    config: ConfigClient,
+    provided: Provided,
+    name: Option<String>,
+) -> anyhow::Result<HostRole> {
+    let Provided { source, given, cache_bytes, to_deploy } = provided;
+    let machine = machine();
     let settings = context.settings;
     let host = HostSettings {
         id: host_id(),
+        name: name.unwrap_or_else(|| format!("{machine}-{}", std::process::id())),
+        machine,
         topicspace: context.topicspace().to_owned(),
-        components: Arc::new(context.components.clone()),
+        components: source,
         code_cache: context.folder.cache(),
         served: if settings.processors.is_empty() { Served::All } else { Served::Names(settings.processors.clone()) },
+        given,
+        cache_bytes,
         instances_count: instances_count(settings),
         outputs_bytes: settings.outputs_bytes,
         dead_letters_max_bytes: settings.flow.dead_letters_max_bytes,
         defaults: defaults(settings),
     };
-    Host::start(context.backend.clone(), config, host).await.context("the host of processors did not start")
+    let host = Host::start(context.backend.clone(), config, host).await.context("the host of processors did not start")?;
+    let mut deploying = JoinSet::new();
+    for (gateway, file) in to_deploy {
+        deploying.spawn(async move { deploy_once_reachable(&gateway, &file).await });
+    }
+    Ok(HostRole { host, deploying })
 }
 
 /// The instance slots of the host.
@@ -41,8 +105,7 @@ pub(super) fn defaults(settings: &Settings) -> ComponentDefaults {
     ComponentDefaults { limits: settings.limits.clone(), retry: settings.retry.clone() }
 }
 
-/// Different for each process: its number, and when it started.
+/// Different for each process, also where processes of several containers have one number and start together.
 fn host_id() -> String {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{}-{:x}", std::process::id(), since_1970.as_millis())
+    format!("{}-{:016x}", std::process::id(), rand::random::<u64>())
 }

@@ -1,12 +1,18 @@
 //! What a process of Weir can do: each role in a file of its own, started and ended by itself, and all of them together.
 
+mod access;
 mod all;
 mod broker;
+mod component_file;
+mod components;
 mod config;
+mod deploying;
 mod flow;
 mod gateway;
 mod host;
+mod single;
 mod standby;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -17,8 +23,11 @@ use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
+pub(crate) use self::access::{Access, Noted, RENEWAL_TIME, check as check_access, identity};
 pub(crate) use self::all::{Ground, Roles};
-pub(crate) use self::broker::{make_exchange, not_connected, refused};
+pub(crate) use self::broker::{make_exchange, not_connected, refused, try_message};
+pub(crate) use self::host::HostOptions;
+pub(crate) use self::single::{Chosen, Single};
 
 /// What a role is started with.
 struct Context<'a> {

@@ -1,4 +1,4 @@
-//! A service of which one runs at a time on a broker: it stands by while another process has its requests.
+//! A service of which one runs at a time on a broker: it stands by while another process holds its lock.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use weir_config::{ConfigError, ConfigService};
 use weir_flow::{FlowError, FlowService};
 use weir_pubsub::{PubsubError, broken_off, chain};
 
-/// How often a service that stands by looks whether the requests are free.
-const LOOK_TIME: Duration = Duration::from_secs(1);
+/// How often a service that stands by looks whether its lock is free.
+pub(super) const LOOK_TIME: Duration = Duration::from_secs(1);
 
 /// A service that may stand by.
 pub(super) trait Service: Send + Sized + 'static {
@@ -50,7 +50,7 @@ impl Service for FlowService {
 pub(super) enum Role<S> {
     /// It answers requests.
     Running(S),
-    /// Another process may have the requests: a task waits until they are free. `None`: this process shall not have the service.
+    /// Another process may hold the lock: a task waits until it is free. `None`: this process shall not have the service.
     StandingBy(JoinHandle<anyhow::Result<Option<S>>>),
     /// Another process has it, and this one does not take it over.
     Off,
@@ -81,24 +81,32 @@ impl<S: Service> Role<S> {
     /// # Cancel safety
     /// Yes.
     pub(super) async fn failed(&mut self) -> String {
-        loop {
-            match self {
-                Role::Running(service) => return service.failed().await,
-                Role::StandingBy(task) => match task.await {
-                    Ok(Ok(Some(service))) => *self = Role::Running(service),
-                    Ok(Ok(None)) => *self = Role::Off,
-                    Ok(Err(error)) => {
-                        *self = Role::Off;
-                        return chain(error.as_ref());
-                    }
-                    Err(error) => {
-                        *self = Role::Off;
-                        return broken_off(error);
-                    }
-                },
-                Role::Off => return std::future::pending().await,
-            }
+        if let Err(reason) = self.decided().await {
+            return reason;
         }
+        match self {
+            Role::Running(service) => service.failed().await,
+            Role::StandingBy(_) | Role::Off => std::future::pending().await,
+        }
+    }
+
+    /// Waits until it does not stand by any more.
+    ///
+    /// # Errors
+    /// The reason for which it ended meanwhile.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(super) async fn decided(&mut self) -> Result<(), String> {
+        let Role::StandingBy(task) = self else { return Ok(()) };
+        let (now, ended) = match task.await {
+            Ok(Ok(Some(service))) => (Role::Running(service), Ok(())),
+            Ok(Ok(None)) => (Role::Off, Ok(())),
+            Ok(Err(error)) => (Role::Off, Err(chain(error.as_ref()))),
+            Err(error) => (Role::Off, Err(broken_off(error))),
+        };
+        *self = now;
+        ended
     }
 
     /// Ends it.
@@ -116,14 +124,15 @@ impl<S: Service> Role<S> {
     }
 }
 
-/// Whether another process has the requests of a service.
+/// Whether another process holds the lock of a service, or took it while the service began.
 pub(super) fn is_held(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        matches!(cause.downcast_ref(), Some(ConfigError::Held { .. })) || matches!(cause.downcast_ref(), Some(FlowError::Held { .. }))
+        matches!(cause.downcast_ref(), Some(ConfigError::Held { .. }))
+            || matches!(cause.downcast_ref(), Some(FlowError::Held { .. } | FlowError::LockLost { .. } | FlowError::Fenced))
     })
 }
 
-/// Tries to start a service until it has the requests. A broker that is away is waited for. `None`: what has the requests shall keep them.
+/// Tries to start a service until it has its lock. A broker that is away is waited for. `None`: what has the lock shall keep it.
 ///
 /// # Errors
 /// Those that do not pass.
@@ -136,7 +145,7 @@ where
     loop {
         match start().await {
             Ok(service) => {
-                tracing::warn!(service = S::NAME, "service took over: its requests were free");
+                tracing::warn!(service = S::NAME, "service took over: its lock was free");
                 return Ok(Some(service));
             }
             Err(error) if is_held(&error) => {

@@ -57,9 +57,9 @@ impl Definition {
         }
     }
 
-    /// Whether it has a value where none is given. A path has none.
+    /// Whether it has a value where none is given. Paths and some URLs have none.
     pub(crate) fn has_default(&self) -> bool {
-        self.default() != Value::Text(String::new())
+        !matches!(self.default(), Value::Text(text) | Value::Url(text) if text.is_empty())
     }
 
     /// Its default; an empty text for none.

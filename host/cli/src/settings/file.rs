@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_is_no_toml_hides_no_other_fault_and_makes_none() {
-        let found = read(Path::new("f"), "grace = \nlisten = \"0.0.0.0:1\"\n[broker\ncache = \"1GB\"\n");
+        let found = read(Path::new("f"), "grace = \nlisten = \"0.0.0.0\"\n[broker\ncache = \"1GB\"\n");
         let lines: Vec<usize> = found.faults.iter().map(Fault::line).collect();
         assert!(lines.contains(&1) && lines.contains(&2) && lines.contains(&3), "{:?}", found.faults);
         assert_eq!(lines.iter().filter(|line| **line == 1).count(), 1, "{:?}", found.faults);

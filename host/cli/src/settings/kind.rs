@@ -7,14 +7,14 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::units::{parse_size, parse_time, shown_size, shown_time};
-use weir_pubsub::{Class, Topic, check_url, nearest, shown_url};
+use weir_pubsub::{Class, Topic, check_management_url, check_pulsar_admin_url, check_url, nearest, shown_url};
 
 /// A setting's value.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// A text.
     Text(String),
-    /// The URL of a broker, which is shown without its password.
+    /// The URL of a broker or of its management API, which is shown without its password; empty for none.
     Url(String),
     /// A number.
     Count(u64),
@@ -65,6 +65,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Text(text) => f.write_str(text),
+            Value::Url(url) if url.is_empty() => Ok(()),
             Value::Url(url) => f.write_str(&shown_url(url)),
             Value::Count(number) => write!(f, "{number}"),
             Value::Size(bytes) => f.write_str(&shown_size(*bytes)),
@@ -83,16 +84,22 @@ impl fmt::Debug for Value {
 /// What a value may be, with its bounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// An address with a port, on this machine.
-    Loopback,
+    /// An address with a port.
+    Address,
     /// What is logged.
     Filter,
     /// The second part of a topic.
     Topicspace,
     /// A file. Without a default: a text that is empty, as a variable that was not filled in is, must not turn off what it is for.
     Path,
+    /// The URL of a gateway. Without a default.
+    GatewayUrl,
     /// The URL of a broker, which may hold a password.
     BrokerUrl,
+    /// The URL of a broker's management API, which may hold a password. Without a default.
+    ManagementUrl,
+    /// The address of the admin API of a Pulsar.
+    PulsarAdminUrl,
     /// One of some words.
     Word(&'static [&'static str]),
     /// A number, from and to.
@@ -107,11 +114,8 @@ impl Kind {
     /// Reads a text: of the environment, of a flag, or within quotes in a file. What is wrong does not repeat what is allowed.
     pub(super) fn read(&self, text: &str) -> Result<Value, String> {
         match self {
-            Kind::Loopback => match text.parse::<SocketAddr>() {
-                Ok(address) if address.ip().is_loopback() => Ok(Value::Text(address.to_string())),
-                Ok(_) => {
-                    Err(format!("{text} can be reached from other machines, and the gateway has no TLS: they could read all on the way"))
-                }
+            Kind::Address => match text.parse::<SocketAddr>() {
+                Ok(address) => Ok(Value::Text(address.to_string())),
                 Err(_) => Err(format!("{text:?} is no address with a port")),
             },
             Kind::Filter => match EnvFilter::try_new(text) {
@@ -124,7 +128,10 @@ impl Kind {
             },
             Kind::Path if text.trim().is_empty() => Err("the path is empty: name a file, or remove the setting".to_owned()),
             Kind::Path => Ok(Value::Text(text.to_owned())),
+            Kind::GatewayUrl => read_gateway_url(text).map(Value::Text),
             Kind::BrokerUrl => check_url(text).map(|()| Value::Url(text.to_owned())),
+            Kind::ManagementUrl => check_management_url(text).map(|()| Value::Url(text.to_owned())),
+            Kind::PulsarAdminUrl => check_pulsar_admin_url(text).map(|()| Value::Text(text.to_owned())),
             Kind::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Kind::Word(words) => Err(match nearest(text, words.iter().copied()) {
                 Some(word) => format!("{text:?} is none of the words; did you mean {word:?}?"),
@@ -160,9 +167,15 @@ impl Kind {
             Kind::Count(..) => self.count(number),
             Kind::Size(..) => Err(format!("{number} has no unit")),
             Kind::Time(..) => Err(format!("{number} has no unit")),
-            Kind::Loopback | Kind::Filter | Kind::Topicspace | Kind::Path | Kind::BrokerUrl | Kind::Word(_) => {
-                Err(format!("{number} is no text within quotes"))
-            }
+            Kind::Address
+            | Kind::Filter
+            | Kind::Topicspace
+            | Kind::Path
+            | Kind::GatewayUrl
+            | Kind::BrokerUrl
+            | Kind::ManagementUrl
+            | Kind::PulsarAdminUrl
+            | Kind::Word(_) => Err(format!("{number} is no text within quotes")),
         }
     }
 
@@ -176,22 +189,40 @@ impl Kind {
 
     /// Whether texts of it may hold a password.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self, Kind::BrokerUrl)
+        matches!(self, Kind::BrokerUrl | Kind::ManagementUrl)
     }
 
     /// What is allowed, for people.
     pub(crate) fn allowed(&self) -> String {
         match self {
-            Kind::Loopback => "an address and port of this machine, for example 127.0.0.1:8088; port 0 takes a free one".to_owned(),
+            Kind::Address => "an address and port, for example 127.0.0.1:8088 or 0.0.0.0:8088; port 0 takes a free one".to_owned(),
             Kind::Filter => "a level (error, warn, info, debug, trace) or TARGET=LEVEL, several joined by commas".to_owned(),
             Kind::Topicspace => "a name without : * # . and /".to_owned(),
             Kind::Path => "a file's path".to_owned(),
-            Kind::BrokerUrl => "embedded: or amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST, with amqps:// for TLS".to_owned(),
+            Kind::GatewayUrl => "https://HOST:PORT or http://HOST:PORT".to_owned(),
+            Kind::BrokerUrl => {
+                "embedded:, amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST or pulsar://HOST:PORT,HOST2:PORT2; amqps:// or pulsar+ssl:// for TLS"
+                    .to_owned()
+            },
+            Kind::PulsarAdminUrl => "http://HOST:PORT or https://HOST:PORT".to_owned(),
+            Kind::ManagementUrl => "http://USER:PASSWORD@HOST:PORT or https://USER:PASSWORD@HOST:PORT".to_owned(),
             Kind::Word(words) => words.join(" or "),
             Kind::Count(from, to) => format!("a number from {from} to {to}"),
             Kind::Size(from, to) => format!("a size from {} to {}", shown_size(*from), shown_size(*to)),
             Kind::Time(from, to) => format!("a time from {} to {}", shown_time(*from), shown_time(*to)),
         }
+    }
+}
+
+/// Without what a request would not send.
+fn read_gateway_url(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it holds a user name or password: a gateway is given a token".to_owned());
+    }
+    match matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none() {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err(format!("{text:?} is not the URL of a gateway")),
     }
 }
 
@@ -216,10 +247,26 @@ mod tests {
         assert_eq!(check(Kind::Count(1, 9), "10"), Err("10 is too large".to_owned()));
         assert_eq!(check(Kind::Count(1, 9), "-1"), Err("\"-1\" is no number".to_owned()));
         assert_eq!(check(Kind::Word(&["text", "json"]), "jsn"), Err("\"jsn\" is none of the words; did you mean \"json\"?".to_owned()));
-        assert!(check(Kind::Loopback, "[::1]:0").is_ok() && check(Kind::Loopback, "0.0.0.0:1").is_err());
+        assert!(
+            check(Kind::Address, "[::1]:0").is_ok()
+                && check(Kind::Address, "0.0.0.0:1").is_ok()
+                && check(Kind::Address, "0.0.0.0").is_err()
+        );
         assert!(
             check(Kind::Filter, "warn,weir=debug").is_ok() && check(Kind::Filter, "weir=loud").is_err() && check(Kind::Filter, "").is_err()
         );
+    }
+
+    #[test]
+    fn the_url_of_a_gateway_is_an_address_alone() {
+        assert_eq!(
+            Kind::GatewayUrl.read("https://weir.example:8088/").map(|value| value.to_string()),
+            Ok("https://weir.example:8088".to_owned())
+        );
+        for wrong in ["", "weir.example", "ftp://weir.example", "https://weir.example?a=1"] {
+            assert!(Kind::GatewayUrl.read(wrong).is_err(), "{wrong}");
+        }
+        assert!(!Kind::GatewayUrl.read("https://user:secret@weir.example").unwrap_err().contains("secret"));
     }
 
     #[test]

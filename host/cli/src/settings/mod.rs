@@ -4,6 +4,7 @@ mod broker;
 mod definition;
 mod fault;
 mod file;
+mod gateway;
 mod kind;
 mod list;
 mod template;
@@ -43,7 +44,7 @@ pub(crate) const LOGGED: &str = "warn,weir=info,weir_pubsub=info,weir_config=inf
 /// The largest settings file: more than all settings with a page of comment each.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Variables that are no settings: those of all commands.
-const OTHER_VARIABLES: [&str; 4] = ["WEIR_DATA", "WEIR_GATEWAY", "WEIR_SETTINGS", "WEIR_TOKEN"];
+const OTHER_VARIABLES: [&str; 5] = ["WEIR_CA", "WEIR_DATA", "WEIR_GATEWAY", "WEIR_SETTINGS", "WEIR_TOKEN"];
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,10 +82,26 @@ pub(crate) struct Settings {
     pub(crate) instances_count: u32,
     /// The processors that the host serves; every entry that names a component if there are none. Given on the command line alone.
     pub(crate) processors: BTreeSet<String>,
+    /// The components in files for entries of these without one. Given on the command line alone.
+    pub(crate) processor_files: BTreeMap<String, PathBuf>,
     /// What processors may hold together of what they send and is not settled, in bytes.
     pub(crate) outputs_bytes: u64,
-    /// Where the gateway's token is, which itself is never a setting: settings are shown.
+    /// What a host that fetches components may keep of them on disk, with their compiled code, in bytes.
+    pub(crate) cache_bytes: u64,
+    /// The gateway that keeps the components, in place of this one.
+    pub(crate) components_from: Option<String>,
+    /// Where the token for that gateway is.
+    pub(crate) components_token_file: Option<PathBuf>,
+    /// Which CAs may have signed its certificate; none: those of the system.
+    pub(crate) components_ca_file: Option<PathBuf>,
+    /// Where the gateway's tokens are, which themselves are never settings: settings are shown.
     pub(crate) token_file: Option<PathBuf>,
+    /// The gateway's certificate.
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its key.
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Whether a proxy in front of the gateway does TLS.
+    pub(crate) behind_proxy: bool,
     /// The gateway's bounds.
     pub(crate) gateway: GatewaySettings,
     /// The flow service's bounds.
@@ -109,8 +126,16 @@ impl Default for Settings {
             log_format: LogFormat::default(),
             instances_count: 0,
             processors: BTreeSet::new(),
+            processor_files: BTreeMap::new(),
             outputs_bytes: weir_runtime::DEFAULT_OUTPUTS_BYTES,
+            cache_bytes: 4 << 30,
+            components_from: None,
+            components_token_file: None,
+            components_ca_file: None,
             token_file: None,
+            tls_cert: None,
+            tls_key: None,
+            behind_proxy: false,
             gateway: GatewaySettings::default(),
             flow: FlowSettings::default(),
             broker: BrokerSettings::default(),
@@ -152,7 +177,7 @@ impl Loaded {
 
 /// Reads the settings for a data folder. All that is wrong is told at once.
 pub(crate) fn load(data: &Path, flags: &SettingFlags) -> Result<Loaded, Problem> {
-    load_from(read_file(data, flags.settings.as_deref())?, std::env::vars_os(), flags)
+    load_from(read_file(data, flags.of_roles.settings.as_deref())?, std::env::vars_os(), flags)
 }
 
 /// The same from what was read already.
@@ -172,6 +197,7 @@ fn load_from(
     read_environment(environment, &mut loaded, &mut faults);
     read_flags(flags, &mut loaded, &mut faults);
     faults.extend(broker::check(&loaded));
+    faults.extend(gateway::check(&loaded));
     broker::adapt(&mut loaded);
     if faults.is_empty() { Ok(loaded) } else { Err(fault::problem(&faults)) }
 }

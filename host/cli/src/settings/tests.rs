@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::args::{AccessFlags, RoleFlags};
 
 fn load_with(file: &str, environment: &[(&str, &str)], flags: &SettingFlags) -> Result<Loaded, Problem> {
     let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -10,7 +11,7 @@ fn load_with(file: &str, environment: &[(&str, &str)], flags: &SettingFlags) -> 
 
 #[test]
 fn flags_win_over_the_environment_which_wins_over_the_file() {
-    let flags = SettingFlags { grace: Some("3s".to_owned()), set: vec!["retry.attempts=9".to_owned()], ..SettingFlags::default() };
+    let flags = RoleFlags { grace: Some("3s".to_owned()), set: vec!["retry.attempts=9".to_owned()], ..RoleFlags::default() }.into();
     let file = "grace = \"1s\"\n[retry]\nattempts = 7\nbusy = \"1h\"\n[gateway]\nfull-time = \"5s\"";
     let environment = [("WEIR_GRACE", "2s"), ("WEIR_GATEWAY_FULL_TIME", "6s"), ("WEIR_LOG", "debug"), ("WEIR_DATA", "x"), ("OTHER", "y")];
     let loaded = load_with(file, &environment, &flags).unwrap();
@@ -28,8 +29,8 @@ fn flags_win_over_the_environment_which_wins_over_the_file() {
 #[test]
 fn all_faults_of_all_sources_are_told_at_once() {
     let flags = SettingFlags {
-        listen: Some("here".to_owned()),
-        set: vec!["retry.atempts=9".to_owned(), "grace".to_owned()],
+        of_roles: RoleFlags { set: vec!["retry.atempts=9".to_owned(), "grace".to_owned()], ..RoleFlags::default() },
+        access: AccessFlags { listen: Some("here".to_owned()), ..AccessFlags::default() },
         ..SettingFlags::default()
     };
     let problem = load_with("grace = 1", &[("WEIR_LOG_FORMAT", "jsn")], &flags).unwrap_err();
@@ -58,8 +59,28 @@ fn what_init_writes_says_nothing_and_says_everything() {
 
 #[test]
 fn an_empty_path_is_refused_wherever_it_is_given() {
-    let flags = SettingFlags { token_file: Some(String::new()), ..SettingFlags::default() };
+    let access = AccessFlags { token_file: Some(String::new()), ..AccessFlags::default() };
+    let flags = SettingFlags { access, ..SettingFlags::default() };
     assert_eq!(load_with("", &[], &flags).unwrap_err().exit, Exit::Usage);
     assert!(load_with("", &[("WEIR_GATEWAY_TOKEN_FILE", "")], &SettingFlags::default()).is_err());
     assert!(load_with("[gateway]\ntoken-file = \" \"", &[], &SettingFlags::default()).is_err());
+}
+
+#[test]
+fn certificate_and_key_belong_together_and_a_proxy_takes_their_place() {
+    let fault =
+        |file: &str| load_with(file, &[], &SettingFlags::default()).err().map(|problem| problem.details().collect::<Vec<_>>().join("\n"));
+    assert_eq!(fault("[gateway]\ntls-cert = \"a\"\ntls-key = \"b\""), None);
+    assert_eq!(fault("[gateway]\nbehind-proxy = \"yes\""), None);
+    for (file, problem) in [
+        ("[gateway]\ntls-cert = \"a\"", "gateway.tls-cert: requires gateway.tls-key: set both or none"),
+        ("[gateway]\ntls-key = \"a\"", "gateway.tls-key: requires gateway.tls-cert: set both or none"),
+        (
+            "[gateway]\ntls-cert = \"a\"\ntls-key = \"b\"\nbehind-proxy = \"yes\"",
+            "gateway.behind-proxy: means that the gateway does no TLS",
+        ),
+    ] {
+        let found = fault(file).unwrap();
+        assert!(found.contains(problem), "{found}");
+    }
 }

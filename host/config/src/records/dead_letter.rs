@@ -1,6 +1,7 @@
 //! Dead letters: messages that were given up, with the reason in properties `weir-dead-*`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use weir_pubsub::{Limits, Message, Properties};
@@ -25,6 +26,10 @@ const NAMES: [&str; 10] = [TOPIC, SUBSCRIPTION, ERROR, REASON, ATTEMPTS, DIGEST,
 const MAX_REASON_BYTES: usize = 8 << 10;
 /// The longest number, and the longest value of what was cut.
 const MAX_VALUE_BYTES: usize = 20;
+/// How much of where a message came from a letter keeps, in bytes: what Weir writes there is shorter.
+const MAX_FROM_BYTES: usize = 1024;
+/// How much of a content type, in bytes: what AMQP has room for.
+const MAX_CONTENT_TYPE_BYTES: usize = 255;
 
 /// Why a message was given up, and where it came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +59,7 @@ pub struct DeadLetter {
 /// What a letter lost of its message because both together would have been above the broker's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// All properties of the message.
+    /// Properties of the message: all, or those with names that are too long.
     Properties,
     /// The end of its body.
     Body,
@@ -112,12 +117,22 @@ impl fmt::Display for Cut {
 
 impl DeadLetter {
     /// The message as a letter: it keeps its id, content and properties as far as a broker of these limits accepts them. Above them it loses
-    /// first its own properties, then the body beyond the limit; the reason says so, with size and SHA-256 of what was cut, and a property
-    /// marks the letter as incomplete.
+    /// first properties whose names are too long, then all of its own, then the body beyond the limit; the reason says so, with size and
+    /// SHA-256 of what was cut, and a property marks the letter as incomplete. Of where it came from and of its content type, which only others
+    /// make so long, the end is left out.
     pub fn to_message(&self, message: &Message, limits: &Limits) -> Message {
         let mut letter = DeadLetter::original(message);
         letter.expires_in = None;
         let mut notes = String::new();
+        shorten(&mut letter.from, MAX_FROM_BYTES, "origin", &mut notes);
+        shorten(&mut letter.content_type, MAX_CONTENT_TYPE_BYTES, "content type", &mut notes);
+        let is_long_named = |(name, _): &(&str, &str)| name.len() > limits.max_property_name_bytes;
+        let (long_named, others): (Vec<_>, Vec<_>) = letter.properties.iter().partition(is_long_named);
+        let has_long_names = !long_named.is_empty();
+        if has_long_names {
+            notes.push_str(&note_on_properties(&long_named.into_iter().collect()));
+            letter.properties = others.into_iter().collect();
+        }
         let is_above = self.size_bytes(&letter) + properties_bytes(&letter.properties) > limits.max_properties_bytes;
         if is_above {
             notes.push_str(&note_on_properties(&letter.properties));
@@ -141,7 +156,7 @@ impl DeadLetter {
                 letter.properties.set(name, number.to_string());
             }
         }
-        if let Some(cut) = Cut::of(is_above, is_long) {
+        if let Some(cut) = Cut::of(is_above || has_long_names, is_long) {
             letter.properties.set(CUT, cut.marker());
         }
         letter
@@ -187,6 +202,14 @@ impl DeadLetter {
         let values = texts.iter().map(|text| text.len()).sum::<usize>() + MAX_REASON_BYTES + 4 * MAX_VALUE_BYTES;
         let fields = message.from.as_ref().map_or(0, |from| from.len()) + message.content_type.as_ref().map_or(0, |kind| kind.len());
         names + values + fields
+    }
+}
+
+/// Cuts a text that is too long for a letter.
+fn shorten(text: &mut Option<Arc<str>>, limit_bytes: usize, what: &str, notes: &mut String) {
+    if let Some(long) = text.as_ref().filter(|text| text.len() > limit_bytes) {
+        notes.push_str(&format!("[the {what} of {} bytes was cut] ", long.len()));
+        *text = Some(cut(long, limit_bytes).into());
     }
 }
 
@@ -290,5 +313,26 @@ mod tests {
         assert_eq!((&sent.body[..], sent.properties.get("big")), (&b"0123456789"[..], None));
         assert!(reason.starts_with("[1 properties of 30723 bytes, sha256 "), "{reason}");
         assert!(reason.contains("[the body of 13 bytes, sha256 ") && reason.len() <= 8 << 10);
+    }
+
+    /// Other programs send what Weir itself would refuse.
+    #[test]
+    fn a_letter_of_a_message_that_is_above_the_limits_in_other_ways_fits_too() {
+        let (limits, topic) = (Limits::default(), "flow:tg:weir-dead-letters".parse().unwrap());
+        let mut foreign = Message::new("body").with("n".repeat(255), "x").with("colour", "red");
+        foreign.from = Some("f".repeat(100_000).into());
+        foreign.content_type = Some("é".repeat(200).into());
+        let sent = letter().to_message(&foreign, &limits);
+        limits.check(&topic, &sent).unwrap();
+        let DeadLetter { reason, cut, .. } = DeadLetter::of_message(&sent).unwrap();
+        assert_eq!((cut, sent.properties.get("colour"), &sent.body[..]), (Some(Cut::Properties), Some("red"), &b"body"[..]));
+        assert!(sent.from.unwrap().len() == 1024 && sent.content_type.unwrap().len() <= 255);
+        for note in
+            ["[the origin of 100000 bytes was cut] ", "[the content type of 400 bytes was cut] ", "[1 properties of 256 bytes, sha256 "]
+        {
+            assert!(reason.contains(note), "{reason}");
+        }
+        foreign.properties = (0..2_000).map(|number| (format!("{number}{}", "n".repeat(200)), "v")).collect();
+        limits.check(&topic, &letter().to_message(&foreign, &limits)).unwrap();
     }
 }

@@ -11,11 +11,23 @@ use super::component::ComponentRef;
 pub struct HostStatus {
     /// The host's id: different for each process.
     pub host: String,
+    /// Its name, for people; it should be, and need not be, different for each host. Empty of an older version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The machine that it runs on, or the container. Empty of an older version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
+    /// The number of its process on that machine. None of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// Weir's version.
     pub version: String,
+    /// The newest version of `weir:processor` that it serves. Empty of an older version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub contract: String,
     /// When the host started, in milliseconds since 1970.
     pub started_ms: u64,
-    /// When this was reported, in milliseconds since 1970.
+    /// When this was reported, in milliseconds since 1970, by its own clock.
     pub time_ms: u64,
     /// The version of the configuration that it works by.
     pub config_version: u64,
@@ -25,6 +37,24 @@ pub struct HostStatus {
     /// Why the report is incomplete, for people, with the sizes: some of it does not fit into messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report_problem: Option<String>,
+    /// Whether the host has stopped, and this is its last report.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_stopped: bool,
+}
+
+impl HostStatus {
+    /// What people call it: its name, or the id where it has none.
+    pub fn label(&self) -> &str {
+        if self.name.is_empty() { &self.host } else { &self.name }
+    }
+
+    /// Its process, for people.
+    pub fn process(&self) -> String {
+        match self.pid {
+            Some(pid) => format!("process {pid} on {}", self.machine),
+            None => format!("process {}", self.host),
+        }
+    }
 }
 
 /// What a variant of a processor is doing.
@@ -55,7 +85,8 @@ pub struct Refusal {
     pub problem: String,
     /// Whether trying again with nothing changed is of no use. The flow service puts the entry back then.
     pub permanent: bool,
-    /// When it was found out, in milliseconds since 1970: the same as long as it is the same finding.
+    /// When it was found out, in milliseconds since 1970 by the host's clock: the same as long as it is the same finding. Readers compare it
+    /// with other findings of the same host alone.
     pub time_ms: u64,
 }
 

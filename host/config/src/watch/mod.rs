@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, PubsubError, Recovery, Subscription};
+use weir_pubsub::{Backend, Backoff, Consumer, ConsumerOptions, Delivery, Occasional, PubsubError, Recovery, Subscription};
 
 use crate::client::ConfigClient;
 use crate::error::Result;
@@ -156,6 +156,7 @@ struct Following {
     todo: Option<Todo>,
     next_poll: Instant,
     backoff: Backoff,
+    unreadable: Occasional,
 }
 
 impl Following {
@@ -168,6 +169,7 @@ impl Following {
             served: BTreeSet::new(),
             todo: None,
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            unreadable: Occasional::default(),
         }
     }
 
@@ -246,7 +248,9 @@ impl Following {
         let notify: Notify = match serde_json::from_slice(&delivery.message.body) {
             Ok(notify) => notify,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "config notify cannot be read: fetching everything");
+                if let Some(notifies_count) = self.unreadable.count(1) {
+                    tracing::warn!(notifies_count, error = %chain(&error), "config notify cannot be read: fetching everything");
+                }
                 self.todo = Some(Todo::All);
                 return;
             }

@@ -11,7 +11,7 @@ use super::Lifecycle;
 use super::world::Flows;
 use crate::error::{FlowError, Result, is_unanswered};
 use crate::plan::{Plan, owned_queues};
-use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QueueRecord};
+use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
 use weir_pubsub::chain;
 
 /// How many queues are asked for at the same time: enough that a broker can write them together.
@@ -32,6 +32,14 @@ fn spec_of(record: &QueueRecord) -> Result<QueueSpec, NameError> {
 /// The queue's name on the wire, or what stands for it in a record that somebody has broken.
 pub(super) fn name_of(record: &QueueRecord) -> String {
     queue_of(record).map_or_else(|_| format!("{} {}", record.topic, record.subscription), |queue| queue.wire_name())
+}
+
+/// What became of queues that were to be deleted. Those that another flow owns by now are in neither.
+#[derive(Default)]
+pub(super) struct Deleted {
+    pub(super) gone: Vec<QueueRecord>,
+    /// Those that resisted every try, with the reason.
+    pub(super) resisting: Vec<(QueueRecord, String)>,
 }
 
 /// Why a queue is still there.
@@ -85,42 +93,44 @@ impl Lifecycle {
         waited.ok_or_else(|| FlowError::ShuttingDown { what: format!("the stop of flow `{id}`") })
     }
 
-    /// Deletes the queues that no other flow owns by now. Returns those that resisted every try, with the reason.
-    pub(super) async fn delete_queues(&self, id: &str, mut queues: Vec<QueueRecord>) -> Result<Vec<(QueueRecord, String)>> {
+    /// Deletes the queues that no other flow owns by now.
+    pub(super) async fn delete_queues(&self, id: &str, mut queues: Vec<QueueRecord>) -> Result<Deleted> {
         let mut tries_count = 0;
+        let mut gone = Vec::new();
         loop {
-            let (resisting, is_answered) = self.delete_unowned(id, queues).await?;
+            let (deleted, is_answered) = self.delete_unowned(id, queues).await?;
             tries_count += u32::from(is_answered);
-            if resisting.is_empty() || tries_count >= self.settings.delete_tries_count {
-                return Ok(resisting);
+            gone.extend(deleted.gone);
+            if deleted.resisting.is_empty() || tries_count >= self.settings.delete_tries_count {
+                return Ok(Deleted { gone, resisting: deleted.resisting });
             }
             self.pause(id, self.settings.delete_pause).await?;
-            queues = resisting.into_iter().map(|(queue, _)| queue).collect();
+            queues = deleted.resisting.into_iter().map(|(queue, _)| queue).collect();
         }
     }
 
     /// One try. Others may have begun to use a queue since, so it is looked again, and nobody can begin to meanwhile.
-    async fn delete_unowned(&self, id: &str, queues: Vec<QueueRecord>) -> Result<(Vec<(QueueRecord, String)>, bool)> {
+    async fn delete_unowned(&self, id: &str, queues: Vec<QueueRecord>) -> Result<(Deleted, bool)> {
         let _writer = self.writer.lock().await;
         self.catch_up().await?;
         let flows = self.known.around(id, queues.iter().map(|queue| queue.topic.clone()), []);
         let owned = owned_queues(&flows.records, id);
-        let mut resisting = Vec::new();
+        let mut deleted = Deleted::default();
         let mut is_answered = true;
         for queue in queues {
             if owned.contains(&(queue.topic.as_str(), queue.subscription.as_str())) {
                 continue;
             }
             match self.delete_queue(&queue, Delete::Always).await {
-                Ok(()) => {}
-                Err(NotDeleted::Answered(reason)) => resisting.push((queue, reason)),
+                Ok(()) => deleted.gone.push(queue),
+                Err(NotDeleted::Answered(reason)) => deleted.resisting.push((queue, reason)),
                 Err(NotDeleted::Unanswered(reason)) => {
                     is_answered = false;
-                    resisting.push((queue, reason));
+                    deleted.resisting.push((queue, reason));
                 }
             }
         }
-        Ok((resisting, is_answered))
+        Ok((deleted, is_answered))
     }
 
     /// Deletes a queue that nothing reads; in the way given where the number of its consumers is unknown. `Always` is for a caller that has
@@ -139,6 +149,7 @@ impl Lifecycle {
                 Err(error) => return Err(not_deleted(&error)),
             }
         }
+        self.confirm().await.map_err(|error| NotDeleted::Unanswered(chain(&error)))?;
         match self.backend.delete_queue(&queue, when).await {
             Ok(Deletion::Deleted) => Ok(()),
             Ok(Deletion::NotEmpty(_)) => {
@@ -166,6 +177,7 @@ impl Lifecycle {
                     Ok(_) | Err(PubsubError::QueueNotFound { .. }) => Delete::Always,
                     Err(error) => return Err(deleting()(error)),
                 };
+                self.confirm().await?;
                 if self.backend.delete_queue(&queue, when).await.map_err(deleting())? != Deletion::Deleted {
                     return Err(FlowError::LeftoverInUse { queue: queue.to_string() });
                 }
@@ -191,12 +203,20 @@ impl Lifecycle {
             };
             let is_owned = owned.contains(&(record.topic.as_str(), record.subscription.as_str()));
             if is_owned || self.delete_queue(&record, Delete::IfEmpty).await.is_ok() {
-                let batch = weir_config::Batch::new().delete(LEFTOVER_TYPE, &name);
+                let mut batch = weir_config::Batch::new().delete(LEFTOVER_TYPE, &name);
+                if !is_owned {
+                    batch = batch.delete(QUEUE_MADE_TYPE, &name);
+                }
                 self.writes.write(batch).await.map_err(FlowError::config("deleting the record of a leftover queue"))?;
                 tracing::info!(queue = name, "leftover queue is gone");
             }
         }
         Ok(())
+    }
+
+    /// Returns if this service led a moment ago; before each making or deletion of a queue. Never returns once another service leads.
+    pub(super) async fn confirm(&self) -> Result<()> {
+        self.writes.confirm().await.map_err(FlowError::config("asking whether this flow service still leads"))
     }
 
     /// Makes the queues of a plan; those that are there stay as they are.
@@ -216,6 +236,7 @@ impl Lifecycle {
 
     async fn make_queue(&self, record: &QueueRecord, if_there: IfThere) -> Result<()> {
         let spec = spec_of(record).map_err(FlowError::name("the name of a queue"))?;
+        self.confirm().await?;
         let made = match if_there {
             IfThere::Keep => create_bounded(&*self.backend, &spec).await,
             IfThere::Ensure => ensure_bounded(&*self.backend, &spec).await,
@@ -235,6 +256,9 @@ impl Lifecycle {
 
     async fn ensure_queue(&self, flow: &str, record: &QueueRecord) {
         let Ok(spec) = spec_of(record) else { return };
+        if let Err(error) = self.confirm().await {
+            return tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow is not ensured");
+        }
         if let Err(error) = ensure_bounded(&*self.backend, &spec).await {
             tracing::warn!(flow, queue = %spec.queue, error = %chain(&error), "queue of a running flow is not ensured");
         }
@@ -246,5 +270,5 @@ fn is_exit(record: &QueueRecord) -> bool {
 }
 
 fn not_deleted(error: &PubsubError) -> NotDeleted {
-    if is_unanswered(error) { NotDeleted::Unanswered(error.to_string()) } else { NotDeleted::Answered(error.to_string()) }
+    if is_unanswered(error) { NotDeleted::Unanswered(chain(error)) } else { NotDeleted::Answered(chain(error)) }
 }

@@ -11,12 +11,13 @@ use weir_pubsub::{Backlog, Class, Deletion, PubsubError, Queue, QueueStats, chai
 
 use super::Lifecycle;
 use super::queues::queue_of;
-use super::start::keys_of_interest;
+use super::start::{gone, keys_of_interest};
 use super::stop::release_entries;
 use super::world::{Entries, Flows, json};
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, Held, Release, Restored, World, refusing_record, release, restore};
 use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, PlanRecord, QueueRecord};
+use crate::steps::step;
 
 /// How far a stop came before it failed.
 enum Failed {
@@ -44,11 +45,14 @@ impl Subject {
 
 impl Lifecycle {
     /// Stops a flow if all the queues that are its own are empty. The flow's lock must be held.
-    pub(super) async fn stop_if_empty(&self, id: &str) -> Result<Vec<String>> {
+    pub(super) async fn stop_if_empty(&self, id: &str, request: &str) -> Result<Vec<String>> {
         let stopped = match self.take_entries(id).await {
-            Ok(Some(queues)) => self.delete_if_empty(id, &queues).await,
+            Ok(Some(queues)) => {
+                step("refuse-announced").await;
+                self.delete_if_empty(id, &queues, request).await
+            }
             // It never ran, or is about to be gone by an order that came before.
-            Ok(None) => return self.stop_locked(id).await,
+            Ok(None) => return self.stop_locked(id, Some(request)).await,
             Err(failed) => Err(failed),
         };
         match stopped {
@@ -133,7 +137,7 @@ impl Lifecycle {
 
     /// Deletes the queues if all are empty, then the record. Others may have begun to use a queue or an entry since, so it is looked again,
     /// and nobody can begin to meanwhile.
-    async fn delete_if_empty(&self, id: &str, queues: &[QueueRecord]) -> Result<(), Failed> {
+    async fn delete_if_empty(&self, id: &str, queues: &[QueueRecord], request: &str) -> Result<(), Failed> {
         let waited = self.wait_for_processors(id, queues).await;
         waited.map_err(|error| match error {
             FlowError::ShuttingDown { .. } => Failed::Halfway(FlowError::StopCutOff { id: id.to_owned() }),
@@ -142,14 +146,18 @@ impl Lifecycle {
         let _writer = self.writer.lock().await;
         let subject = self.subject(id).await.map_err(Failed::Halfway)?;
         let queues: Vec<Queue> = subject.release.queues.iter().filter_map(|record| queue_of(record).ok()).collect();
+        self.confirm().await.map_err(Failed::Halfway)?;
         let deleted = self.backend.delete_queues_if_empty(&queues).await;
         match deleted.map_err(FlowError::broker(format!("deleting the queues of flow `{id}`"))).map_err(Failed::Halfway)? {
             Deletion::Deleted => {}
             Deletion::NotEmpty(backlog) => return Err(Failed::Halfway(not_empty(id, &subject.record, &backlog))),
         }
+        step("refuse-queues-deleted").await;
         let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(subject.text.clone())).with_reserve();
+        let batch = gone(batch, subject.release.queues.iter());
         let batch = release_entries(batch, &subject.release, &subject.plan(), &subject.entries);
-        self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
+        let written = self.write_done(batch, &[request.to_owned()]).await;
+        written.map_err(FlowError::writing(format!("flow `{id}`"))).map_err(Failed::Late)
     }
 
     /// Lets a flow run again whose stop was refused or cut off. The flow's lock must be held.

@@ -70,7 +70,7 @@ impl Lifecycle {
             Some(FlowStatus::Starting) => self.undo_left_start(id).await,
             Some(FlowStatus::Stopping) if record.is_refusing() => self.take_back(id).await,
             Some(FlowStatus::Stopping) => {
-                self.stop_locked(id).await?;
+                self.stop_locked(id, None).await?;
                 tracing::info!(flow = id, "stop of a flow finished");
                 Ok(())
             }
@@ -85,12 +85,8 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Where a flow is between two states; `None` also without a readable record.
-    pub(super) async fn status(&self, id: &str) -> Result<Option<FlowStatus>> {
-        Ok(self.record(id).await?.and_then(|record| record.status))
-    }
-
-    async fn record(&self, id: &str) -> Result<Option<FlowRecord>> {
+    /// `None` also where it cannot be read.
+    pub(super) async fn record(&self, id: &str) -> Result<Option<FlowRecord>> {
         let text = self.config.get_one(FLOW_TYPE, id).await.map_err(FlowError::config("reading the flow"))?;
         Ok(text.and_then(|text| serde_json::from_str::<FlowRecord>(&text).ok()))
     }

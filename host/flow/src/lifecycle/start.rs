@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
-use super::queues::queue_of;
+use super::queues::{name_of, queue_of};
 use super::world::{Entries, Flows, json};
 use crate::error::{FlowError, Result};
 use crate::parameters::resolve;
 use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, Readers, affected_entries, check_readers, owned_queues, plan_start};
-use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE};
+use crate::protocol::{FLOW_TYPE, FlowRecord, FlowStatus, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};
+use crate::steps::step;
 use weir_pubsub::chain;
 
 /// What to start.
@@ -20,6 +21,8 @@ pub(crate) struct Start {
     pub(crate) parameters: BTreeMap<String, serde_json::Value>,
     pub(crate) drop_exits: bool,
     pub(crate) readers: Readers,
+    /// The id of the request.
+    pub(crate) request: String,
 }
 
 /// How far a start came before it failed.
@@ -33,13 +36,17 @@ enum Failed {
 impl Lifecycle {
     /// Starts a flow. Returns what was assumed, for people.
     pub(crate) async fn start(&self, start: Start) -> Result<Vec<String>> {
-        let id = start.flow.id.clone();
+        let (id, request) = (start.flow.id.clone(), start.request.clone());
         let _flow = self.flows.lock(&id).await;
         let started = match self.try_start(start.clone()).await {
-            Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_left_by_a_start(&id).await? => {
+            Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_left(&id).await? => {
                 let failed = FlowError::LeftBehind { id: id.clone() };
                 self.undo_start(&id).await.map_err(|source| FlowError::not_undone(&failed, source))?;
                 self.try_start(start).await
+            }
+            Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_started_by(&id, &request).await? => {
+                tracing::info!(flow = id, "flow was started by this request, which was delivered again");
+                return Ok(Vec::new());
             }
             started => started,
         };
@@ -59,16 +66,29 @@ impl Lifecycle {
         }
     }
 
-    /// Whether what stands in config is of a start that failed or was cut off. The flow's lock must be held, so that no start is under way.
-    async fn is_left_by_a_start(&self, id: &str) -> Result<bool> {
-        Ok(self.failed_starts.contains(id) || self.status(id).await? == Some(FlowStatus::Starting))
+    /// Whether the flow was left between two states on its way out: by a start, whose undoing may have been cut off too, or by a stop. The
+    /// flow's lock must be held: then no operation is at it.
+    async fn is_left(&self, id: &str) -> Result<bool> {
+        let record = self.record(id).await?;
+        let is_going = |record: FlowRecord| match record.status {
+            Some(FlowStatus::Starting) => true,
+            Some(FlowStatus::Stopping) => !record.is_refusing(),
+            Some(FlowStatus::Updating) | None => false,
+        };
+        Ok(self.failed_starts.contains(id) || record.is_some_and(is_going))
+    }
+
+    /// Whether the flow runs by this request.
+    async fn is_started_by(&self, id: &str, request: &str) -> Result<bool> {
+        let record = self.record(id).await?;
+        Ok(record.is_some_and(|record| record.status.is_none() && record.request.as_deref() == Some(request)))
     }
 
     /// Takes back what a start has done; until that succeeds, [`Lifecycle::resume`] tries it again. The flow's lock must be held.
     pub(super) async fn undo_start(&self, id: &str) -> Result<()> {
         // Noted beside the record, which says that the flow runs where the last write was done and its answer lost.
         self.failed_starts.insert(id);
-        match self.stop_locked(id).await {
+        match self.stop_locked(id, None).await {
             Ok(_) | Err(FlowError::UnknownFlow { .. }) => {
                 self.failed_starts.remove(id);
                 Ok(())
@@ -88,12 +108,14 @@ impl Lifecycle {
         let failed = |error: FlowError| if error.is_passing() { Failed::Halfway(error) } else { Failed::Before(error) };
         self.check_size(&id, &plan, &entries).map_err(Failed::Before)?;
         let starting = self.write_starting(&id, &plan, &flows).await.map_err(failed)?;
+        step("start-announced").await;
         self.make(&id, &plan, &entries, starting).await.map_err(Failed::Halfway)?;
+        step("start-done").await;
         Ok(plan.notes)
     }
 
     async fn plan(&self, start: Start) -> Result<(Plan, Flows, Entries)> {
-        let id = start.flow.id.clone();
+        let (id, request) = (start.flow.id.clone(), start.request);
         self.catch_up().await?;
         if self.known.contains(&id) {
             return Err(FlowError::FlowExists { id });
@@ -107,6 +129,7 @@ impl Lifecycle {
         let exits = if start.drop_exits { Exits::Drop } else { self.kept_exits() };
         let notes = check_readers(&draft, &world, &start.readers)?;
         let mut plan = plan_start(&draft, &world, exits)?;
+        plan.record.request = Some(request);
         plan.notes.extend(notes);
         Ok((plan, flows, entries))
     }
@@ -114,10 +137,13 @@ impl Lifecycle {
     /// Refuses a flow that could not be written, or not be taken back, in one step of the configuration.
     fn check_size(&self, id: &str, plan: &Plan, entries: &Entries) -> Result<()> {
         let starting = json(&plan.starting_record(&BTreeSet::new()));
+        let announced = made(Batch::new().put(FLOW_TYPE, id, &starting).only_if(FLOW_TYPE, id, None), plan.queues.iter());
         let deletes = plan.entries.keys().map(EntryKey::config_key);
         let undone = Batch::new().put(FLOW_TYPE, id, &starting).only_if(FLOW_TYPE, id, Some(starting.clone()));
         let undone = deletes.fold(undone, |batch, at| batch.delete(at.config_type, at.key));
-        let fits = self.writes.check_fits(&undone).and_then(|()| self.writes.check_fits(&running(id, plan, entries, starting)));
+        let batches =
+            [announced, undone, running(id, plan, entries, starting), gone(Batch::new().delete(FLOW_TYPE, id), plan.queues.iter())];
+        let fits = batches.iter().try_for_each(|batch| self.writes.check_fits(batch));
         fits.map_err(|source| FlowError::TooLarge { processors_count: plan.entries.len(), source })
     }
 
@@ -138,6 +164,12 @@ impl Lifecycle {
         for name in leftovers {
             batch = batch.delete(LEFTOVER_TYPE, name);
         }
+        let own = plan
+            .queues
+            .iter()
+            .enumerate()
+            .filter(|(at, record)| !found.contains(at) && !owned.contains(&(record.topic.as_str(), record.subscription.as_str())));
+        batch = made(batch, own.map(|(_, record)| record));
         match self.writes.write(batch).await {
             Ok(()) => Ok(text),
             Err(ConfigError::Conflict { .. }) => Err(FlowError::FlowExists { id: id.to_owned() }),
@@ -148,9 +180,20 @@ impl Lifecycle {
     /// Makes queues, entries and the record without status: the last two in one step, so that nobody sees one without the other.
     async fn make(&self, id: &str, plan: &Plan, entries: &Entries, starting: String) -> Result<()> {
         self.create_queues(&plan.queues).await?;
+        step("start-queues-made").await;
         let batch = running(id, plan, entries, starting);
         self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))
     }
+}
+
+/// Adds the records of queues that are about to be made, so that each is known for as long as it may be there.
+fn made<'q>(batch: Batch, queues: impl Iterator<Item = &'q QueueRecord>) -> Batch {
+    queues.fold(batch, |batch, queue| batch.put(QUEUE_MADE_TYPE, name_of(queue), json(queue)))
+}
+
+/// Takes out the records of queues that are gone.
+pub(super) fn gone<'q>(batch: Batch, queues: impl Iterator<Item = &'q QueueRecord>) -> Batch {
+    queues.fold(batch, |batch, queue| batch.delete(QUEUE_MADE_TYPE, name_of(queue)))
 }
 
 /// The flow as it runs: entries and the record without status, in one step.

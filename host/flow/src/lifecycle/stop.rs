@@ -7,11 +7,12 @@ use weir_config::records::Entry;
 
 use super::Lifecycle;
 use super::queues::name_of;
-use super::start::{keys_of_interest, put_entry};
+use super::start::{gone, keys_of_interest, put_entry};
 use super::world::{Entries, json};
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, Release, World, release};
 use crate::protocol::{Backlog, FLOW_TYPE, FlowStatus, LEFTOVER_TYPE, PlanRecord, QueueRecord};
+use crate::steps::step;
 
 /// A flow whose entries are gone.
 struct Stopping {
@@ -19,15 +20,21 @@ struct Stopping {
     text: String,
     /// The queues that were its own alone when its entries went.
     queues: Vec<QueueRecord>,
+    /// The requests that are done when the flow is gone.
+    requests: Vec<String>,
 }
 
 impl Lifecycle {
-    /// Stops a flow in any status. Returns what could not be deleted yet, for people.
-    pub(crate) async fn stop(&self, id: &str, backlog: Backlog) -> Result<Vec<String>> {
+    /// Stops a flow in any status, for the request with an id. Returns what could not be deleted yet, for people.
+    pub(crate) async fn stop(&self, id: &str, backlog: Backlog, request: &str) -> Result<Vec<String>> {
         let _flow = self.flows.lock(id).await;
+        if self.is_done(request).await? {
+            tracing::info!(flow = id, "flow was stopped by this request, which was delivered again");
+            return Ok(Vec::new());
+        }
         let notes = match backlog {
-            Backlog::Discard => self.stop_locked(id).await?,
-            Backlog::Refuse => self.stop_if_empty(id).await?,
+            Backlog::Discard => self.stop_locked(id, Some(request)).await?,
+            Backlog::Refuse => self.stop_if_empty(id, request).await?,
         };
         self.failed_starts.remove(id);
         tracing::info!(flow = id, "flow stopped");
@@ -35,24 +42,28 @@ impl Lifecycle {
     }
 
     /// Stops a flow whatever it holds; the flow's lock must be held.
-    pub(super) async fn stop_locked(&self, id: &str) -> Result<Vec<String>> {
-        let stopping = self.delete_entries(id).await?;
+    pub(super) async fn stop_locked(&self, id: &str, request: Option<&str>) -> Result<Vec<String>> {
+        let stopping = self.delete_entries(id, request).await?;
+        step("stop-announced").await;
         self.wait_for_processors(id, &stopping.queues).await?;
-        let leftover = self.delete_queues(id, stopping.queues).await?;
-        let mut batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(stopping.text)).with_reserve();
+        let deleted = self.delete_queues(id, stopping.queues).await?;
+        step("stop-queues-deleted").await;
+        let batch = Batch::new().delete(FLOW_TYPE, id).only_if(FLOW_TYPE, id, Some(stopping.text)).with_reserve();
+        let mut batch = gone(batch, deleted.gone.iter());
         let mut notes = Vec::new();
-        for (queue, reason) in &leftover {
+        for (queue, reason) in &deleted.resisting {
             let name = name_of(queue);
             tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow is left over");
             notes.push(format!("queue {} ({}) is still there and is deleted later: {reason}", queue.topic, queue.subscription));
             batch = batch.put(LEFTOVER_TYPE, name, json(queue));
         }
-        self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
+        self.write_done(batch, &stopping.requests).await.map_err(FlowError::writing(format!("flow `{id}`")))?;
+        step("stop-done").await;
         Ok(notes)
     }
 
     /// Marks the flow as stopping and deletes the entries that no other flow uses, in one step.
-    async fn delete_entries(&self, id: &str) -> Result<Stopping> {
+    async fn delete_entries(&self, id: &str, request: Option<&str>) -> Result<Stopping> {
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(id).await?;
         let (Some(record), Some(before)) = (flows.records.get(id), flows.texts.get(id)) else {
@@ -64,15 +75,18 @@ impl Lifecycle {
         let release = release(id, &plan, &world);
         let mut batch = release_entries(Batch::new().with_reserve(), &release, &plan, &entries);
         let mut text = before.clone();
+        let mut requests: Vec<String> = request.map(str::to_owned).into_iter().collect();
         if record.status != Some(FlowStatus::Stopping) || record.is_refusing() {
-            text = json(&record.stopping());
+            text = json(&record.stopping(request));
             batch = batch.put(FLOW_TYPE, id, &text);
+        } else {
+            requests.extend(record.stop_request.clone());
         }
         if !batch.is_empty() {
             let batch = batch.only_if(FLOW_TYPE, id, Some(before.clone()));
             self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or an entry that it shares")))?;
         }
-        Ok(Stopping { text, queues: release.queues.into_iter().filter(|queue| !queue.found).collect() })
+        Ok(Stopping { text, queues: release.queues.into_iter().filter(|queue| !queue.found).collect(), requests })
     }
 }
 

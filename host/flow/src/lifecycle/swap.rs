@@ -11,12 +11,15 @@ use super::world::json;
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
 use crate::protocol::Swapped;
+use crate::steps::step;
 use weir_pubsub::chain;
 
 impl Lifecycle {
-    /// Lets a processor of a flow go over to another component. Hosts do so when they have it ready; nothing waits for them here.
-    pub(crate) async fn swap(&self, order: SwapOrder) -> Result<Swapped> {
+    /// Changes the component of a processor of a flow, for the request with an id. Hosts follow when they have it ready; nothing waits for them
+    /// here. A request that was done and is delivered again changes nothing: another one may have changed the component since.
+    pub(crate) async fn swap(&self, order: SwapOrder, request: &str) -> Result<Swapped> {
         let _flow = self.flows.lock(&order.flow).await;
+        let was_done = self.is_done(request).await?;
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(&order.flow).await?;
         let Some(flow) = flows.records.get(&order.flow) else {
@@ -29,10 +32,15 @@ impl Lifecycle {
         world.components = self.load_components(&BTreeSet::from([reference])).await?;
         let swap = plan_swap(&order, &key, &world, &self.refusals.of(&key))?;
         let component = swap.entry.component.clone().expect("a swap has a component");
-        let unchanged = swap.old.as_ref() == Some(&component);
-        if !unchanged {
+        let unchanged = was_done || swap.old.as_ref() == Some(&component);
+        if unchanged {
+            self.note_done(request).await?;
+        } else {
+            step("swap-planned").await;
             let batch = put_entry(Batch::new(), &key, &json(&swap.entry), &entries);
-            self.writes.write(batch).await.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
+            let written = self.write_done(batch, &[request.to_owned()]).await;
+            written.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
+            step("swap-done").await;
             let (from, to) = (swap.old.as_ref().map(ComponentRef::key), component.key());
             tracing::info!(flow = order.flow, processor = key.processor, variant = key.variant, from, to, "component swapped");
         }

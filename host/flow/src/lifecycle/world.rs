@@ -41,10 +41,10 @@ impl EntryKey {
 }
 
 impl Lifecycle {
-    /// Brings what is known of the flows up to the configuration as it is now. Those that another service started get their plans here, when
+    /// Brings what is known of the flows up to the configuration as it is now, of which this service leads. Those that another service started get their plans here, when
     /// they are first seen. The writer's lock must be held.
     pub(super) async fn catch_up(&self) -> Result<()> {
-        let version = self.config.version().await.map_err(FlowError::config("reading the flows"))?;
+        let version = self.writes.version().await.map_err(FlowError::config("reading the flows"))?;
         let mut applied = self.following.version.clone();
         let reached =
             tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await.is_ok_and(|reached| reached.is_ok());

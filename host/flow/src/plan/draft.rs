@@ -115,6 +115,8 @@ impl Draft {
             parameters: self.parameters.clone(),
             status: None,
             backlog: None,
+            request: None,
+            stop_request: None,
             plan: None,
         }
     }

@@ -75,7 +75,7 @@ impl Dispatch {
             (_, 0) => "the flows were not read yet",
             _ => "the flows cannot be read as they are now",
         };
-        let cause = status.fetch_error.as_ref().filter(|_| caller == Caller::Trusted);
+        let cause = status.fetch_error.as_ref().filter(|_| matches!(caller, Caller::Trusted(_)));
         Some(cause.map_or_else(|| problem.to_owned(), |error| format!("{problem}: {error}")))
     }
 

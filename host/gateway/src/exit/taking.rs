@@ -16,7 +16,7 @@ use weir_pubsub::{Consumer, Delivery, PubsubError, Queue, QueueStats, Receipt};
 use super::batches::BATCH_BYTES;
 use super::held::MAX_COUNT;
 use super::lease::{HandedOut, Over, Registered};
-use crate::again::by;
+use crate::again::{Again, by};
 use crate::dispatch::{Interface, over};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
@@ -43,6 +43,8 @@ pub(crate) struct Taking {
     pub(crate) interface: Arc<Interface>,
     pub(crate) queue: Queue,
     pub(crate) consumer: Box<dyn Consumer>,
+    /// Its waits after losses.
+    pub(crate) again: Again,
     pub(crate) lease: Registered,
     /// End when no message came for so long; `None`: go on.
     pub(crate) wait: Option<Duration>,
@@ -174,13 +176,21 @@ impl Taking {
         let mut looks_count = 0;
         loop {
             match by(ends_at, self.fitting().receive()).await {
-                Some(Ok(delivery)) => return Ok(Some(delivery)),
+                Some(Ok(delivery)) => {
+                    self.again.well();
+                    return Ok(Some(delivery));
+                }
                 Some(Err(error @ PubsubError::Unavailable { .. })) => match by(ends_at, self.subscribe_again()).await {
                     Some(subscribed) => {
                         subscribed?;
                         continue;
                     }
                     // Whether the exit is empty is not known.
+                    None => return Err(cut_off(&self.gateway, &self.interface, error).await),
+                },
+                // The consumer goes on by itself, with what it holds.
+                Some(Err(error @ PubsubError::Stalled { .. })) => match by(ends_at, self.again.wait()).await {
+                    Some(()) => continue,
                     None => return Err(cut_off(&self.gateway, &self.interface, error).await),
                 },
                 Some(Err(error)) => return Err(cut_off(&self.gateway, &self.interface, error).await),
@@ -217,7 +227,7 @@ impl Taking {
 
     /// Reads the exit again after its consumer was lost. What was handed out and not acknowledged comes again, under later receipts.
     async fn subscribe_again(&mut self) -> Result<()> {
-        self.consumer = exits::consumer_again(&self.gateway, &self.interface, WINDOW).await?;
+        self.consumer = exits::consumer_again(&self.gateway, &self.interface, WINDOW, &mut self.again).await?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ mod shown;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -18,9 +18,14 @@ pub(crate) use self::asking::Asking;
 pub(crate) use self::listening::Reports;
 use self::shown::Details;
 pub(crate) use self::shown::ShownHost;
+use crate::protocol::Presence;
 
-/// A host that reported nothing for so long is gone: it reports every 5 s.
-const GONE_AFTER: Duration = Duration::from_secs(20);
+/// A host that reported nothing for so long is silent: it reports every 5 s.
+const MISSED_AFTER: Duration = Duration::from_secs(15);
+/// How long a silent host is shown, so that operators notice it.
+const GONE_AFTER: Duration = Duration::from_secs(120);
+/// Reports by which a host's clock is judged: one that was long on its way makes the clock look behind.
+const CLOCKS_COUNT: usize = 4;
 /// Hosts that are remembered; beyond it the one that was silent longest is forgotten.
 const MAX_HOSTS_COUNT: usize = 1000;
 
@@ -54,21 +59,27 @@ struct Known {
     details: Option<(Instant, Arc<Details>)>,
     /// The newest requests that it has answered.
     answered: VecDeque<u64>,
+    /// How much its clock was ahead when its newest reports came, in milliseconds.
+    clocks_ahead_ms: VecDeque<i64>,
+    /// It has stopped. What of its reports comes later was sent before.
+    has_stopped: bool,
 }
 
 impl Hosts {
-    /// The hosts that are there, without their processors, from their newest reports.
+    /// The hosts that report, without their processors, from their newest reports.
     pub(crate) fn statuses(&self) -> Vec<HostStatus> {
-        self.present(Instant::now()).values().map(|known| known.status.clone()).collect()
+        let now = Instant::now();
+        let known = self.present(now);
+        known.values().filter(|known| known.is_shown() && !known.is_silent(now)).map(|known| known.status.clone()).collect()
     }
 
-    /// The hosts that are there, as they are now: each is asked, and its answer waited for, for half a second at most.
+    /// The hosts that are there or have lately become silent, as they are now: each is asked, and its answer waited for, for half a second at most.
     ///
     /// # Cancel safety
     /// Yes.
     pub(crate) async fn fresh(&self, asking: &Asking) -> Vec<ShownHost> {
         let id = rand::random();
-        let time = if self.lock().is_empty() { FIRST_ANSWER_TIME } else { ANSWER_TIME };
+        let time = if self.is_any_waited_for() { ANSWER_TIME } else { FIRST_ANSWER_TIME };
         let answered = async {
             asking.ask(id).await?;
             loop {
@@ -86,10 +97,10 @@ impl Hosts {
             tracing::debug!(error = %chain(&error), "hosts could not be asked for details");
         }
         let now = Instant::now();
-        self.present(now).values().map(|known| known.shown(now)).collect()
+        self.present(now).values().filter(|known| known.is_shown()).map(|known| known.shown(now)).collect()
     }
 
-    /// The hosts that are not gone.
+    /// The hosts that are not gone, and those that have stopped.
     fn present(&self, now: Instant) -> MutexGuard<'_, BTreeMap<String, Known>> {
         let mut known = self.lock();
         known.retain(|_, known| now.duration_since(known.at) < GONE_AFTER);
@@ -101,7 +112,12 @@ impl Hosts {
         let now = Instant::now();
         let known = self.lock();
         let has = |known: &Known| known.answered.contains(&id);
-        known.values().any(has) && known.values().all(|known| has(known) || now.duration_since(known.at) > SILENT_AFTER)
+        known.values().any(has) && known.values().all(|known| has(known) || !known.is_waited_for(now))
+    }
+
+    fn is_any_waited_for(&self) -> bool {
+        let now = Instant::now();
+        self.lock().values().any(|known| known.is_waited_for(now))
     }
 
     /// Takes a summary, or a part of one: each has what concerns the host itself, and the rest is for others.
@@ -147,8 +163,9 @@ impl Hosts {
     fn note(&self, status: HostStatus, details: Option<(Details, Vec<u64>)>) {
         let at = Instant::now();
         let mut all = self.lock();
-        let empty = || Known { at, status: HostStatus::default(), summary_problem: None, details: None, answered: VecDeque::new() };
-        let known = all.entry(status.host.clone()).or_insert_with(empty);
+        let known = all.entry(status.host.clone()).or_insert_with(|| Known::new(at));
+        known.note_clock(&status);
+        known.has_stopped |= status.has_stopped;
         match details {
             None => known.summary_problem.clone_from(&status.report_problem),
             Some((details, answers)) => {
@@ -170,6 +187,37 @@ impl Hosts {
 }
 
 impl Known {
+    fn new(at: Instant) -> Self {
+        Known {
+            at,
+            status: HostStatus::default(),
+            summary_problem: None,
+            details: None,
+            answered: VecDeque::new(),
+            clocks_ahead_ms: VecDeque::new(),
+            has_stopped: false,
+        }
+    }
+
+    fn note_clock(&mut self, status: &HostStatus) {
+        if self.clocks_ahead_ms.len() >= CLOCKS_COUNT {
+            self.clocks_ahead_ms.pop_front();
+        }
+        self.clocks_ahead_ms.push_back(status.time_ms.cast_signed().saturating_sub(now_ms().cast_signed()));
+    }
+
+    fn is_shown(&self) -> bool {
+        !self.has_stopped
+    }
+
+    fn is_waited_for(&self, now: Instant) -> bool {
+        self.is_shown() && now.duration_since(self.at) <= SILENT_AFTER
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        now.duration_since(self.at) > MISSED_AFTER
+    }
+
     /// With the newest details; without its processors if it has never answered.
     fn shown(&self, now: Instant) -> ShownHost {
         let (at, details) = match &self.details {
@@ -178,8 +226,20 @@ impl Known {
         };
         let report_problem = details.status.report_problem.clone().or_else(|| self.summary_problem.clone());
         let status = HostStatus { report_problem, ..details.status.clone() };
-        ShownHost { age_ms: now.duration_since(at).as_millis() as u64, status, details }
+        ShownHost {
+            age_ms: now.duration_since(at).as_millis() as u64,
+            presence: if self.is_silent(now) { Presence::Silent } else { Presence::Reporting },
+            heard_ms: now.duration_since(self.at).as_millis() as u64,
+            clock_ahead_ms: self.clocks_ahead_ms.iter().copied().max().unwrap_or_default(),
+            status,
+            details,
+        }
     }
+}
+
+/// The gateway's clock, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Why the processors of a host cannot be passed on, if they cannot: nothing that the gateway answers may be unreadable because of one host.
@@ -205,7 +265,7 @@ mod tests {
 
     fn shown(hosts: &Hosts) -> Vec<HostReport> {
         let now = Instant::now();
-        hosts.present(now).values().map(|known| known.shown(now).report()).collect()
+        hosts.present(now).values().filter(|known| known.is_shown()).map(|known| known.shown(now).report()).collect()
     }
 
     fn versions(hosts: &Hosts) -> Vec<(String, u64)> {
@@ -281,8 +341,41 @@ mod tests {
         tokio::time::advance(Duration::from_secs(15)).await;
         hosts.take_summary(&summary("a", 2));
         assert_eq!(versions(&hosts), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        let presences = |hosts: &Hosts| shown(hosts).iter().map(|report| report.presence).collect::<Vec<_>>();
+        assert_eq!(presences(&hosts), [Presence::Reporting, Presence::Reporting]);
         tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(presences(&hosts), [Presence::Reporting, Presence::Silent]);
+        assert_eq!(hosts.statuses(), [status("a", 2)], "what is ready is asked of those that report");
+        tokio::time::advance(Duration::from_secs(100)).await;
         assert_eq!(versions(&hosts), [("a".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_host_that_has_stopped_is_not_shown_whatever_comes_late() {
+        let hosts = Hosts::default();
+        hosts.take_summary(&summary("a", 1));
+        let last = HostStatus { has_stopped: true, ..status("a", 2) };
+        hosts.take_summary(&serde_json::to_vec(&last).unwrap());
+        hosts.take_details(&details("a", 1, 2, &[7], 1 << 20)[0]);
+        assert_eq!((versions(&hosts), hosts.statuses()), (Vec::new(), Vec::new()));
+        assert!(!hosts.is_any_waited_for());
+    }
+
+    #[test]
+    fn clocks_are_held_against_the_gateways_and_a_late_report_is_no_clock_that_is_behind() {
+        let hosts = Hosts::default();
+        let report = |ahead_ms: i64| {
+            let time_ms = now_ms().saturating_add_signed(ahead_ms);
+            hosts.take_summary(&serde_json::to_vec(&HostStatus { time_ms, ..status("a", 1) }).unwrap());
+            shown(&hosts)[0].clock_ahead_ms
+        };
+        let hour = 3_600_000;
+        assert!((hour - 10_000..=hour).contains(&report(hour)));
+        assert!((hour - 10_000..=hour).contains(&report(0)), "of the last ones");
+        for _ in 0..2 {
+            report(-hour);
+        }
+        assert!((-10_000..=0).contains(&report(0)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use weir_config::records::{HostStatus, ProcessorState, ProcessorStatus};
 
-use crate::protocol::HostReport;
+use crate::protocol::{HostReport, Presence};
 
 /// Details of a host. Its processors stay JSON as the host wrote it, since most readers only pass them on.
 #[derive(Debug)]
@@ -29,6 +29,9 @@ impl Details {
 #[derive(Clone, Debug)]
 pub(crate) struct ShownHost {
     pub(crate) age_ms: u64,
+    pub(super) presence: Presence,
+    pub(super) heard_ms: u64,
+    pub(super) clock_ahead_ms: i64,
     /// As in the details, with what is wrong with the newest summary.
     pub(super) status: HostStatus,
     pub(super) details: Arc<Details>,
@@ -45,10 +48,16 @@ impl ShownHost {
         self.details = Arc::new(Details { status: status.clone(), serves: serves.clone(), processors });
     }
 
+    /// Whether it reports.
+    pub(crate) fn is_reporting(&self) -> bool {
+        self.presence == Presence::Reporting
+    }
+
     /// With all fields, for readers that need them.
     pub(crate) fn report(&self) -> HostReport {
         let (status, serves) = (self.status.clone(), self.details.serves.clone());
-        HostReport { age_ms: self.age_ms, status, serves, processors: self.processors() }
+        let ShownHost { age_ms, presence, heard_ms, clock_ahead_ms, .. } = *self;
+        HostReport { age_ms, presence, heard_ms, clock_ahead_ms, status, serves, processors: self.processors() }
     }
 
     fn processors(&self) -> Vec<ProcessorStatus> {
@@ -65,6 +74,9 @@ impl Serialize for ShownHost {
         #[serde(rename_all = "kebab-case")]
         struct Report<'a> {
             age_ms: u64,
+            presence: Presence,
+            heard_ms: u64,
+            clock_ahead_ms: i64,
             #[serde(flatten)]
             status: &'a HostStatus,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +84,7 @@ impl Serialize for ShownHost {
             processors: &'a RawValue,
         }
         let Details { serves, processors, .. } = &*self.details;
-        Report { age_ms: self.age_ms, status: &self.status, serves, processors }.serialize(serializer)
+        let ShownHost { age_ms, presence, heard_ms, clock_ahead_ms, ref status, .. } = *self;
+        Report { age_ms, presence, heard_ms, clock_ahead_ms, status, serves, processors }.serialize(serializer)
     }
 }

@@ -1,26 +1,26 @@
 //! `POST /api/v1/weir/components?name=&version=&limits=` and `GET /api/v1/weir/components/{digest}`: the store of components.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::Response;
-use axum::{Extension, Json};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use weir_config::names::deployment_key;
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Descriptor, Digest, Entry, GivenLimits, processor_of_entry_type};
-use weir_config::{Batch, ConfigError, Content};
+use weir_config::{Batch, ComponentFolder, ConfigClient, ConfigError, Content};
 use weir_flow::protocol::PlanRecord;
 
 use super::removal;
 use crate::body;
 use crate::error::{GatewayError, Result};
 use crate::flows;
+use crate::forwarding::{Components, forward};
 use crate::gateway::{Gateway, Shared};
-use crate::held::Received;
 use crate::protocol::{Deployed, ErrorAnswer, Unreached};
 use crate::query::Fields;
 
@@ -60,8 +60,12 @@ struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")
         (status = 422, description = "No host could run it; the message says why", body = ErrorAnswer),
     )
 )]
-pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Json<Deployed>> {
+pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<Target>, request: Request) -> Result<Response> {
     body::expect_type(request.headers(), "application/wasm")?;
+    let folder = match &gateway.components {
+        Components::Here(folder) => folder,
+        Components::At(store) => return forward(&gateway, store, request).await,
+    };
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
     let limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
     check_limits(&limits, &gateway)?;
@@ -71,9 +75,9 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     // Before anything is written: what fails must leave nothing.
     let not_reached = unreached(&gateway, &name, record.digest).await?;
     let key = deployment_key(&name, &version);
-    let (record, unchanged) = store(&gateway, &bytes, &key, record).await?;
+    let (record, unchanged) = store(&gateway, folder, &bytes, &key, record).await?;
     tracing::info!(component = key, digest = %record.digest, unchanged, "component deployed");
-    Ok(Json(Deployed { name, version, unchanged, record, not_reached }))
+    Ok(Json(Deployed { name, version, unchanged, record, not_reached }).into_response())
 }
 
 /// The bytes of a component.
@@ -83,39 +87,45 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     operation_id = "component",
     tag = "components",
     params(("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits")),
-    responses((status = 200, description = "The bytes", body = inline(ComponentBytes), content_type = "application/wasm"))
+    responses(
+        (status = 200, description = "The bytes", body = inline(ComponentBytes), content_type = "application/wasm"),
+        (status = 404, description = "There is no such component", body = ErrorAnswer),
+    )
 )]
-pub(crate) async fn get(
-    State(gateway): State<Shared>,
-    Path(digest): Path<String>,
-    Extension(held): Extension<Received>,
-) -> Result<Response> {
+pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String>, request: Request) -> Result<Response> {
     let digest: Digest = digest.parse().map_err(|error: weir_config::records::NotADigest| GatewayError::BadField {
         field: "the digest in the path".to_owned(),
         problem: error.to_string(),
     })?;
-    // Many may be read at once.
-    held.resize(gateway.components.size_bytes(digest).await.map_err(GatewayError::ComponentStore)?)?;
-    let found = gateway.components.get(digest).await.map_err(GatewayError::ComponentStore)?;
-    let bytes = found.ok_or(GatewayError::UnknownComponent { digest })?;
-    let mut response = Response::new(Body::from(bytes));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/wasm"));
-    Ok(response)
+    let folder = match &gateway.components {
+        Components::Here(folder) => folder,
+        Components::At(store) => return forward(&gateway, store, request).await,
+    };
+    let found = folder.open(digest).await.map_err(GatewayError::ComponentStore)?;
+    let stored = found.ok_or(GatewayError::UnknownComponent { digest })?;
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/wasm")), (CONTENT_LENGTH, stored.size_bytes().into())];
+    Ok((headers, Body::from_stream(stored.into_stream())).into_response())
 }
 
 /// Stores bytes and record. Of a deployment that is refused no bytes stay that were not there before.
-async fn store(gateway: &Gateway, bytes: &[u8], key: &str, record: ComponentRecord) -> Result<(ComponentRecord, bool)> {
+async fn store(
+    gateway: &Gateway,
+    folder: &ComponentFolder,
+    bytes: &[u8],
+    key: &str,
+    record: ComponentRecord,
+) -> Result<(ComponentRecord, bool)> {
     let digest = record.digest;
     refuse_taken(gateway, key, digest).await?;
     let turn = gateway.turns.deploying().await;
-    let was_there = gateway.components.has(digest);
-    gateway.components.put(bytes).await.map_err(GatewayError::ComponentStore)?;
-    let put = put_record(gateway, key, record).await;
+    let was_there = folder.has(digest);
+    folder.put(bytes).await.map_err(GatewayError::ComponentStore)?;
+    let put = record_deployment(&gateway.config, key, record).await;
     drop(turn);
     // After an answer that did not come the record may be written all the same.
     let may_be_written = matches!(&put, Err(GatewayError::Config(ConfigError::Unavailable { .. } | ConfigError::UnreadableAnswer { .. })));
     if put.is_err() && !may_be_written && !was_there {
-        removal::drop_unnamed(gateway, digest).await;
+        removal::drop_unnamed(gateway, folder, digest).await;
     }
     put
 }
@@ -156,12 +166,16 @@ fn name_of(target: Target, descriptor: &Descriptor) -> Result<(String, String)> 
     }
 }
 
-/// Records a deployment unless it is there; the record that stands, and whether it stood before. A record that is there never changes.
-async fn put_record(gateway: &Gateway, key: &str, record: ComponentRecord) -> Result<(ComponentRecord, bool)> {
-    if write_record(gateway, key, &record).await? {
+/// Records a deployment unless it is there; the record that stands, and whether it stood before. A record that is there never changes. The
+/// bytes must be in the store.
+///
+/// # Errors
+/// `VersionTaken`, `VersionFixed`, `BadDeployment`, `Config`.
+pub async fn record_deployment(config: &ConfigClient, key: &str, record: ComponentRecord) -> Result<(ComponentRecord, bool)> {
+    if write_record(config, key, &record).await? {
         return Ok((record, false));
     }
-    let Some(text) = gateway.config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)? else {
+    let Some(text) = config.get_one(COMPONENT_TYPE, key).await.map_err(GatewayError::Config)? else {
         return Err(GatewayError::Config(ConfigError::Conflict {
             message: format!("{key} was removed at the same time; deploy it again"),
         }));
@@ -182,9 +196,9 @@ pub(super) fn unreadable(key: &str, error: &serde_json::Error) -> GatewayError {
 }
 
 /// Writes a record if there is none; `false` if there is one.
-async fn write_record(gateway: &Gateway, key: &str, record: &ComponentRecord) -> Result<bool> {
+async fn write_record(config: &ConfigClient, key: &str, record: &ComponentRecord) -> Result<bool> {
     let text = serde_json::to_string(record).map_err(|_| GatewayError::Broken { what: "writing the component's record" })?;
-    match gateway.config.apply(Batch::new().put(COMPONENT_TYPE, key, text).only_if(COMPONENT_TYPE, key, None)).await {
+    match config.apply(Batch::new().put(COMPONENT_TYPE, key, text).only_if(COMPONENT_TYPE, key, None)).await {
         Ok(()) => Ok(true),
         Err(ConfigError::Conflict { .. }) => Ok(false),
         Err(error) => Err(GatewayError::Config(error)),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
 
-use crate::again::again;
+use crate::again::Again;
 use crate::body::{self, NDJSON};
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
@@ -57,7 +57,7 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     let lease = gateway.leases.begin(lease);
     let open = gateway.open.begin(What::Exit);
     let wait = wanted.wait_ms.map(Duration::from_millis);
-    Ok(ndjson(exit::lines(Taking { gateway, interface, queue, consumer, lease, wait, open })))
+    Ok(ndjson(exit::lines(Taking { gateway, interface, queue, consumer, again: Again::new(), lease, wait, open })))
 }
 
 /// Acknowledges messages that were taken from an exit, and renews the lease.
@@ -158,9 +158,14 @@ pub(crate) async fn consumer(gateway: &Gateway, interface: &Interface, window: s
 }
 
 /// Reads the exit again, after the connection to the broker was lost: as soon as there is one.
-pub(crate) async fn consumer_again(gateway: &Gateway, interface: &Interface, window: std::num::NonZeroU32) -> Result<Box<dyn Consumer>> {
+pub(crate) async fn consumer_again(
+    gateway: &Gateway,
+    interface: &Interface,
+    window: std::num::NonZeroU32,
+    again: &mut Again,
+) -> Result<Box<dyn Consumer>> {
     tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit was lost, subscribing again");
-    let consumer = again(|| consumer(gateway, interface, window)).await?;
+    let consumer = again.get(|| consumer(gateway, interface, window)).await?;
     consumer.ok_or_else(|| interface.wrong("has no exit any more".to_owned()))
 }
 

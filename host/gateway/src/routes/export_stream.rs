@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use weir_pubsub::{Consumer, Delivery, PubsubError, Receipt};
 
 use super::{exits, taps};
+use crate::again::Again;
 use crate::dispatch::{Interface, over};
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, BATCH_BYTES, Batches};
@@ -47,7 +48,7 @@ const MAX_HEARD_BYTES: usize = 64 << 10;
 pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, upgrade: Upgrade) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let source = match exits::consumer(&gateway, &interface, exit::WINDOW).await? {
-        Some(exit) => Source::Exit { consumer: exit, batches: Batches::new(gateway.settings.ping_time) },
+        Some(exit) => Source::Exit { consumer: exit, batches: Batches::new(gateway.settings.ping_time), again: Again::new() },
         None => Source::Tap(taps::tap(&gateway, &interface).await?),
     };
     upgrade.accept(gateway, What::Export, MAX_HEARD_BYTES, |gateway, connection| async move {
@@ -59,7 +60,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<
 /// Where messages come from.
 enum Source {
     /// They are taken, and settled once the reader has them.
-    Exit { consumer: Box<dyn Consumer>, batches: Batches },
+    Exit { consumer: Box<dyn Consumer>, batches: Batches, again: Again },
     /// They are copies.
     Tap(Box<dyn Consumer>),
 }
@@ -78,10 +79,17 @@ impl Source {
                 Source::Exit { consumer, .. } | Source::Tap(consumer) => consumer,
             };
             match (consumer.receive().await, &mut *self) {
-                (Ok(delivery), _) => return Ok(delivery),
-                (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, .. }) => {
-                    *consumer = exits::consumer_again(gateway, interface, exit::WINDOW).await?;
+                (Ok(delivery), source) => {
+                    if let Source::Exit { again, .. } = source {
+                        again.well();
+                    }
+                    return Ok(delivery);
                 }
+                (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, again, .. }) => {
+                    *consumer = exits::consumer_again(gateway, interface, exit::WINDOW, again).await?;
+                }
+                // The consumer goes on by itself, with what it holds.
+                (Err(PubsubError::Stalled { .. }), Source::Exit { again, .. }) => again.wait().await,
                 (Err(error), _) => return Err(cut_off(gateway, interface, error).await),
             }
         }
@@ -90,7 +98,7 @@ impl Source {
     /// One that is there already, if the batch has room for it.
     fn next_of_batch(&self, count: usize, bytes: usize) -> Option<Result<Delivery, PubsubError>> {
         match self {
-            Source::Exit { consumer, batches } if batches.has_room(count, bytes) => consumer.receive().now_or_never(),
+            Source::Exit { consumer, batches, .. } if batches.has_room(count, bytes) => consumer.receive().now_or_never(),
             Source::Tap(consumer) if bytes < BATCH_BYTES => consumer.receive().now_or_never(),
             _ => None,
         }
@@ -180,7 +188,7 @@ impl Export {
             Source::Tap(_) => connection.flush().await?,
         }
         match next {
-            Some(Err(error)) if !matches!(error, PubsubError::Unavailable { .. }) => {
+            Some(Err(error)) if !matches!(error, PubsubError::Unavailable { .. } | PubsubError::Stalled { .. }) => {
                 Err(Last::Failed(cut_off(&self.gateway, &self.interface, error).await))
             }
             // A consumer that was lost says so again.

@@ -10,9 +10,9 @@ use weir_config::records::HostStatus;
 use weir_pubsub::chain;
 
 use crate::error::{GatewayError, Result};
-use crate::gateway::Shared;
+use crate::gateway::{Gateway, Shared};
 use crate::guard::Caller;
-use crate::protocol::{ErrorAnswer, Health};
+use crate::protocol::{ErrorAnswer, Health, MissingService, ServiceName};
 
 /// How long a service may take: less than whoever asks commonly waits.
 const READY_TIME: Duration = Duration::from_secs(2);
@@ -43,15 +43,16 @@ pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<
     )
 )]
 pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Extension<Caller>) -> (StatusCode, Json<Health>) {
-    let (config, flow) = tokio::join!(
-        silent("the config service", caller, gateway.services.ask_config(br#"{"operation": "list", "type": "flow"}"#)),
-        silent("the flow service", caller, gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#)),
-    );
-    let mut missing: Vec<String> = [config, flow, gateway.dispatch.problem(caller)].into_iter().flatten().collect();
-    missing.extend(gateway.backend.trouble().map(|trouble| match caller {
-        Caller::Trusted => trouble,
+    let services = missing_services(&gateway, READY_TIME).await.into_iter().map(|MissingService { service, problem }| match caller {
+        Caller::Trusted(_) => format!("{} does not answer: {problem}", service.title()),
+        Caller::Unknown => format!("{} does not answer", service.title()),
+    });
+    // First, since the rest may come of it.
+    let trouble = gateway.backend.trouble().map(|trouble| match caller {
+        Caller::Trusted(_) => trouble,
         Caller::Unknown => "the broker does not work".to_owned(),
-    }));
+    });
+    let mut missing: Vec<String> = trouble.into_iter().chain(services).chain(gateway.dispatch.problem(caller)).collect();
     missing.extend(of_hosts(&gateway.hosts.statuses(), caller));
     let (status, word) = if missing.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     (status, Json(Health { status: word.to_owned(), reason: (!missing.is_empty()).then(|| missing.join("; ")) }))
@@ -59,7 +60,7 @@ pub(crate) async fn readyz(State(gateway): State<Shared>, Extension(caller): Ext
 
 /// What keeps hosts from their work. Their names and the causes are only for callers with the token.
 fn of_hosts(hosts: &[HostStatus], caller: Caller) -> Vec<String> {
-    let is_trusted = caller == Caller::Trusted;
+    let is_trusted = matches!(caller, Caller::Trusted(_));
     if hosts.is_empty() {
         let interval = if is_trusted { ", as each does every 5 s" } else { "" };
         return vec![format!("no host of processors reports{interval}")];
@@ -76,15 +77,21 @@ fn of_hosts(hosts: &[HostStatus], caller: Caller) -> Vec<String> {
     }
 }
 
+/// The services that do not answer within a time.
+pub(super) async fn missing_services(gateway: &Gateway, time: Duration) -> Vec<MissingService> {
+    let (config, flow) = tokio::join!(
+        missing(ServiceName::Config, time, gateway.services.ask_config(br#"{"operation": "list", "type": "flow"}"#, Caller::SELF)),
+        missing(ServiceName::Flow, time, gateway.services.ask_flow(br#"{"operation": "list-blueprints"}"#, Caller::SELF)),
+    );
+    config.into_iter().chain(flow).collect()
+}
+
 /// Why a service is not there, if it is not. The cause names queues and their sizes, so that not everybody is told.
-async fn silent(name: &str, caller: Caller, asked: impl Future<Output = Result<Bytes>>) -> Option<String> {
-    let limit = GatewayError::TimedOut { limit_s: READY_TIME.as_secs() };
-    let problem = match tokio::time::timeout(READY_TIME, asked).await.unwrap_or(Err(limit)) {
+async fn missing(service: ServiceName, time: Duration, asked: impl Future<Output = Result<Bytes>>) -> Option<MissingService> {
+    let limit = GatewayError::TimedOut { limit_s: time.as_secs() };
+    let problem = match tokio::time::timeout(time, asked).await.unwrap_or(Err(limit)) {
         Ok(answer) => serde_json::from_slice::<ErrorAnswer>(&answer).ok()?.error.message,
         Err(error) => chain(&error),
     };
-    Some(match caller {
-        Caller::Trusted => format!("{name} does not answer: {problem}"),
-        Caller::Unknown => format!("{name} does not answer"),
-    })
+    Some(MissingService { service, problem })
 }

@@ -39,7 +39,7 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Response {
     gateway.open.write(&mut out);
     figures::held(&gateway.budget, &mut out);
     let (hosts, config) = tokio::join!(gateway.hosts.fresh(&gateway.asking), in_time(flows::records(&gateway.config)));
-    figures::hosts(&hosts.iter().map(ShownHost::report).collect::<Vec<_>>(), &mut out);
+    figures::hosts(&hosts.iter().filter(|host| host.is_reporting()).map(ShownHost::report).collect::<Vec<_>>(), &mut out);
     let queues = in_time(all_queues(&gateway, config.as_ref().map(|(_, records)| records))).await;
     figures::reachable([("config", config.is_some()), ("broker", queues.is_some())], &mut out);
     if let Some((version, records)) = &config {

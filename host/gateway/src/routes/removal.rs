@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use weir_config::records::{COMPONENT_TYPE, ComponentRecord, Digest, entries_naming, named_digests, names_components};
-use weir_config::{Batch, ConfigError, UnusedFile, remove_unused};
+use weir_config::{Batch, ComponentFolder, ConfigError, UnusedFile, remove_unused};
 use weir_pubsub::shown;
 
 use crate::body;
 use crate::error::{GatewayError, Result};
+use crate::forwarding::{Components, forward};
 use crate::gateway::{Gateway, Shared};
 use crate::protocol::{ErrorAnswer, PruneRequest, Pruned, RemoveComponent, RemovedComponent, pruned};
 
@@ -78,17 +80,21 @@ fn refuse_named(component: &str, mut naming: Vec<String>) -> Result<()> {
     request_body(content = PruneRequest, description = "Whether to remove the files or only to list them"),
     responses((status = 200, description = "The files, removed or listed", body = Pruned))
 )]
-pub(crate) async fn prune(State(gateway): State<Shared>, request: Request) -> Result<Json<Pruned>> {
+pub(crate) async fn prune(State(gateway): State<Shared>, request: Request) -> Result<Response> {
+    let folder = match &gateway.components {
+        Components::Here(folder) => folder,
+        Components::At(store) => return forward(&gateway, store, request).await,
+    };
     let PruneRequest { dry_run } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
     let _alone = gateway.turns.alone().await;
     let everything = gateway.config.state_of(names_components).await.map_err(GatewayError::Config)?.value;
     let named = named_digests(&everything);
-    let mut files = gateway.components.unused(&named).await.map_err(GatewayError::ComponentStore)?;
+    let mut files = folder.unused(&named).await.map_err(GatewayError::ComponentStore)?;
     files.extend(unused_code(&gateway, named).await?);
     let failures = if dry_run { Vec::new() } else { removed(files.clone()).await };
     let pruned = pruned(&files, dry_run, &failures);
     tracing::info!(dry_run, files_count = pruned.files.len(), size_bytes = pruned.size_bytes, "unused files of components pruned");
-    Ok(Json(pruned))
+    Ok(Json(pruned).into_response())
 }
 
 async fn unused_code(gateway: &Gateway, named: BTreeSet<Digest>) -> Result<Vec<UnusedFile>> {
@@ -102,13 +108,13 @@ async fn removed(files: Vec<UnusedFile>) -> Vec<(std::path::PathBuf, std::io::Er
 }
 
 /// Removes the bytes of a component that was refused, unless something names them.
-pub(crate) async fn drop_unnamed(gateway: &Gateway, digest: Digest) {
+pub(crate) async fn drop_unnamed(gateway: &Gateway, folder: &ComponentFolder, digest: Digest) {
     let _alone = gateway.turns.alone().await;
     let Ok(everything) = gateway.config.state_of(names_components).await else { return };
     if named_digests(&everything.value).contains(&digest) {
         return;
     }
-    if let Err(error) = gateway.components.remove(digest).await {
+    if let Err(error) = folder.remove(digest).await {
         tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "bytes of a refused component cannot be removed; weir prune removes them");
     }
 }

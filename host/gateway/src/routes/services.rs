@@ -1,5 +1,6 @@
 //! `POST /api/v1/config` and `POST /api/v1/flow`: the two services as they are, with the gateway's names.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -9,10 +10,14 @@ use bytes::Bytes;
 use crate::body;
 use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
+use crate::guard::Caller;
 
 /// The config service: values by type and key.
 ///
 /// `operation` is `get` (`keys`), `list` or `getvalues` (`type`), `put` (`values`), `delete` (`keys`) or `config` (everything).
+///
+/// What changes requires the scope `operate`; what changes the types `component`, `descriptor`, `processor:...`, `flow`, `flow-service`,
+/// `leftover`, `queue-made` or `parked`, and an unknown operation, requires `deploy`.
 #[utoipa::path(
     post,
     path = "/api/v1/config",
@@ -21,9 +26,13 @@ use crate::gateway::Shared;
     request_body(content = weir_config::protocol::Request, description = "One request"),
     responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_config::protocol::Response))
 )]
-pub(crate) async fn config(State(gateway): State<Shared>, request: Request) -> Result<Response, SharedPathError> {
+pub(crate) async fn config(
+    State(gateway): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, SharedPathError> {
     let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
-    Ok(json(gateway.services.ask_config(&body).await?))
+    Ok(json(gateway.services.ask_config(&body, caller).await?))
 }
 
 /// The flow service: blueprints, and the flows that are started from them.
@@ -31,6 +40,8 @@ pub(crate) async fn config(State(gateway): State<Shared>, request: Request) -> R
 /// `operation` is `list-blueprints`, `get-blueprint`, `put-blueprint`, `delete-blueprint`, `list-flows`, `get-flow`, `start-flow`,
 /// `stop-flow` or Weir's own `swap`. A stop deletes what is in the flow's queues, unless `backlog` is `refuse`: then a flow that holds
 /// messages keeps running.
+///
+/// What changes requires the scope `operate`; an unknown operation requires `deploy`.
 #[utoipa::path(
     post,
     path = "/api/v1/flow",
@@ -39,9 +50,13 @@ pub(crate) async fn config(State(gateway): State<Shared>, request: Request) -> R
     request_body(content = weir_flow::protocol::Request, description = "One request"),
     responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_flow::protocol::Response))
 )]
-pub(crate) async fn flow(State(gateway): State<Shared>, request: Request) -> Result<Response, SharedPathError> {
+pub(crate) async fn flow(
+    State(gateway): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, SharedPathError> {
     let body = body::read_json(request, gateway.settings.max_body_bytes, gateway.settings.body_time).await?;
-    Ok(json(gateway.services.ask_flow(&body).await?))
+    Ok(json(gateway.services.ask_flow(&body, caller).await?))
 }
 
 /// An answer of JSON that is there as bytes.

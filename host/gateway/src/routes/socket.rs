@@ -4,6 +4,7 @@
 //! until the connection has taken the answer, so that a caller who does not read is soon not read from either, and ended after a time. What the
 //! answers hold is within the gateway's budget: one that does not fit is dropped and becomes an error.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -15,7 +16,9 @@ use crate::budget::Share;
 use crate::dispatch::{self, Answer, Line};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
+use crate::guard::Caller;
 use crate::metrics::open::What;
+use crate::scope::Scope;
 use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused, Target, Upgrade};
 
 /// Many requests on one WebSocket.
@@ -24,6 +27,9 @@ use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused
 /// of that flow. Answers are `{"id", "response", "complete"}`, several where an answer has parts, or `{"id", "error", "complete": true}`,
 /// in the order in which they are done. What is no request is answered by an error; only a message above 16 MiB or a text that is no UTF-8
 /// ends the socket.
+///
+/// Each request requires the scope that it would require by itself; one that the token does not have is answered by an error of type
+/// `insufficient-scope`.
 #[utoipa::path(
     get,
     path = "/api/v1/socket",
@@ -31,12 +37,12 @@ use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused
     tag = "services",
     responses((status = 101, description = "The connection is a WebSocket from here on"))
 )]
-pub(crate) async fn get(State(gateway): State<Shared>, upgrade: Upgrade) -> Result<Response> {
+pub(crate) async fn get(State(gateway): State<Shared>, Extension(caller): Extension<Caller>, upgrade: Upgrade) -> Result<Response> {
     let limit_bytes = gateway.settings.max_body_bytes;
-    upgrade.accept(gateway, What::Socket, limit_bytes, |gateway, connection| async move {
+    upgrade.accept(gateway, What::Socket, limit_bytes, move |gateway, connection| async move {
         // A place for each request, and one for parts of answers.
         let (answers, answered) = mpsc::channel(gateway.settings.socket_requests_count + 1);
-        let mut requests = Requests { gateway, answers, answered, under_way: JoinSet::new() };
+        let mut requests = Requests { gateway, caller, answers, answered, under_way: JoinSet::new() };
         requests.serve(connection).await;
     })
 }
@@ -44,6 +50,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, upgrade: Upgrade) -> Resu
 /// The requests of one socket.
 struct Requests {
     gateway: Shared,
+    caller: Caller,
     answers: mpsc::Sender<Answered>,
     answered: mpsc::Receiver<Answered>,
     under_way: JoinSet<()>,
@@ -135,9 +142,9 @@ impl Requests {
         let Ok(place) = self.answers.clone().try_reserve_owned() else {
             return Err((asked.id, GatewayError::Broken { what: "a place for the answer" }));
         };
-        let (gateway, answers) = (self.gateway.clone(), self.answers.clone());
+        let (gateway, caller, answers) = (self.gateway.clone(), self.caller, self.answers.clone());
         self.under_way.spawn(async move {
-            let last = work(&gateway, asked, &answers).await;
+            let last = work(&gateway, caller, asked, &answers).await;
             drop(held);
             place.send(last);
         });
@@ -163,12 +170,15 @@ impl Requests {
 }
 
 /// Works on one request; its last answer.
-async fn work(gateway: &Gateway, asked: Asked, answers: &mpsc::Sender<Answered>) -> Answered {
+async fn work(gateway: &Gateway, caller: Caller, asked: Asked, answers: &mpsc::Sender<Answered>) -> Answered {
     let Asked { id, target, request } = asked;
     let worked = match target {
-        Target::Config => service_answer(gateway, &id, gateway.services.ask_config(&request).await),
-        Target::Flow => service_answer(gateway, &id, gateway.services.ask_flow(&request).await),
-        Target::Interface { flow, name } => ask(gateway, (&flow, &name), request, &id, answers).await,
+        Target::Config => service_answer(gateway, &id, gateway.services.ask_config(&request, caller).await),
+        Target::Flow => service_answer(gateway, &id, gateway.services.ask_flow(&request, caller).await),
+        Target::Interface { flow, name } => match caller.require(Scope::Operate, || "a request to an interface of a flow".to_owned()) {
+            Ok(()) => ask(gateway, (&flow, &name), request, &id, answers).await,
+            Err(error) => Err(error),
+        },
     };
     worked.unwrap_or_else(|error| Answered { text: socket::error(Some(&id), &error.to_body()), share: gateway.budget.share() })
 }

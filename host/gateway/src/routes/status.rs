@@ -1,43 +1,56 @@
 //! `GET /api/v1/weir/status`: hosts, flows and queues in one answer.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use weir_config::protocol::Usage;
 
+use super::health::missing_services;
 use super::queues;
 use crate::error::{GatewayError, Result};
 use crate::flows::{self, Records};
 use crate::gateway::{Gateway, Shared};
-use crate::hosts::ShownHost;
-use crate::protocol::{FlowSummary, QueueSummary, Status};
+use crate::hosts::{ShownHost, now_ms};
+use crate::protocol::{FlowSummary, MissingService, QueueSummary, ServiceName, Status};
 
 /// A report that is older says nothing of flows that were stopped since.
 const OLD_MS: u64 = 1_000;
 
+/// How long a service may take before it is shown as missing.
+const SERVICE_TIME: Duration = Duration::from_secs(5);
+
 /// How everything is: what the hosts answer when they are asked (a host that does not answer within half a second is shown as it was, with
-/// the age of that), the flows, and the queues with what is in them.
+/// the age of that), the flows, and the queues with what is in them. While the config service does not answer, only the hosts and what is
+/// missing.
 #[utoipa::path(get, path = "/api/v1/weir/status", operation_id = "status", tag = "views", responses((status = 200, description = "How it is now", body = Status)))]
 pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
-    let hosts = async {
-        let hosts = gateway.hosts.fresh(&gateway.asking).await;
-        let types = gateway.config.types().await.map_err(GatewayError::Config)?;
-        Ok((hosts, types))
+    let mut looking = pin!(look(&gateway));
+    let mut asking = pin!(missing_services(&gateway, SERVICE_TIME));
+    let is_config = |missing: &[MissingService]| missing.iter().any(|missing| missing.service == ServiceName::Config);
+    // A config service that does not answer is not waited for as long as its requests would take.
+    let (looked, missing) = tokio::select! {
+        looked = &mut looking => (Some(looked), asking.await),
+        missing = &mut asking => match is_config(&missing) {
+            true => (None, missing),
+            false => (Some(looking.await), missing),
+        },
     };
-    // Side by side, since each waits for another part of Weir.
-    let ((mut hosts, (types, config_usage)), mut looked) = tokio::try_join!(hosts, Looked::at(&gateway))?;
-    // The flows are to be of after the hosts' answers: of a flow that stops in between, the hosts are shown as they were, and the flow is
-    // not there.
-    if types.version != looked.records.version {
-        looked = Looked::at(&gateway).await?;
-    }
-    let Looked { records, flows, queues } = looked;
-    let old = hosts.iter_mut().filter(|host| host.age_ms > OLD_MS);
-    old.for_each(|host| host.stop_processors(|flow| !records.contains(flow)));
+    let (hosts, seen) = match looked {
+        Some(Ok((hosts, seen))) => (hosts, seen),
+        Some(Err(error)) if !is_config(&missing) => return Err(error),
+        Some(Err(_)) | None => (gateway.hosts.fresh(&gateway.asking).await, Seen::default()),
+    };
+    let Seen { config_version, config_usage, flows, queues } = seen;
     Ok(Json(Answer {
         version: env!("CARGO_PKG_VERSION"),
+        contract: gateway.contract,
+        time_ms: now_ms(),
+        missing,
         topicspace: gateway.topicspace.clone(),
-        config_version: records.version,
+        config_version,
         config_usage,
         broker_problem: gateway.backend.trouble(),
         hosts,
@@ -46,11 +59,43 @@ pub(crate) async fn get(State(gateway): State<Shared>) -> Result<Json<Answer>> {
     }))
 }
 
+/// What the configuration shows, and the broker by it.
+#[derive(Default)]
+struct Seen {
+    config_version: u64,
+    config_usage: Option<Usage>,
+    flows: Vec<FlowSummary>,
+    queues: Vec<QueueSummary>,
+}
+
+async fn look(gateway: &Gateway) -> Result<(Vec<ShownHost>, Seen)> {
+    let hosts = async {
+        let hosts = gateway.hosts.fresh(&gateway.asking).await;
+        let types = gateway.config.types().await.map_err(GatewayError::Config)?;
+        Ok((hosts, types))
+    };
+    // Side by side, since each waits for another part of Weir.
+    let ((mut hosts, (types, config_usage)), mut looked) = tokio::try_join!(hosts, Looked::at(gateway))?;
+    // The flows are to be of after the hosts' answers: of a flow that stops in between, the hosts are shown as they were, and the flow is
+    // not there.
+    if types.version != looked.records.version {
+        looked = Looked::at(gateway).await?;
+    }
+    let Looked { records, flows, queues } = looked;
+    let old = hosts.iter_mut().filter(|host| host.age_ms > OLD_MS);
+    old.for_each(|host| host.stop_processors(|flow| !records.contains(flow)));
+    Ok((hosts, Seen { config_version: records.version, config_usage, flows, queues }))
+}
+
 /// A [`Status`] as it is written: the processors of hosts are passed on.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Answer {
     version: &'static str,
+    contract: &'static str,
+    time_ms: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<MissingService>,
     topicspace: String,
     config_version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]

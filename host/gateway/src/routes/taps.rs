@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use weir_pubsub::{Consumer, Delivery, PubsubError};
 
 use super::exits::{error_line, ndjson};
-use crate::again::{again, by};
+use crate::again::{Again, by};
 use crate::body::NDJSON;
 use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
@@ -64,7 +64,7 @@ pub(crate) async fn get(
     let reader = tap(&gateway, &interface).await?;
     let open = gateway.open.begin(What::Tap);
     let wait = extent.wait_ms.map(Duration::from_millis);
-    let tap = Tap { gateway, interface, reader, left: extent.count, wait, ends_at: None, _open: open };
+    let tap = Tap { gateway, interface, reader, again: Again::new(), left: extent.count, wait, ends_at: None, _open: open };
     let lines = stream::unfold(tap, |mut tap| async move { tap.next().await.map(|line| (Ok::<_, GatewayError>(line), tap)) });
     Ok(ndjson(Body::from_stream(lines)))
 }
@@ -75,12 +75,12 @@ pub(super) async fn tap(gateway: &Gateway, interface: &Interface) -> Result<Box<
 }
 
 /// Copies again what goes to an interface, after the connection to the broker was lost: as soon as there is one.
-async fn tap_again(gateway: &Gateway, interface: &Interface) -> Result<Box<dyn Consumer>> {
+async fn tap_again(gateway: &Gateway, interface: &Interface, again: &mut Again) -> Result<Box<dyn Consumer>> {
     tokio::select! {
         biased;
         () = gateway.stopping.cancelled() => Err(GatewayError::ShuttingDown),
         () = interface.stopped.cancelled() => Err(interface.gone()),
-        tapped = again(|| tap(gateway, interface)) => tapped,
+        tapped = again.get(|| tap(gateway, interface)) => tapped,
     }
 }
 
@@ -88,6 +88,8 @@ struct Tap {
     gateway: Shared,
     interface: Arc<Interface>,
     reader: Box<dyn Consumer>,
+    /// Its waits after losses.
+    again: Again,
     left: Option<u64>,
     wait: Option<Duration>,
     /// When it ends without another message: a time that began before a loss.
@@ -104,6 +106,7 @@ impl Tap {
         let ends_at = self.ends_at.take().or(self.wait.map(|wait| Instant::now() + wait));
         let error = match receive(&self.gateway, &self.interface, &*self.reader, ends_at).await {
             Next::Delivery(delivery) => {
+                self.again.well();
                 self.left = self.left.map(|left| left - 1);
                 let mut line = Vec::new();
                 line::write(&delivery.message, &mut line);
@@ -114,16 +117,18 @@ impl Tap {
             Next::Stopped => self.interface.gone(),
             Next::ShuttingDown => GatewayError::ShuttingDown,
             // What passed while there was no connection is not known.
-            Next::Failed(PubsubError::Unavailable { .. }) => match by(ends_at, tap_again(&self.gateway, &self.interface)).await {
-                Some(Err(error)) => error,
-                tapped => {
-                    match tapped {
-                        Some(Ok(reader)) => (self.reader, self.ends_at) = (reader, ends_at),
-                        _ => self.left = Some(0),
+            Next::Failed(PubsubError::Unavailable { .. }) => {
+                match by(ends_at, tap_again(&self.gateway, &self.interface, &mut self.again)).await {
+                    Some(Err(error)) => error,
+                    tapped => {
+                        match tapped {
+                            Some(Ok(reader)) => (self.reader, self.ends_at) = (reader, ends_at),
+                            _ => self.left = Some(0),
+                        }
+                        return Some(Bytes::from_static(b"{\"missed\":null}\n"));
                     }
-                    return Some(Bytes::from_static(b"{\"missed\":null}\n"));
                 }
-            },
+            }
             Next::Failed(error) => GatewayError::broker("the tap ended")(error),
         };
         self.left = Some(0);

@@ -103,19 +103,21 @@ impl DeliveryCount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     pub(crate) consumer: u64,
-    pub(crate) queue: u64,
-    pub(crate) sequence: u64,
+    /// Where it came from, if the consumer alone does not say it: a queue, a channel, a partition.
+    pub(crate) origin: u64,
+    /// Which delivery of that origin it is.
+    pub(crate) delivery: u64,
 }
 
 impl Receipt {
-    /// For backends. `consumer` is unique in the life of the backend and not 0; `queue` and `sequence` are in its own numbering.
-    pub(crate) fn new(consumer: u64, queue: u64, sequence: u64) -> Self {
-        Receipt { consumer, queue, sequence }
+    /// For backends. `consumer` is unique in the life of the backend and not 0; `origin` and `delivery` are in its own numbering.
+    pub(crate) fn new(consumer: u64, origin: u64, delivery: u64) -> Self {
+        Receipt { consumer, origin, delivery }
     }
 
     /// Of a delivery that needs no settling, on a `response` or `notify` topic or a tap: settling it does nothing.
     pub fn none() -> Self {
-        Receipt { consumer: 0, queue: 0, sequence: 0 }
+        Receipt { consumer: 0, origin: 0, delivery: 0 }
     }
 
     /// Whether the delivery needs settling.

@@ -39,14 +39,6 @@ impl Cursor {
         }
     }
 
-    /// The id of the message, where that is what the cursor is made of.
-    pub(crate) fn as_id(&self) -> Option<MessageId> {
-        match self.0 {
-            Kind::Id(id) => Some(id),
-            Kind::Place(_) => None,
-        }
-    }
-
     /// Whether it is a place: it keeps its meaning when its message is gone, and has an order.
     pub fn is_place(&self) -> bool {
         matches!(self.0, Kind::Place(_))
@@ -112,6 +104,6 @@ mod tests {
         let (one, other) = (Cursor::id(MessageId(1)), Cursor::id(MessageId(2)));
         assert_eq!((one.partial_cmp(&other), one.partial_cmp(&one)), (None, Some(Ordering::Equal)));
         assert_eq!(one.partial_cmp(&Cursor::place(1)), None);
-        assert_eq!((one.as_id(), one.as_place(), one.is_place()), (Some(MessageId(1)), None, false));
+        assert_eq!((one.as_place(), one.is_place()), (None, false));
     }
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::consumer::Consumer;
 use super::cursor::Cursor;
+use super::lock::{LockHolder, LockName};
 use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
@@ -30,6 +31,14 @@ pub trait Inspect: Send + Sync {
     /// `QueueNotFound`, `Unavailable`.
     async fn stats(&self, queue: &Queue) -> Result<QueueStats>;
 
+    /// Which process holds a lock; `None` if it is free. Looking disturbs neither the holder nor the process that takes it next.
+    ///
+    /// # Errors
+    /// `Unsupported`; those of [`Backend::lock`](super::Backend::lock) but `LockHeld`, where no process can take it.
+    async fn lock_holder(&self, _lock: &LockName) -> Result<Option<LockHolder>> {
+        Err(unsupported("showing who holds a lock"))
+    }
+
     /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
     /// seen. At most `buffer_count` messages, or 16 MiB of bodies, wait for the reader; beyond it the oldest are dropped and the next
     /// `receive` is `Lagged`. It is gone with its reader. It never makes a missing queue look present.
@@ -44,7 +53,7 @@ pub trait Inspect: Send + Sync {
     /// read and kept. A message that cannot be read is shown with the reason, and the others are shown all the same.
     ///
     /// # Errors
-    /// `QueueNotFound`, `Unsupported`, `Unavailable`.
+    /// `QueueNotFound`, `Unavailable`; `Unsupported` also where the page is so deep in the queue that the broker does not get there.
     async fn browse(&self, _queue: &Queue, _start: Start, _limit_count: u32, _body_bytes: usize) -> Result<Page> {
         Err(unsupported("looking at the messages of a queue"))
     }
@@ -53,7 +62,7 @@ pub trait Inspect: Send + Sync {
     /// its id.
     ///
     /// # Errors
-    /// `QueueNotFound`, `Unsupported`, `Unavailable`.
+    /// `QueueNotFound`, `Unavailable`; `Unsupported` also where it is so deep in the queue that the broker does not get there.
     async fn remove(&self, _queue: &Queue, _message: &Named) -> Result<bool> {
         Err(unsupported("removing a message from a queue"))
     }
@@ -92,8 +101,8 @@ pub enum Start {
 pub struct Page {
     /// The messages, in the order of the queue.
     pub messages: Vec<Browsed>,
-    /// The cursor of the newest message that the queue ever had; `None` if there was none, or the broker does not know it. Whatever arrives
-    /// later is behind it.
+    /// The cursor of the newest message that the queue ever had; `None` if there was none, or the broker does not know it, for example where
+    /// the page ends before the queue does. Whatever arrives later is behind it.
     pub newest: Option<Cursor>,
 }
 

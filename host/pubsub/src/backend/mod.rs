@@ -1,17 +1,23 @@
-//! The contract between Weir and a broker. Every sentence of it is a test of that name in the conformance suite.
+//! The contract between Weir and a broker. Every promise of it is a test of its own in the conformance suite.
 //!
 //! To add a broker: write [`Backend`], with its [`Producer`] and [`Consumer`], in a folder beside this one; of [`Inspect`] what the broker can
-//! do; and one line in `connect.rs` for its URL. What a client library gives maps so:
+//! do; a line for its URL in `connect.rs` and one in `broker_url.rs`; and its settings, if it has any, in the list of `cli`. What a client
+//! library gives maps so:
 //!
 //! | here | on a broker |
 //! |---|---|
-//! | [`Producer::publish`] | the write to the connection, in the order of the calls, within a bound of what is under way |
+//! | [`Topic`], [`Queue`] | the names of `docs/wire.md`, to the letter; a name that is too long for a queue is `Refused`, one that is too long for the broker alone `TooLarge` |
+//! | a `flow` or `request` queue | shared and named; `flow` durable, `request` not; bound to its topic |
+//! | a `response` or `notify` subscription, a tap | a queue of the subscriber alone, named by the broker, not durable, deleted with the subscriber |
+//! | [`Message`](crate::Message) | persistent on `flow` topics only; `expires_in` is the broker's own expiry, for requests only; [`Limits::check`] and the broker's limits on names are checked before the client library sees it |
+//! | [`Producer::publish`] | the write to the connection, in the order of the calls, within a bound of what is under way; `mandatory` on `flow` and `request` topics only |
 //! | [`Confirm`] | its publisher confirmation; of its errors a return is `QueueNotFound`, a negative one `QueueFull` or `Unavailable`, a lost connection `OutcomeUnknown` |
 //! | [`Consumer`] | a subscription with an acknowledgement order of its own; the window is its prefetch |
-//! | [`Receipt`] | consumer, channel or partition, delivery tag |
+//! | [`Receipt`] | consumer; queue, channel or partition; delivery tag or position |
 //! | [`Backend::settle`] | publish the outputs, wait for their confirmations, acknowledge; or one transaction |
 //! | [`Backend::give_back`] | a negative acknowledgement with requeue |
 //! | [`Backend::create_queue`], [`Backend::delete_queue`] | declare, bind, delete; for one queue one after the other, each with a time-out |
+//! | [`Backend::lock`] | an exclusive consumer of a queue of its own that nothing is published to, of a type that keeps exclusivity; [`Inspect`] does not list it |
 //!
 //! # Lost connections
 //! A backend connects again by itself, with backoff. Meanwhile operations fail with `Unavailable`, within a bounded time. Producers survive.
@@ -19,8 +25,9 @@
 //! Publishing may have a connection of its own: then each of the two is lost alone, and consumers do not notice that of the other.
 //!
 //! # Blocked publishers
-//! A broker may block its publishers for a while (a memory alarm). Publishes and settles with outputs wait then, and fail with `Unavailable`
-//! within a bounded time; the delivery of such a settle is still held. Consuming and acknowledging go on.
+//! A broker may block its publishers for a while (a memory alarm). Publishes and settles with outputs wait then, and fail within a bounded
+//! time: with `Unavailable`, or with `OutcomeUnknown` where the broker may store later what it was sent. The delivery of such a settle is still
+//! held. Consuming and acknowledging go on.
 //!
 //! # Missing rights
 //! `Refused`, which the log and the status show, since a person must act. Whoever reads or settles tries again with long waits: rights that are
@@ -29,6 +36,8 @@
 mod consumer;
 mod cursor;
 mod inspect;
+mod lock;
+mod policy;
 mod producer;
 mod queue;
 mod settle;
@@ -38,11 +47,14 @@ use futures_util::future::BoxFuture;
 
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::topic::{Queue, Subscription, Topic};
 
 pub use self::consumer::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
 pub use self::cursor::{Cursor, NotACursor};
 pub use self::inspect::{Browsed, Inspect, Named, Page, QueueStats, Start};
+pub use self::lock::{Lock, LockHolder, LockName};
+pub use self::policy::{Policy, PolicyState, Provision};
 pub use self::producer::{Confirm, Producer};
 pub use self::queue::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 pub use self::settle::{Output, Routing, Settled, Unsettled};
@@ -64,6 +76,20 @@ pub struct Notice {
 pub trait Backend: Send + Sync + 'static {
     /// What it refuses.
     fn limits(&self) -> &Limits;
+
+    /// Checks a message against [`Backend::limits`], and against what the broker has refused for its size so far: its own limit may be lower, and
+    /// some brokers only report that when a message exceeds it.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
+        self.limits().check(topic, message)
+    }
+
+    /// Whether other processes can be on the same broker. On one that only this process has, whoever holds a lock needs no fence beside it.
+    fn is_shared(&self) -> bool {
+        true
+    }
 
     /// What it shows of its queues.
     fn inspect(&self) -> &dyn Inspect;
@@ -111,7 +137,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the queue exists; never for `response` and `notify` topics.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Refused`, `Unavailable`.
     async fn queue_exists(&self, queue: &Queue) -> Result<bool>;
 
     /// Makes a producer. No queue needs to exist yet.
@@ -125,7 +151,11 @@ pub trait Backend: Send + Sync + 'static {
     /// identifies the reader to people, and its deliveries need no settling.
     ///
     /// # Errors
-    /// `QueueNotFound`: a consumer never makes a queue. `QueueHeld` when it, or another, is exclusive. `Refused`, `Unavailable`.
+    /// `QueueNotFound`: a consumer never makes a queue. `QueueHeld` when it, or another, is exclusive. `Refused`, also where no queue can have
+    /// that name. `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// A consumer that was begun ends: it holds no message, and leaves nothing behind.
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>>;
 
     /// Acknowledges a delivery together with sending its outputs: the delivery is acknowledged only after all outputs are confirmed.
@@ -156,6 +186,18 @@ pub trait Backend: Send + Sync + 'static {
     /// `Unavailable`.
     async fn give_back(&self, receipt: &Receipt) -> Result<()>;
 
+    /// Takes a lock, which one holder at a time has. It does not wait for it. Locks of other names are independent.
+    ///
+    /// It is free again when its holder drops it, or as soon as the broker notices that the holder's process or connection is gone.
+    ///
+    /// # Errors
+    /// `LockHeld` while another has it, in this process or elsewhere. `Unavailable`, also while the part of the broker that keeps the lock is away:
+    /// until that is back no process gets the lock. `Refused` without the right, or where something else has the lock's name on the broker.
+    ///
+    /// # Cancel safety
+    /// A lock that was taken is released.
+    async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>>;
+
     /// What was found when it was opened that people should know: messages that were kept, are lost or come again.
     fn notices(&self) -> Vec<Notice> {
         Vec::new()
@@ -164,6 +206,15 @@ pub trait Backend: Send + Sync + 'static {
     /// What keeps the broker from working now, for people: it is away, or takes no messages. `None` while nothing does.
     fn trouble(&self) -> Option<String> {
         None
+    }
+
+    /// The rules that the broker's operator sets for the queues of a topicspace, and whether they are there; none on a broker that needs none.
+    /// With [`Provision::Set`] those that are missing are set first, which may be repeated.
+    ///
+    /// # Errors
+    /// `Refused` where the user may not set or see them; `Unavailable`.
+    async fn policies(&self, _topicspace: &str, _provision: Provision) -> Result<Vec<Policy>> {
+        Ok(Vec::new())
     }
 
     /// Makes the backend fail as by a fault of its own: for tests of the whole process, and not in release builds.

@@ -51,7 +51,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
 pub use self::log::{BareLog, DiskReserve, DiskUse, damaged_files, lost_mark};
-pub use self::options::{CommitStats, EmbeddedOptions, OpenError, OpeningReport, SyncMode, TornTail};
+use self::options::OpeningReport;
+pub use self::options::{CommitStats, EmbeddedOptions, OpenError, SyncMode};
 
 use self::commit::Shared;
 use self::ends::{MailboxConsumer, QueueConsumer, TopicProducer};
@@ -59,8 +60,8 @@ use self::log::{Log, Opened};
 use self::numbers::FIRST_EPHEMERAL;
 use self::state::{Bounded, Operation};
 use crate::backend::{
-    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Named, Notice, Output, Page, Producer, QueueSpec, QueueStats, Receipt,
-    Settled, Start, Unsettled,
+    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Lock, LockHolder, LockName, Named, Notice, Output, Page, Producer,
+    QueueSpec, QueueStats, Receipt, Settled, Start, Unsettled,
 };
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
@@ -159,7 +160,8 @@ impl EmbeddedBroker {
     }
 
     /// Whether the broker has failed for good.
-    pub fn has_failed(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn has_failed(&self) -> bool {
         self.shared.failed.borrow().is_some()
     }
 
@@ -195,6 +197,10 @@ impl Drop for EmbeddedBroker {
 impl Backend for EmbeddedBroker {
     fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn inspect(&self) -> &dyn Inspect {
@@ -267,8 +273,7 @@ impl Backend for EmbeddedBroker {
         if !topic.class().has_queues() {
             return self.listen(topic, Mailbox::new(BUFFERED_COUNT, BUFFERED_BYTES));
         }
-        // No queue has a name that is too long for one.
-        let name = Queue::new(topic.clone(), subscription.clone()).map_err(|_| PubsubError::no_queue_of(topic))?;
+        let name = Queue::new(topic.clone(), subscription.clone()).map_err(PubsubError::not_a_queue)?;
         let (id, number, slot) = lock(&self.shared.state).add_consumer(&name, options)?;
         Ok(Box::new(QueueConsumer { shared: self.shared.clone(), id, number, name, slot, chunk: Mutex::default() }))
     }
@@ -279,14 +284,14 @@ impl Backend for EmbeddedBroker {
         }
         let outputs_count = outputs.len();
         match self.shared.outgoing(outputs) {
-            Ok(outputs) if receipt.queue >= FIRST_EPHEMERAL => self.shared.settle_ephemeral(*receipt, outputs),
+            Ok(outputs) if receipt.origin >= FIRST_EPHEMERAL => self.shared.settle_ephemeral(*receipt, outputs),
             Ok(outputs) => self.shared.submit_settle(*receipt, outputs),
             Err(error) => ready(Err(Unsettled::whole(error, outputs_count))).boxed(),
         }
     }
 
     fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled, Unsettled>>> {
-        if receipts.iter().all(|receipt| receipt.is_some() && receipt.queue < FIRST_EPHEMERAL) {
+        if receipts.iter().all(|receipt| receipt.is_some() && receipt.origin < FIRST_EPHEMERAL) {
             return self.shared.submit_acknowledgements(receipts);
         }
         receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
@@ -295,10 +300,14 @@ impl Backend for EmbeddedBroker {
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
         let mut state = lock(&self.shared.state);
         state.check_open()?;
-        let wakeups = state.give_back(receipt.queue, receipt.sequence, receipt.consumer);
+        let wakeups = state.give_back(receipt.origin, receipt.delivery, receipt.consumer);
         drop(state);
         wakeups.send();
         Ok(())
+    }
+
+    async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
+        Ok(Box::new(self.shared.take_lock(name)?))
     }
 
     fn notices(&self) -> Vec<Notice> {
@@ -333,6 +342,10 @@ impl Inspect for EmbeddedBroker {
         let state = lock(&self.shared.state);
         state.check_open()?;
         Ok(state.get(queue)?.stats())
+    }
+
+    async fn lock_holder(&self, lock: &LockName) -> Result<Option<LockHolder>> {
+        self.shared.lock_holder(lock)
     }
 
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {

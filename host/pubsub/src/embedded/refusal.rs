@@ -1,6 +1,9 @@
 //! Why an operation is refused or cannot be carried out, where several parts of the broker give the same answer.
 
-use crate::error::PubsubError;
+use std::error::Error;
+
+use crate::error::{Cause, PubsubError};
+use crate::telling::chain;
 use crate::topic::Queue;
 
 /// The broker is closed.
@@ -16,6 +19,11 @@ pub(crate) fn not_found(queue: &Queue) -> PubsubError {
 /// The commit thread ended before it answered.
 pub(crate) fn lost() -> PubsubError {
     PubsubError::outcome_unknown("the embedded broker ended before it answered")
+}
+
+/// The same error once more: one of the operating system is told to several.
+pub(crate) fn copy_of(error: &std::io::Error) -> std::io::Error {
+    error.raw_os_error().map_or_else(|| std::io::Error::new(error.kind(), error.to_string()), std::io::Error::from_raw_os_error)
 }
 
 /// A disk with too little free space.
@@ -42,28 +50,41 @@ impl DiskFull {
 #[derive(Clone, Debug)]
 pub(crate) enum WriteFailure {
     DiskFull(DiskFull),
-    Unavailable(String),
+    Unavailable { reason: String, source: Option<Cause> },
 }
 
 impl WriteFailure {
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        WriteFailure::Unavailable { reason: reason.into(), source: None }
+    }
+
+    /// Because of an error, which stays its source.
+    pub(crate) fn because(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        WriteFailure::Unavailable { reason: reason.into(), source: Some(Cause::of(source)) }
+    }
+
     /// For publishers.
     pub(crate) fn to_error(&self) -> PubsubError {
         match self {
             WriteFailure::DiskFull(disk) => disk.to_error(),
-            WriteFailure::Unavailable(reason) => PubsubError::unavailable(reason.clone()),
+            WriteFailure::Unavailable { reason, source } => PubsubError::Unavailable { reason: reason.clone(), source: source.clone() },
         }
     }
 
     /// For operations that a full queue does not refuse, such as settles.
     pub(crate) fn to_settle_error(&self) -> PubsubError {
-        PubsubError::unavailable(self.to_reason())
+        match self {
+            WriteFailure::DiskFull(_) => PubsubError::unavailable(self.to_reason()),
+            WriteFailure::Unavailable { .. } => self.to_error(),
+        }
     }
 
     /// For people.
     pub(crate) fn to_reason(&self) -> String {
         match self {
             WriteFailure::DiskFull(disk) => format!("{} is full: nothing can be written", disk.disk),
-            WriteFailure::Unavailable(reason) => reason.clone(),
+            WriteFailure::Unavailable { reason, source: None } => reason.clone(),
+            WriteFailure::Unavailable { reason, source: Some(source) } => format!("{reason}: {}", chain(source)),
         }
     }
 }

@@ -10,15 +10,16 @@ pub(super) struct Ack {
     pub(super) multiple: bool,
 }
 
-/// The acknowledgements for deliveries that are done, of all that the broker counts as unacknowledged on the channel.
-pub(super) fn acks(unacknowledged: &BTreeSet<u64>, done: &BTreeSet<u64>) -> Vec<Ack> {
-    let prefix: Vec<u64> = unacknowledged.iter().copied().take_while(|tag| done.contains(tag)).collect();
+/// The acknowledgements for deliveries that are done, all of which are among those that the broker counts as unacknowledged on the channel. The
+/// latter are given in their order, and read only as far as they are done.
+pub(super) fn acks(unacknowledged: impl IntoIterator<Item = u64>, done: &BTreeSet<u64>) -> Vec<Ack> {
     let mut acks = Vec::new();
-    if let Some(&last) = prefix.last() {
-        acks.push(Ack { tag: last, multiple: prefix.len() > 1 });
+    let (mut last, mut count) = (None, 0);
+    for tag in unacknowledged.into_iter().take_while(|tag| done.contains(tag)) {
+        (last, count) = (Some(tag), count + 1);
     }
-    let beyond = done.iter().filter(|tag| prefix.last().is_none_or(|last| *tag > last) && unacknowledged.contains(tag));
-    acks.extend(beyond.map(|&tag| Ack { tag, multiple: false }));
+    acks.extend(last.map(|tag| Ack { tag, multiple: count > 1 }));
+    acks.extend(done.iter().filter(|tag| last.is_none_or(|last| **tag > last)).map(|&tag| Ack { tag, multiple: false }));
     acks
 }
 
@@ -35,11 +36,11 @@ mod tests {
     #[test]
     fn a_contiguous_beginning_is_one_acknowledgement() {
         let ack = |tag, multiple| Ack { tag, multiple };
-        assert_eq!(acks(&set(&[3, 4, 7, 8]), &set(&[3, 4, 7])), [ack(7, true)]);
-        assert_eq!(acks(&set(&[3, 4, 7, 8]), &set(&[3])), [ack(3, false)]);
-        assert_eq!(acks(&set(&[3, 4, 7, 8]), &set(&[3, 7, 8])), [ack(3, false), ack(7, false), ack(8, false)]);
-        assert_eq!(acks(&set(&[3, 4]), &set(&[4])), [ack(4, false)]);
-        assert_eq!(acks(&set(&[3, 4]), &set(&[1])), []);
+        assert_eq!(acks([3, 4, 7, 8], &set(&[3, 4, 7])), [ack(7, true)]);
+        assert_eq!(acks([3, 4, 7, 8], &set(&[3])), [ack(3, false)]);
+        assert_eq!(acks([3, 4, 7, 8], &set(&[3, 7, 8])), [ack(3, false), ack(7, false), ack(8, false)]);
+        assert_eq!(acks([3, 4], &set(&[4])), [ack(4, false)]);
+        assert_eq!(acks([3, 4], &set(&[])), []);
     }
 
     proptest! {
@@ -47,7 +48,7 @@ mod tests {
         fn exactly_what_is_done_is_acknowledged(all in prop::collection::btree_set(1_u64..200, 0..100), done in prop::collection::btree_set(1_u64..200, 0..100)) {
             let done: BTreeSet<u64> = done.intersection(&all).copied().collect();
             let mut left = all.clone();
-            for Ack { tag, multiple } in acks(&all, &done) {
+            for Ack { tag, multiple } in acks(all.iter().copied(), &done) {
                 let gone: Vec<u64> = left.iter().copied().filter(|t| *t == tag || (multiple && *t < tag)).collect();
                 prop_assert!(gone.iter().all(|tag| done.contains(tag)));
                 for tag in gone {

@@ -10,10 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::held::Held;
 use super::lane::Lane;
-use super::settling::{Settling, give_back};
+use super::lifecycle::Own;
+use super::settling::give_back;
 use crate::backend::{Output, Receipt, Settled, Unsettled};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
+use crate::network::Settling;
 use crate::topic::Queue;
 
 /// A consumer, for those who settle.
@@ -54,11 +56,16 @@ impl Consumers {
         lock(&self.entries).get(&number).cloned()
     }
 
-    /// How many consumers of a queue there are here, and how many deliveries they hold.
-    pub(super) fn of(&self, queue: &Queue) -> (u64, u64) {
+    /// How many consumers of a queue the broker has of this process, and how many deliveries are held here: also by those that it has no
+    /// more, or not while their window changes.
+    pub(super) fn of(&self, queue: &Queue) -> Own {
         let entries = lock(&self.entries);
-        let own = entries.values().filter(|entry| entry.queue == *queue);
-        own.fold((0, 0), |(consumers, held), entry| (consumers + 1, held + entry.held.count() as u64))
+        let mut own = Own::default();
+        for entry in entries.values().filter(|entry| entry.queue == *queue) {
+            own.consumer_count += u64::from(entry.held.is_consuming() && entry.channel.status().connected());
+            own.held_count += entry.held.count() as u64;
+        }
+        own
     }
 
     /// What is held of a queue that was deleted can no longer be settled.
@@ -75,7 +82,7 @@ impl Consumers {
     /// Settles a delivery. Its outputs are given to the lane at once, so that the order of the calls is that of the messages.
     pub(super) fn settle(&self, receipt: &Receipt, outputs: Vec<Output>, lane: &Lane) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         let none = async { Ok(Settled::NoLongerHeld) }.boxed();
-        let tag = receipt.sequence;
+        let tag = receipt.delivery;
         let Some(entry) = self.get(receipt) else { return none };
         let settles = lock(&entry.settles);
         let Some(settles) = settles.as_ref() else { return none };
@@ -100,7 +107,7 @@ impl Consumers {
 
     /// Gives a delivery back.
     pub(super) async fn give_back(&self, receipt: &Receipt) {
-        let tag = receipt.sequence;
+        let tag = receipt.delivery;
         let Some(entry) = self.get(receipt) else { return };
         if entry.held.begin_leaving(tag) {
             give_back(&entry.channel, &entry.held, vec![tag]).await;

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
+use super::acks::{Ack, acks};
 use super::envelope::Incoming;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
@@ -36,6 +37,8 @@ struct State {
     phases: BTreeMap<u64, Phase>,
     waiting: VecDeque<(u64, Incoming)>,
     end: Option<PubsubError>,
+    /// Whether the broker has its consumer, as far as is known: never before it has it, and no longer once it is asked to end it.
+    is_consuming: bool,
 }
 
 impl State {
@@ -54,10 +57,26 @@ impl Held {
         self.changed.notify_waiters();
     }
 
+    /// The broker has a consumer that delivers here.
+    pub(super) fn begun(&self) {
+        lock(&self.state).is_consuming = true;
+    }
+
+    /// The broker has no such consumer any more, or soon will not.
+    pub(super) fn stopped(&self) {
+        lock(&self.state).is_consuming = false;
+    }
+
+    /// Whether the broker has a consumer that delivers here.
+    pub(super) fn is_consuming(&self) -> bool {
+        lock(&self.state).is_consuming
+    }
+
     /// No more will come. What waits is given up: the broker delivers it again.
     pub(super) fn end(&self, error: PubsubError) {
         let mut state = lock(&self.state);
         state.end.get_or_insert(error);
+        state.is_consuming = false;
         state.waiting.clear();
         drop(state);
         self.changed.notify_waiters();
@@ -113,6 +132,10 @@ impl Held {
 
     /// Waits until something is found, which is looked for at each change.
     async fn until<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> T {
+        // Most often it is there, and nothing has to be waited for.
+        if let Some(found) = found(&mut lock(&self.state)) {
+            return found;
+        }
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -173,12 +196,12 @@ impl Held {
         }
     }
 
-    /// What the broker counts as unacknowledged.
-    pub(super) fn unacknowledged(&self) -> BTreeSet<u64> {
-        lock(&self.state).phases.keys().copied().collect()
+    /// The acknowledgements for deliveries that are done, all of which are held.
+    pub(super) fn acks(&self, done: &BTreeSet<u64>) -> Vec<Ack> {
+        acks(lock(&self.state).phases.keys().copied(), done)
     }
 
-    /// How many that is.
+    /// How many the broker counts as unacknowledged.
     pub(super) fn count(&self) -> usize {
         self.count_up_to(u64::MAX)
     }

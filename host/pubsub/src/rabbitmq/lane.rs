@@ -3,11 +3,14 @@
 //! channel could swap confirmations.)
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::maybe_done;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
@@ -17,7 +20,7 @@ use super::envelope::properties;
 use super::lifecycle::Lifecycle;
 use super::link::{Blocked, Link, Up, blocked_for};
 use super::names;
-use super::producer::no_place;
+use super::places::no_place;
 use super::refusal::{Kind, Refusal};
 use super::scratch::{call, open};
 use crate::backend::Confirm;
@@ -26,7 +29,7 @@ use crate::message::Message;
 use crate::topic::{Class, Topic};
 
 /// How many messages are written at a time.
-const BURST_COUNT: usize = 256;
+const BURST_COUNT: usize = 1024;
 /// How many bytes of bodies are written at a time; a larger message is written alone.
 const BURST_BYTES: usize = 4 << 20;
 /// How many messages may wait to be written. Producers wait for a place before; what settles send beyond it fails and is sent again.
@@ -43,6 +46,7 @@ struct Outgoing {
     topic: Topic,
     /// The queue it goes to, past the topic's other queues.
     queue: Option<ShortString>,
+    /// Moved to the client library when it is written, as `properties` is.
     key: ShortString,
     properties: BasicProperties,
     body: Bytes,
@@ -55,6 +59,39 @@ struct Outgoing {
 #[derive(Clone)]
 pub(super) struct Lane {
     outgoing: mpsc::Sender<Outgoing>,
+    largest: Arc<Largest>,
+}
+
+/// The largest body that the broker takes, once it has refused one: it closes the channel for it, which all others share.
+struct Largest(AtomicU64);
+
+impl Default for Largest {
+    fn default() -> Self {
+        Largest(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl Largest {
+    fn learn(&self, limit_bytes: u64) {
+        self.0.store(limit_bytes, Ordering::Relaxed);
+    }
+
+    /// A broker that was restarted may take other ones.
+    fn forget(&self) {
+        self.learn(u64::MAX);
+    }
+
+    fn check(&self, body: &[u8]) -> Result<()> {
+        let (actual_bytes, limit_bytes) = (body.len() as u64, self.0.load(Ordering::Relaxed));
+        if actual_bytes <= limit_bytes {
+            return Ok(());
+        }
+        Err(PubsubError::TooLarge {
+            what: "the body of the message, by max_message_size of the broker,".to_owned(),
+            actual_bytes,
+            limit_bytes,
+        })
+    }
 }
 
 impl Lane {
@@ -62,9 +99,17 @@ impl Lane {
     pub(super) fn start(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
         let (outgoing, given) = mpsc::channel(GIVEN_COUNT);
         let (unconfirmed, written) = mpsc::channel(UNCONFIRMED_COUNT);
-        tokio::spawn(confirm(written, lifecycle.clone(), link.blocked()));
-        tokio::spawn(Writer { blocked: link.blocked(), link, lifecycle, given, next: None, unconfirmed }.run());
-        Lane { outgoing }
+        let largest = Arc::<Largest>::default();
+        tokio::spawn(confirm(written, lifecycle.clone(), largest.clone(), link.blocked()));
+        let writer =
+            Writer { blocked: link.blocked(), link, lifecycle, given, next: None, unconfirmed, largest: largest.clone(), link_number: 0 };
+        tokio::spawn(writer.run());
+        Lane { outgoing, largest }
+    }
+
+    /// Checks a message against what the broker has refused for its size so far.
+    pub(super) fn check(&self, message: &Message) -> Result<()> {
+        self.largest.check(&message.body)
     }
 
     /// Gives a message its place in the order. Its limits were checked.
@@ -88,6 +133,9 @@ impl Lane {
         message: &Message,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Confirm {
+        if let Err(error) = self.check(message) {
+            return Confirm::known(Err(error));
+        }
         let properties = match properties(topic.class(), message) {
             Ok(properties) => properties,
             Err(error) => return Confirm::known(Err(error)),
@@ -100,7 +148,7 @@ impl Lane {
             Err(mpsc::error::TrySendError::Full(_)) => Confirm::known(Err(PubsubError::unavailable(format!(
                 "the broker confirms too slowly: {GIVEN_COUNT} messages wait to be sent"
             )))),
-            Err(mpsc::error::TrySendError::Closed(_)) => Confirm::known(Err(super::link::closed())),
+            Err(mpsc::error::TrySendError::Closed(_)) => Confirm::known(Err(crate::network::closed())),
         }
     }
 }
@@ -120,11 +168,17 @@ struct Writer {
     /// What was taken and not written, since the channel was lost.
     next: Option<Outgoing>,
     unconfirmed: mpsc::Sender<Written>,
+    largest: Arc<Largest>,
+    /// The connection that it wrote to last.
+    link_number: u64,
 }
 
 impl Writer {
     async fn run(mut self) {
         while let Some(up) = self.connected().await {
+            if std::mem::replace(&mut self.link_number, up.number) != up.number {
+                self.largest.forget();
+            }
             match self.open(&up).await {
                 Ok(channel) => {
                     if self.write(&up, &channel).await.is_none() {
@@ -138,7 +192,7 @@ impl Writer {
             }
         }
         while let Some(message) = self.take().await {
-            let _ = message.done.send(Err(super::link::closed()));
+            let _ = message.done.send(Err(crate::network::closed()));
         }
     }
 
@@ -204,15 +258,14 @@ impl Writer {
                 burst.push(next);
             }
             burst = self.with_exchange(burst, &mut exchanges).await;
-            let writing = burst.iter().map(|message| {
-                let exchange = if message.queue.is_some() { ShortString::default() } else { message.topic.topicspace().into() };
-                let mandatory = message.topic.class().has_queues();
-                let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
-                channel.basic_publish(exchange, message.key.clone(), options, &message.body, message.properties.clone())
+            let writing = burst.iter_mut().map(|Outgoing { topic, queue, key, properties, body, .. }| {
+                let exchange = if queue.is_some() { ShortString::default() } else { topic.topicspace().into() };
+                let options = BasicPublishOptions { mandatory: topic.class().has_queues(), ..BasicPublishOptions::default() };
+                channel.basic_publish(exchange, std::mem::take(key), options, body, std::mem::take(properties))
             });
             // While the broker takes nothing nothing is written: what waits for that is written later all the same.
             let confirms = tokio::select! {
-                confirms = join_all(writing) => confirms,
+                confirms = all_in_order(writing) => confirms,
                 blocked = blocked_for(&mut self.blocked, BLOCKED_TIME) => {
                     for message in burst.drain(..) {
                         let _ = message.done.send(Err(in_doubt(&blocked)));
@@ -265,8 +318,35 @@ impl Writer {
     }
 }
 
+/// Begins all of them in their order, and waits until all are done. They end in their order, too: so only the oldest is looked at, which for
+/// hundreds costs less than `join_all`, where each has a waker of its own.
+async fn all_in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = futures.map(|future| Box::pin(maybe_done(future))).collect();
+    let (mut begun_count, mut done_count) = (0, 0);
+    poll_fn(|context| {
+        while let Some(next) = all.get_mut(begun_count) {
+            let _ = next.as_mut().poll(context);
+            begun_count += 1;
+        }
+        while let Some(oldest) = all.get_mut(done_count) {
+            ready!(oldest.as_mut().poll(context));
+            done_count += 1;
+        }
+        Poll::Ready(())
+    })
+    .await;
+    let mut outputs = Vec::with_capacity(all.len());
+    outputs.extend(all.iter_mut().filter_map(|done| done.as_mut().take_output()));
+    outputs
+}
+
 /// The task that waits for confirmations, in the order of the messages.
-async fn confirm(mut written: mpsc::Receiver<Written>, lifecycle: Arc<Lifecycle>, mut blocked: watch::Receiver<Option<Blocked>>) {
+async fn confirm(
+    mut written: mpsc::Receiver<Written>,
+    lifecycle: Arc<Lifecycle>,
+    largest: Arc<Largest>,
+    mut blocked: watch::Receiver<Option<Blocked>>,
+) {
     while let Some(Written { message, confirm }) = written.recv().await {
         let outcome = match confirm {
             Ok(confirm) => tokio::select! {
@@ -285,18 +365,26 @@ async fn confirm(mut written: mpsc::Receiver<Written>, lifecycle: Arc<Lifecycle>
         };
         let outcome = match outcome {
             Ok(confirmation) => meaning(&message, confirmation, &lifecycle),
-            Err((error, may_be_sent)) => Err(failed(error, may_be_sent, &lifecycle)),
+            Err((error, may_be_sent)) => {
+                let refusal = Refusal::from(error);
+                if let Some(limit_bytes) = refusal.largest_body_bytes() {
+                    largest.learn(limit_bytes);
+                }
+                // All others that were on their way are in doubt.
+                largest.check(&message.body).and_then(|()| Err(failed(refusal, may_be_sent, &lifecycle)))
+            }
         };
         let _ = message.done.send(outcome);
     }
 }
 
 fn in_doubt(Blocked { reason, .. }: &Blocked) -> PubsubError {
-    PubsubError::outcome_unknown(format!("the broker takes no messages ({reason}): it may take this one later"))
+    PubsubError::outcome_unknown(format!(
+        "the broker takes no messages ({reason}), and may take this one later: free memory or disk on its nodes"
+    ))
 }
 
-fn failed(error: lapin::Error, may_be_sent: bool, lifecycle: &Lifecycle) -> PubsubError {
-    let refusal = Refusal::from(error);
+fn failed(refusal: Refusal, may_be_sent: bool, lifecycle: &Lifecycle) -> PubsubError {
     if refusal.kind == Kind::NotFound {
         lifecycle.forget_exchanges();
     }

@@ -7,21 +7,26 @@ use std::time::Duration;
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::consumers::Consumers;
 use super::link::Link;
 use super::names;
 use super::refusal::{Kind, Refusal};
-use super::scratch::{Scratch, call, open};
+use super::scratch::{CALL_TIME, Scratch, call, open};
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
+use crate::retry::Backoff;
+use crate::telling::chain;
 use crate::topic::{Class, Queue, Topic};
 
 /// How long a deletion waits for the last consumers of a queue that is empty.
 const LEAVING_TIME: Duration = Duration::from_secs(5);
 const LOOK_TIME: Duration = Duration::from_millis(20);
+/// How long it is tried to bind a queue again that was found not to be empty, and the waits between the tries.
+const BIND_TIME: Duration = Duration::from_secs(60);
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What is known of the broker's queues.
 pub(super) struct Lifecycle {
@@ -32,6 +37,8 @@ pub(super) struct Lifecycle {
     exchanges: Mutex<(u64, HashSet<String>)>,
     /// Whether the broker has refused queues that are neither durable nor exclusive.
     transient_denied: Mutex<Option<bool>>,
+    /// Queues that are there with other properties and are kept so.
+    kept: Mutex<HashSet<Queue>>,
     /// Topics with a queue that refuses messages above a bound, in bytes.
     refusing: Mutex<HashMap<Topic, u64>>,
 }
@@ -43,6 +50,15 @@ pub(super) struct Seen {
     pub(super) consumer_count: u64,
 }
 
+/// What this process has of a queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Own {
+    /// Consumers that the broker has; never more than it has.
+    pub(super) consumer_count: u64,
+    /// Deliveries that are not acknowledged.
+    pub(super) held_count: u64,
+}
+
 /// What is done with a queue that is there with other properties.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfOther {
@@ -52,7 +68,8 @@ enum IfOther {
 
 impl Lifecycle {
     pub(super) fn new(scratch: Scratch, daring: Link) -> Self {
-        Lifecycle { scratch, daring, exchanges: Mutex::default(), transient_denied: Mutex::default(), refusing: Mutex::default() }
+        let (exchanges, transient_denied) = (Mutex::default(), Mutex::default());
+        Lifecycle { scratch, daring, exchanges, transient_denied, kept: Mutex::default(), refusing: Mutex::default() }
     }
 
     pub(super) async fn close(&self) {
@@ -146,7 +163,10 @@ impl Lifecycle {
             // Whether flow queues are quorum queues is the operator's choice, which may have changed since this one was made.
             Kind::Mismatch if is_type && is_unbounded => self.passive(&spec.queue, name).await.map(|_| ()),
             Kind::Mismatch if if_other == IfOther::Keep && spec.overflow.refuse_above_bytes().is_some() => {
-                tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties and is kept as it is");
+                // It is ensured again and again.
+                if lock(&self.kept).insert(spec.queue.clone()) {
+                    tracing::warn!(queue = %spec.queue, difference = refusal.text(), "queue exists with other properties and is kept as it is");
+                }
                 self.passive(&spec.queue, name).await.map(|_| ())
             }
             _ => Err(refusal.about(&spec.queue)),
@@ -190,14 +210,14 @@ impl Lifecycle {
     }
 
     async fn declare_daring(&self, name: &ShortString, arguments: FieldTable) -> Result<Result<(), Refusal>> {
-        let up = self.daring.wait().await.ok_or_else(super::link::closed)?;
+        let up = self.daring.wait().await.ok_or_else(crate::network::closed)?;
         let channel = open(&self.daring, &up).await?;
         let declared = channel.queue_declare(name.clone(), QueueDeclareOptions::default(), arguments);
         Ok(call(&self.daring, "declaring a queue", declared).await.map(|_| ()))
     }
 
     async fn delete_daring(&self, name: &ShortString) -> Result<()> {
-        let up = self.daring.wait().await.ok_or_else(super::link::closed)?;
+        let up = self.daring.wait().await.ok_or_else(crate::network::closed)?;
         let channel = open(&self.daring, &up).await?;
         let deleted = channel.queue_delete(name.clone(), QueueDeleteOptions::default());
         call(&self.daring, "deleting a queue", deleted).await.map(|_| ()).map_err(Refusal::plain)
@@ -209,6 +229,27 @@ impl Lifecycle {
         let declared = declaring.queue_declare(name.clone(), options, arguments);
         let declared = channel.call("declaring a queue", declared).await;
         Ok(declared.map(|queue| Seen { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() }))
+    }
+
+    /// Declares the queue of a lock, or looks at it: on the connection that may break, since the node of a queue may be away, and no answer then
+    /// costs the connection.
+    pub(super) async fn declare_lock(
+        &self,
+        name: &ShortString,
+        options: QueueDeclareOptions,
+        arguments: FieldTable,
+    ) -> Result<Result<Seen, Refusal>> {
+        let up = match timeout(CALL_TIME, self.daring.wait()).await {
+            Ok(up) => up.ok_or_else(crate::network::closed)?,
+            Err(_) => self.daring.up()?,
+        };
+        let channel = open(&self.daring, &up).await?;
+        let declared = call(&self.daring, "declaring the queue of a lock", channel.queue_declare(name.clone(), options, arguments)).await;
+        let seen = declared.map(|queue| Seen { ready_count: queue.message_count().into(), consumer_count: queue.consumer_count().into() });
+        if seen.is_ok() {
+            tokio::spawn(async move { timeout(CALL_TIME, channel.close(200, "done".into())).await });
+        }
+        Ok(seen)
     }
 
     /// Looks at a queue without making it.
@@ -228,23 +269,22 @@ impl Lifecycle {
         }
     }
 
-    pub(super) async fn delete(&self, queue: &Queue, when: Delete, consumers: &Consumers) -> Result<Deletion> {
+    /// Deletes a queue; `own` shows what this process has of it.
+    ///
+    /// # Cancel safety
+    /// None: the queue may be left without its binding. Callers run it in a task of its own.
+    pub(super) async fn delete(&self, queue: &Queue, when: Delete, own: impl Fn(&Queue) -> Own) -> Result<Deletion> {
         if !queue.topic().class().has_queues() {
             return Ok(Deletion::Deleted);
         }
         let name = names::queue(queue)?;
         match when {
             Delete::Always => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
-            Delete::IfEmpty => self.delete_if_empty(queue, name, consumers).await,
+            Delete::IfEmpty => self.delete_if_empty(queue, name, own).await,
         }
-        .inspect(|deletion| {
-            if *deletion == Deletion::Deleted {
-                consumers.queue_is_gone(queue);
-            }
-        })
     }
 
-    async fn delete_now(&self, queue: &Queue, name: ShortString) -> Result<()> {
+    pub(super) async fn delete_now(&self, queue: &Queue, name: ShortString) -> Result<()> {
         let channel = self.scratch.channel().await?;
         let deleting = channel.raw();
         let deleted = deleting.queue_delete(name, QueueDeleteOptions::default());
@@ -258,8 +298,8 @@ impl Lifecycle {
 
     /// `if-empty` of AMQP counts neither what consumers hold, nor does it exist for quorum queues. So the queue is unbound, looked at, and
     /// bound again if it holds a message; what is published meanwhile is returned, or goes to the topic's other queues.
-    async fn delete_if_empty(&self, queue: &Queue, name: ShortString, consumers: &Consumers) -> Result<Deletion> {
-        if let Some(kept) = self.backlog(queue, &name, consumers).await? {
+    async fn delete_if_empty(&self, queue: &Queue, name: ShortString, own: impl Fn(&Queue) -> Own) -> Result<Deletion> {
+        if let Some(kept) = self.backlog(queue, &name, &own).await? {
             return Ok(kept.map_or(Deletion::Deleted, |backlog| Deletion::NotEmpty(vec![backlog])));
         }
         let exchange = self.exchange(queue.topic().topicspace()).await?;
@@ -273,23 +313,43 @@ impl Lifecycle {
             Err(refusal) => return Err(refusal.about(queue)),
         }
         drop(channel);
-        let looked = self.backlog(queue, &name, consumers).await;
+        let looked = self.backlog(queue, &name, &own).await;
         match looked {
             Ok(None) => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
             Ok(Some(None)) => Ok(Deletion::Deleted),
-            Ok(Some(Some(backlog))) => {
-                self.bind(queue, name, exchange).await?;
-                Ok(Deletion::NotEmpty(vec![backlog]))
-            }
+            Ok(Some(Some(backlog))) => match self.bind_again(queue, name, exchange).await {
+                Ok(()) => Ok(Deletion::NotEmpty(vec![backlog])),
+                Err(PubsubError::QueueNotFound { .. }) => Ok(Deletion::Deleted),
+                Err(error) => Err(error),
+            },
             Err(error) => {
-                self.bind(queue, name, exchange).await?;
+                self.bind_again(queue, name, exchange).await?;
                 Err(error)
             }
         }
     }
 
+    /// Binds a queue that was unbound, also when the connection is back only after a while.
+    async fn bind_again(&self, queue: &Queue, name: ShortString, exchange: ShortString) -> Result<()> {
+        let deadline = Instant::now() + BIND_TIME;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let error = match self.bind(queue, name.clone(), exchange.clone()).await {
+                bound @ (Ok(()) | Err(PubsubError::QueueNotFound { .. })) => return bound,
+                Err(error) => error,
+            };
+            let wait = backoff.next_wait(&mut rand::rng());
+            if !error.is_passing() || self.scratch.link().is_closed() || Instant::now() + wait >= deadline {
+                let (error_text, next) = (chain(&error), "it is bound again when its flow is started, or its service starts");
+                tracing::error!(queue = %queue, error = error_text, next, "queue is not bound to its topic");
+                return Err(error);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Waits until other processes do not read the queue. `None`: it is empty; `Some(None)`: it is gone; else what it holds.
-    async fn backlog(&self, queue: &Queue, name: &ShortString, consumers: &Consumers) -> Result<Option<Option<Backlog>>> {
+    async fn backlog(&self, queue: &Queue, name: &ShortString, own: impl Fn(&Queue) -> Own) -> Result<Option<Option<Backlog>>> {
         let deadline = Instant::now() + LEAVING_TIME;
         loop {
             let seen = match self.passive(queue, name).await {
@@ -297,8 +357,8 @@ impl Lifecycle {
                 Err(PubsubError::QueueNotFound { .. }) => return Ok(Some(None)),
                 Err(error) => return Err(error),
             };
-            let (own_count, held_count) = consumers.of(queue);
-            let are_own = seen.consumer_count <= own_count;
+            let Own { consumer_count, held_count } = own(queue);
+            let are_own = seen.consumer_count <= consumer_count;
             let count = seen.ready_count + held_count;
             if count > 0 {
                 return Ok(Some(Some(Backlog { queue: queue.clone(), count: are_own.then_some(count) })));

@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 use super::address::{Address, shown};
 use super::refusal::Refusal;
 use crate::error::{PubsubError, Result};
-use crate::retry::Backoff;
+use crate::network::closed;
+use crate::recovery::Recovery;
 
 /// How long one node is tried, with its handshake.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long an orderly end of a connection may take.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether a connection is there that reported nothing.
 const LOOK_TIME: Duration = Duration::from_millis(500);
-/// How often a broker that stays away is logged.
-const REMINDER_TIME: Duration = Duration::from_secs(60);
+
+/// For publishing, consuming, declaring, and declaring what the broker may deny.
+const CONNECTIONS_COUNT: usize = 4;
 
 /// What connections have in common.
 pub(super) struct Way {
@@ -35,6 +35,8 @@ pub(super) struct Way {
     pub(super) authorities: Option<String>,
     /// Certificate and key in PEM.
     pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// One of the connections is there: the others need not wait any longer.
+    pub(super) reached: Notify,
 }
 
 /// A connection that is there.
@@ -144,6 +146,11 @@ impl Link {
         }
     }
 
+    /// Whether it has ended for good.
+    pub(super) fn is_closed(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Waits until this connection is not the link's any more.
     pub(super) async fn gone(&self, number: u64) {
         let mut state = self.state.clone();
@@ -173,10 +180,6 @@ impl Drop for Link {
     }
 }
 
-pub(super) fn closed() -> PubsubError {
-    PubsubError::unavailable("it is closed")
-}
-
 /// The task of a link.
 struct Keeper {
     way: Arc<Way>,
@@ -192,7 +195,9 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self) {
         let stop = self.stop.clone();
-        while let Some(up) = stop.run_until_cancelled(self.connect()).await {
+        // One for its whole life: a broker that accepts connections and closes them is tried less and less often.
+        let mut recovery = Recovery::of(format!("connection to {} for {}", self.way.address, self.purpose));
+        while let Some(up) = stop.run_until_cancelled(self.connect(&mut recovery)).await {
             self.state.send_replace(State::Up(up.clone()));
             let reason = stop.run_until_cancelled(self.watch(&up)).await;
             self.blocked.send_replace(None);
@@ -202,40 +207,44 @@ impl Keeper {
                 break;
             };
             let error = PubsubError::unavailable_because("the connection to the broker is lost", reason);
-            tracing::warn!(broker = %self.way.address, connection = self.purpose, error = %crate::telling::chain(&error), "connection to the broker lost");
+            recovery.lost(&error);
             self.state.send_replace(State::Down(error));
         }
         self.state.send_replace(State::Closed);
     }
 
     /// Tries all nodes, again and again.
-    async fn connect(&mut self) -> Up {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let mut logged: Option<(Instant, String)> = None;
+    async fn connect(&mut self, recovery: &mut Recovery) -> Up {
+        let mut is_first = self.number == 0;
+        // One that was lost waits its time, whatever others reach: a broker may accept connections and close them.
+        let mut hastens = false;
         loop {
-            // A connection that is lost again and again costs little.
-            if self.number > 0 || logged.is_some() {
-                let wait = backoff.next_wait(&mut rand::rng());
-                tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = recovery.due() => {}
+                () = self.way.reached.notified(), if hastens => recovery.hasten(),
             }
-            let error = match self.try_nodes().await {
-                Ok((connection, node)) => {
-                    self.number += 1;
-                    if self.number > 1 || logged.is_some() {
-                        tracing::info!(broker = node, connection = self.purpose, "connected to the broker again");
-                    } else {
-                        tracing::debug!(broker = node, connection = self.purpose, "connected to the broker");
+            let trying = self.try_nodes();
+            let tried = match std::mem::take(&mut is_first) {
+                true => trying.await.inspect_err(|error| {
+                    // A refusal is returned to whoever waits for the first connection, and reported there.
+                    if !matches!(error, PubsubError::Refused { .. }) {
+                        recovery.lost(error);
                     }
+                }),
+                false => recovery.attempt(|| trying).await,
+            };
+            match tried {
+                Ok((connection, node)) => {
+                    self.way.reached.notify_waiters();
+                    self.number += 1;
+                    tracing::debug!(broker = node, connection = self.purpose, "connected to the broker");
                     return Up { connection: Arc::new(connection), number: self.number };
                 }
-                Err(error) => error,
-            };
-            let text = crate::telling::chain(&error).to_string();
-            if logged.as_ref().is_none_or(|(at, before)| *before != text || at.elapsed() >= REMINDER_TIME) {
-                tracing::warn!(broker = %self.way.address, connection = self.purpose, error = text, "cannot connect to the broker, trying again");
-                logged = Some((Instant::now(), text));
+                Err(error) => {
+                    hastens = true;
+                    self.state.send_replace(State::Down(error));
+                }
             }
-            self.state.send_replace(State::Down(error));
         }
     }
 
@@ -266,8 +275,7 @@ impl Keeper {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let identity = self.way.identity.clone().map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key });
         let config = OwnedTLSConfig { identity, cert_chain: self.way.authorities.clone() };
-        let runtime = lapin::runtime::default_runtime().map_err(|error| Refusal::from(error).plain())?;
-        let connecting = Connection::connect_uri_with_config(node.clone(), properties, config, runtime);
+        let connecting = super::stream::connect(node.clone(), properties, config);
         match timeout(CONNECT_TIME, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(at_node(node, Refusal::from(error))),
@@ -329,11 +337,13 @@ fn drop_connection(up: &Up) {
 fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
     let place = shown(node);
     if !refusal.is_for_good() {
-        let source = refusal.plain();
-        return PubsubError::unavailable_because(format!("{place} cannot be reached"), source);
+        let hint = if refusal.is_aborted() { "; check that this is its port for AMQP (5672, with TLS 5671)" } else { "" };
+        return PubsubError::unavailable_because(format!("{place} cannot be reached"), Ended(format!("{}{hint}", refusal.text())));
     }
     let user = &node.authority.userinfo.username;
-    let fix = if refusal.text().contains("vhost") {
+    let fix = if refusal.text().contains("limit") {
+        format!("raise the limit of user `{user}` or of the virtual host: each process of Weir has {CONNECTIONS_COUNT} connections")
+    } else if refusal.text().contains("vhost") {
         format!(
             "check the virtual host `{}` of broker.url, and that user `{user}` may use it (`rabbitmqctl add_vhost`, `rabbitmqctl set_permissions`)",
             node.vhost
@@ -342,5 +352,5 @@ fn at_node(node: &AMQPUri, refusal: Refusal) -> PubsubError {
         format!("check user `{user}` and the password of broker.url")
     };
     let reason = format!("{place}: {}; {fix}", refusal.text());
-    PubsubError::Refused { reason, source: None }
+    PubsubError::refused_because(reason, refusal.plain())
 }

@@ -9,44 +9,60 @@ use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 
 use super::envelope::Incoming;
+use super::listing;
+use super::lock;
 use super::names;
 use super::refusal::Refusal;
 use super::scratch::{CALL_TIME, call, open};
+use super::shared::Shared;
 use super::subscriber::Subscriber;
-use super::{RabbitBroker, Shared};
-use crate::backend::{Browsed, Consumer, Cursor, Inspect, Named, Page, QueueStats, Start};
+use crate::backend::{Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats, Start};
 use crate::error::{PubsubError, Result};
 use crate::message::{Message, MessageId};
 use crate::topic::{Queue, Subscription, Topic};
 
 /// How many messages of a queue are taken at most to find one, or to show a page.
 const DEPTH_COUNT: usize = 10_000;
+const TOO_DEEP: &str = "looking at messages behind the first 10,000 of a queue: consume or move some of those before them";
 
 #[async_trait]
-impl Inspect for RabbitBroker {
+impl Inspect for Arc<Shared> {
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        self.check_open()?;
+        match &self.management {
+            Some(management) => listing::list(management).await,
+            None => Err(PubsubError::Unsupported { what: "listing queues without broker.management" }),
+        }
+    }
+
     async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
         self.check_open()?;
-        let seen = self.shared.lifecycle.passive(queue, &names::queue(queue)?).await?;
+        let seen = self.lifecycle.passive(queue, &names::queue(queue)?).await?;
         // What consumers hold is not told; without any nothing is held.
         let depth_count = (seen.consumer_count == 0).then_some(seen.ready_count);
         let (ready_count, consumer_count) = (Some(seen.ready_count), Some(seen.consumer_count));
         Ok(QueueStats { depth_count, ready_count, consumer_count, ..QueueStats::default() })
     }
 
+    async fn lock_holder(&self, name: &LockName) -> Result<Option<LockHolder>> {
+        self.check_open()?;
+        lock::holder(self, name).await
+    }
+
     async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
         let name: Subscription = "tap".parse().map_err(|_| PubsubError::Unsupported { what: "taps" })?;
-        Ok(Box::new(Subscriber::open(&self.shared, topic, &name, buffer_count).await?))
+        Ok(Box::new(Subscriber::open(self, topic, &name, buffer_count).await?))
     }
 
     async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
-        let mut taken = Taken::of(&self.shared, queue).await?;
+        let mut taken = Taken::of(self, queue).await?;
         let looked = page(&mut taken, start, limit_count as usize, body_bytes).await;
         taken.give_back().await;
         looked
     }
 
     async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
-        let mut taken = Taken::of(&self.shared, queue).await?;
+        let mut taken = Taken::of(self, queue).await?;
         let removed = async {
             let Some((tag, _)) = taken.find(message).await? else { return Ok(false) };
             taken.acknowledge(tag).await?;
@@ -61,13 +77,13 @@ impl Inspect for RabbitBroker {
         if !to.topic().class().has_queues() {
             return Err(PubsubError::no_queues_to_send_to(to.topic()));
         }
-        self.shared.limits.check(to.topic(), &sent)?;
+        self.limits.check(to.topic(), &sent)?;
         let name = names::queue(to)?;
-        let mut taken = Taken::of(&self.shared, from).await?;
+        let mut taken = Taken::of(self, from).await?;
         let redriven = async {
-            self.shared.lifecycle.passive(to, &name).await?;
+            self.lifecycle.passive(to, &name).await?;
             let Some((tag, _)) = taken.find(message).await? else { return Ok(false) };
-            let confirm = self.shared.lane.publish_into(to.topic(), name.clone(), &sent.with_id());
+            let confirm = self.lane.publish_into(to.topic(), name.clone(), &sent.with_id());
             confirm.await.map_err(|error| match error {
                 PubsubError::QueueNotFound { .. } => PubsubError::no_queue(to),
                 error => error,
@@ -93,22 +109,27 @@ async fn page(taken: &mut Taken, start: Start, limit_count: usize, body_bytes: u
         Start::At(cursor) => (Some(cursor), true),
         Start::Behind(cursor) => (Some(cursor), false),
     };
-    let mut all = Vec::new();
+    let mut all: Vec<Browsed> = Vec::new();
     let mut found_at = from.is_none().then_some(0);
-    let mut newest = None;
-    while all.len() < DEPTH_COUNT {
-        let Some((_, incoming)) = taken.next().await? else { break };
+    let newest = loop {
+        if all.len() >= DEPTH_COUNT {
+            // What is behind it is not known: a page that would begin there must not look like the end of the queue.
+            if found_at.is_none_or(|found| found >= all.len()) {
+                return Err(PubsubError::Unsupported { what: TOO_DEEP });
+            }
+            break None;
+        }
+        let Some((_, incoming)) = taken.next().await? else { break all.last().map(|newest| newest.cursor) };
         let at = cursor(&incoming);
-        newest = Some(at);
         if from == Some(at) {
             found_at = Some(if includes { all.len() } else { all.len() + 1 });
         }
         all.push(shown(at, incoming, body_bytes));
-        // The newest is named by the last page.
-        if found_at.is_some_and(|found| all.len() >= found.saturating_add(limit_count).saturating_add(1)) && limit_count > 0 {
-            break;
+        // Only a page that sees the end of the queue knows the newest.
+        if found_at.is_some_and(|found| all.len() > found.saturating_add(limit_count)) && limit_count > 0 {
+            break None;
         }
-    }
+    };
     let messages = all.into_iter().skip(found_at.unwrap_or(0)).take(limit_count).collect();
     Ok(Page { messages, newest })
 }
@@ -134,9 +155,7 @@ struct Taken {
 
 impl Taken {
     async fn of(shared: &Arc<Shared>, queue: &Queue) -> Result<Self> {
-        if shared.closed.is_cancelled() {
-            return Err(super::link::closed());
-        }
+        shared.check_open()?;
         let turn = shared.looks.clone().lock_owned().await;
         let name = names::queue(queue)?;
         shared.lifecycle.passive(queue, &name).await?;
@@ -157,11 +176,11 @@ impl Taken {
     async fn find(&mut self, named: &Named) -> Result<Option<(u64, Incoming)>> {
         for _ in 0..DEPTH_COUNT {
             let Some((tag, incoming)) = self.next().await? else { return Ok(None) };
-            if named.cursor.as_id() == incoming.message.id {
+            if cursor(&incoming) == named.cursor {
                 return Ok(Some((tag, incoming)));
             }
         }
-        Ok(None)
+        Err(PubsubError::Unsupported { what: TOO_DEEP })
     }
 
     async fn acknowledge(&mut self, tag: u64) -> Result<()> {

@@ -3,12 +3,15 @@
 //! | what | where |
 //! |---|---|
 //! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal` |
-//! | connections, and channels for declaring | `link`, `scratch` |
+//! | connections, what arrives over them, and channels for declaring | `link`, `stream`, `legible`, `scratch` |
 //! | making, finding and deleting queues | `lifecycle` |
-//! | publishing | `lane`, `producer` |
+//! | publishing | `lane`, `places`, `producer` |
 //! | reading shared queues, and settling | `reader`, `held`, `consumers`, `settling`, `acks` |
 //! | subscribers and taps | `subscriber` |
+//! | locks | `lock` |
 //! | looking into queues | `looking` |
+//! | what all of these share | `shared` |
+//! | the management API, if there is one: listing queues, policies | `management`, `listing`, `policies` |
 //!
 //! One connection is for publishing, since the broker stops reading one that publishes under a memory alarm, with all acknowledgements on it;
 //! one for consuming and acknowledging; one for declaring; and one for the declaration that some brokers answer by closing the connection.
@@ -19,15 +22,23 @@ mod consumers;
 mod envelope;
 mod held;
 mod lane;
+mod legible;
 mod lifecycle;
 mod link;
+mod listing;
+mod lock;
 mod looking;
+mod management;
 mod names;
+mod places;
+mod policies;
 mod producer;
 mod reader;
 mod refusal;
 mod scratch;
 mod settling;
+mod shared;
+mod stream;
 mod subscriber;
 
 use std::path::PathBuf;
@@ -37,23 +48,33 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::address::Address;
 use self::consumers::Consumers;
 use self::lane::Lane;
 use self::lifecycle::Lifecycle;
 use self::link::{Link, Way};
-use self::producer::{Places, TopicProducer};
+use self::lock::QueueLock;
+use self::management::Management;
+pub use self::management::check_management_url;
+use self::places::Places;
+use self::producer::TopicProducer;
 use self::reader::QueueConsumer;
 use self::scratch::Scratch;
-use self::subscriber::{BUFFERED_COUNT, Subscriber};
+use self::shared::Shared;
+use self::subscriber::Subscriber;
 use crate::backend::{
-    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Notice, Output, Producer, QueueSpec, Receipt, Settled, Unsettled,
+    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Lock, LockName, Notice, Output, Policy, Producer, Provision, QueueSpec,
+    Receipt, Settled, Unsettled,
 };
 use crate::error::{PubsubError, Result};
 use crate::limits::Limits;
+use crate::message::Message;
+use crate::network::{BUFFERED_COUNT, whole};
 use crate::telling::chain;
 use crate::topic::{Queue, Subscription, Topic};
 
@@ -74,31 +95,19 @@ pub struct RabbitBroker {
     shared: Arc<Shared>,
 }
 
-/// What the parts of one backend share.
-struct Shared {
-    limits: Limits,
-    consuming: Arc<Link>,
-    publishing: Arc<Link>,
-    lifecycle: Arc<Lifecycle>,
-    lane: Lane,
-    places: Arc<Places>,
-    consumers: Consumers,
-    /// Held by who looks at messages by taking them.
-    looks: Arc<tokio::sync::Mutex<()>>,
-    closed: CancellationToken,
-}
-
 impl RabbitBroker {
     /// Connects to `amqp://USER:PASSWORD@HOST:PORT,HOST2:PORT2/VHOST`; `amqps` is for TLS. A broker that cannot be reached is waited for, which
-    /// is logged.
+    /// is logged. `management` is the address of the broker's management API, which is not asked yet.
     ///
     /// # Errors
     /// `Refused` for a URL or a file that cannot be used, a wrong password, or a virtual host that is missing or not permitted.
     ///
     /// # Cancel safety
     /// Yes.
-    pub async fn connect(url: &str, limits: Limits, tls: &TlsFiles) -> Result<Arc<Self>> {
+    pub async fn connect(url: &str, limits: Limits, tls: &TlsFiles, management: Option<&str>) -> Result<Arc<Self>> {
         let way = Arc::new(way(url, tls)?);
+        let vhost = way.address.nodes.first().map(|node| node.vhost.clone()).unwrap_or_default();
+        let management = management.map(|url| Management::new(url, &way.address, way.authorities.as_deref())).transpose()?;
         let publishing = Arc::new(Link::start(way.clone(), "publishing"));
         publishing.first().await?;
         let consuming = Arc::new(Link::start(way.clone(), "consuming"));
@@ -110,7 +119,9 @@ impl RabbitBroker {
         let lane = Lane::start(publishing.clone(), lifecycle.clone());
         let places = Arc::new(Places::of(&publishing));
         let (consumers, closed) = (Consumers::default(), CancellationToken::new());
-        let shared = Shared { limits, consuming, publishing, lifecycle, lane, places, consumers, looks: Arc::default(), closed };
+        let (looks, operations) = (Arc::default(), TaskTracker::new());
+        let shared =
+            Shared { limits, consuming, publishing, lifecycle, lane, places, consumers, looks, management, vhost, operations, closed };
         Ok(Arc::new(RabbitBroker { shared: Arc::new(shared) }))
     }
 
@@ -121,10 +132,6 @@ impl RabbitBroker {
         [&self.shared.consuming, &self.shared.publishing].into_iter().all(|link| link.up().is_err())
             && self.shared.lifecycle.scratch.link().up().is_err()
     }
-
-    fn check_open(&self) -> Result<()> {
-        if self.shared.closed.is_cancelled() { Err(link::closed()) } else { Ok(()) }
-    }
 }
 
 /// Checks the form of a URL; see [`Address::parse`].
@@ -132,22 +139,20 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
     Address::parse(url).map(|_| ())
 }
 
-/// The virtual host of a valid URL.
-pub(crate) fn vhost(url: &str) -> Option<String> {
-    Address::parse(url).ok()?.nodes.first().map(|node| node.vhost.clone())
-}
-
 fn way(url: &str, tls: &TlsFiles) -> Result<Way> {
-    let refused = |reason: String| PubsubError::Refused { reason, source: None };
-    let address = Address::parse(url).map_err(|problem| refused(format!("broker.url: {problem}")))?;
+    let address = Address::parse(url).map_err(|problem| PubsubError::refused(format!("broker.url: {problem}")))?;
     let read = |field: &str, file: &PathBuf| {
-        std::fs::read(file).map_err(|error| refused(format!("{field}: {} cannot be read: {error}", file.display())))
+        std::fs::read(file).map_err(|error| {
+            let reason = format!("{field}: {} cannot be read: {error}", file.display());
+            PubsubError::refused_because(reason, error)
+        })
     };
     let authorities = match &tls.ca_file {
         None => None,
         Some(file) => {
             let pem = String::from_utf8(read("broker.ca-file", file)?);
-            Some(pem.map_err(|_| refused(format!("broker.ca-file: {} is not a file in PEM", file.display())))?)
+            let not_pem = |error| PubsubError::refused_because(format!("broker.ca-file: {} is not a file in PEM", file.display()), error);
+            Some(pem.map_err(not_pem)?)
         }
     };
     let identity = match &tls.certificate_files {
@@ -155,9 +160,9 @@ fn way(url: &str, tls: &TlsFiles) -> Result<Way> {
         Some((certificate, key)) => Some((read("broker.certificate-file", certificate)?, read("broker.key-file", key)?)),
     };
     if !address.is_encrypted && (authorities.is_some() || identity.is_some()) {
-        return Err(refused("broker.ca-file and broker.certificate-file are for TLS: write `amqps://` in broker.url".to_owned()));
+        return Err(PubsubError::refused("broker.ca-file and broker.certificate-file are for TLS: write `amqps://` in broker.url"));
     }
-    Ok(Way { address, authorities, identity })
+    Ok(Way { address, authorities, identity, reached: Notify::new() })
 }
 
 #[async_trait]
@@ -166,32 +171,47 @@ impl Backend for RabbitBroker {
         &self.shared.limits
     }
 
+    fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
+        self.shared.limits.check(topic, message)?;
+        self.shared.lane.check(message)
+    }
+
     fn inspect(&self) -> &dyn Inspect {
-        self
+        &self.shared
     }
 
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
-        self.check_open()?;
+        self.shared.check_open()?;
         self.shared.lifecycle.create(spec).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
-        self.check_open()?;
+        self.shared.check_open()?;
         self.shared.lifecycle.ensure(spec).await
     }
 
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
-        self.check_open()?;
-        self.shared.lifecycle.delete(queue, when, &self.shared.consumers).await
+        self.shared.check_open()?;
+        let (shared, queue) = (self.shared.clone(), queue.clone());
+        // A caller that gives up leaves no queue without its binding.
+        let deleting = async move {
+            let Shared { lifecycle, consumers, .. } = &*shared;
+            let deletion = lifecycle.delete(&queue, when, |queue| consumers.of(queue)).await?;
+            if deletion == Deletion::Deleted {
+                consumers.queue_is_gone(&queue);
+            }
+            Ok(deletion)
+        };
+        whole(&self.shared.operations, "a deletion", deleting).await
     }
 
     async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
-        self.check_open()?;
+        self.shared.check_open()?;
         self.shared.lifecycle.exists(queue).await
     }
 
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
-        self.check_open()?;
+        self.shared.check_open()?;
         names::routing_key(topic)?;
         self.shared.lifecycle.exchange(topic.topicspace()).await?;
         Ok(Box::new(TopicProducer {
@@ -204,13 +224,15 @@ impl Backend for RabbitBroker {
     }
 
     async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
-        self.check_open()?;
+        self.shared.check_open()?;
         if !topic.class().has_queues() {
             return Ok(Box::new(Subscriber::open(&self.shared, topic, subscription, BUFFERED_COUNT).await?));
         }
         let queue = Queue::new(topic.clone(), subscription.clone());
-        let queue = queue.map_err(|error| PubsubError::Refused { reason: error.to_string(), source: None })?;
-        Ok(Box::new(QueueConsumer::open(&self.shared, queue, options).await?))
+        let (shared, queue) = (self.shared.clone(), queue.map_err(PubsubError::not_a_queue)?);
+        // A caller that gives up leaves no consumer behind that holds messages which nothing settles.
+        let opening = async move { QueueConsumer::open(&shared, queue, options).await };
+        Ok(Box::new(whole(&self.shared.operations, "the begin of a consumer", opening).await?))
     }
 
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
@@ -218,7 +240,7 @@ impl Backend for RabbitBroker {
             return async { Ok(Settled::NoLongerHeld) }.boxed();
         }
         let limits = &self.shared.limits;
-        let checked = self.check_open().and_then(|()| limits.check_settle(&outputs));
+        let checked = self.shared.check_open().and_then(|()| limits.check_settle(&outputs));
         let checked = checked.and_then(|()| outputs.iter().try_for_each(|output| limits.check(&output.topic, &output.message)));
         if let Err(error) = checked {
             let unsettled = Unsettled::whole(error, outputs.len());
@@ -228,16 +250,39 @@ impl Backend for RabbitBroker {
     }
 
     async fn give_back(&self, receipt: &Receipt) -> Result<()> {
-        self.check_open()?;
+        self.shared.check_open()?;
         self.shared.consuming.up()?;
-        self.shared.consumers.give_back(receipt).await;
-        Ok(())
+        let (shared, receipt) = (self.shared.clone(), *receipt);
+        // What began to leave must be gone, also when the caller gives up.
+        let giving_back = async move {
+            shared.consumers.give_back(&receipt).await;
+            Ok(())
+        };
+        whole(&self.shared.operations, "giving back", giving_back).await
+    }
+
+    async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
+        self.shared.check_open()?;
+        let (shared, name) = (self.shared.clone(), name.clone());
+        // A caller that gives up leaves no lock behind that nothing releases.
+        let taking = async move { QueueLock::take(&shared, &name).await };
+        Ok(Box::new(whole(&self.shared.operations, "taking a lock", taking).await?))
     }
 
     fn notices(&self) -> Vec<Notice> {
         let is_denied = self.shared.lifecycle.transient_denied() == Some(true);
         let text = "request queues are durable: the broker denies others (transient_nonexcl_queues)".to_owned();
         is_denied.then_some(Notice { count: None, text }).into_iter().collect()
+    }
+
+    async fn policies(&self, topicspace: &str, provision: Provision) -> Result<Vec<Policy>> {
+        self.shared.check_open()?;
+        let Shared { management, lifecycle, vhost, .. } = &*self.shared;
+        match (management, provision) {
+            (None, _) => Ok(policies::unknown(vhost, topicspace)),
+            (Some(management), Provision::Look) => policies::look(management, lifecycle, topicspace).await,
+            (Some(management), Provision::Set) => policies::set(management, lifecycle, topicspace).await,
+        }
     }
 
     fn trouble(&self) -> Option<String> {
@@ -257,10 +302,12 @@ impl Backend for RabbitBroker {
         let closing = tokio::spawn(async move {
             let consumers = shared.consumers.all();
             for consumer in &consumers {
-                consumer.held.end(link::closed());
+                consumer.held.end(crate::network::closed());
             }
             let _ = timeout(CLOSE_TIME, join_all(consumers.iter().map(|consumer| consumer.held.quiet()))).await;
             let _ = timeout(CLOSE_TIME, shared.places.quiet()).await;
+            shared.operations.close();
+            let _ = timeout(CLOSE_TIME, shared.operations.wait()).await;
             shared.publishing.close().await;
             shared.consuming.close().await;
             shared.lifecycle.close().await;

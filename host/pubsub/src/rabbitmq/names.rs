@@ -3,6 +3,7 @@
 
 use lapin::types::ShortString;
 
+use crate::backend::LockName;
 use crate::error::{PubsubError, Result};
 use crate::topic::{Queue, Topic};
 
@@ -19,6 +20,11 @@ pub(super) fn routing_key(topic: &Topic) -> Result<ShortString> {
 /// The queue of a subscription.
 pub(super) fn queue(queue: &Queue) -> Result<ShortString> {
     short("the name of the queue", &queue.wire_name())
+}
+
+/// The queue of a lock. Its name is that of no topic's queue: there is no class `lock`.
+pub(super) fn lock(name: &LockName) -> Result<ShortString> {
+    short("the name of the lock", &name.wire_name())
 }
 
 /// A short string of AMQP 0-9-1: at most 255 bytes. The client library panics above that.
@@ -43,6 +49,13 @@ mod tests {
         assert_eq!(routing_key(&topic).unwrap().as_str(), "flow.text:of:a");
         let of = Queue::new(topic, "echo--one--input".parse().unwrap()).unwrap();
         assert_eq!(queue(&of).unwrap().as_str(), "tg.flow.text:of:a.echo--one--input");
+    }
+
+    #[test]
+    fn a_lock_has_a_name_that_no_queue_of_a_topic_has() {
+        let name = lock(&LockName::new("config", "tg").unwrap()).unwrap();
+        assert_eq!(name.as_str(), "weir.lock.config.tg");
+        assert!("lock:weir:config".parse::<Topic>().is_err(), "read as a queue's name its class would be `lock`");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -14,13 +14,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::envelope::Incoming;
 use super::held::Held;
 use super::names;
 use super::refusal::Refusal;
 use super::scratch::{call, open};
 use super::settling::{give_back, settle};
+use super::shared::Shared;
 use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;
@@ -28,6 +28,8 @@ use crate::topic::Queue;
 /// How long a consumer that leaves waits for what it is settling.
 const LEAVING_TIME: Duration = Duration::from_secs(60);
 
+/// How many deliveries that are there are taken at a time, before anything else is looked at.
+const BURST_COUNT: u32 = 64;
 /// Settles of one consumer that may be under way: more than a window of AMQP has.
 const SETTLES_COUNT: usize = 1 << 16;
 
@@ -47,13 +49,20 @@ impl QueueConsumer {
         shared.lifecycle.passive(&queue, &name).await?;
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
-        let consume = Consume { shared: shared.clone(), channel: channel.clone(), queue: queue.clone(), name, sharing: options.sharing };
-        let stream = consume.begin(options.window).await?;
         let held = Arc::new(Held::default());
+        let consume = Consume {
+            shared: shared.clone(),
+            channel: channel.clone(),
+            queue: queue.clone(),
+            name,
+            sharing: options.sharing,
+            held: held.clone(),
+        };
+        let stream = consume.begin(options.window).await?;
         let (settles, given) = mpsc::channel(SETTLES_COUNT);
-        let settling = tokio::spawn(settle(channel.clone(), held.clone(), given));
-        let number = shared.consumers.add(queue, channel, held.clone(), settles);
         let (window, windows) = watch::channel(options.window);
+        let settling = tokio::spawn(settle(channel.clone(), held.clone(), given, windows.clone()));
+        let number = shared.consumers.add(queue, channel, held.clone(), settles);
         let left = CancellationToken::new();
         let pump = Pump { consume, number, held: held.clone(), windows, left: left.clone(), link_number: up.number, settling };
         tokio::spawn(pump.run(stream));
@@ -95,6 +104,7 @@ struct Consume {
     queue: Queue,
     name: ShortString,
     sharing: Sharing,
+    held: Arc<Held>,
 }
 
 impl Consume {
@@ -105,10 +115,13 @@ impl Consume {
         call(link, "setting the window of a consumer", window).await.map_err(|refusal| refusal.about(&self.queue))?;
         let options = BasicConsumeOptions { exclusive: self.sharing == Sharing::Exclusive, ..BasicConsumeOptions::default() };
         let consuming = self.channel.basic_consume(self.name.clone(), ShortString::default(), options, FieldTable::default());
-        call(link, "consuming a queue", consuming).await.map_err(|refusal| refusal.about(&self.queue))
+        let stream = call(link, "consuming a queue", consuming).await.map_err(|refusal| refusal.about(&self.queue))?;
+        self.held.begun();
+        Ok(stream)
     }
 
     async fn cancel(&self, stream: &lapin::Consumer) {
+        self.held.stopped();
         let cancelled = self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
         let _ = call(&self.shared.consuming, "ending a consumer", cancelled).await;
     }
@@ -138,6 +151,7 @@ impl Pump {
         match self.take(stream).await {
             Stopped::Left(stream) => self.consume.cancel(&stream).await,
             Stopped::Ended(refusal) => {
+                self.held.stopped();
                 let error = self.reason(refusal).await;
                 if !matches!(error, PubsubError::QueueNotFound { .. }) {
                     tracing::debug!(queue = %self.consume.queue, error = %crate::telling::chain(&error), "consumer has ended");
@@ -177,10 +191,8 @@ impl Pump {
                         Err(_) => return Stopped::Ended(None),
                     }
                 }
-                delivery = stream.next() => match delivery {
-                    Some(Ok(delivery)) => self.arrived(delivery).await,
-                    Some(Err(error)) => return Stopped::Ended(Some(error.into())),
-                    None => return Stopped::Ended(None),
+                delivery = stream.next() => if let Some(stopped) = self.arrived_with(delivery, &mut stream).await {
+                    return stopped;
                 },
             }
         }
@@ -212,6 +224,22 @@ impl Pump {
         while let Some(Ok(delivery)) = stream.next().await {
             self.arrived(delivery).await;
         }
+    }
+
+    /// Takes a delivery and those that are there behind it; why no more will come, if so.
+    async fn arrived_with(&self, first: Option<lapin::Result<lapin::message::Delivery>>, stream: &mut lapin::Consumer) -> Option<Stopped> {
+        let mut next = Some(first);
+        let mut left_count = BURST_COUNT;
+        while let Some(delivery) = next {
+            match delivery {
+                Some(Ok(delivery)) => self.arrived(delivery).await,
+                Some(Err(error)) => return Some(Stopped::Ended(Some(error.into()))),
+                None => return Some(Stopped::Ended(None)),
+            }
+            left_count -= 1;
+            next = if left_count > 0 { stream.next().now_or_never() } else { None };
+        }
+        None
     }
 
     async fn arrived(&self, delivery: lapin::message::Delivery) {

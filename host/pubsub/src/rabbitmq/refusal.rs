@@ -26,8 +26,6 @@ pub(super) enum Kind {
     Refused,
     /// It exists with other properties.
     Mismatch,
-    /// It is not empty.
-    NotEmpty,
     /// Queues that are neither durable nor exclusive are not permitted on this broker.
     TransientDenied,
     /// No answer came in time.
@@ -47,6 +45,17 @@ impl Refusal {
         self.kind == Kind::Refused
     }
 
+    /// The largest body that the broker takes, where it says that one was larger. It closes the channel, with all that was on its way.
+    pub(super) fn largest_body_bytes(&self) -> Option<u64> {
+        largest_body_bytes(&self.text)
+    }
+
+    /// Whether the other side ended the connection before it said anything.
+    pub(super) fn is_aborted(&self) -> bool {
+        let kind = self.error.as_ref().map(lapin::Error::kind);
+        matches!(kind, Some(ErrorKind::IOError(source)) if source.kind() == std::io::ErrorKind::ConnectionAborted)
+    }
+
     /// For people.
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -57,25 +66,41 @@ impl Refusal {
         match self.kind {
             Kind::NotFound => PubsubError::no_queue(queue),
             Kind::Held => PubsubError::QueueHeld { queue: queue.clone() },
-            Kind::Mismatch => PubsubError::QueueMismatch { queue: queue.clone(), difference: self.text },
+            Kind::Mismatch => PubsubError::QueueMismatch { queue: queue.clone(), difference: self.mismatch(&queue.wire_name()) },
             _ => self.plain(),
         }
     }
 
+    /// What differs, and how to be rid of the queue.
+    fn mismatch(&self, name: &str) -> String {
+        let vhost = self.text.split_once("in vhost '").and_then(|(_, rest)| rest.split_once('\'')).map_or("VHOST", |(vhost, _)| vhost);
+        format!("{}; if nothing uses it, delete it: rabbitmqctl delete_queue -p '{vhost}' '{name}'", self.text)
+    }
+
     /// As an error about nothing in particular.
     pub(super) fn plain(self) -> PubsubError {
-        let source = self.error.map(Cause::of);
-        match self.kind {
-            Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason: self.text, source },
-            _ => PubsubError::Unavailable { reason: self.text, source },
+        let kind = self.kind;
+        let (reason, source) = self.told();
+        match kind {
+            Kind::Refused | Kind::Mismatch | Kind::TransientDenied => PubsubError::Refused { reason, source },
+            _ => PubsubError::Unavailable { reason, source },
         }
     }
 
     /// As an error about a message that may have been sent.
     pub(super) fn in_doubt(self) -> PubsubError {
-        match self.kind {
-            Kind::Refused => self.plain(),
-            _ => PubsubError::OutcomeUnknown { reason: self.text, source: self.error.map(Cause::of) },
+        if self.kind == Kind::Refused {
+            return self.plain();
+        }
+        let (reason, source) = self.told();
+        PubsubError::OutcomeUnknown { reason, source }
+    }
+
+    /// The reason and what is behind it, each said once.
+    fn told(self) -> (String, Option<Cause>) {
+        match self.error.as_ref().map(lapin::Error::kind) {
+            Some(ErrorKind::IOError(source)) => ("the connection failed".to_owned(), Some(Cause::of(source.clone()))),
+            _ => (self.text, self.error.map(Cause::of)),
         }
     }
 }
@@ -104,16 +129,23 @@ fn meaning(code: u16, text: &str) -> Kind {
     match code {
         403 if text.contains("exclusive use") => Kind::Held,
         405 => Kind::Held,
+        530 if text.ends_with("is down") => Kind::NodeDown,
         403 | 530 => Kind::Refused,
         404 if text.contains("no queue") || text.contains("no exchange") => Kind::NotFound,
         404 => Kind::NodeDown,
-        406 if text.contains("not empty") => Kind::NotEmpty,
         406 if text.contains("inequivalent arg") || text.contains("invalid arg") => Kind::Mismatch,
         540 => Kind::Mismatch,
         541 if text.contains("transient_nonexcl_queues") => Kind::TransientDenied,
         541 => Kind::NodeDown,
         _ => Kind::Lost,
     }
+}
+
+/// Reads `message size 17000000 is larger than configured max size 16777216`; before 4.0 the word `configured` is missing.
+fn largest_body_bytes(text: &str) -> Option<u64> {
+    let (_, sizes) = text.split_once("message size ")?;
+    let (_, largest) = sizes.split_once("max size ")?;
+    largest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -130,14 +162,23 @@ mod tests {
             (403, "ACCESS_REFUSED - configure access to queue 'q' in vhost '/' refused for user 'u'", Kind::Refused),
             (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'", Kind::Held),
             (406, "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/'", Kind::Mismatch),
-            (406, "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty", Kind::NotEmpty),
             (406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out.", Kind::Lost),
             (530, "NOT_ALLOWED - vhost 'x' not found", Kind::Refused),
+            (530, "NOT_ALLOWED - access to vhost 'x' refused for user 'u': vhost 'x' is down", Kind::NodeDown),
             (541, "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.", Kind::TransientDenied),
             (541, "INTERNAL_ERROR - metadata store operation timed out", Kind::NodeDown),
         ];
         for (code, text, kind) in cases {
             assert_eq!(meaning(code, text), kind, "{text}");
         }
+    }
+
+    #[test]
+    fn the_largest_body_is_read_from_the_text() {
+        for word in ["", "configured "] {
+            let text = format!("PRECONDITION_FAILED - message size 17000000 is larger than {word}max size 16777216");
+            assert_eq!(largest_body_bytes(&text), Some(16_777_216));
+        }
+        assert_eq!(largest_body_bytes("PRECONDITION_FAILED - inequivalent arg 'max size '"), None);
     }
 }

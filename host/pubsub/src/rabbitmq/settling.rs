@@ -2,39 +2,33 @@
 //! many inputs at a time.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use lapin::Channel;
 use lapin::options::BasicAckOptions;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
-use super::acks::{Ack, acks};
+use super::acks::Ack;
 use super::held::Held;
 use super::refusal::Refusal;
-use crate::backend::{Confirm, Routing, Settled, Unsettled};
+use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
+use crate::network::{Confirmed, Settling, judge, outcomes};
 
 /// How many settles are looked at together.
 const BATCH_COUNT: usize = 256;
-
-/// A settle whose outputs are on their way.
-pub(super) struct Settling {
-    pub(super) tag: u64,
-    pub(super) outputs: Vec<(Routing, Confirm)>,
-    pub(super) done: oneshot::Sender<Result<Settled, Unsettled>>,
-}
-
-/// A settle whose outputs are confirmed.
-struct Confirmed {
-    tag: u64,
-    dropped_count: u32,
-    done: oneshot::Sender<Result<Settled, Unsettled>>,
-}
+/// With less than this part of the window to acknowledge, the confirmations that come next are waited for, for so long at most: an acknowledgement
+/// of many costs the broker as much as one of one.
+const FEW_PART: u32 = 4;
+const GATHERING_TIME: Duration = Duration::from_millis(1);
 
 /// The task of one consumer. It ends when nothing more can be settled and all is done.
-pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc::Receiver<Settling>) {
+pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc::Receiver<Settling>, windows: watch::Receiver<NonZeroU32>) {
     let mut batch = Vec::with_capacity(BATCH_COUNT);
     let mut confirmed = Vec::with_capacity(BATCH_COUNT);
     while settles.recv_many(&mut batch, BATCH_COUNT).await > 0 {
@@ -42,46 +36,39 @@ pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc:
             let mut outcomes: BoxFuture<'_, Vec<_>> = outcomes(settling.outputs).boxed();
             let outcomes = match (&mut outcomes).now_or_never() {
                 Some(outcomes) => outcomes,
-                None => {
-                    // What is done need not wait for what is not.
-                    acknowledge(&channel, &held, &mut confirmed).await;
-                    outcomes.await
-                }
+                None => match gathered(&mut outcomes, confirmed.len(), few_count(&windows)).await {
+                    Some(outcomes) => outcomes,
+                    None => {
+                        // What is done need not wait longer for what is not.
+                        acknowledge(&channel, &held, &mut confirmed).await;
+                        outcomes.await
+                    }
+                },
             };
             match judge(outcomes) {
                 Ok(dropped_count) => confirmed.push(Confirmed { tag: settling.tag, dropped_count, done: settling.done }),
                 Err(unsettled) => fail(&channel, &held, settling.tag, settling.done, unsettled).await,
             }
         }
-        acknowledge(&channel, &held, &mut confirmed).await;
-    }
-}
-
-async fn outcomes(outputs: Vec<(Routing, Confirm)>) -> Vec<(Routing, Result<()>)> {
-    let mut outcomes = Vec::with_capacity(outputs.len());
-    for (routing, confirm) in outputs {
-        outcomes.push((routing, confirm.await));
-    }
-    outcomes
-}
-
-/// What the confirmations of a settle's outputs come to: how many were dropped, or the first error with what was not sent.
-fn judge(outcomes: Vec<(Routing, Result<()>)>) -> Result<u32, Unsettled> {
-    let (mut dropped_count, mut unsent, mut first) = (0, Vec::new(), None);
-    for (place, (routing, outcome)) in outcomes.into_iter().enumerate() {
-        match (routing, outcome) {
-            (_, Ok(())) => {}
-            (Routing::Optional, Err(PubsubError::QueueNotFound { .. })) => dropped_count += 1,
-            (_, Err(error)) => {
-                unsent.push(place);
-                first.get_or_insert(error);
-            }
+        if confirmed.len() >= few_count(&windows) || settles.is_empty() {
+            acknowledge(&channel, &held, &mut confirmed).await;
         }
     }
-    match first {
-        None => Ok(dropped_count),
-        Some(error) => Err(Unsettled { error, unsent }),
+    acknowledge(&channel, &held, &mut confirmed).await;
+}
+
+/// How many are worth an acknowledgement before more of them come.
+fn few_count(windows: &watch::Receiver<NonZeroU32>) -> usize {
+    let window = windows.borrow().get();
+    usize::try_from(window / FEW_PART).unwrap_or(BATCH_COUNT).clamp(1, BATCH_COUNT)
+}
+
+/// Waits a little for confirmations, if others would wait with them and are few.
+async fn gathered<T>(outcomes: impl Future<Output = T>, confirmed_count: usize, few_count: usize) -> Option<T> {
+    if confirmed_count == 0 || confirmed_count >= few_count {
+        return None;
     }
+    timeout(GATHERING_TIME, outcomes).await.ok()
 }
 
 /// Answers a settle that failed. If its caller has gone, the delivery is given back.
@@ -97,7 +84,7 @@ async fn acknowledge(channel: &Channel, held: &Held, confirmed: &mut Vec<Confirm
         return;
     }
     let done: BTreeSet<u64> = confirmed.iter().map(|one| one.tag).filter(|tag| held.is_settling(*tag)).collect();
-    let sending = acks(&held.unacknowledged(), &done);
+    let sending = held.acks(&done);
     let sending = sending.into_iter().map(|Ack { tag, multiple }| channel.basic_ack(tag, BasicAckOptions { multiple }));
     let failure = join_all(sending).await.into_iter().find_map(Result::err);
     held.left(done.iter().copied());
@@ -123,25 +110,4 @@ pub(super) async fn give_back(channel: &Channel, held: &Held, tags: Vec<u64>) {
     let options = BasicNackOptions { multiple: false, requeue: true };
     let _ = join_all(tags.iter().map(|tag| channel.basic_nack(*tag, options))).await;
     held.left(tags);
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_settle_names_what_was_not_sent() {
-        let missing = || PubsubError::no_queue_of(&"flow:tg:a".parse().unwrap());
-        assert_eq!(judge(vec![(Routing::Required, Ok(())), (Routing::Optional, Err(missing()))]).unwrap(), 1);
-        let unsettled = judge(vec![
-            (Routing::Required, Ok(())),
-            (Routing::Required, Err(missing())),
-            (Routing::Optional, Err(missing())),
-            (Routing::Optional, Err(PubsubError::outcome_unknown("lost"))),
-        ])
-        .unwrap_err();
-        assert_eq!(unsettled.unsent, [1, 3]);
-        assert!(matches!(unsettled.error, PubsubError::QueueNotFound { .. }));
-    }
 }

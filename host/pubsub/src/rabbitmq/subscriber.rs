@@ -1,77 +1,50 @@
 //! Reading what is published on a topic from now on: a queue that the broker names, for this connection alone, gone with it.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::envelope::Incoming;
 use super::names;
 use super::refusal::Refusal;
 use super::scratch::{call, open};
-use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
+use super::shared::Shared;
 use crate::error::{PubsubError, Result};
-use crate::mailbox::{Mail, Mailbox};
+use crate::network::{Buffer, Buffered, closed, whole};
 use crate::topic::{Subscription, Topic};
 
-/// How many messages may wait for a reader, unless it says so.
-pub(super) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_535);
-/// How many bytes of bodies may.
-const BUFFERED_BYTES: usize = 16 << 20;
 /// How many messages the broker sends ahead of an acknowledgement.
 const PREFETCH: u16 = 1024;
 /// How many messages are acknowledged together.
 const ACKNOWLEDGED_COUNT: usize = 256;
 
-/// What waits for the reader, and why no more will come.
-struct Buffer {
-    mailbox: Mailbox,
-    end: OnceLock<PubsubError>,
-}
-
-impl Buffer {
-    fn end(&self, error: PubsubError) {
-        let _ = self.end.set(error);
-        self.mailbox.close();
-    }
-
-    fn ended(&self) -> PubsubError {
-        self.end.get().cloned().unwrap_or_else(super::link::closed)
-    }
-}
-
-/// A reader of a topic.
-pub(super) struct Subscriber {
-    buffer: Arc<Buffer>,
-    left: CancellationToken,
-}
+/// Begins to read a topic.
+pub(super) struct Subscriber;
 
 impl Subscriber {
     /// Subscribes: it is bound when this returns.
-    pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription, buffer_count: NonZeroU32) -> Result<Self> {
+    pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription, buffer_count: NonZeroU32) -> Result<Buffered> {
+        // A caller that gives up leaves no queue behind that fills up.
+        let opening = Self::bind(shared.clone(), topic.clone(), name.clone(), buffer_count);
+        whole(&shared.operations, "the begin of a subscription", opening).await
+    }
+
+    async fn bind(shared: Arc<Shared>, topic: Topic, name: Subscription, buffer_count: NonZeroU32) -> Result<Buffered> {
         let exchange = shared.lifecycle.exchange(topic.topicspace()).await?;
         let up = shared.consuming.up()?;
         let channel = open(&shared.consuming, &up).await?;
-        let stream = bound(shared, &channel, exchange, names::routing_key(topic)?).await.map_err(Refusal::plain)?;
-        let buffer = Arc::new(Buffer { mailbox: Mailbox::new(buffer_count, BUFFERED_BYTES), end: OnceLock::new() });
+        let stream = bound(&shared, &channel, exchange, names::routing_key(&topic)?).await.map_err(Refusal::plain)?;
+        let buffer = Buffer::new(buffer_count);
         let left = CancellationToken::new();
-        let pump = Pump {
-            shared: shared.clone(),
-            channel,
-            topic: topic.clone(),
-            name: name.clone(),
-            buffer: buffer.clone(),
-            left: left.clone(),
-            link_number: up.number,
-        };
+        let link_number = up.number;
+        let pump = Pump { shared, channel, topic, name, buffer: buffer.clone(), left: left.clone(), link_number };
         tokio::spawn(pump.run(stream));
-        Ok(Subscriber { buffer, left })
+        Ok(Buffered { buffer, left })
     }
 }
 
@@ -85,30 +58,6 @@ async fn bound(shared: &Shared, channel: &Channel, exchange: ShortString, key: S
     call(link, "setting the window of a subscriber", channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
     let consumed = channel.basic_consume(queue, ShortString::default(), BasicConsumeOptions::default(), FieldTable::default());
     call(link, "consuming a subscriber's queue", consumed).await
-}
-
-#[async_trait]
-impl Consumer for Subscriber {
-    async fn receive(&self) -> Result<Delivery> {
-        match self.buffer.mailbox.next().await {
-            Mail::Message(message) => Ok(Delivery { message, receipt: Receipt::none(), delivery_count: DeliveryCount::AtLeast(1) }),
-            Mail::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
-            Mail::Closed => Err(self.buffer.ended()),
-        }
-    }
-
-    async fn readable(&self) -> Result<()> {
-        if self.buffer.mailbox.readable().await { Ok(()) } else { Err(self.buffer.ended()) }
-    }
-
-    /// Its buffer is bounded by itself.
-    fn set_window(&self, _window: NonZeroU32) {}
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        self.left.cancel();
-    }
 }
 
 /// The task of a subscriber.
@@ -131,7 +80,7 @@ impl Pump {
                 biased;
                 () = self.left.cancelled() => break,
                 () = self.shared.consuming.gone(self.link_number) => {
-                    self.buffer.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(super::link::closed));
+                    self.buffer.end(self.shared.consuming.lost(self.link_number).unwrap_or_else(closed));
                     break;
                 }
                 deliveries = ready.next() => deliveries,

@@ -133,7 +133,9 @@ impl Guest {
             expires_in: None,
         };
         match &route.topic {
-            Some(topic) => program.message_limits.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string())),
+            Some(topic) => {
+                program.surroundings.backend.check(topic, &message).map(|()| message).or_else(|error| invalid(error.to_string()))
+            }
             None => Ok(message),
         }
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use weir_pubsub::{Backend, ConsumerOptions, Message, PubsubError, QueueSpec, Settled};
-use weir_tests::rabbitmq::{DefaultQueues, Node, Setup};
+use weir_tests::rabbitmq::{DefaultQueues, Node, Setup, Version};
+use weir_tests::tally::{Tally, rounds};
 use weir_tests::wait::{before, pass, within};
 
 use crate::rabbitmq::place::{Place, connected};
@@ -12,13 +13,13 @@ use crate::stage::queue;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_ended_and_killed_under_load_loses_no_message() {
     let node = Node::start().await;
-    let place = Place::on(&node).await;
-    node.keep_declarations().await;
-    let count = place
-        .send_during(async {
-            for round in 0..2 {
+    for queues in [DefaultQueues::Classic, DefaultQueues::Quorum] {
+        let place = Place::on(&node, queues).await;
+        node.keep_declarations().await;
+        let faults = async {
+            for round in 0..rounds(2) {
                 pass(Duration::from_millis(1_500)).await;
-                if round == 0 {
+                if round % 2 == 0 {
                     node.terminate().await
                 } else {
                     node.kill().await
@@ -26,38 +27,35 @@ async fn a_broker_that_is_ended_and_killed_under_load_loses_no_message() {
                 node.start_again().await;
             }
             pass(Duration::from_millis(1_000)).await;
-        })
-        .await;
-    let doubled = place.expect_all(count).await;
-    eprintln!("{count} sent, 0 lost, {doubled} doubled");
-    place.end().await;
+        };
+        place.outlives(&format!("broker ended and killed, {} queues", queues.name()), faults).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_alarm_under_load_loses_no_message() {
     let node = Node::start().await;
-    let place = Place::on(&node).await;
-    let count = place
-        .send_during(async {
-            for seconds in [3, 14] {
-                pass(Duration::from_millis(1_000)).await;
-                node.raise_memory_alarm().await;
-                pass(Duration::from_secs(seconds)).await;
-                node.end_memory_alarm().await;
-            }
+    let place = Place::on(&node, DefaultQueues::Classic).await;
+    let faults = async {
+        for round in 0..rounds(2) {
             pass(Duration::from_millis(1_000)).await;
-        })
-        .await;
-    let doubled = place.expect_all(count).await;
-    eprintln!("{count} sent, 0 lost, {doubled} doubled");
-    place.end().await;
+            node.raise_memory_alarm().await;
+            // Shorter and longer than publishers wait.
+            pass(Duration::from_secs(if round % 2 == 0 { 3 } else { 14 })).await;
+            node.end_memory_alarm().await;
+        }
+        pass(Duration::from_millis(1_000)).await;
+    };
+    place.outlives("memory alarm", faults).await;
 }
 
 /// The broker takes a message away from a consumer that keeps it too long: it comes again, and the first settle does nothing.
 #[tokio::test]
 async fn a_message_that_is_held_too_long_comes_again() {
     let node = Setup::default().consumer_timeout(Duration::from_secs(2)).start().await;
-    let vhost = node.vhost(DefaultQueues::Classic).await;
+    // From 4.3 on classic queues have no such time.
+    let queues = if node.version() == Version::V4_3 { DefaultQueues::Quorum } else { DefaultQueues::Classic };
+    let vhost = node.vhost(queues).await;
     let backend = connected(vhost.url().to_owned()).await;
     let queue = queue("flow:tg:a", "reader");
     backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
@@ -72,4 +70,5 @@ async fn a_message_that_is_held_too_long_comes_again() {
     assert_eq!(delivery.message.id, held.message.id);
     assert_eq!(backend.settle(&held.receipt, Vec::new()).await.unwrap(), Settled::NoLongerHeld);
     assert_eq!(backend.settle(&delivery.receipt, Vec::new()).await.unwrap(), Settled::Done { dropped_count: 0 });
+    Tally { sent_count: 1, lost_count: 0, doubled_count: 1 }.show("consumer time-out");
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use weir_config::names::{COMPONENT_TYPE, ENTRY_TYPE_PREFIX, FLOW_SERVICE_TYPE, FLOW_TYPE, LEFTOVER_TYPE};
 use weir_gateway::protocol::Status;
 
-use super::{Session, check_json, read_input, tell};
+use super::{Session, check_json, read_input, status, tell};
 use crate::args::{Config, ConfigPut};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
@@ -124,7 +124,7 @@ async fn put(session: &Session, given: &ConfigPut) -> Result<()> {
         })?;
     }
     let value = String::from_utf8(bytes).map_err(|error| Problem::new(Exit::BadInput, format!("{what} is not UTF-8")).because(error))?;
-    let before: Option<Status> = if given.wait { Some(session.client.get("/api/v1/weir/status").await?) } else { None };
+    let before: Option<Status> = if given.wait { Some(status::whole(session).await?) } else { None };
     let request = json!({"operation": "put", "values": [{"type": config_type, "key": key, "value": value}]});
     ask(session, &request).await.map_err(|problem| Problem::new(problem.exit, format!("{what} was not stored")).because(problem))?;
     let hosts = match before {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_config::records::ProcessorStatus;
-use weir_gateway::protocol::{HostReport, Status};
+use weir_gateway::protocol::{HostReport, Presence, Status};
 
-use crate::commands::Session;
+use crate::commands::{Session, status};
+use crate::hosts::label;
 use crate::problem::{Exit, Problem};
 
 /// How often the hosts are looked at.
@@ -22,10 +23,11 @@ pub(super) async fn for_hosts(session: &Session, time: Duration, before: &[HostR
     let (mut wanted, mut heard_until) = (None, None);
     loop {
         ticks.tick().await;
-        let Status { hosts, config_version, .. } = session.client.get("/api/v1/weir/status").await?;
+        let Status { mut hosts, config_version, .. } = status::whole(session).await?;
+        hosts.retain(|host| host.presence == Presence::Reporting);
         let wanted = *wanted.get_or_insert(config_version);
-        let behind: Vec<&str> =
-            hosts.iter().filter(|report| report.status.config_version < wanted).map(|report| report.status.host.as_str()).collect();
+        let behind = hosts.iter().filter(|report| report.status.config_version < wanted);
+        let behind: Vec<String> = behind.map(|report| label(report, &hosts)).collect();
         if behind.is_empty() && !hosts.is_empty() {
             if let Some(status) = complaint(before, &hosts) {
                 return Err(refused(status));

@@ -11,7 +11,7 @@ use weir_gateway::protocol::{DeadLetterSummary, DeadLetters, FlowSummary, Positi
 use super::behind;
 use crate::args::{Letters, Redrive, Swap};
 use crate::client::escaped;
-use crate::commands::{Session, swap};
+use crate::commands::{Session, status, swap};
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
@@ -35,7 +35,7 @@ pub(super) struct Ready {
 /// Swaps each entry that the selected letters are from, and waits until all hosts run the component. Nothing is sent by it.
 pub(super) async fn swap_first(session: &Session, redrive: &Redrive, component: &str) -> Result<Ready> {
     let selected = look(session, &redrive.letters).await?;
-    let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
+    let Status { flows, .. } = status::whole(session).await?;
     let swaps = plan(&selected, &flows, redrive, component)?;
     let mut swapped = Vec::new();
     for swap in swaps {

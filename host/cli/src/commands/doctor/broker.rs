@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use weir_pubsub::{Backend, BrokerSettings, Class, Delete, PubsubError, Queue, QueueSpec, Topic, chain, connect, is_embedded, shown_url};
+use weir_pubsub::{
+    Backend, BrokerSettings, Class, Delete, Policy, PolicyState, Provision, PubsubError, Queue, QueueSpec, Topic, chain, connect,
+    is_embedded, is_pulsar, shown_url,
+};
 
-use super::{Finding, fail, ok, skip, warn};
-use crate::advice::{PERMIT_LINE, list_policies, policies};
+use super::{Finding, fail, locks as services, ok, skip, warn};
+use crate::advice::PERMIT_LINE;
 use crate::problem::Problem;
-use crate::roles::{make_exchange, not_connected, refused};
+use crate::roles::{make_exchange, not_connected, refused, try_message};
 use crate::settings::Settings;
 
 /// How long the broker may take to answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long the broker may take to confirm a message.
+const CONFIRM_TIME: Duration = Duration::from_secs(5);
 
 /// All checks of a broker elsewhere; none of the one inside the process.
 pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
@@ -24,19 +29,25 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
     let url = shown_url(&settings.broker.url);
     let backend = match timeout(ANSWER_TIME, reach(&settings.broker, settings)).await {
         Ok(Ok(backend)) => backend,
-        Ok(Err(problem)) => return vec![refusal(CHECK, &problem), unknown(settings)],
+        Ok(Err(problem)) => return vec![refusal(CHECK, &problem)],
         Err(_) => {
             let what = format!("{url} cannot be reached within {} s", ANSWER_TIME.as_secs());
-            return vec![fail(CHECK, what, "start it, or correct broker.url"), unknown(settings)];
+            return vec![fail(CHECK, what, "start it, or correct broker.url")];
         }
     };
     let mut findings = vec![ok(CHECK, format!("{url} answers"))];
+    findings.push(messages(&*backend, settings).await);
     findings.extend(match timeout(ANSWER_TIME, probe(&*backend, settings)).await {
-        Ok(Ok(())) => vec![ok("rights", "the user may make, use and delete queues"), request_queues(&*backend)],
+        Ok(Ok(())) => {
+            let rights = ok("rights", "the user may make, use and delete queues");
+            // On Pulsar a topic is the queue of requests, of one kind.
+            if is_pulsar(&settings.broker.url) { vec![rights] } else { vec![rights, request_queues(&*backend)] }
+        }
         Ok(Err(problem)) => vec![refusal("rights", &problem)],
         Err(_) => vec![fail("rights", "the broker does not answer", "look at the log of the broker")],
     });
-    findings.push(unknown(settings));
+    findings.extend(locks(&*backend, &settings.topicspace).await);
+    findings.extend(policies(&*backend, &settings.topicspace).await);
     backend.close().await;
     findings
 }
@@ -45,6 +56,21 @@ async fn reach(broker: &BrokerSettings, settings: &Settings) -> Result<Arc<dyn B
     let backend = connect(broker).await.map_err(|error| not_connected(settings, error))?;
     make_exchange(&*backend, settings).await?;
     Ok(backend)
+}
+
+/// Whether it accepts messages.
+async fn messages(backend: &dyn Backend, settings: &Settings) -> Finding {
+    const CHECK: &str = "messages";
+    const NEXT: &str = "free memory or disk on the broker's nodes; its log reports alarms";
+    match timeout(CONFIRM_TIME, try_message(backend, settings)).await {
+        Ok(Ok(())) => ok(CHECK, "the broker accepts them"),
+        Ok(Err(error)) if error.is_passing() => fail(CHECK, chain(&error), NEXT),
+        Ok(Err(error)) => refusal(CHECK, &refused(settings, error)),
+        Err(_) => {
+            let silent = || format!("the broker does not confirm a message within {} s", CONFIRM_TIME.as_secs());
+            fail(CHECK, backend.trouble().unwrap_or_else(silent), NEXT)
+        }
+    }
 }
 
 /// Makes a queue like those of requests, and deletes it.
@@ -78,9 +104,56 @@ fn request_queues(backend: &dyn Backend) -> Finding {
     }
 }
 
-/// What is only to be seen over the management API or on the broker's machine.
-fn unknown(settings: &Settings) -> Finding {
-    let commands: Vec<String> = policies(settings).into_iter().map(|(command, _)| command).collect();
-    let what = "unknown: policies are not visible over AMQP";
-    skip("queue policies", what, format!("{}; Weir needs: {}", list_policies(settings), commands.join("; ")))
+/// How long a look at the locks may take: the node of one may be away, which the broker says after some seconds.
+const LOCKS_TIME: Duration = Duration::from_secs(25);
+
+async fn locks(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
+    match timeout(LOCKS_TIME, services::check(backend, topicspace)).await {
+        Ok(findings) => findings,
+        Err(_) => vec![fail("locks", "the broker does not show who holds the locks of the services", "look at the log of the broker")],
+    }
+}
+
+/// How long the management API may take to answer all that is asked.
+const MANAGEMENT_TIME: Duration = Duration::from_secs(30);
+
+/// What only the broker's operator sets.
+async fn policies(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
+    const CHECK: &str = "queue policies";
+    match timeout(MANAGEMENT_TIME, backend.policies(topicspace, Provision::Look)).await {
+        Ok(Ok(policies)) => vec![of_policies(CHECK, &policies)],
+        Ok(Err(error)) => {
+            vec![fail(CHECK, chain(&error), "correct broker.management, or remove it: doctor then prints what to run by hand")]
+        }
+        Err(_) => vec![fail(CHECK, "the management API does not answer", "look at the log of the broker")],
+    }
+}
+
+fn of_policies(check: &'static str, policies: &[Policy]) -> Finding {
+    let missing = policies.iter().filter_map(|policy| match &policy.state {
+        PolicyState::Missing(what) => Some((format!("{what}: {}", policy.reason), policy.command.as_str())),
+        _ => None,
+    });
+    let (missing, commands): (Vec<String>, Vec<&str>) = missing.unzip();
+    if !missing.is_empty() {
+        return warn(
+            check,
+            missing.join("\n"),
+            format!("weir init sets them, on RabbitMQ with --broker-management URL; or run: {}", commands.join("; ")),
+        );
+    }
+    let unknown = policies.iter().find_map(|policy| match &policy.state {
+        PolicyState::Unknown { list_command } => Some(list_command),
+        _ => None,
+    });
+    if let Some(list_command) = unknown {
+        let commands: Vec<&str> = policies.iter().map(|policy| policy.command.as_str()).collect();
+        let what = "unknown: the broker shows them by its management API only";
+        return skip(check, what, format!("set broker.management, or run: {list_command}; Weir needs: {}", commands.join("; ")));
+    }
+    let told = policies.iter().map(|policy| match &policy.state {
+        PolicyState::NotNeeded(why) => format!("{}: not needed, {why}", policy.name),
+        _ => format!("{}: set", policy.name),
+    });
+    ok(check, told.collect::<Vec<_>>().join("; "))
 }

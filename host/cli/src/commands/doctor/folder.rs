@@ -1,7 +1,6 @@
 //! The data folder, without a running Weir.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +9,8 @@ use weir_pubsub::disk::{damaged_files, lost_mark};
 use super::{Finding, fail, ok, warn};
 use crate::client::data_option;
 use crate::folder::{FORMAT, read_note, read_version, way_on};
+use crate::holder::Holder;
 use crate::privacy::{self, Others, SharedFolder};
-use crate::token::Secret;
 
 /// The oldest time that a clock can show: when this was written.
 const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
@@ -23,8 +22,8 @@ const CLOCK_SLACK: Duration = Duration::from_secs(60);
 pub(super) enum State {
     /// Nobody, or there is none.
     Free,
-    /// A process, if its number is known.
-    Used(Option<u32>),
+    /// A process, if it is known.
+    Used(Option<Holder>),
 }
 
 /// Whether it is there, private, writable, in use, and of a format that is known.
@@ -33,7 +32,7 @@ pub(super) fn check(data: &Path, shared: SharedFolder) -> (State, Vec<Finding>) 
     match fs::metadata(data) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => {
-            let what = format!("{} is no folder", data.display());
+            let what = format!("{} is not a folder", data.display());
             return (State::Free, vec![fail(CHECK, what, "name another: --data DIR")]);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -73,20 +72,6 @@ fn private(data: &Path, shared: SharedFolder) -> Finding {
     }
     let what = format!("{} is open to other users (mode {mode:o}): messages are in it", data.display());
     warn(CHECK, what, format!("chmod 700 {}", data.display()))
-}
-
-/// What is wrong with the file of the gateway's token; none where no file is named.
-pub(super) fn token(file: Option<&Path>) -> Option<Finding> {
-    const CHECK: &str = "token file";
-    let file = file?;
-    let finding = match Secret::of_file(file).and_then(|secret| secret.to_token()) {
-        Err(problem) => fail(CHECK, weir_pubsub::chain(&problem), "name a file with a token of 16 or more characters"),
-        Ok(_) => match privacy::token_readable(file) {
-            Some(what) => warn(CHECK, what, format!("chmod 600 {}, and replace the token if others may have read it", file.display())),
-            None => ok(CHECK, format!("{}, readable by its owner alone", file.display())),
-        },
-    };
-    Some(finding)
 }
 
 fn writable(data: &Path) -> Finding {
@@ -158,7 +143,7 @@ fn version(data: &Path) -> Finding {
 
 fn lock(data: &Path) -> (State, Finding) {
     const CHECK: &str = "lock";
-    let mut file = match File::options().read(true).write(true).open(data.join("LOCK")) {
+    let file = match File::options().read(true).write(true).open(data.join("LOCK")) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return (State::Free, ok(CHECK, "no Weir runs on it")),
         Err(error) => {
@@ -172,10 +157,9 @@ fn lock(data: &Path) -> (State, Finding) {
             _ => (State::Free, ok(CHECK, "no Weir runs on it; the last one ended without a stop, and the next start puts that right")),
         },
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let pid = file.read_to_string(&mut pid).ok().and_then(|_| pid.trim().parse().ok());
-            let by = pid.map_or_else(|| "a process".to_owned(), |pid: u32| format!("process {pid}"));
-            (State::Used(pid), ok(CHECK, format!("held by {by}")))
+            let holder = Holder::read_from(&file);
+            let by = holder.as_ref().map_or_else(|| "a process".to_owned(), Holder::to_string);
+            (State::Used(holder), ok(CHECK, format!("held by {by}")))
         }
         Err(TryLockError::Error(error)) => {
             (State::Free, fail(CHECK, format!("it cannot be locked: {error}"), "put the data folder on a disk of this machine"))

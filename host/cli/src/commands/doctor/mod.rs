@@ -1,10 +1,14 @@
 //! `weir doctor`: looks at everything that is amiss again and again, each with what to do. It works with and without a running Weir, and
-//! changes nothing.
+//! changes nothing, unless it is told to remove orphans.
 
+mod access;
 mod broker;
 mod components;
 mod disk;
 mod folder;
+mod hosts;
+mod locks;
+mod orphans;
 mod readers;
 mod running;
 mod unowned;
@@ -86,17 +90,17 @@ pub(super) fn skip(check: &'static str, what: impl Into<String>, next: impl Into
 }
 
 /// Runs all checks, and fails if one does.
-pub(crate) async fn run(data: &Path, gateway: Option<&str>, format: Format, command: &args::Doctor) -> Result<ExitCode> {
+pub(crate) async fn run(data: &Path, reach: &args::Reach, format: Format, command: &args::Doctor) -> Result<ExitCode> {
     let mut findings = Vec::new();
     let (loaded, of_settings) = check_settings(data, &command.flags);
     let (state, of_folder) = folder::check(data, loaded.settings.shared_folder);
     findings.extend(of_folder);
     findings.push(disk::check(data, &loaded.settings));
     findings.push(of_settings);
-    findings.extend(folder::token(loaded.settings.token_file.as_deref()));
+    findings.extend(access::check(&loaded.settings));
     findings.push(folder::check_clock(data));
     findings.extend(broker::check(&loaded.settings).await);
-    findings.extend(running::check(data, gateway, &state, &loaded.settings).await);
+    findings.extend(running::check(data, reach, &state, &loaded.settings, command).await);
     match format {
         Format::Json => output::json(&to_json(&findings))?,
         Format::Text => output::line(text(&findings, output::width()).trim_end())?,
@@ -120,7 +124,7 @@ fn check_settings(data: &Path, flags: &args::SettingFlags) -> (Loaded, Finding) 
         Err(problem) => {
             let causes = weir_pubsub::chain(&problem);
             let details: String = problem.details().map(|detail| format!("\n- {detail}")).collect();
-            let next = problem.next_step().unwrap_or("weir settings show tells more");
+            let next = problem.next_step().unwrap_or("weir settings show lists all settings");
             (Loaded::default(), fail("settings", format!("{causes}{details}"), next))
         }
     }

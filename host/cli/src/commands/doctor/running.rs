@@ -7,49 +7,50 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_config::protocol::Usage;
 use weir_config::records::{ProcessorState, ProcessorStatus};
-use weir_gateway::protocol::{FlowSummary, HostReport, QueueSummary, Status};
+use weir_gateway::protocol::{FlowSummary, HostReport, MissingService, QueueSummary, ServiceName, Status};
 use weir_pubsub::{chain, is_embedded};
 
 use super::folder::State;
-use super::{Finding, Grade, components, disk, fail, ok, readers, skip, unowned, warn};
+use super::{Finding, Grade, components, disk, fail, hosts, ok, orphans, readers, skip, unowned, warn};
+use crate::args;
 use crate::client::{Client, data_option};
 use crate::folder::read_note;
-use crate::output::{age, cut, number, number_if_known, size, size_if_known};
+use crate::holder::Holder;
+use crate::hosts::{label, reporting};
+use crate::output::{cut, number, number_if_known, size, size_if_known};
 use crate::problem::Problem;
 use crate::settings::Settings;
 
-/// A host reports every 5 s; after three in a row that did not come, something is amiss.
-const SILENT_MS: u64 = 15_000;
 /// How long something that was just started may go unreported.
 const REPORTING: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Characters of a processor's problem that are shown: its cause comes last, behind the digests that it names.
+const PROBLEM_COUNT: usize = 600;
 /// A queue above this share of its limit is nearly full.
 const NEARLY_FULL_PERCENT: u64 = 80;
 /// How many of a kind are named; the rest is counted.
 const NAMED_COUNT: usize = 5;
 
 /// All checks that a gateway is needed for.
-pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, settings: &Settings) -> Vec<Finding> {
-    let client = match Client::find(gateway, data) {
+pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, settings: &Settings, command: &args::Doctor) -> Vec<Finding> {
+    let client = match Client::find(reach, data) {
         Ok(client) => client,
         Err(problem) => {
-            return match state {
-                State::Free => vec![port(data, settings)],
-                State::Used(_) => vec![fail(
-                    "gateway",
-                    chain(&problem),
-                    "it may be starting or stopping: wait a moment; on a full disk its address could not be noted: add --gateway URL as `weir up` printed it",
-                )],
-            };
+            return vec![unnoted(data, reach, state, settings, &problem)];
         }
     };
+    let gateway = reach.gateway.as_deref();
     let ready = match client.unready().await {
         Ok(None) => ok("gateway", format!("{} answers, and the services behind it", client.url())),
-        Ok(Some(reason)) => fail("gateway", format!("{} is not ready: {reason}", client.url()), "look at what `weir up` says"),
+        Ok(Some(reason)) => fail(
+            "gateway",
+            format!("{} is not ready: {reason}", client.url()),
+            "the checks below show what each needs; it goes on by itself",
+        ),
         Err(problem) => {
             let up = format!("start it: weir up{}", data_option(data));
             let next = match state {
-                _ if gateway.is_some() => "check the address, and the token if it wants one".to_owned(),
+                _ if gateway.is_some() => problem.next_step().unwrap_or("check the address, and the token if it requires one").to_owned(),
                 State::Free => up,
                 State::Used(_) => "look at what `weir up` says".to_owned(),
             };
@@ -60,14 +61,45 @@ pub(super) async fn check(data: &Path, gateway: Option<&str>, state: &State, set
     match reported(&client).await {
         Ok(status) => {
             findings.extend(of_status(&status, settings));
-            findings.extend(unowned::check_configuration(&client, &status).await);
-            findings.extend(components::check(&client).await);
+            // A service that is missing is not asked again: it would be waited for as long as a request may take.
+            if status.missing.is_empty() {
+                let unowned: Vec<QueueSummary> = status.queues.iter().filter(|queue| queue.is_unowned).cloned().collect();
+                findings.extend(orphans::check(&client, &unowned, settings, command).await);
+                // On a broker that others use too, queues say nothing of the configuration.
+                if is_embedded(&settings.broker.url) {
+                    findings.extend(unowned::check_configuration(&client, &status).await);
+                }
+                findings.extend(components::check(&client).await);
+            } else {
+                findings.push(orphans::not_checked(command));
+            }
             // The queues of a broker elsewhere are not on this disk.
             findings.extend(is_embedded(&settings.broker.url).then(|| log(data, gateway, settings, &status.queues)));
         }
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
     }
     findings
+}
+
+/// What it means that no gateway is noted in the data folder.
+fn unnoted(data: &Path, reach: &args::Reach, state: &State, settings: &Settings, problem: &Problem) -> Finding {
+    if reach.gateway.is_some() {
+        let next = problem.next_step().unwrap_or("check the address that --gateway or WEIR_GATEWAY names");
+        return fail("gateway", chain(problem), next);
+    }
+    let State::Used(holder) = state else { return port(data, settings) };
+    match holder.as_ref().and_then(Holder::without_gateway) {
+        Some(role) => skip(
+            "gateway",
+            format!("not checked: {} is the data folder of {role}, which has no gateway", data.display()),
+            "name the gateway that belongs to it: weir doctor --gateway URL",
+        ),
+        None => fail(
+            "gateway",
+            chain(problem),
+            "it may be starting or stopping: wait a moment; on a full disk its address could not be noted: add --gateway URL as `weir up` printed it",
+        ),
+    }
 }
 
 /// The log is read from the data folder. A gateway that was named may be one of another folder or machine.
@@ -91,9 +123,11 @@ async fn reported(client: &Client) -> Result<Status, Problem> {
         ticks.tick().await;
         let status: Status = client.get("/api/v1/weir/status").await?;
         let is_whole = !status.hosts.is_empty()
+            && status.missing.is_empty()
             && flows(&status.flows, &status.hosts).grade == Grade::Ok
             && readers::check(&status).grade != Grade::Fail;
-        if is_whole || Instant::now() >= end {
+        // What a broker's failure hides is not reported soon.
+        if is_whole || status.broker_problem.is_some() || Instant::now() >= end {
             return Ok(status);
         }
     }
@@ -121,14 +155,20 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
     findings.extend(status.broker_problem.as_ref().map(|problem| {
         fail("broker", cut(problem, 300), "check that the broker runs and has memory and disk; Weir goes on by itself once it does")
     }));
-    findings.extend([hosts(&status.hosts), flows(&status.flows, &status.hosts), processors(&status.hosts)]);
+    findings.extend(status.missing.iter().map(missing));
+    findings.extend(hosts::check(status));
+    findings.push(processors(&status.hosts));
+    // Without the config service flows and queues are unknown, which is not the same as none.
+    if status.missing.iter().any(|missing| missing.service == ServiceName::Config) {
+        return findings;
+    }
+    findings.push(flows(&status.flows, &status.hosts));
     findings.extend(status.config_usage.as_ref().map(configuration));
     findings.push(readers::check(status));
-    let (unowned, owned): (Vec<_>, Vec<_>) = status.queues.iter().cloned().partition(|queue| queue.is_unowned);
+    let owned: Vec<_> = status.queues.iter().filter(|queue| !queue.is_unowned).cloned().collect();
     // Queues with a bound of their own, which refuse what is above it, are the dead letters.
     let (letters, of_flows): (Vec<_>, Vec<_>) = owned.into_iter().partition(|queue| queue.flows.is_empty());
     findings.push(queues(&of_flows, settings.broker.storage().map(|storage| storage.queue_limit_bytes)));
-    findings.extend(unowned::check(&unowned));
     findings.push(dead_letters(&letters));
     findings
 }
@@ -166,25 +206,20 @@ fn dead_letters(queues: &[QueueSummary]) -> Finding {
     }
 }
 
-fn hosts(hosts: &[HostReport]) -> Finding {
-    const CHECK: &str = "hosts";
-    let next = "look at what `weir up` says; it starts one host";
-    let Some(last) = hosts.iter().map(|host| host.age_ms).max() else {
-        return fail(CHECK, "none has reported: no message is handled", next);
+/// A service that does not answer, and what starts one.
+fn missing(MissingService { service, problem }: &MissingService) -> Finding {
+    let (check, next) = match service {
+        ServiceName::Config => (
+            "config service",
+            "start it on the data folder that has the configuration: weir run config, or weir up; if it runs, look at its log, and whether it uses \
+             the same broker and topicspace",
+        ),
+        ServiceName::Flow => (
+            "flow service",
+            "start one: weir run flow, or weir up; if one runs, look at its log, and whether it uses the same broker and topicspace",
+        ),
     };
-    if let Some((host, problem)) = hosts.iter().find_map(|host| Some((&host.status.host, host.status.config_problem.as_ref()?))) {
-        let what = format!("host {host} cannot fetch the configuration: {}", cut(problem, 300));
-        return fail(CHECK, what, "it works with what it had; see the log of `weir up`, and the check `config`");
-    }
-    if let Some((host, problem)) = hosts.iter().find_map(|host| Some((&host.status.host, host.status.report_problem.as_ref()?))) {
-        let what = format!("the report of host {host} is incomplete: {}", cut(problem, 300));
-        return warn(CHECK, what, "use one version of Weir, and shorter names of processors and flows");
-    }
-    if last > SILENT_MS {
-        return warn(CHECK, format!("one has been silent for {}", age(last)), next);
-    }
-    let count = if hosts.len() == 1 { "1 reports".to_owned() } else { format!("{} report", hosts.len()) };
-    ok(CHECK, format!("{count}, the last time {} ago", age(last)))
+    fail(check, format!("it does not answer: {}", cut(problem, 300)), next)
 }
 
 /// The whole configuration has a bound, so that it can be read at once.
@@ -203,7 +238,7 @@ fn configuration(usage: &Usage) -> Finding {
 fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
     const CHECK: &str = "flows";
     let served = |processor: &str, variant: &str| {
-        hosts.iter().flat_map(|host| &host.processors).any(|at| at.processor == processor && at.variant == variant)
+        reporting(hosts).flat_map(|host| &host.processors).any(|at| at.processor == processor && at.variant == variant)
     };
     let mut problems = Vec::new();
     for flow in flows {
@@ -226,23 +261,26 @@ fn flows(flows: &[FlowSummary], hosts: &[HostReport]) -> Finding {
         (true, count) if outside.is_empty() => ok(CHECK, format!("{count} run, and each of their processors has a host")),
         (true, 1) => ok(CHECK, format!("1 runs{outside}")),
         (true, count) => ok(CHECK, format!("{count} run{outside}")),
-        (false, _) => fail(CHECK, some(&problems), "weir flow show FLOW tells more, and `weir up` says what went wrong"),
+        (false, _) => fail(CHECK, some(&problems), "weir flow show FLOW shows more, and the log what went wrong"),
     }
 }
 
 fn processors(hosts: &[HostReport]) -> Finding {
     const CHECK: &str = "processors";
-    let all = || hosts.iter().flat_map(|host| &host.processors);
-    let is_bad =
-        |status: &&ProcessorStatus| matches!(status.state, ProcessorState::Failing | ProcessorState::Broken) || status.refused.is_some();
-    let tell = |status: &ProcessorStatus| {
+    let all = || reporting(hosts).flat_map(|host| host.processors.iter().map(move |status| (host, status)));
+    let is_bad = |(_, status): &(&HostReport, &ProcessorStatus)| {
+        matches!(status.state, ProcessorState::Failing | ProcessorState::Broken) || status.refused.is_some()
+    };
+    // With one host it is known which.
+    let on = |host: &HostReport| if hosts.len() == 1 { String::new() } else { format!(" on host {}", label(host, hosts)) };
+    let tell = |(host, status): (&HostReport, &ProcessorStatus)| {
         let why = status.refused.as_ref().map(|refusal| refusal.problem.as_str()).or(status.last_error.as_deref()).unwrap_or("no reason");
         let state = match status.state {
             ProcessorState::Broken => "is broken",
             ProcessorState::Failing => "is failing",
             _ => "does not go over to its new component",
         };
-        format!("{} ({}) {state}: {}", status.processor, status.variant, cut(why, 200))
+        format!("{} ({}){} {state}: {}", status.processor, status.variant, on(host), cut(why, PROBLEM_COUNT))
     };
     let bad: Vec<String> = all().filter(is_bad).map(tell).collect();
     if !bad.is_empty() {
@@ -252,8 +290,10 @@ fn processors(hosts: &[HostReport]) -> Finding {
             "mend what each says: a value (weir config put), a parameter (stop the flow, start it with another), or the component (weir deploy, weir swap)",
         );
     }
-    let tell = |status: &ProcessorStatus| format!("{} ({}) dropped {} messages", status.processor, status.variant, status.dropped_count);
-    let dropping: Vec<String> = all().filter(|status| status.dropped_count > 0).map(tell).collect();
+    let tell = |(host, status): (&HostReport, &ProcessorStatus)| {
+        format!("{} ({}){} dropped {} messages", status.processor, status.variant, on(host), status.dropped_count)
+    };
+    let dropping: Vec<String> = all().filter(|(_, status)| status.dropped_count > 0).map(tell).collect();
     if !dropping.is_empty() {
         return warn(
             CHECK,
@@ -421,18 +461,23 @@ mod tests {
     }
 
     #[test]
-    fn silent_hosts_are_told_from_none() {
-        let report = |age_ms: u64| {
+    fn a_component_that_one_of_two_hosts_refuses_is_told_with_the_host() {
+        let host = |name: &str, world: Option<&str>| {
+            let component = json!({"name": "p", "version": "2.0.0", "digest": format!("sha256:{}", "2".repeat(64))});
+            let refused = world.map(|world| json!({"component": component, "problem": world, "permanent": true, "time-ms": 1}));
+            let mut processor = json!({"processor": "p", "variant": "v", "state": "running", "refused": refused, "rate-per-1000-s": 0});
+            for counter in ["handled", "failed", "trapped", "dead", "sent", "dropped", "in-hand"] {
+                processor[format!("{counter}-count")] = json!(0);
+            }
             let report = json!({
-                "age-ms": age_ms, "host": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": [],
+                "age-ms": 0, "host": name, "name": name, "version": "0", "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": [processor],
             });
-            vec![serde_json::from_value::<HostReport>(report).unwrap()]
+            serde_json::from_value::<HostReport>(report).unwrap()
         };
-        assert_eq!((hosts(&[]).grade, hosts(&report(1)).grade, hosts(&report(16_000)).grade), (Grade::Fail, Grade::Ok, Grade::Warn));
-        let mut incomplete = report(1);
-        incomplete[0].status.report_problem = Some("2 entries of the report are left out".to_owned());
-        let finding = hosts(&incomplete);
-        assert!(finding.grade == Grade::Warn && finding.what.ends_with("2 entries of the report are left out"), "{}", finding.what);
+        let world = "the component was built against weir:processor 0.2.0; this host serves 0.1.x";
+        let finding = processors(&[host("new", None), host("old", Some(world))]);
+        assert_eq!(finding.grade, Grade::Fail);
+        assert!(finding.what.starts_with(&format!("p (v) on host old does not go over to its new component: {world}")), "{}", finding.what);
     }
 
     #[test]

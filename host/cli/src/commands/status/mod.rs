@@ -1,18 +1,21 @@
 //! `weir status`: everything at a glance, in the width of the terminal or, where there is none, 100 columns. Of many, those that need a look
 //! come first, and the rest is counted.
 
+mod hosts;
 mod tables;
 
 use std::time::Duration;
 
 use anyhow::Result;
-use weir_gateway::protocol::Status;
+use weir_gateway::protocol::{HostReport, MissingService, Presence, ServiceName, Status};
 
 pub(crate) use self::tables::{flow_table, queues, sections};
 use self::tables::{flows, push_section};
 use super::Session;
 use crate::args;
+use crate::hosts::{label, other_versions, reporting, same_names};
 use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
 use crate::screen::Screen;
 use crate::shutdown::Signals;
 
@@ -40,7 +43,35 @@ pub(crate) async fn run(session: &Session, command: args::Status) -> Result<()> 
             output::line(text(session.client.url(), &status, output::width(), rows_count).trim_end())?;
         }
     }
-    Ok(())
+    match missing_config(&status) {
+        Some(problem) => Err(no_config(problem).into()),
+        None => Ok(()),
+    }
+}
+
+/// What is shown is not the whole status then, which a script must see.
+fn no_config(problem: &str) -> Problem {
+    Problem::new(Exit::Unavailable, "the config service does not answer: flows and queues are unknown")
+        .because(anyhow::Error::msg(problem.to_owned()))
+        .next("start it on the data folder that has the configuration: weir run config, or weir up; weir doctor shows what else is missing")
+}
+
+/// The status with its flows and queues.
+///
+/// # Errors
+/// Also where the config service does not answer: what is not known is not to be taken for nothing.
+pub(crate) async fn whole(session: &Session) -> Result<Status, Problem> {
+    let status: Status = session.client.get("/api/v1/weir/status").await?;
+    match missing_config(&status) {
+        Some(problem) => Err(no_config(problem)),
+        None => Ok(status),
+    }
+}
+
+/// How it shows that the config service does not answer, where it does not.
+fn missing_config(status: &Status) -> Option<&str> {
+    let missing = status.missing.iter().find(|missing| missing.service == ServiceName::Config)?;
+    Some(&missing.problem)
 }
 
 async fn look(session: &Session) -> Result<Status> {
@@ -74,40 +105,60 @@ async fn watch(session: &Session, command: &args::Status) -> Result<()> {
 
 fn text(url: &str, status: &Status, width: usize, rows_count: usize) -> String {
     let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-    let head = format!(
-        "weir {} at {url}: {}, {}, configuration {}",
-        status.version,
-        count(status.hosts.len(), "host", "hosts"),
-        count(status.flows.len(), "flow", "flows"),
-        status.config_version
-    );
+    let hosts_count = count(reporting(&status.hosts).count(), "host", "hosts");
+    let of_config = match missing_config(status) {
+        Some(_) => "flows and queues unknown".to_owned(),
+        None => format!("{}, configuration {}", count(status.flows.len(), "flow", "flows"), status.config_version),
+    };
+    let head = format!("weir {} at {url}: {hosts_count}, {of_config}", status.version);
     let mut text = output::wrapped(&head, "", width);
     text.push('\n');
     if let Some(problem) = &status.broker_problem {
         text.push_str(&output::wrapped(&format!("broker: {}", output::cut(problem, 300)), "", width));
         text.push('\n');
     }
-    if status.hosts.is_empty() {
-        text.push_str("no host has reported yet: processors do not run, or it has just started\n");
-    }
-    for report in status.hosts.iter().filter(|report| report.age_ms > OLD_MS) {
-        let age = output::age(report.age_ms);
-        let line = format!("host {} does not answer: what is shown of it is {age} old", report.status.host);
+    for line in attention(status) {
         text.push_str(&output::wrapped(&line, "", width));
         text.push('\n');
     }
+    push_section(&mut text, "HOSTS", hosts::table(status, width, rows_count));
     push_section(&mut text, "FLOWS", flows(&status.flows, width, rows_count));
-    for host in &status.hosts {
-        if let Some(problem) = &host.status.config_problem {
-            text.push_str(&format!("host {} cannot fetch the configuration: {}\n", host.status.host, output::cut(problem, 300)));
-        }
-        if let Some(problem) = &host.status.report_problem {
-            text.push_str(&output::wrapped(&format!("host {}: {}", host.status.host, output::cut(problem, 300)), "", width));
-            text.push('\n');
-        }
-    }
-    text.push_str(&sections(&status.hosts, &status.queues, width, rows_count));
+    // What a silent host reported last is not what it does.
+    let there: Vec<HostReport> = reporting(&status.hosts).cloned().collect();
+    text.push_str(&sections(&there, &status.queues, width, rows_count));
     text
+}
+
+/// What people should know first, a line each.
+fn attention(status: &Status) -> Vec<String> {
+    let missing = status
+        .missing
+        .iter()
+        .map(|MissingService { service, problem }| format!("{} does not answer: {}", service.title(), output::cut(problem, 300)));
+    let mut lines: Vec<String> = missing.collect();
+    if reporting(&status.hosts).next().is_none() {
+        lines.push("no host reports: processors do not run, or it has just started".to_owned());
+    }
+    for host in &status.hosts {
+        let label = label(host, &status.hosts);
+        match host.presence {
+            Presence::Silent => lines.push(format!(
+                "host {label} has been silent for {}: it was killed, stands still, or cannot reach the broker",
+                output::age(host.heard_ms)
+            )),
+            Presence::Reporting if host.age_ms > OLD_MS => {
+                lines.push(format!("host {label} does not answer: what is shown of it is {} old", output::age(host.age_ms)));
+            }
+            Presence::Reporting => {}
+        }
+        let problem = host.status.config_problem.as_ref();
+        lines.extend(problem.map(|problem| format!("host {label} cannot fetch the configuration: {}", output::cut(problem, 300))));
+        let problem = host.status.report_problem.as_ref();
+        lines.extend(problem.map(|problem| format!("host {label}: {}", output::cut(problem, 300))));
+    }
+    lines.extend(same_names(&status.hosts).into_iter().map(|line| format!("{line}; give each one of its own: weir run host --name NAME")));
+    lines.extend(other_versions(status));
+    lines
 }
 
 #[cfg(test)]
@@ -187,7 +238,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }
         assert!(text.contains("wants p@2.0.0, runs p@1.0.0") && text.contains("wants p@2.0.0, runs nothing"), "{text}");
-        assert!(text.find("p (c)").unwrap() < text.find("p (a)").unwrap(), "what is over comes last");
+        assert!(text.find("p (c), ").unwrap() < text.find("p (a), ").unwrap(), "what is over comes last");
     }
 
     #[test]
@@ -222,6 +273,10 @@ mod tests {
         let rows: Vec<&str> = few.lines().map(|line| line.split("  ").next().unwrap()).collect();
         let expected = [
             "weir 0.1.0 at http://127.0.0.1:8088: 1 host, 100 flows, configuration 7",
+            "",
+            "HOSTS",
+            "host",
+            "h",
             "",
             "FLOWS",
             "flow",

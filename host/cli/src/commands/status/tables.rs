@@ -226,12 +226,14 @@ fn errors(hosts: &[HostReport], width: usize, rows_count: usize) -> Option<Strin
     let mut all: Vec<(&HostReport, &ProcessorStatus)> =
         hosts.iter().flat_map(|host| host.processors.iter().map(move |status| (host, status))).collect();
     all.retain(|(_, status)| status.last_error.is_some());
-    all.sort_by_key(|(_, status)| (status.last_error_over_ms.is_some(), std::cmp::Reverse(status.last_error_ms)));
+    // By their ages: the clocks of hosts may differ.
+    let age_ms = |host: &HostReport, at: u64| host.status.time_ms.saturating_sub(at) + host.age_ms;
+    all.sort_by_key(|(host, status)| (status.last_error_over_ms.is_some(), status.last_error_ms.map_or(u64::MAX, |at| age_ms(host, at))));
     let left = all.split_off(all.len().min(rows_count)).len();
     let mut lines = Vec::new();
     for (host, status) in all {
         if let Some(error) = &status.last_error {
-            let age = |at: u64| output::age(host.status.time_ms.saturating_sub(at) + host.age_ms);
+            let age = |at: u64| output::age(age_ms(host, at));
             let at = status.last_error_ms.map(|at| format!(", {} ago", age(at))).unwrap_or_default();
             let over = status.last_error_over_ms.map(|over| format!(", over for {}", age(over))).unwrap_or_default();
             lines.push(format!("{} ({}){at}{over}", status.processor, status.variant));

@@ -19,7 +19,7 @@ pub(super) const LIST: &[Definition] = &[
         "broker.url",
         Kind::BrokerUrl,
         (
-            "The broker: the one inside this process, whose queues are in the data folder, or RabbitMQ. A password is never shown; write other \
+            "The broker: the one inside this process, whose queues are in the data folder, RabbitMQ or Apache Pulsar. A password is never shown; write other \
              characters than letters, digits and -._~ of it as %XX",
             "nothing else needs to be installed",
         ),
@@ -28,10 +28,43 @@ pub(super) const LIST: &[Definition] = &[
     )
     .flag("--broker"),
     Definition::new(
+        "broker.management",
+        Kind::ManagementUrl,
+        (
+            "The management API of the RabbitMQ of broker.url: lists queues, and shows and sets policies. Without USER:PASSWORD@ in it, those of \
+             broker.url are used",
+            "without it, queues are not listed and policies are unknown",
+        ),
+        |s| Value::Url(s.broker.management.clone().unwrap_or_default()),
+        |s, value| s.broker.management = Some(value.text().to_owned()),
+    )
+    .flag("--broker-management"),
+    Definition::new(
+        "broker.pulsar-admin",
+        Kind::PulsarAdminUrl,
+        (
+            "The admin API of the Pulsar of broker.url, by which queues are made, listed and deleted, for example http://HOST:8080",
+            "none: Pulsar cannot be used without it, and other brokers have none",
+        ),
+        |s| Value::Text(s.broker.pulsar.admin.clone().unwrap_or_default()),
+        |s, value| s.broker.pulsar.admin = Some(value.text().to_owned()),
+    )
+    .flag("--pulsar-admin"),
+    Definition::new(
+        "broker.token-file",
+        Kind::Path,
+        (
+            "A file with the token for a Pulsar and its admin API. It is read again at each connection, so a new token needs no restart",
+            "without it, no token is shown",
+        ),
+        |s| path(s.broker.pulsar.token_file.as_ref()),
+        |s, value| s.broker.pulsar.token_file = Some(value.text().into()),
+    ),
+    Definition::new(
         "broker.ca-file",
         Kind::Path,
         (
-            "A file of certificate authorities (PEM) that the certificate of an amqps:// broker is checked with",
+            "A file of certificate authorities (PEM) that the certificate of an amqps:// or pulsar+ssl:// broker is checked with",
             "without it, the certificate authorities of the system",
         ),
         |s| path(s.broker.tls.ca_file.as_ref()),
@@ -40,7 +73,7 @@ pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "broker.certificate-file",
         Kind::Path,
-        ("The client certificate (PEM) for an amqps:// broker; requires broker.key-file", "most brokers identify clients by their password"),
+        ("The client certificate (PEM) for an amqps:// or pulsar+ssl:// broker; requires broker.key-file", "most brokers identify clients by their password"),
         |s| path(s.broker.tls.certificate_files.as_ref().map(|(certificate, _)| certificate)),
         |s, value| s.broker.tls.certificate_files.get_or_insert_default().0 = value.text().into(),
     ),
@@ -84,7 +117,7 @@ pub(super) const LIST: &[Definition] = &[
         Kind::Size(MIB, 256 * MIB),
         (
             "The largest answer to a request. The whole configuration is one, so that it cannot grow beyond this, nor beyond 64 MiB; 16MiB on \
-             RabbitMQ unless set, which is the largest message there (max_message_size)",
+             RabbitMQ unless set, which is the largest message there (max_message_size), and 5MiB on Pulsar (maxMessageSize)",
             "an answer is in memory several times while it is sent and read",
         ),
         |s| Value::Size(s.broker.limits.max_answer_bytes as u64),

@@ -1,5 +1,6 @@
 //! Bounds of the gateway.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::definition::Definition;
@@ -13,13 +14,44 @@ pub(super) const LIST: &[Definition] = &[
         "gateway.token-file",
         Kind::Path,
         (
-            "A file with the token that every client must present; without it, the token in WEIR_TOKEN, if that is set",
-            "none, since the gateway listens on this machine only; a token also excludes other users of the machine",
+            "A file with the tokens that clients must present, a line `SCOPE TOKEN` for each (read, operate or deploy); a token alone permits \
+             everything; without it, the token in WEIR_TOKEN, if that is set; reread on SIGHUP",
+            "none, since by default the gateway listens on this machine only; a token also excludes other users of the machine",
         ),
-        |s| Value::Text(s.token_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        |s| path(s.token_file.as_ref()),
         |s, value| s.token_file = Some(value.text().into()),
     )
     .flag("--token-file"),
+    Definition::new(
+        "gateway.tls-cert",
+        Kind::Path,
+        (
+            "The gateway's TLS certificate, a PEM file, followed by those of the CAs between; reread on SIGHUP",
+            "none, since by default the gateway listens on this machine only",
+        ),
+        |s| path(s.tls_cert.as_ref()),
+        |s, value| s.tls_cert = Some(value.text().into()),
+    )
+    .flag("--tls-cert"),
+    Definition::new(
+        "gateway.tls-key",
+        Kind::Path,
+        ("The key of gateway.tls-cert, a PEM file without a passphrase; reread on SIGHUP", "as for gateway.tls-cert"),
+        |s| path(s.tls_key.as_ref()),
+        |s, value| s.tls_key = Some(value.text().into()),
+    )
+    .flag("--tls-key"),
+    Definition::new(
+        "gateway.behind-proxy",
+        Kind::Word(&["no", "yes"]),
+        (
+            "Whether the gateway may listen on any address without TLS, because a proxy in front of it does it; a token is still required",
+            "without TLS, tokens and messages can be read on the way",
+        ),
+        |s| Value::Text(if s.behind_proxy { "yes" } else { "no" }.to_owned()),
+        |s, value| s.behind_proxy = value.text() == "yes",
+    )
+    .flag("--behind-proxy"),
     Definition::new(
         "gateway.max-connections",
         Kind::Count(1, 100_000),
@@ -141,6 +173,10 @@ pub(super) const LIST: &[Definition] = &[
     ),
 ];
 
+fn path(path: Option<&PathBuf>) -> Value {
+    Value::Text(path.map(|path| path.display().to_string()).unwrap_or_default())
+}
+
 fn size(value: &Value) -> usize {
     usize::try_from(value.number()).unwrap_or(usize::MAX)
 }
@@ -154,7 +190,9 @@ mod tests {
         // A new field ends here: give it a definition above, and its row in docs/operating.md.
         let GatewaySettings {
             // Of `gateway.token-file` or WEIR_TOKEN: a secret is no setting.
-            token: _,
+            tokens: _,
+            // Of `gateway.tls-cert` and `gateway.tls-key`.
+            tls: _,
             max_connections_count: _,
             head_time: _,
             max_body_bytes: _,
@@ -171,6 +209,6 @@ mod tests {
             // A part of the grace time.
             drain_time: _,
         } = GatewaySettings::default();
-        assert_eq!(super::LIST.len(), 14, "one for each, and the token's file in place of the token");
+        assert_eq!(super::LIST.len(), 17, "one for each, files in place of what is in them, and whether a proxy is there");
     }
 }

@@ -4,12 +4,13 @@ mod broker;
 mod components;
 mod gateway;
 mod process;
+mod store;
 
 use super::definition::Definition;
 
 /// All settings, in the order in which they are shown; those without a section come first, as a settings file demands.
 pub(crate) fn all() -> impl Iterator<Item = &'static Definition> + Clone {
-    [process::LIST, gateway::LIST, broker::LIST, components::LIST].into_iter().flatten()
+    [process::LIST, gateway::LIST, store::LIST, broker::LIST, components::LIST].into_iter().flatten()
 }
 
 /// The setting of a name.
@@ -66,10 +67,13 @@ mod tests {
         for definition in all() {
             let mut settings = Settings::default();
             let other = match definition.kind {
-                super::super::kind::Kind::Loopback => "127.0.0.1:1".to_owned(),
+                super::super::kind::Kind::Address => "127.0.0.1:1".to_owned(),
                 super::super::kind::Kind::Filter => "error".to_owned(),
                 super::super::kind::Kind::Path | super::super::kind::Kind::Topicspace => "x".to_owned(),
                 super::super::kind::Kind::BrokerUrl => "amqp://u:p@host".to_owned(),
+                super::super::kind::Kind::GatewayUrl => "https://host:1".to_owned(),
+                super::super::kind::Kind::PulsarAdminUrl => "http://host:8080".to_owned(),
+                super::super::kind::Kind::ManagementUrl => "http://u:p@host:15672".to_owned(),
                 super::super::kind::Kind::Word(words) => (*words.last().unwrap()).to_owned(),
                 super::super::kind::Kind::Count(_, to) => to.to_string(),
                 super::super::kind::Kind::Size(_, to) => format!("{to}B"),

@@ -10,8 +10,11 @@ use crate::privacy::SharedFolder;
 pub(super) const LIST: &[Definition] = &[
     Definition::new(
         "listen",
-        Kind::Loopback,
-        ("The address of the gateway", "loopback, since the gateway has no TLS; one port that the other commands and scripts can know"),
+        Kind::Address,
+        (
+            "The address of the gateway; one that other machines can reach requires a token, and TLS (gateway.tls-cert) or gateway.behind-proxy",
+            "loopback, which other machines cannot reach; one port that the other commands and scripts can know",
+        ),
         |s| Value::Text(s.listen.to_string()),
         |s, value| s.listen = value.text().parse().expect("its kind has read it as an address"),
     )
@@ -83,5 +86,16 @@ pub(super) const LIST: &[Definition] = &[
         ),
         |s| Value::Size(s.outputs_bytes),
         |s, value| s.outputs_bytes = value.number(),
+    ),
+    Definition::new(
+        "host.cache",
+        Kind::Size(1 << 20, 1 << 40),
+        (
+            "Disk space for the components that a host of `weir run host` has fetched and for their compiled code; what was not used for longest is \
+             removed first, what runs never",
+            "a hundred components of languages that bring their interpreter",
+        ),
+        |s| Value::Size(s.cache_bytes),
+        |s, value| s.cache_bytes = value.number(),
     ),
 ];

@@ -1,5 +1,6 @@
 //! The part of the broker that its commit thread and its ends share.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
@@ -7,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::admission::Admission;
 use super::inbox::Inbox;
+use crate::backend::LockName;
 use crate::embedded::damage::Damage;
 use crate::embedded::log::{Chunk, Log, ReadFault, Reader};
 use crate::embedded::place::Place;
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     /// Consumers (with the numbers of their queues) that received messages since the last commit. No other lock is taken while this one is
     /// held.
     pub(crate) received: Mutex<Vec<(u64, Arc<Slot>)>>,
+    /// The locks that are held. No other lock is taken while this one is held.
+    pub(crate) locks: Mutex<HashSet<LockName>>,
     pub(crate) groups_count: AtomicU64,
     pub(crate) operations_count: AtomicU64,
     pub(crate) bytes_count: AtomicU64,
@@ -58,6 +62,7 @@ impl Shared {
             admission: Admission::new(),
             reader: log.reader(),
             received: Mutex::default(),
+            locks: Mutex::default(),
             groups_count: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             bytes_count: AtomicU64::new(0),

@@ -193,7 +193,10 @@ impl Upkeep {
                     steps.push(Step::Move { targets, size_bytes, content: Content::Block(block), place });
                 }
                 Err(ReadFault::Damaged(damage)) => damaged.push((copied, damage)),
-                Err(failed) => fault = Some(WriteFailure::Unavailable(failed.to_string())),
+                Err(ReadFault::Failed { path, offset, source }) => {
+                    fault =
+                        Some(WriteFailure::because(format!("the message at byte {offset} of {} cannot be read", path.display()), source));
+                }
             }
         }
         fault.map_or(Ok(damaged), Err)

@@ -76,5 +76,5 @@ fn head_of(message: &Message, body_bytes: usize) -> Message {
 /// Reads files on a thread that may block.
 async fn in_background<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let ended = tokio::task::spawn_blocking(read).await;
-    ended.unwrap_or_else(|_| Err(PubsubError::unavailable("reading the log was interrupted")))
+    ended.unwrap_or_else(|error| Err(PubsubError::unavailable_because("reading the log was interrupted", error)))
 }

@@ -12,7 +12,7 @@ use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
 use crate::embedded::commit::Shared;
 use crate::embedded::log::{Chunk, ReadFault};
 use crate::embedded::numbers::FIRST_EPHEMERAL;
-use crate::embedded::refusal::{closed, not_found};
+use crate::embedded::refusal::{closed, copy_of, not_found};
 use crate::embedded::state::{Body, Operation, Prefetch, Prefetched, Slot};
 use crate::error::{Cause, PubsubError, Result};
 use crate::lock::lock;
@@ -103,9 +103,9 @@ impl QueueConsumer {
                 let _ = self.shared.inbox.submit(Operation::Mark { queue, sequences });
                 return Ok(false);
             }
-            Prefetch::Blocked(reason) => {
-                let reason = format!("deliveries cannot be recorded, so nothing is handed out: {reason}; it goes on by itself");
-                return Err(PubsubError::Stalled { reason, source: None });
+            Prefetch::Blocked(failure) => {
+                let reason = "deliveries cannot be recorded, so nothing is handed out; it goes on by itself".to_owned();
+                return Err(PubsubError::Stalled { reason, source: Some(Cause::of(failure.to_settle_error())) });
             }
             Prefetch::Gone => {
                 drop(state);
@@ -195,7 +195,7 @@ impl Drop for QueueConsumer {
 /// A message cannot be read now; the caller retries later.
 fn unreadable(path: &Path, offset: u32, source: &std::io::Error) -> PubsubError {
     tracing::warn!(path = %path.display(), offset, error = %source, "message cannot be read now, tried again");
-    let source = std::io::Error::new(source.kind(), source.to_string());
+    let source = copy_of(source);
     let reason = format!("a message at byte {offset} of {} cannot be read now", path.display());
     PubsubError::Stalled { reason, source: Some(Cause::of(source)) }
 }
@@ -218,8 +218,7 @@ impl Consumer for MailboxConsumer {
     }
 
     async fn readable(&self) -> Result<()> {
-        self.mailbox.readable().await;
-        Ok(())
+        if self.mailbox.readable().await { Ok(()) } else { Err(closed()) }
     }
 
     fn set_window(&self, _window: NonZeroU32) {}

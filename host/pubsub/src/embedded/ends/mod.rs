@@ -1,10 +1,12 @@
 //! The ends that callers hold, and the calls that need more than a lookup in the state.
 //!
 //! - `consumer`, `producer`: what `Backend::consumer`, `Backend::tap` and `Backend::producer` return.
+//! - `lock`: what `Backend::lock` returns.
 //! - `settle`, `browse`: settling deliveries, and browsing queues.
 
 mod browse;
 mod consumer;
+mod lock;
 mod producer;
 mod settle;
 

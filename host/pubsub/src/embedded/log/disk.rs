@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::embedded::refusal::{DiskFull, WriteFailure};
+use crate::embedded::refusal::{DiskFull, WriteFailure, copy_of};
 
 /// How long a measurement is valid, apart from the bytes written here since: other programs write to the disk too.
 const HOLDS: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ impl DiskWatch {
     pub(super) fn failure(&self, error: &io::Error) -> WriteFailure {
         match (error.kind(), DiskUse::of(&self.folder)) {
             (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, Ok(disk)) => WriteFailure::DiskFull(self.full_of(disk)),
-            _ => WriteFailure::Unavailable(format!("the log could not be written: {error}")),
+            _ => WriteFailure::because("the log could not be written", copy_of(error)),
         }
     }
 

@@ -282,7 +282,7 @@ impl Log {
     }
 
     fn check(&self) -> Result<(), WriteFailure> {
-        self.broken.clone().map_or(Ok(()), |reason| Err(WriteFailure::Unavailable(reason)))
+        self.broken.clone().map_or(Ok(()), |reason| Err(WriteFailure::unavailable(reason)))
     }
 
     fn cut_back(&mut self, error: &std::io::Error) -> WriteFailure {

@@ -196,7 +196,7 @@ impl State {
                 Step::DeleteEmpty { state } => self.undo_delete(*state),
                 Step::Marked { queue: number, .. } => {
                     if let Some(queue) = self.queues.get_mut(&number) {
-                        queue.blocked = Some(failure.to_reason());
+                        queue.blocked = Some(failure.clone());
                         touched.push(number);
                     }
                 }

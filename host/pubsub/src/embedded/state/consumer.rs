@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::stored::Stored;
 use super::window::Window;
 use crate::embedded::place::Place;
+use crate::embedded::refusal::WriteFailure;
 
 /// The part of a consumer that its reader and the state machine share.
 #[derive(Debug, Default)]
@@ -91,7 +92,7 @@ pub(crate) enum Prefetch {
     /// Deliveries of these messages must be recorded in the log first.
     Mark { queue: u64, sequences: Vec<u64> },
     /// These records cannot be written; each consumer gets the reason once per failure.
-    Blocked(String),
+    Blocked(WriteFailure),
     /// The queue was deleted.
     Gone,
 }

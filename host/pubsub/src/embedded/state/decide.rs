@@ -33,7 +33,7 @@ impl State {
             }
             Operation::Settle { receipt, outputs, done } => {
                 let outcome = self.decide_settle(&receipt, outputs, &mut group.steps);
-                if receipt.queue >= FIRST_EPHEMERAL {
+                if receipt.origin >= FIRST_EPHEMERAL {
                     group.steps.push(Step::Unblock { consumer: receipt.consumer });
                 }
                 group.answers.push(Answer::Settled(done, outcome));
@@ -137,22 +137,22 @@ impl State {
 
     /// Decides a settle; also used for settles that do not reach the log.
     pub(crate) fn decide_settle(&mut self, receipt: &Receipt, outputs: Vec<Outgoing>, steps: &mut Vec<Step>) -> Result<Settled> {
-        if !self.queues.get(&receipt.queue).is_some_and(|queue| queue.is_held(receipt.sequence, receipt.consumer)) {
+        if !self.queues.get(&receipt.origin).is_some_and(|queue| queue.is_held(receipt.delivery, receipt.consumer)) {
             return Ok(Settled::NoLongerHeld);
         }
         self.take_turn(receipt)?;
         if let Err(error) = self.check_outputs(&outputs) {
             // A full output queue concerns this delivery alone: later ones need not wait.
             if !matches!(error, PubsubError::QueueFull { .. }) {
-                self.refuse(receipt.consumer, receipt.sequence);
+                self.refuse(receipt.consumer, receipt.delivery);
             }
             return Err(error);
         }
-        if let Some(queue) = self.queues.get_mut(&receipt.queue)
-            && let Some(entry) = queue.unhold(receipt.sequence, receipt.consumer)
+        if let Some(queue) = self.queues.get_mut(&receipt.origin)
+            && let Some(entry) = queue.unhold(receipt.delivery, receipt.consumer)
         {
             queue.outgoing_bytes += u64::from(entry.size_bytes);
-            steps.push(Step::Remove { queue: receipt.queue, entry, reason: Reason::Settled(receipt.consumer) });
+            steps.push(Step::Remove { queue: receipt.origin, entry, reason: Reason::Settled(receipt.consumer) });
         }
         let mut dropped_count = 0;
         for output in outputs {
@@ -197,14 +197,14 @@ impl State {
         let Some(consumer) = self.consumers.get_mut(&receipt.consumer) else { return Ok(()) };
         match consumer.refused.front() {
             None => return Ok(()),
-            Some(first) if *first == receipt.sequence => {
+            Some(first) if *first == receipt.delivery => {
                 consumer.refused.pop_front();
                 return Ok(());
             }
             Some(_) => {}
         }
-        if !consumer.refused.contains(&receipt.sequence) {
-            consumer.refused.push_back(receipt.sequence);
+        if !consumer.refused.contains(&receipt.delivery) {
+            consumer.refused.push_back(receipt.delivery);
         }
         Err(PubsubError::unavailable("an earlier settle of this consumer failed: repeat that one first, or give its message back"))
     }

@@ -10,6 +10,7 @@ use crate::backend::{Overflow, QueueStats};
 use crate::embedded::definition::Definition;
 use crate::embedded::numbers::{FIRST_EPHEMERAL, NumberMap};
 use crate::embedded::place::Place;
+use crate::embedded::refusal::WriteFailure;
 use crate::error::{PubsubError, Result};
 use crate::topic::Queue;
 
@@ -50,7 +51,7 @@ pub(crate) struct QueueState {
     /// Messages that were missing when the broker was opened or were found damaged since.
     pub(super) damaged_count: u64,
     /// Why deliveries that must be recorded first cannot be, as of the last attempt.
-    pub(super) blocked: Option<String>,
+    pub(super) blocked: Option<WriteFailure>,
     /// Bytes added by the commit under way.
     pub(super) incoming_bytes: u64,
     /// Bytes removed by the commit under way.

@@ -42,7 +42,7 @@ fn a_reader_that_leaves_while_a_deletion_fails_leaves_nothing_behind() {
     let (holds, wakeups) = state.begin_leaving(leaving, buffer);
     assert!(!holds);
     drop(wakeups);
-    drop(state.undo(deleting, &WriteFailure::Unavailable("not written".to_owned())));
+    drop(state.undo(deleting, &WriteFailure::unavailable("not written")));
     let (other, ..) = state.add_consumer(&a, ConsumerOptions::default()).unwrap();
     let Prefetch::Taken(taken) = state.prefetch(other, now) else { panic!("nothing was taken") };
     assert_eq!(taken.len(), 1, "the message must come again");

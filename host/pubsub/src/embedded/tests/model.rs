@@ -136,7 +136,7 @@ impl Machine {
             drop(self.state.apply(steps));
             group.answer();
         } else {
-            let failure = WriteFailure::Unavailable("not written".to_owned());
+            let failure = WriteFailure::unavailable("not written");
             drop(self.state.undo(steps, &failure));
             group.fail(&failure);
         }
@@ -174,7 +174,7 @@ impl Machine {
         if !is_written && !refused.contains(&sequence) {
             refused.push(sequence);
         }
-        let receipt = Receipt { consumer: self.consumers[consumer], queue: QUEUES[consumer % 3].0, sequence };
+        let receipt = Receipt { consumer: self.consumers[consumer], origin: QUEUES[consumer % 3].0, delivery: sequence };
         let name = output.map(|output| ["a", "b"][output]);
         let sent = match name {
             Some(name) if is_written => self.model.publish(name),

@@ -1,0 +1,149 @@
+//! `weir run ROLE`: one role of a Weir that runs in several processes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::SettingFlags;
+use super::flow::check_processor;
+
+pub(super) const HELP: &str = "\
+All roles share one broker, named by --broker, WEIR_BROKER_URL or the settings file, and each has a data folder of its own. They can be started \
+in any order: each waits for what it needs. `weir status` and `weir doctor` show what is missing.";
+
+/// `weir run ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Run {
+    /// Run the config service, which stores the configuration in its data folder. There is one
+    Config(RoleFlags),
+    /// Run the flow service, which starts and stops flows. A second one stands by
+    Flow(RoleFlags),
+    /// Run a host of processors. Any number of hosts share the queues
+    Host(RunHost),
+    /// Run a gateway, the HTTP interface. `weir status` and all other commands connect to it
+    Gateway(RunGateway),
+}
+
+/// Arguments of `weir run host`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunHost {
+    #[command(flatten)]
+    pub(crate) flags: RoleFlags,
+    /// Serve only this processor, and follow nothing else in the configuration. NAME: its entries without a component run the newest deployment
+    /// of the name. NAME=FILE: they run the component in the file. May be repeated [default: every entry that names a component]
+    #[arg(long = "processor", value_name = "NAME[=FILE]", value_parser = parse_served)]
+    pub(crate) processors: Vec<ServedProcessor>,
+    /// The name of the host in `weir status`, at most 64 characters [default: the machine's name and the process id]
+    #[arg(long, value_name = "NAME", value_parser = parse_host_name)]
+    pub(crate) name: Option<String>,
+    /// A file with the token that the host sends to the gateway of --gateway; otherwise the environment variable WEIR_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Arguments of `weir run gateway`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunGateway {
+    #[command(flatten)]
+    pub(crate) flags: SettingFlags,
+}
+
+/// Settings of every role that are given on the command line.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RoleFlags {
+    /// The settings file, in place of settings.toml in the data folder
+    #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
+    pub(crate) settings: Option<PathBuf>,
+    /// The broker: embedded:, amqp://USER:PASSWORD@HOST:PORT/VHOST or pulsar://HOST:PORT. A password here is visible in `ps`: use the variable or the
+    /// settings file for it [env: WEIR_BROKER_URL] [default: embedded:]
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker: Option<String>,
+    /// The management API of a RabbitMQ, for example http://HOST:15672: lists queues and shows policies [env: WEIR_BROKER_MANAGEMENT]
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker_management: Option<String>,
+    /// The admin API of a Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
+    #[arg(long, value_name = "URL")]
+    pub(crate) pulsar_admin: Option<String>,
+    /// How long to finish messages in flight on shutdown, for example 10s, 500ms or 2m [env: WEIR_GRACE] [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) grace: Option<String>,
+    /// Whether to start on a data folder that all users of the machine can write to: refuse or allow [env: WEIR_SHARED_DATA_FOLDER]
+    /// [default: refuse]
+    #[arg(long, value_name = "WORD")]
+    pub(crate) shared_data_folder: Option<String>,
+    /// How log lines are written: text or json [env: WEIR_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// Any setting, for example --set broker.queue-limit=2GiB; weir settings show lists them. May be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl RoleFlags {
+    /// What was given but for `--set`: the flag, the setting's name, and the value.
+    pub(super) fn own(&self) -> impl Iterator<Item = (&'static str, &'static str, &Option<String>)> {
+        [
+            ("--grace", "grace", &self.grace),
+            ("--shared-data-folder", "shared-data-folder", &self.shared_data_folder),
+            ("--log-format", "log.format", &self.log_format),
+            ("--broker", "broker.url", &self.broker),
+            ("--broker-management", "broker.management", &self.broker_management),
+            ("--pulsar-admin", "broker.pulsar-admin", &self.pulsar_admin),
+        ]
+        .into_iter()
+    }
+}
+
+/// A processor that a host serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServedProcessor {
+    /// Its name.
+    pub(crate) name: String,
+    /// The component that its entries without one run; none: the newest deployment of the name.
+    pub(crate) file: Option<PathBuf>,
+}
+
+pub(super) fn parse_served(text: &str) -> Result<ServedProcessor, String> {
+    let (name, file) = text.split_once('=').map_or((text, None), |(name, file)| (name, Some(file)));
+    check_processor(name)?;
+    match file {
+        Some("") => Err(format!("the file is missing: {name}=FILE.wasm, or the name alone")),
+        file => Ok(ServedProcessor { name: name.to_owned(), file: file.map(PathBuf::from) }),
+    }
+}
+
+/// The longest name of a host, in characters.
+const MAX_HOST_NAME_LENGTH: usize = 64;
+
+fn parse_host_name(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    match text {
+        _ if text.trim().is_empty() => Err("the name is empty".to_owned()),
+        _ if text.contains(char::is_control) => Err("the name has a control character".to_owned()),
+        _ if length > MAX_HOST_NAME_LENGTH => Err(format!("the name has {length} characters, at most {MAX_HOST_NAME_LENGTH} are allowed")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_of_hosts_are_names_with_or_without_a_file() {
+        assert_eq!(parse_served("a"), Ok(ServedProcessor { name: "a".to_owned(), file: None }));
+        assert_eq!(parse_served("a=b=c.wasm").unwrap().file, Some("b=c.wasm".into()));
+        for wrong in ["", "=b.wasm", "a=", "a:b=c.wasm"] {
+            assert!(parse_served(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_hosts_can_be_shown() {
+        assert_eq!(parse_host_name("rack 3"), Ok("rack 3".to_owned()));
+        for wrong in ["", " ", "a\nb", &"x".repeat(65)] {
+            assert!(parse_host_name(wrong).is_err(), "{wrong}");
+        }
+    }
+}

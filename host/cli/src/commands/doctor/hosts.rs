@@ -1,0 +1,94 @@
+//! The hosts of processors: whether they are there, have the configuration, and fit together.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use weir_gateway::protocol::{HostReport, Presence, Status};
+
+use super::running::some;
+use super::{Finding, fail, ok, warn};
+use crate::hosts::{label, other_versions, reporting, same_names, wrong_clocks};
+use crate::output::{age, cut};
+
+/// All checks of the hosts.
+pub(super) fn check(status: &Status) -> Vec<Finding> {
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let told = |check, all: Vec<String>, next| (!all.is_empty()).then(|| warn(check, some(&all), next));
+    let names = told("host names", same_names(&status.hosts), "give each host a name of its own: weir run host --name NAME");
+    let versions = told(
+        "host versions",
+        other_versions(status),
+        "restart the older ones with the newer version; until then components that need the newer contract run on newer hosts only",
+    );
+    let clocks = told(
+        "clocks",
+        wrong_clocks(status, now_ms),
+        "set the clocks, and keep them set by a time service; times in logs and dead letters differ until then",
+    );
+    [Some(there(&status.hosts)), names, versions, clocks].into_iter().flatten().collect()
+}
+
+/// Whether hosts report and have the configuration.
+fn there(hosts: &[HostReport]) -> Finding {
+    const CHECK: &str = "hosts";
+    let Some(last_ms) = reporting(hosts).map(|host| host.heard_ms).max() else {
+        return fail(CHECK, "none reports: no message is handled", "start one: weir run host, or weir up; if one runs, look at its log");
+    };
+    let problem =
+        |of: fn(&HostReport) -> Option<&String>| reporting(hosts).find_map(|host| Some((label(host, hosts), cut(of(host)?, 300))));
+    if let Some((host, problem)) = problem(|host| host.status.config_problem.as_ref()) {
+        let what = format!("host {host} cannot fetch the configuration: {problem}");
+        return fail(CHECK, what, "it works with what it had; see the log of the host, and the check `config`");
+    }
+    if let Some(host) = reporting(hosts).find(|host| host.status.config_version == 0) {
+        let what = format!("host {} has not fetched the configuration yet", label(host, hosts));
+        return fail(CHECK, what, "it waits for the config service; see the log of the host");
+    }
+    if let Some((host, problem)) = problem(|host| host.status.report_problem.as_ref()) {
+        let what = format!("the report of host {host} is incomplete: {problem}");
+        return warn(CHECK, what, "use one version of Weir, and shorter names of processors and flows");
+    }
+    let silent = hosts.iter().filter(|host| host.presence == Presence::Silent);
+    let silent: Vec<String> = silent
+        .map(|host| format!("host {} ({}) has been silent for {}", host.status.label(), host.status.process(), age(host.heard_ms)))
+        .collect();
+    if !silent.is_empty() {
+        return warn(
+            CHECK,
+            some(&silent),
+            "its process was killed, stands still, or cannot reach the broker: look at its log; one that is gone is forgotten after 2 minutes",
+        );
+    }
+    let count = if hosts.len() == 1 { "1 reports".to_owned() } else { format!("{} report", hosts.len()) };
+    ok(CHECK, format!("{count}, the last time {} ago", age(last_ms)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Grade;
+    use super::*;
+
+    #[test]
+    fn silent_hosts_are_told_from_none() {
+        let report = |presence: &str| {
+            let report = json!({
+                "age-ms": 1, "presence": presence, "heard-ms": 16_000, "host": "h", "name": "rack", "machine": "m", "pid": 7, "version": "0",
+                "started-ms": 0, "time-ms": 0, "config-version": 1, "processors": [],
+            });
+            serde_json::from_value::<HostReport>(report).unwrap()
+        };
+        assert_eq!((there(&[]).grade, there(&[report("reporting")]).grade), (Grade::Fail, Grade::Ok));
+        assert_eq!(there(&[report("silent")]).grade, Grade::Fail, "then there is none");
+        let one_of_two = there(&[report("reporting"), report("silent")]);
+        assert_eq!(one_of_two.grade, Grade::Warn);
+        assert!(one_of_two.what.contains("host rack (process 7 on m) has been silent for 16 s"), "{}", one_of_two.what);
+        let mut incomplete = [report("reporting")];
+        incomplete[0].status.report_problem = Some("2 entries of the report are left out".to_owned());
+        let finding = there(&incomplete);
+        assert!(finding.grade == Grade::Warn && finding.what.ends_with("2 entries of the report are left out"), "{}", finding.what);
+        incomplete[0].status.config_version = 0;
+        assert_eq!(there(&incomplete).grade, Grade::Fail);
+    }
+}

@@ -1,0 +1,57 @@
+//! Which processes hold the locks of the services of which one runs at a time, or why none can.
+
+use weir_config::names::{CONFIG_SERVICE, FLOW_SERVICE, Service};
+use weir_pubsub::{Backend, LockHolder, PubsubError, Result, chain};
+
+use super::{Finding, fail, ok, warn};
+
+/// Looks at both locks, without disturbing the processes that hold them or stand by.
+pub(super) async fn check(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (check, service) in [("config lock", CONFIG_SERVICE), ("flow lock", FLOW_SERVICE)] {
+        // A topicspace that cannot be one is reported by the settings.
+        let Ok(lock) = service.lock(topicspace) else { continue };
+        findings.push(finding(check, service, backend.inspect().lock_holder(&lock).await));
+    }
+    findings
+}
+
+fn finding(check: &'static str, service: Service, holder: Result<Option<LockHolder>>) -> Finding {
+    let name = service.name();
+    match holder {
+        Ok(Some(LockHolder { process: Some(process) })) => ok(check, format!("{process} runs the {name} service")),
+        Ok(Some(LockHolder { process: None })) => {
+            let what = format!("one process runs the {name} service; broker.management shows which one, some seconds after it started");
+            ok(check, what)
+        }
+        Ok(None) => warn(
+            check,
+            format!("no process runs the {name} service"),
+            format!("start one; one that was started reports in its log why it has no {name} service"),
+        ),
+        Err(error @ PubsubError::Unavailable { .. }) => {
+            fail(check, chain(&error), "until then no process can start or take over this service; one that runs it continues")
+        }
+        Err(error) => fail(check, chain(&error), "correct that; services that stand by continue by themselves"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Grade;
+    use super::*;
+
+    #[test]
+    fn the_holder_is_named_as_far_as_it_is_known() {
+        let found = |holder| {
+            let Finding { grade, what, .. } = finding("flow lock", FLOW_SERVICE, holder);
+            (grade, what)
+        };
+        let process = Some("process 7 on machine".to_owned());
+        assert_eq!(found(Ok(Some(LockHolder { process }))), (Grade::Ok, "process 7 on machine runs the flow service".to_owned()));
+        assert_eq!(found(Ok(Some(LockHolder { process: None }))).0, Grade::Ok);
+        assert_eq!(found(Ok(None)), (Grade::Warn, "no process runs the flow service".to_owned()));
+        assert_eq!(found(Err(PubsubError::unavailable("its node is away"))).0, Grade::Fail);
+        assert_eq!(found(Err(PubsubError::refused("it is another queue"))).0, Grade::Fail);
+    }
+}

@@ -1,0 +1,142 @@
+//! Queues that Weir made and that no flow names any more; and, on a broker that others use too, queues that are theirs.
+
+use serde_json::json;
+use weir_flow::protocol::{Backlog, Orphan};
+use weir_gateway::protocol::QueueSummary;
+use weir_pubsub::{chain, is_embedded, is_pulsar};
+
+use super::{Finding, fail, ok, skip, unowned, warn};
+use crate::args;
+use crate::client::Client;
+use crate::output::number;
+use crate::settings::Settings;
+
+/// Queues that are named; the rest is counted.
+const NAMED_COUNT: usize = 20;
+
+const CHECK: &str = "orphans";
+
+/// What is reported while a service is missing without which orphans are unknown.
+pub(super) fn not_checked(command: &args::Doctor) -> Finding {
+    let next = "run this again once all services answer";
+    match command.remove_orphans {
+        true => fail(CHECK, "none was removed: a service that knows the queues does not answer", next),
+        false => skip(CHECK, "not checked: a service that knows the queues does not answer", next),
+    }
+}
+
+/// Looks for orphans, and removes them if that is asked for. `unowned` are all queues that no flow names, as far as the broker lists them.
+pub(super) async fn check(client: &Client, unowned: &[QueueSummary], settings: &Settings, command: &args::Doctor) -> Vec<Finding> {
+    let request = match (command.remove_orphans, command.discard) {
+        (false, _) => json!({"operation": "list-orphans"}),
+        (true, false) => json!({"operation": "remove-orphans", "backlog": Backlog::Refuse}),
+        (true, true) => json!({"operation": "remove-orphans", "backlog": Backlog::Discard}),
+    };
+    let orphans: Vec<Orphan> = match client.ask_flow(&request).await {
+        Ok(mut answer) => serde_json::from_value(answer["orphans"].take()).unwrap_or_default(),
+        Err(problem) => {
+            let mut findings = vec![fail(CHECK, chain(&problem), problem.next_step().unwrap_or("look at what `weir up` says"))];
+            findings.extend(unowned::check(unowned));
+            return findings;
+        }
+    };
+    let is_orphan =
+        |queue: &&QueueSummary| orphans.iter().any(|orphan| (&orphan.topic, &orphan.subscription) == (&queue.topic, &queue.subscription));
+    let others: Vec<QueueSummary> = unowned.iter().filter(|queue| !is_orphan(queue)).cloned().collect();
+    let mut findings = vec![of_orphans(CHECK, &orphans, command.remove_orphans)];
+    if is_embedded(&settings.broker.url) {
+        findings.extend(unowned::check(&others));
+    } else {
+        findings.push(of_others(&others, settings));
+    }
+    findings
+}
+
+fn of_orphans(check: &'static str, orphans: &[Orphan], is_removing: bool) -> Finding {
+    let (removed, kept): (Vec<&Orphan>, Vec<&Orphan>) = orphans.iter().partition(|orphan| orphan.is_removed);
+    // What reads a queue that no flow names may be about to leave.
+    let kept: Vec<&Orphan> = kept.into_iter().filter(|orphan| is_removing || orphan.kept_because.is_none()).collect();
+    let removed_text = match removed.len() {
+        0 => "no queue is left over from a flow".to_owned(),
+        1 => format!("1 queue was deleted: {}", named(&removed)),
+        count => format!("{} queues were deleted: {}", number(count as u64), named(&removed)),
+    };
+    if kept.is_empty() {
+        return ok(check, removed_text);
+    }
+    let told = |orphan: &&Orphan| {
+        let holds = match orphan.messages_count {
+            None => "may hold messages".to_owned(),
+            Some(0) => "is empty".to_owned(),
+            Some(1) => "holds 1 message".to_owned(),
+            Some(count) => format!("holds {} messages", number(count)),
+        };
+        let because = orphan.kept_because.as_ref().map(|reason| format!("; not deleted: {reason}")).unwrap_or_default();
+        format!("{} (subscription {}) was made by Weir, belongs to no flow and {holds}{because}", orphan.topic, orphan.subscription)
+    };
+    let mut lines: Vec<String> = (!removed.is_empty()).then_some(removed_text).into_iter().collect();
+    lines.extend(kept.iter().take(NAMED_COUNT).map(told));
+    if let Some(more) = kept.len().checked_sub(NAMED_COUNT).filter(|more| *more > 0) {
+        lines.push(format!("and {} more", number(more as u64)));
+    }
+    let next = "start the flow again under its old name to continue with its messages; or delete what is empty with weir doctor --remove-orphans, \
+                and with --discard also what holds messages";
+    warn(check, lines.join("\n"), next)
+}
+
+fn named(orphans: &[&Orphan]) -> String {
+    let mut names: Vec<String> =
+        orphans.iter().take(NAMED_COUNT).map(|orphan| format!("{} (subscription {})", orphan.topic, orphan.subscription)).collect();
+    if let Some(more) = orphans.len().checked_sub(NAMED_COUNT).filter(|more| *more > 0) {
+        names.push(format!("and {} more", number(more as u64)));
+    }
+    names.join(", ")
+}
+
+/// Queues on the same virtual host that look like those of flows, which other programs made. They are never deleted.
+fn of_others(others: &[QueueSummary], settings: &Settings) -> Finding {
+    const CHECK: &str = "other queues";
+    if others.is_empty() && settings.broker.management.is_none() && !is_pulsar(&settings.broker.url) {
+        let command = "rabbitmqctl list_queues -p VHOST name messages consumers";
+        return skip(
+            CHECK,
+            "unknown: the broker lists queues by its management API only",
+            format!("set broker.management, or run: {command}"),
+        );
+    }
+    if others.is_empty() {
+        return ok(CHECK, "every queue belongs to Weir");
+    }
+    let mut names: Vec<String> =
+        others.iter().take(NAMED_COUNT).map(|queue| format!("{} (subscription {})", queue.topic, queue.subscription)).collect();
+    if let Some(more) = others.len().checked_sub(NAMED_COUNT).filter(|more| *more > 0) {
+        names.push(format!("and {} more: weir queues", number(more as u64)));
+    }
+    ok(CHECK, format!("Weir has no record of making these, and leaves them alone: {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Grade;
+    use super::*;
+
+    #[test]
+    fn orphans_are_told_with_what_became_of_them() {
+        let orphan = |name: &str, messages_count, is_removed, kept_because: Option<&str>| Orphan {
+            topic: format!("flow:tg:{name}"),
+            subscription: "p--one--in".to_owned(),
+            messages_count,
+            is_removed,
+            kept_because: kept_because.map(str::to_owned),
+        };
+        let read = orphan("c", None, false, Some("something reads it: end that first"));
+        let listed = of_orphans("orphans", &[orphan("a", Some(2), false, None), read.clone()], false);
+        assert_eq!(listed.grade, Grade::Warn);
+        assert_eq!(listed.what, "flow:tg:a (subscription p--one--in) was made by Weir, belongs to no flow and holds 2 messages");
+        assert_eq!(of_orphans("orphans", std::slice::from_ref(&read), false).grade, Grade::Ok);
+        let removed = of_orphans("orphans", &[orphan("a", Some(0), true, None), read], true);
+        assert_eq!(removed.grade, Grade::Warn);
+        assert!(removed.what.starts_with("1 queue was deleted: flow:tg:a (subscription p--one--in)\nflow:tg:c"), "{}", removed.what);
+        assert!(removed.what.ends_with("may hold messages; not deleted: something reads it: end that first"), "{}", removed.what);
+    }
+}

@@ -1,0 +1,184 @@
+//! `weir run ROLE`: one role in this process, which waits for what it needs.
+
+use std::path::Path;
+use std::pin::pin;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use weir_pubsub::{Notice, chain, is_embedded, shown_url};
+
+use super::up::{Ended, announce, unnoted};
+use crate::args::{Reach, Run, SettingFlags};
+use crate::folder::DataFolder;
+use crate::output::{self, Format};
+use crate::privacy;
+use crate::problem::{Exit, Problem};
+use crate::roles::{Access, Chosen, HostOptions, Noted, Single};
+use crate::settings::Settings;
+use crate::shutdown::{Hangups, Signals};
+use crate::space;
+use crate::supervisor::Fallen;
+use crate::token::Secret;
+
+/// The flags of a role that are settings.
+pub(crate) fn flags(run: &Run) -> SettingFlags {
+    match run {
+        Run::Config(flags) | Run::Flow(flags) => flags.clone().into(),
+        Run::Host(host) => host.flags.clone().into(),
+        Run::Gateway(gateway) => gateway.flags.clone(),
+    }
+}
+
+/// The role as it is called on the command line.
+pub(crate) fn word(run: &Run) -> &'static str {
+    match run {
+        Run::Config(_) => "config",
+        Run::Flow(_) => "flow",
+        Run::Host(_) => "host",
+        Run::Gateway(_) => "gateway",
+    }
+}
+
+/// Runs until a signal comes or the role fails.
+pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Settings, run: Run) -> Result<Ended> {
+    let role = word(&run);
+    if is_embedded(&settings.broker.url) {
+        return Err(embedded(role).into());
+    }
+    let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let mut access = matches!(run, Run::Gateway(_)).then(|| Access::of(&settings)).transpose()?;
+    let mut hangups = Hangups::catch(access.as_ref().is_some_and(Access::has_files)).context("signals cannot be caught")?;
+    let chosen = choose(run, reach, access.as_ref())?;
+    privacy::check_folder(data, settings.shared_folder)?;
+    let folder = DataFolder::lock(data, &format!("weir run {role}"))?;
+    for warning in privacy::warnings(data, settings.token_file.as_deref(), settings.tls_key.as_deref()) {
+        tracing::warn!(problem = %warning, "other users of the machine have access");
+    }
+    let mut single = tokio::select! {
+        single = Single::start(chosen, &folder, &settings) => single?,
+        signal = signals.next() => {
+            tracing::info!(signal, "weir has stopped");
+            return Ok(Ended::Gracefully);
+        }
+    };
+    let noted = note(&folder, access.as_ref(), &single);
+    let url = noted.as_ref().map(|(noted, _)| noted.url.clone());
+    let is_noted = noted.as_ref().is_none_or(|(_, is_noted)| *is_noted);
+    announce(banner(data, format, role, url.as_deref(), &settings, &single, is_noted)).await;
+    tracing::info!(role, url, folder = %data.display(), "role is up");
+    let fallen = work(&mut single, &folder, noted, access.as_mut(), (&mut signals, &mut hangups)).await;
+    if let Some(Fallen { role, reason }) = &fallen {
+        tracing::error!(role, error = reason, "a role ended, weir is stopping");
+    }
+    if let Err(error) = folder.remove_notes() {
+        tracing::warn!(error = %chain(&error), "note of the gateway's address cannot be removed");
+    }
+    let ended = tokio::select! {
+        () = single.stop(settings.grace) => {
+            tracing::info!("weir has stopped");
+            Ended::Gracefully
+        }
+        signal = signals.next() => {
+            tracing::warn!(signal, "forced shutdown");
+            Ended::AtOnce
+        }
+    };
+    fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, role).into()))
+}
+
+/// Notes how commands on the data folder reach a gateway, and whether that could be noted.
+fn note(folder: &DataFolder, access: Option<&Access>, single: &Single) -> Option<(Noted, bool)> {
+    let noted = access?.noted(single.address()?);
+    let is_noted = space::note(folder, &noted);
+    Some((noted, is_noted))
+}
+
+/// Waits for the end: a signal, or a fault of the role. Files of a gateway are reread meanwhile when that is asked for.
+async fn work(
+    single: &mut Single,
+    folder: &DataFolder,
+    mut noted: Option<(Noted, bool)>,
+    mut access: Option<&mut Access>,
+    (signals, hangups): (&mut Signals, &mut Hangups),
+) -> Option<Fallen> {
+    let waiting = single.waiting();
+    let mut waits = pin!(async {
+        if let Some(waiting) = waiting {
+            waiting.done().await;
+        }
+        std::future::pending::<()>().await;
+    });
+    loop {
+        let space = async {
+            match &noted {
+                Some((noted, is_noted)) => match space::keep(folder, noted, *is_noted).await {},
+                None => std::future::pending::<()>().await,
+            }
+        };
+        tokio::select! {
+            fallen = single.failed() => return Some(fallen),
+            signal = signals.next() => {
+                tracing::info!(signal, "weir is stopping: messages in flight are finished; a second signal forces the shutdown, and loses nothing");
+                return None;
+            }
+            () = hangups.next() => {}
+            () = &mut waits => return None,
+            () = space => return None,
+        }
+        if let Some(access) = access.as_deref_mut() {
+            access.reread();
+        }
+        noted = note(folder, access.as_deref(), single);
+    }
+}
+
+/// What the role is started with.
+fn choose(run: Run, reach: Reach, access: Option<&Access>) -> Result<Chosen<'_>, Problem> {
+    match (run, access) {
+        (Run::Config(_), _) => Ok(Chosen::Config),
+        (Run::Flow(_), _) => Ok(Chosen::Flow),
+        (Run::Host(host), _) => {
+            let token = match &host.token_file {
+                Some(file) => Some(Secret::of_file(file)?),
+                None => Secret::of_environment()?,
+            };
+            let files = host.processors.into_iter().filter_map(|processor| Some((processor.name, processor.file?)));
+            let Reach { gateway, ca } = reach;
+            Ok(Chosen::Host(HostOptions { name: host.name, gateway, ca, token, files: files.collect() }))
+        }
+        (Run::Gateway(_), Some(access)) => Ok(Chosen::Gateway(access)),
+        (Run::Gateway(_), None) => Err(Problem::new(Exit::Failed, "the gateway has no settings for who may reach it")),
+    }
+}
+
+fn embedded(role: &str) -> Problem {
+    let what = format!("weir run {role} requires a broker that the roles share: the embedded broker is in one process only");
+    Problem::new(Exit::Settings, what).next(
+        "name the broker: --broker amqp://HOST/VHOST, or WEIR_BROKER_URL or `url` in section [broker] of the settings file where it has a \
+         password; or run everything in one process: weir up",
+    )
+}
+
+fn problem(Fallen { role, reason }: &Fallen, word: &str) -> Problem {
+    Problem::new(Exit::Failed, format!("{role} ended, and Weir with it: {reason}")).next(format!(
+        "everything that was confirmed is in the broker: start it again: weir run {word}; unsettled messages are redelivered"
+    ))
+}
+
+fn banner(data: &Path, format: Format, role: &str, url: Option<&str>, settings: &Settings, single: &Single, is_noted: bool) -> String {
+    if format == Format::Json {
+        return json!({"role": role, "url": url, "pid": std::process::id(), "data": data}).to_string();
+    }
+    let at = url.map(|url| format!(" at {url}")).unwrap_or_default();
+    let mut lines = vec![
+        output::bold(&format!("Weir {} runs {}{at}", env!("CARGO_PKG_VERSION"), single.name())),
+        format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()),
+        format!("  messages on the broker {}", shown_url(&settings.broker.url)),
+    ];
+    lines.extend(single.notices().into_iter().map(|Notice { count, text }| match count {
+        Some(count) => format!("  {} {text}", output::number(count)),
+        None => format!("  {text}"),
+    }));
+    lines.extend(url.filter(|_| !is_noted).map(unnoted));
+    lines.join("\n")
+}

@@ -1,0 +1,73 @@
+//! A component in a file that the command line names: `--processor NAME=FILE`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_config::records::{ComponentRecord, ComponentRef};
+use weir_gateway::Inspect;
+use weir_runtime::GivenComponent;
+
+use super::Context;
+use super::components::unusable;
+use super::gateway::{LazyChecker, inspect_with};
+use super::host::instances_count;
+use crate::commands::read_input;
+use crate::problem::{Exit, Problem};
+use crate::settings::Settings;
+
+/// One that was read and checked, and whose bytes are in the folder of components.
+#[derive(Clone, Debug)]
+pub(super) struct ComponentFile {
+    pub(super) processor: String,
+    pub(super) file: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    pub(super) record: ComponentRecord,
+}
+
+impl ComponentFile {
+    /// Reads files and checks that this host can run them.
+    pub(super) async fn read_all(context: &Context<'_>, files: &BTreeMap<String, PathBuf>) -> Result<Vec<Self>, Problem> {
+        let inspect = inspect_with(context.settings, LazyChecker::new(instances_count(context.settings)));
+        let mut read = Vec::with_capacity(files.len());
+        for (processor, file) in files {
+            let component = Self::read(processor, file, context.settings, &inspect).await?;
+            context.components.put(&component.bytes).await.map_err(unusable)?;
+            read.push(component);
+        }
+        Ok(read)
+    }
+
+    async fn read(processor: &str, file: &Path, settings: &Settings, inspect: &Inspect) -> Result<Self, Problem> {
+        let bytes = read_input(file)?;
+        let most_bytes = settings.gateway.max_component_bytes;
+        let refused = |why: String| {
+            let what = format!("{} cannot be run as processor {processor}: {why}", file.display());
+            Problem::new(Exit::BadInput, what).next(format!("weir inspect {} shows what the file is", file.display()))
+        };
+        if bytes.len() > most_bytes {
+            return Err(refused(format!("it has {} bytes, at most {most_bytes} are accepted (gateway.max-component)", bytes.len())));
+        }
+        let inspect = inspect.clone();
+        let checked = tokio::task::spawn_blocking(move || inspect(&bytes, None).map(|record| (bytes, record))).await;
+        let (bytes, record) = checked.map_err(|_| refused("its check broke off".to_owned()))?.map_err(refused)?;
+        Ok(ComponentFile { processor: processor.to_owned(), file: file.to_owned(), bytes, record })
+    }
+
+    /// The versions under which it may be deployed: its own, if it has one, and one that no other file has.
+    pub(super) fn versions(&self) -> Vec<String> {
+        let own = self.record.descriptor.version.clone();
+        own.into_iter().chain([format!("0.0.0-d{}", self.record.digest.short())]).collect()
+    }
+
+    /// The component as a host runs it, under a version.
+    pub(super) fn given(&self, version: &str) -> GivenComponent {
+        let component = ComponentRef { name: self.processor.clone(), version: version.to_owned(), digest: self.record.digest };
+        GivenComponent { component, record: Arc::new(self.record.clone()) }
+    }
+
+    /// The same where no gateway can be asked what is deployed.
+    pub(super) fn given_by_itself(&self) -> GivenComponent {
+        self.given(&self.versions()[0])
+    }
+}

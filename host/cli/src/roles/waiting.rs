@@ -1,0 +1,86 @@
+//! What a role needs and does not find yet: it waits, and reports that once, on the terminal and in the log.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_config::ConfigClient;
+use weir_flow::FlowClient;
+use weir_pubsub::chain;
+
+use super::Context;
+use crate::logging;
+use crate::settings::{LogFormat, Settings};
+
+/// How long something may take before a line on the terminal reports that it is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a service may take to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// Prints for people that something is waited for. The log has the cause.
+pub(super) fn print(settings: &Settings, what: &str) {
+    print_line(settings.log_format, &format!("waiting for {what}; Ctrl-C ends Weir"));
+}
+
+fn print_line(format: LogFormat, line: &str) {
+    if format == LogFormat::Text {
+        logging::print(&format!("{line}\n"));
+    }
+}
+
+/// Waits for the services that a role needs.
+#[derive(Clone)]
+pub(crate) struct Waiting {
+    config: ConfigClient,
+    flow: Option<FlowClient>,
+    format: LogFormat,
+}
+
+impl Waiting {
+    /// For the config service alone.
+    pub(super) fn for_config(context: &Context<'_>, config: ConfigClient) -> Self {
+        Waiting { config, flow: None, format: context.settings.log_format }
+    }
+
+    /// For both services.
+    pub(super) async fn for_both(context: &Context<'_>, config: ConfigClient) -> anyhow::Result<Self> {
+        use anyhow::Context;
+        let flow = FlowClient::connect(context.backend.clone(), context.topicspace()).await;
+        let flow = flow.context("the flow service cannot be reached")?;
+        Ok(Waiting { config, flow: Some(flow), format: context.settings.log_format })
+    }
+
+    /// Waits until they answer.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn done(&self) {
+        let config = || async { self.config.version().await.map(|_| ()).map_err(|error| chain(&error)) };
+        self.until_answers("the config service", config).await;
+        if let Some(client) = &self.flow {
+            let flow = || async { client.list_blueprints().await.map(|_| ()).map_err(|error| chain(&error)) };
+            self.until_answers("the flow service", flow).await;
+        }
+    }
+
+    /// Asks until there is an answer.
+    async fn until_answers<F: Future<Output = Result<(), String>>>(&self, service: &'static str, ask: impl Fn() -> F) {
+        let (began, mut is_reported) = (Instant::now(), false);
+        loop {
+            let error = match tokio::time::timeout(ANSWER_TIME, ask()).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => error,
+                Err(_) => format!("no answer within {} s", ANSWER_TIME.as_secs()),
+            };
+            if began.elapsed() >= PATIENCE && !std::mem::replace(&mut is_reported, true) {
+                print_line(self.format, &format!("waiting for {service}; Ctrl-C ends Weir"));
+                tracing::warn!(service, error, "waiting for a service");
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        if is_reported {
+            print_line(self.format, &format!("{service} answers"));
+            tracing::info!(service, "service answers");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A component that is written as it comes, in pieces: never more of it than it may have, and kept only if its bytes are those of its digest.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::{blocking, part_of};
+use crate::error::{ConfigError, Result};
+use crate::records::Digest;
+
+/// A file that is being written. Dropping it removes what was written.
+#[derive(Debug)]
+pub struct Incoming {
+    digest: Digest,
+    most_bytes: u64,
+    written_bytes: u64,
+    /// What is being done to the file is done elsewhere meanwhile, and comes back.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    hasher: Sha256,
+    part: Part,
+    path: PathBuf,
+}
+
+/// A file that goes with its owner unless it was kept.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // What cannot be removed now is removed with other parts of interrupted writes.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What came instead of a component.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongBytes {
+    /// It is longer than it may be.
+    #[error("more than the {most_bytes} bytes that the component has came")]
+    TooMany {
+        /// What it has.
+        most_bytes: u64,
+    },
+    /// Its digest is another.
+    #[error("{size_bytes} bytes with digest {digest} came")]
+    Other {
+        /// Theirs.
+        digest: Digest,
+        /// How many came.
+        size_bytes: u64,
+    },
+}
+
+impl Incoming {
+    pub(super) fn begin(folder: &Path, digest: Digest, path: PathBuf, most_bytes: u64) -> Result<Self> {
+        let part = part_of(folder, digest);
+        let opened = fs::create_dir_all(folder).and_then(|()| File::create_new(&part));
+        let file = opened.map_err(|source| ConfigError::ComponentFolder { doing: "write", path: part.clone(), source })?;
+        let part = Part { path: part, is_kept: false };
+        let open = Some(Open { file, hasher: Sha256::new(), part, path });
+        Ok(Incoming { digest, most_bytes, written_bytes: 0, open })
+    }
+
+    /// How much was written.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Writes the next piece.
+    ///
+    /// # Errors
+    /// `ComponentFolder`; `WrongComponent` when it is longer than it may be.
+    ///
+    /// # Cancel safety
+    /// What was written is removed.
+    pub async fn write(&mut self, piece: Bytes) -> Result<()> {
+        let written_bytes = self.written_bytes + piece.len() as u64;
+        if written_bytes > self.most_bytes {
+            return Err(self.wrong(WrongBytes::TooMany { most_bytes: self.most_bytes }));
+        }
+        let mut open = self.open.take().ok_or_else(|| self.gone())?;
+        let (open, written) = blocking(move || {
+            open.hasher.update(&piece);
+            let written = open.file.write_all(&piece);
+            (open, written)
+        })
+        .await;
+        written.map_err(|source| ConfigError::ComponentFolder { doing: "write", path: open.part.path.clone(), source })?;
+        (self.written_bytes, self.open) = (written_bytes, Some(open));
+        Ok(())
+    }
+
+    /// Keeps what was written, if it is the component. When this returns, the file is durable and whole.
+    ///
+    /// # Errors
+    /// `ComponentFolder`; `WrongComponent` when the bytes have another digest.
+    pub async fn finish(mut self) -> Result<()> {
+        let open = self.open.take().ok_or_else(|| self.gone())?;
+        let digest = Digest::from_sha256(open.hasher.clone().finalize().into());
+        if digest != self.digest {
+            return Err(self.wrong(WrongBytes::Other { digest, size_bytes: self.written_bytes }));
+        }
+        blocking(move || open.keep()).await
+    }
+
+    fn wrong(&self, came: WrongBytes) -> ConfigError {
+        ConfigError::WrongComponent { digest: self.digest, came }
+    }
+
+    fn gone(&self) -> ConfigError {
+        let source = io::Error::other("an earlier piece was not written");
+        ConfigError::ComponentFolder { doing: "write", path: PathBuf::from(self.digest.to_hex()), source }
+    }
+}
+
+impl Open {
+    fn keep(mut self) -> Result<()> {
+        let kept = self.file.sync_all().and_then(|()| fs::rename(&self.part.path, &self.path)).and_then(|()| {
+            self.part.is_kept = true;
+            self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        });
+        kept.map_err(|source| ConfigError::ComponentFolder { doing: "write", path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::{ComponentFolder, digest_of};
+    use super::*;
+
+    async fn received(folder: &ComponentFolder, pieces: &[&'static [u8]], most_bytes: u64) -> Result<()> {
+        let mut incoming = folder.receive(digest_of(b"component"), most_bytes).await?;
+        for piece in pieces {
+            incoming.write(Bytes::from_static(piece)).await?;
+        }
+        incoming.finish().await
+    }
+
+    #[tokio::test]
+    async fn only_the_whole_component_is_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = ComponentFolder::new(temp.path().join("components"));
+        let files = || fs::read_dir(temp.path().join("components")).unwrap().count();
+        let error = received(&folder, &[b"comp", b"onents"], 9).await.unwrap_err();
+        assert!(error.to_string().contains("more than the 9 bytes"), "{error}");
+        let error = received(&folder, &[b"componen"], 9).await.unwrap_err();
+        let other = digest_of(b"componen");
+        assert!(error.to_string().contains(&format!("8 bytes with digest {other} came")), "{error}");
+        drop(folder.receive(other, 9).await.unwrap());
+        assert_eq!(files(), 0);
+        received(&folder, &[b"comp", b"", b"onent"], 9).await.unwrap();
+        assert_eq!((files(), folder.get(digest_of(b"component")).await.unwrap().as_deref()), (1, Some(&b"component"[..])));
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a host finds the bytes of components.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use super::ComponentFolder;
+use crate::error::Result;
+use crate::records::Digest;
+
+/// Where a host finds the bytes of components.
+#[async_trait]
+pub trait ComponentSource: std::fmt::Debug + Send + Sync {
+    /// Has a component brought here, where components are elsewhere: its record gives it this size, and no more of it is read. Nothing, where
+    /// it is here already or nowhere else.
+    ///
+    /// # Errors
+    /// `ComponentFolder`, `ComponentNotFetched`.
+    ///
+    /// # Cancel safety
+    /// Nothing is left of what was not brought whole.
+    async fn bring(&self, _digest: Digest, _size_bytes: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// The bytes of a component that is here, verified against its digest; `None` if it is not.
+    ///
+    /// # Errors
+    /// `ComponentFolder`, `DamagedComponent`.
+    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>>;
+
+    /// The folder, where it holds only what can be brought again.
+    fn cache_folder(&self) -> Option<&ComponentFolder> {
+        None
+    }
+}
+
+#[async_trait]
+impl ComponentSource for ComponentFolder {
+    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
+        ComponentFolder::get(self, digest).await
+    }
+}
+
+/// The bytes of a component, piece by piece.
+pub type ComponentBytes = BoxStream<'static, Result<Bytes, RemoteFault>>;
+
+/// A store of components elsewhere, as hosts read it.
+#[async_trait]
+pub trait RemoteComponents: std::fmt::Debug + Send + Sync {
+    /// What it is called in errors: its address.
+    fn place(&self) -> &str;
+
+    /// Begins to read a component.
+    ///
+    /// # Errors
+    /// Why it is not there to be read.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    async fn open(&self, digest: Digest) -> Result<ComponentBytes, RemoteFault>;
+}
+
+/// Why a component cannot be read elsewhere: what is wrong, and what to do, as the end of a sentence that names component and store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RemoteFault(pub String);

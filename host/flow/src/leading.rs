@@ -1,0 +1,268 @@
+//! The flow service while it leads: it has its lock, takes requests from its queue, each in a task of its own, and answers them.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use weir_config::ConfigClient;
+use weir_config::records::HostSummary;
+use weir_pubsub::{
+    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Heard, Lock, Message, Occasional, Producer, PubsubError, QueueSpec,
+    Recovery, Sharing, listen,
+};
+use weir_pubsub::{chain, ensure_bounded, panic_text};
+
+use crate::error::{FlowError, Result};
+use crate::lifecycle::Lifecycle;
+use crate::operations::perform;
+use crate::protocol::{FLOW_ERROR, Request, Response};
+use crate::topics::FlowTopics;
+
+/// How long an answer is sent again that was not confirmed: its reader may have lost nothing, and would wait for it until its time-out.
+const REPEAT_TIME: Duration = Duration::from_secs(10);
+/// How long operations may go on when the service is told to stop. What is cut off is finished or undone by its record.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The service while it leads. Dropped are its reading of requests first, which gives back those under way, and its lock last.
+pub(crate) struct Leading {
+    pub(crate) session: Session,
+    /// The first subscription to what hosts report.
+    pub(crate) reports: Option<Box<dyn Consumer>>,
+    pub(crate) ground: Ground,
+    pub(crate) lock: Box<dyn Lock>,
+}
+
+/// What serves requests, while its consumer lives.
+pub(crate) struct Session {
+    requests: Box<dyn Consumer>,
+    answers: Arc<dyn Producer>,
+}
+
+/// What operations are done with.
+pub(crate) struct Ground {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) config: ConfigClient,
+    pub(crate) topics: FlowTopics,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    /// The dead-letter queue. A queue that is there with another bound gets this one.
+    pub(crate) dead_letters: QueueSpec,
+    pub(crate) resume_every: Duration,
+    /// Requests without an address for the answer.
+    pub(crate) nameless: Arc<Occasional>,
+    pub(crate) tracker: TaskTracker,
+    /// Ends all operations at once.
+    pub(crate) cut_off: CancellationToken,
+}
+
+impl Session {
+    /// Makes the queue of requests, and takes it.
+    pub(crate) async fn begin(backend: &Arc<dyn Backend>, topics: &FlowTopics) -> Result<Self> {
+        let queue = &topics.requests;
+        ensure(&**backend, &QueueSpec::new(queue.clone())).await?;
+        // Beside the lock: services of others, which take none, are kept out where the broker can do that.
+        let options = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+        let requests = backend.consumer(queue.topic(), queue.subscription(), options).await.map_err(held)?;
+        let answers = backend.producer(&topics.response).await.map_err(FlowError::broker("answering requests for flows"))?;
+        Ok(Session { requests, answers: answers.into() })
+    }
+}
+
+/// Makes a queue that is missing.
+pub(crate) async fn ensure(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
+    ensure_bounded(backend, spec).await.map_err(FlowError::broker(format!("ensuring the queue {}", spec.queue)))
+}
+
+/// Another service has what only one may have.
+pub(crate) fn held(error: PubsubError) -> FlowError {
+    match error {
+        PubsubError::LockHeld { lock } => FlowError::Held { what: lock.to_string() },
+        PubsubError::QueueHeld { queue } => FlowError::Held { what: queue.to_string() },
+        source => FlowError::Broker { action: "taking the lock of the flow service and its queue of requests".to_owned(), source },
+    }
+}
+
+impl Leading {
+    /// Works until it is told to end (`Ok`), or does not lead any more. Operations that are under way go on until the end of this value is
+    /// chosen: [`Leading::finish`] or [`Leading::give_up`].
+    pub(crate) async fn lead(&mut self, stop: &CancellationToken) -> Result<()> {
+        let Leading { session, reports, ground, lock } = self;
+        tokio::select! {
+            biased;
+            source = lock.lost() => Err(FlowError::LockLost { source }),
+            () = ground.lifecycle.writes.fenced() => Err(FlowError::Fenced),
+            () = ground.serve(session, stop) => Ok(()),
+            never = ground.listen(reports.take()) => match never {},
+        }
+    }
+
+    /// Waits for the operations that are under way, for a while. Requests that are cut off are given back only then: they are done once more by
+    /// the next service, whatever their senders were told.
+    pub(crate) async fn finish(mut self) {
+        let Ground { tracker, cut_off, lifecycle, .. } = &self.ground;
+        tracker.close();
+        let is_done = tokio::select! {
+            waited = tokio::time::timeout(GRACE, tracker.wait()) => waited.is_ok(),
+            _ = self.lock.lost() => false,
+            () = lifecycle.writes.fenced() => false,
+        };
+        if !is_done {
+            let operations_count = tracker.len();
+            tracing::warn!(operations_count, "operations on flows are cut off and finished or undone at the next start");
+            cut_off.cancel();
+            tracker.wait().await;
+        }
+    }
+
+    /// Drops the operations that are under way: whoever leads now finishes or undoes them by their records.
+    pub(crate) async fn give_up(self) {
+        let Ground { tracker, cut_off, .. } = &self.ground;
+        let operations_count = tracker.len();
+        if operations_count > 0 {
+            tracing::warn!(operations_count, "operations on flows dropped: this flow service does not lead any more");
+        }
+        cut_off.cancel();
+        tracker.close();
+        tracker.wait().await;
+    }
+}
+
+impl Ground {
+    /// Works until it is told to end, and takes its queue again whenever that is lost.
+    async fn serve(&self, session: &mut Session, stop: &CancellationToken) {
+        let mut ticks = tokio::time::interval(self.resume_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut recovery = Recovery::of("queue of the flow service");
+        while let Err(error) = self.work(session, &mut ticks, stop).await {
+            recovery.lost(&error);
+            let begin = || Session::begin(&self.backend, &self.topics);
+            let Some(next) = stop.run_until_cancelled(recovery.get(begin)).await else { return };
+            ticks.reset_immediately();
+            *session = next;
+        }
+    }
+
+    /// Hears what hosts report, for ever. What is missed comes again soon: the next summary of each host.
+    async fn listen(&self, first: Option<Box<dyn Consumer>>) -> Infallible {
+        let heard = |heard| {
+            if let Heard::Message(delivery) = heard {
+                self.hear(&delivery.message.body);
+            }
+        };
+        let (topic, name) = (&self.topics.status, self.topics.requests.subscription());
+        listen(&*self.backend, (topic, name), first, "subscription of the flow service to the reports of hosts", heard).await
+    }
+
+    /// Takes requests until it is told to end (`Ok`) or the broker fails it. How many are under way at once is bounded by the
+    /// consumer's window.
+    async fn work(&self, session: &Session, ticks: &mut Interval, stop: &CancellationToken) -> Result<(), PubsubError> {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                _ = ticks.tick() => {
+                    let (lifecycle, backend, letters) = (self.lifecycle.clone(), self.backend.clone(), self.dead_letters.clone());
+                    self.spawn(async move {
+                        // A host of another setting that found none has made one with another bound.
+                        if let Err(error) = ensure_bounded(&*backend, &letters).await {
+                            tracing::warn!(queue = %letters.queue, error = %chain(&error), "dead-letter queue not ensured");
+                        }
+                        lifecycle.resume().await;
+                    });
+                }
+                received = session.requests.receive() => match received {
+                    Ok(delivery) => self.take(delivery, &session.answers),
+                    Err(PubsubError::Lagged { missed_count }) => tracing::warn!(missed_count, "requests for flows were missed"),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Puts back what a host can never run.
+    fn hear(&self, report: &[u8]) {
+        let part = match serde_json::from_slice::<HostSummary>(report) {
+            Ok(part) => part,
+            Err(error) => return tracing::debug!(error = %chain(&error), "unreadable summary of a host ignored"),
+        };
+        for (key, refusal) in self.lifecycle.refusals.take(part) {
+            let lifecycle = self.lifecycle.clone();
+            self.spawn(async move { lifecycle.put_back(key, refusal).await });
+        }
+    }
+
+    /// A panic of one operation ends that one alone; its record takes it up again.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let cut_off = self.cut_off.clone();
+        self.tracker.spawn(async move {
+            if let Some(Err(payload)) = cut_off.run_until_cancelled(AssertUnwindSafe(work).catch_unwind()).await {
+                tracing::error!(error = panic_text(&*payload), "operation on flows panicked");
+            }
+        });
+    }
+
+    fn take(&self, delivery: Delivery, answers: &Arc<dyn Producer>) {
+        let (backend, answers, lifecycle, config) = (self.backend.clone(), answers.clone(), self.lifecycle.clone(), self.config.clone());
+        let nameless = self.nameless.clone();
+        self.spawn(async move {
+            match delivery.message.properties.get(CORRELATION_ID) {
+                Some(id) => {
+                    // What asks numbers its requests as it likes; a message has one id, however often it is delivered.
+                    let request_id = delivery.message.id.map_or_else(|| id.to_string(), |id| id.to_string());
+                    let response = match serde_json::from_slice::<Request>(&delivery.message.body) {
+                        Ok(request) => performed(&lifecycle, &config, &request_id, request).await,
+                        Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
+                    };
+                    // First, so that no request is carried out again after it was answered.
+                    settle(&*backend, &delivery).await;
+                    answer(&*answers, id, &response).await;
+                }
+                None => {
+                    if let Some(dropped_count) = nameless.count(1) {
+                        tracing::warn!(dropped_count, "requests for flows without property id dropped: there is no address for an answer");
+                    }
+                    settle(&*backend, &delivery).await;
+                }
+            }
+        });
+    }
+}
+
+async fn settle(backend: &dyn Backend, request: &Delivery) {
+    if let Err(error) = backend.settle(&request.receipt, Vec::new()).await {
+        tracing::warn!(error = %chain(&error), "request for flows is not settled");
+    }
+}
+
+/// Performs a request; a panic is answered too. An error of a service that does not lead any more may come of what the next one is doing: then
+/// this never returns, and the next one answers.
+async fn performed(lifecycle: &Arc<Lifecycle>, config: &ConfigClient, id: &str, request: Request) -> Response {
+    let response = AssertUnwindSafe(perform(lifecycle, config, id, request)).catch_unwind().await.unwrap_or_else(|payload| {
+        let panic = panic_text(&*payload);
+        tracing::error!(error = panic, "request for flows panicked");
+        Response::of_error(FLOW_ERROR, format!("the operation failed by a fault of Weir, look at the flow before you repeat it: {panic}"))
+    });
+    if response.error.is_some()
+        && let Err(error) = lifecycle.writes.confirm_now().await
+    {
+        tracing::debug!(error = %chain(&error), "not known whether this flow service still leads");
+    }
+    response
+}
+
+/// Sends an answer; one that is too large becomes an error that says so.
+async fn answer(answers: &dyn Producer, id: &str, response: &Response) {
+    let body = |response: &Response| serde_json::to_vec(response).expect("plain fields always become JSON");
+    let mut published = answers.publish_repeated(Message::new(body(response)).with(CORRELATION_ID, id), REPEAT_TIME).await;
+    if let Err(error @ PubsubError::TooLarge { .. }) = &published {
+        let refusal = Response::of_error(FLOW_ERROR, format!("the answer cannot be sent: {error}"));
+        published = answers.publish_repeated(Message::new(body(&refusal)).with(CORRELATION_ID, id), REPEAT_TIME).await;
+    }
+    if let Err(error) = published {
+        tracing::warn!(error = %chain(&error), "answer to a request for flows is not sent");
+    }
+}

@@ -1,0 +1,99 @@
+//! Finding and removing queues that this service made and that nothing names any more.
+
+use std::collections::BTreeSet;
+
+use weir_config::Batch;
+use weir_pubsub::{Delete, Deletion, PubsubError, chain};
+
+use super::Lifecycle;
+use super::queues::queue_of;
+use crate::error::{FlowError, Result};
+use crate::orphans::{Made, unnamed};
+use crate::protocol::{FLOW_TYPE, LEFTOVER_TYPE, Orphan, QUEUE_MADE_TYPE};
+
+/// Orphans of one answer; a removal goes on where it is asked for again.
+const MAX_ORPHANS_COUNT: usize = 1_000;
+
+/// What is done with orphans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orphans {
+    /// They are listed.
+    List,
+    /// Those that hold no message are deleted.
+    RemoveEmpty,
+    /// All are deleted, with what they hold.
+    Discard,
+}
+
+impl Lifecycle {
+    /// Looks through the queues that were recorded when they were made. One that has a consumer, or may have one, is not an orphan. Nobody can
+    /// start or stop a flow meanwhile.
+    pub(crate) async fn orphans(&self, what: Orphans) -> Result<Vec<Orphan>> {
+        let _writer = self.writer.lock().await;
+        self.catch_up().await?;
+        // What such a flow owns is known by its entries alone.
+        if let Some(flow) = self.known.planless().iter().find(|flow| flow.record.is_none()) {
+            let problem =
+                format!("it may own queues that look like orphans; repair it, or stop the flow: weir flow stop {} --discard", flow.id);
+            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::blueprint::shown(&flow.id), problem });
+        }
+        let made = self.config.values(QUEUE_MADE_TYPE).await.map_err(FlowError::config("reading which queues were made"))?.value;
+        let leftovers = self.config.list(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;
+        let leftovers: BTreeSet<String> = leftovers.into_iter().collect();
+        let mut orphans = Vec::new();
+        let mut gone = Vec::new();
+        for made in unnamed(&made, &self.known.all().records, &leftovers).into_iter().take(MAX_ORPHANS_COUNT) {
+            match self.orphan(&made, what).await? {
+                Some(orphan) => {
+                    gone.extend(orphan.is_removed.then_some(made.key));
+                    orphans.push(orphan);
+                }
+                None if what != Orphans::List => gone.push(made.key),
+                None => {}
+            }
+        }
+        if !gone.is_empty() {
+            let batch = gone.iter().fold(Batch::new().with_reserve(), |batch, key| batch.delete(QUEUE_MADE_TYPE, key));
+            self.writes.write(batch).await.map_err(FlowError::config("deleting the records of queues that are gone"))?;
+        }
+        Ok(orphans)
+    }
+
+    /// What one is and what became of it; `None` if there is no such queue.
+    async fn orphan(&self, made: &Made, what: Orphans) -> Result<Option<Orphan>> {
+        let Ok(queue) = queue_of(&made.queue) else { return Ok(None) };
+        let looking = || FlowError::broker(format!("looking into the queue {queue}"));
+        let stats = match self.backend.inspect().stats(&queue).await {
+            Ok(stats) => stats,
+            Err(PubsubError::QueueNotFound { .. }) => return Ok(None),
+            Err(error) => return Err(looking()(error)),
+        };
+        let messages_count = stats.depth_count.or(stats.ready_count);
+        let mut orphan = Orphan {
+            topic: made.queue.topic.clone(),
+            subscription: made.queue.subscription.clone(),
+            messages_count,
+            is_removed: false,
+            kept_because: None,
+        };
+        let when = match what {
+            _ if stats.may_have_consumers() => {
+                orphan.kept_because = Some("something reads it: end that first".to_owned());
+                return Ok(Some(orphan));
+            }
+            Orphans::List => return Ok(Some(orphan)),
+            Orphans::RemoveEmpty => Delete::IfEmpty,
+            Orphans::Discard => Delete::Always,
+        };
+        self.confirm().await?;
+        match self.backend.delete_queue(&queue, when).await {
+            Ok(Deletion::Deleted) => {
+                tracing::info!(%queue, messages_count, "queue that no flow names is deleted");
+                orphan.is_removed = true;
+            }
+            Ok(Deletion::NotEmpty(_)) => orphan.kept_because = Some("it holds messages".to_owned()),
+            Err(error) => orphan.kept_because = Some(chain(&error)),
+        }
+        Ok(Some(orphan))
+    }
+}

@@ -1,0 +1,20 @@
+//! Named steps of operations, at which tests of whole processes stop one: what is killed or stood still there is what was meant.
+
+/// A step of an operation is done. In debug builds, if `WEIR_TEST_STEPS` is a folder with a file `NAME.hold`, it notes that in `NAME.reached`
+/// there, and goes on once `NAME.hold` is gone.
+#[cfg(debug_assertions)]
+pub(crate) async fn step(name: &str) {
+    static FOLDER: std::sync::OnceLock<Option<std::path::PathBuf>> = std::sync::OnceLock::new();
+    let Some(folder) = FOLDER.get_or_init(|| std::env::var_os("WEIR_TEST_STEPS").map(Into::into)) else { return };
+    let hold = folder.join(name).with_extension("hold");
+    while hold.exists() {
+        if std::fs::write(hold.with_extension("reached"), name).is_err() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// Nothing in release builds.
+#[cfg(not(debug_assertions))]
+pub(crate) async fn step(_name: &str) {}

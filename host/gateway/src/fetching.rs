@@ -1,0 +1,81 @@
+//! Components as hosts fetch them: from a gateway, by digest.
+
+use async_trait::async_trait;
+use axum::http::{Method, StatusCode};
+use futures_util::{StreamExt, TryStreamExt};
+use reqwest::Response;
+use weir_config::records::Digest;
+use weir_config::{ComponentBytes, RemoteComponents, RemoteFault};
+use weir_pubsub::chain;
+
+use crate::protocol::ErrorAnswer;
+use crate::remote::RemoteGateway;
+
+/// What is read of an answer that is an error.
+const ERROR_BYTES: usize = 64 << 10;
+/// Characters of it that are passed on.
+const MESSAGE_COUNT: usize = 1_000;
+
+#[async_trait]
+impl RemoteComponents for RemoteGateway {
+    fn place(&self) -> &str {
+        self.url()
+    }
+
+    async fn open(&self, digest: Digest) -> Result<ComponentBytes, RemoteFault> {
+        let asked = self.request(Method::GET, &format!("/api/v1/weir/components/{digest}")).send().await;
+        let response = asked.map_err(|error| unreached(&error))?;
+        match response.status() {
+            StatusCode::OK => Ok(response.bytes_stream().map_err(|error| broken(&error)).boxed()),
+            status => Err(refused(status, error_of(response).await.as_deref())),
+        }
+    }
+}
+
+fn unreached(error: &reqwest::Error) -> RemoteFault {
+    RemoteFault(format!("it cannot be reached: {}; the fetch is tried again", without_url(error)))
+}
+
+fn broken(error: &reqwest::Error) -> RemoteFault {
+    RemoteFault(format!("the connection broke: {}; the fetch is tried again", without_url(error)))
+}
+
+/// The causes of an error, without the address, which is told already; where TLS is wrong, with what to do.
+fn without_url(error: &reqwest::Error) -> String {
+    match RemoteGateway::tls_fault(error) {
+        Some(fault) => format!("{fault}; {}", fault.next()),
+        None => std::error::Error::source(error).map_or_else(|| error.to_string(), chain),
+    }
+}
+
+fn refused(status: StatusCode, said: Option<&str>) -> RemoteFault {
+    RemoteFault(match (status, said) {
+        (StatusCode::NOT_FOUND, Some(_)) => {
+            "it does not have this component: deploy the same file there again, weir deploy NAME@VERSION FILE.wasm".to_owned()
+        }
+        (StatusCode::NOT_FOUND, None) => "what answers there is not a gateway of Weir: check the address".to_owned(),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, said) => {
+            let said = said.unwrap_or("access denied");
+            format!("it answered status {}: {said}; a host requires a token with scope read", status.as_u16())
+        }
+        (status, Some(said)) => format!("it answered status {}: {said}", status.as_u16()),
+        (status, None) => format!("it answered status {}", status.as_u16()),
+    })
+}
+
+/// What a gateway said in an answer that is an error; none if it is not a gateway's.
+async fn error_of(mut response: Response) -> Option<String> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.ok()? {
+        body.extend_from_slice(&piece);
+        if body.len() > ERROR_BYTES {
+            return None;
+        }
+    }
+    serde_json::from_slice::<ErrorAnswer>(&body).ok().map(|answer| shown(&answer.error.message))
+}
+
+/// For one line of a log. A cause comes last and what to do behind it, so that less would cut off what counts.
+fn shown(message: &str) -> String {
+    message.chars().take(MESSAGE_COUNT).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}

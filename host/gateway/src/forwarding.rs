@@ -1,0 +1,171 @@
+//! Requests about the bytes of components, at a gateway that keeps none: they are sent on as they are to the one that does, which checks,
+//! stores and records, so that nothing there is removed between the bytes and their record. Neither body is ever in memory as a whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::RequestBuilder;
+use tokio::sync::Mutex;
+use weir_config::ComponentFolder;
+use weir_pubsub::chain;
+
+use crate::body::drain;
+use crate::error::{GatewayError, Result};
+use crate::gateway::Gateway;
+use crate::remote::{RemoteGateway, TlsFault};
+
+/// Marks a request that a gateway sent on: it is not sent on again, so that gateways which name each other do not send it for ever.
+const FORWARDED: HeaderName = HeaderName::from_static("weir-forwarded");
+
+/// Who keeps the bytes of components.
+#[derive(Clone, Debug)]
+pub enum Components {
+    /// This gateway, in a folder.
+    Here(ComponentFolder),
+    /// Another gateway.
+    At(RemoteGateway),
+}
+
+impl From<ComponentFolder> for Components {
+    fn from(folder: ComponentFolder) -> Self {
+        Components::Here(folder)
+    }
+}
+
+/// Why a request did not get to the gateway that keeps the components.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreFault {
+    /// That gateway does not answer.
+    #[error(
+        "components are kept by the gateway {url} (gateway.components-from), which cannot be reached: {problem}; try again once it runs"
+    )]
+    Away {
+        /// Its address.
+        url: String,
+        /// What was tried and failed.
+        problem: String,
+    },
+    /// That gateway does not accept this one.
+    #[error(
+        "components are kept by the gateway {url} (gateway.components-from), which answered status {status}: give this gateway a token of \
+         that one with scope deploy, in the file of gateway.components-token-file"
+    )]
+    Refused {
+        /// Its address.
+        url: String,
+        /// 401 or 403.
+        status: u16,
+    },
+    /// A gateway sent the request on to this one, which would send it on again.
+    #[error(
+        "this gateway does not keep components itself but forwards requests about them to {url} (gateway.components-from), and this one was \
+         forwarded already: set gateway.components-from of the gateway that it came from to the one that keeps them"
+    )]
+    ForwardedTwice {
+        /// Where it would go.
+        url: String,
+    },
+}
+
+impl StoreFault {
+    /// The HTTP status and the error's type for programs.
+    pub(crate) fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            StoreFault::Away { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            StoreFault::Refused { .. } => (StatusCode::BAD_GATEWAY, "store-refused"),
+            StoreFault::ForwardedTwice { .. } => (StatusCode::LOOP_DETECTED, "forwarded-twice"),
+        }
+    }
+}
+
+/// A body that is on its way, and what is left of it.
+type Upload = Arc<Mutex<BodyDataStream>>;
+
+/// Sends a request on to the gateway that keeps the components; its answer.
+pub(crate) async fn forward(gateway: &Gateway, store: &RemoteGateway, request: Request) -> Result<Response> {
+    if request.headers().contains_key(&FORWARDED) {
+        return Err(StoreFault::ForwardedTwice { url: store.url().to_owned() }.into());
+    }
+    let (parts, body) = request.into_parts();
+    let body = Arc::new(Mutex::new(body.into_data_stream()));
+    let sent = send(gateway, store, &parts, body.clone()).await;
+    if sent.is_err() {
+        // So that its sender gets to read why.
+        let mut left = body.lock().await;
+        drain(&mut left).await;
+    }
+    Ok(backward(sent?, gateway.settings.body_time))
+}
+
+async fn send(gateway: &Gateway, store: &RemoteGateway, parts: &Parts, body: Upload) -> Result<reqwest::Response> {
+    let url = store.url().to_owned();
+    // The store gives up earlier, and says why.
+    let time = gateway.settings.body_time + gateway.settings.service_time;
+    let silent = |_| StoreFault::Away { url: url.clone(), problem: format!("it did not answer within {} s", time.as_secs()) };
+    let answered = tokio::time::timeout(time, onward(store, parts, body).send()).await.map_err(silent)?;
+    let response = answered.map_err(|error| match error.is_body() {
+        true => GatewayError::BodyBroken { problem: chain(&error.without_url()) },
+        false => StoreFault::Away { url: url.clone(), problem: problem_of(error) }.into(),
+    })?;
+    let status = response.status();
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return Err(StoreFault::Refused { url, status: status.as_u16() }.into());
+    }
+    Ok(response)
+}
+
+/// What is wrong between the gateways, and where it is their TLS, what to do.
+fn problem_of(error: reqwest::Error) -> String {
+    match RemoteGateway::tls_fault(&error) {
+        Some(fault @ TlsFault::UnknownAuthority) => {
+            format!("{fault}; name the CA that signed it, a PEM file, in gateway.components-ca-file of this gateway")
+        }
+        Some(fault) => format!("{fault}; {}", fault.next()),
+        None => chain(&error.without_url()),
+    }
+}
+
+fn onward(store: &RemoteGateway, parts: &Parts, body: Upload) -> RequestBuilder {
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut onward = store.request(parts.method.clone(), path).header(FORWARDED, "1");
+    for name in [CONTENT_TYPE, CONTENT_LENGTH] {
+        if let Some(value) = parts.headers.get(&name) {
+            onward = onward.header(name, value.clone());
+        }
+    }
+    if parts.method == Method::GET { onward } else { onward.body(reqwest::Body::wrap_stream(pieces_of(body))) }
+}
+
+fn pieces_of(body: Upload) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send {
+    stream::try_unfold(body, |body| async move {
+        let next = body.lock().await.next().await.transpose()?;
+        Ok(next.map(|piece| (piece, body)))
+    })
+}
+
+fn backward(answered: reqwest::Response, pause_time: Duration) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answered.status();
+    for name in [CONTENT_TYPE, CONTENT_LENGTH] {
+        if let Some(value) = answered.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response.map(|_| Body::from_stream(pieces(answered, pause_time)))
+}
+
+fn pieces(answered: reqwest::Response, pause_time: Duration) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    stream::try_unfold(answered, move |mut answered| async move {
+        let next = tokio::time::timeout(pause_time, answered.chunk()).await.map_err(std::io::Error::other)?;
+        Ok(next.map_err(std::io::Error::other)?.map(|piece| (piece, answered)))
+    })
+}

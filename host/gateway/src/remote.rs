@@ -1,0 +1,218 @@
+//! A client of a gateway: its URL, which certificates it trusts, and the token that it sends. The command line, hosts that fetch components
+//! and gateways that forward to another one reach a gateway only by it.
+
+mod fault;
+mod trust;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, Method};
+use reqwest::{RequestBuilder, Url};
+use weir_config::records::Digest;
+
+pub use self::fault::TlsFault;
+use crate::token::{BadToken, Token};
+
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Which certificates of a gateway are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those that the CAs of the operating system signed.
+    System,
+    /// Those that the CAs in this PEM file signed, and no others.
+    Authorities(PathBuf),
+    /// The one with this SHA-256 digest, whatever its name and dates are: a running Weir noted it in its own data folder.
+    Certificate(Digest),
+}
+
+/// Where a client may send its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenReach {
+    /// Over TLS to any address, and without TLS within this machine.
+    Encrypted,
+    /// To the URL as it is: a running Weir on this machine noted it beside the token.
+    Noted,
+}
+
+/// Why there is no client for a gateway.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// The URL cannot be used.
+    #[error("the gateway's address `{url}` is not of the form https://HOST:PORT or http://HOST:PORT")]
+    BadUrl {
+        /// As it was given.
+        url: String,
+    },
+    /// The URL holds a user name or password, which a request would not send; it is shown without them.
+    #[error("the gateway's address {url} was given with a user name or password: a gateway is given a token")]
+    UserInfo {
+        /// Without them.
+        url: String,
+    },
+    /// The token would be readable on the way.
+    #[error("the token is not sent to {url}: without TLS it can be read on the way to another machine")]
+    TokenInClear {
+        /// The gateway's URL.
+        url: String,
+    },
+    /// The token is not one.
+    #[error(transparent)]
+    BadToken(#[from] BadToken),
+    /// The file of the CAs cannot be read.
+    #[error("the CA file {} cannot be read", file.display())]
+    UnreadableAuthorities {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of the CAs holds no certificate that can be used.
+    #[error("the CA file {} {problem}", file.display())]
+    BadAuthorities {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The HTTP client cannot be made, for example because the system has no CAs.
+    #[error("the HTTP client could not be made")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A client of one gateway. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct RemoteGateway {
+    http: reqwest::Client,
+    url: String,
+    /// The header with the token, which is marked as sensitive: it is never shown.
+    authorization: Option<HeaderValue>,
+}
+
+impl RemoteGateway {
+    /// Makes a client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`RemoteError`], before anything could reach another machine.
+    pub fn new(url: &str, trust: &Trust, token: Option<&str>, reach: TokenReach) -> Result<Self, RemoteError> {
+        let url = url.trim_end_matches('/').to_owned();
+        let parsed = parse(&url)?;
+        let is_encrypted = parsed.scheme() == "https";
+        if token.is_some() && reach == TokenReach::Encrypted && !is_encrypted && !is_local(&parsed) {
+            return Err(RemoteError::TokenInClear { url });
+        }
+        let authorization = token.map(authorization).transpose()?;
+        // A proxy of the environment has no business between Weir's own processes; a gateway redirects nowhere.
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_TIME);
+        // A gateway that has no room reads nothing meanwhile: by default the system would break the connection after 30 s.
+        #[cfg(target_os = "linux")]
+        let http = http.tcp_user_timeout(None);
+        let http = trust::apply(http, if is_encrypted { Some(trust) } else { None })?.build()?;
+        Ok(RemoteGateway { http, url, authorization })
+    }
+
+    /// The gateway's URL, without a slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Begins a request to a path, which begins with a slash; the token goes with it.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.authorization {
+            Some(authorization) => request.header(axum::http::header::AUTHORIZATION, authorization.clone()),
+            None => request,
+        }
+    }
+
+    /// What is wrong between a client and the gateway's TLS, if that is why a request failed.
+    pub fn tls_fault(error: &reqwest::Error) -> Option<TlsFault> {
+        TlsFault::of(error)
+    }
+}
+
+fn parse(url: &str) -> Result<Url, RemoteError> {
+    let bad = || match url.rfind('@') {
+        // What is before it may be a password, also where the rest cannot be read.
+        Some(at) => RemoteError::UserInfo { url: format!("***{}", &url[at..]) },
+        None => RemoteError::BadUrl { url: url.to_owned() },
+    };
+    let parsed = Url::parse(url).map_err(|_| bad())?;
+    let is_usable =
+        matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.query().is_none() && parsed.fragment().is_none();
+    let is_bare = parsed.username().is_empty() && parsed.password().is_none();
+    if is_usable && is_bare { Ok(parsed) } else { Err(bad()) }
+}
+
+/// Whether a URL leads to this machine.
+fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn authorization(token: &str) -> Result<HeaderValue, BadToken> {
+    Token::new(token)?;
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).expect("what a token may hold is allowed in a header");
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "the-token-of-a-gateway";
+
+    fn refused(url: &str, token: Option<&str>, reach: TokenReach) -> Option<String> {
+        RemoteGateway::new(url, &Trust::System, token, reach).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_token_leaves_the_machine_over_tls_only() {
+        for url in ["http://127.0.0.1:8088", "http://localhost:8088/", "http://[::1]:8088", "http://127.5.0.1"] {
+            assert_eq!(refused(url, Some(TOKEN), TokenReach::Encrypted), None, "{url}");
+        }
+        for url in ["http://10.0.0.1:8088", "http://weir.example", "http://localhost.example:8088", "http://[::2]:8088", "http://0.0.0.0:1"]
+        {
+            let problem = refused(url, Some(TOKEN), TokenReach::Encrypted).unwrap();
+            assert_eq!(problem, format!("the token is not sent to {url}: without TLS it can be read on the way to another machine"));
+            assert_eq!(refused(url, None, TokenReach::Encrypted), None, "{url}");
+            assert_eq!(refused(url, Some(TOKEN), TokenReach::Noted), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_the_address_of_a_server_is_a_gateways() {
+        for url in ["", "weir.example", "ftp://weir.example", "http://", "http://weir.example?a=1", "unix:/a"] {
+            assert!(refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("not of the form")), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_not_shown() {
+        for url in ["https://u:pass@weir.example", "https://u:p@ss@weir.example", "u:pass@weir.example", "https://pass@weir.example/?a=1"] {
+            let problem = refused(url, None, TokenReach::Encrypted).unwrap();
+            assert!(problem.contains("a gateway is given a token") && problem.contains("@weir.example"), "{problem}");
+            assert!(!problem.contains("pass@") && !problem.contains("p@ss"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let gateway = RemoteGateway::new("http://127.0.0.1:1/", &Trust::System, Some(TOKEN), TokenReach::Encrypted).unwrap();
+        assert_eq!(gateway.url(), "http://127.0.0.1:1");
+        let request = gateway.request(Method::GET, "/healthz").build().unwrap();
+        assert!(request.headers()["authorization"].is_sensitive());
+        assert!(!format!("{gateway:?} {request:?}").contains(TOKEN));
+        assert!(matches!(
+            RemoteGateway::new("http://127.0.0.1:1", &Trust::System, Some("short"), TokenReach::Encrypted),
+            Err(RemoteError::BadToken(BadToken::Length { .. }))
+        ));
+    }
+}

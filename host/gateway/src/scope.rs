@@ -1,0 +1,75 @@
+//! What a token permits, and what each request requires.
+
+mod operation;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub(crate) use self::operation::{Required, of_config, of_flow};
+
+/// What a token permits. Each scope includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// To look: status, lists, figures, configuration, dead letters, copies of messages, and the bytes of components. Nothing changes.
+    Read,
+    /// To run flows: start, stop and swap them, send, take messages, work on dead letters, and change configuration that decides neither
+    /// what is deployed nor what is recorded of flows.
+    Operate,
+    /// To decide what runs: deploy and remove components, and write any configuration.
+    Deploy,
+}
+
+/// A word that is none of the scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a scope: use read, operate or deploy")]
+pub struct NotAScope;
+
+impl Scope {
+    /// All, the smallest first.
+    pub const ALL: [Scope; 3] = [Scope::Read, Scope::Operate, Scope::Deploy];
+
+    /// As a token file has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Operate => "operate",
+            Scope::Deploy => "deploy",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = NotAScope;
+
+    fn from_str(word: &str) -> Result<Self, NotAScope> {
+        Scope::ALL.into_iter().find(|scope| scope.word() == word).ok_or(NotAScope)
+    }
+}
+
+/// What a path requires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nothing: it is the same for all clients, and shows neither names nor figures.
+    Open,
+    /// A token of this scope.
+    Scope(Scope),
+    /// A token; of which scope is decided by the [operation] in the request.
+    ByOperation,
+}
+
+impl Need {
+    /// The scope without which nothing at all is possible on the path; none where it is open.
+    pub(crate) fn least(self) -> Option<Scope> {
+        match self {
+            Need::Open => None,
+            Need::Scope(scope) => Some(scope),
+            Need::ByOperation => Some(Scope::Read),
+        }
+    }
+}

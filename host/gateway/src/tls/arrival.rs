@@ -1,0 +1,206 @@
+//! A connection on its way to its first request: as it came, with or without TLS.
+//!
+//! Each step can be given up and taken again, since a connection that waits for a place is looked at meanwhile and then goes on with one.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::Accept;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+
+use super::TlsServer;
+use crate::pulse::Pulse;
+use crate::stalled::Reading;
+
+/// What a connection begins with whose client speaks TLS: a record of its handshake.
+const HANDSHAKE_RECORD: u8 = 22;
+
+/// A connection that is ready for HTTP.
+pub(crate) type Stream = Either<Reading<TcpStream>, ReadAhead<TlsStream<Reading<TcpStream>>>>;
+
+/// A connection that came.
+pub(crate) struct Arrival {
+    state: State,
+    tls: Option<TlsServer>,
+    unread_time: Duration,
+    pulse: Arc<Pulse>,
+}
+
+enum State {
+    /// Nothing of it was read.
+    Fresh(TcpStream),
+    Shaking(Box<Accept<Reading<TcpStream>>>),
+    Secure {
+        stream: Box<TlsStream<Reading<TcpStream>>>,
+        /// What was read to look at it.
+        read: Vec<u8>,
+    },
+    /// The handshake failed.
+    Lost,
+}
+
+/// How a connection begins.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Requests can be read.
+    Ready,
+    /// Its client does not speak TLS, and this gateway does.
+    NotTls,
+    /// It came to nothing.
+    Failed(io::Error),
+}
+
+impl Arrival {
+    pub(crate) fn new(stream: TcpStream, tls: Option<TlsServer>, unread_time: Duration) -> Self {
+        Arrival { state: State::Fresh(stream), tls, unread_time, pulse: Arc::new(Pulse::new()) }
+    }
+
+    /// What the connection does.
+    pub(crate) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// Goes on until requests can be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: it goes on with the next call.
+    pub(crate) async fn open(&mut self) -> Opened {
+        match self.shake_hands().await {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.state = State::Lost;
+                Opened::Failed(error)
+            }
+        }
+    }
+
+    async fn shake_hands(&mut self) -> io::Result<Opened> {
+        let Some(tls) = &self.tls else { return Ok(Opened::Ready) };
+        if let State::Fresh(stream) = &self.state {
+            let mut first = [0];
+            match stream.peek(&mut first).await? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                _ if first[0] != HANDSHAKE_RECORD => return Ok(Opened::NotTls),
+                _ => {}
+            }
+            if let State::Fresh(stream) = std::mem::replace(&mut self.state, State::Lost) {
+                let reading = Reading::new(stream, self.unread_time, self.pulse.clone());
+                self.state = State::Shaking(Box::new(tls.acceptor.accept(reading)));
+            }
+        }
+        if let State::Shaking(accept) = &mut self.state {
+            let stream = Box::new((&mut **accept).await?);
+            self.state = State::Secure { stream, read: Vec::new() };
+        }
+        match self.state {
+            State::Lost => Err(ErrorKind::NotConnected.into()),
+            _ => Ok(Opened::Ready),
+        }
+    }
+
+    /// Waits for bytes until there are more than `known_count` or these many, and shows all that can be looked at; none when the peer went. Of a
+    /// client that does not speak TLS, where this gateway does, there are never any.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(crate) async fn look(&mut self, head: &mut Vec<u8>, limit_bytes: usize) -> io::Result<()> {
+        match self.open().await {
+            Opened::Ready => {}
+            Opened::NotTls => return std::future::pending().await,
+            Opened::Failed(error) => return Err(error),
+        }
+        match &mut self.state {
+            State::Fresh(stream) => {
+                head.resize(limit_bytes, 0);
+                let count = stream.peek(head).await?;
+                head.truncate(count);
+            }
+            State::Secure { stream, read } if read.len() < limit_bytes => {
+                let mut part = [0; 1 << 10];
+                let count = stream.read(&mut part[..(limit_bytes - read.len()).min(1 << 10)]).await?;
+                read.extend_from_slice(&part[..count]);
+                head.clear();
+                if count > 0 {
+                    head.extend_from_slice(read);
+                }
+            }
+            State::Secure { read, .. } => head.clone_from(read),
+            State::Shaking(_) | State::Lost => head.clear(),
+        }
+        Ok(())
+    }
+
+    /// The connection, once it is [ready](Opened::Ready), or without TLS; none if it came to nothing.
+    pub(crate) fn into_stream(self) -> Option<Stream> {
+        match self.state {
+            State::Fresh(stream) => Some(Either::Left(Reading::new(stream, self.unread_time, self.pulse))),
+            State::Secure { stream, read } => Some(Either::Right(ReadAhead { read: Bytes::from(read), stream: *stream })),
+            State::Shaking(_) | State::Lost => None,
+        }
+    }
+}
+
+/// A stream of which something was read, which is read first.
+pub(crate) struct ReadAhead<S> {
+    read: Bytes,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read.has_remaining() {
+            let count = self.read.len().min(buffer.remaining());
+            buffer.put_slice(&self.read.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_looked_at_is_read_first() {
+        let (near, mut far) = duplex(64);
+        let mut stream = ReadAhead { read: Bytes::from_static(b"GET "), stream: near };
+        far.write_all(b"/healthz").await.unwrap();
+        drop(far);
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "GET /healthz");
+    }
+}

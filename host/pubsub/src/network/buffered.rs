@@ -1,0 +1,69 @@
+//! A reader of what a task takes off a connection: bounded in messages and bytes, so that a slow reader holds up nothing.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::closed;
+use crate::backend::{Consumer, Delivery, DeliveryCount, Receipt};
+use crate::error::{PubsubError, Result};
+use crate::mailbox::{Mail, Mailbox};
+
+/// How many messages may wait for a reader, unless it says so.
+pub(crate) const BUFFERED_COUNT: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_535);
+/// How many bytes of bodies may.
+const BUFFERED_BYTES: usize = 16 << 20;
+
+/// What waits for the reader, and why no more will come.
+pub(crate) struct Buffer {
+    pub(crate) mailbox: Mailbox,
+    end: OnceLock<PubsubError>,
+}
+
+impl Buffer {
+    pub(crate) fn new(count: NonZeroU32) -> Arc<Self> {
+        Arc::new(Buffer { mailbox: Mailbox::new(count, BUFFERED_BYTES), end: OnceLock::new() })
+    }
+
+    /// Nothing more will come; the first reason stays.
+    pub(crate) fn end(&self, error: PubsubError) {
+        let _ = self.end.set(error);
+        self.mailbox.close();
+    }
+
+    fn ended(&self) -> PubsubError {
+        self.end.get().cloned().unwrap_or_else(closed)
+    }
+}
+
+/// The reader of a buffer. Dropping it cancels `left`, by which the task that fills the buffer ends.
+pub(crate) struct Buffered {
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) left: CancellationToken,
+}
+
+#[async_trait]
+impl Consumer for Buffered {
+    async fn receive(&self) -> Result<Delivery> {
+        match self.buffer.mailbox.next().await {
+            Mail::Message(message) => Ok(Delivery { message, receipt: Receipt::none(), delivery_count: DeliveryCount::AtLeast(1) }),
+            Mail::Missed(missed_count) => Err(PubsubError::Lagged { missed_count }),
+            Mail::Closed => Err(self.buffer.ended()),
+        }
+    }
+
+    async fn readable(&self) -> Result<()> {
+        if self.buffer.mailbox.readable().await { Ok(()) } else { Err(self.buffer.ended()) }
+    }
+
+    /// Its buffer is bounded by itself.
+    fn set_window(&self, _window: NonZeroU32) {}
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        self.left.cancel();
+    }
+}

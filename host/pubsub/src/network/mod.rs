@@ -1,0 +1,16 @@
+//! What the backends of brokers over a network have in common, whatever their protocol.
+
+mod buffered;
+mod settling;
+mod whole;
+
+pub(crate) use buffered::{BUFFERED_COUNT, Buffer, Buffered};
+pub(crate) use settling::{Confirmed, Settling, judge, outcomes};
+pub(crate) use whole::whole;
+
+use crate::error::PubsubError;
+
+/// The backend was closed.
+pub(crate) fn closed() -> PubsubError {
+    PubsubError::unavailable("it is closed")
+}

@@ -1,0 +1,438 @@
+//! The admin API of Pulsar, over HTTP: topics, subscriptions, and what the binary protocol does not show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::LOCATION;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Identity, Method, StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::names::{Place, quoted};
+use super::refusal::shown_long;
+use super::way::Way;
+use crate::error::{Cause, PubsubError, Result};
+
+/// How long the broker may take to answer one request: deleting a topic waits for its clients.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// The largest answer that is read: some 100,000 topics.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// How often a request may be passed on to another node.
+const MOST_REDIRECTS: usize = 8;
+const FORM: &str = "write it as http://HOST:8080 or https://HOST:8443";
+
+/// A client of the admin API.
+pub(super) struct Admin {
+    client: Client,
+    url: Url,
+    way: Arc<Way>,
+}
+
+/// What a request came to, other than a failure of the way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn is(&self, status: StatusCode) -> bool {
+        self.status == status
+    }
+
+    /// What the broker said, cut.
+    pub(super) fn text(&self) -> String {
+        let reason = serde_json::from_slice::<Value>(&self.body).ok();
+        let reason = reason.and_then(|value| Some(value.get("reason")?.as_str()?.to_owned()));
+        // A page of the web server, where the request did not get to the broker.
+        let page = String::from_utf8_lossy(&self.body);
+        let message =
+            page.split_once("MESSAGE:</th><td>").and_then(|(_, rest)| rest.split_once('<')).map(|(message, _)| message.to_owned());
+        let reason = reason.or(message);
+        shown_long(&reason.unwrap_or_else(|| String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]).into_owned()))
+    }
+
+    /// What was answered; nothing where that is no JSON.
+    pub(super) fn value(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// Whether what is missing is the tenant or the namespace.
+    fn lacks_namespace(&self) -> bool {
+        let text = self.text();
+        self.is(StatusCode::NOT_FOUND) && (text.contains("amespace") || text.contains("enant"))
+    }
+}
+
+/// Whether something was made by a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    New,
+    WasThere,
+}
+
+/// A bound of a topic, as its policy has it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub(super) struct Quota {
+    #[serde(rename = "limitSize")]
+    pub(super) limit_bytes: i64,
+    pub(super) policy: String,
+}
+
+/// The figures of a topic.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct TopicStats {
+    #[serde(default)]
+    pub(super) publishers: Vec<PublisherStats>,
+    #[serde(default)]
+    pub(super) subscriptions: BTreeMap<String, SubscriptionStats>,
+}
+
+/// The figures of a subscription.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct SubscriptionStats {
+    pub(super) msg_backlog: i64,
+    pub(super) unacked_messages: i64,
+    pub(super) consumers: Vec<ConsumerStats>,
+}
+
+/// A consumer, of which only that it is there is looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct ConsumerStats {}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PublisherStats {
+    pub(super) producer_name: String,
+    pub(super) address: String,
+}
+
+/// Where a topic and its subscriptions are, in places of the form `LEDGER:ENTRY`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InternalStats {
+    pub(super) last_confirmed_entry: String,
+    #[serde(default)]
+    pub(super) cursors: BTreeMap<String, CursorStats>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CursorStats {
+    pub(super) mark_delete_position: String,
+    #[serde(default)]
+    pub(super) individually_deleted_messages: String,
+}
+
+impl Admin {
+    /// Of the API at an address; nothing is asked yet.
+    ///
+    /// # Errors
+    /// `Refused` for an address that is missing or cannot be used.
+    pub(super) fn new(url: Option<&str>, way: &Arc<Way>) -> Result<Self> {
+        let refused = |problem: String| PubsubError::refused(format!("broker.pulsar-admin: {problem}"));
+        let missing = || refused(format!("Pulsar needs the address of its admin API, which makes and deletes queues: {FORM}"));
+        let url = parse(url.ok_or_else(missing)?).map_err(refused)?;
+        let mut client = Client::builder().no_proxy().timeout(ANSWER_TIME).connect_timeout(CONNECT_TIME).redirect(Policy::none());
+        if let Some(pem) = &way.authorities {
+            let certificates = Certificate::from_pem_bundle(pem);
+            let certificates = certificates.map_err(|_| refused("broker.ca-file holds no certificates in PEM".to_owned()))?;
+            client = client.tls_certs_only(certificates);
+        }
+        if let Some(pem) = &way.identity {
+            let identity = Identity::from_pem(pem);
+            client =
+                client.identity(identity.map_err(|_| refused("broker.certificate-file and broker.key-file cannot be used".to_owned()))?);
+        }
+        let client = client.build().map_err(|error| refused(error.to_string()))?;
+        Ok(Admin { client, url, way: way.clone() })
+    }
+
+    /// The subscriptions of a topic; `None` if there is no such topic.
+    pub(super) async fn subscriptions(&self, place: &Place) -> Result<Option<Vec<String>>> {
+        self.get(&format!("{}/subscriptions", place.path())).await
+    }
+
+    /// Makes a topic.
+    pub(super) async fn make_topic(&self, place: &Place) -> Result<Made> {
+        let answer = self.send(Method::PUT, &place.path(), None).await?;
+        match answer.status {
+            StatusCode::CONFLICT => {
+                self.check_not_partitioned(place).await?;
+                Ok(Made::WasThere)
+            }
+            _ => self.done(place, answer).map(|()| Made::New),
+        }
+    }
+
+    /// # Errors
+    /// `Refused` where the topic exists as a partitioned one.
+    async fn check_not_partitioned(&self, place: &Place) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Partitions {
+            partitions: u32,
+        }
+        let found: Option<Partitions> = self.get(&format!("{}/partitions", place.path())).await?;
+        match found {
+            Some(Partitions { partitions: 1.. }) => Err(PubsubError::refused(format!(
+                "{} exists as a partitioned topic, whose queues have no order: delete it (pulsar-admin topics delete-partitioned-topic), \
+                 or choose another name",
+                place.url()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a subscription that begins at the oldest message.
+    pub(super) async fn make_subscription(&self, place: &Place, subscription: &str) -> Result<Made> {
+        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&json!("earliest"))).await?;
+        match answer.status {
+            StatusCode::CONFLICT => Ok(Made::WasThere),
+            _ => self.done(place, answer).map(|()| Made::New),
+        }
+    }
+
+    /// Makes a subscription that begins behind a place, `LEDGER:ENTRY`.
+    pub(super) async fn make_subscription_behind(&self, place: &Place, subscription: &str, behind: &str) -> Result<()> {
+        let (ledger, entry) = behind.split_once(':').unwrap_or((behind, "-1"));
+        let number = |text: &str| text.parse::<i64>().unwrap_or(-1);
+        let body = json!({"ledgerId": number(ledger), "entryId": number(entry), "partitionIndex": -1});
+        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&body)).await?;
+        if answer.is(StatusCode::CONFLICT) { Ok(()) } else { self.done(place, answer) }
+    }
+
+    /// Deletes a subscription, with its consumers; one that is not there is as good.
+    pub(super) async fn delete_subscription(&self, place: &Place, subscription: &str) -> Result<()> {
+        let path = format!("{}?force=true", place.subscription_path(subscription));
+        let answer = self.send(Method::DELETE, &path, None).await?;
+        if answer.is(StatusCode::NOT_FOUND) {
+            return Ok(());
+        }
+        self.done(place, answer)
+    }
+
+    /// Deletes a topic with its clients; one that is not there is as good.
+    pub(super) async fn delete_topic(&self, place: &Place) -> Result<()> {
+        let answer = self.send(Method::DELETE, &format!("{}?force=true", place.path()), None).await?;
+        if answer.is(StatusCode::NOT_FOUND) {
+            return Ok(());
+        }
+        self.done(place, answer)
+    }
+
+    /// The figures of a topic; `None` if there is no such topic.
+    pub(super) async fn stats(&self, place: &Place) -> Result<Option<TopicStats>> {
+        self.get(&format!("{}/stats?getPreciseBacklog=true", place.path())).await
+    }
+
+    /// Where a topic and its subscriptions are; `None` if there is no such topic.
+    pub(super) async fn internal_stats(&self, place: &Place) -> Result<Option<InternalStats>> {
+        self.get(&format!("{}/internalStats", place.path())).await
+    }
+
+    /// The bound of a topic; `None` if it has none of its own.
+    pub(super) async fn quota(&self, place: &Place) -> Result<Option<Quota>> {
+        let answer = self.send(Method::GET, &format!("{}/backlogQuotaMap", place.path()), None).await?;
+        if answer.is(StatusCode::NOT_FOUND) || is_switched_off(&answer) {
+            return Ok(None);
+        }
+        let mut map: BTreeMap<String, Quota> = self.read(&self.checked(answer)?)?;
+        Ok(map.remove(DESTINATION))
+    }
+
+    /// Sets the bound of a topic, or takes it away.
+    ///
+    /// # Errors
+    /// `Unsupported` where the broker has no policies for topics.
+    pub(super) async fn set_quota(&self, place: &Place, quota: Option<&Quota>) -> Result<()> {
+        let path = format!("{}/backlogQuota?backlogQuotaType={DESTINATION}", place.path());
+        let answer = match quota {
+            Some(Quota { limit_bytes, policy }) => {
+                let body = json!({"limitSize": limit_bytes, "limitTime": -1, "policy": policy});
+                self.send(Method::POST, &path, Some(&body)).await?
+            }
+            None => self.send(Method::DELETE, &path, None).await?,
+        };
+        if is_switched_off(&answer) {
+            return Err(PubsubError::Unsupported { what: "bounds of single topics (topicLevelPoliciesEnabled is off)" });
+        }
+        self.done(place, answer)
+    }
+
+    /// All topics of a namespace, by their whole names; none if there is no such namespace.
+    pub(super) async fn topics(&self, domain: &str, tenant: &str, namespace: &str) -> Result<Vec<String>> {
+        Ok(self.get(&format!("{domain}/{}/{namespace}", quoted(tenant))).await?.unwrap_or_default())
+    }
+
+    /// Gets a resource; `None` if there is none.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let answer = self.send(Method::GET, path, None).await?;
+        if answer.is(StatusCode::NOT_FOUND) {
+            return Ok(None);
+        }
+        self.read(&self.checked(answer)?).map(Some)
+    }
+
+    /// Changes a resource; the answer may be a refusal that its caller understands.
+    pub(super) async fn change(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
+        self.send(method, path, Some(body)).await
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T> {
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            PubsubError::refused(format!(
+                "broker.pulsar-admin, {}: this is not the admin API of a Pulsar: its answer cannot be read: {error}",
+                self.url
+            ))
+        })
+    }
+
+    /// # Errors
+    /// Whatever is no success.
+    pub(super) fn checked(&self, answer: Answer) -> Result<Answer> {
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let text = answer.text();
+        Err(match answer.status {
+            // Brokers answer a missing right so, too.
+            StatusCode::UNAUTHORIZED if !text.contains("nauthorized to") => {
+                self.refused(&format!("the token is missing, wrong or has expired ({text}): set broker.token-file to a valid one"))
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                self.refused(&format!("the role of the token may not do that ({text}): make it an administrator of the tenant"))
+            }
+            // While the node of a topic starts or stops.
+            StatusCode::PRECONDITION_FAILED if text.contains("find owner") => {
+                PubsubError::unavailable(format!("the admin API at {} answers: {text}", self.url))
+            }
+            status if status.is_server_error() || status == StatusCode::CONFLICT || status == StatusCode::TOO_MANY_REQUESTS => {
+                PubsubError::unavailable(format!("the admin API at {} answers {status}: {text}", self.url))
+            }
+            status => self.refused(&format!("it answers {status}: {text}")),
+        })
+    }
+
+    fn done(&self, place: &Place, answer: Answer) -> Result<()> {
+        if answer.lacks_namespace() {
+            let Place { tenant, namespace, .. } = place;
+            return Err(PubsubError::refused(format!(
+                "namespace `{tenant}/{namespace}` does not exist on the broker ({}): `weir init` makes tenant and namespaces",
+                answer.text()
+            )));
+        }
+        self.checked(answer).map(|_| ())
+    }
+
+    fn refused(&self, problem: &str) -> PubsubError {
+        PubsubError::refused(format!("broker.pulsar-admin, {}: {problem}", self.url))
+    }
+
+    /// Sends a request, to the node that it is passed on to: the token goes to each of them.
+    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let base = self.url.as_str().trim_end_matches('/');
+        let mut url: Url = format!("{base}/admin/v2/{path}").parse().map_err(|_| self.refused("a name makes no valid path"))?;
+        for _ in 0..MOST_REDIRECTS {
+            let mut request = self.client.request(method.clone(), url.clone());
+            if let Some(token) = self.way.token()? {
+                request = request.bearer_auth(token);
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let mut response = request.send().await.map_err(|error| self.unavailable(error))?;
+            if response.status() == StatusCode::TEMPORARY_REDIRECT {
+                let next = response
+                    .headers()
+                    .get(LOCATION)
+                    .and_then(|location| location.to_str().ok())
+                    .and_then(|location| url.join(location).ok());
+                // A token that TLS protects does not leave it.
+                let next = next.filter(|next| next.scheme() == self.url.scheme());
+                url = next.ok_or_else(|| self.refused("it passes a request on to no valid address"))?;
+                continue;
+            }
+            let status = response.status();
+            let mut answer = Vec::new();
+            while let Some(part) = response.chunk().await.map_err(|error| self.unavailable(error))? {
+                if answer.len() + part.len() > MAX_ANSWER_BYTES {
+                    return Err(self.refused(&format!("its answer has more than {MAX_ANSWER_BYTES} bytes")));
+                }
+                answer.extend_from_slice(&part);
+            }
+            return Ok(Answer { status, body: answer });
+        }
+        Err(PubsubError::unavailable("the nodes of the broker pass a request of the admin API round"))
+    }
+
+    fn unavailable(&self, error: reqwest::Error) -> PubsubError {
+        let reason = format!("the admin API at {} does not answer; check broker.pulsar-admin", self.url);
+        PubsubError::Unavailable { reason, source: Some(Cause::of(error.without_url())) }
+    }
+}
+
+/// The kind of bound that counts bytes.
+const DESTINATION: &str = "destination_storage";
+
+fn is_switched_off(answer: &Answer) -> bool {
+    answer.is(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// Checks the form of the address of an admin API; nothing is connected.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn check_pulsar_admin_url(url: &str) -> Result<(), String> {
+    parse(url).map(|_| ())
+}
+
+fn parse(url: &str) -> Result<Url, String> {
+    let parsed: Url = url.parse().map_err(|_| format!("it is not a URL; {FORM}"))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(format!("its scheme is neither http nor https; {FORM}"));
+    }
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err(format!("the host is missing; {FORM}"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(format!("Pulsar has no user or password in its URL: use a token (broker.token-file); {FORM}"));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(format!("there is something behind the address; {FORM}"));
+    }
+    Ok(parsed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_told() {
+        for (url, expected) in [
+            ("", "it is not a URL"),
+            ("ftp://host", "its scheme"),
+            ("http://u:secret@host:8080", "no user or password"),
+            ("http://host/?x", "behind the address"),
+        ] {
+            let error = check_pulsar_admin_url(url).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");
+        }
+        assert!(check_pulsar_admin_url("https://host:8443/").is_ok());
+    }
+
+    #[test]
+    fn an_answer_is_told_in_one_line() {
+        let answer = |body: &str| Answer { status: StatusCode::NOT_FOUND, body: body.as_bytes().to_vec() };
+        assert_eq!(answer(r#"{"reason":"Namespace not found"}"#).text(), "Namespace not found");
+        assert!(answer(r#"{"reason":"Namespace not found"}"#).lacks_namespace());
+        assert_eq!(answer("\n --- An unexpected error\n\tat java").text(), "--- An unexpected error");
+        assert!(!answer(r#"{"reason":"Topic persistent://a/flow/b not found"}"#).lacks_namespace());
+    }
+}

@@ -1,0 +1,43 @@
+//! Why a command failed: the broker answered so, or did not answer.
+
+use super::refusal::Refusal;
+use crate::error::PubsubError;
+use crate::topic::{Queue, Topic};
+
+/// Why a command failed.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The broker answered so.
+    Refused(Refusal),
+    /// There was no answer.
+    Lost(PubsubError),
+}
+
+impl Failure {
+    pub(super) fn about(self, queue: &Queue) -> PubsubError {
+        match self {
+            Failure::Refused(refusal) => refusal.about(queue),
+            Failure::Lost(error) => error,
+        }
+    }
+
+    pub(super) fn of_publishing(self, topic: &Topic) -> PubsubError {
+        match self {
+            Failure::Refused(refusal) => refusal.of_publishing(topic),
+            Failure::Lost(error) => error,
+        }
+    }
+
+    pub(super) fn plain(self) -> PubsubError {
+        match self {
+            Failure::Refused(refusal) => refusal.plain(),
+            Failure::Lost(error) => error,
+        }
+    }
+}
+
+impl From<PubsubError> for Failure {
+    fn from(error: PubsubError) -> Self {
+        Failure::Lost(error)
+    }
+}

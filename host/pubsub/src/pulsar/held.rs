@@ -1,0 +1,347 @@
+//! What a consumer holds: messages from their arrival to their acknowledgement.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::envelope::Incoming;
+use super::proto::MessageIdData;
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::message::Message;
+
+/// Requests that may wait in this process: what comes while there is no room is lost, since the broker keeps none.
+const WAITING_COUNT: usize = 1024;
+const WAITING_BYTES: u64 = 64 << 20;
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It was fetched ahead and waits for a `receive`.
+    Waiting,
+    /// It was received.
+    Received,
+    /// Its outputs are being published.
+    Settling,
+    /// It is being acknowledged or given back.
+    Leaving,
+    /// Its queue is gone.
+    Gone,
+}
+
+impl Phase {
+    fn is_taken(self) -> bool {
+        matches!(self, Phase::Received | Phase::Settling | Phase::Leaving)
+    }
+}
+
+/// Messages that the broker keeps and sends as one: nearly always one alone.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: MessageIdData,
+    count: usize,
+    left_count: AtomicUsize,
+}
+
+impl Entry {
+    pub(super) fn new(id: MessageIdData, count: usize) -> Arc<Self> {
+        Arc::new(Entry { id, count, left_count: AtomicUsize::new(count) })
+    }
+
+    /// One of its messages is done; whether all are now.
+    pub(super) fn done(&self) -> bool {
+        self.left_count.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+struct One {
+    phase: Phase,
+    entry: Arc<Entry>,
+    incoming: Incoming,
+    delivered_count: u32,
+}
+
+/// What a message that is given back goes to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Back {
+    /// To the broker.
+    Broker(MessageIdData),
+    /// It waits here again.
+    Here,
+    /// It was not held.
+    Nowhere,
+}
+
+/// The messages of one consumer.
+pub(super) struct Held {
+    state: Mutex<State>,
+    changed: Notify,
+    freed: Notify,
+    /// Whether the broker forgets what it has sent: of requests.
+    is_local: bool,
+}
+
+struct State {
+    ones: BTreeMap<u64, One>,
+    waiting: VecDeque<u64>,
+    waiting_bytes: u64,
+    /// Of those that are neither waiting nor gone.
+    taken_count: usize,
+    gone_count: usize,
+    last_tag: u64,
+    window: usize,
+    end: Option<PubsubError>,
+}
+
+impl State {
+    fn set(&mut self, tag: u64, to: Phase) {
+        let Some(one) = self.ones.get_mut(&tag) else { return };
+        let from = std::mem::replace(&mut one.phase, to);
+        self.taken_count = self.taken_count + usize::from(to.is_taken()) - usize::from(from.is_taken());
+        self.gone_count = self.gone_count + usize::from(to == Phase::Gone) - usize::from(from == Phase::Gone);
+    }
+
+    fn remove(&mut self, tag: u64) {
+        if let Some(one) = self.ones.remove(&tag) {
+            self.taken_count -= usize::from(one.phase.is_taken());
+            self.gone_count -= usize::from(one.phase == Phase::Gone);
+        }
+    }
+
+    fn stop_waiting(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+    }
+
+    /// The next message that waits, if the window has room for it.
+    fn next(&mut self, is_local: bool) -> Option<u64> {
+        if is_local && self.taken_count >= self.window {
+            return None;
+        }
+        while let Some(tag) = self.waiting.pop_front() {
+            let Some(one) = self.ones.get(&tag) else { continue };
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(one.incoming.message.memory_bytes());
+            if !one.incoming.has_expired() {
+                return Some(tag);
+            }
+            self.remove(tag);
+        }
+        None
+    }
+}
+
+impl Held {
+    pub(super) fn new(window: u32, is_local: bool) -> Self {
+        let state = State {
+            ones: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            taken_count: 0,
+            gone_count: 0,
+            last_tag: 0,
+            window: window as usize,
+            end: None,
+        };
+        Held { state: Mutex::new(state), changed: Notify::new(), freed: Notify::new(), is_local }
+    }
+
+    /// A message has come.
+    pub(super) fn arrived(&self, entry: &Arc<Entry>, incoming: Incoming, delivered_count: u32) {
+        let mut state = lock(&self.state);
+        if state.end.is_some() {
+            return;
+        }
+        state.last_tag += 1;
+        let tag = state.last_tag;
+        state.waiting_bytes += incoming.message.memory_bytes();
+        state.ones.insert(tag, One { phase: Phase::Waiting, entry: entry.clone(), incoming, delivered_count });
+        state.waiting.push_back(tag);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn set_window(&self, window: u32) {
+        lock(&self.state).window = window as usize;
+        self.changed.notify_waiters();
+        self.freed.notify_one();
+    }
+
+    /// How many messages more the broker may send.
+    pub(super) fn room(&self) -> usize {
+        let state = lock(&self.state);
+        if state.end.is_some() {
+            return 0;
+        }
+        if !self.is_local {
+            return state.window.saturating_sub(state.ones.len() - state.gone_count);
+        }
+        if state.waiting_bytes > WAITING_BYTES { 0 } else { WAITING_COUNT.saturating_sub(state.waiting.len()) }
+    }
+
+    pub(super) fn window(&self) -> usize {
+        lock(&self.state).window
+    }
+
+    /// Waits until there may be more room than before.
+    pub(super) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    /// No more will come. What waits is given up: the broker delivers it again.
+    pub(super) fn end(&self, error: PubsubError) {
+        let mut state = lock(&self.state);
+        state.end.get_or_insert(error);
+        state.stop_waiting();
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The consumer is lost: nothing of it can be settled any more.
+    pub(super) fn lose(&self) {
+        let mut state = lock(&self.state);
+        state.ones.clear();
+        state.stop_waiting();
+        (state.taken_count, state.gone_count) = (0, 0);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The queue is gone: what is not being settled cannot be settled any more.
+    pub(super) fn lose_received(&self) {
+        let mut state = lock(&self.state);
+        state.stop_waiting();
+        let tags: Vec<u64> =
+            state.ones.iter().filter(|(_, one)| matches!(one.phase, Phase::Waiting | Phase::Received)).map(|(tag, _)| *tag).collect();
+        tags.into_iter().for_each(|tag| state.set(tag, Phase::Gone));
+    }
+
+    /// Waits for a message and takes it: its number, itself, and how often it was delivered.
+    pub(super) async fn receive(&self) -> Result<(u64, Message, u32)> {
+        let received = self.when(|state, is_local| {
+            let tag = state.next(is_local)?;
+            state.set(tag, Phase::Received);
+            let one = state.ones.get(&tag)?;
+            Some((tag, one.incoming.shown(), one.delivered_count))
+        });
+        let received = received.await;
+        if self.is_local {
+            self.freed.notify_one();
+        }
+        received
+    }
+
+    /// Waits until a message is there.
+    pub(super) async fn readable(&self) -> Result<()> {
+        self.when(|state, is_local| {
+            let has_room = !is_local || state.taken_count < state.window;
+            let is_fresh = |tag: &u64| state.ones.get(tag).is_some_and(|one| !one.incoming.has_expired());
+            (has_room && state.waiting.iter().any(is_fresh)).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until something is found, or no more will come.
+    async fn when<T>(&self, mut found: impl FnMut(&mut State, bool) -> Option<T>) -> Result<T> {
+        self.until(|state| found(state, self.is_local).map(Ok).or_else(|| state.end.clone().map(Err))).await
+    }
+
+    /// Waits until something is found, which is looked for at each change.
+    async fn until<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> T {
+        if let Some(found) = found(&mut lock(&self.state)) {
+            return found;
+        }
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(found) = found(&mut lock(&self.state)) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until nothing is being settled.
+    pub(super) async fn quiet(&self) {
+        let is_busy = |one: &One| matches!(one.phase, Phase::Settling | Phase::Leaving);
+        self.until(|state| (!state.ones.values().any(is_busy)).then_some(())).await;
+    }
+
+    /// Begins a settle; `false` if the message is not held.
+    pub(super) fn begin_settle(&self, tag: u64) -> bool {
+        self.step(tag, Phase::Received, Phase::Settling)
+    }
+
+    /// A settle failed: the message is held as before.
+    pub(super) fn settle_failed(&self, tag: u64) {
+        self.step(tag, Phase::Settling, Phase::Received);
+        self.changed.notify_waiters();
+    }
+
+    /// The entry of a message that is being settled; `None` once it is lost.
+    pub(super) fn settling(&self, tag: u64) -> Option<Arc<Entry>> {
+        let state = lock(&self.state);
+        state.ones.get(&tag).filter(|one| one.phase == Phase::Settling).map(|one| one.entry.clone())
+    }
+
+    /// Begins to give a message back. One of several that came together waits here again: the broker has them only together.
+    pub(super) fn begin_back(&self, tag: u64) -> Back {
+        let mut state = lock(&self.state);
+        let Some(one) = state.ones.get_mut(&tag).filter(|one| one.phase == Phase::Received) else { return Back::Nowhere };
+        if !self.is_local && one.entry.count == 1 {
+            let id = one.entry.id.clone();
+            state.set(tag, Phase::Leaving);
+            return Back::Broker(id);
+        }
+        one.delivered_count = one.delivered_count.saturating_add(1);
+        let bytes = one.incoming.message.memory_bytes();
+        state.waiting_bytes += bytes;
+        state.set(tag, Phase::Waiting);
+        let at = state.waiting.partition_point(|other| *other < tag);
+        state.waiting.insert(at, tag);
+        drop(state);
+        self.changed.notify_waiters();
+        Back::Here
+    }
+
+    /// All messages that are not being settled leave with the consumer.
+    pub(super) fn all_leave(&self) {
+        let mut state = lock(&self.state);
+        state.stop_waiting();
+        let tags: Vec<u64> =
+            state.ones.iter().filter(|(_, one)| !matches!(one.phase, Phase::Settling | Phase::Leaving)).map(|(tag, _)| *tag).collect();
+        tags.into_iter().for_each(|tag| state.remove(tag));
+    }
+
+    fn step(&self, tag: u64, from: Phase, to: Phase) -> bool {
+        let mut state = lock(&self.state);
+        let is_there = state.ones.get(&tag).is_some_and(|one| one.phase == from);
+        if is_there {
+            state.set(tag, to);
+        }
+        is_there
+    }
+
+    /// How many are held, those included that wait.
+    pub(super) fn count(&self) -> usize {
+        let state = lock(&self.state);
+        state.ones.len() - state.gone_count
+    }
+
+    /// Whether a message of this entry is held.
+    pub(super) fn holds(&self, ledger: u64, entry: u64) -> bool {
+        lock(&self.state).ones.values().any(|one| (one.entry.id.ledger, one.entry.id.entry) == (ledger, entry) && one.phase != Phase::Gone)
+    }
+
+    /// These were acknowledged or given back.
+    pub(super) fn left(&self, tags: impl IntoIterator<Item = u64>) {
+        let mut state = lock(&self.state);
+        for tag in tags {
+            state.remove(tag);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        self.freed.notify_one();
+    }
+}

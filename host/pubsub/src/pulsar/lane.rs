@@ -1,0 +1,459 @@
+//! Publishing: one task for each topic that is published on. It gives messages to the broker in the order in which they were given to it, each by
+//! itself: a batch would be acknowledged as one by readers of other clients. It ends when its topic was not published on for a while.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::envelope::metadata;
+use super::frame;
+use super::lifecycle::{Lifecycle, refuses};
+use super::link::Link;
+use super::names::Place;
+use super::proto::{BaseCommand, MessageMetadata, Send, kind};
+use super::refusal::Kind;
+use super::session::Session;
+use super::wire::{Failure, Receipt};
+use crate::backend::Confirm;
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::message::Message;
+use crate::network::closed;
+use crate::retry::Backoff;
+use crate::topic::Topic;
+
+/// How many messages of one topic may wait for their confirmation.
+const UNCONFIRMED_COUNT: usize = 1024;
+/// How many messages of one topic may wait to be sent. Producers wait for a place before; what settles send beyond it fails and is sent again.
+const GIVEN_COUNT: usize = 1 << 16;
+/// How long a message waits for its confirmation.
+const CONFIRM_TIME: Duration = Duration::from_secs(30);
+/// How long it is tried to begin to publish on a topic that is there and not served for a moment, and the waits between the tries.
+const OPEN_TIME: Duration = Duration::from_secs(20);
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long confirmations are waited for that may still come from a producer that the broker has ended.
+const LATE_TIME: Duration = Duration::from_secs(1);
+/// How often a message is sent whose topic moves meanwhile.
+const MOST_SENT_COUNT: u32 = 3;
+/// How long it is waited for what is under way on a topic that is to rest.
+const REST_TIME: Duration = Duration::from_secs(5);
+/// How long a topic is kept that nothing is published on.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+/// What a frame of a message has beside body and properties, at most.
+const ENVELOPE_BYTES: usize = 2 << 10;
+
+/// A message on its way to the broker.
+struct Post {
+    metadata: MessageMetadata,
+    body: Bytes,
+    done: oneshot::Sender<Result<()>>,
+    sent_count: u32,
+    /// Kept until it is confirmed.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Where messages are given to be published.
+pub(super) struct Lanes {
+    link: Arc<Link>,
+    lifecycle: Arc<Lifecycle>,
+    lanes: Mutex<HashMap<Topic, Way>>,
+    /// The largest message that the broker takes; 0 before it said so.
+    largest_bytes: AtomicUsize,
+    tasks: TaskTracker,
+}
+
+/// The way to the task of a topic.
+struct Way {
+    posts: mpsc::Sender<Post>,
+    /// Whether it is to publish nothing for a while.
+    rest: Arc<watch::Sender<bool>>,
+    /// Whether it publishes nothing, and the broker has no producer of it.
+    is_resting: watch::Receiver<bool>,
+}
+
+/// As long as it is there, this process publishes nothing on a topic.
+pub(super) struct Rest(Arc<watch::Sender<bool>>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
+impl Lanes {
+    pub(super) fn new(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
+        Lanes { link, lifecycle, lanes: Mutex::default(), largest_bytes: AtomicUsize::new(0), tasks: TaskTracker::new() }
+    }
+
+    /// Checks a message against the limit of the broker.
+    pub(super) fn check(&self, message: &Message) -> Result<()> {
+        if let Ok(wire) = self.link.up() {
+            self.largest_bytes.store(wire.max_message_bytes, Ordering::Relaxed);
+        }
+        let limit_bytes = self.largest_bytes.load(Ordering::Relaxed);
+        let actual_bytes = usize::try_from(crate::limits::size_of(message)).unwrap_or(usize::MAX);
+        if limit_bytes == 0 || actual_bytes.saturating_add(ENVELOPE_BYTES) <= limit_bytes {
+            return Ok(());
+        }
+        let what = "the message, by maxMessageSize of the broker,".to_owned();
+        Err(PubsubError::TooLarge {
+            what,
+            actual_bytes: actual_bytes as u64,
+            limit_bytes: limit_bytes.saturating_sub(ENVELOPE_BYTES) as u64,
+        })
+    }
+
+    /// Gives a message its place in the order. Its limits were checked. `only` is the one subscription that it is for.
+    pub(super) fn publish(
+        self: &Arc<Self>,
+        topic: &Topic,
+        message: &Message,
+        only: Option<&str>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Confirm {
+        if let Err(error) = self.check(message) {
+            return Confirm::known(Err(error));
+        }
+        let (done, outcome) = oneshot::channel();
+        let metadata = metadata(topic.class(), message, only);
+        let post = Post { metadata, body: message.body.clone(), done, sent_count: 0, _permit: permit };
+        match self.give(topic, post) {
+            Ok(()) => Confirm::waiting(outcome),
+            Err(error) => Confirm::known(Err(error)),
+        }
+    }
+
+    fn give(self: &Arc<Self>, topic: &Topic, post: Post) -> Result<()> {
+        let mut lanes = lock(&self.lanes);
+        match self.way(&mut lanes, topic)?.posts.try_send(post) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(PubsubError::unavailable(format!("the broker confirms too slowly: {GIVEN_COUNT} messages of {topic} wait to be sent")))
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(PubsubError::unavailable("publishing on the topic was broken off")),
+        }
+    }
+
+    /// Lets this process publish nothing on a topic as long as what is returned is there: what is given meanwhile waits. What was given before is
+    /// done when this returns, unless that takes too long.
+    pub(super) async fn rest(self: &Arc<Self>, topic: &Topic) -> Result<Rest> {
+        let (rest, mut is_resting) = {
+            let mut lanes = lock(&self.lanes);
+            let way = self.way(&mut lanes, topic)?;
+            (Rest(way.rest.clone()), way.is_resting.clone())
+        };
+        rest.0.send_replace(true);
+        let _ = timeout(REST_TIME, is_resting.wait_for(|is_resting| *is_resting)).await;
+        Ok(rest)
+    }
+
+    /// The way to the task of a topic, which is started if there is none.
+    fn way<'a>(self: &Arc<Self>, lanes: &'a mut HashMap<Topic, Way>, topic: &Topic) -> Result<&'a Way> {
+        if self.tasks.is_closed() {
+            return Err(closed());
+        }
+        match lanes.entry(topic.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(vacant) => {
+                let place = Place::of(topic)?;
+                let (posts, given) = mpsc::channel(GIVEN_COUNT);
+                let (rest, rests) = watch::channel(false);
+                let (resting, is_resting) = watch::channel(false);
+                let lane = Lane {
+                    lanes: self.clone(),
+                    topic: topic.clone(),
+                    place,
+                    given,
+                    rests,
+                    resting,
+                    session: None,
+                    refusing_bytes: None,
+                    under_way: VecDeque::new(),
+                };
+                self.tasks.spawn(lane.run());
+                Ok(vacant.insert(Way { posts, rest: Arc::new(rest), is_resting }))
+            }
+        }
+    }
+
+    /// Takes no more, and waits until all that was given is done.
+    pub(super) async fn close(&self) {
+        {
+            let mut lanes = lock(&self.lanes);
+            self.tasks.close();
+            lanes.clear();
+        }
+        self.tasks.wait().await;
+    }
+}
+
+/// The task of a topic.
+struct Lane {
+    lanes: Arc<Lanes>,
+    topic: Topic,
+    place: Place,
+    given: mpsc::Receiver<Post>,
+    rests: watch::Receiver<bool>,
+    resting: watch::Sender<bool>,
+    session: Option<Open>,
+    /// The bound above which the topic refuses messages.
+    refusing_bytes: Option<u64>,
+    /// What was sent and is not confirmed, with its number and the time by which it must be.
+    under_way: VecDeque<(u64, Instant, Post)>,
+}
+
+/// A producer of this lane.
+struct Open {
+    session: Session,
+    next_number: u64,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        loop {
+            let deadline = self.under_way.front().map(|(_, deadline, _)| *deadline);
+            let is_to_rest = *self.rests.borrow_and_update();
+            if is_to_rest && self.under_way.is_empty() {
+                self.end().await;
+            }
+            self.resting.send_replace(is_to_rest && self.session.is_none() && self.under_way.is_empty());
+            let may_send = self.under_way.len() < UNCONFIRMED_COUNT && !is_to_rest;
+            tokio::select! {
+                biased;
+                receipt = heard(&mut self.session) => self.take(receipt).await,
+                Ok(()) = self.rests.changed() => {}
+                () = until(deadline), if deadline.is_some() => self.give_up(),
+                post = self.given.recv(), if may_send => match post {
+                    Some(post) => self.send(post).await,
+                    None => break,
+                },
+                () = tokio::time::sleep(IDLE_TIME), if deadline.is_none() && !is_to_rest => {
+                    if self.leave() {
+                        return self.end().await;
+                    }
+                }
+            }
+        }
+        // Nothing more is given: what is under way is waited for.
+        while let Some((_, deadline, _)) = self.under_way.front() {
+            let deadline = *deadline;
+            tokio::select! {
+                biased;
+                receipt = heard(&mut self.session), if self.session.is_some() => self.take(receipt).await,
+                () = tokio::time::sleep_until(deadline) => self.give_up(),
+            }
+        }
+        self.end().await;
+    }
+
+    /// Leaves the topic, unless something was just given.
+    fn leave(&mut self) -> bool {
+        let mut lanes = lock(&self.lanes.lanes);
+        let is_idle = self.given.is_empty() && !*self.rests.borrow();
+        if is_idle {
+            lanes.remove(&self.topic);
+        }
+        is_idle
+    }
+
+    async fn end(&mut self) {
+        if let Some(open) = self.session.take() {
+            open.session.close().await;
+        }
+    }
+
+    /// A message without a confirmation for too long: the producer is given up, and all that is under way is in doubt.
+    fn give_up(&mut self) {
+        self.session = None;
+        let seconds = CONFIRM_TIME.as_secs();
+        self.fail(&PubsubError::outcome_unknown(format!("the broker has not confirmed the message within {seconds} s")));
+    }
+
+    fn fail(&mut self, error: &PubsubError) {
+        for (.., post) in self.under_way.drain(..) {
+            let _ = post.done.send(Err(error.clone()));
+        }
+    }
+
+    async fn take(&mut self, receipt: Option<Receipt>) {
+        match receipt {
+            Some(Receipt::Stored(number)) => self.confirmed(number, Ok(())),
+            Some(Receipt::Refused(number, refusal)) => {
+                let outcome = Err(refusal.of_publishing(&self.topic));
+                self.confirmed(number, outcome);
+            }
+            Some(Receipt::Closed) => self.moved().await,
+            None => {
+                let reason = self.session.take().map_or_else(closed, |open| open.session.wire.reason());
+                self.fail(&in_doubt(reason));
+            }
+        }
+    }
+
+    fn confirmed(&mut self, number: u64, outcome: Result<()>) {
+        if let Some(at) = self.under_way.iter().position(|(of, ..)| *of == number)
+            && let Some((.., post)) = self.under_way.remove(at)
+        {
+            let _ = post.done.send(outcome);
+        }
+    }
+
+    /// The broker has ended the producer: the topic is gone, or moves to another node, or is looked at by a deletion. What is not confirmed then
+    /// is sent again.
+    async fn moved(&mut self) {
+        let Some(mut open) = self.session.take() else { return };
+        let late = async {
+            while !self.under_way.is_empty() {
+                match open.session.receipts.recv().await {
+                    Some(Receipt::Stored(number)) => self.confirmed(number, Ok(())),
+                    Some(Receipt::Refused(number, refusal)) => {
+                        let outcome = Err(refusal.of_publishing(&self.topic));
+                        self.confirmed(number, outcome);
+                    }
+                    Some(Receipt::Closed) => {}
+                    None => break,
+                }
+            }
+        };
+        let _ = timeout(LATE_TIME, late).await;
+        open.session.forget();
+        if !open.session.wire.is_up() {
+            let reason = open.session.wire.reason();
+            return self.fail(&in_doubt(reason));
+        }
+        let again: Vec<Post> = self.under_way.drain(..).map(|(.., post)| post).collect();
+        let mut again = again.into_iter();
+        while let Some(post) = again.next() {
+            if post.sent_count >= MOST_SENT_COUNT {
+                let _ =
+                    post.done.send(Err(PubsubError::outcome_unknown("the topic moves between the nodes of the broker again and again")));
+                continue;
+            }
+            if let Some(error) = self.open().await.err() {
+                for post in [post].into_iter().chain(again.by_ref()) {
+                    let _ = post.done.send(Err(error.clone()));
+                }
+                return;
+            }
+            self.write(post).await;
+        }
+    }
+
+    async fn send(&mut self, post: Post) {
+        // Its sender may know by now that the connection is lost.
+        if self.session.as_ref().is_some_and(|open| !open.session.wire.is_up()) {
+            self.take(None).await;
+        }
+        if let Err(error) = self.open().await {
+            // Those that wait would hear the same.
+            let _ = post.done.send(Err(error.clone()));
+            while let Ok(post) = self.given.try_recv() {
+                let _ = post.done.send(Err(error.clone()));
+            }
+            return;
+        }
+        self.write(post).await;
+    }
+
+    async fn write(&mut self, mut post: Post) {
+        let Some(open) = &mut self.session else { return };
+        let number = open.next_number;
+        open.next_number += 1;
+        post.sent_count += 1;
+        post.metadata.producer_name.clone_from(&open.session.name);
+        post.metadata.sequence_id = number;
+        let send = Send { producer_id: open.session.id, sequence_id: number };
+        let send = BaseCommand { send: Some(send), ..BaseCommand::of(kind::SEND) };
+        let frame = frame::message(&send, &post.metadata, post.body.clone());
+        let wire = open.session.wire.clone();
+        self.under_way.push_back((number, Instant::now() + CONFIRM_TIME, post));
+        // What is lost here is told by the end of the connection.
+        let _ = timeout(CONFIRM_TIME, wire.send(frame)).await;
+    }
+
+    /// Begins to publish, unless it has begun.
+    async fn open(&mut self) -> Result<()> {
+        if self.refusing_bytes.is_some() && self.under_way.is_empty() {
+            // The broker looks at the bound when a producer begins, and then once a minute.
+            self.end().await;
+        }
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + OPEN_TIME;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let failure = match self.try_open().await {
+                Ok(session) => {
+                    self.session = Some(Open { session, next_number: 0 });
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            let wait = backoff.next_wait(&mut rand::rng());
+            let is_passing = matches!(&failure, Failure::Refused(refusal) if matches!(refusal.kind, Kind::Passing | Kind::Fenced));
+            if !is_passing || Instant::now() + wait >= deadline {
+                return Err(match failure.of_publishing(&self.topic) {
+                    PubsubError::QueueFull { what, used_bytes, fix, .. } => {
+                        PubsubError::QueueFull { what, used_bytes, limit_bytes: self.refusing_bytes, fix }
+                    }
+                    error => error,
+                });
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn try_open(&mut self) -> Result<Session, Failure> {
+        let Lanes { link, lifecycle, .. } = &*self.lanes;
+        link.up()?;
+        let has_queues = self.topic.class().has_queues();
+        // The broker takes messages of a topic that nothing consumes, and may make a topic that is missing.
+        if has_queues && !lifecycle.is_consumed(&self.topic, &self.place).await? {
+            return Err(PubsubError::no_queue_of(&self.topic).into());
+        }
+        if self.place.is_persistent {
+            self.refusing_bytes = refuses(lifecycle.admin.quota(&self.place).await.unwrap_or_default().as_ref());
+        }
+        let url = self.place.url();
+        match Session::open(link, &url, UNCONFIRMED_COUNT).await {
+            // Topics of answers and signals come with those who use them.
+            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound && !has_queues => {
+                lifecycle.admin.make_topic(&self.place).await?;
+                Session::open(link, &url, UNCONFIRMED_COUNT).await
+            }
+            opened => opened,
+        }
+    }
+}
+
+/// Waits for what the broker says; never while it has no producer.
+async fn heard(session: &mut Option<Open>) -> Option<Receipt> {
+    match session {
+        Some(open) => open.session.receipts.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same as an error about messages that may have been stored.
+fn in_doubt(error: PubsubError) -> PubsubError {
+    match error {
+        PubsubError::Unavailable { reason, source } => PubsubError::OutcomeUnknown { reason, source },
+        other => other,
+    }
+}

@@ -1,0 +1,327 @@
+//! Making, ensuring, finding and deleting queues: a topic and its subscriptions, by the admin API. Operations on one topic are done one after the
+//! other: made and deleted at the same time, a topic can become one that the broker neither uses nor deletes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::admin::{Admin, Made, Quota};
+use super::link::Link;
+use super::names::{Place, is_queue};
+use super::refusal::Kind;
+use super::session::Session;
+use super::wire::Failure;
+use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::telling::chain;
+use crate::topic::{Class, Queue, Topic};
+
+/// Bounds as policies of a topic.
+const DROP_OLDEST: &str = "consumer_backlog_eviction";
+const REFUSE: &str = "producer_exception";
+/// How often a bound is looked at again that is not the expected one: nodes read policies a moment after they were set.
+const LOOKS_COUNT: u32 = 10;
+const LOOK_TIME: Duration = Duration::from_millis(100);
+
+/// What is known of the broker's queues, and the turns of those who change them.
+pub(super) struct Lifecycle {
+    pub(super) admin: Arc<Admin>,
+    publishing: Arc<Link>,
+    turns: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<()>>>>,
+    /// Tenants whose topics were asked for.
+    tenants: Mutex<BTreeSet<String>>,
+}
+
+/// What is done with a queue that is there with another bound.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfOther {
+    Refuse,
+    Change,
+}
+
+impl Lifecycle {
+    pub(super) fn new(admin: Arc<Admin>, publishing: Arc<Link>) -> Self {
+        Lifecycle { admin, publishing, turns: Mutex::default(), tenants: Mutex::default() }
+    }
+
+    /// The tenants of queues that were found so far.
+    pub(super) fn tenants(&self) -> Vec<String> {
+        lock(&self.tenants).iter().cloned().collect()
+    }
+
+    /// Waits for the turn to change a topic.
+    pub(super) async fn turn(&self, place: &Place) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = lock(&self.turns);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.entry(place.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+
+    pub(super) async fn create(&self, spec: &QueueSpec) -> Result<()> {
+        self.make(spec, IfOther::Refuse).await
+    }
+
+    pub(super) async fn ensure(&self, spec: &QueueSpec) -> Result<()> {
+        self.make(spec, IfOther::Change).await
+    }
+
+    async fn make(&self, spec: &QueueSpec, if_other: IfOther) -> Result<()> {
+        let queue = &spec.queue;
+        if !queue.topic().class().has_queues() {
+            return Ok(());
+        }
+        let place = Place::of(queue.topic())?;
+        let _turn = self.turn(&place).await;
+        let made = self.admin.make_topic(&place).await?;
+        if queue.topic().class() == Class::Request {
+            return match spec.overflow {
+                Overflow::None => Ok(()),
+                _ => Err(PubsubError::Unsupported { what: "bounds of request queues" }),
+            };
+        }
+        lock(&self.tenants).insert(place.tenant.clone());
+        // A topic without a queue is new too: its maker was stopped in between.
+        let is_new = made == Made::New || self.queues(&place).await?.is_none_or(|queues| queues.is_empty());
+        self.bound(spec, &place, is_new, if_other).await?;
+        self.admin.make_subscription(&place, queue.subscription().as_str()).await.map(|_| ())
+    }
+
+    /// Sees to the bound of a topic: all its queues have it.
+    async fn bound(&self, spec: &QueueSpec, place: &Place, is_new: bool, if_other: IfOther) -> Result<()> {
+        let wanted = quota(spec.overflow);
+        if is_new {
+            return match wanted {
+                Some(wanted) => self.set_quota(place, &wanted).await,
+                None => Ok(()),
+            };
+        }
+        let found = self.settled_quota(place, wanted.as_ref()).await?;
+        match (&found, &wanted) {
+            (found, wanted) if found == wanted => Ok(()),
+            // Who ensures a queue without naming a bound keeps the one it has.
+            (Some(_), None) if if_other == IfOther::Change => Ok(()),
+            (None, Some(wanted)) | (Some(Quota { .. }), Some(wanted)) if if_other == IfOther::Change && is_refusing(&found, wanted) => {
+                self.set_quota(place, wanted).await
+            }
+            _ => Err(PubsubError::QueueMismatch {
+                queue: spec.queue.clone(),
+                difference: format!("it has {}, and {} is asked for", told(found.as_ref()), told(wanted.as_ref())),
+            }),
+        }
+    }
+
+    /// The bound of a topic: looked at again for a while, unless it is the one that is wanted.
+    async fn settled_quota(&self, place: &Place, wanted: Option<&Quota>) -> Result<Option<Quota>> {
+        let mut looks_count = LOOKS_COUNT;
+        loop {
+            let found = self.admin.quota(place).await?;
+            looks_count -= 1;
+            if found.as_ref() == wanted || looks_count == 0 {
+                return Ok(found);
+            }
+            tokio::time::sleep(LOOK_TIME).await;
+        }
+    }
+
+    /// Sets a bound, and waits until the broker shows it.
+    async fn set_quota(&self, place: &Place, wanted: &Quota) -> Result<()> {
+        self.admin.set_quota(place, Some(wanted)).await?;
+        match self.settled_quota(place, Some(wanted)).await? {
+            Some(found) if found == *wanted => Ok(()),
+            _ => Err(PubsubError::unavailable(format!("the broker has taken the bound of {} and does not show it yet", place.url()))),
+        }
+    }
+
+    /// The subscriptions of a topic that are queues; `None` if there is no such topic.
+    pub(super) async fn queues(&self, place: &Place) -> Result<Option<Vec<String>>> {
+        let found = self.admin.subscriptions(place).await?;
+        if found.is_some() {
+            lock(&self.tenants).insert(place.tenant.clone());
+        }
+        Ok(found.map(|found| found.into_iter().filter(|subscription| is_queue(subscription)).collect()))
+    }
+
+    /// Whether a topic has what takes its messages: a queue, or, of requests, the topic itself.
+    pub(super) async fn is_consumed(&self, topic: &Topic, place: &Place) -> Result<bool> {
+        let queues = self.queues(place).await?;
+        Ok(queues.is_some_and(|queues| topic.class() == Class::Request || !queues.is_empty()))
+    }
+
+    pub(super) async fn exists(&self, queue: &Queue) -> Result<bool> {
+        if !queue.topic().class().has_queues() {
+            return Ok(false);
+        }
+        let place = Place::of(queue.topic())?;
+        let queues = self.queues(&place).await?;
+        let is_it = |name: &String| name == queue.subscription().as_str();
+        Ok(queues.is_some_and(|queues| queue.topic().class() == Class::Request || queues.iter().any(is_it)))
+    }
+
+    /// # Errors
+    /// `QueueNotFound` for a queue that does not exist.
+    pub(super) async fn check_exists(&self, queue: &Queue) -> Result<()> {
+        if self.exists(queue).await? { Ok(()) } else { Err(PubsubError::no_queue(queue)) }
+    }
+
+    /// Deletes a queue, and its topic with the last one. `held_count` tells how many requests of it are held here; `deleted` is called when it is
+    /// gone, before anybody can make it again.
+    ///
+    /// # Cancel safety
+    /// None: a topic may be left without a queue. Callers run it in a task of its own.
+    pub(super) async fn delete(
+        &self,
+        queue: &Queue,
+        when: Delete,
+        held_count: impl Fn() -> u64,
+        deleted: impl FnOnce(),
+    ) -> Result<Deletion> {
+        if !queue.topic().class().has_queues() {
+            return Ok(Deletion::Deleted);
+        }
+        let place = Place::of(queue.topic())?;
+        let _turn = self.turn(&place).await;
+        let Some(queues) = self.queues(&place).await? else { return Ok(Deletion::Deleted) };
+        let is_there = queue.topic().class() == Class::Request || queues.iter().any(|name| name == queue.subscription().as_str());
+        let deletion = match when {
+            Delete::IfEmpty if is_there => self.delete_if_empty(queue, &place, &queues, held_count()).await?,
+            _ => self.delete_one(queue, &place, &queues).await.map(|()| Deletion::Deleted)?,
+        };
+        if deletion == Deletion::Deleted {
+            deleted();
+        }
+        Ok(deletion)
+    }
+
+    async fn delete_if_empty(&self, queue: &Queue, place: &Place, queues: &[String], held_count: u64) -> Result<Deletion> {
+        let fence = self.fence(place).await?;
+        let newest = if fence.is_none() { self.newest(place).await? } else { None };
+        let deletion = match self.backlog(queue, place, held_count).await? {
+            Some(backlog) => Deletion::NotEmpty(vec![backlog]),
+            None => match self.delete_watched(queue, place, queues, newest).await? {
+                Some(backlog) => Deletion::NotEmpty(vec![backlog]),
+                None => self.delete_one(queue, place, queues).await.map(|()| Deletion::Deleted)?,
+            },
+        };
+        if let Some(fence) = fence {
+            fence.close().await;
+        }
+        Ok(deletion)
+    }
+
+    /// Deletes the queue of a topic on which other processes may be publishing. What they published since the look is given back to the queue,
+    /// which is made again.
+    async fn delete_watched(&self, queue: &Queue, place: &Place, queues: &[String], newest: Option<String>) -> Result<Option<Backlog>> {
+        let Some(newest) = newest else { return Ok(None) };
+        self.admin.delete_subscription(place, queue.subscription().as_str()).await?;
+        let now = self.newest(place).await?;
+        if now.as_ref() == Some(&newest) || now.is_none() {
+            return Ok(None);
+        }
+        self.admin.make_subscription_behind(place, queue.subscription().as_str(), &newest).await?;
+        tracing::debug!(%queue, others_count = queues.len(), "messages were published while the queue was looked at");
+        Ok(Some(Backlog { queue: queue.clone(), count: None }))
+    }
+
+    /// The place of the newest message of a topic, of which the broker keeps messages.
+    async fn newest(&self, place: &Place) -> Result<Option<String>> {
+        if !place.is_persistent {
+            return Ok(None);
+        }
+        Ok(self.admin.internal_stats(place).await?.map(|stats| stats.last_confirmed_entry))
+    }
+
+    async fn delete_one(&self, queue: &Queue, place: &Place, queues: &[String]) -> Result<()> {
+        let name = queue.subscription().as_str();
+        if queue.topic().class() == Class::Request {
+            return match self.has_other_readers(place, name).await? {
+                true => Ok(()),
+                false => self.admin.delete_topic(place).await,
+            };
+        }
+        if queues.iter().any(|queue| queue == name) {
+            self.admin.delete_subscription(place, name).await?;
+        }
+        // What others have made meanwhile stays.
+        if self.queues(place).await?.is_some_and(|left| left.is_empty())
+            && let Err(error) = self.admin.delete_topic(place).await
+        {
+            // Nothing is published to a topic without a queue: the next call that makes or deletes a queue of it finds it.
+            tracing::warn!(topic = place.url(), error = %chain(&error), "topic without a queue is left on the broker");
+        }
+        Ok(())
+    }
+
+    async fn has_other_readers(&self, place: &Place, name: &str) -> Result<bool> {
+        let stats = self.admin.stats(place).await?.unwrap_or_default();
+        Ok(stats.subscriptions.iter().any(|(other, stats)| is_queue(other) && other != name && !stats.consumers.is_empty()))
+    }
+
+    /// Keeps other processes from beginning to publish on a topic, as long as what is returned is there: so a message that is published while a queue
+    /// is looked at is counted or refused. `None` where some publish on it already, and of requests, which are not kept anyway.
+    async fn fence(&self, place: &Place) -> Result<Option<Session>> {
+        if !place.is_persistent {
+            return Ok(None);
+        }
+        match Session::alone(&self.publishing, &place.url(), None).await {
+            Ok(session) => Ok(Some(session)),
+            // Nor for who may not publish, or on a topic that is full.
+            Err(Failure::Refused(refusal)) if refusal.kind != Kind::Passing => Ok(None),
+            Err(failure) => Err(failure.plain()),
+        }
+    }
+
+    /// What a queue holds; `None` if it is empty.
+    async fn backlog(&self, queue: &Queue, place: &Place, held_count: u64) -> Result<Option<Backlog>> {
+        let Some(stats) = self.admin.stats(place).await? else { return Ok(None) };
+        let found = stats.subscriptions.get(queue.subscription().as_str());
+        let counted = found.map_or(0, |stats| u64::try_from(stats.msg_backlog).unwrap_or(0));
+        // Of requests the broker keeps nothing.
+        let count = if place.is_persistent { counted } else { held_count };
+        Ok((count > 0).then(|| Backlog { queue: queue.clone(), count: Some(count) }))
+    }
+}
+
+fn quota(overflow: Overflow) -> Option<Quota> {
+    let (bytes, policy) = match overflow {
+        Overflow::None => return None,
+        Overflow::DropOldest { bytes } => (bytes, DROP_OLDEST),
+        Overflow::Refuse { bytes } => (bytes, REFUSE),
+    };
+    Some(Quota { limit_bytes: i64::try_from(bytes).unwrap_or(i64::MAX), policy: policy.to_owned() })
+}
+
+/// Whether a bound that refuses is asked for, in place of none or of another that refuses.
+fn is_refusing(found: &Option<Quota>, wanted: &Quota) -> bool {
+    wanted.policy == REFUSE && found.as_ref().is_none_or(|found| found.policy == REFUSE)
+}
+
+fn told(quota: Option<&Quota>) -> String {
+    match quota {
+        None => "no bound".to_owned(),
+        Some(Quota { limit_bytes, policy }) => format!("a bound of {limit_bytes} bytes ({policy})"),
+    }
+}
+
+/// Whether a topic's bound refuses messages: then the broker looks at it when a producer begins.
+pub(super) fn refuses(quota: Option<&Quota>) -> Option<u64> {
+    quota.filter(|quota| quota.policy == REFUSE).and_then(|quota| u64::try_from(quota.limit_bytes).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_policies() {
+        assert_eq!(quota(Overflow::None), None);
+        let refusing = quota(Overflow::Refuse { bytes: 7 });
+        assert_eq!(refuses(refusing.as_ref()), Some(7));
+        assert_eq!(refuses(quota(Overflow::DropOldest { bytes: 7 }).as_ref()), None);
+        assert_eq!(told(refusing.as_ref()), "a bound of 7 bytes (producer_exception)");
+    }
+}

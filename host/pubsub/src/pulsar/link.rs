@@ -1,0 +1,223 @@
+//! The way to all nodes of a broker for one purpose: a connection to one of them that is kept up, over which it is asked which node has a topic,
+//! and connections to the others as they are needed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::address::{Address, Node};
+use super::proto::{BaseCommand, CONNECT_THERE, Lookup, LookupResponse, REDIRECT, kind};
+use super::refusal::Refusal;
+use super::way::Way;
+use super::wire::{Failure, Wire};
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::network::closed;
+use crate::recovery::Recovery;
+
+/// How often a question for a topic may be passed on to another node.
+const MOST_REDIRECTS: usize = 16;
+
+#[derive(Clone)]
+enum State {
+    /// Not there, with the reason.
+    Down(PubsubError),
+    Up(Arc<Wire>),
+    Closed,
+}
+
+/// The connections for one purpose.
+pub(super) struct Link {
+    way: Arc<Way>,
+    state: watch::Receiver<State>,
+    /// To other nodes, by the URL that the broker gives them.
+    others: Mutex<HashMap<String, Arc<Wire>>>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Link {
+    /// Begins to connect. `purpose` names the connection in the log.
+    pub(super) fn start(way: Arc<Way>, purpose: &'static str) -> Self {
+        let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let keeper = Keeper { way: way.clone(), purpose, state, stop: stop.clone(), first_node: 0, is_first: true };
+        let guard = ended.clone().drop_guard();
+        tokio::spawn(async move {
+            keeper.run().await;
+            drop(guard);
+        });
+        Link { way, state: seen, others: Mutex::default(), stop, ended }
+    }
+
+    /// The connection that is kept up.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Refused`, with the reason, while it is not there.
+    pub(super) fn up(&self) -> Result<Arc<Wire>> {
+        match &*self.state.borrow() {
+            State::Up(wire) if wire.is_up() => Ok(wire.clone()),
+            State::Up(wire) => Err(wire.reason()),
+            State::Down(error) => Err(error.clone()),
+            State::Closed => Err(closed()),
+        }
+    }
+
+    /// Waits until it is there for the first time.
+    ///
+    /// # Errors
+    /// `Refused`, once a node has said so. A broker that does not answer is waited for.
+    pub(super) async fn first(&self) -> Result<()> {
+        let mut state = self.state.clone();
+        let found = state.wait_for(|state| !matches!(state, State::Down(PubsubError::Unavailable { .. }))).await;
+        match found.as_deref() {
+            Ok(State::Up(_)) => Ok(()),
+            Ok(State::Down(error)) => Err(error.clone()),
+            Ok(State::Closed) | Err(_) => Err(closed()),
+        }
+    }
+
+    /// The connection to the node that has a topic, by its whole name.
+    pub(super) async fn to(&self, topic: &str) -> Result<Arc<Wire>, Failure> {
+        let main = self.up()?;
+        let (mut wire, mut is_authoritative) = (main.clone(), false);
+        for _ in 0..MOST_REDIRECTS {
+            let asked = wire.ask("the question which node has a topic", |request_id| {
+                let lookup = Lookup { topic: topic.to_owned(), request_id, authoritative: Some(is_authoritative) };
+                BaseCommand { lookup: Some(lookup), ..BaseCommand::of(kind::LOOKUP) }
+            });
+            let Some(found) = asked.await?.lookup_response else { continue };
+            let url = self.url(&found)?;
+            let is_proxied = found.proxy_through_service_url == Some(true);
+            match found.response {
+                Some(CONNECT_THERE) => return Ok(self.connected(&main, &url, is_proxied).await?),
+                Some(REDIRECT) => {
+                    wire = self.connected(&main, &url, is_proxied).await?;
+                    is_authoritative = found.authoritative == Some(true);
+                }
+                _ => return Err(Failure::Refused(Refusal::of(6, found.message.as_deref().unwrap_or("the topic is not served now")))),
+            }
+        }
+        Err(PubsubError::unavailable("the nodes of the broker pass the question for a topic round").into())
+    }
+
+    fn url(&self, found: &LookupResponse) -> Result<String> {
+        let url = if self.way.address.is_encrypted { &found.broker_url_tls } else { &found.broker_url };
+        let missing = || {
+            let port = if self.way.address.is_encrypted { "brokerServicePortTls" } else { "brokerServicePort" };
+            PubsubError::unavailable(format!("the node that has the topic offers no address for this kind of connection: set {port} on it"))
+        };
+        url.clone().filter(|url| !url.is_empty()).ok_or_else(missing)
+    }
+
+    /// The connection to a node: that which is kept up if it is the same.
+    async fn connected(&self, main: &Arc<Wire>, url: &str, is_proxied: bool) -> Result<Arc<Wire>> {
+        let address = Address::parse(url)
+            .map_err(|problem| PubsubError::unavailable(format!("a node has no address that can be used: {problem}")))?;
+        let node: &Node = address.nodes.first().ok_or_else(|| PubsubError::unavailable("a node has no address"))?;
+        if !is_proxied && *node == main.node {
+            return Ok(main.clone());
+        }
+        let known = lock(&self.others).get(url).filter(|wire| wire.is_up()).cloned();
+        if let Some(wire) = known {
+            return Ok(wire);
+        }
+        let wire = match is_proxied {
+            true => Wire::open(&self.way, &main.node, Some(url)).await?,
+            false => Wire::open(&self.way, node, None).await?,
+        };
+        if self.stop.is_cancelled() {
+            return Err(closed());
+        }
+        let mut others = lock(&self.others);
+        others.retain(|_, wire| wire.is_up());
+        // Whoever was first keeps its own: this one is then used by its caller alone.
+        Ok(others.entry(url.to_owned()).or_insert(wire).clone())
+    }
+
+    /// Ends it for good.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.ended.cancelled().await;
+        for (_, wire) in lock(&self.others).drain() {
+            wire.close();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The task of a link.
+struct Keeper {
+    way: Arc<Way>,
+    purpose: &'static str,
+    state: watch::Sender<State>,
+    stop: CancellationToken,
+    first_node: usize,
+    is_first: bool,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let stop = self.stop.clone();
+        let mut recovery = Recovery::of(format!("connection to {} for {}", self.way.address, self.purpose));
+        while let Some(wire) = stop.run_until_cancelled(self.connect(&mut recovery)).await {
+            self.state.send_replace(State::Up(wire.clone()));
+            let Some(error) = stop.run_until_cancelled(wire.ended()).await else {
+                wire.close();
+                break;
+            };
+            recovery.lost(&error);
+            self.state.send_replace(State::Down(error));
+        }
+        self.state.send_replace(State::Closed);
+    }
+
+    /// Tries all nodes, again and again.
+    async fn connect(&mut self, recovery: &mut Recovery) -> Arc<Wire> {
+        loop {
+            let tried = match std::mem::take(&mut self.is_first) {
+                // A refusal is returned to whoever waits for the first connection, and reported there.
+                true => self.try_nodes().await.inspect_err(|error| {
+                    if !matches!(error, PubsubError::Refused { .. }) {
+                        recovery.lost(error);
+                    }
+                }),
+                false => recovery.attempt(|| self.try_nodes()).await,
+            };
+            match tried {
+                Ok(wire) => {
+                    tracing::debug!(broker = %wire.node, connection = self.purpose, "connected to the broker");
+                    return wire;
+                }
+                Err(error) => {
+                    self.state.send_replace(State::Down(error));
+                }
+            }
+        }
+    }
+
+    async fn try_nodes(&mut self) -> Result<Arc<Wire>> {
+        let nodes = self.way.address.nodes.len();
+        let mut first_error = None;
+        for step in 0..nodes {
+            let at = (self.first_node + step) % nodes;
+            match Wire::open(&self.way, &self.way.address.nodes[at], None).await {
+                Ok(wire) => {
+                    self.first_node = at;
+                    return Ok(wire);
+                }
+                // What a node refuses says more than another's silence.
+                Err(error) if first_error.is_none() || matches!(error, PubsubError::Refused { .. }) => first_error = Some(error),
+                Err(_) => {}
+            }
+        }
+        Err(first_error.unwrap_or_else(|| PubsubError::unavailable("its URL names no node")))
+    }
+}

@@ -1,0 +1,45 @@
+//! The queues of a broker: those of all tenants that its administrator sees.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::admin::Admin;
+use super::names::{self, Place, quoted};
+use crate::error::{PubsubError, Result};
+use crate::topic::{Class, Queue, Topic};
+
+/// How many topics are looked at together.
+const TOGETHER_COUNT: usize = 8;
+
+/// The names of all `flow` and `request` queues, in order of topic and subscription. Of requests, a queue shows once it had a consumer. Only a
+/// superuser sees all tenants; for others it is those that are known.
+pub(super) async fn list(admin: &Admin, known: Vec<String>) -> Result<Vec<Queue>> {
+    let tenants: Vec<String> = match admin.get("tenants").await {
+        Ok(tenants) => tenants.unwrap_or_default(),
+        Err(PubsubError::Refused { .. }) => known,
+        Err(error) => return Err(error),
+    };
+    let mut topics: Vec<Topic> = Vec::new();
+    for tenant in tenants {
+        let namespaces: Vec<String> = admin.get(&format!("namespaces/{}", quoted(&tenant))).await?.unwrap_or_default();
+        for class in [Class::Flow, Class::Request] {
+            if !namespaces.contains(&format!("{tenant}/{class}")) {
+                continue;
+            }
+            let domain = if class.is_durable() { "persistent" } else { "non-persistent" };
+            let found = admin.topics(domain, &tenant, class.as_str()).await?;
+            topics.extend(found.iter().filter_map(|url| names::topic(class, url)));
+        }
+    }
+    topics.sort();
+    topics.dedup();
+    let of_each = stream::iter(topics).map(|topic| queues(admin, topic)).buffered(TOGETHER_COUNT);
+    let mut queues: Vec<Queue> = of_each.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
+    queues.sort();
+    Ok(queues)
+}
+
+async fn queues(admin: &Admin, topic: Topic) -> Result<Vec<Queue>> {
+    let Ok(place) = Place::of(&topic) else { return Ok(Vec::new()) };
+    let subscriptions = admin.subscriptions(&place).await?.unwrap_or_default();
+    Ok(subscriptions.iter().filter_map(|subscription| names::queue(&topic, subscription)).collect())
+}

@@ -1,0 +1,103 @@
+//! Locks: an exclusive producer of a topic that is there for that alone. Nothing is published to it, and it goes with its last user.
+//!
+//! Not an exclusive consumer: the broker forgets one that begins in the moment in which another ends, and then lets a second one in (4.0.7).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::names::Place;
+use super::refusal::Kind;
+use super::session::Session;
+use super::shared::Shared;
+use super::subscription::process;
+use super::wire::{Ended, Failure, Receipt};
+use crate::backend::{Lock, LockHolder, LockName};
+use crate::error::{PubsubError, Result};
+use crate::network::closed;
+use crate::telling::shown;
+
+/// A lock that is held.
+pub(super) struct TopicLock {
+    /// Why it is lost, once it is.
+    lost: watch::Receiver<Option<PubsubError>>,
+    left: CancellationToken,
+}
+
+impl TopicLock {
+    /// Takes the lock: on the connection that consumes, so that a service loses its lock with its requests.
+    pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<Self> {
+        shared.check_up()?;
+        let place = Place::of_lock(name)?;
+        // One at a time: together they would make the topic several times.
+        let _turn = shared.lifecycle.turn(&place).await;
+        let url = place.url();
+        let take = || Session::alone(&shared.consuming, &url, Some(format!("{} {:08x}", process(), rand::random::<u32>())));
+        let taken = match take().await {
+            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
+                shared.admin.make_topic(&place).await?;
+                take().await
+            }
+            taken => taken,
+        };
+        let session = taken.map_err(|failure| match failure {
+            Failure::Refused(refusal) if refusal.kind == Kind::Fenced => PubsubError::LockHeld { lock: name.clone() },
+            failure => failure.plain(),
+        })?;
+        let (losing, lost) = watch::channel(None);
+        let left = CancellationToken::new();
+        shared.pumps.spawn(keep(shared.closed.clone(), session, losing, left.clone()));
+        Ok(TopicLock { lost, left })
+    }
+}
+
+#[async_trait]
+impl Lock for TopicLock {
+    async fn lost(&mut self) -> PubsubError {
+        let lost = self.lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone());
+        lost.unwrap_or_else(closed)
+    }
+}
+
+impl Drop for TopicLock {
+    fn drop(&mut self) {
+        self.left.cancel();
+    }
+}
+
+/// The task of a lock that is held.
+async fn keep(closing: CancellationToken, mut session: Session, losing: watch::Sender<Option<PubsubError>>, left: CancellationToken) {
+    let reason = loop {
+        tokio::select! {
+            biased;
+            () = left.cancelled() => break None,
+            () = closing.cancelled() => break Some(closed()),
+            heard = session.receipts.recv() => match heard {
+                Some(Receipt::Stored(_) | Receipt::Refused(..)) => {}
+                Some(Receipt::Closed) => {
+                    let ended = Ended("its topic moves to another node, or an administrator has ended it".to_owned());
+                    break Some(PubsubError::unavailable_because("the broker has ended the lock", ended));
+                }
+                None => break Some(session.wire.reason()),
+            },
+        }
+    };
+    if reason.is_some() {
+        losing.send_replace(reason);
+    }
+    session.close().await;
+}
+
+/// Who holds the lock, as far as the broker shows it.
+pub(super) async fn holder(shared: &Shared, name: &LockName) -> Result<Option<LockHolder>> {
+    shared.check_up()?;
+    let stats = shared.admin.stats(&Place::of_lock(name)?).await?.unwrap_or_default();
+    Ok(stats.publishers.first().map(|holder| {
+        let at = if holder.address.is_empty() { String::new() } else { format!(" ({})", shown(&holder.address)) };
+        // Without the number that makes it the only one of its name.
+        let process = holder.producer_name.rsplit_once(' ').map_or(holder.producer_name.as_str(), |(process, _)| process);
+        LockHolder { process: Some(format!("{}{at}", shown(process))) }
+    }))
+}

@@ -1,0 +1,313 @@
+//! Looking into queues: figures by the admin API, messages by reading the topic beside its subscriptions, which takes nothing from anybody.
+//! A message is removed by acknowledging its place.
+//!
+//! What is in work shows only in the process that has it: the broker does not tell which messages other consumers hold.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use super::admin::CursorStats;
+use super::envelope::{self, Incoming};
+use super::listing;
+use super::lock;
+use super::names::{LOOKING, Place, quoted};
+use super::places::{Deleted, Spot};
+use super::proto::MessageIdData;
+use super::shared::Shared;
+use super::subscriber::Subscriber;
+use super::subscription::{Reading, Start as From, Subscribed};
+use super::wire::{Arrival, Failure};
+use crate::backend::{Browsed, Consumer, Cursor, Inspect, LockHolder, LockName, Named, Page, QueueStats, Start};
+use crate::error::{PubsubError, Result};
+use crate::message::Message;
+use crate::topic::{Class, Queue, Topic};
+
+/// How long the next message of a topic may take that has more.
+const READ_TIME: Duration = Duration::from_secs(10);
+/// How many messages are asked for at a time.
+const AHEAD_COUNT: u32 = 256;
+const NOT_KEPT: &str = "looking at request queues: the broker keeps no requests";
+const TOGETHER: &str = "removing one message of several that another client sent together";
+
+#[async_trait]
+impl Inspect for Arc<Shared> {
+    async fn list_queues(&self) -> Result<Vec<Queue>> {
+        self.check_up()?;
+        listing::list(&self.admin, self.lifecycle.tenants()).await
+    }
+
+    async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
+        self.check_up()?;
+        let place = Place::of(queue.topic())?;
+        let Some(stats) = self.admin.stats(&place).await? else { return Err(PubsubError::no_queue(queue)) };
+        let found = stats.subscriptions.get(queue.subscription().as_str());
+        if !place.is_persistent {
+            // Requests wait in the processes that read them.
+            let consumer_count = Some(found.map_or(0, |stats| stats.consumers.len() as u64));
+            return Ok(QueueStats { consumer_count, ..QueueStats::default() });
+        }
+        let Some(stats) = found else { return Err(PubsubError::no_queue(queue)) };
+        let (depth_count, unsettled_count) = (whole(stats.msg_backlog), whole(stats.unacked_messages));
+        Ok(QueueStats {
+            depth_count: Some(depth_count),
+            ready_count: Some(depth_count.saturating_sub(unsettled_count)),
+            unsettled_count: Some(unsettled_count),
+            consumer_count: Some(stats.consumers.len() as u64),
+            ..QueueStats::default()
+        })
+    }
+
+    async fn lock_holder(&self, name: &LockName) -> Result<Option<LockHolder>> {
+        lock::holder(self, name).await
+    }
+
+    async fn tap(&self, topic: &Topic, buffer_count: NonZeroU32) -> Result<Box<dyn Consumer>> {
+        Ok(Box::new(Subscriber::tap(self, topic, buffer_count).await?))
+    }
+
+    async fn browse(&self, queue: &Queue, start: Start, limit_count: u32, body_bytes: usize) -> Result<Page> {
+        self.check_up()?;
+        let mut view = View::of(self, queue).await?;
+        let first = match start {
+            Start::Oldest => Spot::default(),
+            Start::At(cursor) => Spot::of(&cursor).unwrap_or_default(),
+            Start::Behind(cursor) => Spot::of(&cursor).map(Spot::next).unwrap_or_default(),
+        };
+        let mut messages = Vec::new();
+        let limit_count = limit_count as usize;
+        if limit_count > 0 {
+            view.begin(first).await?;
+            while messages.len() < limit_count
+                && let Some((spot, entry)) = view.next().await?
+            {
+                let cursor = spot.cursor()?;
+                messages.extend(entry.shown(cursor, body_bytes));
+                messages.truncate(limit_count);
+            }
+        }
+        let newest = view.newest.map(Spot::cursor).transpose()?;
+        view.end().await;
+        Ok(Page { messages, newest })
+    }
+
+    async fn remove(&self, queue: &Queue, message: &Named) -> Result<bool> {
+        self.check_up()?;
+        let _turn = self.looks.clone().lock_owned().await;
+        let Some((spot, _)) = self.find(queue, message).await? else { return Ok(false) };
+        self.take(queue, spot).await?;
+        Ok(true)
+    }
+
+    async fn redrive(&self, from: &Queue, message: &Named, to: &Queue, sent: Message) -> Result<bool> {
+        self.check_up()?;
+        if !to.topic().class().has_queues() {
+            return Err(PubsubError::no_queues_to_send_to(to.topic()));
+        }
+        self.limits.check(to.topic(), &sent)?;
+        self.lanes.check(&sent)?;
+        let _turn = self.looks.clone().lock_owned().await;
+        // Both are missing or there before anything is sent.
+        self.lifecycle.check_exists(from).await?;
+        self.lifecycle.check_exists(to).await?;
+        let Some((spot, _)) = self.find(from, message).await? else { return Ok(false) };
+        let confirm = self.lanes.publish(to.topic(), &sent.with_id(), Some(to.subscription().as_str()), None);
+        confirm.await.map_err(|error| match error {
+            PubsubError::QueueNotFound { .. } => PubsubError::no_queue(to),
+            error => error,
+        })?;
+        self.take(from, spot).await?;
+        Ok(true)
+    }
+}
+
+fn whole(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+impl Shared {
+    /// Finds a message that is neither gone nor in work here.
+    async fn find(self: &Arc<Self>, queue: &Queue, message: &Named) -> Result<Option<(Spot, Found)>> {
+        let mut view = View::of(self, queue).await?;
+        let Some(spot) = Spot::of(&message.cursor) else { return Ok(None) };
+        if !view.may_hold(spot) {
+            return Ok(None);
+        }
+        view.begin(spot).await?;
+        let found = view.next().await?.filter(|(at, _)| *at == spot);
+        view.end().await;
+        if found.as_ref().is_some_and(|(_, found)| found.count > 1) {
+            return Err(PubsubError::Unsupported { what: TOGETHER });
+        }
+        Ok(found)
+    }
+
+    /// Acknowledges the message at a place.
+    async fn take(self: &Arc<Self>, queue: &Queue, spot: Spot) -> Result<()> {
+        let url = Place::of(queue.topic())?.url();
+        let reading = Reading {
+            topic: &url,
+            subscription: queue.subscription().as_str(),
+            is_shared: true,
+            is_durable: true,
+            makes_topic: false,
+            start: From::Oldest,
+        };
+        // It is permitted no message, so nobody misses one.
+        let subscribed = Subscribed::open(&self.consuming, reading).await.map_err(|failure| failure.about(queue))?;
+        let acknowledged = subscribed.voice().acknowledge(vec![spot.id()]).await;
+        subscribed.close().await;
+        acknowledged.map_err(|failure| failure.about(queue))
+    }
+}
+
+/// What is at one place of a topic.
+struct Found {
+    messages: Vec<Option<Incoming>>,
+    error: Option<String>,
+    count: usize,
+}
+
+impl Found {
+    fn shown(self, cursor: Cursor, body_bytes: usize) -> Vec<Browsed> {
+        if let Some(error) = self.error {
+            return vec![Browsed { cursor, message: Err(error), body_bytes: 0 }];
+        }
+        let cut = |incoming: Incoming| {
+            let mut message = incoming.shown();
+            let whole_bytes = message.body.len();
+            if whole_bytes > body_bytes {
+                message.body = bytes::Bytes::copy_from_slice(&message.body[..body_bytes]);
+            }
+            Browsed { cursor, message: Ok(message), body_bytes: whole_bytes as u64 }
+        };
+        self.messages.into_iter().flatten().map(cut).collect()
+    }
+}
+
+/// What a queue holds at one moment, read from its topic.
+struct View {
+    shared: Arc<Shared>,
+    queue: Queue,
+    url: String,
+    /// The last place of the topic that had a message.
+    newest: Option<Spot>,
+    /// All up to here is gone.
+    gone: Spot,
+    deleted: Deleted,
+    reading: Option<Subscribed>,
+    permitted_count: u32,
+    from: Spot,
+}
+
+impl View {
+    async fn of(shared: &Arc<Shared>, queue: &Queue) -> Result<Self> {
+        if queue.topic().class() != Class::Flow {
+            shared.lifecycle.check_exists(queue).await?;
+            return Err(PubsubError::Unsupported { what: NOT_KEPT });
+        }
+        let place = Place::of(queue.topic())?;
+        let missing = || PubsubError::no_queue(queue);
+        let stats = shared.admin.internal_stats(&place).await?.ok_or_else(missing)?;
+        let cursor: &CursorStats = stats.cursors.get(&quoted(queue.subscription().as_str())).ok_or_else(missing)?;
+        let foreign = || PubsubError::unavailable("the broker shows a place of a topic in a form that is not known");
+        Ok(View {
+            shared: shared.clone(),
+            queue: queue.clone(),
+            url: place.url(),
+            newest: Spot::parse(&stats.last_confirmed_entry).ok_or_else(foreign)?,
+            gone: Spot::parse(&cursor.mark_delete_position).ok_or_else(foreign)?.map(Spot::next).unwrap_or_default(),
+            deleted: Deleted::parse(&cursor.individually_deleted_messages).ok_or_else(foreign)?,
+            reading: None,
+            permitted_count: 0,
+            from: Spot::default(),
+        })
+    }
+
+    /// Whether a message may be at a place and free.
+    fn may_hold(&self, spot: Spot) -> bool {
+        let is_there = self.newest.is_some_and(|newest| spot <= newest) && spot >= self.gone && !self.deleted.holds(spot);
+        is_there && !self.shared.consumers.holds(&self.queue, spot.ledger, spot.entry)
+    }
+
+    /// Begins to read at a place, or at the first that is left.
+    async fn begin(&mut self, from: Spot) -> Result<()> {
+        self.from = from.max(self.gone);
+        if self.newest.is_none_or(|newest| newest < self.from) {
+            return Ok(());
+        }
+        let subscription = format!("{LOOKING}{:016x}", rand::random::<u64>());
+        let start = From::Behind(self.from.before());
+        let reading =
+            Reading { topic: &self.url, subscription: &subscription, is_shared: false, is_durable: false, makes_topic: false, start };
+        let reading = Subscribed::open(&self.shared.consuming, reading).await.map_err(|failure: Failure| failure.about(&self.queue))?;
+        self.reading = Some(reading);
+        Ok(())
+    }
+
+    /// The next message that is left.
+    async fn next(&mut self) -> Result<Option<(Spot, Found)>> {
+        loop {
+            let Some(newest) = self.newest.filter(|newest| self.from <= *newest) else { return Ok(None) };
+            let Some(reading) = &mut self.reading else { return Ok(None) };
+            if self.permitted_count == 0 {
+                reading.permit(AHEAD_COUNT).await?;
+                self.permitted_count = AHEAD_COUNT;
+            }
+            let arrived = match timeout(READ_TIME, reading.arrivals.recv()).await {
+                Ok(Some(Arrival::Message(arrived))) => arrived,
+                Ok(Some(Arrival::Closed)) => return Err(PubsubError::no_queue(&self.queue)),
+                Ok(None) => return Err(reading.wire.reason()),
+                // What is between here and the end was removed meanwhile.
+                Err(_) => return Ok(None),
+            };
+            let spot = Spot::at(&arrived.id);
+            let found = match envelope::read(Class::Flow, self.queue.subscription(), arrived.bytes) {
+                Ok(messages) => Found { count: messages.len(), messages, error: None },
+                Err(error) => Found { count: 1, messages: Vec::new(), error: Some(error.to_string()) },
+            };
+            self.permitted_count = self.permitted_count.saturating_sub(u32::try_from(found.count).unwrap_or(1));
+            if spot < self.from {
+                continue;
+            }
+            self.from = spot.next();
+            if spot > newest {
+                return Ok(None);
+            }
+            let is_for_it =
+                found.error.is_some() || found.messages.iter().flatten().any(|incoming| incoming.is_for(self.queue.subscription()));
+            if self.may_hold(spot) && is_for_it {
+                return Ok(Some((spot, found)));
+            }
+        }
+    }
+
+    async fn end(self) {
+        if let Some(reading) = self.reading {
+            reading.close().await;
+        }
+    }
+}
+
+impl Spot {
+    fn id(self) -> MessageIdData {
+        MessageIdData { ledger: self.ledger, entry: self.entry, partition: None, batch_index: None }
+    }
+
+    fn at(id: &MessageIdData) -> Self {
+        Spot { ledger: id.ledger, entry: id.entry }
+    }
+
+    /// What the broker takes for the place before this one: it goes on behind it.
+    fn before(self) -> MessageIdData {
+        match self.entry.checked_sub(1) {
+            Some(entry) => MessageIdData { entry, ..self.id() },
+            // Before the first entry of a ledger, and before all of them: -1 on the wire.
+            None if self == Spot::default() => MessageIdData { ledger: u64::MAX, entry: u64::MAX, ..self.id() },
+            None => MessageIdData { entry: u64::MAX, ..self.id() },
+        }
+    }
+}

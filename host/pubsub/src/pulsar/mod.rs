@@ -1,0 +1,269 @@
+//! Apache Pulsar, over its binary protocol and its admin API.
+//!
+//! | what | where |
+//! |---|---|
+//! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal`, `failure` |
+//! | commands and frames of the binary protocol | `proto`, `frame` |
+//! | connections | `way`, `wire`, `link` |
+//! | the admin API | `admin` |
+//! | making, finding and deleting queues | `lifecycle` |
+//! | publishing | `lane`, `session`, `producer` |
+//! | reading queues, and settling | `reader`, `held`, `subscription`, `consumers`, `settling` |
+//! | subscribers and taps | `subscriber` |
+//! | locks | `lock` |
+//! | looking into queues, listing them | `looking`, `places`, `listing` |
+//! | tenants, namespaces and their policies | `policies` |
+//! | what all of these share | `shared` |
+//!
+//! One connection to each node is for publishing, since a node that has more to store than it can stops reading from those who publish; one for
+//! consuming and acknowledging.
+
+mod address;
+mod admin;
+mod consumers;
+mod envelope;
+mod failure;
+mod frame;
+mod held;
+mod lane;
+mod lifecycle;
+mod link;
+mod listing;
+mod lock;
+mod looking;
+mod names;
+mod places;
+mod policies;
+mod producer;
+mod proto;
+mod reader;
+mod refusal;
+mod session;
+mod settling;
+mod shared;
+mod subscriber;
+mod subscription;
+mod way;
+mod wire;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::address::Address;
+use self::admin::Admin;
+pub use self::admin::check_pulsar_admin_url;
+use self::consumers::Consumers;
+use self::lane::Lanes;
+use self::lifecycle::Lifecycle;
+use self::link::Link;
+use self::lock::TopicLock;
+use self::names::Place;
+use self::producer::{TopicProducer, UNDER_WAY_COUNT};
+use self::reader::QueueConsumer;
+use self::shared::Shared;
+use self::subscriber::Subscriber;
+use self::way::Way;
+use crate::backend::{
+    Backend, Consumer, ConsumerOptions, Delete, Deletion, Inspect, Lock, LockName, Output, Policy, Producer, Provision, QueueSpec, Receipt,
+    Settled, Unsettled,
+};
+use crate::error::{PubsubError, Result};
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::network::whole;
+use crate::rabbitmq::TlsFiles;
+use crate::telling::chain;
+use crate::topic::{Queue, Subscription, Topic};
+
+/// How long a close waits for what is being settled, and then for what was published.
+const CLOSE_TIME: Duration = Duration::from_secs(10);
+
+/// What a connection to Pulsar needs beside its URL and the files for TLS.
+#[derive(Clone, Debug, Default)]
+pub struct PulsarSettings {
+    /// The admin API, as a URL. Pulsar cannot be used without it.
+    pub admin: Option<String>,
+    /// A file that holds a token, read at each connection and each request.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Apache Pulsar as a [`Backend`].
+pub struct PulsarBroker {
+    shared: Arc<Shared>,
+}
+
+impl PulsarBroker {
+    /// Connects to `pulsar://HOST:PORT,HOST2:PORT2`; `pulsar+ssl` is for TLS. A broker that cannot be reached is waited for, which is logged.
+    ///
+    /// # Errors
+    /// `Refused` for a URL or a file that cannot be used, or a wrong token.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn connect(url: &str, limits: Limits, tls: &TlsFiles, settings: &PulsarSettings) -> Result<Arc<Self>> {
+        let way = Arc::new(Way::new(url, tls, settings.token_file.as_deref())?);
+        let admin = Arc::new(Admin::new(settings.admin.as_deref(), &way)?);
+        let publishing = Arc::new(Link::start(way.clone(), "publishing"));
+        publishing.first().await?;
+        let consuming = Arc::new(Link::start(way, "consuming"));
+        consuming.first().await?;
+        let lifecycle = Arc::new(Lifecycle::new(admin.clone(), publishing.clone()));
+        let lanes = Arc::new(Lanes::new(publishing.clone(), lifecycle.clone()));
+        let (places, consumers) = (Arc::new(Semaphore::new(UNDER_WAY_COUNT)), Consumers::default());
+        let (looks, pumps, operations, closed) = (Arc::default(), TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
+        let shared = Shared { limits, consuming, publishing, admin, lifecycle, lanes, places, consumers, looks, pumps, operations, closed };
+        Ok(Arc::new(PulsarBroker { shared: Arc::new(shared) }))
+    }
+
+    /// Whether no connection is there at the moment: for tests.
+    #[cfg(any(test, debug_assertions))]
+    #[doc(hidden)]
+    pub fn is_lost_for_test(&self) -> bool {
+        self.shared.consuming.up().is_err() && self.shared.publishing.up().is_err()
+    }
+}
+
+/// Checks the form of a URL; see [`Address::parse`].
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    Address::parse(url).map(|_| ())
+}
+
+#[async_trait]
+impl Backend for PulsarBroker {
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
+        self.shared.limits.check(topic, message)?;
+        self.shared.lanes.check(message)
+    }
+
+    fn inspect(&self) -> &dyn Inspect {
+        &self.shared
+    }
+
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.shared.check_up()?;
+        let (shared, spec) = (self.shared.clone(), spec.clone());
+        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.create(&spec).await }).await
+    }
+
+    async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
+        self.shared.check_up()?;
+        let (shared, spec) = (self.shared.clone(), spec.clone());
+        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.ensure(&spec).await }).await
+    }
+
+    async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {
+        self.shared.check_up()?;
+        let (shared, queue) = (self.shared.clone(), queue.clone());
+        let deleting = async move {
+            let Shared { lifecycle, consumers, lanes, .. } = &*shared;
+            let is_looked_at = when == Delete::IfEmpty && queue.topic().class().is_durable();
+            let _rest = if is_looked_at { Some(lanes.rest(queue.topic()).await?) } else { None };
+            lifecycle.delete(&queue, when, || consumers.held_count(&queue), || consumers.queue_is_gone(&queue)).await
+        };
+        whole(&self.shared.operations, "a deletion", deleting).await
+    }
+
+    async fn queue_exists(&self, queue: &Queue) -> Result<bool> {
+        self.shared.check_up()?;
+        self.shared.lifecycle.exists(queue).await
+    }
+
+    async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
+        self.shared.check_open()?;
+        Place::of(topic)?;
+        let Shared { limits, lanes, publishing, places, .. } = &*self.shared;
+        let (lanes, link, places) = (lanes.clone(), publishing.clone(), places.clone());
+        Ok(Box::new(TopicProducer { topic: topic.clone(), limits: *limits, lanes, link, places }))
+    }
+
+    async fn consumer(&self, topic: &Topic, subscription: &Subscription, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+        self.shared.check_open()?;
+        let (shared, topic, subscription) = (self.shared.clone(), topic.clone(), subscription.clone());
+        // A caller that gives up leaves no consumer behind that holds messages which nothing settles, and no subscription that nothing reads.
+        if !topic.class().has_queues() {
+            let opening = async move { Subscriber::open(&shared, &topic, &subscription).await };
+            return Ok(Box::new(whole(&self.shared.operations, "the begin of a subscription", opening).await?));
+        }
+        let queue = Queue::new(topic, subscription).map_err(PubsubError::not_a_queue)?;
+        let opening = async move { QueueConsumer::open(&shared, queue, options).await };
+        Ok(Box::new(whole(&self.shared.operations, "the begin of a consumer", opening).await?))
+    }
+
+    fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+        if !receipt.is_some() {
+            return async { Ok(Settled::NoLongerHeld) }.boxed();
+        }
+        let limits = &self.shared.limits;
+        let checked = self.shared.check_open().and_then(|()| limits.check_settle(&outputs));
+        let checked = checked.and_then(|()| outputs.iter().try_for_each(|output| self.check(&output.topic, &output.message)));
+        if let Err(error) = checked {
+            let unsettled = Unsettled::whole(error, outputs.len());
+            return async { Err(unsettled) }.boxed();
+        }
+        self.shared.consumers.settle(receipt, outputs, &self.shared.lanes)
+    }
+
+    async fn give_back(&self, receipt: &Receipt) -> Result<()> {
+        self.shared.check_up()?;
+        let (shared, receipt) = (self.shared.clone(), *receipt);
+        // What began to leave must be gone, also when the caller gives up.
+        let giving_back = async move {
+            shared.consumers.give_back(&receipt).await;
+            Ok(())
+        };
+        whole(&self.shared.operations, "giving back", giving_back).await
+    }
+
+    async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>> {
+        self.shared.check_up()?;
+        let (shared, name) = (self.shared.clone(), name.clone());
+        // A caller that gives up leaves no lock behind that nothing releases.
+        let taken = whole(&self.shared.operations, "taking a lock", async move { TopicLock::take(&shared, &name).await });
+        Ok(Box::new(taken.await?))
+    }
+
+    async fn policies(&self, topicspace: &str, provision: Provision) -> Result<Vec<Policy>> {
+        self.shared.check_open()?;
+        policies::policies(&self.shared.admin, topicspace, provision).await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let Shared { publishing, consuming, closed, .. } = &*self.shared;
+        if closed.is_cancelled() {
+            return None;
+        }
+        [publishing, consuming].into_iter().find_map(|link| link.up().err()).map(|error| chain(&error))
+    }
+
+    async fn close(&self) {
+        self.shared.closed.cancel();
+        let shared = self.shared.clone();
+        // A caller may give up waiting for it.
+        let closing = tokio::spawn(async move {
+            for consumer in shared.consumers.all() {
+                consumer.held.end(crate::network::closed());
+            }
+            shared.pumps.close();
+            let _ = timeout(CLOSE_TIME, shared.pumps.wait()).await;
+            let _ = timeout(CLOSE_TIME, shared.lanes.close()).await;
+            shared.operations.close();
+            let _ = timeout(CLOSE_TIME, shared.operations.wait()).await;
+            shared.publishing.close().await;
+            shared.consuming.close().await;
+        });
+        let _ = closing.await;
+    }
+}

@@ -1,0 +1,144 @@
+//! Names on the wire: a topicspace is a tenant, a class a namespace of it, a topic a topic, a subscription a subscription.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::backend::LockName;
+use crate::error::{PubsubError, Result};
+use crate::telling::shown;
+use crate::topic::{Class, Queue, Topic};
+
+/// Begins the subscriptions of those who only look: they are no queues.
+pub(super) const LOOKING: &str = "weir.look.";
+/// Begins what Pulsar calls its partitions.
+const PARTITION: &str = "-partition-";
+/// What need not be quoted in a path.
+const QUOTED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A topic as Pulsar has it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) is_persistent: bool,
+    pub(super) tenant: String,
+    pub(super) namespace: &'static str,
+    pub(super) name: String,
+}
+
+impl Place {
+    /// Of a topic.
+    ///
+    /// # Errors
+    /// `Refused` for a name that Pulsar cannot have.
+    pub(super) fn of(topic: &Topic) -> Result<Self> {
+        let (tenant, name) = (topic.topicspace(), topic.name());
+        let is_plain = |c: char| c.is_alphanumeric() && c.is_ascii() || "-=:_".contains(c);
+        if !tenant.chars().all(is_plain) {
+            let reason = format!("topicspace `{}` cannot be a tenant of Pulsar: use letters, digits and -=:_ for it", shown(tenant));
+            return Err(PubsubError::refused(reason));
+        }
+        let is_partition = name.rsplit_once(PARTITION).is_some_and(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        if name.contains('/') || name.starts_with("__") || is_partition {
+            let fix = "a name on Pulsar holds no `/`, and neither begins with `__` nor ends in `-partition-NUMBER`: choose another one";
+            return Err(PubsubError::refused(format!("{topic} cannot be a topic of Pulsar: {fix}")));
+        }
+        let is_persistent = topic.class().is_durable();
+        Ok(Place { is_persistent, tenant: tenant.to_owned(), namespace: topic.class().as_str(), name: name.to_owned() })
+    }
+
+    /// Of a lock: beside the signals, whose topics come and go with those who use them. It is the topic of no queue.
+    pub(super) fn of_lock(lock: &LockName) -> Result<Self> {
+        let topic = Topic::new(Class::Notify, lock.topicspace(), &lock.wire_name());
+        Place::of(&topic.map_err(PubsubError::not_a_queue)?)
+    }
+
+    /// Its domain, as URLs have it.
+    pub(super) fn domain(&self) -> &'static str {
+        if self.is_persistent { "persistent" } else { "non-persistent" }
+    }
+
+    /// Its whole name.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}/{}/{}", self.domain(), self.tenant, self.namespace, self.name)
+    }
+
+    /// The path of the admin API about it.
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}/{}/{}", self.domain(), quoted(&self.tenant), self.namespace, quoted(&self.name))
+    }
+
+    /// The path of the admin API about one of its subscriptions, which is decoded twice there.
+    pub(super) fn subscription_path(&self, subscription: &str) -> String {
+        format!("{}/subscription/{}", self.path(), quoted(&quoted(subscription)))
+    }
+}
+
+/// A part of a path.
+pub(super) fn quoted(text: &str) -> String {
+    utf8_percent_encode(text, QUOTED).to_string()
+}
+
+/// Whether a subscription may be a queue: not one of those who only look, nor a reader of another client.
+pub(super) fn is_queue(subscription: &str) -> bool {
+    !subscription.starts_with(LOOKING)
+}
+
+/// The topic of a name of Pulsar; `None` if it is none of ours.
+pub(super) fn topic(class: Class, url: &str) -> Option<Topic> {
+    let (_, rest) = url.split_once("://")?;
+    let (tenant, rest) = rest.split_once('/')?;
+    let (namespace, name) = rest.split_once('/')?;
+    (namespace == class.as_str() && !name.starts_with("__")).then(|| Topic::new(class, tenant, name).ok()).flatten()
+}
+
+/// The queue of a topic and a subscription.
+pub(super) fn queue(topic: &Topic, subscription: &str) -> Option<Queue> {
+    is_queue(subscription).then(|| Queue::new(topic.clone(), subscription.parse().ok()?).ok()).flatten()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn place(topic: &str) -> Result<Place> {
+        Place::of(&topic.parse().unwrap())
+    }
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        let cases = [
+            ("flow:tg:text-load:a", "persistent://tg/flow/text-load:a"),
+            ("request:tg:config", "non-persistent://tg/request/config"),
+            ("response:tg:config", "non-persistent://tg/response/config"),
+            ("notify:tg:config", "non-persistent://tg/notify/config"),
+        ];
+        for (text, url) in cases {
+            assert_eq!(place(text).unwrap().url(), url);
+            let of: Topic = text.parse().unwrap();
+            assert_eq!(topic(of.class(), url), Some(of));
+        }
+        assert_eq!(topic(Class::Flow, "persistent://tg/flow/__change_events"), None);
+        assert_eq!(topic(Class::Flow, "persistent://tg/other/a"), None);
+    }
+
+    #[test]
+    fn paths_are_quoted_as_often_as_they_are_read() {
+        let place = place("flow:tg:a b%+é").unwrap();
+        assert_eq!(place.path(), "persistent/tg/flow/a%20b%25%2B%C3%A9");
+        assert_eq!(place.subscription_path("x/y+"), "persistent/tg/flow/a%20b%25%2B%C3%A9/subscription/x%252Fy%252B");
+    }
+
+    #[test]
+    fn what_pulsar_cannot_name_is_refused() {
+        for text in ["flow:tg:a/b", "flow:tg:__change_events", "flow:tg:a-partition-3", "flow:t g:a", "flow:tü:a"] {
+            let error = place(text).unwrap_err();
+            assert!(matches!(error, PubsubError::Refused { .. }), "{text}: {error}");
+        }
+        assert!(place("flow:tg:a-partition-b").is_ok());
+    }
+
+    #[test]
+    fn a_lock_is_no_queue() {
+        let place = Place::of_lock(&LockName::new("config", "tg").unwrap()).unwrap();
+        assert_eq!(place.url(), "non-persistent://tg/notify/weir.lock.config.tg");
+    }
+}

@@ -1,0 +1,137 @@
+//! Places of messages in a topic, as the admin API writes them, and as cursors.
+
+use crate::backend::Cursor;
+use crate::error::{PubsubError, Result};
+
+/// How many bits of a cursor count the entries of one ledger.
+const ENTRY_BITS: u32 = 24;
+
+/// A place: an entry of a ledger. Ledgers of one topic rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    pub(super) ledger: u64,
+    pub(super) entry: u64,
+}
+
+impl Spot {
+    /// Reads `LEDGER:ENTRY`; `Some(None)` is before the first entry of a ledger, whose entry is -1.
+    #[allow(clippy::option_option, reason = "a place that cannot be read, and one that holds nothing")]
+    pub(super) fn parse(text: &str) -> Option<Option<Self>> {
+        let (ledger, entry) = text.split_once(':')?;
+        let ledger: i64 = ledger.parse().ok()?;
+        let entry: i64 = entry.parse().ok()?;
+        Some(match (u64::try_from(ledger), u64::try_from(entry)) {
+            (Ok(ledger), Ok(entry)) => Some(Spot { ledger, entry }),
+            _ => None,
+        })
+    }
+
+    /// The place behind it, in the same ledger; where that ends, the next message is behind this too.
+    pub(super) fn next(self) -> Self {
+        Spot { entry: self.entry.saturating_add(1), ..self }
+    }
+
+    /// The place of a cursor; `None` for a cursor of another kind.
+    pub(super) fn of(cursor: &Cursor) -> Option<Self> {
+        let number = cursor.as_place()?.checked_sub(1)?;
+        Some(Spot { ledger: number >> ENTRY_BITS, entry: number & ((1 << ENTRY_BITS) - 1) })
+    }
+
+    /// Its cursor.
+    ///
+    /// # Errors
+    /// `Unsupported` where the broker's numbers are larger than a cursor has room for.
+    pub(super) fn cursor(self) -> Result<Cursor> {
+        let fits = self.ledger < 1 << (64 - ENTRY_BITS) && self.entry < (1 << ENTRY_BITS) - 1;
+        if !fits {
+            return Err(PubsubError::Unsupported { what: "places in a topic with numbers of ledgers above 2^40" });
+        }
+        Ok(Cursor::place(((self.ledger << ENTRY_BITS) | self.entry) + 1))
+    }
+}
+
+/// What was acknowledged of a subscription behind its first open message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Deleted(Vec<Range>);
+
+/// From a place, which is left out or not, up to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Range {
+    from: Option<Spot>,
+    is_open: bool,
+    to: Spot,
+}
+
+impl Deleted {
+    /// Reads `[(LEDGER:ENTRY..LEDGER:ENTRY],[LEDGER:ENTRY..LEDGER:ENTRY]]`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+        let mut ranges = Vec::new();
+        let mut rest = inner;
+        while let Some(begin) = rest.find(['(', '[']) {
+            let is_open = rest[begin..].starts_with('(');
+            let body = &rest[begin + 1..];
+            let end = body.find([']', ')'])?;
+            let (from, to) = body[..end].split_once("..")?;
+            if let Some(to) = Spot::parse(to.trim())? {
+                ranges.push(Range { from: Spot::parse(from.trim())?, is_open, to });
+            }
+            rest = &body[end + 1..];
+        }
+        Some(Deleted(ranges))
+    }
+
+    pub(super) fn holds(&self, spot: Spot) -> bool {
+        self.0.iter().any(|Range { from, is_open, to }| {
+            let is_behind = match from {
+                Some(from) if *is_open => spot > *from,
+                Some(from) => spot >= *from,
+                // Before the first entry of the ledger of its end.
+                None => spot.ledger == to.ledger,
+            };
+            is_behind && spot <= *to
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn spot(ledger: u64, entry: u64) -> Spot {
+        Spot { ledger, entry }
+    }
+
+    #[test]
+    fn places_are_read() {
+        assert_eq!(Spot::parse("12:3"), Some(Some(spot(12, 3))));
+        assert_eq!(Spot::parse("12:-1"), Some(None));
+        for wrong in ["", "12", "a:b", "12:"] {
+            assert_eq!(Spot::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cursors_are_places_in_the_same_order() {
+        let spots = [spot(0, 0), spot(0, 1), spot(1, 0), spot(7, 99), spot(8, 0)];
+        for pair in spots.windows(2) {
+            assert!(pair[0].cursor().unwrap() < pair[1].cursor().unwrap());
+        }
+        for one in spots {
+            assert_eq!(Spot::of(&one.cursor().unwrap()), Some(one));
+        }
+        assert!(spot(1 << 40, 0).cursor().is_err());
+        assert!(spot(0, 1 << 24).cursor().is_err());
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_read() {
+        let deleted = Deleted::parse("[(5:0..5:2],[5:4..5:4],(6:-1..6:1]]").unwrap();
+        let held: Vec<_> = (0..6).map(|entry| deleted.holds(spot(5, entry))).collect();
+        assert_eq!(held, [false, true, true, false, true, false]);
+        assert!(deleted.holds(spot(6, 0)) && deleted.holds(spot(6, 1)) && !deleted.holds(spot(6, 2)));
+        assert_eq!(Deleted::parse("[]").unwrap(), Deleted::default());
+        assert_eq!(Deleted::parse("x"), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! Publishing on one topic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::lane::Lanes;
+use super::link::Link;
+use crate::backend::{Confirm, Producer};
+use crate::error::{PubsubError, Result};
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::network::closed;
+use crate::topic::Topic;
+
+/// How many messages of producers may be on their way, of all together.
+pub(super) const UNDER_WAY_COUNT: usize = 2048;
+/// How long a publish waits for its place.
+const PLACE_TIME: Duration = Duration::from_secs(10);
+
+/// Publishes on one topic.
+pub(super) struct TopicProducer {
+    pub(super) topic: Topic,
+    pub(super) limits: Limits,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) link: Arc<Link>,
+    pub(super) places: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Producer for TopicProducer {
+    async fn publish(&self, message: Message) -> Result<Confirm> {
+        self.limits.check(&self.topic, &message)?;
+        self.lanes.check(&message)?;
+        self.link.up()?;
+        let has_queues = self.topic.class().has_queues();
+        let message = if has_queues { message.with_id() } else { message };
+        let slow = || PubsubError::unavailable(format!("the broker confirms too slowly: {UNDER_WAY_COUNT} messages wait for it"));
+        let permit = timeout(PLACE_TIME, self.places.clone().acquire_owned()).await.map_err(|_| slow())?.map_err(|_| closed())?;
+        self.link.up()?;
+        let confirm = self.lanes.publish(&self.topic, &message, None, Some(permit));
+        Ok(if has_queues { confirm.recorded(&self.topic, message.id) } else { confirm })
+    }
+}

@@ -1,0 +1,282 @@
+//! Reading a queue. The window is what the broker is permitted to send beside what is held, so that it counts to the message, and what is held at
+//! the end goes back at once.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::envelope;
+use super::held::{Entry, Held};
+use super::names::Place;
+use super::settling::settle;
+use super::shared::Shared;
+use super::subscription::{PERMITTED_COUNT, Reading, Start, Subscribed};
+use super::wire::{Arrival, Arrived, Ended, Wire};
+use crate::backend::{Consumer, ConsumerOptions, Delivery, DeliveryCount, Receipt, Sharing};
+use crate::error::{PubsubError, Result};
+use crate::occasional::Occasional;
+use crate::topic::{Class, Queue};
+
+/// How long a consumer that leaves waits for what it is settling.
+const LEAVING_TIME: Duration = Duration::from_secs(60);
+/// How many messages that are there are taken at a time, before anything else is looked at.
+const BURST_COUNT: usize = 256;
+/// Settles of one consumer that may be under way: more than a window has.
+const SETTLES_COUNT: usize = 1 << 16;
+/// How often, and how soon again, it is looked whether the queue of a consumer that was ended is being deleted by another process.
+const LOOKS_COUNT: u32 = 3;
+const LOOK_TIME: Duration = Duration::from_millis(200);
+/// With less than this part of the window free, the broker is permitted more only once it may send nothing.
+const FEW_PART: usize = 8;
+
+/// A consumer of a queue.
+pub(super) struct QueueConsumer {
+    number: u64,
+    held: Arc<Held>,
+    left: CancellationToken,
+}
+
+impl QueueConsumer {
+    /// Subscribes to a queue that must be there.
+    pub(super) async fn open(shared: &Arc<Shared>, queue: Queue, options: ConsumerOptions) -> Result<Self> {
+        let place = Place::of(queue.topic())?;
+        shared.consuming.up()?;
+        // The broker may be set up so that it makes what is missing.
+        shared.lifecycle.check_exists(&queue).await?;
+        let reading = Reading {
+            topic: &place.url(),
+            subscription: queue.subscription().as_str(),
+            is_shared: options.sharing == Sharing::Competing,
+            is_durable: true,
+            makes_topic: false,
+            start: Start::Oldest,
+        };
+        let subscribed = Subscribed::open(&shared.consuming, reading).await.map_err(|failure| failure.about(&queue))?;
+        let is_local = queue.topic().class() == Class::Request;
+        let held = Arc::new(Held::new(options.window.get(), is_local));
+        let mut permitted_count = 0;
+        if is_local {
+            // What comes while nothing is permitted is lost.
+            let room = u32::try_from(held.room()).unwrap_or(PERMITTED_COUNT).min(PERMITTED_COUNT);
+            subscribed.permit_confirmed(room, &place.url()).await.map_err(|failure| failure.about(&queue))?;
+            permitted_count = i64::from(room);
+        }
+        let voice = (!is_local).then(|| subscribed.voice());
+        let (settles, given) = mpsc::channel(SETTLES_COUNT);
+        let settling = tokio::spawn(settle(voice.clone(), held.clone(), given));
+        let (number, is_deleted) = shared.consumers.add(queue.clone(), held.clone(), voice, settles);
+        let left = CancellationToken::new();
+        let pump = Pump {
+            shared: shared.clone(),
+            queue,
+            number,
+            held: held.clone(),
+            left: left.clone(),
+            is_deleted,
+            is_local,
+            permitted_count,
+            unreadable: Occasional::default(),
+            settling,
+        };
+        shared.pumps.spawn(pump.run(subscribed));
+        Ok(QueueConsumer { number, held, left })
+    }
+}
+
+#[async_trait]
+impl Consumer for QueueConsumer {
+    async fn receive(&self) -> Result<Delivery> {
+        let (tag, message, delivered_count) = self.held.receive().await?;
+        let receipt = Receipt::new(self.number, 0, tag);
+        Ok(Delivery { message, receipt, delivery_count: DeliveryCount::AtLeast(delivered_count) })
+    }
+
+    async fn readable(&self) -> Result<()> {
+        self.held.readable().await
+    }
+
+    fn set_window(&self, window: NonZeroU32) {
+        self.held.set_window(window.get());
+    }
+}
+
+impl Drop for QueueConsumer {
+    fn drop(&mut self) {
+        self.left.cancel();
+    }
+}
+
+/// The task of a consumer: takes messages until it leaves or is ended.
+struct Pump {
+    shared: Arc<Shared>,
+    queue: Queue,
+    number: u64,
+    held: Arc<Held>,
+    left: CancellationToken,
+    /// Whether the queue was deleted in this process.
+    is_deleted: Arc<AtomicBool>,
+    is_local: bool,
+    /// How many messages the broker may still send; below 0 where more came together than was permitted.
+    permitted_count: i64,
+    unreadable: Occasional,
+    settling: JoinHandle<()>,
+}
+
+/// Why a pump stopped.
+enum Stopped {
+    /// The consumer was dropped.
+    Left,
+    /// The broker has ended it.
+    Closed,
+    /// The connection is lost.
+    Lost(PubsubError),
+}
+
+impl Pump {
+    async fn run(mut self, mut subscribed: Subscribed) {
+        match self.take(&mut subscribed).await {
+            Stopped::Left => self.leave(subscribed).await,
+            Stopped::Closed => {
+                subscribed.forget();
+                // The broker has given what is held to others: it can no longer be acknowledged.
+                let error = self.reason(&subscribed.wire).await;
+                self.held.end(error);
+                self.go().await;
+            }
+            Stopped::Lost(error) => {
+                subscribed.forget();
+                self.held.end(error);
+                self.go().await;
+            }
+        }
+    }
+
+    async fn take(&mut self, subscribed: &mut Subscribed) -> Stopped {
+        let mut burst = Vec::with_capacity(BURST_COUNT);
+        loop {
+            if let Err(error) = self.permit(subscribed).await {
+                return Stopped::Lost(error);
+            }
+            tokio::select! {
+                biased;
+                () = self.left.cancelled() => return Stopped::Left,
+                () = self.shared.closed.cancelled() => {
+                    self.held.end(crate::network::closed());
+                    return Stopped::Left;
+                }
+                count = subscribed.arrivals.recv_many(&mut burst, BURST_COUNT) => {
+                    if count == 0 {
+                        return Stopped::Lost(subscribed.wire.reason());
+                    }
+                    for arrival in burst.drain(..) {
+                        match arrival {
+                            Arrival::Message(arrived) => self.arrived(arrived, subscribed).await,
+                            Arrival::Closed => return Stopped::Closed,
+                        }
+                    }
+                }
+                () = self.held.freed() => {}
+            }
+        }
+    }
+
+    /// Permits the broker to send what there is room for.
+    async fn permit(&mut self, subscribed: &Subscribed) -> Result<()> {
+        let room = i64::try_from(self.held.room()).unwrap_or(i64::MAX).min(i64::from(PERMITTED_COUNT));
+        let more_count = room - self.permitted_count;
+        let is_worth_it = self.permitted_count <= 0 || more_count >= i64::try_from(self.held.window() / FEW_PART).unwrap_or(i64::MAX);
+        let Some(permits) = u32::try_from(more_count).ok().filter(|permits| *permits > 0 && is_worth_it) else { return Ok(()) };
+        subscribed.permit(permits).await?;
+        self.permitted_count += i64::from(permits);
+        Ok(())
+    }
+
+    async fn arrived(&mut self, Arrived { id, redelivery_count, ack_set, bytes }: Arrived, subscribed: &Subscribed) {
+        let voice = subscribed.voice();
+        let (class, subscription) = (self.queue.topic().class(), self.queue.subscription());
+        let messages = match envelope::read(class, subscription, bytes) {
+            Ok(messages) => messages,
+            Err(error) => {
+                self.permitted_count -= 1;
+                return self.set_aside(&id, &error);
+            }
+        };
+        self.permitted_count -= i64::try_from(messages.len()).unwrap_or(1);
+        if !self.is_local && messages.len() == 1 && self.held.room() == 0 {
+            // The window was narrowed while it was on its way.
+            let _ = voice.give_back(vec![id]).await;
+            return;
+        }
+        let is_open = |place: usize| ack_set.is_empty() || ack_set.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1);
+        let messages: Vec<_> =
+            messages.into_iter().enumerate().filter(|(place, _)| is_open(*place)).filter_map(|(_, message)| message).collect();
+        let messages: Vec<_> = messages.into_iter().filter(|incoming| incoming.is_for(subscription)).collect();
+        if messages.is_empty() {
+            if !self.is_local {
+                let _ = voice.discard(vec![id]).await;
+            }
+            return;
+        }
+        let entry = Entry::new(id, messages.len());
+        for incoming in messages {
+            self.held.arrived(&entry, incoming, redelivery_count.saturating_add(1));
+        }
+    }
+
+    /// A message that cannot be read stays in its queue, unacknowledged: nobody else could read it either, and nothing is lost.
+    fn set_aside(&self, id: &super::proto::MessageIdData, error: &envelope::Unreadable) {
+        if let Some(messages_count) = self.unreadable.count(1) {
+            let next = "change its producer, then remove it with pulsar-admin (topics skip), or consume it with its own client";
+            tracing::error!(queue = %self.queue, messages_count, message = %id, error = %error, next, "messages cannot be read and stay in their queue");
+        }
+    }
+
+    /// Why the broker has ended the consumer: it does not say so. It ends it before it deletes its queue, and before it stops.
+    async fn reason(&self, wire: &Wire) -> PubsubError {
+        let Ok(place) = Place::of(self.queue.topic()) else { return PubsubError::no_queue(&self.queue) };
+        // A deletion of this process goes on.
+        drop(self.shared.lifecycle.turn(&place).await);
+        for _ in 0..LOOKS_COUNT {
+            if self.is_deleted.load(Ordering::Acquire) {
+                self.held.lose_received();
+                return PubsubError::no_queue(&self.queue);
+            }
+            let looked = self.shared.lifecycle.check_exists(&self.queue).await;
+            if let Ok(lost) = timeout(LOOK_TIME, wire.ended()).await {
+                return lost;
+            }
+            if let Err(missing @ PubsubError::QueueNotFound { .. }) = looked {
+                self.held.lose_received();
+                return missing;
+            }
+        }
+        let ended = Ended("its topic moves to another node, or an administrator has ended it".to_owned());
+        PubsubError::unavailable_because("the broker has ended the consumer", ended)
+    }
+
+    /// Gives back what is not being settled, waits for what is, and ends the consumer.
+    async fn leave(self, subscribed: Subscribed) {
+        self.held.all_leave();
+        let lost = subscribed.wire.ended();
+        tokio::select! {
+            _ = timeout(LEAVING_TIME, self.held.quiet()) => {}
+            _ = lost => {}
+        }
+        subscribed.close().await;
+        self.go().await;
+    }
+
+    /// Nothing of the consumer can be settled any more.
+    async fn go(self) {
+        self.shared.consumers.remove(self.number);
+        self.held.lose();
+        let _ = timeout(LEAVING_TIME, self.settling).await;
+    }
+}

@@ -1,0 +1,128 @@
+//! What a broker's error means.
+
+use crate::error::PubsubError;
+use crate::telling::shown;
+use crate::topic::{Queue, Topic};
+
+/// What the broker answered in place of what was asked for: an error of the binary protocol.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Refusal {
+    pub(super) kind: Kind,
+    text: String,
+}
+
+/// What can be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// There is no such topic, subscription, namespace or tenant.
+    NotFound,
+    /// A consumer holds it exclusively, or an exclusive one asks for what has others.
+    Held,
+    /// No right, a wrong token, something that the broker does not permit.
+    Refused,
+    /// The topic is above a bound that refuses messages.
+    Full,
+    /// A producer that suffers no other beside it has the topic: a deletion looks at it.
+    Fenced,
+    /// It may work later: the topic moves to another node, or the broker is starting.
+    Passing,
+}
+
+impl Refusal {
+    /// Of the number of an error and the broker's text.
+    pub(super) fn of(error: i32, text: &str) -> Self {
+        Refusal { kind: meaning(error, text), text: shown_long(text) }
+    }
+
+    /// As an error about a queue.
+    pub(super) fn about(self, queue: &Queue) -> PubsubError {
+        match self.kind {
+            Kind::NotFound => PubsubError::no_queue(queue),
+            Kind::Held => PubsubError::QueueHeld { queue: queue.clone() },
+            _ => self.plain(),
+        }
+    }
+
+    /// As an error about a topic that is published on.
+    pub(super) fn of_publishing(self, topic: &Topic) -> PubsubError {
+        match self.kind {
+            Kind::NotFound => PubsubError::no_queue_of(topic),
+            Kind::Full => PubsubError::full(format!("a queue of {topic}"), None, None),
+            _ => self.plain(),
+        }
+    }
+
+    /// As an error about nothing in particular.
+    pub(super) fn plain(self) -> PubsubError {
+        match self.kind {
+            Kind::Refused => PubsubError::refused(format!("{}{}", self.text, fix(&self.text))),
+            Kind::NotFound => PubsubError::refused(format!("{}; `weir init` makes the tenant and the namespaces", self.text)),
+            Kind::Held | Kind::Full | Kind::Fenced | Kind::Passing => PubsubError::unavailable_because("the broker refused for now", self),
+        }
+    }
+}
+
+/// What to change, where the text shows that.
+fn fix(text: &str) -> &'static str {
+    if text.contains("chema") {
+        "; the topic has a schema that does not permit plain bytes: delete the schema, or set schemaValidationEnforced to false"
+    } else if text.contains("artition") {
+        "; it exists as a partitioned topic: delete that, or choose another name"
+    } else if text.contains("uthoriz") || text.contains("uthentic") {
+        "; check the token of broker.token-file and the permissions of its role (docs/pulsar.md lists them)"
+    } else {
+        ""
+    }
+}
+
+/// The meaning of `ServerError` and its text.
+fn meaning(error: i32, text: &str) -> Kind {
+    match error {
+        // MetadataError: brokers answer a lookup in a missing namespace so.
+        1 if text.contains("not found") || text.contains("NotFound") => Kind::NotFound,
+        3 | 4 => Kind::Refused,
+        5 => Kind::Held,
+        7 | 8 => Kind::Full,
+        11 | 12 => Kind::NotFound,
+        16 | 25 => Kind::Fenced,
+        // UnsupportedVersion, TopicTerminated, InvalidTopicName, IncompatibleSchema, NotAllowed.
+        10 | 15 | 17 | 18 | 22 => Kind::Refused,
+        _ => Kind::Passing,
+    }
+}
+
+/// The beginning of a text of the broker: the first line, since stack traces follow.
+pub(super) fn shown_long(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given");
+    line.char_indices().nth(300).map_or_else(|| line.to_owned(), |(end, _)| format!("{}...", shown(&line[..end])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_read() {
+        let cases = [
+            (11, "Topic does not exist", Kind::NotFound),
+            (12, "Subscription does not exist", Kind::NotFound),
+            (5, "Exclusive consumer is already connected", Kind::Held),
+            (8, "Cannot create producer on topic with backlog quota exceeded", Kind::Full),
+            (4, "Client is not authorized to Produce", Kind::Refused),
+            (22, "Partitioned topic is not allowed", Kind::Refused),
+            (6, "Topic is temporarily unavailable", Kind::Passing),
+            (1, "Namespace not found", Kind::NotFound),
+        ];
+        for (error, text, kind) in cases {
+            assert_eq!(Refusal::of(error, text).kind, kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_line_of_a_text_is_shown() {
+        assert_eq!(shown_long("\n one\n\tat java.lang"), "one");
+        assert_eq!(shown_long(""), "no reason given");
+        assert!(shown_long(&"x".repeat(10_000)).len() < 400);
+    }
+}

@@ -1,0 +1,96 @@
+//! A producer of one topic on one connection, as the broker has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::link::Link;
+use super::proto::{BaseCommand, Close, EXCLUSIVE_ACCESS, Producer, SHARED_ACCESS, kind};
+use super::wire::{Failure, Receipt, Wire};
+
+/// How long the end of a producer is waited for.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// A producer that the broker has. Dropping it ends it in the background; see [`Session::close`].
+pub(super) struct Session {
+    pub(super) wire: Arc<Wire>,
+    pub(super) id: u64,
+    /// What the broker calls it.
+    pub(super) name: String,
+    pub(super) receipts: mpsc::Receiver<Receipt>,
+    is_ended: bool,
+}
+
+impl Session {
+    /// Begins to publish on a topic that must be there, with at most so many messages under way.
+    pub(super) async fn open(link: &Link, topic: &str, under_way_count: usize) -> Result<Self, Failure> {
+        Session::begin(link, topic, SHARED_ACCESS, None, under_way_count).await
+    }
+
+    /// Keeps all others from publishing on a topic; `Fenced` where others do. `name` is what it is called in the broker's own tools, of which one
+    /// cannot be there twice.
+    pub(super) async fn alone(link: &Link, topic: &str, name: Option<String>) -> Result<Self, Failure> {
+        Session::begin(link, topic, EXCLUSIVE_ACCESS, name, 0).await
+    }
+
+    async fn begin(link: &Link, topic: &str, access_mode: i32, name: Option<String>, under_way_count: usize) -> Result<Self, Failure> {
+        let wire = link.to(topic).await?;
+        let id = wire.next_id();
+        let receipts = wire.producer(id, under_way_count);
+        // From here on it is ended, also when nobody waits for it any more.
+        let mut session = Session { wire: wire.clone(), id, name: String::new(), receipts, is_ended: false };
+        let opened = wire.ask("the beginning of publishing", |request_id| {
+            let producer = Producer {
+                topic: topic.to_owned(),
+                producer_id: id,
+                request_id,
+                user_provided_producer_name: Some(name.is_some()),
+                producer_name: name,
+                access_mode: Some(access_mode),
+            };
+            BaseCommand { producer: Some(producer), ..BaseCommand::of(kind::PRODUCER) }
+        });
+        match opened.await {
+            Ok(answer) => {
+                session.name = answer.producer_success.map(|success| success.producer_name).unwrap_or_default();
+                Ok(session)
+            }
+            Err(refused @ Failure::Refused(_)) => {
+                session.forget();
+                Err(refused)
+            }
+            Err(lost) => Err(lost),
+        }
+    }
+
+    /// The broker has ended it.
+    pub(super) fn forget(&mut self) {
+        self.is_ended = true;
+        self.wire.forget_producer(self.id);
+    }
+
+    /// Ends it, and waits for that.
+    pub(super) async fn close(mut self) {
+        self.forget();
+        let _ = timeout(CLOSE_TIME, end(self.wire.clone(), self.id)).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.wire.forget_producer(self.id);
+            tokio::spawn(timeout(CLOSE_TIME, end(self.wire.clone(), self.id)));
+        }
+    }
+}
+
+async fn end(wire: Arc<Wire>, id: u64) {
+    let closed = wire.ask("the end of publishing", |request_id| BaseCommand {
+        close_producer: Some(Close { id, request_id }),
+        ..BaseCommand::of(kind::CLOSE_PRODUCER)
+    });
+    let _ = closed.await;
+}

@@ -1,0 +1,51 @@
+//! What the parts of one backend share.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admin::Admin;
+use super::consumers::Consumers;
+use super::lane::Lanes;
+use super::lifecycle::Lifecycle;
+use super::link::Link;
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::network::closed;
+
+/// What the parts of one backend share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) consuming: Arc<Link>,
+    pub(super) publishing: Arc<Link>,
+    pub(super) admin: Arc<Admin>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) lanes: Arc<Lanes>,
+    /// How many messages of producers may be under way.
+    pub(super) places: Arc<Semaphore>,
+    pub(super) consumers: Consumers,
+    /// Held by who takes chosen messages out of queues.
+    pub(super) looks: Arc<tokio::sync::Mutex<()>>,
+    /// The tasks of consumers, subscribers and locks.
+    pub(super) pumps: TaskTracker,
+    /// Operations in several steps that are under way: they go on when their callers give up.
+    pub(super) operations: TaskTracker,
+    pub(super) closed: CancellationToken,
+}
+
+impl Shared {
+    /// # Errors
+    /// `Unavailable` once it is closed.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.is_cancelled() { Err(closed()) } else { Ok(()) }
+    }
+
+    /// # Errors
+    /// `Unavailable` once it is closed, and while the broker is away.
+    pub(super) fn check_up(&self) -> Result<()> {
+        self.check_open()?;
+        self.consuming.up().map(|_| ())
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading what is published on a topic from now on: a subscription of the reader's own, which goes with it.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::envelope;
+use super::names::{LOOKING, Place};
+use super::refusal::Kind;
+use super::shared::Shared;
+use super::subscription::{Reading, Start, Subscribed};
+use super::wire::{Arrival, Arrived, Failure};
+use crate::error::{PubsubError, Result};
+use crate::network::{BUFFERED_COUNT, Buffer, Buffered, closed};
+use crate::topic::{Class, Subscription, Topic};
+
+/// How many messages the broker may send ahead; what has come makes room at once.
+const AHEAD_COUNT: u32 = 2048;
+/// How soon a tap looks again for a topic that is missing.
+const LOOK_TIME: Duration = Duration::from_millis(200);
+
+/// Begins to read a topic.
+pub(super) struct Subscriber;
+
+impl Subscriber {
+    /// Subscribes to a topic of answers or signals: it is bound when this returns. The topic is made if it is not there.
+    pub(super) async fn open(shared: &Arc<Shared>, topic: &Topic, name: &Subscription) -> Result<Buffered> {
+        shared.check_up()?;
+        let place = Place::of(topic)?;
+        let subscription = format!("{name}-{:016x}", rand::random::<u64>());
+        let pump = Pump::new(shared, topic, &place, subscription, BUFFERED_COUNT);
+        let subscribed = match pump.subscribe(Start::Newest, true).await {
+            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
+                shared.admin.make_topic(&place).await?;
+                pump.subscribe(Start::Newest, true).await
+            }
+            subscribed => subscribed,
+        };
+        Ok(pump.start(Some(subscribed.map_err(Failure::plain)?)))
+    }
+
+    /// Copies what is published on a topic of any class. A topic that is missing is not made, and read once it is there.
+    pub(super) async fn tap(shared: &Arc<Shared>, topic: &Topic, buffer_count: NonZeroU32) -> Result<Buffered> {
+        shared.check_up()?;
+        let place = Place::of(topic)?;
+        let subscription = format!("{LOOKING}tap.{:016x}", rand::random::<u64>());
+        let pump = Pump::new(shared, topic, &place, subscription, buffer_count);
+        match pump.subscribe(Start::Newest, !topic.class().has_queues()).await {
+            Ok(subscribed) => Ok(pump.start(Some(subscribed))),
+            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => Ok(pump.start(None)),
+            Err(failure) => Err(failure.plain()),
+        }
+    }
+}
+
+/// The task of a subscriber.
+struct Pump {
+    shared: Arc<Shared>,
+    class: Class,
+    url: String,
+    subscription: String,
+    /// To read messages by: it makes no ids of them.
+    reader: Option<Subscription>,
+    is_tap: bool,
+    buffer: Arc<Buffer>,
+    left: CancellationToken,
+}
+
+impl Pump {
+    fn new(shared: &Arc<Shared>, topic: &Topic, place: &Place, subscription: String, buffer_count: NonZeroU32) -> Self {
+        let buffer = Buffer::new(buffer_count);
+        Pump {
+            shared: shared.clone(),
+            class: topic.class(),
+            url: place.url(),
+            is_tap: subscription.starts_with(LOOKING),
+            reader: subscription.parse().ok(),
+            subscription,
+            buffer,
+            left: CancellationToken::new(),
+        }
+    }
+
+    fn start(self, subscribed: Option<Subscribed>) -> Buffered {
+        let (buffer, left) = (self.buffer.clone(), self.left.clone());
+        let shared = self.shared.clone();
+        shared.pumps.spawn(self.run(subscribed));
+        Buffered { buffer, left }
+    }
+
+    async fn subscribe(&self, start: Start, makes_topic: bool) -> Result<Subscribed, Failure> {
+        let reading =
+            Reading { topic: &self.url, subscription: &self.subscription, is_shared: false, is_durable: false, makes_topic, start };
+        let subscribed = Subscribed::open(&self.shared.consuming, reading).await?;
+        subscribed.permit_confirmed(AHEAD_COUNT, &self.url).await?;
+        Ok(subscribed)
+    }
+
+    async fn run(self, mut subscribed: Option<Subscribed>) {
+        let (left, closing) = (self.left.clone(), self.shared.closed.clone());
+        loop {
+            let reading = async {
+                match &mut subscribed {
+                    Some(subscribed) => self.read(subscribed).await,
+                    None => self.found().await.map(Some),
+                }
+            };
+            let next = tokio::select! {
+                biased;
+                () = left.cancelled() => break,
+                () = closing.cancelled() => {
+                    self.buffer.end(closed());
+                    break;
+                }
+                next = reading => next,
+            };
+            match next {
+                Ok(next) => {
+                    if let Some(mut before) = std::mem::replace(&mut subscribed, next) {
+                        before.forget();
+                    }
+                }
+                Err(error) => {
+                    self.buffer.end(error);
+                    break;
+                }
+            }
+        }
+        if let Some(subscribed) = subscribed {
+            subscribed.close().await;
+        }
+    }
+
+    /// Waits for a topic that is missing, and reads it from its beginning: all of that is new.
+    async fn found(&self) -> Result<Subscribed> {
+        loop {
+            match self.subscribe(Start::Oldest, false).await {
+                Ok(subscribed) => return Ok(subscribed),
+                Err(Failure::Refused(refusal)) if matches!(refusal.kind, Kind::NotFound | Kind::Passing | Kind::Fenced) => {
+                    tokio::time::sleep(LOOK_TIME).await
+                }
+                Err(failure) => return Err(failure.plain()),
+            }
+        }
+    }
+
+    /// Reads until the broker ends it; then a tap waits for its topic.
+    async fn read(&self, subscribed: &mut Subscribed) -> Result<Option<Subscribed>> {
+        let mut free_count = 0;
+        while let Some(arrival) = subscribed.arrivals.recv().await {
+            match arrival {
+                Arrival::Message(arrived) => {
+                    free_count += self.arrived(arrived);
+                    if free_count >= AHEAD_COUNT / 4 {
+                        subscribed.permit(free_count).await?;
+                        free_count = 0;
+                    }
+                }
+                Arrival::Closed if self.is_tap && self.class.has_queues() => return Ok(None),
+                Arrival::Closed => {
+                    let ended = super::wire::Ended("its topic moves to another node, or an administrator has ended it".to_owned());
+                    return Err(PubsubError::unavailable_because("the broker has ended the subscription", ended));
+                }
+            }
+        }
+        Err(subscribed.wire.reason())
+    }
+
+    /// Takes what came; how many messages it was for the broker.
+    fn arrived(&self, Arrived { bytes, .. }: Arrived) -> u32 {
+        let Some(reader) = &self.reader else { return 1 };
+        match envelope::read(self.class, reader, bytes) {
+            Ok(messages) => {
+                let count = u32::try_from(messages.len()).unwrap_or(1);
+                for incoming in messages.into_iter().flatten().filter(|incoming| !incoming.has_expired()) {
+                    self.buffer.mailbox.push(&incoming.shown());
+                }
+                count
+            }
+            Err(error) => {
+                tracing::warn!(topic = self.url, error = %error, "message cannot be read and is left out");
+                1
+            }
+        }
+    }
+}

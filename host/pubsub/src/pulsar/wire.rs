@@ -1,0 +1,476 @@
+//! One connection to one node: its handshake, the tasks that read and write, and who waits for what on it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::address::Node;
+pub(super) use super::failure::Failure;
+use super::frame::{self, Frame, NotAFrame, PADDING_BYTES, Written};
+use super::proto::{AuthData, AuthResponse, BaseCommand, Connect, FeatureFlags, MessageIdData, Nothing, PROTOCOL_VERSION, SendError, kind};
+use super::refusal::Refusal;
+use super::way::{Stream, Way};
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+use crate::network::closed;
+
+/// How long the broker may take to answer a command. Opening a topic that was not used lately takes it some steps.
+pub(super) const CALL_TIME: Duration = Duration::from_secs(15);
+/// How long a connection may be silent before it is asked whether it is there, and how often in vain.
+const SILENT_TIME: Duration = Duration::from_secs(10);
+const SILENT_COUNT: u32 = 3;
+/// Frames that may wait to be written, and how many are written at a time.
+const WAITING_COUNT: usize = 1024;
+/// Room for what is said beside messages and receipts.
+const SPARE_COUNT: usize = 64;
+const BURST_COUNT: usize = 128;
+/// The largest message of a broker that does not say so.
+const DEFAULT_MESSAGE_BYTES: usize = 5 << 20;
+const CLIENT: &str = concat!("weir-", env!("CARGO_PKG_VERSION"));
+
+/// What a producer hears.
+#[derive(Debug)]
+pub(super) enum Receipt {
+    /// The message of this number is stored.
+    Stored(u64),
+    /// The message of this number is not.
+    Refused(u64, Refusal),
+    /// The broker has ended the producer: its topic is gone, or moves.
+    Closed,
+}
+
+/// What a consumer hears.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    Message(Arrived),
+    /// The broker has ended the consumer: its queue is gone, or its topic moves.
+    Closed,
+}
+
+/// An entry of a topic.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) id: MessageIdData,
+    pub(super) redelivery_count: u32,
+    /// Of a batch: a bit for each message that was not acknowledged yet; empty for all.
+    pub(super) ack_set: Vec<i64>,
+    /// Metadata and payload.
+    pub(super) bytes: Bytes,
+}
+
+/// A connection.
+pub(super) struct Wire {
+    writing: mpsc::Sender<Written>,
+    book: Arc<Book>,
+    /// What was dialled.
+    pub(super) node: Node,
+    /// The largest message that the broker takes, with its properties.
+    pub(super) max_message_bytes: usize,
+}
+
+/// Who waits for what.
+#[derive(Default)]
+struct Book {
+    waiting: Mutex<Waiting>,
+    ended: CancellationToken,
+    reason: OnceLock<PubsubError>,
+    last_id: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: HashMap<u64, oneshot::Sender<Result<BaseCommand, Refusal>>>,
+    producers: HashMap<u64, mpsc::Sender<Receipt>>,
+    consumers: HashMap<u64, mpsc::Sender<Arrival>>,
+    is_over: bool,
+}
+
+impl Book {
+    fn end(&self, reason: PubsubError) {
+        let _ = self.reason.set(reason);
+        let mut waiting = lock(&self.waiting);
+        // Who waits sees that its sender is gone.
+        *waiting = Waiting { is_over: true, ..Waiting::default() };
+        drop(waiting);
+        self.ended.cancel();
+    }
+
+    fn reason(&self) -> PubsubError {
+        self.reason.get().cloned().unwrap_or_else(closed)
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Ended(pub(super) String);
+
+fn lost(reason: impl Into<String>) -> PubsubError {
+    PubsubError::unavailable_because("the connection to the broker is lost", Ended(reason.into()))
+}
+
+impl Wire {
+    /// Connects to a node; `behind` is the broker that is meant, where the node is a proxy.
+    pub(super) async fn open(way: &Arc<Way>, node: &Node, behind: Option<&str>) -> Result<Arc<Self>> {
+        let mut stream = way.reach(node).await?;
+        let token = way.token()?;
+        let connect = Connect {
+            client_version: CLIENT.to_owned(),
+            auth_method_name: token.as_ref().map(|_| "token".to_owned()),
+            auth_data: token.map(String::into_bytes),
+            protocol_version: Some(PROTOCOL_VERSION),
+            proxy_to_broker_url: behind.map(|url| url.split_once("://").map_or(url, |(_, rest)| rest).to_owned()),
+            feature_flags: Some(FeatureFlags { supports_auth_refresh: Some(true) }),
+        };
+        let mut read = BytesMut::with_capacity(64 << 10);
+        let greeting = async {
+            let hello = frame::command(&BaseCommand { connect: Some(connect), ..BaseCommand::of(kind::CONNECT) });
+            stream.write_all(&hello.head).await.map_err(|error| lost(error.to_string()))?;
+            stream.flush().await.map_err(|error| lost(error.to_string()))?;
+            answer(&mut stream, &mut read).await
+        };
+        let late =
+            |_| Err(PubsubError::unavailable(format!("{node} does not answer as a Pulsar broker; check that this is its port (6650)")));
+        let greeted = timeout(CALL_TIME, greeting).await.unwrap_or_else(late)?;
+        let max_message_bytes = match greeted {
+            BaseCommand { connected: Some(connected), .. } => {
+                let told = connected.max_message_size.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+                told.unwrap_or(DEFAULT_MESSAGE_BYTES)
+            }
+            BaseCommand { error: Some(error), .. } => return Err(at(node, Refusal::of(error.error, &error.message).plain())),
+            _ => return Err(PubsubError::refused(format!("{node} does not answer as a Pulsar broker: check broker.url"))),
+        };
+        let (writing, written) = mpsc::channel(WAITING_COUNT);
+        let book = Arc::new(Book::default());
+        let (from, to) = tokio::io::split(stream);
+        tokio::spawn(write(to, written, book.clone()));
+        let reader = Reader {
+            way: way.clone(),
+            from,
+            read,
+            writing: writing.downgrade(),
+            book: book.clone(),
+            limit_bytes: max_message_bytes + PADDING_BYTES,
+        };
+        tokio::spawn(reader.run());
+        Ok(Arc::new(Wire { writing, book, node: node.clone(), max_message_bytes }))
+    }
+
+    /// A number for a producer, a consumer or a request.
+    pub(super) fn next_id(&self) -> u64 {
+        self.book.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether it is there, as far as is known.
+    pub(super) fn is_up(&self) -> bool {
+        !self.book.ended.is_cancelled()
+    }
+
+    /// Waits until it has ended, and returns why.
+    pub(super) async fn ended(&self) -> PubsubError {
+        self.book.ended.cancelled().await;
+        self.book.reason()
+    }
+
+    /// Why it has ended.
+    pub(super) fn reason(&self) -> PubsubError {
+        self.book.reason()
+    }
+
+    /// Ends it. What was given to be written may still be.
+    pub(super) fn close(&self) {
+        self.book.end(closed());
+    }
+
+    /// Gives a frame to be written.
+    pub(super) async fn send(&self, frame: Written) -> Result<()> {
+        self.writing.send(frame).await.map_err(|_| self.reason())
+    }
+
+    /// Sends a command that is not answered.
+    pub(super) async fn tell(&self, command: &BaseCommand) -> Result<()> {
+        self.send(frame::command(command)).await
+    }
+
+    /// Sends a command, and waits for its answer. `what` says what it is for, `make` makes it with the request's number.
+    pub(super) async fn ask(&self, what: &str, make: impl FnOnce(u64) -> BaseCommand) -> Result<BaseCommand, Failure> {
+        let number = self.next_id();
+        let (done, answer) = oneshot::channel();
+        {
+            let mut waiting = lock(&self.book.waiting);
+            if waiting.is_over {
+                return Err(self.reason().into());
+            }
+            waiting.requests.insert(number, done);
+        }
+        let _forgotten = Forget { book: &self.book, number };
+        let command = make(number);
+        let asking = async {
+            self.tell(&command).await?;
+            match answer.await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(refusal)) => Err(Failure::Refused(refusal)),
+                Err(_) => Err(Failure::Lost(self.reason())),
+            }
+        };
+        let late = |_| Err(Failure::Lost(PubsubError::unavailable(format!("no answer to {what} within {} s", CALL_TIME.as_secs()))));
+        timeout(CALL_TIME, asking).await.unwrap_or_else(late)
+    }
+
+    /// Listens for what a producer hears, which never has more than so many messages under way.
+    pub(super) fn producer(&self, id: u64, under_way_count: usize) -> mpsc::Receiver<Receipt> {
+        let (sender, receiver) = mpsc::channel(under_way_count + SPARE_COUNT);
+        let mut waiting = lock(&self.book.waiting);
+        if !waiting.is_over {
+            waiting.producers.insert(id, sender);
+        }
+        receiver
+    }
+
+    /// Listens for what a consumer hears, which never permits the broker to send more than so many messages.
+    pub(super) fn consumer(&self, id: u64, permitted_count: usize) -> mpsc::Receiver<Arrival> {
+        let (sender, receiver) = mpsc::channel(permitted_count + SPARE_COUNT);
+        let mut waiting = lock(&self.book.waiting);
+        if !waiting.is_over {
+            waiting.consumers.insert(id, sender);
+        }
+        receiver
+    }
+
+    /// Nobody listens for a producer any more.
+    pub(super) fn forget_producer(&self, id: u64) {
+        lock(&self.book.waiting).producers.remove(&id);
+    }
+
+    /// Nobody listens for a consumer any more.
+    pub(super) fn forget_consumer(&self, id: u64) {
+        lock(&self.book.waiting).consumers.remove(&id);
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A request whose caller may give up.
+struct Forget<'a> {
+    book: &'a Book,
+    number: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        lock(&self.book.waiting).requests.remove(&self.number);
+    }
+}
+
+fn at(node: &Node, error: PubsubError) -> PubsubError {
+    match error {
+        PubsubError::Refused { reason, source } => PubsubError::Refused { reason: format!("{node}: {reason}"), source },
+        other => other,
+    }
+}
+
+/// Reads one command of a connection that is being opened.
+async fn answer(stream: &mut Box<dyn Stream>, read: &mut BytesMut) -> Result<BaseCommand> {
+    loop {
+        if let Some(frame) = frame::take(read, DEFAULT_MESSAGE_BYTES).map_err(foreign)? {
+            return Ok(frame.command);
+        }
+        match stream.read_buf(read).await {
+            Ok(0) => return Err(lost("it was closed; check that this is a port for Pulsar (6650, with TLS 6651)")),
+            Ok(_) => {}
+            Err(error) => return Err(lost(error.to_string())),
+        }
+    }
+}
+
+fn foreign(error: NotAFrame) -> PubsubError {
+    PubsubError::unavailable_because("the connection to the broker is lost", error)
+}
+
+/// The task that writes, until the connection has ended or nobody can give it anything any more.
+async fn write(mut to: WriteHalf<Box<dyn Stream>>, mut written: mpsc::Receiver<Written>, book: Arc<Book>) {
+    let mut burst = Vec::with_capacity(BURST_COUNT);
+    let ended = book.ended.clone();
+    let writing = async {
+        while written.recv_many(&mut burst, BURST_COUNT).await > 0 {
+            let mut joined = BytesMut::new();
+            for Written { head, body } in burst.drain(..) {
+                joined.extend_from_slice(&head);
+                if body.len() < (16 << 10) {
+                    joined.extend_from_slice(&body);
+                } else {
+                    to.write_all(&joined).await?;
+                    joined.clear();
+                    to.write_all(&body).await?;
+                }
+            }
+            to.write_all(&joined).await?;
+            to.flush().await?;
+        }
+        std::io::Result::Ok(())
+    };
+    let outcome = ended.run_until_cancelled(writing).await;
+    if let Some(Err(error)) = outcome {
+        book.end(lost(error.to_string()));
+    }
+    let _ = timeout(SILENT_TIME, to.shutdown()).await;
+}
+
+/// The task that reads.
+struct Reader {
+    way: Arc<Way>,
+    from: ReadHalf<Box<dyn Stream>>,
+    read: BytesMut,
+    writing: mpsc::WeakSender<Written>,
+    book: Arc<Book>,
+    limit_bytes: usize,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let ended = self.book.ended.clone();
+        if let Some(reason) = ended.run_until_cancelled(self.read()).await {
+            self.book.end(reason);
+        }
+    }
+
+    /// Reads until the connection is lost, and returns why.
+    async fn read(&mut self) -> PubsubError {
+        let mut silent_count = 0;
+        loop {
+            loop {
+                match frame::take(&mut self.read, self.limit_bytes) {
+                    Ok(Some(frame)) => {
+                        if let Err(error) = self.heard(frame) {
+                            return error;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => return foreign(error),
+                }
+            }
+            match timeout(SILENT_TIME, self.from.read_buf(&mut self.read)).await {
+                Ok(Ok(0)) => return lost("the broker closed it"),
+                Ok(Ok(_)) => silent_count = 0,
+                Ok(Err(error)) => return lost(error.to_string()),
+                Err(_) if silent_count >= SILENT_COUNT => return lost("the broker no longer answers"),
+                Err(_) => {
+                    silent_count += 1;
+                    self.write(&BaseCommand { ping: Some(Nothing {}), ..BaseCommand::of(kind::PING) });
+                }
+            }
+        }
+    }
+
+    /// Gives a small command to be written, if there is room: what does not fit is asked for again.
+    fn write(&self, command: &BaseCommand) {
+        if let Some(writing) = self.writing.upgrade() {
+            let _ = writing.try_send(frame::command(command));
+        }
+    }
+
+    fn heard(&self, Frame { command, message }: Frame) -> Result<()> {
+        match command.kind {
+            kind::MESSAGE => {
+                if let Some(delivered) = command.message {
+                    let arrived = Arrived {
+                        id: delivered.message_id,
+                        redelivery_count: delivered.redelivery_count.unwrap_or(0),
+                        ack_set: delivered.ack_set,
+                        bytes: message,
+                    };
+                    self.to_consumer(delivered.consumer_id, Arrival::Message(arrived))?;
+                }
+            }
+            kind::SEND_RECEIPT => {
+                if let Some(receipt) = command.send_receipt {
+                    self.to_producer(receipt.producer_id, Receipt::Stored(receipt.sequence_id))?;
+                }
+            }
+            kind::SEND_ERROR => {
+                if let Some(SendError { producer_id, sequence_id, error, message }) = command.send_error {
+                    self.to_producer(producer_id, Receipt::Refused(sequence_id, Refusal::of(error, &message)))?;
+                }
+            }
+            kind::CLOSE_PRODUCER => {
+                if let Some(close) = command.close_producer {
+                    self.to_producer(close.id, Receipt::Closed)?;
+                }
+            }
+            kind::CLOSE_CONSUMER => {
+                if let Some(close) = command.close_consumer {
+                    self.to_consumer(close.id, Arrival::Closed)?;
+                }
+            }
+            kind::PING => self.write(&BaseCommand { pong: Some(Nothing {}), ..BaseCommand::of(kind::PONG) }),
+            kind::AUTH_CHALLENGE => self.authenticate()?,
+            _ => self.answered(command),
+        }
+        Ok(())
+    }
+
+    /// What is for a consumer that is gone is dropped. More than was permitted is a fault of the broker.
+    fn to_consumer(&self, id: u64, arrival: Arrival) -> Result<()> {
+        let waiting = lock(&self.book.waiting);
+        match waiting.consumers.get(&id).map(|consumer| consumer.try_send(arrival)) {
+            Some(Err(TrySendError::Full(_))) => Err(lost("the broker sent more messages than it was permitted to")),
+            _ => Ok(()),
+        }
+    }
+
+    fn to_producer(&self, id: u64, receipt: Receipt) -> Result<()> {
+        let waiting = lock(&self.book.waiting);
+        match waiting.producers.get(&id).map(|producer| producer.try_send(receipt)) {
+            Some(Err(TrySendError::Full(_))) => Err(lost("the broker confirmed more messages than it was sent")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A token runs out: the broker asks for the next one.
+    fn authenticate(&self) -> Result<()> {
+        let token = self.way.token()?;
+        let data = AuthData { auth_method_name: Some("token".to_owned()), auth_data: token.map(String::into_bytes) };
+        let response =
+            AuthResponse { client_version: Some(CLIENT.to_owned()), response: Some(data), protocol_version: Some(PROTOCOL_VERSION) };
+        self.write(&BaseCommand { auth_response: Some(response), ..BaseCommand::of(kind::AUTH_RESPONSE) });
+        Ok(())
+    }
+
+    /// An answer to a request; what is none, or to one that nobody waits for, is nothing to this.
+    fn answered(&self, command: BaseCommand) {
+        let answer = match &command {
+            BaseCommand { success: Some(success), .. } => (success.request_id, None),
+            BaseCommand { producer_success: Some(success), .. } => (success.request_id, None),
+            BaseCommand { lookup_response: Some(response), .. } => {
+                let refusal = response.error.map(|error| Refusal::of(error, response.message.as_deref().unwrap_or_default()));
+                (response.request_id, refusal)
+            }
+            BaseCommand { ack_response: Some(response), .. } => {
+                let refusal = response.error.map(|error| Refusal::of(error, response.message.as_deref().unwrap_or_default()));
+                let Some(number) = response.request_id else { return };
+                (number, refusal)
+            }
+            BaseCommand { error: Some(error), .. } => (error.request_id, Some(Refusal::of(error.error, &error.message))),
+            _ => return,
+        };
+        let (number, refusal) = answer;
+        if let Some(done) = lock(&self.book.waiting).requests.remove(&number) {
+            let _ = done.send(match refusal {
+                Some(refusal) => Err(refusal),
+                None => Ok(command),
+            });
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! What a broker sends, made legible for the client library: it ends the connection at a text that is not UTF-8, at a header frame that is
+//! larger than agreed, and overflows its stack on tables in tables. The broker forwards all of that from any publisher, and again and again,
+//! since nobody acknowledges it. Here such a part of one message is replaced, before the library reads it. Pure.
+
+/// Types of frames.
+const METHOD: u8 = 1;
+const HEADER: u8 = 2;
+const BODY: u8 = 3;
+const HEARTBEAT: u8 = 8;
+/// Type, channel and size before a payload; the end mark behind it.
+const HEAD_BYTES: usize = 7;
+const END_BYTES: usize = 1;
+/// A frame that is larger is passed as it is: no broker sends such ones.
+const MAX_HELD_BYTES: usize = 1 << 20;
+/// Class, weight and body size before the flags of a header frame.
+const BEFORE_FLAGS_BYTES: usize = 12;
+/// Tables and lists in each other; what is deeper becomes bytes.
+const MAX_DEPTH: usize = 16;
+/// A table in another takes this much: nothing shorter than `MAX_DEPTH` of them can be too deep.
+const LEVEL_BYTES: usize = 5;
+/// What stands in place of each byte that is no text.
+const REPLACEMENT: u8 = b'?';
+
+/// The flags of the properties, from the first to the last, with what each stands for.
+const PROPERTIES: [Property; 14] = {
+    use Property::{Bytes, Table, Text};
+    [Text, Text, Table, Bytes(1), Bytes(1), Text, Text, Text, Text, Bytes(8), Text, Text, Text, Text]
+};
+const HEADERS_FLAG: u16 = 1 << 13;
+
+#[derive(Clone, Copy)]
+enum Property {
+    Text,
+    Table,
+    Bytes(usize),
+}
+
+/// Takes apart what arrives into frames, at whatever bytes it is cut.
+#[derive(Debug, Default)]
+pub(super) struct Sieve {
+    /// What is left of a frame that is passed as it is.
+    passing_bytes: usize,
+    /// The beginning of a frame that is not whole yet.
+    partial: Vec<u8>,
+    /// The largest frame that was agreed on; 0 before that.
+    largest_bytes: usize,
+    /// The routing key of the message that is arriving.
+    routing_key: Vec<u8>,
+    /// Messages in which something was replaced.
+    replaced_count: u64,
+    /// This is not AMQP 0-9-1.
+    is_blind: bool,
+}
+
+impl Sieve {
+    /// Reads what has arrived while nothing is [`missing`](Sieve::missing_bytes). What is whole is at the front of it then: so many bytes, to be handed
+    /// over. The rest is kept.
+    pub(super) fn sift(&mut self, bytes: &mut [u8]) -> usize {
+        let (mut at, mut end) = (0, bytes.len());
+        if self.is_blind {
+            return end;
+        }
+        loop {
+            let passed = self.passing_bytes.min(end - at);
+            self.passing_bytes -= passed;
+            at += passed;
+            if at == end {
+                return at;
+            }
+            match next(&bytes[at..end]) {
+                Next::Pass(size) => self.passing_bytes = size,
+                Next::Whole(size) => {
+                    let left = self.clean(&mut bytes[at..at + size]);
+                    if left < size {
+                        bytes.copy_within(at + size..end, at + left);
+                        end -= size - left;
+                    }
+                    at += left;
+                }
+                Next::Missing(_) => {
+                    self.partial.extend_from_slice(&bytes[at..end]);
+                    return at;
+                }
+                Next::Foreign => {
+                    self.is_blind = true;
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// How much of the frame that is kept is missing; nothing where none is kept.
+    pub(super) fn missing_bytes(&self) -> Option<usize> {
+        match next(&self.partial) {
+            Next::Missing(size) if !self.partial.is_empty() => Some(size),
+            _ => None,
+        }
+    }
+
+    /// Takes more of the frame that is kept, at most what is missing. Returns what can be handed over.
+    pub(super) fn add(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.partial.extend_from_slice(bytes);
+        match next(&self.partial) {
+            Next::Missing(_) => return None,
+            Next::Pass(size) => self.passing_bytes = size - self.partial.len(),
+            Next::Whole(_) => {
+                let mut frame = std::mem::take(&mut self.partial);
+                let left = self.clean(&mut frame);
+                frame.truncate(left);
+                return Some(frame);
+            }
+            Next::Foreign => self.is_blind = true,
+        }
+        Some(std::mem::take(&mut self.partial))
+    }
+
+    /// What is kept, at the end of everything.
+    pub(super) fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.partial)
+    }
+
+    /// In how many messages something was replaced since this was asked last.
+    pub(super) fn take_replaced_count(&mut self) -> u64 {
+        std::mem::take(&mut self.replaced_count)
+    }
+
+    /// The routing key of the last message, for people.
+    pub(super) fn routing_key(&self) -> String {
+        String::from_utf8_lossy(&self.routing_key).into_owned()
+    }
+
+    /// Cleans a whole frame in its place; how long it is then.
+    fn clean(&mut self, frame: &mut [u8]) -> usize {
+        let size = frame.len();
+        let is_header = frame[0] == HEADER;
+        let payload = &mut frame[HEAD_BYTES..size - END_BYTES];
+        if !is_header {
+            self.read_method(payload);
+            return size;
+        }
+        if self.largest_bytes > 0 && size > self.largest_bytes {
+            self.replaced_count += 1;
+            let left = without_headers(payload).unwrap_or(payload.len());
+            frame[3..HEAD_BYTES].copy_from_slice(&(left as u32).to_be_bytes());
+            frame[HEAD_BYTES + left] = frame[size - 1];
+            return HEAD_BYTES + left + END_BYTES;
+        }
+        self.replaced_count += u64::from(clean_header(payload));
+        size
+    }
+
+    fn read_method(&mut self, payload: &mut [u8]) {
+        let mut cursor = Cursor::over(payload);
+        let (class, method) = (cursor.number(), cursor.number());
+        match (class, method) {
+            // connection.tune
+            (Some(10), Some(30)) => {
+                let largest = cursor.take(2).and_then(|_| cursor.long());
+                self.largest_bytes = largest.map_or(0, |size| if size == 0 { usize::MAX } else { size });
+            }
+            // basic.deliver, basic.get-ok
+            (Some(60), Some(method @ (60 | 71))) => {
+                if method == 60 {
+                    cursor.text();
+                }
+                // Delivery tag, whether it is a repetition, exchange.
+                cursor.take(9);
+                cursor.text();
+                if let Some(key) = cursor.text() {
+                    self.routing_key.clear();
+                    self.routing_key.extend_from_slice(key);
+                }
+                self.replaced_count += u64::from(cursor.is_changed);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What begins at some bytes.
+enum Next {
+    /// A frame of this size that is passed as it is.
+    Pass(usize),
+    /// A frame of this size that is all there and is looked at.
+    Whole(usize),
+    /// So many bytes more must be there to go on.
+    Missing(usize),
+    /// No frame of AMQP 0-9-1.
+    Foreign,
+}
+
+fn next(bytes: &[u8]) -> Next {
+    if bytes.first().is_some_and(|first| !matches!(*first, METHOD | HEADER | BODY | HEARTBEAT)) {
+        return Next::Foreign;
+    }
+    let Some(size) = bytes.get(3..HEAD_BYTES) else { return Next::Missing(HEAD_BYTES - bytes.len()) };
+    let size = size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte)) + HEAD_BYTES + END_BYTES;
+    if matches!(bytes[0], BODY | HEARTBEAT) || size > MAX_HELD_BYTES {
+        return Next::Pass(size);
+    }
+    match size.checked_sub(bytes.len()) {
+        None | Some(0) => Next::Whole(size),
+        Some(missing) => Next::Missing(missing),
+    }
+}
+
+/// Makes the payload of a header frame legible without changing its length; whether something had to be replaced.
+fn clean_header(payload: &mut [u8]) -> bool {
+    let Some((before, properties)) = payload.split_at_mut_checked(BEFORE_FLAGS_BYTES + 2) else { return false };
+    // Nearly all are so: nothing can be illegible or deep.
+    if properties.len() < MAX_DEPTH * LEVEL_BYTES && properties.is_ascii() {
+        return false;
+    }
+    let flags = u16::from_be_bytes([before[BEFORE_FLAGS_BYTES], before[BEFORE_FLAGS_BYTES + 1]]);
+    let mut cursor = Cursor::over(properties);
+    for (at, property) in PROPERTIES.into_iter().enumerate() {
+        if flags & 1 << (15 - at) == 0 {
+            continue;
+        }
+        let is_read = match property {
+            Property::Text => cursor.text().is_some(),
+            Property::Bytes(size) => cursor.take(size).is_some(),
+            Property::Table => cursor.table(0),
+        };
+        if !is_read {
+            break;
+        }
+    }
+    cursor.is_changed
+}
+
+/// Takes the headers out of the payload of a header frame and cleans the rest; how long it is then.
+fn without_headers(payload: &mut [u8]) -> Option<usize> {
+    let (before, properties) = payload.split_at_mut_checked(BEFORE_FLAGS_BYTES + 2)?;
+    let flags = u16::from_be_bytes([before[BEFORE_FLAGS_BYTES], before[BEFORE_FLAGS_BYTES + 1]]);
+    let all_bytes = properties.len();
+    let mut cursor = Cursor::over(properties);
+    for at in 0..2 {
+        if flags & 1 << (15 - at) != 0 {
+            cursor.text()?;
+        }
+    }
+    let from = all_bytes - cursor.rest.len();
+    if flags & HEADERS_FLAG == 0 {
+        return None;
+    }
+    let size = cursor.long()?;
+    let table_bytes = 4 + cursor.take(size)?.len();
+    before[BEFORE_FLAGS_BYTES..].copy_from_slice(&(flags & !HEADERS_FLAG).to_be_bytes());
+    let from = before.len() + from;
+    payload.copy_within(from + table_bytes.., from);
+    let left = payload.len() - table_bytes;
+    clean_header(&mut payload[..left]);
+    Some(left)
+}
+
+/// Reads on in some bytes, and replaces what is not legible.
+struct Cursor<'b> {
+    rest: &'b mut [u8],
+    is_changed: bool,
+}
+
+impl<'b> Cursor<'b> {
+    fn over(bytes: &'b mut [u8]) -> Self {
+        Cursor { rest: bytes, is_changed: false }
+    }
+
+    fn take(&mut self, size: usize) -> Option<&'b mut [u8]> {
+        let (taken, rest) = std::mem::take(&mut self.rest).split_at_mut_checked(size)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<&'b mut u8> {
+        self.take(1)?.first_mut()
+    }
+
+    fn number(&mut self) -> Option<u16> {
+        self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+    }
+
+    fn long(&mut self) -> Option<usize> {
+        self.take(4).map(|bytes| bytes.iter().fold(0, |size, byte| size << 8 | usize::from(*byte)))
+    }
+
+    /// A short text, which must be UTF-8.
+    fn text(&mut self) -> Option<&'b [u8]> {
+        let size = usize::from(*self.byte()?);
+        let text = self.take(size)?;
+        self.is_changed |= make_text(text);
+        Some(text)
+    }
+
+    /// A table; whether it could be read.
+    fn table(&mut self, depth: usize) -> bool {
+        let Some(fields) = self.long().and_then(|size| self.take(size)) else { return false };
+        let mut fields = Cursor::over(fields);
+        let mut is_read = true;
+        while is_read && !fields.rest.is_empty() {
+            is_read = fields.text().is_some() && fields.value(depth);
+        }
+        self.is_changed |= fields.is_changed;
+        is_read
+    }
+
+    fn list(&mut self, depth: usize) -> bool {
+        let Some(values) = self.long().and_then(|size| self.take(size)) else { return false };
+        let mut values = Cursor::over(values);
+        let mut is_read = true;
+        while is_read && !values.rest.is_empty() {
+            is_read = values.value(depth);
+        }
+        self.is_changed |= values.is_changed;
+        is_read
+    }
+
+    /// A value behind its type; whether it could be read.
+    fn value(&mut self, depth: usize) -> bool {
+        let Some(kind) = self.byte() else { return false };
+        let size = match *kind {
+            b'V' => 0,
+            b't' | b'b' | b'B' => 1,
+            b's' | b'U' | b'u' => 2,
+            b'I' | b'i' | b'f' => 4,
+            b'D' => 5,
+            b'l' | b'L' | b'd' | b'T' => 8,
+            // Any bytes: long texts are not checked by the client library.
+            b'S' | b'x' => return self.long().and_then(|size| self.take(size)).is_some(),
+            // Bytes have the same form.
+            b'F' | b'A' if depth == MAX_DEPTH => {
+                *kind = b'x';
+                self.is_changed = true;
+                return self.long().and_then(|size| self.take(size)).is_some();
+            }
+            b'F' => return self.table(depth + 1),
+            b'A' => return self.list(depth + 1),
+            _ => return false,
+        };
+        self.take(size).is_some()
+    }
+}
+
+/// Replaces all that is not UTF-8; whether there was something.
+fn make_text(mut text: &mut [u8]) -> bool {
+    let mut is_changed = false;
+    while let Err(error) = std::str::from_utf8(text) {
+        is_changed = true;
+        let wrong = error.error_len().unwrap_or(text.len() - error.valid_up_to());
+        text = &mut text[error.valid_up_to()..];
+        text[..wrong].fill(REPLACEMENT);
+        text = &mut text[wrong..];
+    }
+    is_changed
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        [&[kind, 0, 1][..], &(payload.len() as u32).to_be_bytes(), payload, &[0xce]].concat()
+    }
+
+    fn short(text: &[u8]) -> Vec<u8> {
+        [&[text.len() as u8], text].concat()
+    }
+
+    fn long(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
+    }
+
+    fn header(flags: u16, properties: &[Vec<u8>]) -> Vec<u8> {
+        let before = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2][..], &flags.to_be_bytes()].concat();
+        frame(HEADER, &[before, properties.concat()].concat())
+    }
+
+    fn deliver(key: &[u8]) -> Vec<u8> {
+        frame(METHOD, &[&[0, 60, 0, 60][..], &short(b"tag"), &[0; 8], &[0], &short(b"tg"), &short(key)].concat())
+    }
+
+    fn tune(largest: u32) -> Vec<u8> {
+        frame(METHOD, &[&[0, 10, 0, 30, 0, 0][..], &largest.to_be_bytes(), &[0, 60]].concat())
+    }
+
+    /// What comes out of it when it arrives in these pieces.
+    fn sifted(bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
+        let (mut sieve, mut out) = (Sieve::default(), Vec::new());
+        let mut at = 0;
+        let mut cuts = cuts.iter().map(|cut| *cut.max(&1)).chain(std::iter::repeat(usize::MAX));
+        while at < bytes.len() {
+            let piece = cuts.next().unwrap().min(bytes.len() - at);
+            match sieve.missing_bytes() {
+                Some(missing) => {
+                    let piece = piece.min(missing);
+                    out.extend(sieve.add(&bytes[at..at + piece]).unwrap_or_default());
+                    at += piece;
+                }
+                None => {
+                    let mut piece = bytes[at..at + piece].to_vec();
+                    at += piece.len();
+                    let ready = sieve.sift(&mut piece);
+                    out.extend_from_slice(&piece[..ready]);
+                }
+            }
+        }
+        let replaced_count = sieve.take_replaced_count();
+        out.extend(sieve.rest());
+        (out, replaced_count)
+    }
+
+    /// All texts of a message are wrong, and a table is too deep.
+    fn hostile() -> (Vec<u8>, Vec<u8>) {
+        let deep = |last: u8| {
+            let mut value = [&[last][..], &long(&[])].concat();
+            for depth in 0..MAX_DEPTH {
+                value = if depth % 2 == 0 {
+                    [&b"A"[..], &long(&value)].concat()
+                } else {
+                    [&b"F"[..], &long(&[short(b"k"), value].concat())].concat()
+                };
+            }
+            value
+        };
+        let table = |key: &[u8], last: u8| {
+            let fields = [short(key), [&b"S"[..], &long(b"\xff\xfe")].concat(), short(b"deep"), deep(last)].concat();
+            long(&[fields, short(b"n"), b"V".to_vec()].concat())
+        };
+        let message = |text: &[u8], key: &[u8], last: u8| {
+            let properties = [short(text), table(key, last), vec![2], short(text)];
+            [deliver(text), header(0xb400, &properties), frame(BODY, b"\xff\xff"), frame(HEARTBEAT, b""), deliver(b"x"), header(0, &[])]
+                .concat()
+        };
+        (message(b"a\xffb\xc3", b"\xe2\x82", b'A'), message(b"a?b?", b"??", b'x'))
+    }
+
+    #[test]
+    fn what_is_illegible_is_replaced_and_nothing_else() {
+        let (before, after) = hostile();
+        let (out, replaced_count) = sifted(&before, &[]);
+        assert_eq!(out, after);
+        assert_eq!(replaced_count, 2, "the texts of the delivery and of the header");
+        assert_eq!(sifted(&after, &[]), (after, 0));
+    }
+
+    #[test]
+    fn headers_that_are_larger_than_agreed_are_left_out() {
+        let table = long(&[short(b"k"), [&b"S"[..], &long(&[b'x'; 5_000])].concat()].concat());
+        let header_of = |flags: u16, table: &[u8]| header(flags, &[short(b"text/\xff"), table.to_vec(), vec![2]]);
+        let large = [tune(4_096), header_of(0xb000, &table), frame(BODY, b"hi")].concat();
+        let small = [tune(4_096), header(0x9000, &[short(b"text/?"), vec![2]]), frame(BODY, b"hi")].concat();
+        for cuts in [&[][..], &[3], &[5, 30, 4_000]] {
+            assert_eq!(sifted(&large, cuts), (small.clone(), 1));
+        }
+        let unbounded = [tune(0), header_of(0xb000, &table)].concat();
+        assert_eq!(sifted(&unbounded, &[]).0.len(), unbounded.len());
+    }
+
+    #[test]
+    fn another_protocol_is_passed_as_it_is() {
+        let answer = b"AMQP\x00\x00\x09\x01\x02\xff\xff".to_vec();
+        assert_eq!(sifted(&answer, &[]), (answer.clone(), 0));
+        assert_eq!(sifted(&answer, &[2, 2]), (answer, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_cut_anywhere(cuts in prop::collection::vec(1..40_usize, 0..60)) {
+            let (before, after) = hostile();
+            prop_assert_eq!(sifted(&before, &cuts), (after, 2));
+        }
+
+        #[test]
+        fn no_bytes_panic_and_none_are_lost(bytes in prop::collection::vec(prop_oneof![0..9_u8, any::<u8>()], 0..200), cuts in prop::collection::vec(1..20_usize, 0..20)) {
+            let whole = frame(HEADER, &bytes);
+            prop_assert_eq!(sifted(&whole, &cuts).0.len(), whole.len());
+            prop_assert_eq!(sifted(&bytes, &cuts).0.len(), bytes.len());
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Locks: an exclusive consumer of a queue that is there for that alone. It is a classic queue whatever the virtual host makes by itself, since a
+//! quorum queue ignores exclusivity. It is bound to nothing and never deleted.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use lapin::Channel;
+use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::management::Management;
+use super::names;
+use super::refusal::{Kind, Refusal};
+use super::scratch::{CALL_TIME, call, open};
+use super::shared::Shared;
+use crate::backend::{Lock, LockHolder, LockName};
+use crate::error::{PubsubError, Result};
+use crate::network::closed;
+
+/// A lock that is held.
+pub(super) struct QueueLock {
+    /// Why it is lost, once it is.
+    lost: watch::Receiver<Option<PubsubError>>,
+    left: CancellationToken,
+}
+
+impl QueueLock {
+    /// Takes the lock: on a channel of the connection that consumes, so that a service loses its lock with its requests.
+    pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<Self> {
+        let queue = names::lock(name)?;
+        let refused = |refusal| refused(name, &shared.vhost, refusal);
+        shared.lifecycle.declare_lock(&queue, of_its_own(), arguments()).await?.map_err(refused)?;
+        let up = shared.consuming.up()?;
+        let channel = open(&shared.consuming, &up).await?;
+        let exclusive = BasicConsumeOptions { exclusive: true, no_ack: true, ..BasicConsumeOptions::default() };
+        let consumed = channel.basic_consume(queue, tag()?, exclusive, FieldTable::default());
+        let stream = call(&shared.consuming, "taking a lock", consumed).await.map_err(refused)?;
+        let (losing, lost) = watch::channel(None);
+        let left = CancellationToken::new();
+        let keeper = Keeper { shared: shared.clone(), channel, link_number: up.number, losing, left: left.clone() };
+        tokio::spawn(keeper.run(stream));
+        Ok(QueueLock { lost, left })
+    }
+}
+
+#[async_trait]
+impl Lock for QueueLock {
+    async fn lost(&mut self) -> PubsubError {
+        let lost = self.lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone());
+        lost.unwrap_or_else(closed)
+    }
+}
+
+impl Drop for QueueLock {
+    fn drop(&mut self) {
+        self.left.cancel();
+    }
+}
+
+/// The task of a lock that is held.
+struct Keeper {
+    shared: Arc<Shared>,
+    channel: Channel,
+    link_number: u64,
+    losing: watch::Sender<Option<PubsubError>>,
+    left: CancellationToken,
+}
+
+impl Keeper {
+    async fn run(self, mut stream: lapin::Consumer) {
+        let ended = || PubsubError::unavailable("the broker has ended the consumer of the lock: its queue or the node of it is gone");
+        loop {
+            let reason = tokio::select! {
+                biased;
+                () = self.left.cancelled() => break,
+                () = self.shared.consuming.gone(self.link_number) => self.shared.consuming.lost(self.link_number).unwrap_or_else(closed),
+                delivery = stream.next() => match delivery {
+                    // Something publishes to it, which does not concern a lock.
+                    Some(Ok(_)) => continue,
+                    Some(Err(error)) => Refusal::from(error).plain(),
+                    None => self.shared.consuming.lost(self.link_number).unwrap_or_else(ended),
+                },
+            };
+            self.losing.send_replace(Some(reason));
+            break;
+        }
+        let _ = timeout(CALL_TIME, self.channel.close(200, "done".into())).await;
+    }
+}
+
+/// Which process holds the lock, as far as the broker shows it.
+pub(super) async fn holder(shared: &Shared, name: &LockName) -> Result<Option<LockHolder>> {
+    let queue = names::lock(name)?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let refused = |refusal| refused(name, &shared.vhost, refusal);
+    match shared.lifecycle.declare_lock(&queue, passive, FieldTable::default()).await? {
+        Ok(_) => {}
+        Err(refusal) if refusal.kind == Kind::NotFound => return Ok(None),
+        Err(refusal) => return Err(refused(refusal)),
+    }
+    // It exists, so this creates nothing; unlike a passive declaration it shows whether the queue can be a lock.
+    let seen = shared.lifecycle.declare_lock(&queue, of_its_own(), arguments()).await?.map_err(refused)?;
+    if seen.consumer_count == 0 {
+        return Ok(None);
+    }
+    let process = match &shared.management {
+        Some(management) => process(management, name).await?,
+        None => None,
+    };
+    Ok(Some(LockHolder { process }))
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    consumer_details: Vec<ConsumerDetails>,
+}
+
+#[derive(Deserialize)]
+struct ConsumerDetails {
+    consumer_tag: String,
+}
+
+/// The process that the management API shows as the consumer.
+async fn process(management: &Management, name: &LockName) -> Result<Option<String>> {
+    let details: Option<Details> = management.get(&["queues", &management.vhost, &name.wire_name()], &[]).await?;
+    Ok(details
+        .and_then(|details| details.consumer_details.into_iter().next())
+        .map(|consumer| crate::telling::shown(&consumer.consumer_tag)))
+}
+
+/// What the consumer is called in the broker's own tools: the machine and the process that hold the lock.
+fn tag() -> Result<ShortString> {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine: String = machine.trim().chars().filter(char::is_ascii_graphic).take(100).collect();
+    let machine = if machine.is_empty() { "unknown machine" } else { &machine };
+    names::short("the name of a consumer", &format!("process {} on {machine}", std::process::id()))
+}
+
+fn of_its_own() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+fn arguments() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    arguments
+}
+
+/// Why this process does not get the lock, with what to change.
+fn refused(name: &LockName, vhost: &str, refusal: Refusal) -> PubsubError {
+    let text = refusal.text();
+    match refusal.kind {
+        Kind::Held => PubsubError::LockHeld { lock: name.clone() },
+        Kind::Mismatch | Kind::TransientDenied => PubsubError::refused(format!(
+            "queue {name} is not the queue of a lock ({text}), so no process can take the lock: delete it with rabbitmqctl delete_queue -p '{vhost}' '{name}'"
+        )),
+        Kind::NodeDown | Kind::TimedOut => PubsubError::unavailable_because(
+            format!(
+                "no process can take lock {name} while the node of its queue is away: start that node, or remove it for good with rabbitmqctl \
+                 forget_cluster_node"
+            ),
+            Answer(text.to_owned()),
+        ),
+        _ => refusal.plain(),
+    }
+}
+
+/// What the broker answered.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Answer(String);

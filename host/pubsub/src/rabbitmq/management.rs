@@ -1,0 +1,212 @@
+//! The management API of RabbitMQ, over HTTP: what AMQP cannot tell. It is a plugin of the broker and need not be there.
+
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use reqwest::{Certificate, Client, Method, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::address::Address;
+use crate::error::{Cause, PubsubError, Result};
+use crate::telling::shown;
+
+/// How long the broker may take to answer one request: it asks all nodes of a cluster.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// The largest answer that is read: some 200,000 queues.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// The form of the API's address.
+const FORM: &str = "write it as http://HOST:15672 or https://HOST:15671; without USER:PASSWORD@ those of broker.url are used";
+
+/// A client of the API, about one virtual host.
+pub(super) struct Management {
+    client: Client,
+    /// Without user and password.
+    url: Url,
+    user: String,
+    password: String,
+    pub(super) vhost: String,
+}
+
+impl Management {
+    /// Of the API at an address; nothing is asked yet. `authorities` are certificate authorities in PEM, in place of those of the system.
+    ///
+    /// # Errors
+    /// `Refused` for an address that cannot be used.
+    pub(super) fn new(url: &str, broker: &Address, authorities: Option<&str>) -> Result<Self> {
+        let refused = |problem: String| PubsubError::refused(format!("broker.management: {problem}"));
+        let mut url = parse(url).map_err(refused)?;
+        let node = broker.nodes.first().ok_or_else(|| refused("broker.url names no node".to_owned()))?;
+        let own = &node.authority.userinfo;
+        let (user, password) = match (url.username(), url.password()) {
+            ("", None) => (own.username.clone(), own.password.clone()),
+            (user, password) => (decoded(user), decoded(password.unwrap_or_default())),
+        };
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let mut client = Client::builder().no_proxy().timeout(ANSWER_TIME).connect_timeout(CONNECT_TIME);
+        if let Some(pem) = authorities {
+            let certificates = Certificate::from_pem_bundle(pem.as_bytes());
+            let certificates = certificates.map_err(|_| refused("broker.ca-file holds no certificates in PEM".to_owned()))?;
+            client = client.tls_certs_only(certificates);
+        }
+        let client = client.build().map_err(|error| refused(error.to_string()))?;
+        Ok(Management { client, url, user, password, vhost: node.vhost.clone() })
+    }
+
+    /// Gets a resource; `None` if there is none.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<T>> {
+        let mut url = self.at(path);
+        url.query_pairs_mut().extend_pairs(query);
+        match self.send(Method::GET, url, None).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (_, body) => {
+                serde_json::from_slice(&body).map(Some).map_err(|error| self.foreign(&format!("its answer cannot be read: {error}")))
+            }
+        }
+    }
+
+    /// Creates or changes a resource.
+    pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<()> {
+        match self.send(Method::PUT, self.at(path), Some(body)).await? {
+            (StatusCode::NOT_FOUND, _) => Err(self.refused("there is no such virtual host", None)),
+            _ => Ok(()),
+        }
+    }
+
+    fn at(&self, path: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("api").extend(path);
+        }
+        url
+    }
+
+    /// The status, which is a success or `NOT_FOUND`, and the body.
+    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<(StatusCode, Vec<u8>)> {
+        let mut request = self.client.request(method, url).basic_auth(&self.user, Some(&self.password));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let unavailable = |error: reqwest::Error| {
+            let reason = format!("the management API at {} does not answer", self.url);
+            PubsubError::Unavailable { reason, source: Some(Cause::of(error.without_url())) }
+        };
+        let mut response = request.send().await.map_err(unavailable)?;
+        let status = response.status();
+        let mut answer = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(unavailable)? {
+            if answer.len() + part.len() > MAX_ANSWER_BYTES {
+                return Err(self.foreign(&format!("its answer has more than {MAX_ANSWER_BYTES} bytes")));
+            }
+            answer.extend_from_slice(&part);
+        }
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                let fix = "name one with the tag `management` (`policymaker` to set policies) and its password";
+                Err(self.refused(&format!("user `{}` is not let in: {fix}", shown(&self.user)), Some(&answer)))
+            }
+            StatusCode::FORBIDDEN => {
+                Err(self.refused(&format!("user `{}` may not do that: it needs the tag `policymaker`", shown(&self.user)), Some(&answer)))
+            }
+            StatusCode::NOT_FOUND => Ok((status, answer)),
+            status if status.is_success() => Ok((status, answer)),
+            status if status.is_server_error() => {
+                Err(PubsubError::unavailable(format!("the management API at {} answers {status}: {}", self.url, text(&answer))))
+            }
+            status => Err(self.refused(&format!("it answers {status}"), Some(&answer))),
+        }
+    }
+
+    fn refused(&self, problem: &str, answer: Option<&[u8]>) -> PubsubError {
+        let told = answer.map(text).filter(|text| !text.is_empty()).map(|text| format!(" ({text})")).unwrap_or_default();
+        PubsubError::refused(format!("broker.management, {}: {problem}{told}", self.url))
+    }
+
+    /// What answers is something else.
+    fn foreign(&self, problem: &str) -> PubsubError {
+        self.refused(&format!("this is not the management API of a RabbitMQ: {problem}"), None)
+    }
+}
+
+/// What an error says, cut.
+fn text(answer: &[u8]) -> String {
+    let reason = serde_json::from_slice::<Value>(answer).ok().and_then(|value| {
+        let reason = value.get("reason").or_else(|| value.get("error"))?;
+        Some(reason.as_str().map_or_else(|| reason.to_string(), str::to_owned))
+    });
+    shown(&reason.unwrap_or_else(|| String::from_utf8_lossy(&answer[..answer.len().min(200)]).into_owned()))
+}
+
+/// Checks the form of the address of a management API; nothing is connected.
+///
+/// # Errors
+/// What is wrong, for people; never with a part that may hold the password.
+pub fn check_management_url(url: &str) -> Result<(), String> {
+    parse(url).map(|_| ())
+}
+
+fn parse(url: &str) -> Result<Url, String> {
+    let parsed: Url = url.parse().map_err(|_| format!("it is not a URL; {FORM}"))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(format!("its scheme is neither http nor https; {FORM}"));
+    }
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err(format!("the host is missing; {FORM}"));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(format!("a `?` or `#` of the password is written as %3F or %23; {FORM}"));
+    }
+    Ok(parsed)
+}
+
+/// User and password as they were before they were written into a URL.
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn broker() -> Address {
+        Address::parse("amqp://me:s%40cret@host/a%2Fb").unwrap()
+    }
+
+    #[test]
+    fn names_become_parts_of_the_path() {
+        let management = Management::new("http://127.0.0.1:15672", &broker(), None).unwrap();
+        assert_eq!(management.at(&["queues", &management.vhost, "q/1"]).as_str(), "http://127.0.0.1:15672/api/queues/a%2Fb/q%2F1");
+        let behind = Management::new("https://host/rabbit/", &broker(), None).unwrap();
+        assert_eq!(behind.at(&["overview"]).as_str(), "https://host/rabbit/api/overview");
+    }
+
+    #[test]
+    fn the_user_is_that_of_the_broker_unless_one_is_given() {
+        let of = |url: &str| {
+            let management = Management::new(url, &broker(), None).unwrap();
+            assert!(!management.url.as_str().contains('@'));
+            (management.user, management.password)
+        };
+        assert_eq!(of("http://host"), ("me".to_owned(), "s@cret".to_owned()));
+        assert_eq!(of("http://you:p%3Aw@host"), ("you".to_owned(), "p:w".to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_password() {
+        for (url, expected) in [
+            ("", "it is not a URL"),
+            ("u:secret@host", "its scheme"),
+            ("ftp://u:secret@host", "its scheme"),
+            ("http://u:secret@", "it is not a URL"),
+            ("http://u:secret@host:x", "it is not a URL"),
+            ("http://u:secret@host/#x", "a `?` or `#`"),
+        ] {
+            let error = check_management_url(url).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");
+        }
+    }
+}

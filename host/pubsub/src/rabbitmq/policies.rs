@@ -1,0 +1,285 @@
+//! Policies: what only the operator of a RabbitMQ can set for queues that are declared without arguments, as those of flows are.
+//!
+//! A queue has one policy at a time, so there is one for each type of queue. What counts for a queue is the broker's to say, since policies
+//! match names by expressions of their own: a queue is made for a look and deleted.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::lifecycle::Lifecycle;
+use super::management::Management;
+use super::names;
+use crate::backend::{Policy, PolicyState, QueueSpec};
+use crate::error::{PubsubError, Result};
+use crate::topic::{Class, Queue, Topic};
+
+/// Above the longest time for which a host holds a message.
+const CONSUMER_TIMEOUT_MS: u32 = 3_600_000;
+/// What the broker knows of queues at once; statistics come some seconds later.
+const WITHOUT_STATISTICS: [(&str, &str); 2] = [("disable_stats", "true"), ("enable_queue_totals", "true")];
+
+/// A version of RabbitMQ: the first two numbers.
+type Version = (u32, u32);
+
+/// A type of queue that a flow's queue may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Type {
+    Quorum,
+    Classic,
+}
+
+impl Type {
+    const ALL: [Type; 2] = [Type::Quorum, Type::Classic];
+
+    fn of(text: &str) -> Option<Self> {
+        match text {
+            "quorum" => Some(Type::Quorum),
+            "classic" => Some(Type::Classic),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Type::Quorum => "weir-quorum",
+            Type::Classic => "weir-classic",
+        }
+    }
+
+    fn apply_to(self) -> &'static str {
+        match self {
+            Type::Quorum => "quorum_queues",
+            Type::Classic => "classic_queues",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Type::Quorum => "without delivery-limit, quorum queues of RabbitMQ 4 delete a message after 20 deliveries",
+            Type::Classic => "without consumer-timeout, a message that is held for more than 30 minutes closes its consumer",
+        }
+    }
+
+    /// What a policy for such queues holds on a version; on an unknown one, what the newest may need.
+    fn definition(self, version: Option<Version>) -> Map<String, Value> {
+        let mut definition = Map::new();
+        // Before 4.0 the limit is off unless somebody sets one.
+        if self == Type::Quorum && version.is_none_or(|version| version >= (4, 0)) {
+            definition.insert("delivery-limit".to_owned(), json!(-1));
+        }
+        // Policies know it from 3.12 on; from 4.3 on classic queues have no such time.
+        let has_timeout = version.is_none_or(|version| version >= (3, 12) && (self == Type::Quorum || version < (4, 3)));
+        if has_timeout {
+            definition.insert("consumer-timeout".to_owned(), json!(CONSUMER_TIMEOUT_MS));
+        }
+        definition
+    }
+}
+
+/// One queue, as the management API shows it.
+#[derive(Clone, Debug, Deserialize)]
+struct Shown {
+    name: String,
+    #[serde(rename = "type")]
+    queue_type: Option<String>,
+    /// The name of the one policy that counts for it.
+    policy: Option<String>,
+}
+
+/// One policy, as the management API shows it.
+#[derive(Debug, Deserialize)]
+struct Definition {
+    name: String,
+    definition: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Overview {
+    rabbitmq_version: String,
+}
+
+/// What the broker shows of a topicspace's queues of flows.
+struct Seen {
+    version: Option<Version>,
+    queues: Vec<Shown>,
+    policies: BTreeMap<String, Map<String, Value>>,
+}
+
+/// The policies that Weir needs, without a look at the broker.
+pub(super) fn unknown(vhost: &str, topicspace: &str) -> Vec<Policy> {
+    let list_command = format!("rabbitmqctl list_policies -p {}", quoted(vhost));
+    let of = |queue_type: Type| policy(queue_type, vhost, topicspace, None, PolicyState::Unknown { list_command: list_command.clone() });
+    Type::ALL.map(of).into()
+}
+
+/// The policies that Weir needs on this broker, and whether they are there.
+pub(super) async fn look(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Vec<Policy>> {
+    let seen = see(management, lifecycle, topicspace).await?;
+    let of = |queue_type| policy(queue_type, &management.vhost, topicspace, seen.version, state(queue_type, &seen));
+    Ok(Type::ALL.map(of).into())
+}
+
+/// Sets them, except where the queues have what they need already: also for queues that are to come.
+pub(super) async fn set(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Vec<Policy>> {
+    let seen = see(management, lifecycle, topicspace).await?;
+    let mut set = Vec::new();
+    for queue_type in Type::ALL {
+        let definition = queue_type.definition(seen.version);
+        if !definition.is_empty() && state(queue_type, &seen) != PolicyState::Set {
+            let policy = json!({
+                "pattern": pattern(topicspace), "apply-to": queue_type.apply_to(), "priority": 0, "definition": definition,
+            });
+            management.put(&["policies", &management.vhost, queue_type.name()], &policy).await?;
+            set.push(queue_type.name());
+        }
+    }
+    let mut policies = look(management, lifecycle, topicspace).await?;
+    for policy in policies.iter_mut().filter(|policy| set.contains(&policy.name.as_str())) {
+        if matches!(policy.state, PolicyState::NotNeeded(_)) {
+            policy.state = PolicyState::Set;
+        }
+    }
+    Ok(policies)
+}
+
+async fn see(management: &Management, lifecycle: &Lifecycle, topicspace: &str) -> Result<Seen> {
+    let overview: Option<Overview> = management.get(&["overview"], &[("columns", "rabbitmq_version")]).await?;
+    let version = overview.and_then(|overview| version(&overview.rabbitmq_version));
+    let refused = |error: crate::topic::NameError| PubsubError::refused_because("the probe for policies cannot be made", error);
+    let name = format!("weir-probe-{:016x}", rand::random::<u64>());
+    let topic = Topic::new(Class::Flow, topicspace, &name).map_err(refused)?;
+    let probe = Queue::new(topic, "probe".parse().map_err(refused)?).map_err(refused)?;
+    lifecycle.create(&QueueSpec::new(probe.clone())).await?;
+    let queues = all(management, topicspace).await;
+    let deleted = lifecycle.delete_now(&probe, names::queue(&probe)?).await;
+    let queues = queues?;
+    deleted?;
+    let policies: Option<Vec<Definition>> = management.get(&["policies", &management.vhost], &[]).await?;
+    let policies = policies.unwrap_or_default().into_iter().map(|policy| (policy.name, policy.definition)).collect();
+    Ok(Seen { version, queues, policies })
+}
+
+/// The queues of flows of a topicspace.
+async fn all(management: &Management, topicspace: &str) -> Result<Vec<Shown>> {
+    let prefix = format!("{topicspace}.{}.", Class::Flow);
+    let queues: Option<Vec<Shown>> = management.get(&["queues", &management.vhost], &WITHOUT_STATISTICS).await?;
+    Ok(queues.unwrap_or_default().into_iter().filter(|queue| queue.name.starts_with(&prefix)).collect())
+}
+
+fn policy(queue_type: Type, vhost: &str, topicspace: &str, version: Option<Version>, state: PolicyState) -> Policy {
+    let definition = Value::Object(queue_type.definition(version));
+    let command = format!(
+        "rabbitmqctl set_policy -p {} {} {} {} --apply-to {}",
+        quoted(vhost),
+        queue_type.name(),
+        quoted(&pattern(topicspace)),
+        quoted(&definition.to_string()),
+        queue_type.apply_to()
+    );
+    Policy { name: queue_type.name().to_owned(), reason: queue_type.reason(), command, state, is_new: false }
+}
+
+/// Whether the queues of one type have what they need.
+fn state(queue_type: Type, seen: &Seen) -> PolicyState {
+    let needed = queue_type.definition(seen.version);
+    if needed.is_empty() {
+        return PolicyState::NotNeeded("this version of RabbitMQ needs none".to_owned());
+    }
+    let mut queues_count = 0;
+    let mut lacking: BTreeMap<&str, u64> = BTreeMap::new();
+    for queue in seen.queues.iter().filter(|queue| queue.queue_type.as_deref().and_then(Type::of) == Some(queue_type)) {
+        queues_count += 1;
+        let policy = queue.policy.as_ref().and_then(|name| seen.policies.get(name));
+        for (key, value) in &needed {
+            if !is_enough(key, value, policy.and_then(|definition| definition.get(key))) {
+                *lacking.entry(key).or_default() += 1;
+            }
+        }
+    }
+    if queues_count == 0 {
+        return PolicyState::NotNeeded(format!("no queue of a flow is a {} queue", queue_type.apply_to().trim_end_matches("_queues")));
+    }
+    if lacking.is_empty() {
+        return PolicyState::Set;
+    }
+    let told: Vec<String> = lacking.iter().map(|(key, count)| format!("{count} have no fitting `{key}`")).collect();
+    PolicyState::Missing(format!("of {queues_count} {}: {}", queue_type.apply_to().replace('_', " "), told.join(", ")))
+}
+
+/// Whether what counts for a queue is at least what is needed.
+fn is_enough(key: &str, needed: &Value, there: Option<&Value>) -> bool {
+    let Some(there) = there.and_then(Value::as_i64) else { return false };
+    match key {
+        // Its operator knows how long a handling may take.
+        "consumer-timeout" => there > 0,
+        _ => needed.as_i64() == Some(there),
+    }
+}
+
+fn version(text: &str) -> Option<Version> {
+    let mut parts = text.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Names of the queues of flows, as a regular expression.
+fn pattern(topicspace: &str) -> String {
+    let escaped: String =
+        topicspace.chars().flat_map(|letter| (!letter.is_alphanumeric()).then_some('\\').into_iter().chain([letter])).collect();
+    format!(r"^{escaped}\.flow\.")
+}
+
+/// As a word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_the_virtual_host_and_the_queues_of_flows() {
+        let policies = unknown("it's", "t-1");
+        let [quorum, classic] = policies.as_slice() else { panic!("{policies:?}") };
+        let begin = r"rabbitmqctl set_policy -p 'it'\''s' weir-quorum '^t\-1\.flow\.' ";
+        assert_eq!(quorum.command, format!(r#"{begin}'{{"consumer-timeout":3600000,"delivery-limit":-1}}' --apply-to quorum_queues"#));
+        assert!(classic.command.ends_with("--apply-to classic_queues"), "{}", classic.command);
+        assert_eq!(quorum.state, PolicyState::Unknown { list_command: r"rabbitmqctl list_policies -p 'it'\''s'".to_owned() });
+    }
+
+    #[test]
+    fn what_is_needed_depends_on_the_version() {
+        let keys = |queue_type: Type, version| queue_type.definition(Some(version)).keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(Type::Quorum, (3, 10)), Vec::<String>::new());
+        assert_eq!(keys(Type::Quorum, (3, 13)), ["consumer-timeout"]);
+        assert_eq!(keys(Type::Quorum, (4, 3)), ["consumer-timeout", "delivery-limit"]);
+        assert_eq!(keys(Type::Classic, (4, 0)), ["consumer-timeout"]);
+        assert_eq!(keys(Type::Classic, (4, 3)), Vec::<String>::new());
+        assert_eq!((version("4.0.5"), version("3.10.8"), version("x")), (Some((4, 0)), Some((3, 10)), None));
+    }
+
+    #[test]
+    fn a_policy_counts_by_what_queues_have_of_it() {
+        let shown = |queue_type: &str, policy: Option<&str>| Shown {
+            name: "tg.flow.a.b".to_owned(),
+            queue_type: Some(queue_type.to_owned()),
+            policy: policy.map(str::to_owned),
+        };
+        let policies = [
+            ("enough", json!({"delivery-limit": -1, "consumer-timeout": 7_200_000})),
+            ("other", json!({})),
+            ("less", json!({"delivery-limit": 20, "consumer-timeout": 1})),
+        ];
+        let policies = policies.map(|(name, definition)| (name.to_owned(), definition.as_object().unwrap().clone()));
+        let of = |queues: Vec<Shown>| state(Type::Quorum, &Seen { version: Some((4, 0)), queues, policies: policies.clone().into() });
+        assert_eq!(of(vec![shown("quorum", Some("enough")), shown("classic", None)]), PolicyState::Set);
+        assert!(matches!(of(vec![shown("classic", Some("enough"))]), PolicyState::NotNeeded(_)));
+        for lacking in [None, Some("other"), Some("less"), Some("unknown")] {
+            let PolicyState::Missing(what) = of(vec![shown("quorum", Some("enough")), shown("quorum", lacking)]) else { panic!() };
+            assert!(what.starts_with("of 2 quorum queues: 1 have no fitting"), "{what}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the parts of one backend share.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::consumers::Consumers;
+use super::lane::Lane;
+use super::lifecycle::Lifecycle;
+use super::link::Link;
+use super::management::Management;
+use super::places::Places;
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::network::closed;
+
+/// What the parts of one backend share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) consuming: Arc<Link>,
+    pub(super) publishing: Arc<Link>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) lane: Lane,
+    pub(super) places: Arc<Places>,
+    pub(super) consumers: Consumers,
+    /// Held by who looks at messages by taking them.
+    pub(super) looks: Arc<tokio::sync::Mutex<()>>,
+    /// The management API, where the settings name one.
+    pub(super) management: Option<Management>,
+    pub(super) vhost: String,
+    /// Operations in several steps that are under way: they go on when their callers give up.
+    pub(super) operations: TaskTracker,
+    pub(super) closed: CancellationToken,
+}
+
+impl Shared {
+    /// # Errors
+    /// `Unavailable` once it is closed.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.is_cancelled() { Err(closed()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,110 @@
+//! Components that are kept elsewhere: fetched by digest when they are first needed, verified on the way, and used from a folder of the host.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use weir_config::records::Digest;
+use weir_config::{ComponentFolder, ComponentSource, ConfigError, RemoteComponents, RemoteFault};
+
+/// How long the store may take to begin its answer, and to send the next piece of it.
+const PAUSE_TIME: Duration = Duration::from_secs(30);
+/// Components that are fetched at a time: one that is large does not delay another.
+const FETCHES_COUNT: usize = 2;
+
+/// The source of a host that has no store of its own. Nothing that is wrong here is for ever: the store may be put right.
+#[derive(Debug)]
+pub struct FetchedComponents<R> {
+    folder: ComponentFolder,
+    remote: R,
+    max_component_bytes: u64,
+    turns: Semaphore,
+}
+
+impl<R: RemoteComponents> FetchedComponents<R> {
+    /// Keeps what is fetched in a folder of the host's own. Larger components are refused, whatever their records give.
+    pub fn new(folder: ComponentFolder, remote: R, max_component_bytes: u64) -> Self {
+        FetchedComponents { folder, remote, max_component_bytes, turns: Semaphore::new(FETCHES_COUNT) }
+    }
+
+    async fn fetch(&self, digest: Digest, most_bytes: u64) -> Result<(), ConfigError> {
+        let silent = |_| self.not_fetched(digest, format!("nothing came for {} s", PAUSE_TIME.as_secs()));
+        let failed = |fault: RemoteFault| self.not_fetched(digest, fault.to_string());
+        let mut pieces = timeout(PAUSE_TIME, self.remote.open(digest)).await.map_err(silent)?.map_err(failed)?;
+        let mut incoming = self.folder.receive(digest, most_bytes).await?;
+        while let Some(piece) = timeout(PAUSE_TIME, pieces.next()).await.map_err(silent)? {
+            incoming.write(piece.map_err(failed)?).await?;
+        }
+        let size_bytes = incoming.written_bytes();
+        incoming.finish().await?;
+        tracing::info!(%digest, size_bytes, from = self.remote.place(), "component fetched");
+        Ok(())
+    }
+
+    fn not_fetched(&self, digest: Digest, problem: String) -> ConfigError {
+        ConfigError::ComponentNotFetched { digest, place: self.remote.place().to_owned(), problem }
+    }
+}
+
+#[async_trait]
+impl<R: RemoteComponents> ComponentSource for FetchedComponents<R> {
+    async fn bring(&self, digest: Digest, size_bytes: u64) -> Result<(), ConfigError> {
+        if self.folder.has(digest) {
+            return Ok(());
+        }
+        let most_bytes = self.max_component_bytes;
+        if size_bytes > most_bytes {
+            let problem = format!("it has {size_bytes} bytes, and this host accepts {most_bytes}: raise gateway.max-component");
+            return Err(self.not_fetched(digest, problem));
+        }
+        let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
+        self.fetch(digest, size_bytes).await.map_err(|error| match error {
+            ConfigError::WrongComponent { digest, came } => {
+                let problem = format!("it sent other bytes: {came}; check what answers at that address, and deploy the component again");
+                self.not_fetched(digest, problem)
+            }
+            error => error,
+        })
+    }
+
+    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>, ConfigError> {
+        let got = self.folder.get(digest).await;
+        if let Err(ConfigError::DamagedComponent { path }) = &got {
+            tracing::warn!(%digest, path = %path.display(), "cached component is damaged: it is fetched again");
+            self.folder.remove(digest).await?;
+            return Err(self.not_fetched(digest, "the copy in the host's folder was damaged, and is fetched again".to_owned()));
+        }
+        got
+    }
+
+    fn cache_folder(&self) -> Option<&ComponentFolder> {
+        Some(&self.folder)
+    }
+}
+
+/// The source of a host that has no store at all: what it was given at its start.
+#[derive(Debug)]
+pub struct ComponentsAtHand(ComponentFolder);
+
+impl ComponentsAtHand {
+    /// Those in a folder.
+    pub fn new(folder: ComponentFolder) -> Self {
+        ComponentsAtHand(folder)
+    }
+}
+
+#[async_trait]
+impl ComponentSource for ComponentsAtHand {
+    async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>, ConfigError> {
+        match self.0.get(digest).await? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Err(ConfigError::ComponentNotFetched {
+                digest,
+                place: "a gateway".to_owned(),
+                problem: "this host has none: start it with --gateway URL, or with --processor NAME=FILE for this file".to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `weir run ROLE`: what each role refuses before there is a broker.
+
+use expect_test::expect;
+use rustix::process::Signal;
+use weir_tests::roles::{Role, Site};
+use weir_tests::weir::run;
+
+use super::{check, said};
+
+/// Nothing listens there.
+const NO_BROKER: &str = "amqp://u:pa55-of-this-test@127.0.0.1:1/v";
+
+#[tokio::test]
+async fn a_role_requires_a_broker_that_roles_share() {
+    let folder = tempfile::tempdir().unwrap();
+    for role in Role::ALL {
+        let output = run(folder.path(), &["run", role.word()]).await;
+        let text = said(&output, folder.path());
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert!(text.contains(&format!("weir run {} requires a broker", role.word())) && text.contains("--broker"), "{text}");
+    }
+    check(
+        &run(folder.path(), &["run", "host", "--broker", "embedded:"]).await,
+        folder.path(),
+        78,
+        &expect![[r#"
+            error: weir run host requires a broker that the roles share: the embedded broker is in one process only
+              next: name the broker: --broker amqp://HOST/VHOST, or WEIR_BROKER_URL or `url` in section [broker] of the settings file where it has a password; or run everything in one process: weir up
+        "#]],
+    );
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");
+}
+
+#[tokio::test]
+async fn a_data_folder_that_another_role_has_is_refused_with_the_process_that_has_it() {
+    let site = Site::on(NO_BROKER);
+    let mut flow = site.begin(Role::Flow, "one", &[]);
+    flow.says("waiting for the broker").await;
+    for (role, listen) in [(Role::Config, ""), (Role::Host, ""), (Role::Gateway, " --listen 127.0.0.1:0")] {
+        let mut second = site.begin(role, "one", &[]);
+        assert_eq!(second.ended().await.code(), Some(73));
+        let (said, data) = (second.said(), site.data("one").display().to_string());
+        let what = format!("the data folder {data} is in use by process {} (weir run flow)", flow.pid());
+        assert!(said.contains(&what), "{said}");
+        let next = format!("give this one a folder of its own: weir run {} --data DIR{listen}", role.word());
+        assert!(said.contains(&next), "{said}");
+    }
+    assert_eq!(flow.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_role_that_waits_ends_by_a_signal_and_shows_no_password() {
+    let site = Site::on(NO_BROKER);
+    for (role, signal) in Role::ALL.into_iter().zip([Signal::INT, Signal::TERM, Signal::INT, Signal::TERM]) {
+        let mut process = site.begin(role, role.word(), &[]);
+        process.says("waiting for the broker amqp://u:***@127.0.0.1:1/v; Ctrl-C ends Weir").await;
+        let arguments = std::fs::read_to_string(format!("/proc/{}/cmdline", process.pid())).unwrap();
+        process.signal(signal);
+        let status = process.ended().await;
+        let said = process.said();
+        assert_eq!(status.code(), Some(0), "{said}");
+        assert!(!said.contains("pa55") && !arguments.contains("pa55"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_of_hosts_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, reason) in [
+        (["--processor", "a:b"], "a processor's name is not empty and has no colon"),
+        (["--processor", "a="], "the file is missing"),
+        (["--name", ""], "the name is empty"),
+    ] {
+        let output = run(folder.path(), &[&["run", "host"], &arguments[..]].concat()).await;
+        let text = said(&output, folder.path());
+        assert!(output.status.code() == Some(64) && text.contains(reason), "{text}");
+    }
+    // A role that is not a gateway has no address.
+    let output = run(folder.path(), &["run", "config", "--listen", "127.0.0.1:0"]).await;
+    assert_eq!(output.status.code(), Some(64), "{}", said(&output, folder.path()));
+}

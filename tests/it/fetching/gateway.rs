@@ -1,0 +1,92 @@
+//! What stands for a gateway: whatever it is asked, it answers what the test says.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What is answered.
+#[derive(Clone)]
+pub(super) enum Says {
+    /// Closes the connection.
+    Nothing,
+    /// These bytes.
+    Component(Vec<u8>),
+    /// Half of these bytes, and closes the connection.
+    Half(Vec<u8>),
+    /// A status and a body.
+    Error(u16, &'static str),
+}
+
+/// Dropping it ends it.
+pub(super) struct StubGateway {
+    url: String,
+    shared: Arc<Mutex<(Says, Vec<String>)>>,
+    serving: JoinHandle<()>,
+}
+
+impl StubGateway {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::new(Mutex::new((Says::Nothing, Vec::new())));
+        let serving = tokio::spawn(serve(listener, shared.clone()));
+        StubGateway { url, shared, serving }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Answers this from now on.
+    pub(super) fn says(&self, says: Says) {
+        self.shared.lock().unwrap().0 = says;
+    }
+
+    /// What was asked and answered.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.shared.lock().unwrap().1.clone()
+    }
+}
+
+impl Drop for StubGateway {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Mutex<(Says, Vec<String>)>>) {
+    loop {
+        let (connection, _) = listener.accept().await.unwrap();
+        // One at a time: each has one request.
+        let _ = answer(connection, &shared).await;
+    }
+}
+
+async fn answer(connection: TcpStream, shared: &Mutex<(Says, Vec<String>)>) -> std::io::Result<()> {
+    let mut connection = BufReader::new(connection);
+    let mut first = String::new();
+    connection.read_line(&mut first).await?;
+    let mut line = String::new();
+    while connection.read_line(&mut line).await? > 2 {
+        line.clear();
+    }
+    let says = {
+        let mut shared = shared.lock().unwrap();
+        if !matches!(shared.0, Says::Nothing) {
+            shared.1.push(first.trim_end_matches(" HTTP/1.1\r\n").to_owned());
+        }
+        shared.0.clone()
+    };
+    let (status, length, body) = match says {
+        Says::Nothing => return Ok(()),
+        Says::Component(bytes) => (200, bytes.len(), bytes),
+        Says::Half(bytes) => (200, bytes.len(), bytes[..bytes.len() / 2].to_vec()),
+        Says::Error(status, body) => (status, body.len(), body.as_bytes().to_vec()),
+    };
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    connection.write_all(head.as_bytes()).await?;
+    connection.write_all(&body).await?;
+    connection.shutdown().await
+}

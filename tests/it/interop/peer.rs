@@ -1,0 +1,105 @@
+//! Programs of others on the broker of a test, in Python: the scripts of `tests/interop`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use reqwest::Url;
+use serde_json::Value;
+use weir_tests::rabbitmq::{Broker, Vhost};
+use weir_tests::wait::within;
+
+use super::tools::python;
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop");
+
+/// A script with its arguments, which finds the broker as TrustGraph's programs do: by the environment.
+pub(super) async fn script(vhost: &Vhost, name: &str, arguments: &[&str]) -> Command {
+    let url: Url = vhost.url().parse().unwrap();
+    let mut command = Command::new(python().await);
+    command.arg(Path::new(SCRIPTS).join(name)).args(arguments).stdin(Stdio::null());
+    command.env("PUBSUB_BACKEND", "rabbitmq").env("RABBITMQ_HOST", url.host_str().unwrap());
+    command.env("RABBITMQ_PORT", url.port().unwrap_or(5672).to_string()).env("RABBITMQ_VHOST", vhost.name());
+    command.env("RABBITMQ_USERNAME", url.username()).env("RABBITMQ_PASSWORD", url.password().unwrap_or("guest"));
+    // The same bytes for all, and nothing written beside the sources.
+    command.env("PYTHONIOENCODING", "utf-8").env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Runs a script, which must succeed; what it printed.
+pub(crate) async fn run(vhost: &Vhost, name: &str, arguments: &[&str]) -> String {
+    let mut command = script(vhost, name, arguments).await;
+    let output = within(name, tokio::task::spawn_blocking(move || command.output().unwrap())).await.unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} {arguments:?}: {}\n{out}{err}", output.status);
+    out.into_owned()
+}
+
+/// Sends requests by TrustGraph's client of `config` or `flow`; the answers.
+pub(super) async fn ask(vhost: &Vhost, requests: &[(&str, Value)]) -> Vec<Value> {
+    let texts: Vec<String> = requests.iter().map(|(_, request)| request.to_string()).collect();
+    let arguments: Vec<&str> = requests.iter().zip(&texts).flat_map(|((kind, _), text)| [*kind, text.as_str()]).collect();
+    let answers = run(vhost, "client.py", &arguments).await;
+    answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The same with requests that must succeed.
+pub(super) async fn must(vhost: &Vhost, requests: &[(&str, Value)]) -> Vec<Value> {
+    let answers = ask(vhost, requests).await;
+    for (answer, (_, request)) in answers.iter().zip(requests) {
+        assert_eq!(answer["error"], Value::Null, "{request}");
+    }
+    answers
+}
+
+/// A script that runs until it is dropped, and what it says.
+pub(super) struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a processor of TrustGraph.
+    pub(super) async fn processor(vhost: &Vhost, folder: &Path, id: &str) -> Self {
+        Self::script(vhost, folder, id, "echo.py", &["--id", id]).await
+    }
+
+    /// Starts TrustGraph's service `config` or `flow`.
+    pub(super) async fn service(vhost: &Vhost, folder: &Path, kind: &str) -> Self {
+        Self::script(vhost, folder, kind, "services.py", &[kind]).await
+    }
+
+    async fn script(vhost: &Vhost, folder: &Path, log: &str, name: &str, arguments: &[&str]) -> Self {
+        let log = folder.join(format!("{log}.log"));
+        let file = File::create(&log).unwrap();
+        let mut command = script(vhost, name, &[arguments, &["--no-metrics", "--no-loki-enabled"]].concat()).await;
+        let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        Running { child, log }
+    }
+
+    pub(super) fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what {} said ---\n{}---", self.log.display(), self.said());
+        }
+    }
+}
+
+/// The queues of a virtual host, as the management API shows them.
+pub(super) async fn queues(broker: &Broker, vhost: &Vhost) -> Vec<Value> {
+    let queues = broker.management().get(&format!("queues/{}", vhost.name())).await;
+    queues.as_array().unwrap().clone()
+}
+
+/// The names of those that hold a word.
+pub(super) async fn names_with(broker: &Broker, vhost: &Vhost, word: &str) -> Vec<String> {
+    let names = queues(broker, vhost).await.into_iter().map(|queue| queue["name"].as_str().unwrap().to_owned());
+    names.filter(|name| name.contains(word)).collect()
+}

@@ -1,0 +1,23 @@
+//! What callers give up while it begins.
+
+use weir_pubsub::{Backend, ConsumerOptions};
+use weir_tests::rabbitmq::{Broker, DefaultQueues};
+use weir_tests::wait::{DEADLINE, eventually, given_up, within};
+
+use super::place::connected;
+use super::up::queues;
+
+#[tokio::test]
+async fn a_subscription_that_is_given_up_while_it_begins_leaves_no_queue() {
+    let broker = Broker::shared().await;
+    let vhost = broker.vhost(DefaultQueues::Classic).await;
+    let backend = connected(vhost.url().to_owned()).await;
+    let (topic, name) = ("response:tg:a".parse().unwrap(), "reader".parse().unwrap());
+    // More steps than there are until a subscription is bound.
+    for polls_count in 0..20 {
+        let opening = backend.consumer(&topic, &name, ConsumerOptions::default());
+        drop(within("a subscription", given_up(polls_count, opening)).await);
+    }
+    let are_gone = || async { queues(broker.management(), &vhost).await.is_empty().then_some(()) };
+    eventually(DEADLINE, "the queues of subscriptions to be gone", are_gone).await;
+}

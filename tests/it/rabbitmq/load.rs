@@ -1,0 +1,206 @@
+//! Numbers that are sent into a flow of echo from outside during faults, and what comes out of it.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use weir_pubsub::{Backend, ConsumerOptions, Message, Producer, PubsubError, Queue, RabbitBroker};
+use weir_tests::tally::Tally;
+use weir_tests::wait::{eventually, pass};
+
+use super::place::connected;
+use crate::stage::queue;
+
+/// What outlives faults takes longer than other tests.
+pub(super) const DEADLINE: Duration = Duration::from_secs(150);
+/// How many numbers are sent at a time.
+const BURST_COUNT: u64 = 50;
+/// Above all numbers that the load itself sends.
+const FIRST_RESERVED: u64 = 1 << 40;
+
+/// How fast numbers are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How many numbers may be under way, so that what is sent can be taken in time.
+    under_way_count: usize,
+    /// The time between two bursts.
+    pause: Duration,
+}
+
+impl Pace {
+    /// As fast as the flow handles them.
+    pub(super) const FULL: Pace = Pace { under_way_count: 4_000, pause: Duration::ZERO };
+    /// Leaves time for processes that start.
+    pub(super) const STEADY: Pace = Pace { under_way_count: 500, pause: Duration::from_millis(25) };
+}
+
+/// A sender and a reader of the flow `one`, past whatever the faults strike.
+pub(super) struct Load {
+    /// For the checks, too.
+    pub(super) backend: Arc<RabbitBroker>,
+    pace: Pace,
+    counted: Arc<Mutex<Counted>>,
+    reading: tokio::task::JoinHandle<()>,
+}
+
+/// What was sent and seen since the load began.
+#[derive(Debug, Default)]
+struct Counted {
+    /// The number that the load sends next.
+    next: u64,
+    reserved_count: u64,
+    /// How many were confirmed.
+    sent_count: u64,
+    /// Those of them that were not seen yet.
+    awaited: HashSet<u64>,
+    /// How often each number was seen.
+    seen: HashMap<u64, u64>,
+    doubled_count: u64,
+}
+
+impl Counted {
+    fn confirm(&mut self, number: u64) {
+        self.sent_count += 1;
+        if !self.seen.contains_key(&number) {
+            self.awaited.insert(number);
+        }
+    }
+
+    fn see(&mut self, number: u64) {
+        self.seen.entry(number).or_default();
+        self.awaited.remove(&number);
+    }
+
+    fn settled(&mut self, number: u64) {
+        let times = self.seen.entry(number).or_default();
+        *times += 1;
+        self.doubled_count += u64::from(*times == 2);
+    }
+
+    fn tally(&self) -> Tally {
+        Tally { sent_count: self.sent_count, lost_count: self.awaited.len() as u64, doubled_count: self.doubled_count }
+    }
+}
+
+/// What the flow reads, and what it ends in.
+pub(super) fn queues() -> [Queue; 2] {
+    [queue("flow:tg:in:one", "echo--one--input"), queue("flow:tg:out:one", "gateway--one--out")]
+}
+
+impl Load {
+    /// On the broker of this URL.
+    pub(super) async fn on(url: &str, pace: Pace) -> Self {
+        let backend = connected(url.to_owned()).await;
+        let counted = Arc::new(Mutex::default());
+        let reading = tokio::spawn(read(backend.clone(), counted.clone()));
+        Load { backend, pace, counted, reading }
+    }
+
+    /// Sends numbers until the faults are over, each until it is confirmed.
+    pub(super) async fn send_during<T>(&self, faults: impl Future<Output = T>) -> T {
+        let [input, _] = queues();
+        let mut faults = std::pin::pin!(faults);
+        let mut producer = None;
+        loop {
+            let (used, input) = (producer.take(), &input);
+            let mut sending = std::pin::pin!(async move {
+                while self.counted().awaited.len() > self.pace.under_way_count {
+                    pass(Duration::from_millis(10)).await;
+                }
+                let producer = match used {
+                    Some(producer) => producer,
+                    None => producer_of(&self.backend, input).await,
+                };
+                let first = self.counted().next;
+                self.counted().next += BURST_COUNT;
+                let numbers = first..first + BURST_COUNT;
+                futures_util::future::join_all(numbers.map(|number| self.send(&*producer, number))).await;
+                pass(self.pace.pause).await;
+                producer
+            });
+            tokio::select! {
+                biased;
+                result = &mut faults => {
+                    // A burst that was begun counts whole, so that the next one begins with numbers of its own.
+                    sending.await;
+                    return result;
+                }
+                used = &mut sending => producer = Some(used),
+            }
+        }
+    }
+
+    async fn send(&self, producer: &dyn Producer, number: u64) {
+        publish(producer, number).await;
+        self.counted().confirm(number);
+    }
+
+    /// Numbers that no other sender has, for another way into the flow.
+    pub(super) fn reserve(&self, count: u64) -> Range<u64> {
+        let mut counted = self.counted();
+        let first = FIRST_RESERVED + counted.reserved_count;
+        counted.reserved_count += count;
+        first..first + count
+    }
+
+    /// A reserved number was confirmed: it must arrive, too.
+    pub(super) fn note(&self, number: u64) {
+        self.counted().confirm(number);
+    }
+
+    /// How many different numbers were seen.
+    pub(super) fn seen_count(&self) -> u64 {
+        self.counted().seen.len() as u64
+    }
+
+    /// Waits until all numbers have come that were sent since the load began, but not for ever.
+    pub(super) async fn arrived(&self) -> Tally {
+        let all = eventually(2 * DEADLINE, "all messages", || async { self.counted().awaited.is_empty().then_some(()) });
+        let _ = tokio::time::timeout(DEADLINE, all).await;
+        self.counted().tally()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+async fn producer_of(backend: &RabbitBroker, queue: &Queue) -> Box<dyn Producer> {
+    eventually(DEADLINE, "a producer", || async { backend.producer(queue.topic()).await.ok() }).await
+}
+
+async fn publish(producer: &dyn Producer, number: u64) {
+    loop {
+        match producer.publish_confirmed(Message::new(number.to_string())).await {
+            Ok(()) => return,
+            Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }) => pass(Duration::from_millis(20)).await,
+            // Of a queue declared just before, or one that its owner has not made again.
+            Err(PubsubError::QueueNotFound { .. }) => pass(Duration::from_millis(20)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn read(backend: Arc<RabbitBroker>, counted: Arc<Mutex<Counted>>) {
+    let [_, out] = queues();
+    loop {
+        if let Ok(consumer) = backend.consumer(out.topic(), out.subscription(), ConsumerOptions::default()).await {
+            while let Ok(delivery) = consumer.receive().await {
+                let number: u64 = std::str::from_utf8(&delivery.message.body).unwrap().parse().unwrap();
+                counted.lock().unwrap().see(number);
+                // One that could not be acknowledged comes again, and was not doubled by what is tested.
+                if backend.settle(&delivery.receipt, Vec::new()).await.is_ok() {
+                    counted.lock().unwrap().settled(number);
+                }
+            }
+        }
+        pass(Duration::from_millis(20)).await;
+    }
+}

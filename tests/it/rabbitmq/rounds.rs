@@ -1,0 +1,88 @@
+//! Rounds of faults on a Weir of many processes, under load: any role is killed, stopped or away at a moment that the seed decides. After each
+//! round no confirmed message is lost, every flow is started or stopped, and the broker has the queues of the flows and no others.
+//!
+//! The roles outlive several rounds, as those of an operator do.
+
+mod gateways;
+mod hosts;
+mod plan;
+mod roles;
+mod services;
+mod state;
+mod takeovers;
+mod traffic;
+mod uploads;
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use weir_pubsub::panic_text;
+use weir_tests::rabbitmq::{DefaultQueues, Version};
+use weir_tests::tally::{Tally, rounds};
+use weir_tests::wait::seed;
+
+use plan::{Kind, ROUNDS_COUNT, Round};
+use roles::Bed;
+
+/// How many rounds there are in all: as many as there are kinds of them, or `WEIR_TEST_ROLE_ROUNDS`.
+fn rounds_count() -> usize {
+    let given = std::env::var("WEIR_TEST_ROLE_ROUNDS").ok().filter(|text| !text.is_empty());
+    given.map_or(ROUNDS_COUNT * rounds(1) as usize, |text| text.parse().expect("WEIR_TEST_ROLE_ROUNDS is a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_outlive_rounds_of_all_faults_and_lose_no_confirmed_message() {
+    let seed = seed();
+    let plan = plan::of(&mut StdRng::seed_from_u64(seed), rounds_count());
+    let rounds_count = plan.len();
+    let mut whole = Tally { sent_count: 0, lost_count: 0, doubled_count: 0 };
+    let mut numbered = (1..).zip(&plan).collect::<Vec<_>>();
+    for (at, part) in numbered.chunks_mut(ROUNDS_COUNT).enumerate() {
+        let queues = if at % 2 == 0 { DefaultQueues::Classic } else { DefaultQueues::Quorum };
+        let mut bed = Bed::new(queues).await;
+        for (number, round) in part {
+            let name = format!("round {number} of {rounds_count} ({:?}, {} queues)", round.kind, queues.name());
+            bed.outlives(seed, &name, round).await;
+        }
+        let tally = bed.end().await;
+        whole.sent_count += tally.sent_count;
+        whole.lost_count += tally.lost_count;
+        whole.doubled_count += tally.doubled_count;
+    }
+    whole.show(&format!("fault rounds of roles on RabbitMQ {} (seed {seed}), {rounds_count} rounds", Version::tested().name()));
+}
+
+impl Bed {
+    /// A round that must leave everything whole; what is wrong is reported with all that is needed to repeat it.
+    async fn outlives(&mut self, seed: u64, name: &str, round: &Round) {
+        println!("{name}");
+        let began = tokio::time::Instant::now();
+        if let Err(payload) = AssertUnwindSafe(self.strike(round)).catch_unwind().await {
+            let (what, folder) = (panic_text(&*payload), self.roles.site.keep());
+            panic!("{name} failed, WEIR_SEED={seed} repeats it: {what}; the logs of the roles are {}/*/test.log", folder.display());
+        }
+        println!("{name}: {} ms", began.elapsed().as_millis());
+    }
+
+    async fn strike(&mut self, round: &Round) {
+        let Bed { load, roles } = self;
+        let random = &mut StdRng::seed_from_u64(round.seed);
+        load.send_during(async {
+            match round.kind {
+                Kind::HostKilled { hosts_count } => hosts::killed(roles, hosts_count, random).await,
+                Kind::HostStartsWithoutConfig => services::host_starts_without_config(roles, random).await,
+                Kind::ConfigKilled => services::config_killed(roles, random).await,
+                Kind::FlowKilled { operation, step } => takeovers::flow_killed(roles, load, operation, step, random).await,
+                Kind::LeaderStopped { operation, step, loss } => takeovers::leader_stopped(roles, load, operation, step, loss).await,
+                Kind::GatewaysAway { away } => gateways::away(roles, load, away, random).await,
+                Kind::GatewayKilled { gateway } => gateways::killed(roles, load, gateway, random).await,
+            }
+            roles.is_whole(&["one"]).await;
+        })
+        .await;
+        let tally = load.arrived().await;
+        assert_eq!(tally.lost_count, 0, "of {} confirmed messages {} are lost", tally.sent_count, tally.lost_count);
+    }
+}

@@ -1,0 +1,265 @@
+//! The processes: a config service, two flow services, three hosts, two gateways.
+
+use std::collections::BTreeMap;
+
+use tokio::task::JoinHandle;
+use weir_config::ConfigClient;
+use weir_flow::plan::SwapOrder;
+use weir_flow::{FlowClient, StartFlow};
+use weir_pubsub::{Backend, ConsumerOptions, Message};
+use weir_tests::proxy::Proxy;
+use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
+use weir_tests::roles::{Process, Role, Site};
+use weir_tests::steps::Steps;
+use weir_tests::tally::Tally;
+use weir_tests::wait::{DEADLINE, eventually, within};
+use weir_tests::weir::Weir;
+use weir_tests::{guest_path, marked_guest};
+
+use super::plan::Gateway;
+use crate::cli::blueprint;
+use crate::guests;
+use crate::rabbitmq::load::{Load, Pace};
+use crate::rabbitmq::quorum::vhost_of;
+use crate::rabbitmq::steps::Operation;
+use crate::stage::queue;
+
+/// The hosts, by name.
+pub(super) const HOSTS: [&str; 3] = ["a", "b", "c"];
+/// The versions of echo between which flow `one` is swapped.
+const VERSIONS: [&str; 2] = ["1.0.0", "2.0.0"];
+
+/// The processes and their load.
+pub(super) struct Bed {
+    pub(super) load: Load,
+    pub(super) roles: Roles,
+}
+
+/// A process that serves flows, by its own way to the broker.
+pub(super) struct FlowServer {
+    pub(super) process: Process,
+    pub(super) proxy: Proxy,
+    pub(super) steps: Steps,
+    name: &'static str,
+}
+
+/// The processes, and clients of them.
+pub(super) struct Roles {
+    config_service: Option<Process>,
+    /// The flow service that leads, and the one that stands by.
+    pub(super) leader: FlowServer,
+    pub(super) standby: FlowServer,
+    pub(super) hosts: BTreeMap<&'static str, Process>,
+    gateways: BTreeMap<Gateway, Weir>,
+    pub(super) config: ConfigClient,
+    pub(super) flows: FlowClient,
+    /// Which of [`VERSIONS`] flow `one` runs.
+    version: usize,
+    pub(super) site: Site,
+    pub(super) vhost: Vhost,
+}
+
+impl Bed {
+    /// Everything, with echo at work in flow `one`.
+    pub(super) async fn new(default_queues: DefaultQueues) -> Self {
+        let vhost = vhost_of(Broker::shared().await, default_queues).await;
+        let site = Site::on(vhost.url());
+        let config_service = site.start(Role::Config, "config", &[]).await;
+        let leader = FlowServer::start(&site, &vhost, "flow-1", " runs the flow service").await;
+        let load = Load::on(vhost.url(), Pace::STEADY).await;
+        let config = ConfigClient::connect(load.backend.clone(), "tg").await.unwrap();
+        let flows = FlowClient::connect(load.backend.clone(), "tg").await.unwrap();
+        let standby = FlowServer::stand_by(&site, &vhost, "flow-2").await;
+        let (hosts, gateways) = (BTreeMap::new(), BTreeMap::new());
+        let config_service = Some(config_service);
+        let mut roles = Roles { config_service, leader, standby, hosts, gateways, config, flows, version: 0, site, vhost };
+        for gateway in Gateway::BOTH {
+            roles.start_gateway(*gateway).await;
+        }
+        roles.start_hosts(&HOSTS).await;
+        roles.deploy().await;
+        roles.perform(Operation::Start, "one").await;
+        roles.is_whole(&["one"]).await;
+        Bed { load, roles }
+    }
+
+    /// Ends everything as an operator would; what became of all messages.
+    pub(super) async fn end(self) -> Tally {
+        let Bed { load, roles } = self;
+        let tally = load.arrived().await;
+        let Roles { config_service, leader, standby, hosts, gateways, .. } = roles;
+        for process in hosts.into_values().chain([standby.process, leader.process]).chain(config_service) {
+            let role = process.role();
+            assert_eq!(process.end().await.code(), Some(0), "{role:?}");
+        }
+        for gateway in gateways.into_values() {
+            assert_eq!(gateway.end().await.code(), Some(0));
+        }
+        tally
+    }
+}
+
+impl FlowServer {
+    async fn start(site: &Site, vhost: &Vhost, name: &'static str, says: &str) -> Self {
+        let broker = Broker::shared().await;
+        let proxy = Proxy::to(&broker.address()).await;
+        let mut command = site.command(Role::Flow, name, &[]);
+        command.env("WEIR_BROKER_URL", broker.url_by(proxy.address(), vhost.name()));
+        let steps = Steps::of(&mut command, &site.data(name));
+        let mut process = site.run(Role::Flow, name, command);
+        process.says(says).await;
+        FlowServer { process, proxy, steps, name }
+    }
+
+    async fn stand_by(site: &Site, vhost: &Vhost, name: &'static str) -> Self {
+        Self::start(site, vhost, name, "standing by: another flow service holds its lock").await
+    }
+}
+
+/// Processes that are killed and started again.
+impl Roles {
+    pub(super) fn kill_config(&mut self) {
+        self.config_service.take().expect("it runs").kill();
+    }
+
+    pub(super) async fn start_config(&mut self) {
+        self.config_service = Some(self.site.start(Role::Config, "config", &[]).await);
+    }
+
+    pub(super) fn kill_host(&mut self, name: &str) {
+        self.hosts.remove(name).expect("it runs").kill();
+    }
+
+    pub(super) async fn end_host(&mut self, name: &str) {
+        assert_eq!(self.hosts.remove(name).expect("it runs").end().await.code(), Some(0), "host {name}");
+    }
+
+    /// Starts hosts at once, and waits for nothing.
+    pub(super) fn begin_hosts(&mut self, names: &[&'static str]) {
+        // Of the last one the components come from the store, of the others by way of the other gateway.
+        let store = self.gateway_url(Gateway::Store);
+        for name in names {
+            let mut arguments = vec!["--name", name];
+            if *name == HOSTS[2] {
+                arguments.extend(["--gateway", &store]);
+            }
+            self.hosts.insert(name, self.site.begin(Role::Host, name, &arguments));
+        }
+    }
+
+    pub(super) async fn start_hosts(&mut self, names: &[&'static str]) {
+        self.begin_hosts(names);
+        for name in names {
+            self.host(name).says(" runs the host of processors").await;
+        }
+    }
+
+    pub(super) fn host(&mut self, name: &str) -> &mut Process {
+        self.hosts.get_mut(name).expect("it runs")
+    }
+
+    pub(super) fn kill_gateway(&mut self, gateway: Gateway) {
+        self.gateways.remove(&gateway).expect("it runs").kill();
+    }
+
+    pub(super) async fn start_gateway(&mut self, gateway: Gateway) {
+        let store = self.gateway_url(Gateway::Store);
+        let arguments = ["--components-from", &store];
+        let arguments = if gateway == Gateway::Front { &arguments[..] } else { &[] };
+        let started = self.site.gateway(file_name(gateway), arguments).await;
+        self.gateways.insert(gateway, started);
+    }
+
+    pub(super) fn gateway(&self, gateway: Gateway) -> &Weir {
+        &self.gateways[&gateway]
+    }
+
+    /// Where a gateway answers, whether it runs or not.
+    pub(super) fn gateway_url(&self, gateway: Gateway) -> String {
+        format!("http://{}", self.site.gateway_address(file_name(gateway)))
+    }
+
+    /// The leader is gone: the one that stood by leads, and another one stands by.
+    pub(super) async fn replace_leader(&mut self) {
+        std::mem::swap(&mut self.leader, &mut self.standby);
+        self.standby = FlowServer::stand_by(&self.site, &self.vhost, self.standby.name).await;
+    }
+}
+
+/// The name of a gateway's data folder. Hosts find the front by themselves.
+fn file_name(gateway: Gateway) -> &'static str {
+    match gateway {
+        Gateway::Store => "store",
+        Gateway::Front => "gateway",
+    }
+}
+
+/// What is done with flows.
+impl Roles {
+    /// Two versions of echo, and the blueprint of both flows.
+    async fn deploy(&self) {
+        let other = self.site.data("other.wasm");
+        std::fs::write(&other, marked_guest(guests::ECHO, 2)).unwrap();
+        let files = [guest_path(guests::ECHO), other];
+        for (version, file) in VERSIONS.iter().zip(&files) {
+            let deployment = format!("echo@{version}");
+            self.gateway(Gateway::Front).must(&["deploy", &deployment, file.to_str().unwrap()]).await;
+        }
+        let mut definition = blueprint(guests::ECHO, &serde_json::json!({}));
+        definition["flow"]["echo:{id}"]["component"] = format!("echo@{}", VERSIONS[0]).into();
+        self.flows.put_blueprint("b", &definition.to_string()).await.unwrap();
+    }
+
+    /// The version of echo that a flow runs.
+    pub(super) fn version_of(&self, flow: &str) -> &'static str {
+        VERSIONS[if flow == "one" { self.version } else { 0 }]
+    }
+
+    /// Asks for an operation; it must succeed at last, whichever flow service does it. A swap is to the other version.
+    pub(super) fn begin(&mut self, operation: Operation, flow: &'static str) -> JoinHandle<Result<(), String>> {
+        let flows = self.flows.clone();
+        if operation == Operation::Swap {
+            self.version = 1 - self.version;
+        }
+        let component = format!("echo@{}", self.version_of(flow));
+        let done = async move {
+            match operation {
+                Operation::Start => {
+                    let start = StartFlow { id: flow.to_owned(), blueprint: "b".to_owned(), ..StartFlow::default() };
+                    flows.start_flow(start).await.map(|_| ())
+                }
+                Operation::Stop => flows.stop_flow(flow).await.map(|_| ()),
+                Operation::StopIfEmpty => flows.stop_empty_flow(flow).await,
+                Operation::Swap => {
+                    let order = SwapOrder { flow: flow.to_owned(), processor: guests::ECHO.to_owned(), component, shared: false };
+                    flows.swap(order).await.map(|_| ())
+                }
+            }
+        };
+        tokio::spawn(async move { done.await.map_err(|error| weir_pubsub::chain(&error)) })
+    }
+
+    pub(super) async fn perform(&mut self, operation: Operation, flow: &'static str) {
+        let begun = self.begin(operation, flow);
+        let answer = within(format!("{operation:?} of flow {flow}"), begun).await.unwrap();
+        assert_eq!(answer, Ok(()), "{operation:?} of flow {flow}");
+    }
+
+    /// Whether a message goes through a flow.
+    pub(super) async fn passes(&self, load: &Load, flow: &str) {
+        let [input, out] = [format!("flow:tg:in:{flow}"), format!("flow:tg:out:{flow}")];
+        let out = queue(&out, &format!("gateway--{flow}--out"));
+        let producer = load.backend.producer(&input.parse().unwrap()).await.unwrap();
+        within("a confirm", producer.publish_confirmed(Message::new("through"))).await.unwrap();
+        let reader = load.backend.consumer(out.topic(), out.subscription(), ConsumerOptions::default()).await.unwrap();
+        let delivery = within(format!("a message through flow {flow}"), reader.receive()).await.unwrap();
+        assert_eq!(delivery.message.body, "through");
+        load.backend.settle(&delivery.receipt, Vec::new()).await.unwrap();
+    }
+
+    /// The id of the flow service that may write.
+    pub(super) async fn leading_id(&self) -> Option<String> {
+        let read = || async { self.config.get_one("flow-service", "leader").await.ok() };
+        eventually(DEADLINE, "an answer of the config service", read).await
+    }
+}

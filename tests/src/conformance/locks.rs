@@ -1,0 +1,169 @@
+//! Locks.
+
+use futures_util::FutureExt;
+use weir_pubsub::{Class, Lock, LockName, PubsubError, Result};
+
+use super::bed::Bed;
+use crate::wait::{DEADLINE, eventually, within};
+
+impl Bed {
+    /// A lock of this test.
+    fn lock_name(&self, service: &str) -> LockName {
+        let topicspace = self.topic(Class::Request, "a").topicspace().to_owned();
+        LockName::new(service, &topicspace).unwrap()
+    }
+
+    async fn lock(&self, service: &str) -> Result<Box<dyn Lock>> {
+        within("an answer", self.backend().lock(&self.lock_name(service))).await
+    }
+
+    /// The lock, as soon as it is free and the backend is connected.
+    async fn lock_again(&self, service: &str) -> Box<dyn Lock> {
+        let taken = || async {
+            match self.lock(service).await {
+                Ok(lock) => Some(lock),
+                Err(PubsubError::Unavailable { .. } | PubsubError::LockHeld { .. }) => None,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        eventually(DEADLINE, "the lock", taken).await
+    }
+
+    fn is_held(&self, refused: Result<Box<dyn Lock>>, service: &str) -> bool {
+        matches!(refused, Err(PubsubError::LockHeld { lock }) if lock == self.lock_name(service))
+    }
+}
+
+/// `lock`: one holder at a time has it; `LockHeld` while another has it.
+pub async fn a_lock_has_one_holder(bed: &mut Bed) {
+    let _held = bed.lock("one").await.unwrap();
+    for _ in 0..3 {
+        assert!(bed.is_held(bed.lock("one").await, "one"));
+    }
+}
+
+/// `lock`: locks of other names are independent.
+pub async fn locks_of_other_names_are_independent(bed: &mut Bed) {
+    let _held = bed.lock("one").await.unwrap();
+    bed.lock("two").await.unwrap();
+    let elsewhere = LockName::new("one", &format!("{}-other", bed.topic(Class::Request, "a").topicspace())).unwrap();
+    bed.backend().lock(&elsewhere).await.unwrap();
+    // A queue of requests of that name is no lock.
+    let queue = bed.made(Class::Request, "one", "svc").await;
+    bed.consumer(&queue).await;
+}
+
+/// `Lock`: dropping it releases it.
+pub async fn a_lock_is_held_until_it_is_dropped(bed: &mut Bed) {
+    for _ in 0..3 {
+        let held = bed.lock_again("one").await;
+        assert!(bed.is_held(bed.lock("one").await, "one"));
+        drop(held);
+    }
+    bed.lock_again("one").await;
+}
+
+/// `lock`: one that is taken for a caller that has gone is released.
+pub async fn a_lock_whose_taking_is_cancelled_is_released(bed: &mut Bed) {
+    let name = bed.lock_name("one");
+    for _ in 0..10 {
+        let _ = bed.backend().lock(&name).now_or_never();
+    }
+    let _held = bed.lock_again("one").await;
+    assert!(bed.is_held(bed.lock("one").await, "one"));
+}
+
+/// `lost`: waits until the lock is lost: not while it is held, whatever others try.
+pub async fn a_held_lock_is_not_lost(bed: &mut Bed) {
+    let mut held = bed.lock("one").await.unwrap();
+    assert!(bed.is_held(bed.lock("one").await, "one"));
+    assert!(bed.is_waiting(held.lost()).await);
+}
+
+/// `lost`: the connection was lost: then others may have it.
+pub async fn a_lost_connection_loses_the_lock(bed: &mut Bed) {
+    let mut held = bed.lock("one").await.unwrap();
+    let (lost, ()) = within("the loss", async { tokio::join!(held.lost(), bed.lose_connection()) }).await;
+    assert!(matches!(lost, PubsubError::Unavailable { .. }), "{lost}");
+    let _again = bed.lock_again("one").await;
+    assert!(bed.is_held(bed.lock("one").await, "one"), "while the lost one is still there");
+}
+
+/// `lost`: every later call returns the reason again, whoever holds it then.
+pub async fn a_lock_that_was_lost_stays_lost(bed: &mut Bed) {
+    let mut held = bed.lock("one").await.unwrap();
+    bed.lose_connection().await;
+    let _again = bed.lock_again("one").await;
+    for _ in 0..3 {
+        let lost = within("the loss", held.lost()).await;
+        assert!(matches!(lost, PubsubError::Unavailable { .. }), "{lost}");
+    }
+    drop(held);
+    assert!(bed.is_held(bed.lock("one").await, "one"), "dropping what was lost releases nothing");
+}
+
+/// `lock`: `Unavailable` without a connection.
+pub async fn without_a_connection_a_lock_is_unavailable(bed: &mut Bed) {
+    bed.disconnect().await;
+    let refused = bed.lock("one").await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, PubsubError::Unavailable { .. }), "{refused}");
+    bed.reconnect().await;
+    bed.lock_again("one").await;
+}
+
+/// `lock`: it is there again after the broker was restarted.
+pub async fn a_lock_can_be_taken_after_a_restart_of_the_broker(bed: &mut Bed) {
+    let mut held = bed.lock("one").await.unwrap();
+    bed.restart_beneath().await;
+    within("the loss", held.lost()).await;
+    let _again = bed.lock_again("one").await;
+    assert!(bed.is_held(bed.lock("one").await, "one"));
+}
+
+/// `lock`: `Refused` without the right.
+pub async fn a_lock_without_the_right_is_refused(bed: &mut Bed) {
+    bed.deny().await;
+    let refused = || async {
+        match bed.lock("one").await {
+            Err(PubsubError::Refused { .. }) => Some(()),
+            Err(error) => panic!("{error}"),
+            // The right may count for a moment longer.
+            Ok(_) => None,
+        }
+    };
+    eventually(DEADLINE, "the refusal", refused).await;
+    bed.allow().await;
+}
+
+/// `lost`: the backend was closed.
+pub async fn closing_loses_locks(bed: &mut Bed) {
+    let mut held = bed.lock("one").await.unwrap();
+    let (lost, ()) = within("the loss", async { tokio::join!(held.lost(), bed.close()) }).await;
+    assert!(matches!(lost, PubsubError::Unavailable { .. }), "{lost}");
+    let refused = bed.lock("one").await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, PubsubError::Unavailable { .. }), "{refused}");
+}
+
+/// `lock_holder`: who holds a lock, and nobody if it is free; looking does not disturb.
+pub async fn the_holder_of_a_lock_is_shown(bed: &mut Bed) {
+    let name = bed.lock_name("one");
+    let holder = || async { within("an answer", bed.inspect().lock_holder(&name)).await.unwrap() };
+    assert_eq!(holder().await, None);
+    let mut held = bed.lock("one").await.unwrap();
+    assert!(holder().await.is_some());
+    assert!(bed.is_waiting(held.lost()).await);
+    drop(held);
+    eventually(DEADLINE, "the lock to be free", || async { holder().await.is_none().then_some(()) }).await;
+}
+
+/// `lock`: it is no queue that [`weir_pubsub::Inspect`] lists.
+pub async fn a_lock_is_not_listed_among_the_queues(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let _held = bed.lock("one").await.unwrap();
+    let listed = || async {
+        let all = bed.inspect().list_queues().await.unwrap();
+        all.contains(&queue).then_some(all)
+    };
+    let all = eventually(DEADLINE, "the list", listed).await;
+    assert!(!all.iter().any(|queue| queue.wire_name().contains("lock")), "{all:?}");
+}

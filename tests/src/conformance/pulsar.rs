@@ -1,0 +1,173 @@
+//! Pulsar, reached by way of proxies that cut its connections: one in front of the broker, one in front of its admin API.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use weir_pubsub::{Backend, Limits, PulsarBroker, PulsarSettings, TlsFiles};
+
+use super::brokers::Broker;
+use crate::proxy::Proxy;
+use crate::pulsar::{Broker as Server, Node, Role};
+use crate::wait::{DEADLINE, eventually, within};
+
+/// How many nodes of tests of their own run at a time: each takes some 600 MB and both cores while it starts.
+static NODES: Semaphore = Semaphore::const_new(1);
+
+/// Tenants of the node that all tests share, or, for promises about restarts, of a node of its own.
+pub struct Pulsar {
+    has_own_node: bool,
+    needs_tokens: bool,
+    /// Whether the topicspace `...-other` is used, too.
+    has_other_space: bool,
+    place: OnceCell<Place>,
+    tenant: String,
+    open: Option<Arc<PulsarBroker>>,
+}
+
+struct Place {
+    // Dropped in this order.
+    proxy: Proxy,
+    admin_proxy: Proxy,
+    own: Option<(Node, SemaphorePermit<'static>)>,
+}
+
+impl Pulsar {
+    /// For one promise. Those that restart the broker have a node of their own.
+    pub fn of(promise: &str) -> Self {
+        let is_one_of = |words: &[&str]| words.iter().any(|word| promise.contains(word));
+        Pulsar {
+            has_own_node: is_one_of(&["restart", "with_the_broker", "close_"]),
+            needs_tokens: is_one_of(&["without_the_right", "cannot_be_subscribed", "outlasts_a_refusal"]),
+            has_other_space: is_one_of(&["locks_of_other_names"]),
+            place: OnceCell::new(),
+            tenant: String::new(),
+            open: None,
+        }
+    }
+
+    async fn place(&self) -> &Place {
+        self.place.get_or_init(|| self.make()).await
+    }
+
+    async fn make(&self) -> Place {
+        let own = if self.has_own_node {
+            let permit = NODES.acquire().await.unwrap();
+            Some((Node::start().await, permit))
+        } else {
+            None
+        };
+        let server = match &own {
+            Some((node, _)) => node,
+            None => self.shared().await,
+        };
+        let proxy = Proxy::in_place_of(server.address()).await;
+        let admin_proxy = Proxy::to(&server.admin().address()).await;
+        Place { proxy, admin_proxy, own }
+    }
+
+    async fn shared(&self) -> &'static Server {
+        if self.needs_tokens { Server::node().await } else { Server::shared().await }
+    }
+
+    async fn server(&self) -> &Server {
+        match &self.place().await.own {
+            Some((node, _)) => node,
+            None => self.shared().await,
+        }
+    }
+
+    async fn connect(&self) -> Arc<PulsarBroker> {
+        let (server, place) = (self.server().await, self.place().await);
+        let url = format!("pulsar://{}", place.proxy.address());
+        let admin = Some(format!("http://{}", place.admin_proxy.address()));
+        let settings = PulsarSettings { admin, token_file: server.token_file(Role::Weir) };
+        within("a connection", PulsarBroker::connect(&url, Limits::default(), &TlsFiles::default(), &settings)).await.unwrap()
+    }
+
+    fn node(&self) -> &Node {
+        let own = self.place.get().and_then(|place| place.own.as_ref());
+        &own.expect("the name of a promise that needs a node of its own holds `restart` or `close`").0
+    }
+}
+
+impl Broker for Pulsar {
+    fn open(&mut self) -> BoxFuture<'_, Arc<dyn Backend>> {
+        async {
+            let broker = self.connect().await;
+            self.open = Some(broker.clone());
+            broker as Arc<dyn Backend>
+        }
+        .boxed()
+    }
+
+    fn prepare<'a>(&'a mut self, topicspace: &'a str) -> BoxFuture<'a, ()> {
+        async move {
+            topicspace.clone_into(&mut self.tenant);
+            let admin = self.server().await.admin();
+            admin.make_tenant(topicspace, &[Role::Weir.name()]).await;
+            if self.has_other_space {
+                admin.make_tenant(&format!("{topicspace}-other"), &[Role::Weir.name()]).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            if let Some(broker) = self.open.take() {
+                broker.close().await;
+            }
+            if let Some((node, _)) = &self.place().await.own {
+                node.terminate().await;
+                node.start_again().await;
+            }
+        }
+        .boxed()
+    }
+
+    fn disconnect(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let Place { proxy, admin_proxy, .. } = self.place().await;
+            for proxy in [proxy, admin_proxy] {
+                proxy.refuse();
+                proxy.cut();
+            }
+            // The broker gives free what the connections held as soon as it sees their end, and the backend sees it too.
+            let broker = self.open.clone().unwrap();
+            eventually(DEADLINE, "the loss", || async { broker.is_lost_for_test().then_some(()) }).await;
+        }
+        .boxed()
+    }
+
+    fn reconnect(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let Place { proxy, admin_proxy, .. } = self.place().await;
+            proxy.accept();
+            admin_proxy.accept();
+        }
+        .boxed()
+    }
+
+    fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let node = self.node();
+            node.terminate().await;
+            node.start_again().await;
+        }
+        .boxed()
+    }
+
+    fn deny(&mut self) -> BoxFuture<'_, ()> {
+        async { self.server().await.admin().permit(&self.tenant, &[]).await }.boxed()
+    }
+
+    fn allow(&mut self) -> BoxFuture<'_, ()> {
+        async { self.server().await.admin().permit(&self.tenant, &[Role::Weir.name()]).await }.boxed()
+    }
+
+    fn has_request_queues(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,85 @@
+//! The admin API of a broker, as its administrator.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::wait::DEADLINE;
+
+/// A client of the admin API. It holds no connection, so every runtime can use the same one.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    url: String,
+    token: Option<String>,
+}
+
+impl Admin {
+    /// Of the API at this address, for example `http://127.0.0.1:8080`.
+    #[must_use]
+    pub fn at(url: &str, token: Option<&str>) -> Self {
+        Admin { url: url.trim_end_matches('/').to_owned(), token: token.map(str::to_owned) }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its address, `HOST:PORT`.
+    ///
+    /// # Panics
+    /// If its URL has no host.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let url: reqwest::Url = self.url.parse().unwrap();
+        format!("{}:{}", url.host_str().unwrap(), url.port_or_known_default().unwrap())
+    }
+
+    /// Sends a request; `None` if the broker does not answer. `path` begins behind `/admin/v2/`.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
+        let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_max_idle_per_host(0).build().unwrap();
+        let mut request = client.request(method, format!("{}/admin/v2/{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.ok()?;
+        let status = response.status();
+        let text = response.text().await.ok()?;
+        Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    /// Calls an operation; its answer.
+    ///
+    /// # Panics
+    /// When there is no answer or a refusal.
+    pub async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let answer = self.send(method.clone(), path, body).await;
+        let (status, answer) = answer.unwrap_or_else(|| panic!("no answer to {method} {path}"));
+        assert!(status.is_success(), "{method} {path}: {status}: {answer}");
+        answer
+    }
+
+    /// Makes a tenant with the namespaces of the four classes; these roles may do everything in it. Topics are made by nobody but who asks for it.
+    ///
+    /// # Panics
+    /// As [`Admin::must`].
+    pub async fn make_tenant(&self, tenant: &str, roles: &[&str]) {
+        let clusters = self.must(Method::GET, "clusters", None).await;
+        self.must(Method::PUT, &format!("tenants/{tenant}"), Some(&json!({"allowedClusters": clusters, "adminRoles": roles}))).await;
+        for class in ["flow", "request", "response", "notify"] {
+            self.must(Method::PUT, &format!("namespaces/{tenant}/{class}"), None).await;
+        }
+    }
+
+    /// Lets these roles alone do everything in a tenant.
+    ///
+    /// # Panics
+    /// As [`Admin::must`].
+    pub async fn permit(&self, tenant: &str, roles: &[&str]) {
+        let clusters = self.must(Method::GET, "clusters", None).await;
+        self.must(Method::POST, &format!("tenants/{tenant}"), Some(&json!({"allowedClusters": clusters, "adminRoles": roles}))).await;
+    }
+}

@@ -1,0 +1,19 @@
+//! A real Apache Pulsar for tests.
+//!
+//! [`Broker::shared`] is one for all tests of a process, with a tenant of its own for each test. A test that kills or restarts a broker starts a
+//! [`Node`] of its own. The jars are installed by `tests/brokers/pulsar.sh`; it listens on loopback only, and neither a process nor a folder of
+//! it is left, however the test process ends.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `WEIR_TEST_PULSAR_URL` | a running broker in place of the shared node, without authentication, whose topics are not made by themselves |
+//! | `WEIR_TEST_PULSAR_ADMIN_URL` | the admin API of that broker, by default port 8080 of its host |
+
+mod admin;
+mod broker;
+mod install;
+mod node;
+
+pub use admin::Admin;
+pub use broker::{Broker, Role};
+pub use node::Node;
