@@ -9,6 +9,7 @@ mod folder;
 mod hosts;
 mod locks;
 mod orphans;
+mod queues;
 mod readers;
 mod running;
 mod unowned;

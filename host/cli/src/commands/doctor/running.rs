@@ -11,13 +11,13 @@ use weir_gateway::protocol::{FlowSummary, HostReport, MissingService, QueueSumma
 use weir_pubsub::{chain, is_embedded};
 
 use super::folder::State;
-use super::{Finding, Grade, components, disk, fail, hosts, ok, orphans, readers, skip, unowned, warn};
+use super::{Finding, Grade, components, disk, fail, hosts, ok, orphans, queues, readers, skip, unowned, warn};
 use crate::args;
 use crate::client::{Client, data_option};
 use crate::folder::read_note;
 use crate::holder::Holder;
 use crate::hosts::{label, reporting};
-use crate::output::{cut, number, number_if_known, size, size_if_known};
+use crate::output::{cut, size};
 use crate::problem::Problem;
 use crate::settings::Settings;
 
@@ -26,8 +26,6 @@ const REPORTING: Duration = Duration::from_secs(6);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Characters of a processor's problem that are shown: its cause comes last, behind the digests that it names.
 const PROBLEM_COUNT: usize = 600;
-/// A queue above this share of its limit is nearly full.
-const NEARLY_FULL_PERCENT: u64 = 80;
 /// How many of a kind are named; the rest is counted.
 const NAMED_COUNT: usize = 5;
 
@@ -122,15 +120,19 @@ async fn reported(client: &Client) -> Result<Status, Problem> {
     loop {
         ticks.tick().await;
         let status: Status = client.get("/api/v1/weir/status").await?;
-        let is_whole = !status.hosts.is_empty()
-            && status.missing.is_empty()
-            && flows(&status.flows, &status.hosts).grade == Grade::Ok
-            && readers::check(&status).grade != Grade::Fail;
         // What a broker's failure hides is not reported soon.
-        if is_whole || status.broker_problem.is_some() || Instant::now() >= end {
+        if is_settled(&status) || status.broker_problem.is_some() || Instant::now() >= end {
             return Ok(status);
         }
     }
+}
+
+/// Whether everything that was just started has reported and begun its work: a host's first report may come before its first configuration.
+fn is_settled(status: &Status) -> bool {
+    status.missing.is_empty()
+        && hosts::check(status).iter().all(|finding| finding.grade != Grade::Fail)
+        && flows(&status.flows, &status.hosts).grade == Grade::Ok
+        && readers::check(status).grade != Grade::Fail
 }
 
 /// Whether the gateway's address is free.
@@ -168,42 +170,9 @@ fn of_status(status: &Status, settings: &Settings) -> Vec<Finding> {
     let owned: Vec<_> = status.queues.iter().filter(|queue| !queue.is_unowned).cloned().collect();
     // Queues with a bound of their own, which refuse what is above it, are the dead letters.
     let (letters, of_flows): (Vec<_>, Vec<_>) = owned.into_iter().partition(|queue| queue.flows.is_empty());
-    findings.push(queues(&of_flows, settings.broker.storage().map(|storage| storage.queue_limit_bytes)));
-    findings.push(dead_letters(&letters));
+    findings.push(queues::of_flows(&of_flows, settings.broker.storage().map(|storage| storage.queue_limit_bytes)));
+    findings.push(queues::dead_letters(&letters));
     findings
-}
-
-fn dead_letters(queues: &[QueueSummary]) -> Finding {
-    const CHECK: &str = "dead letters";
-    const NEXT: &str = "weir dead-letters list shows why; then weir dead-letters redrive or delete, or raise dead-letters.max-bytes";
-    // Of a broker that counts only those that are ready, these.
-    let count: Option<u64> = queues.iter().map(|queue| queue.depth_count.or(queue.ready_count)).sum();
-    let filled = |queue: &QueueSummary| format!("{} of {}", size_if_known(queue.size_bytes), size_if_known(queue.limit_bytes));
-    if let Some(queue) = queues.iter().find(|queue| queue.is_full == Some(true)) {
-        let what = format!("queue {} is full ({}): messages that cannot be handled stay with their processors", queue.topic, filled(queue));
-        return fail(CHECK, what, NEXT);
-    }
-    if let Some(queue) = queues.iter().find(|queue| queue.is_missing) {
-        return fail(CHECK, format!("queue {} is missing", queue.topic), "it is made again within half a minute; if not, restart Weir");
-    }
-    let near = |queue: &&QueueSummary| {
-        let sizes = queue.limit_bytes.zip(queue.size_bytes);
-        sizes.is_some_and(|(limit, size)| size.saturating_mul(100) >= limit.saturating_mul(NEARLY_FULL_PERCENT))
-    };
-    let near = queues.iter().find(near).map(|queue| format!("; {} is nearly full ({})", queue.topic, filled(queue)));
-    let Some(count) = count else {
-        return warn(CHECK, "the broker does not count them", "weir dead-letters list shows those that are there");
-    };
-    let what = match count {
-        0 if queues.iter().any(|queue| queue.held_count().is_none()) => return ok(CHECK, "none is ready; those in flight are unknown"),
-        0 => return ok(CHECK, "none"),
-        1 => "1 dead letter needs attention".to_owned(),
-        count => format!("{} dead letters need attention", number(count)),
-    };
-    match near {
-        Some(near) => warn(CHECK, what + &near, NEXT),
-        None => warn(CHECK, what, "weir dead-letters list shows why they were given up; weir dead-letters redrive sends them again"),
-    }
 }
 
 /// A service that does not answer, and what starts one.
@@ -308,73 +277,6 @@ fn processors(hosts: &[HostReport]) -> Finding {
     }
 }
 
-/// By the limit of one queue, if the broker has one that is set here.
-fn queues(queues: &[QueueSummary], limit_bytes: Option<u64>) -> Finding {
-    const CHECK: &str = "queues";
-    let missing: Vec<String> = queues.iter().filter(|it| it.is_missing).map(|it| format!("{} is missing", it.topic)).collect();
-    if !missing.is_empty() {
-        return fail(CHECK, some(&missing), "they are made again within half a minute; if not, stop the flow and start it");
-    }
-    // The exit of a flow has a limit of its own, above which it drops its oldest.
-    let full = |limit_bytes: u64, percent: u64| {
-        let is_near = move |size: u64| size.saturating_mul(100) >= limit_bytes.saturating_mul(percent);
-        let near = move |it: &&QueueSummary| it.exit.is_none() && it.size_bytes.is_some_and(is_near);
-        queues
-            .iter()
-            .filter(near)
-            .map(|it| format!("{} holds {} of {}", it.topic, size_if_known(it.size_bytes), size(limit_bytes)))
-            .collect::<Vec<_>>()
-    };
-    let Some(limit_bytes) = limit_bytes else { return dropping(queues, "their limits are set in the broker".to_owned()) };
-    let next = "weir status shows whether its processor keeps up; raise its concurrency or broker.queue-limit, or send less";
-    match (full(limit_bytes, 100), full(limit_bytes, NEARLY_FULL_PERCENT)) {
-        (over, _) if !over.is_empty() => fail(CHECK, format!("{}: nothing more is taken", some(&over)), next),
-        (_, near) if !near.is_empty() => warn(CHECK, some(&near), next),
-        _ => dropping(queues, fullness(queues)),
-    }
-}
-
-/// What is known of the sizes of queues of which none is nearly full.
-fn fullness(queues: &[QueueSummary]) -> String {
-    match queues.iter().filter(|it| it.size_bytes.is_none()).count() {
-        0 => "none nearly full".to_owned(),
-        count if count < queues.len() => format!("none of known size nearly full; the size of {count} is unknown"),
-        _ => "how full they are is unknown: the broker does not report their size".to_owned(),
-    }
-}
-
-fn dropping(queues: &[QueueSummary], full: String) -> Finding {
-    const CHECK: &str = "queues";
-    let lost =
-        |queue: &QueueSummary| format!("{} ({}): {} messages", queue.topic, queue.subscription, number_if_known(queue.damaged_count));
-    let lost: Vec<String> = queues.iter().filter(|queue| queue.damaged_count > Some(0)).map(lost).collect();
-    if !lost.is_empty() {
-        let what = format!("messages were damaged or missing on disk since the start, and were set aside:\n{}", some(&lost));
-        return fail(CHECK, what, "the log names segment and offset of each; check the disk, and send these messages again");
-    }
-    let dropped: u64 = queues.iter().filter_map(|it| it.dropped_count).sum();
-    if dropped > 0 {
-        let what = format!("{} messages were dropped at exits that nobody reads", number(dropped));
-        return warn(CHECK, what, "take them (weir take FLOW INTERFACE), or raise flow.exit-limit");
-    }
-    let waiting: u64 = queues.iter().filter_map(|it| it.depth_count).sum();
-    let unknown = |of: fn(&QueueSummary) -> bool, what: &str| match queues.iter().filter(|it| of(it)).count() {
-        0 => String::new(),
-        count => format!("; {what} {count} are unknown"),
-    };
-    let depths = match queues.iter().filter(|it| it.depth_count.is_none()).count() {
-        0 => String::new(),
-        count => {
-            let ready: Vec<u64> = queues.iter().filter(|it| it.depth_count.is_none()).filter_map(|it| it.ready_count).collect();
-            let ready = if ready.is_empty() { String::new() } else { format!(", of which {} are ready", number(ready.iter().sum())) };
-            format!("; the messages of {count} are unknown{ready}")
-        }
-    };
-    let losses = unknown(|it| it.damaged_count.is_none(), "lost messages of");
-    let dropped = unknown(|it| it.exit.is_some() && it.dropped_count.is_none(), "dropped messages of exits of");
-    ok(CHECK, format!("{} with {} messages, {full}{depths}{losses}{dropped}", queues.len(), number(waiting)))
-}
-
 /// The first few, and how many more there are.
 pub(super) fn some(all: &[String]) -> String {
     let named = all.iter().take(NAMED_COUNT).cloned().collect::<Vec<_>>().join("\n");
@@ -389,70 +291,6 @@ pub(super) fn some(all: &[String]) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    fn queue(size_bytes: u64) -> QueueSummary {
-        serde_json::from_value(json!({
-            "topic": "flow:tg:in:a", "subscription": "s", "flows": ["a"], "depth-count": 1, "unsettled-count": 0, "size-bytes": size_bytes,
-            "consumer-count": 1, "dropped-count": 0,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn queues_are_judged_by_their_limit() {
-        let judged = |size_bytes: u64| queues(&[queue(size_bytes)], Some(100 << 20)).grade;
-        assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
-        let missing = QueueSummary { is_missing: true, depth_count: None, ..queue(0) };
-        assert_eq!(queues(&[missing], Some(1 << 20)).grade, Grade::Fail);
-        let damaged = QueueSummary { damaged_count: Some(2), ..queue(0) };
-        assert_eq!(queues(&[damaged], Some(1 << 20)).grade, Grade::Fail);
-        let dropped = QueueSummary { dropped_count: Some(3), ..queue(0) };
-        assert_eq!(queues(&[dropped], Some(1 << 20)).grade, Grade::Warn);
-    }
-
-    #[test]
-    fn unknown_figures_of_queues_are_not_judged_as_none() {
-        let unknown = || QueueSummary { size_bytes: None, depth_count: None, ready_count: Some(4), damaged_count: None, ..queue(0) };
-        let none_known = queues(&[unknown(), unknown()], Some(1 << 20)).what;
-        assert!(!none_known.contains("nearly full") && none_known.contains("how full they are is unknown"), "{none_known}");
-        assert!(none_known.contains("the messages of 2 are unknown, of which 8 are ready"), "{none_known}");
-        assert!(none_known.contains("lost messages of 2 are unknown"), "{none_known}");
-        let one_known = queues(&[QueueSummary { damaged_count: Some(0), ..queue(0) }, unknown()], Some(1 << 20)).what;
-        assert!(one_known.contains("none of known size nearly full; the size of 1 is unknown"), "{one_known}");
-        let all_known = queues(&[QueueSummary { damaged_count: Some(0), ..queue(0) }], Some(1 << 20)).what;
-        assert!(all_known.ends_with("none nearly full"), "{all_known}");
-        let limit_elsewhere = queues(&[QueueSummary { damaged_count: Some(0), ..queue(1 << 40) }], None);
-        assert!(
-            limit_elsewhere.grade == Grade::Ok && limit_elsewhere.what.ends_with("their limits are set in the broker"),
-            "{limit_elsewhere:?}"
-        );
-    }
-
-    #[test]
-    fn dead_letters_are_judged_by_their_bound() {
-        let letters = |size_bytes: u64, is_full: bool| {
-            let queue = QueueSummary {
-                limit_bytes: Some(100 << 20),
-                is_full: Some(is_full),
-                depth_count: Some(size_bytes.min(3)),
-                ..queue(size_bytes)
-            };
-            let finding = dead_letters(&[queue]);
-            (finding.grade, finding.what)
-        };
-        assert_eq!(letters(0, false), (Grade::Ok, "none".to_owned()));
-        let uncounted = |ready_count| {
-            let finding = dead_letters(&[QueueSummary { depth_count: None, unsettled_count: None, ready_count, ..queue(0) }]);
-            (finding.grade, finding.what)
-        };
-        assert_eq!(uncounted(None), (Grade::Warn, "the broker does not count them".to_owned()));
-        assert_eq!(uncounted(Some(0)), (Grade::Ok, "none is ready; those in flight are unknown".to_owned()));
-        assert_eq!(uncounted(Some(1)), (Grade::Warn, "1 dead letter needs attention".to_owned()));
-        assert_eq!(letters(1, false), (Grade::Warn, "1 dead letter needs attention".to_owned()));
-        assert!(letters(80 << 20, false).1.contains("3 dead letters need attention; flow:tg:in:a is nearly full (80.0 MiB of 100.0 MiB)"));
-        let (grade, what) = letters(99 << 20, true);
-        assert!(grade == Grade::Fail && what.contains("is full (99.0 MiB of 100.0 MiB)"), "{what}");
-    }
 
     #[test]
     fn the_configuration_is_judged_by_its_limit() {
@@ -478,6 +316,21 @@ mod tests {
         let finding = processors(&[host("new", None), host("old", Some(world))]);
         assert_eq!(finding.grade, Grade::Fail);
         assert!(finding.what.starts_with(&format!("p (v) on host old does not go over to its new component: {world}")), "{}", finding.what);
+    }
+
+    #[test]
+    fn a_host_without_its_first_configuration_is_waited_for() {
+        let status = |config_version: u64| {
+            let report = json!({
+                "age-ms": 0, "host": "h", "name": "h", "version": "0", "started-ms": 0, "time-ms": 0, "config-version": config_version,
+                "processors": [],
+            });
+            let status = json!({
+                "version": "0", "topicspace": "tg", "config-version": 1, "hosts": [report], "flows": [], "queues": [],
+            });
+            serde_json::from_value::<Status>(status).unwrap()
+        };
+        assert_eq!((is_settled(&status(0)), is_settled(&status(1))), (false, true));
     }
 
     #[test]
