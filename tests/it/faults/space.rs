@@ -9,6 +9,7 @@ use weir_pubsub::{Backend, PulsarBroker, Queue, RabbitBroker};
 use weir_tests::proxy::Proxy;
 use weir_tests::pulsar::{Broker as Pulsar, Role};
 use weir_tests::rabbitmq::{Broker as RabbitMq, DefaultQueues, Version, Vhost};
+use weir_tests::wait::{DEADLINE, eventually};
 
 use crate::rabbitmq::quorum::vhost_of;
 use crate::rabbitmq::up::queues;
@@ -199,7 +200,12 @@ impl Space {
             On::Pulsar { broker } => {
                 for topic in [format!("notify/weir.lock.flow.{}", self.name), "request/flow".to_owned()] {
                     let path = format!("non-persistent/{}/{topic}?force=true", self.name);
-                    broker.admin().must(Method::DELETE, &path, None).await;
+                    // It fails while another client comes.
+                    let deleted = || async {
+                        let (status, _) = broker.admin().send(Method::DELETE, &path, None).await?;
+                        status.is_success().then_some(())
+                    };
+                    eventually(DEADLINE, format!("the deletion of {topic}"), deleted).await;
                 }
             }
         }
