@@ -3,6 +3,7 @@
 
 pub(crate) mod connection;
 mod faults;
+mod orphans;
 mod own_node;
 mod preparing;
 mod processes;
