@@ -49,11 +49,12 @@ test: lint rabbitmq pulsar
     cargo test {{ plugins }}
     cargo test -p weir-redactor --features ip
 
-# Run the tests that use RabbitMQ or the network's faults on all versions of RabbitMQ that are supported, or on VERSIONS, with ROUNDS times the faults of `./just test`, and on each with ROLE_ROUNDS rounds of faults on roles in processes of their own (`./just test`: 20)
-faults VERSIONS="3.10 4.0 4.3" ROUNDS="5" ROLE_ROUNDS="200":
+# Run the tests that use RabbitMQ, Pulsar or the network's faults, on Pulsar and on all versions of RabbitMQ that are supported, or on VERSIONS, with ROUNDS times the faults of `./just test`, and on each with ROLE_ROUNDS rounds of faults on roles in processes of their own (`./just test`: 20 on RabbitMQ, 5 on Pulsar)
+faults VERSIONS="3.10 4.0 4.3" ROUNDS="5" ROLE_ROUNDS="200": pulsar
     cargo build --bin weir
     for version in {{ VERSIONS }}; do test -n "${WEIR_TEST_RABBITMQ_URL:-}" || tests/brokers/rabbitmq.sh $version || exit 1; done
     for version in {{ VERSIONS }}; do echo "RabbitMQ $version"; WEIR_TEST_RABBITMQ=$version WEIR_TEST_ROUNDS={{ ROUNDS }} WEIR_TEST_ROLE_ROUNDS={{ ROLE_ROUNDS }} cargo test --test it -- rabbitmq proxy || exit 1; done
+    WEIR_TEST_ROUNDS={{ ROUNDS }} WEIR_TEST_ROLE_ROUNDS={{ ROLE_ROUNDS }} cargo test --test it -- pulsar
 
 # Run one test or those whose names hold FILTER, without the lints
 test-only FILTER:

@@ -11,6 +11,7 @@ mod delivery;
 mod demo;
 mod deploy;
 mod docs;
+mod faults;
 mod fetching;
 mod flow;
 mod gateway;

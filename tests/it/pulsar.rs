@@ -1,6 +1,11 @@
 //! The Pulsar that tests run against: what its backend must keep beyond the promises of every broker, and the real binary on it.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
+pub(crate) mod connection;
+mod faults;
+mod orphans;
+mod own_node;
 mod preparing;
+mod processes;
 mod traps;
 mod up;

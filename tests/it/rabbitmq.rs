@@ -2,23 +2,19 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 mod components;
+pub(crate) mod connection;
 mod deleting;
 mod faults;
 mod foreign;
 mod given_up;
 mod in_the_way;
-mod killed;
-mod load;
-mod orphans;
+pub(crate) mod orphans;
 mod own_node;
-pub(crate) mod place;
 mod policies;
-mod preparing;
-mod quorum;
+pub(crate) mod preparing;
+mod processes;
+pub(crate) mod quorum;
 mod refusals;
 mod roles;
-mod rounds;
 mod shared;
-mod steps;
-mod takeover;
 pub(crate) mod up;

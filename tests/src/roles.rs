@@ -51,7 +51,8 @@ const FIRST_GATEWAY_PORT: u16 = 9_088;
 #[derive(Debug)]
 pub struct Site {
     folder: TempDir,
-    broker: String,
+    /// What names the broker to processes.
+    environment: Vec<(&'static str, String)>,
     /// Where gateways listen: an address of this machine that nothing else of it uses, so that their ports are free whenever they are started
     /// again.
     address: Ipv4Addr,
@@ -63,11 +64,21 @@ impl Site {
     /// On the broker of a URL, which processes get by their environment.
     ///
     /// # Panics
-    /// When there is no folder for temporary files.
+    /// As [`Site::with`].
     #[must_use]
     pub fn on(broker: &str) -> Self {
+        Site::with([("WEIR_BROKER_URL", broker.to_owned())])
+    }
+
+    /// With an environment that names the broker, and whatever else all processes are to know.
+    ///
+    /// # Panics
+    /// When there is no folder for temporary files.
+    #[must_use]
+    pub fn with(environment: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let environment = environment.into_iter().collect();
         let address = Ipv4Addr::new(127, part(), part(), part());
-        Site { folder: tempfile::tempdir().unwrap(), broker: broker.to_owned(), address, gateways: Mutex::new(vec![GATEWAY.to_owned()]) }
+        Site { folder: tempfile::tempdir().unwrap(), environment, address, gateways: Mutex::new(vec![GATEWAY.to_owned()]) }
     }
 
     /// Keeps the folder with all data folders after the end of the test; where it is.
@@ -112,7 +123,7 @@ impl Site {
             command.env("WEIR_GATEWAY", format!("http://{}", self.gateway_address(GATEWAY)));
         }
         let output = File::options().create(true).append(true).open(log(&data)).unwrap();
-        command.args(arguments).env("WEIR_BROKER_URL", &self.broker).stdout(output.try_clone().unwrap()).stderr(output);
+        command.args(arguments).envs(self.environment.clone()).stdout(output.try_clone().unwrap()).stderr(output);
         command
     }
 

@@ -10,7 +10,7 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::peer::{must, queues, run};
 use super::processors::{put_blueprint, start, weir};
-use crate::rabbitmq::place::connected;
+use crate::rabbitmq::connection::connected;
 use crate::stage::queue;
 
 /// Publishes all cases and reads them: each arrives, once, and the connection stays.

@@ -12,7 +12,7 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 
 use super::peer::{Running, must, names_with};
 use super::processors::{put_blueprint, start, stop};
-use crate::rabbitmq::place::connected;
+use crate::rabbitmq::connection::connected;
 use crate::stage::queue;
 
 /// A component and a processor of TrustGraph's in a row, and two components by themselves.

@@ -7,7 +7,7 @@ use weir_tests::pulsar::{Broker, Role};
 use weir_tests::weir::command;
 
 /// Runs a command on a data folder with an environment: its exit code and all that it printed.
-async fn printed(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) async fn printed(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = command(folder, arguments);
     command.envs(environment.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();

@@ -2,24 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
-use weir_pubsub::{
-    Backend, Class, Consumer, ConsumerOptions, Delivery, Limits, LockName, Message, PubsubError, PulsarBroker, PulsarSettings, Queue,
-    QueueSpec, Settled, TlsFiles, Topic,
-};
+use weir_pubsub::{Backend, Class, Consumer, ConsumerOptions, Delivery, LockName, Message, PubsubError, Queue, QueueSpec, Settled, Topic};
 use weir_tests::pulsar::{Broker, Node, Role};
 use weir_tests::wait::{DEADLINE, before, eventually, within};
+
+use super::connection::{connected, connected_by};
 
 /// A tenant of a test.
 fn tenant() -> String {
     format!("t{:08x}", rand::random::<u32>())
-}
-
-async fn connected(broker: &Broker) -> Arc<PulsarBroker> {
-    let settings = PulsarSettings { admin: Some(broker.admin().url().to_owned()), token_file: broker.token_file(Role::Admin) };
-    within("a connection", PulsarBroker::connect(&broker.url(), Limits::default(), &TlsFiles::default(), &settings)).await.unwrap()
 }
 
 fn queue(class: Class, tenant: &str) -> Queue {
@@ -95,9 +88,7 @@ async fn a_lock_and_an_exclusive_reader_are_free_after_a_crash() {
     broker.admin().make_tenant(&tenant, &[Role::Weir.name()]).await;
     let name = LockName::new("one", &tenant).unwrap();
     let proxy = weir_tests::proxy::Proxy::in_place_of(broker.address()).await;
-    let settings = PulsarSettings { admin: Some(broker.admin().url().to_owned()), token_file: broker.token_file(Role::Admin) };
-    let url = format!("pulsar://{}", proxy.address());
-    let crashing = within("a connection", PulsarBroker::connect(&url, Limits::default(), &TlsFiles::default(), &settings)).await.unwrap();
+    let crashing = connected_by(broker, &format!("pulsar://{}", proxy.address()), broker.admin().url()).await;
     let _held = crashing.lock(&name).await.unwrap();
     let other = connected(broker).await;
     assert!(matches!(other.lock(&name).await.map(|_| ()), Err(PubsubError::LockHeld { .. })));

@@ -8,7 +8,7 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 use weir_tests::weir::Weir;
 use weir_tests::{guest_path, marked_guest};
 
-use super::place::connected;
+use super::connection::connected;
 use super::up::echoes;
 use crate::cli::{blueprint, start_echo};
 use crate::stage::queue;

@@ -1,52 +1,28 @@
 //! Faults of the connections to a broker that is there: nothing is lost, and nothing needs a restart.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use weir_pubsub::{Backend, ConsumerOptions, Delivery, Message, PubsubError, QueueSpec, Settled};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::tally::{Tally, rounds};
-use weir_tests::wait::{DEADLINE, eventually, pass, seed, within};
+use weir_tests::wait::{DEADLINE, eventually, within};
 
-use super::load;
-use super::place::{Place, connected};
+use super::connection::connected;
 use super::quorum::vhost_of;
+use crate::faults::place::Place;
+use crate::faults::space::Space;
 use crate::stage::queue;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_connections_lose_no_message() {
-    let place = Place::on(Broker::shared().await, DefaultQueues::Classic).await;
-    let mut random = StdRng::seed_from_u64(seed());
-    let proxy = place.proxy.clone();
-    let faults = async {
-        for _ in 0..rounds(6) {
-            pass(Duration::from_millis(random.random_range(200..1_200))).await;
-            proxy.cut_at_random(random.random(), 200_000);
-            pass(Duration::from_millis(random.random_range(50..400))).await;
-            proxy.cut();
-        }
-    };
-    place.outlives("connections cut", faults).await;
+    let space = Space::on_rabbitmq(Broker::shared().await, DefaultQueues::Classic).await;
+    Place::on(space).await.outlives_cuts().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_open_connection_is_found_and_loses_no_message() {
-    let place = Place::on(Broker::shared().await, DefaultQueues::Classic).await;
-    let (proxy, backend) = (place.proxy.clone(), place.backend.clone());
-    let faults = async {
-        for _ in 0..rounds(1) {
-            pass(Duration::from_millis(500)).await;
-            proxy.hold();
-            // Heartbeats find it: the connections that were held are given up.
-            eventually(load::DEADLINE, "the end of the connections", || async { backend.is_lost_for_test().then_some(()) }).await;
-            proxy.cut();
-            proxy.release();
-            pass(Duration::from_millis(500)).await;
-        }
-    };
-    place.outlives("connections half open", faults).await;
+    let space = Space::on_rabbitmq(Broker::shared().await, DefaultQueues::Classic).await;
+    Place::on(space).await.outlives_half_open_connections().await;
 }
 
 /// A look, a crash or a message given back counts as a delivery of a quorum queue, which drops a message at the 21st unless a policy says otherwise.

@@ -4,7 +4,7 @@ use weir_pubsub::{Backend, ConsumerOptions};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::wait::{DEADLINE, eventually, given_up, within};
 
-use super::place::connected;
+use super::connection::connected;
 use super::up::queues;
 
 #[tokio::test]

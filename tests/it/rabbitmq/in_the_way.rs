@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::weir::Weir;
 
-use super::load::queues as queues_of_one;
 use super::preparing::printed;
-use super::up::{echoes, queues};
+use super::up::{echoes, queues, queues_of_one};
 use crate::cli::start_echo;
 
 #[tokio::test]

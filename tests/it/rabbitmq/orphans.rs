@@ -8,7 +8,7 @@ use weir_tests::weir::Weir;
 use super::preparing::{document, printed};
 
 /// The finding of a check.
-fn finding<'a>(answer: &'a Value, check: &str) -> &'a Value {
+pub(crate) fn finding<'a>(answer: &'a Value, check: &str) -> &'a Value {
     answer["checks"].as_array().unwrap().iter().find(|finding| finding["check"] == check).unwrap_or(&Value::Null)
 }
 

@@ -19,7 +19,7 @@ pub(super) async fn printed(folder: &std::path::Path, url: &str, arguments: &[&s
 }
 
 /// The JSON document that begins a text, in front of log lines or behind them.
-pub(super) fn document(text: &str) -> Value {
+pub(crate) fn document(text: &str) -> Value {
     let begin = text.find("{\n").unwrap();
     serde_json::Deserializer::from_str(&text[begin..]).into_iter().next().unwrap().unwrap()
 }

@@ -7,12 +7,11 @@ use weir_tests::rabbitmq::{Broker, DefaultQueues, Version, Vhost};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::Weir;
 
-use super::load::queues as queues_of_one;
-use super::up::{echoes, queues};
+use super::up::{echoes, queues, queues_of_one};
 use crate::cli::{blueprint, start_echo};
 
 /// A vhost with the policy of the guide, without which quorum queues drop a message that was delivered 20 times.
-pub(super) async fn vhost_of(broker: &Broker, queues: DefaultQueues) -> Vhost {
+pub(crate) async fn vhost_of(broker: &Broker, queues: DefaultQueues) -> Vhost {
     let vhost = broker.vhost(queues).await;
     if queues == DefaultQueues::Quorum && Version::tested() != Version::V3_10 {
         let policy = json!({"delivery-limit": -1});

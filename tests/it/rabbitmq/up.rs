@@ -5,12 +5,14 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use weir_pubsub::Queue;
 use weir_tests::proxy::Proxy;
 use weir_tests::rabbitmq::{Broker, DefaultQueues, Management, Vhost};
 use weir_tests::wait::{DEADLINE, eventually};
 use weir_tests::weir::{Weir, command};
 
 use crate::cli::start_echo;
+use crate::stage::queue;
 
 /// A password that is in no other text.
 const PASSWORD: &str = "pa55-of-this-test";
@@ -23,9 +25,14 @@ pub(super) async fn user_of(vhost: &Vhost, broker: &Broker) -> String {
     user
 }
 
-pub(super) async fn queues(api: &Management, vhost: &Vhost) -> Vec<String> {
+pub(crate) async fn queues(api: &Management, vhost: &Vhost) -> Vec<String> {
     let queues = api.get(&format!("queues/{}", vhost.name())).await;
     queues.as_array().unwrap().iter().map(|queue| queue["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What flow `one` of echo reads, and what it ends in.
+pub(super) fn queues_of_one() -> [Queue; 2] {
+    [queue("flow:tg:in:one", "echo--one--input"), queue("flow:tg:out:one", "gateway--one--out")]
 }
 
 /// Whether a message goes through a flow of echo.

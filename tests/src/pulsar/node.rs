@@ -200,7 +200,7 @@ fn settings([port, admin_port]: [u16; 2]) -> String {
         "clusterName=standalone\nbrokerServicePort={port}\nwebServicePort={admin_port}\nbindAddress=127.0.0.1\nadvertisedAddress=127.0.0.1\n\
          listeningInterface=lo\nallowLoopback=true\nmanagedLedgerDefaultEnsembleSize=1\nmanagedLedgerDefaultWriteQuorum=1\n\
          managedLedgerDefaultAckQuorum=1\nallowAutoTopicCreation=false\nallowAutoSubscriptionCreation=false\n\
-         brokerDeleteInactiveTopicsEnabled=false\nloadBalancerEnabled=false\nbrokerShutdownTimeoutMs=1000\nbacklogQuotaCheckIntervalInSeconds=1\n\
+         brokerDeleteInactiveTopicsEnabled=false\nkeepAliveIntervalSeconds=10\nloadBalancerEnabled=false\nbrokerShutdownTimeoutMs=1000\nbacklogQuotaCheckIntervalInSeconds=1\n\
          authenticationEnabled=true\nauthorizationEnabled=true\n\
          authenticationProviders=org.apache.pulsar.broker.authentication.AuthenticationProviderToken\ntokenSecretKey=data:;base64,{KEY}\n\
          superUserRoles=admin\nbrokerClientAuthenticationPlugin=org.apache.pulsar.client.impl.auth.AuthenticationToken\n\

@@ -65,7 +65,15 @@ impl Lifecycle {
         let looking = || FlowError::broker(format!("looking into the queue {queue}"));
         let stats = match self.backend.inspect().stats(&queue).await {
             Ok(stats) => stats,
-            Err(PubsubError::QueueNotFound { .. }) => return Ok(None),
+            Err(PubsubError::QueueNotFound { .. }) => {
+                // A broker may have kept what it stood on, such as a topic: a deletion removes that.
+                if what != Orphans::List {
+                    self.confirm().await?;
+                    let deleted = self.backend.delete_queue(&queue, Delete::Always).await;
+                    deleted.map_err(FlowError::broker(format!("deleting what is left of the queue {queue}")))?;
+                }
+                return Ok(None);
+            }
             Err(error) => return Err(looking()(error)),
         };
         let messages_count = stats.depth_count.or(stats.ready_count);

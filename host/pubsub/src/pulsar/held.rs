@@ -54,6 +54,11 @@ impl Entry {
     pub(super) fn done(&self) -> bool {
         self.left_count.fetch_sub(1, Ordering::AcqRel) == 1
     }
+
+    /// Whether all of its messages are done.
+    pub(super) fn is_done(&self) -> bool {
+        self.left_count.load(Ordering::Acquire) == 0
+    }
 }
 
 struct One {

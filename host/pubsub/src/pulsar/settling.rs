@@ -78,10 +78,15 @@ fn acknowledge(voice: Option<&Voice>, held: &Arc<Held>, confirmed: &mut Vec<Conf
     }
     let (voice, held) = (voice.cloned(), held.clone());
     tokio::spawn(async move {
-        let outcome = match voice {
+        let outcome = match &voice {
             Some(voice) if !ids.is_empty() => voice.acknowledge(ids).await,
             _ => Ok(()),
         };
+        if let (Err(_), Some(voice)) = (&outcome, &voice) {
+            // The broker would keep them for this consumer for as long as that is there. What it has acknowledged all the same does not come again.
+            let again = done.iter().filter_map(|(tag, ..)| held.settling(*tag)).filter(|entry| entry.is_done());
+            let _ = voice.give_back(again.map(|entry| entry.id.clone()).collect()).await;
+        }
         held.left(done.iter().map(|(tag, ..)| *tag));
         for (_, dropped_count, answer) in done {
             let _ = answer.send(match &outcome {
@@ -103,3 +108,90 @@ fn in_doubt(failure: Failure) -> PubsubError {
 }
 
 const LOST: &str = "the connection to the broker was lost before the message was acknowledged";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::super::envelope;
+    use super::super::frame::{self, Frame};
+    use super::super::held::Entry;
+    use super::super::proto::{AckResponse, BaseCommand, Connected, Send, kind};
+    use super::super::way::Way;
+    use super::super::wire::Wire;
+    use super::*;
+    use crate::message::Message;
+    use crate::rabbitmq::TlsFiles;
+    use crate::topic::Class;
+
+    /// Reads the next command of a client.
+    async fn next(stream: &mut TcpStream, read: &mut BytesMut) -> BaseCommand {
+        loop {
+            if let Some(Frame { command, .. }) = frame::take(read, 1 << 20).unwrap() {
+                return command;
+            }
+            assert!(stream.read_buf(read).await.unwrap() > 0, "the client has gone");
+        }
+    }
+
+    async fn say(stream: &mut TcpStream, command: BaseCommand) {
+        stream.write_all(&frame::command(&command).head).await.unwrap();
+    }
+
+    /// A broker that refuses an acknowledgement; what the client gives back then.
+    async fn refuse_acknowledgement(listener: TcpListener) -> Vec<MessageIdData> {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut read = BytesMut::new();
+        assert!(next(&mut stream, &mut read).await.connect.is_some());
+        let connected = Connected { server_version: "fake".to_owned(), protocol_version: Some(19), max_message_size: None };
+        say(&mut stream, BaseCommand { connected: Some(connected), ..BaseCommand::of(3) }).await;
+        let ack = next(&mut stream, &mut read).await.ack.unwrap();
+        let response = AckResponse {
+            consumer_id: ack.consumer_id,
+            error: Some(2),
+            message: Some("a disk is full".to_owned()),
+            request_id: ack.request_id,
+        };
+        say(&mut stream, BaseCommand { ack_response: Some(response), ..BaseCommand::of(38) }).await;
+        next(&mut stream, &mut read).await.redeliver.unwrap().message_ids
+    }
+
+    fn incoming() -> envelope::Incoming {
+        let (message, send) = (Message::new("a"), Send { producer_id: 1, sequence_id: 0 });
+        let command = BaseCommand { send: Some(send), ..BaseCommand::of(kind::SEND) };
+        let written = frame::message(&command, &envelope::metadata(Class::Flow, &message, None), message.body.clone());
+        let mut bytes = BytesMut::from(&*written.head);
+        bytes.extend_from_slice(&written.body);
+        let frame = frame::take(&mut bytes, 1 << 20).unwrap().unwrap();
+        envelope::read(Class::Flow, &"reader".parse().unwrap(), frame.message).unwrap().remove(0).unwrap()
+    }
+
+    /// Otherwise the broker keeps it for a consumer that will never acknowledge it.
+    #[tokio::test]
+    async fn a_message_whose_acknowledgement_is_refused_is_given_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let way = Arc::new(Way::new(&format!("pulsar://{}", listener.local_addr().unwrap()), &TlsFiles::default(), None).unwrap());
+        let broker = tokio::spawn(refuse_acknowledgement(listener));
+        let wire = Wire::open(&way, &way.address.nodes[0], None).await.unwrap();
+        let held = Arc::new(Held::new(8, false));
+        let id = MessageIdData { ledger: 3, entry: 4, ..MessageIdData::default() };
+        held.arrived(&Entry::new(id.clone(), 1), incoming(), 1);
+        let (tag, ..) = held.receive().await.unwrap();
+        assert!(held.begin_settle(tag));
+        let (settles, given) = mpsc::channel(1);
+        tokio::spawn(settle(Some(Voice::of(wire, 1)), held.clone(), given));
+        let (done, outcome) = oneshot::channel();
+        settles.send(Settling { tag, outputs: Vec::new(), done }).await.unwrap();
+        let error = outcome.await.unwrap().unwrap_err().error;
+        assert!(matches!(error, PubsubError::OutcomeUnknown { .. }), "{error}");
+        let given_back = timeout(Duration::from_secs(30), broker).await.expect("the message is given back").unwrap();
+        assert_eq!(given_back, [id]);
+        assert_eq!(held.count(), 0);
+    }
+}

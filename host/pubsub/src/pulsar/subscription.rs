@@ -104,7 +104,7 @@ impl Subscribed {
 
     /// What acknowledges for it.
     pub(super) fn voice(&self) -> Voice {
-        Voice { wire: self.wire.clone(), id: self.id }
+        Voice::of(self.wire.clone(), self.id)
     }
 
     /// The broker has ended it.
@@ -145,6 +145,11 @@ pub(super) struct Voice {
 }
 
 impl Voice {
+    /// Of the consumer with this number.
+    pub(super) fn of(wire: Arc<Wire>, id: u64) -> Self {
+        Voice { wire, id }
+    }
+
     /// Whether its connection is there, as far as is known.
     pub(super) fn is_up(&self) -> bool {
         self.wire.is_up()

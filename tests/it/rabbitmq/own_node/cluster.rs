@@ -6,7 +6,7 @@ use weir_pubsub::{Backend, Lock, LockName, PubsubError, RabbitBroker, Result, ch
 use weir_tests::rabbitmq::{DefaultQueues, Node, Setup, Vhost};
 use weir_tests::wait::{before, eventually, within};
 
-use super::super::place::connected;
+use super::super::connection::connected;
 use super::super::preparing::printed;
 
 /// On a cluster the broker may give no answer for a minute.

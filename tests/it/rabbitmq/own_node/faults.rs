@@ -7,35 +7,32 @@ use weir_tests::rabbitmq::{DefaultQueues, Node, Setup, Version};
 use weir_tests::tally::{Tally, rounds};
 use weir_tests::wait::{before, pass, within};
 
-use crate::rabbitmq::place::{Place, connected};
+use crate::faults::place::{End, Place};
+use crate::faults::space::Space;
+use crate::rabbitmq::connection::connected;
 use crate::stage::queue;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_ended_and_killed_under_load_loses_no_message() {
     let node = Node::start().await;
     for queues in [DefaultQueues::Classic, DefaultQueues::Quorum] {
-        let place = Place::on(&node, queues).await;
+        let place = Place::on(Space::on_rabbitmq(&node, queues).await).await;
         node.keep_declarations().await;
-        let faults = async {
-            for round in 0..rounds(2) {
-                pass(Duration::from_millis(1_500)).await;
-                if round % 2 == 0 {
-                    node.terminate().await
-                } else {
-                    node.kill().await
-                }
-                node.start_again().await;
+        let restart = async |end| {
+            match end {
+                End::Asked => node.terminate().await,
+                End::Killed => node.kill().await,
             }
-            pass(Duration::from_millis(1_000)).await;
+            node.start_again().await;
         };
-        place.outlives(&format!("broker ended and killed, {} queues", queues.name()), faults).await;
+        place.outlives_restarts(restart).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_alarm_under_load_loses_no_message() {
     let node = Node::start().await;
-    let place = Place::on(&node, DefaultQueues::Classic).await;
+    let place = Place::on(Space::on_rabbitmq(&node, DefaultQueues::Classic).await).await;
     let faults = async {
         for round in 0..rounds(2) {
             pass(Duration::from_millis(1_000)).await;

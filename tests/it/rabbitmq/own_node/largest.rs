@@ -8,7 +8,7 @@ use weir_tests::wait::{DEADLINE, eventually, within};
 use weir_tests::weir::Weir;
 
 use crate::cli::{blueprint, start_echo};
-use crate::rabbitmq::place::connected;
+use crate::rabbitmq::connection::connected;
 use crate::rabbitmq::up::echoes;
 use crate::stage::queue;
 

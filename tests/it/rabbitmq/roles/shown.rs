@@ -9,7 +9,7 @@ use weir_tests::roles::Role;
 use weir_tests::wait::{DEADLINE, eventually};
 
 use super::{Whole, hosts, printed};
-use crate::rabbitmq::place::connected;
+use crate::rabbitmq::connection::connected;
 use crate::rabbitmq::up::echoes;
 
 async fn doctor(whole: &Whole) -> String {

@@ -2,7 +2,7 @@
 
 /// An operation on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Start,
     Stop,
     StopIfEmpty,
@@ -10,7 +10,7 @@ pub(super) enum Operation {
 }
 
 /// All steps that `host/flow` names, with the operation that passes each.
-pub(super) const STEPS: [(Operation, &str); 10] = [
+pub(crate) const STEPS: [(Operation, &str); 10] = [
     (Operation::Start, "start-announced"),
     (Operation::Stop, "stop-announced"),
     (Operation::Swap, "swap-planned"),

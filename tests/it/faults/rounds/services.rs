@@ -11,7 +11,7 @@ use weir_tests::wait::{DEADLINE, before, eventually, within};
 
 use super::hosts::{moment, some};
 use super::roles::{HOSTS, Roles};
-use crate::rabbitmq::steps::Operation;
+use crate::faults::steps::Operation;
 
 /// The config type of what is written while the service is killed.
 const WRITTEN: &str = "written-in-a-round";
@@ -63,7 +63,7 @@ pub(super) async fn config_killed(roles: &mut Roles, random: &mut StdRng) {
     moment(random, 1_000).await;
     roles.start_config().await;
     // It waits for as long as its own requests to the config service take.
-    let answer = before(3 * DEADLINE, "the answer to the operation that was under way", begun).await.unwrap();
+    let answer = before(3 * DEADLINE, "the answer to the operation that was under way", begun.outcome()).await;
     is_over.store(true, Ordering::Relaxed);
     let confirmed = within("the end of the writes", writing).await.unwrap();
     let there = eventually(DEADLINE, "what was written", || async { roles.config.list(WRITTEN).await.ok() }).await;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use weir_tests::wait::{DEADLINE, eventually, pass};
 
 use super::uploads::client;
-use crate::rabbitmq::load::Load;
+use crate::faults::load::Load;
 
 const POSTED_AT_ONCE_COUNT: u64 = 10;
 

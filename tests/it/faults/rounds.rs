@@ -19,31 +19,36 @@ use futures_util::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use weir_pubsub::panic_text;
-use weir_tests::rabbitmq::{DefaultQueues, Version};
 use weir_tests::tally::{Tally, rounds};
 use weir_tests::wait::seed;
 
-use plan::{Kind, ROUNDS_COUNT, Round};
+use super::space::Space;
+use plan::{Kind, Round};
 use roles::Bed;
 
-/// How many rounds there are in all: as many as there are kinds of them, or `WEIR_TEST_ROLE_ROUNDS`.
-fn rounds_count() -> usize {
+/// As many rounds have every kind of fault, and every step of an operation.
+pub(crate) use plan::ROUNDS_COUNT;
+
+/// How many rounds there are in all: as many as a test makes by itself, or `WEIR_TEST_ROLE_ROUNDS`.
+fn rounds_count(short_count: usize) -> usize {
     let given = std::env::var("WEIR_TEST_ROLE_ROUNDS").ok().filter(|text| !text.is_empty());
-    given.map_or(ROUNDS_COUNT * rounds(1) as usize, |text| text.parse().expect("WEIR_TEST_ROLE_ROUNDS is a number"))
+    given.map_or(short_count * rounds(1) as usize, |text| text.parse().expect("WEIR_TEST_ROLE_ROUNDS is a number"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn roles_outlive_rounds_of_all_faults_and_lose_no_confirmed_message() {
+/// Strikes all roles. `place` makes a topicspace for each part of the rounds, by its number.
+pub(crate) async fn are_outlived(short_count: usize, place: impl AsyncFn(usize) -> Space) {
     let seed = seed();
-    let plan = plan::of(&mut StdRng::seed_from_u64(seed), rounds_count());
+    let plan = plan::of(&mut StdRng::seed_from_u64(seed), rounds_count(short_count));
     let rounds_count = plan.len();
     let mut whole = Tally { sent_count: 0, lost_count: 0, doubled_count: 0 };
     let mut numbered = (1..).zip(&plan).collect::<Vec<_>>();
+    let mut broker = String::new();
     for (at, part) in numbered.chunks_mut(ROUNDS_COUNT).enumerate() {
-        let queues = if at % 2 == 0 { DefaultQueues::Classic } else { DefaultQueues::Quorum };
-        let mut bed = Bed::new(queues).await;
+        let space = place(at).await;
+        broker = space.broker();
+        let mut bed = Bed::new(space).await;
         for (number, round) in part {
-            let name = format!("round {number} of {rounds_count} ({:?}, {} queues)", round.kind, queues.name());
+            let name = format!("round {number} of {rounds_count} ({:?}, {broker})", round.kind);
             bed.outlives(seed, &name, round).await;
         }
         let tally = bed.end().await;
@@ -51,7 +56,8 @@ async fn roles_outlive_rounds_of_all_faults_and_lose_no_confirmed_message() {
         whole.lost_count += tally.lost_count;
         whole.doubled_count += tally.doubled_count;
     }
-    whole.show(&format!("fault rounds of roles on RabbitMQ {} (seed {seed}), {rounds_count} rounds", Version::tested().name()));
+    let broker = broker.split(',').next().unwrap_or_default();
+    whole.show(&format!("fault rounds of roles on {broker} (seed {seed}), {rounds_count} rounds"));
 }
 
 impl Bed {

@@ -1,66 +1,78 @@
-//! `weir up` over RabbitMQ, killed without warning: nothing confirmed is lost, and no flow stays between two states.
+//! `weir up` over a broker, killed without warning: nothing confirmed is lost, and no flow stays between two states.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
+use weir_pubsub::Queue;
+use weir_tests::guest_path;
 use weir_tests::tally::rounds;
 use weir_tests::wait::{DEADLINE, before, eventually, pass, seed};
 use weir_tests::weir::Weir;
 
 use super::load::{self, Load, Pace};
-use super::quorum::vhost_of;
-use super::up::{echoes, queues};
-use crate::cli::start_echo;
+use super::space::Space;
+use crate::guests::ECHO;
+use crate::rabbitmq::up::echoes;
 
-async fn up(data: &Path, vhost: &Vhost) -> Weir {
+async fn up(data: &Path, space: &Space) -> Weir {
+    let environment = space.environment(None);
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     // What the last life held is given free by the broker as soon as it sees its connections end.
-    before(load::DEADLINE, "weir up", Weir::up_in(data, &[], &[("WEIR_BROKER_URL", vhost.url())])).await
+    before(load::DEADLINE, "weir up", Weir::up_in(data, &[], &environment)).await
 }
 
-/// The queues of flows that the broker has, without the dead letters.
-async fn of_flows(vhost: &Vhost) -> BTreeSet<String> {
-    let all = queues(Broker::shared().await.management(), vhost).await;
-    all.into_iter().filter(|name| name.starts_with("tg.flow.") && !name.contains("weir-dead-letters")).collect()
+/// Deploys echo, and stores a blueprint of it.
+async fn deploy_echo(weir: &Weir, space: &Space) {
+    weir.must(&["deploy", guest_path(ECHO).to_str().unwrap()]).await;
+    let file = weir.data().join("blueprint.json");
+    std::fs::write(&file, space.blueprint(ECHO).to_string()).unwrap();
+    weir.must(&["blueprint", "put", "b", file.to_str().unwrap()]).await;
 }
 
-async fn is_killed_under_load(queues: DefaultQueues) {
-    let vhost = vhost_of(Broker::shared().await, queues).await;
+/// Under load: nothing is lost, and nothing is left behind by a stop.
+pub(crate) async fn is_killed_under_load(space: Space) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = StdRng::seed_from_u64(seed());
-    let weir = up(folder.path(), &vhost).await;
-    start_echo(&weir, "b", "one").await;
-    let load = Load::on(vhost.url(), Pace::FULL).await;
+    let weir = up(folder.path(), &space).await;
+    deploy_echo(&weir, &space).await;
+    let before = space.everything().await;
+    weir.must(&["flow", "start", "b", "one"]).await;
+    let load = Load::on(&space, Pace::FULL).await;
     let faults = async {
         let mut weir = weir;
         for _ in 0..rounds(4) {
             pass(Duration::from_millis(random.random_range(100..1_500))).await;
             weir.kill();
-            weir = up(folder.path(), &vhost).await;
+            weir = up(folder.path(), &space).await;
         }
         weir
     };
     let weir = load.send_during(faults).await;
-    load.arrived().await.show(&format!("weir up killed under load, {} queues", queues.name()));
+    load.arrived().await.show(&format!("weir up killed under load, {}", space.broker()));
     weir.must(&["flow", "stop", "one", "--discard"]).await;
-    eventually(DEADLINE, "the queues to be gone", || async { of_flows(&vhost).await.is_empty().then_some(()) }).await;
+    eventually(DEADLINE, "the queues to be gone", || async { space.queues().await.is_empty().then_some(()) }).await;
     assert_eq!(weir.end().await.code(), Some(0));
-    assert_eq!(of_flows(&vhost).await, BTreeSet::new());
+    drop(load);
+    leaves_nothing(&space, &before).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_weir_killed_under_load_loses_no_confirmed_message() {
-    is_killed_under_load(DefaultQueues::Classic).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_weir_killed_under_load_loses_no_confirmed_message_of_quorum_queues() {
-    is_killed_under_load(DefaultQueues::Quorum).await;
+/// Waits until the broker has no queue that was not there before; readers that have just gone may still be seen.
+async fn leaves_nothing(space: &Space, before: &BTreeSet<String>) {
+    let seen = Mutex::new(BTreeSet::new());
+    let look = || async {
+        let more: BTreeSet<String> = space.everything().await.difference(before).cloned().collect();
+        let is_none = more.is_empty();
+        *seen.lock().unwrap() = more;
+        is_none.then_some(())
+    };
+    let gone = tokio::time::timeout(DEADLINE, eventually(2 * DEADLINE, "nothing to be left", look)).await;
+    assert!(gone.is_ok(), "left behind: {:?}", seen.lock().unwrap());
 }
 
 /// The flows that are cut in their start or stop.
@@ -74,19 +86,18 @@ async fn running(weir: &Weir) -> Option<BTreeSet<String>> {
     flows.map(|flow| (flow["status"] == "running").then(|| flow["id"].as_str().unwrap().to_owned())).collect()
 }
 
-fn queues_of(flows: &BTreeSet<String>) -> BTreeSet<String> {
-    let both = |flow: &String| [format!("tg.flow.in:{flow}.echo--{flow}--input"), format!("tg.flow.out:{flow}.gateway--{flow}--out")];
-    flows.iter().flat_map(both).collect()
+fn queues_of(space: &Space, flows: &BTreeSet<String>) -> BTreeSet<String> {
+    flows.iter().flat_map(|flow| space.queues_of(ECHO, flow)).map(|queue: Queue| queue.wire_name()).collect()
 }
 
 /// The running flows, once the broker has their queues and no others.
-async fn settled(weir: &Weir, vhost: &Vhost) -> BTreeSet<String> {
+async fn settled(weir: &Weir, space: &Space) -> BTreeSet<String> {
     let mut seen = String::new();
     let look = async {
         loop {
-            let (flows, queues) = (running(weir).await, of_flows(vhost).await);
+            let (flows, queues) = (running(weir).await, space.queues().await);
             match flows {
-                Some(flows) if queues_of(&flows) == queues => return flows,
+                Some(flows) if queues_of(space, &flows) == queues => return flows,
                 flows => seen = format!("flows {flows:?}, queues {queues:?}"),
             }
             pass(Duration::from_millis(50)).await;
@@ -97,10 +108,10 @@ async fn settled(weir: &Weir, vhost: &Vhost) -> BTreeSet<String> {
 }
 
 /// Stops all flows. A request of before a kill may be done only now: the queue of requests outlives the process.
-async fn stop_all(weir: &Weir, vhost: &Vhost) {
+async fn stop_all(weir: &Weir, space: &Space) {
     let stopped = async {
         loop {
-            let flows = settled(weir, vhost).await;
+            let flows = settled(weir, space).await;
             if flows.is_empty() {
                 return;
             }
@@ -112,14 +123,13 @@ async fn stop_all(weir: &Weir, vhost: &Vhost) {
     before(load::DEADLINE, "all flows to be stopped", stopped).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn flows_that_are_cut_in_their_start_or_stop_run_or_are_gone_with_their_queues() {
-    let vhost = vhost_of(Broker::shared().await, DefaultQueues::Classic).await;
+/// While flows are started and stopped: each runs, or is gone with its queues.
+pub(crate) async fn is_killed_during_starts_and_stops(space: Space) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = StdRng::seed_from_u64(seed());
-    let mut weir = up(folder.path(), &vhost).await;
-    start_echo(&weir, "b", "first").await;
-    weir.must(&["flow", "stop", "first", "--discard"]).await;
+    let mut weir = up(folder.path(), &space).await;
+    deploy_echo(&weir, &space).await;
+    let before = space.everything().await;
     let mut flows = BTreeSet::new();
     for _ in 0..rounds(5) {
         let begun = FLOWS.map(|flow| {
@@ -132,13 +142,14 @@ async fn flows_that_are_cut_in_their_start_or_stop_run_or_are_gone_with_their_qu
         for mut command in begun {
             command.wait().unwrap();
         }
-        weir = up(folder.path(), &vhost).await;
-        flows = settled(&weir, &vhost).await;
+        weir = up(folder.path(), &space).await;
+        flows = settled(&weir, &space).await;
         println!("running after the kill: {flows:?}");
     }
-    stop_all(&weir, &vhost).await;
+    stop_all(&weir, &space).await;
     weir.must(&["flow", "start", "b", "last"]).await;
     echoes(&weir, "last", "still works").await;
-    stop_all(&weir, &vhost).await;
+    stop_all(&weir, &space).await;
     assert_eq!(weir.end().await.code(), Some(0));
+    leaves_nothing(&space, &before).await;
 }

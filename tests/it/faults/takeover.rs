@@ -1,36 +1,29 @@
-//! Two processes that serve flows over one RabbitMQ: one leads, and the other takes over when that is killed or stands still at a named step of
+//! Two processes that serve flows over one broker: one leads, and the other takes over when that is killed or stands still at a named step of
 //! an operation. Flows are started or stopped then, never between, and what the overtaken one still does has no effect.
 //!
 //! The configuration is served by the test itself, so that it outlives both.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use weir_config::{Batch, ConfigClient, ConfigService, Store};
-use weir_flow::plan::SwapOrder;
-use weir_flow::{FlowClient, StartFlow};
-use weir_pubsub::{Backend, Message, Queue, RabbitBroker};
-use weir_tests::proxy::Proxy;
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
+use weir_flow::FlowClient;
+use weir_pubsub::{Backend, Message};
 use weir_tests::steps::Steps;
-use weir_tests::tally::rounds;
-use weir_tests::wait::{DEADLINE, eventually, pass, within};
+use weir_tests::wait::{DEADLINE, eventually, pass};
 use weir_tests::weir::command;
 
-use super::place::connected;
-use super::quorum::vhost_of;
+use super::orders::{Begun, Order, Orders};
+use super::space::{Line, Space};
 use super::steps::{Operation, STEPS};
-use super::up::queues;
-use crate::stage::queue;
 
 /// How long the standby may need beside the broker's own release of the lock.
 const TAKEOVER_TIME: Duration = Duration::from_secs(5);
@@ -38,30 +31,23 @@ const TAKEOVER_TIME: Duration = Duration::from_secs(5);
 /// A process that serves flows, by a way to the broker of its own.
 struct Server {
     child: Child,
-    proxy: Proxy,
+    line: Line,
     log: PathBuf,
     steps: Steps,
-}
-
-/// What runs a flow service, and whatever else, on a data folder.
-fn serving(data: &Path, url: &str) -> Command {
-    let mut command = command(data, &["up", "--listen", "127.0.0.1:0"]);
-    command.env("WEIR_BROKER_URL", url);
-    command
 }
 
 impl Server {
     async fn start(place: &Place) -> Self {
         let data = place.folder.path().join(format!("{:08x}", rand::random::<u32>()));
         fs::create_dir_all(&data).unwrap();
-        let proxy = Proxy::to(&Broker::shared().await.address()).await;
-        let url = Broker::shared().await.url_by(proxy.address(), place.vhost.name());
+        let line = place.space.line().await;
         let log = data.join("test.log");
         let output = File::create(&log).unwrap();
-        let mut command = serving(&data, &url);
+        let mut command = command(&data, &["up", "--listen", "127.0.0.1:0"]);
+        command.envs(place.space.environment(Some(&line)));
         let steps = Steps::of(&mut command, &data);
         let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
-        Server { child, proxy, log, steps }
+        Server { child, line, log, steps }
     }
 
     /// Starts one that stands by.
@@ -96,24 +82,23 @@ impl Drop for Server {
 
 /// What the processes have in common.
 struct Place {
-    backend: Arc<RabbitBroker>,
+    backend: Arc<dyn Backend>,
     config: ConfigClient,
-    flows: FlowClient,
+    orders: Orders,
     _config_service: ConfigService,
     folder: TempDir,
-    vhost: Vhost,
+    space: Space,
 }
 
 impl Place {
-    async fn new(default_queues: DefaultQueues) -> Self {
-        let vhost = vhost_of(Broker::shared().await, default_queues).await;
-        let backend = connected(vhost.url().to_owned()).await;
+    async fn new(space: Space) -> Self {
+        let backend = space.client(None).await.backend();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("config.sqlite")).await.unwrap();
-        let config_service = ConfigService::start(backend.clone(), "tg", store).await.unwrap();
-        let config = ConfigClient::connect(backend.clone(), "tg").await.unwrap();
-        let flows = FlowClient::connect(backend.clone(), "tg").await.unwrap();
-        let mut batch = Batch::new().put("flow-blueprint", "b", blueprint().to_string());
+        let config_service = ConfigService::start(backend.clone(), space.name(), store).await.unwrap();
+        let config = ConfigClient::connect(backend.clone(), space.name()).await.unwrap();
+        let flows = FlowClient::connect(backend.clone(), space.name()).await.unwrap();
+        let mut batch = Batch::new().put("flow-blueprint", "b", blueprint(&space).to_string());
         for (version, digit) in [("1.0.0", "a"), ("2.0.0", "b")] {
             let digest = format!("sha256:{}", digit.repeat(64));
             let descriptor = json!({"schema": 1, "consumers": ["input"], "producers": ["output"]});
@@ -121,7 +106,8 @@ impl Place {
             batch = batch.put("component", format!("work@{version}"), record.to_string());
         }
         config.apply(batch).await.unwrap();
-        Place { backend, config, flows, _config_service: config_service, folder, vhost }
+        let orders = Orders { flows, keeps_requests: space.keeps_requests() };
+        Place { backend, config, orders, _config_service: config_service, folder, space }
     }
 
     async fn leader(&self) -> Option<String> {
@@ -133,52 +119,39 @@ impl Place {
         eventually(DEADLINE, "another leader", || async { (self.leader().await != *before).then_some(()) }).await;
     }
 
-    fn begin(&self, operation: Operation) -> JoinHandle<()> {
-        let flows = self.flows.clone();
-        tokio::spawn(async move {
-            match operation {
-                Operation::Start => {
-                    let flow = StartFlow { id: "one".to_owned(), blueprint: "b".to_owned(), ..StartFlow::default() };
-                    flows.start_flow(flow).await.map(|_| ()).unwrap();
-                }
-                Operation::Stop => flows.stop_flow("one").await.map(|_| ()).unwrap(),
-                Operation::StopIfEmpty => flows.stop_empty_flow("one").await.unwrap(),
-                Operation::Swap => {
-                    let text = str::to_owned;
-                    let order = SwapOrder { flow: text("one"), processor: text("work"), component: text("work@2.0.0"), shared: false };
-                    flows.swap(order).await.map(|_| ()).unwrap();
-                }
-            }
-        })
+    fn begin(&self, operation: Operation) -> Begun {
+        self.orders.begin(order(operation))
+    }
+
+    async fn answer(&self, begun: Begun) {
+        assert_eq!(self.orders.answer(begun).await, Ok(()));
     }
 
     async fn perform(&self, operation: Operation) {
-        within(format!("{operation:?}"), self.begin(operation)).await.unwrap();
+        self.answer(self.begin(operation)).await;
     }
 
     /// How long it takes until an operation is answered.
     async fn first_answer(&self, since: Instant) -> Duration {
-        within("an answer", self.flows.list_flows()).await.unwrap();
+        self.orders.are_answered().await;
         since.elapsed()
     }
 
-    /// The queues of flows that the broker has.
-    async fn queues(&self) -> BTreeSet<String> {
-        let all = queues(Broker::shared().await.management(), &self.vhost).await;
-        all.into_iter().filter(|name| name.starts_with("tg.flow.") && !name.contains("weir-dead-letters")).collect()
+    fn flow_queues(&self) -> BTreeSet<String> {
+        self.space.queues_of(PROCESSOR, "one").map(|queue| queue.wire_name()).into()
     }
 
     /// Waits until the flow is what an operation makes of it, whole: nothing is between, and no queue has no owner.
     async fn is_done(&self, operation: Operation) {
         let is_started = matches!(operation, Operation::Start | Operation::Swap);
-        let expected = if is_started { flow_queues().map(|queue| queue.wire_name()).into() } else { BTreeSet::new() };
+        let expected = if is_started { self.flow_queues() } else { BTreeSet::new() };
         eventually(DEADLINE, format!("the flow after {operation:?}"), || async {
             let record: Option<Value> = self.config.get_one("flow", "one").await.unwrap().map(|text| serde_json::from_str(&text).unwrap());
             let entry = self.config.get_one("processor:work", "one").await.unwrap();
             let is_whole = record.is_some() == is_started && record.is_none_or(|record| record.get("status").is_none());
             let is_swapped = entry.as_ref().is_some_and(|entry| entry.contains("2.0.0"));
             let is_right = entry.is_some() == is_started && is_swapped == (operation == Operation::Swap);
-            (is_whole && is_right && self.queues().await == expected).then_some(())
+            (is_whole && is_right && self.space.queues().await == expected).then_some(())
         })
         .await;
         let made: BTreeSet<String> = self.config.list("queue-made").await.unwrap().value.into_iter().collect();
@@ -186,16 +159,17 @@ impl Place {
     }
 }
 
-fn blueprint() -> Value {
-    json!({
-        "blueprint": {},
-        "flow": {"work:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "component": "work@1.0.0"}},
-        "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}},
-    })
+/// The processor of the flow. No component is run for it.
+const PROCESSOR: &str = "work";
+
+fn order(operation: Operation) -> Order {
+    Order { operation, flow: "one", processor: PROCESSOR, component: "work@2.0.0".to_owned() }
 }
 
-fn flow_queues() -> [Queue; 2] {
-    [queue("flow:tg:in:one", "work--one--input"), queue("flow:tg:out:one", "gateway--one--out")]
+fn blueprint(space: &Space) -> Value {
+    let mut blueprint = space.blueprint(PROCESSOR);
+    blueprint["flow"]["work:{id}"]["component"] = "work@1.0.0".into();
+    blueprint
 }
 
 /// Shown in every run of the tests, also of those that pass.
@@ -210,8 +184,8 @@ fn middle(mut times: Vec<Duration>) -> String {
 }
 
 /// Kills the leader at every step in turn: the standby answers what was asked, and ends what was begun.
-async fn is_killed_at_every_step(default_queues: DefaultQueues, count: u32) {
-    let place = Place::new(default_queues).await;
+pub(crate) async fn is_killed_at_every_step(space: Space, count: u32) {
+    let place = Place::new(space).await;
     let before = place.leader().await;
     let mut leader = Server::start(&place).await;
     place.led_by_another(&before).await;
@@ -228,7 +202,7 @@ async fn is_killed_at_every_step(default_queues: DefaultQueues, count: u32) {
         let killed = Instant::now();
         leader.signal(Signal::KILL);
         times.push(place.first_answer(killed).await);
-        within(format!("the answer to what was killed at {step}"), begun).await.unwrap();
+        place.answer(begun).await;
         place.is_done(operation).await;
         if matches!(operation, Operation::Start | Operation::Swap) {
             place.perform(Operation::Stop).await;
@@ -237,22 +211,9 @@ async fn is_killed_at_every_step(default_queues: DefaultQueues, count: u32) {
         leader = standby;
     }
     let slowest = *times.iter().max().unwrap();
-    show(&format!(
-        "flow service killed at a step, {count} rounds, {} queues: the standby answers after {}",
-        default_queues.name(),
-        middle(times)
-    ));
-    assert!(slowest < TAKEOVER_TIME, "{slowest:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flow_service_killed_at_any_step_is_followed_by_its_standby() {
-    is_killed_at_every_step(DefaultQueues::Classic, rounds(20)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flow_service_killed_at_any_step_is_followed_by_its_standby_over_quorum_queues() {
-    is_killed_at_every_step(DefaultQueues::Quorum, rounds(5)).await;
+    show(&format!("flow service killed at a step, {count} rounds, {}: the standby answers after {}", place.space.broker(), middle(times)));
+    // Where requests are lost, it counts how often they were sent again, too.
+    assert!(slowest < TAKEOVER_TIME || !place.space.keeps_requests(), "{slowest:?}");
 }
 
 /// How a leader that stands still loses its lock.
@@ -267,18 +228,14 @@ enum Loss {
 impl Place {
     async fn lose(&self, server: &Server, loss: Loss) {
         match loss {
-            Loss::Connections => server.proxy.cut(),
-            Loss::Queues => {
-                for name in ["weir.lock.flow.tg", "tg.request.flow.flow-svc"] {
-                    Broker::shared().await.management().delete(&format!("queues/{}/{name}", self.vhost.name())).await;
-                }
-            }
+            Loss::Connections => server.line.cut(),
+            Loss::Queues => self.space.delete_lock_of_flows().await,
         }
     }
 }
 
 /// A leader stands still at a step, the standby leads, ends what was begun and does the opposite; then the first goes on.
-async fn goes_on_after_a_stop(place: &Place, leader: Server, standby: &Server, (operation, step): (Operation, &str), loss: Loss) {
+async fn goes_on(place: &Place, leader: Server, standby: &Server, (operation, step): (Operation, &str), loss: Loss) {
     if operation != Operation::Start {
         place.perform(Operation::Start).await;
     }
@@ -290,18 +247,18 @@ async fn goes_on_after_a_stop(place: &Place, leader: Server, standby: &Server, (
     place.lose(&leader, loss).await;
     place.led_by_another(&first).await;
     if loss == Loss::Connections {
-        within("the answer to what was begun", begun).await.unwrap();
+        place.answer(begun).await;
     } else {
         // The request went with its queue: what was begun is finished or undone, unless it was done.
-        begun.abort();
-        within("an answer", place.flows.list_flows()).await.unwrap();
+        begun.give_up();
+        place.orders.are_answered().await;
     }
     // Whatever became of it, the standby starts the flow again, and a message waits in it.
-    let _ = within("a stop", place.flows.stop_flow("one")).await;
+    let _ = place.orders.perform(order(Operation::Stop)).await;
     place.is_done(Operation::Stop).await;
     place.perform(Operation::Start).await;
     place.is_done(Operation::Start).await;
-    let [input, _] = flow_queues();
+    let [input, _] = place.space.queues_of(PROCESSOR, "one");
     place.backend.producer(input.topic()).await.unwrap().publish_confirmed(Message::new("kept")).await.unwrap();
     let (everything, led) = (place.config.everything().await.unwrap(), place.leader().await);
     leader.steps.go_on(step);
@@ -319,15 +276,15 @@ async fn goes_on_after_a_stop(place: &Place, leader: Server, standby: &Server, (
     place.is_done(Operation::Stop).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flow_service_that_goes_on_after_another_took_over_writes_nothing_and_deletes_nothing() {
-    let place = Place::new(DefaultQueues::Classic).await;
-    for round in 0..rounds(20) as usize {
+/// Leaders stand still at every step in turn, and go on after another took over: they write nothing and delete nothing.
+pub(crate) async fn goes_on_after_a_stop(space: Space, count: u32) {
+    let place = Place::new(space).await;
+    for round in 0..count as usize {
         let loss = if (round + round / STEPS.len()).is_multiple_of(2) { Loss::Connections } else { Loss::Queues };
         let before = place.leader().await;
         let leader = Server::start(&place).await;
         place.led_by_another(&before).await;
         let standby = Server::stand_by(&place).await;
-        goes_on_after_a_stop(&place, leader, &standby, STEPS[round % STEPS.len()], loss).await;
+        goes_on(&place, leader, &standby, STEPS[round % STEPS.len()], loss).await;
     }
 }

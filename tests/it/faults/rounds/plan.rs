@@ -4,10 +4,10 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 
-use crate::rabbitmq::steps::{Operation, STEPS};
+use crate::faults::steps::{Operation, STEPS};
 
 /// As many rounds have every kind of fault, and every step of an operation.
-pub(super) const ROUNDS_COUNT: usize = 20;
+pub(crate) const ROUNDS_COUNT: usize = 20;
 
 /// The two gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

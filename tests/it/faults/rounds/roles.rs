@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tokio::task::JoinHandle;
 use weir_config::ConfigClient;
-use weir_flow::plan::SwapOrder;
-use weir_flow::{FlowClient, StartFlow};
-use weir_pubsub::{Backend, ConsumerOptions, Message};
-use weir_tests::proxy::Proxy;
-use weir_tests::rabbitmq::{Broker, DefaultQueues, Vhost};
+use weir_flow::FlowClient;
+use weir_pubsub::{ConsumerOptions, Message};
 use weir_tests::roles::{Process, Role, Site};
 use weir_tests::steps::Steps;
 use weir_tests::tally::Tally;
@@ -17,12 +13,11 @@ use weir_tests::weir::Weir;
 use weir_tests::{guest_path, marked_guest};
 
 use super::plan::Gateway;
-use crate::cli::blueprint;
+use crate::faults::load::{Load, Pace};
+use crate::faults::orders::{Begun, Order, Orders};
+use crate::faults::space::{Line, Space};
+use crate::faults::steps::Operation;
 use crate::guests;
-use crate::rabbitmq::load::{Load, Pace};
-use crate::rabbitmq::quorum::vhost_of;
-use crate::rabbitmq::steps::Operation;
-use crate::stage::queue;
 
 /// The hosts, by name.
 pub(super) const HOSTS: [&str; 3] = ["a", "b", "c"];
@@ -38,7 +33,7 @@ pub(super) struct Bed {
 /// A process that serves flows, by its own way to the broker.
 pub(super) struct FlowServer {
     pub(super) process: Process,
-    pub(super) proxy: Proxy,
+    pub(super) line: Line,
     pub(super) steps: Steps,
     name: &'static str,
 }
@@ -52,27 +47,27 @@ pub(super) struct Roles {
     pub(super) hosts: BTreeMap<&'static str, Process>,
     gateways: BTreeMap<Gateway, Weir>,
     pub(super) config: ConfigClient,
-    pub(super) flows: FlowClient,
+    orders: Orders,
     /// Which of [`VERSIONS`] flow `one` runs.
     version: usize,
     pub(super) site: Site,
-    pub(super) vhost: Vhost,
+    pub(super) space: Space,
 }
 
 impl Bed {
     /// Everything, with echo at work in flow `one`.
-    pub(super) async fn new(default_queues: DefaultQueues) -> Self {
-        let vhost = vhost_of(Broker::shared().await, default_queues).await;
-        let site = Site::on(vhost.url());
+    pub(super) async fn new(space: Space) -> Self {
+        let site = Site::with(space.environment(None));
         let config_service = site.start(Role::Config, "config", &[]).await;
-        let leader = FlowServer::start(&site, &vhost, "flow-1", " runs the flow service").await;
-        let load = Load::on(vhost.url(), Pace::STEADY).await;
-        let config = ConfigClient::connect(load.backend.clone(), "tg").await.unwrap();
-        let flows = FlowClient::connect(load.backend.clone(), "tg").await.unwrap();
-        let standby = FlowServer::stand_by(&site, &vhost, "flow-2").await;
+        let leader = FlowServer::start(&site, &space, "flow-1", " runs the flow service").await;
+        let load = Load::on(&space, Pace::STEADY).await;
+        let config = ConfigClient::connect(load.backend.clone(), space.name()).await.unwrap();
+        let flows = FlowClient::connect(load.backend.clone(), space.name()).await.unwrap();
+        let standby = FlowServer::stand_by(&site, &space, "flow-2").await;
         let (hosts, gateways) = (BTreeMap::new(), BTreeMap::new());
         let config_service = Some(config_service);
-        let mut roles = Roles { config_service, leader, standby, hosts, gateways, config, flows, version: 0, site, vhost };
+        let orders = Orders { flows, keeps_requests: space.keeps_requests() };
+        let mut roles = Roles { config_service, leader, standby, hosts, gateways, config, orders, version: 0, site, space };
         for gateway in Gateway::BOTH {
             roles.start_gateway(*gateway).await;
         }
@@ -100,19 +95,18 @@ impl Bed {
 }
 
 impl FlowServer {
-    async fn start(site: &Site, vhost: &Vhost, name: &'static str, says: &str) -> Self {
-        let broker = Broker::shared().await;
-        let proxy = Proxy::to(&broker.address()).await;
+    async fn start(site: &Site, space: &Space, name: &'static str, says: &str) -> Self {
+        let line = space.line().await;
         let mut command = site.command(Role::Flow, name, &[]);
-        command.env("WEIR_BROKER_URL", broker.url_by(proxy.address(), vhost.name()));
+        command.envs(space.environment(Some(&line)));
         let steps = Steps::of(&mut command, &site.data(name));
         let mut process = site.run(Role::Flow, name, command);
         process.says(says).await;
-        FlowServer { process, proxy, steps, name }
+        FlowServer { process, line, steps, name }
     }
 
-    async fn stand_by(site: &Site, vhost: &Vhost, name: &'static str) -> Self {
-        Self::start(site, vhost, name, "standing by: another flow service holds its lock").await
+    async fn stand_by(site: &Site, space: &Space, name: &'static str) -> Self {
+        Self::start(site, space, name, "standing by: another flow service holds its lock").await
     }
 }
 
@@ -182,7 +176,7 @@ impl Roles {
     /// The leader is gone: the one that stood by leads, and another one stands by.
     pub(super) async fn replace_leader(&mut self) {
         std::mem::swap(&mut self.leader, &mut self.standby);
-        self.standby = FlowServer::stand_by(&self.site, &self.vhost, self.standby.name).await;
+        self.standby = FlowServer::stand_by(&self.site, &self.space, self.standby.name).await;
     }
 }
 
@@ -205,9 +199,9 @@ impl Roles {
             let deployment = format!("echo@{version}");
             self.gateway(Gateway::Front).must(&["deploy", &deployment, file.to_str().unwrap()]).await;
         }
-        let mut definition = blueprint(guests::ECHO, &serde_json::json!({}));
+        let mut definition = self.space.blueprint(guests::ECHO);
         definition["flow"]["echo:{id}"]["component"] = format!("echo@{}", VERSIONS[0]).into();
-        self.flows.put_blueprint("b", &definition.to_string()).await.unwrap();
+        self.orders.flows.put_blueprint("b", &definition.to_string()).await.unwrap();
     }
 
     /// The version of echo that a flow runs.
@@ -216,40 +210,28 @@ impl Roles {
     }
 
     /// Asks for an operation; it must succeed at last, whichever flow service does it. A swap is to the other version.
-    pub(super) fn begin(&mut self, operation: Operation, flow: &'static str) -> JoinHandle<Result<(), String>> {
-        let flows = self.flows.clone();
+    pub(super) fn begin(&mut self, operation: Operation, flow: &'static str) -> Begun {
         if operation == Operation::Swap {
             self.version = 1 - self.version;
         }
         let component = format!("echo@{}", self.version_of(flow));
-        let done = async move {
-            match operation {
-                Operation::Start => {
-                    let start = StartFlow { id: flow.to_owned(), blueprint: "b".to_owned(), ..StartFlow::default() };
-                    flows.start_flow(start).await.map(|_| ())
-                }
-                Operation::Stop => flows.stop_flow(flow).await.map(|_| ()),
-                Operation::StopIfEmpty => flows.stop_empty_flow(flow).await,
-                Operation::Swap => {
-                    let order = SwapOrder { flow: flow.to_owned(), processor: guests::ECHO.to_owned(), component, shared: false };
-                    flows.swap(order).await.map(|_| ())
-                }
-            }
-        };
-        tokio::spawn(async move { done.await.map_err(|error| weir_pubsub::chain(&error)) })
+        self.orders.begin(Order { operation, flow, processor: guests::ECHO, component })
+    }
+
+    /// The answer to what was asked for.
+    pub(super) async fn answer(&self, begun: Begun) -> Result<(), String> {
+        self.orders.answer(begun).await
     }
 
     pub(super) async fn perform(&mut self, operation: Operation, flow: &'static str) {
         let begun = self.begin(operation, flow);
-        let answer = within(format!("{operation:?} of flow {flow}"), begun).await.unwrap();
-        assert_eq!(answer, Ok(()), "{operation:?} of flow {flow}");
+        assert_eq!(self.answer(begun).await, Ok(()), "{operation:?} of flow {flow}");
     }
 
     /// Whether a message goes through a flow.
     pub(super) async fn passes(&self, load: &Load, flow: &str) {
-        let [input, out] = [format!("flow:tg:in:{flow}"), format!("flow:tg:out:{flow}")];
-        let out = queue(&out, &format!("gateway--{flow}--out"));
-        let producer = load.backend.producer(&input.parse().unwrap()).await.unwrap();
+        let [input, out] = self.space.queues_of(guests::ECHO, flow);
+        let producer = load.backend.producer(input.topic()).await.unwrap();
         within("a confirm", producer.publish_confirmed(Message::new("through"))).await.unwrap();
         let reader = load.backend.consumer(out.topic(), out.subscription(), ConsumerOptions::default()).await.unwrap();
         let delivery = within(format!("a message through flow {flow}"), reader.receive()).await.unwrap();

@@ -9,7 +9,7 @@ use super::plan::Gateway;
 use super::roles::{HOSTS, Roles};
 use super::traffic::Traffic;
 use super::uploads::Uploads;
-use crate::rabbitmq::load::Load;
+use crate::faults::load::Load;
 
 /// More than can be in the last queue of the flow already.
 const NEW_COUNT: u64 = 1_000;

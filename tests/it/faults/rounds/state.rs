@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use weir_tests::rabbitmq::Broker;
 use weir_tests::wait::pass;
 
 use super::plan::Gateway;
 use super::roles::Roles;
-use crate::rabbitmq::up::queues;
+use crate::guests::ECHO;
 
 /// The flow service looks every 30 s for what is left between two states.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(60);
@@ -53,14 +52,8 @@ impl Roles {
         self.status_is_whole(flows).await
     }
 
-    /// The queues of flows that the broker has.
-    pub(super) async fn queues(&self) -> BTreeSet<String> {
-        let all = queues(Broker::shared().await.management(), &self.vhost).await;
-        all.into_iter().filter(|name| name.starts_with("tg.flow.") && !name.contains("weir-dead-letters")).collect()
-    }
-
     async fn configuration_is_whole(&self, flows: &[&str]) -> Result<(), String> {
-        let (found, all) = (self.queues().await, self.config.everything().await.map_err(|error| weir_pubsub::chain(&error))?.value);
+        let (found, all) = (self.space.queues().await, self.config.everything().await.map_err(|error| weir_pubsub::chain(&error))?.value);
         let of_type = |name: &str| all.get(name).cloned().unwrap_or_default();
         let (records, entries) = (of_type("flow"), of_type("processor:echo"));
         expect("the flows are", records.keys().cloned().collect(), keys(flows.iter().copied()))?;
@@ -73,8 +66,8 @@ impl Roles {
             let version = serde_json::from_str::<Value>(entry).unwrap()["component"]["version"].clone();
             expect(&format!("the entry of flow {flow} names the version"), version, self.version_of(flow).into())?;
         }
-        let both = |flow: &&str| [format!("tg.flow.in:{flow}.echo--{flow}--input"), format!("tg.flow.out:{flow}.gateway--{flow}--out")];
-        let expected: BTreeSet<String> = flows.iter().flat_map(both).collect();
+        let queues = flows.iter().flat_map(|flow| self.space.queues_of(ECHO, flow));
+        let expected: BTreeSet<String> = queues.map(|queue| queue.wire_name()).collect();
         expect("the queues of flows on the broker are", &found, &expected)?;
         expect("the records of queues are", of_type("queue-made").into_keys().collect(), expected.clone())?;
         expect("queues left over from stops are", of_type("leftover").into_keys().collect(), BTreeSet::new())

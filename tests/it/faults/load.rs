@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use weir_pubsub::{Backend, ConsumerOptions, Message, Producer, PubsubError, Queue, RabbitBroker};
+use weir_pubsub::{Backend, ConsumerOptions, Message, Producer, PubsubError, Queue};
 use weir_tests::tally::Tally;
 use weir_tests::wait::{eventually, pass};
 
-use super::place::connected;
-use crate::stage::queue;
+use super::space::Space;
+use crate::guests::ECHO;
 
 /// What outlives faults takes longer than other tests.
-pub(super) const DEADLINE: Duration = Duration::from_secs(150);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
 /// How many numbers are sent at a time.
 const BURST_COUNT: u64 = 50;
 /// Above all numbers that the load itself sends.
@@ -21,7 +21,7 @@ const FIRST_RESERVED: u64 = 1 << 40;
 
 /// How fast numbers are sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// How many numbers may be under way, so that what is sent can be taken in time.
     under_way_count: usize,
     /// The time between two bursts.
@@ -30,15 +30,16 @@ pub(super) struct Pace {
 
 impl Pace {
     /// As fast as the flow handles them.
-    pub(super) const FULL: Pace = Pace { under_way_count: 4_000, pause: Duration::ZERO };
+    pub(crate) const FULL: Pace = Pace { under_way_count: 4_000, pause: Duration::ZERO };
     /// Leaves time for processes that start.
-    pub(super) const STEADY: Pace = Pace { under_way_count: 500, pause: Duration::from_millis(25) };
+    pub(crate) const STEADY: Pace = Pace { under_way_count: 500, pause: Duration::from_millis(25) };
 }
 
 /// A sender and a reader of the flow `one`, past whatever the faults strike.
-pub(super) struct Load {
+pub(crate) struct Load {
     /// For the checks, too.
-    pub(super) backend: Arc<RabbitBroker>,
+    pub(crate) backend: Arc<dyn Backend>,
+    input: Queue,
     pace: Pace,
     counted: Arc<Mutex<Counted>>,
     reading: tokio::task::JoinHandle<()>,
@@ -83,34 +84,29 @@ impl Counted {
     }
 }
 
-/// What the flow reads, and what it ends in.
-pub(super) fn queues() -> [Queue; 2] {
-    [queue("flow:tg:in:one", "echo--one--input"), queue("flow:tg:out:one", "gateway--one--out")]
-}
-
 impl Load {
-    /// On the broker of this URL.
-    pub(super) async fn on(url: &str, pace: Pace) -> Self {
-        let backend = connected(url.to_owned()).await;
+    /// In a topicspace.
+    pub(crate) async fn on(space: &Space, pace: Pace) -> Self {
+        let backend = space.client(None).await.backend();
+        let [input, out] = space.queues_of(ECHO, "one");
         let counted = Arc::new(Mutex::default());
-        let reading = tokio::spawn(read(backend.clone(), counted.clone()));
-        Load { backend, pace, counted, reading }
+        let reading = tokio::spawn(read(backend.clone(), out, counted.clone()));
+        Load { backend, input, pace, counted, reading }
     }
 
     /// Sends numbers until the faults are over, each until it is confirmed.
-    pub(super) async fn send_during<T>(&self, faults: impl Future<Output = T>) -> T {
-        let [input, _] = queues();
+    pub(crate) async fn send_during<T>(&self, faults: impl Future<Output = T>) -> T {
         let mut faults = std::pin::pin!(faults);
         let mut producer = None;
         loop {
-            let (used, input) = (producer.take(), &input);
+            let used = producer.take();
             let mut sending = std::pin::pin!(async move {
                 while self.counted().awaited.len() > self.pace.under_way_count {
                     pass(Duration::from_millis(10)).await;
                 }
                 let producer = match used {
                     Some(producer) => producer,
-                    None => producer_of(&self.backend, input).await,
+                    None => producer_of(&*self.backend, &self.input).await,
                 };
                 let first = self.counted().next;
                 self.counted().next += BURST_COUNT;
@@ -137,7 +133,7 @@ impl Load {
     }
 
     /// Numbers that no other sender has, for another way into the flow.
-    pub(super) fn reserve(&self, count: u64) -> Range<u64> {
+    pub(crate) fn reserve(&self, count: u64) -> Range<u64> {
         let mut counted = self.counted();
         let first = FIRST_RESERVED + counted.reserved_count;
         counted.reserved_count += count;
@@ -145,17 +141,17 @@ impl Load {
     }
 
     /// A reserved number was confirmed: it must arrive, too.
-    pub(super) fn note(&self, number: u64) {
+    pub(crate) fn note(&self, number: u64) {
         self.counted().confirm(number);
     }
 
     /// How many different numbers were seen.
-    pub(super) fn seen_count(&self) -> u64 {
+    pub(crate) fn seen_count(&self) -> u64 {
         self.counted().seen.len() as u64
     }
 
     /// Waits until all numbers have come that were sent since the load began, but not for ever.
-    pub(super) async fn arrived(&self) -> Tally {
+    pub(crate) async fn arrived(&self) -> Tally {
         let all = eventually(2 * DEADLINE, "all messages", || async { self.counted().awaited.is_empty().then_some(()) });
         let _ = tokio::time::timeout(DEADLINE, all).await;
         self.counted().tally()
@@ -172,7 +168,7 @@ impl Drop for Load {
     }
 }
 
-async fn producer_of(backend: &RabbitBroker, queue: &Queue) -> Box<dyn Producer> {
+async fn producer_of(backend: &dyn Backend, queue: &Queue) -> Box<dyn Producer> {
     eventually(DEADLINE, "a producer", || async { backend.producer(queue.topic()).await.ok() }).await
 }
 
@@ -188,8 +184,7 @@ async fn publish(producer: &dyn Producer, number: u64) {
     }
 }
 
-async fn read(backend: Arc<RabbitBroker>, counted: Arc<Mutex<Counted>>) {
-    let [_, out] = queues();
+async fn read(backend: Arc<dyn Backend>, out: Queue, counted: Arc<Mutex<Counted>>) {
     loop {
         if let Ok(consumer) = backend.consumer(out.topic(), out.subscription(), ConsumerOptions::default()).await {
             while let Ok(delivery) = consumer.receive().await {

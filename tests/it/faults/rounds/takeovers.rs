@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rustix::process::Signal;
-use weir_tests::wait::{DEADLINE, eventually, pass, within};
+use weir_tests::wait::{DEADLINE, eventually, pass};
 
 use super::hosts::moment;
 use super::plan::Loss;
 use super::roles::{FlowServer, Roles};
-use crate::rabbitmq::load::Load;
-use crate::rabbitmq::steps::Operation;
+use crate::faults::load::Load;
+use crate::faults::orders::Begun;
+use crate::faults::steps::Operation;
 
 /// The flow that an operation is done with: one that is swapped has the load.
 fn flow_of(operation: Operation) -> &'static str {
@@ -23,7 +24,7 @@ fn flows_after(operation: Operation) -> &'static [&'static str] {
 }
 
 /// Brings about what an operation needs, and begins it: the leader is held at the step when this returns.
-async fn begin_until(roles: &mut Roles, operation: Operation, step: &str) -> tokio::task::JoinHandle<Result<(), String>> {
+async fn begin_until(roles: &mut Roles, operation: Operation, step: &str) -> Begun {
     if matches!(operation, Operation::Stop | Operation::StopIfEmpty) {
         roles.perform(Operation::Start, "two").await;
     }
@@ -34,9 +35,8 @@ async fn begin_until(roles: &mut Roles, operation: Operation, step: &str) -> tok
 }
 
 /// The operation must be answered as done, by whichever service: what was begun is whole then.
-async fn is_answered(roles: &Roles, operation: Operation, step: &str, begun: tokio::task::JoinHandle<Result<(), String>>) {
-    let answer = within(format!("the answer to what was struck at {step}"), begun).await.unwrap();
-    assert_eq!(answer, Ok(()), "{operation:?}, struck at {step}");
+async fn is_answered(roles: &Roles, operation: Operation, step: &str, begun: Begun) {
+    assert_eq!(roles.answer(begun).await, Ok(()), "{operation:?}, struck at {step}");
     roles.is_whole(flows_after(operation)).await;
 }
 
@@ -65,18 +65,18 @@ pub(super) async fn leader_stopped(roles: &mut Roles, load: &Load, operation: Op
     let stopped = roles.leading_id().await;
     roles.leader.process.pause();
     if loss == Loss::Cut {
-        roles.leader.proxy.cut();
+        roles.leader.line.cut();
     }
     eventually(2 * DEADLINE, "another leader", || async { (roles.leading_id().await != stopped).then_some(()) }).await;
     is_answered(roles, operation, step, begun).await;
-    let before = (roles.config.everything().await.unwrap(), roles.queues().await);
+    let before = (roles.config.everything().await.unwrap(), roles.space.queues().await);
     let said_bytes = roles.leader.process.said().len();
     roles.leader.steps.go_on(step);
     roles.leader.process.resume();
     stands_by(&roles.leader, said_bytes).await;
     // It has had the time for whatever it might have done.
     pass(Duration::from_millis(300)).await;
-    let after = (roles.config.everything().await.unwrap(), roles.queues().await);
+    let after = (roles.config.everything().await.unwrap(), roles.space.queues().await);
     assert_eq!(after, before, "the configuration with its version and the queues before and after the overtaken leader goes on");
     std::mem::swap(&mut roles.leader, &mut roles.standby);
     clean_up(roles, load, operation).await;

@@ -1,0 +1,123 @@
+//! Operations on flows, asked for while flow services are struck.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use weir_flow::plan::SwapOrder;
+use weir_flow::{FlowClient, FlowError, StartFlow};
+use weir_tests::wait::{DEADLINE, before};
+
+use super::steps::Operation;
+
+/// How long an answer is waited for where a request may be lost: longer than an operation takes.
+const ANSWER_TIME: Duration = Duration::from_secs(4);
+/// How long it is asked in all: an operation may have to wait for the end of another one.
+const LONGEST_TIME: Duration = DEADLINE.saturating_mul(2);
+
+/// Who asks.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    pub(crate) flows: FlowClient,
+    /// Whether a request that was lost by a flow service is answered by the next one.
+    pub(crate) keeps_requests: bool,
+}
+
+/// An operation on a flow of the blueprint `b`.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) operation: Operation,
+    pub(crate) flow: &'static str,
+    /// What a swap replaces, and by what.
+    pub(crate) processor: &'static str,
+    pub(crate) component: String,
+}
+
+/// An operation that was asked for.
+pub(crate) struct Begun {
+    order: Order,
+    answer: JoinHandle<Result<(), FlowError>>,
+}
+
+impl Orders {
+    /// Asks for an operation.
+    pub(crate) fn begin(&self, order: Order) -> Begun {
+        let (orders, asked) = (self.clone(), order.clone());
+        Begun { order, answer: tokio::spawn(async move { orders.ask(&asked).await }) }
+    }
+
+    /// Asks for an operation, and waits until it is done.
+    pub(crate) async fn perform(&self, order: Order) -> Result<(), String> {
+        let begun = self.begin(order);
+        self.answer(begun).await
+    }
+
+    /// The answer to an operation, by whichever flow service. Where the broker keeps no requests, it is asked for again when there is no answer: it
+    /// may have been done by then.
+    pub(crate) async fn answer(&self, begun: Begun) -> Result<(), String> {
+        let Begun { order, mut answer } = begun;
+        let answered = async {
+            loop {
+                let error = match timeout(ANSWER_TIME, &mut answer).await {
+                    Ok(answer) => match answer.unwrap() {
+                        Ok(()) => return Ok(()),
+                        Err(FlowError::Answered { message, .. }) if !self.keeps_requests && is_done(&message) => return Ok(()),
+                        Err(error) => error,
+                    },
+                    Err(_) if self.keeps_requests => continue,
+                    Err(_) => {
+                        answer.abort();
+                        answer = self.begin(order.clone()).answer;
+                        continue;
+                    }
+                };
+                let is_passing = matches!(&error, FlowError::Broker { source, .. } if source.is_passing());
+                if self.keeps_requests || !is_passing {
+                    return Err(weir_pubsub::chain(&error));
+                }
+                answer = self.begin(order.clone()).answer;
+            }
+        };
+        before(LONGEST_TIME, format!("the answer to {order:?}"), answered).await
+    }
+
+    async fn ask(&self, Order { operation, flow, processor, component }: &Order) -> Result<(), FlowError> {
+        match operation {
+            Operation::Start => {
+                let start = StartFlow { id: (*flow).to_owned(), blueprint: "b".to_owned(), ..StartFlow::default() };
+                self.flows.start_flow(start).await.map(|_| ())
+            }
+            Operation::Stop => self.flows.stop_flow(flow).await.map(|_| ()),
+            Operation::StopIfEmpty => self.flows.stop_empty_flow(flow).await,
+            Operation::Swap => {
+                let (flow, processor) = ((*flow).to_owned(), (*processor).to_owned());
+                let order = SwapOrder { flow, processor, component: component.clone(), shared: false };
+                self.flows.swap(order).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Waits until a flow service answers.
+    pub(crate) async fn are_answered(&self) {
+        let answered =
+            async { while !timeout(Duration::from_secs(1), self.flows.list_flows()).await.is_ok_and(|answer| answer.is_ok()) {} };
+        before(LONGEST_TIME, "an answer of a flow service", answered).await;
+    }
+}
+
+impl Begun {
+    /// The first answer, whatever it is.
+    pub(crate) async fn outcome(self) -> Result<(), String> {
+        self.answer.await.unwrap().map_err(|error| weir_pubsub::chain(&error))
+    }
+
+    /// Waits for the answer no longer.
+    pub(crate) fn give_up(self) {
+        self.answer.abort();
+    }
+}
+
+/// Whether an operation that was asked for again had been done.
+fn is_done(message: &str) -> bool {
+    message.contains("already") || message.contains("does not exist")
+}

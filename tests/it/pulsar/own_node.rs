@@ -1,0 +1,3 @@
+//! Nodes of a test's own, which are killed and stopped.
+
+mod faults;

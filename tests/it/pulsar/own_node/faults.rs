@@ -1,0 +1,20 @@
+//! Faults of the broker itself, under load: nothing is lost, and nothing needs a restart.
+
+use weir_tests::pulsar::Node;
+
+use crate::faults::place::{End, Place};
+use crate::faults::space::Space;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_ended_and_killed_under_load_loses_no_message() {
+    let node = Node::start().await;
+    let place = Place::on(Space::on_pulsar(&node).await).await;
+    let restart = async |end| {
+        match end {
+            End::Asked => node.terminate().await,
+            End::Killed => node.kill().await,
+        }
+        node.start_again().await;
+    };
+    place.outlives_restarts(restart).await;
+}

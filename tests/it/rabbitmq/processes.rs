@@ -1,0 +1,47 @@
+//! Processes that are killed or stand still over RabbitMQ.
+
+use weir_tests::rabbitmq::{Broker, DefaultQueues};
+use weir_tests::tally::rounds;
+
+use crate::faults::space::Space;
+use crate::faults::{killed, rounds as role_rounds, takeover};
+
+async fn space(queues: DefaultQueues) -> Space {
+    Space::on_rabbitmq(Broker::shared().await, queues).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weir_killed_under_load_loses_no_confirmed_message() {
+    killed::is_killed_under_load(space(DefaultQueues::Classic).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weir_killed_under_load_loses_no_confirmed_message_of_quorum_queues() {
+    killed::is_killed_under_load(space(DefaultQueues::Quorum).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_that_are_cut_in_their_start_or_stop_run_or_are_gone_with_their_queues() {
+    killed::is_killed_during_starts_and_stops(space(DefaultQueues::Classic).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_service_killed_at_any_step_is_followed_by_its_standby() {
+    takeover::is_killed_at_every_step(space(DefaultQueues::Classic).await, rounds(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_service_killed_at_any_step_is_followed_by_its_standby_over_quorum_queues() {
+    takeover::is_killed_at_every_step(space(DefaultQueues::Quorum).await, rounds(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_service_that_goes_on_after_another_took_over_writes_nothing_and_deletes_nothing() {
+    takeover::goes_on_after_a_stop(space(DefaultQueues::Classic).await, rounds(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_outlive_rounds_of_all_faults_and_lose_no_confirmed_message() {
+    let new = async |part: usize| space(if part % 2 == 0 { DefaultQueues::Classic } else { DefaultQueues::Quorum }).await;
+    role_rounds::are_outlived(role_rounds::ROUNDS_COUNT, new).await;
+}
