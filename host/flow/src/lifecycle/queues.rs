@@ -144,8 +144,8 @@ impl Lifecycle {
                     return Err(NotDeleted::Answered(format!("{count} consumers still read it")));
                 }
                 Ok(QueueStats { consumer_count: None, .. }) => when = when_unknown,
-                Ok(_) => {}
-                Err(PubsubError::QueueNotFound { .. }) => return Ok(()),
+                // Of a queue that its reader has removed, its topic may be left, which the deletion of the queue sees to.
+                Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
                 Err(error) => return Err(not_deleted(&error)),
             }
         }
