@@ -9,7 +9,7 @@ components := target / "wasm32-wasip2/guest"
 default:
     @just --list --unsorted
 
-# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor meanwhile, check and print the result (default: this repository and the system's licences); `--broker URL` does it on a RabbitMQ
+# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor meanwhile, check and print the result (default: this repository and the system's licences); `--broker URL` does it on a RabbitMQ or a Pulsar
 demo *ARGUMENTS: release
     python3 -B demo/demo.py --weir "{{ target }}/release/weir" --components "{{ components }}" {{ ARGUMENTS }}
 
@@ -64,6 +64,10 @@ test-only FILTER:
 # Licences, sources and banned crates (needs cargo-deny)
 deny:
     cargo deny check bans licenses sources
+
+# Build the opponent of `weir-bench pulsar`, with the crate `pulsar`
+pulsar-peer:
+    PROTOC="{{ justfile_directory() }}/bench/pulsar-peer/protoc" cargo build --release -p weir-pulsar-peer
 
 # Run a bench of bench/README.md: `./just bench handle`, `flow`, `swap`, `request`, `post`, `import`, `take`, `start`, `status`, `straggler`, `flows`, `neighbours`, `outputs` or `plugin FILE.wasm TEXTS`
 bench *ARGS:

@@ -46,13 +46,16 @@ def main():
             say(f"  {flow:7} splitter -> redactor -> keywords   " + " ".join(f"{name}={value}" for name, value in parameters.items()))
         say("")
         (folder / "weir").mkdir()
-        weir = Weir(arguments.weir, folder / "weir", arguments.broker)
+        weir = Weir(arguments.weir, folder / "weir", broker_of(arguments))
         try:
             set_up(weir, arguments.components)
             run = Run(weir, documents, arguments.results)
             run.go()
             dead = weir.json("dead-letters", "list", "--json")
             print("\n" + weir.run("status"))
+            # A broker elsewhere would keep their queues.
+            for flow in FLOWS:
+                weir.run("flow", "stop", flow, "--discard")
         finally:
             weir.stop()
         report = Report(run, SWAPPED, documents, planted, size_bytes, dead)
@@ -65,10 +68,28 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weir", type=pathlib.Path, required=True, help="the binary")
     parser.add_argument("--components", type=pathlib.Path, required=True, help="the folder of built plugins")
-    parser.add_argument("--broker", help="the URL of a RabbitMQ in place of the embedded broker, as WEIR_BROKER_URL; its virtual host is to be empty")
+    parser.add_argument("--broker", help="the URL of a RabbitMQ or a Pulsar to use instead of the embedded broker; no other Weir may use its virtual host or its tenant `tg`")
+    parser.add_argument("--pulsar-admin", help="the URL of the Pulsar's admin API")
+    parser.add_argument("--token-file", type=pathlib.Path, help="a file with a token for the Pulsar; its role must be allowed to create the tenant `tg`")
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("demo-results"), help="where what comes out is left")
     parser.add_argument("folders", nargs="*", type=pathlib.Path, help="folders or files to read")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    is_pulsar = (arguments.broker or "").startswith("pulsar")
+    if is_pulsar and not arguments.pulsar_admin:
+        parser.error("a Pulsar requires --pulsar-admin, for example --pulsar-admin http://HOST:8080")
+    if not is_pulsar and (arguments.pulsar_admin or arguments.token_file):
+        parser.error("--pulsar-admin and --token-file require --broker pulsar://HOST:6650")
+    return arguments
+
+
+def broker_of(arguments):
+    """The settings that name the broker, as variables: a URL may hold a password, which others could read on a command line."""
+    named = {
+        "WEIR_BROKER_URL": arguments.broker,
+        "WEIR_BROKER_PULSAR_ADMIN": arguments.pulsar_admin,
+        "WEIR_BROKER_TOKEN_FILE": arguments.token_file and str(arguments.token_file.resolve()),
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def set_up(weir, components):

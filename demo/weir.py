@@ -10,10 +10,12 @@ import urllib.request
 
 
 class Weir:
-    def __init__(self, binary, data, broker=None):
+    def __init__(self, binary, data, broker):
+        """`broker` has the variables that name one; without any it is the embedded broker."""
         self.binary, self.data = binary, data
-        # A URL may hold a password, which others could read on a command line.
-        environment = os.environ | ({"WEIR_BROKER_URL": broker} if broker else {})
+        environment = os.environ | broker
+        if "WEIR_BROKER_PULSAR_ADMIN" in broker:
+            self.prepare_broker(environment)
         self.log = open(data / "up.log", "w+b")
         self.process = subprocess.Popen(
             [binary, "up", "--data", data, "--listen", "127.0.0.1:0"],
@@ -29,6 +31,12 @@ class Weir:
                 sys.exit("demo: `weir up` did not start:\n" + self.log.read().decode(errors="replace"))
             time.sleep(0.02)
         self.url = json.loads((data / "gateway.json").read_text())["url"]
+
+    def prepare_broker(self, environment):
+        """Makes the tenant with its namespaces."""
+        done = subprocess.run([self.binary, "--data", self.data, "init"], env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            sys.exit(f"demo: `weir init` failed:\n{done.stdout}{done.stderr}")
 
     def command(self, *arguments):
         return [str(self.binary), "--data", str(self.data), *map(str, arguments)]

@@ -7,9 +7,12 @@ mod gateway;
 mod handle;
 mod import;
 mod neighbours;
+mod network;
+mod opponent;
 mod outputs;
 mod plugin;
 mod post;
+mod pulsar;
 mod rabbitmq;
 mod request;
 mod running;
@@ -71,6 +74,9 @@ enum Bench {
         #[arg(long)]
         python: Option<PathBuf>,
     },
+    /// A flow of one echo component on Apache Pulsar against a client of the crate `pulsar`, three stages, 100 queues, and the start of a flow of 20
+    /// queues
+    Pulsar(pulsar::Options),
     /// Messages posted to an interface by 64 clients, against a bare axum server
     Post {
         /// Messages.
@@ -184,6 +190,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Rabbitmq { url, window, messages, rounds, python } => {
             runtime.block_on(rabbitmq::run(&echo()?, &rabbitmq::Options { url, window, messages, rounds, python }))
         }
+        Bench::Pulsar(options) => runtime.block_on(pulsar::run(&echo()?, &options)),
         Bench::Post { messages, rounds } => runtime.block_on(post::run(messages, rounds)),
         Bench::Import { messages, rounds } => runtime.block_on(import::run(&echo()?, messages, rounds)),
         Bench::Take { messages, rounds } => runtime.block_on(take::run(&weir()?, &echo()?, messages, rounds)),

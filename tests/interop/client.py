@@ -7,6 +7,7 @@ REQUEST is JSON with the fields of ConfigRequest or FlowRequest, for example {"o
 import asyncio
 import dataclasses
 import json
+import os
 import sys
 import uuid
 
@@ -46,7 +47,7 @@ def read(kind, text):
 
 
 async def main(arguments):
-    backend = get_pubsub(pubsub_backend="rabbitmq")
+    backend = get_pubsub(pubsub_backend=os.environ["PUBSUB_BACKEND"])
     clients = {}
     try:
         for kind, text in zip(arguments[::2], arguments[1::2]):

@@ -1,6 +1,7 @@
 """Uses each method of TrustGraph's ConfigClient and checks what it returns; leaves `prompt`/`suffix` set to the argument: configure.py SUFFIX"""
 
 import asyncio
+import os
 import sys
 
 from trustgraph.base.pubsub import get_pubsub
@@ -9,7 +10,7 @@ from client import connect
 
 
 async def main(suffix):
-    backend = get_pubsub(pubsub_backend="rabbitmq")
+    backend = get_pubsub(pubsub_backend=os.environ["PUBSUB_BACKEND"])
     client = await connect("config", backend)
     try:
         assert await client.get("interop", "none") is None

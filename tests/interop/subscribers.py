@@ -16,7 +16,7 @@ from client import connect
 
 
 async def subscribe(number):
-    backend = get_pubsub(pubsub_backend="rabbitmq")
+    backend = get_pubsub(pubsub_backend=os.environ["PUBSUB_BACKEND"])
     notifies = backend.create_consumer(config_push_queue, f"subscriber--{uuid.uuid4()}", ConfigPush)
     notifies.ensure_connected()
     client = await connect("config", backend)

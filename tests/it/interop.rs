@@ -8,6 +8,7 @@ mod hostile;
 mod own_node;
 pub(crate) mod peer;
 mod processors;
+mod pulsar;
 mod services;
 mod subscribers;
 mod tools;

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("host/cli", &["weir-gateway", "weir-runtime", "weir-flow", "weir-config", "weir-pubsub"]),
     ("sdk/rust", &[]),
     ("tests/guests", &["weir"]),
+    ("bench/pulsar-peer", &[]),
 ];
 
 /// Which crates may depend on a large dependency, so that it can be replaced or upgraded in one place.

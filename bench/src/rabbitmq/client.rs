@@ -12,7 +12,9 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, PublisherConfirm};
 use tokio::time::Instant;
-use weir_pubsub::{WEIR_FROM, WEIR_ID};
+use weir_pubsub::{Queue, WEIR_FROM, WEIR_ID};
+
+use crate::network::{Ends, FROM, body};
 
 const BARE_INPUT: &str = "weir-bench-in";
 const BARE_OUTPUT: &str = "weir-bench-out";
@@ -20,17 +22,11 @@ const BARE_OUTPUT: &str = "weir-bench-out";
 const EXCHANGE: &str = "tg";
 const BARE_KEY: &str = "flow.weir-bench";
 
-/// One kibibyte in the form of TrustGraph's text completion requests, so that all can read it.
-fn body() -> Vec<u8> {
-    let text = |size: usize| format!(r#"{{"system": "", "prompt": "{}"}}"#, "x".repeat(size));
-    text(1024 - text(0).len()).into_bytes()
-}
-
 /// The properties of a message that a processor of Weir has sent.
 fn properties(number: u32) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(WEIR_ID.into(), AMQPValue::LongString(format!("{number:032x}").into()));
-    headers.insert(WEIR_FROM.into(), AMQPValue::LongString("chunker 0f3a5c7d9e1b 1795869967 1".into()));
+    headers.insert(WEIR_FROM.into(), AMQPValue::LongString(FROM.into()));
     BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into()).with_headers(headers)
 }
 
@@ -60,8 +56,8 @@ impl Client {
         Ok(Client { connection, consuming, channel })
     }
 
-    /// Fills a queue past its exchange, durably, with messages as Weir's senders publish them: the bare client passes their properties on.
-    pub(super) async fn preload(&self, queue: &str, messages: u32) -> anyhow::Result<()> {
+    /// Fills a queue past its exchange.
+    async fn fill(&self, queue: &str, messages: u32) -> anyhow::Result<()> {
         let mut left = messages;
         while left > 0 {
             let count = left.min(500);
@@ -81,8 +77,8 @@ impl Client {
         Ok(self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
     }
 
-    /// Watches a queue from its first message to the last; returns messages a second.
-    pub(super) async fn filled(&self, queue: &str, messages: u32) -> anyhow::Result<f64> {
+    /// See [`Ends::filled`].
+    async fn watch(&self, queue: &str, messages: u32) -> anyhow::Result<f64> {
         let mut look = tokio::time::interval(Duration::from_millis(5));
         let mut first = None;
         loop {
@@ -109,7 +105,7 @@ impl Client {
         self.channel
             .queue_bind(BARE_OUTPUT.into(), EXCHANGE.into(), BARE_KEY.into(), QueueBindOptions::default(), FieldTable::default())
             .await?;
-        self.preload(BARE_INPUT, messages).await?;
+        self.fill(BARE_INPUT, messages).await?;
         let consuming = if connections == Connections::One { &self.connection } else { &self.consuming };
         let (consuming, publishing) = (consuming.create_channel().await?, self.connection.create_channel().await?);
         publishing.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -134,7 +130,7 @@ impl Client {
             }
             anyhow::Ok((bursts, publishing))
         });
-        let rate = self.filled(BARE_OUTPUT, messages).await?;
+        let rate = self.watch(BARE_OUTPUT, messages).await?;
         // The consumer and its channels stay until all is acknowledged.
         let channels = repeating.await.context("it panicked")??;
         acknowledging.await.context("it panicked")??;
@@ -143,6 +139,17 @@ impl Client {
             self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
         }
         Ok(rate)
+    }
+}
+
+/// The bare client passes the properties of messages on.
+impl Ends for Client {
+    async fn preload(&self, queue: &Queue, messages: u32) -> anyhow::Result<()> {
+        self.fill(&queue.wire_name(), messages).await
+    }
+
+    async fn filled(&self, queue: &Queue, messages: u32) -> anyhow::Result<f64> {
+        self.watch(&queue.wire_name(), messages).await
     }
 }
 

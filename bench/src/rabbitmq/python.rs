@@ -1,45 +1,36 @@
 //! The echo processor of TrustGraph that the tests have, under Weir's services on the same broker.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use reqwest::Url;
+use weir_config::names::{exit_subscription, processor_subscription};
+use weir_pubsub::Queue;
 
-use super::Whole;
 use super::client::Client;
+use crate::network::{Ends, Whole};
+use crate::opponent::Opponent;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop/echo.py");
-const INPUT: &str = "tg.flow.in:python.pyecho--python--input";
-const OUTPUT: &str = "tg.flow.out:python.gateway--python--out";
 const BLUEPRINT: &str = r#"{
     "blueprint": {},
     "flow": {"pyecho:{id}": {"topics": {"input": "flow:tg:in:{id}", "output": "flow:tg:out:{id}"}, "parameters": {"mark": ""}}},
     "interfaces": {"in": {"flow": "flow:tg:in:{id}"}, "out": {"flow": "flow:tg:out:{id}"}}
 }"#;
 
-impl Whole {
-    /// The rate of the processor from its first message to its last.
-    pub(super) async fn python_run(&self, client: &Client, url: &str, python: &Path, messages: u32) -> anyhow::Result<f64> {
-        self.flows.put_blueprint("python", BLUEPRINT).await?;
-        self.flows.start_flow(Self::flow("python", "python")).await?;
-        client.preload(INPUT, messages).await?;
-        let processor = Running(command(url, python)?.spawn().context("the processor does not start")?);
-        let rate = client.filled(OUTPUT, messages).await?;
-        drop(processor);
-        self.flows.stop_flow("python").await?;
-        Ok(rate)
-    }
-}
-
-/// A process that ends with this.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The rate of the processor from its first message to its last.
+pub(super) async fn run(whole: &Whole, client: &Client, url: &str, python: &Path, messages: u32) -> anyhow::Result<f64> {
+    whole.flows.put_blueprint("python", BLUEPRINT).await?;
+    whole.flows.start_flow(Whole::start("python")).await?;
+    let input = Queue::new("flow:tg:in:python".parse()?, processor_subscription("pyecho", "python", "input")?)?;
+    client.preload(&input, messages).await?;
+    let processor = Opponent::start(command(url, python)?)?;
+    let output = Queue::new("flow:tg:out:python".parse()?, exit_subscription("python", "out")?)?;
+    let rate = client.filled(&output, messages).await?;
+    drop(processor);
+    whole.flows.stop_flow("python").await?;
+    Ok(rate)
 }
 
 /// It finds the broker as TrustGraph's programs do: by the environment.

@@ -28,7 +28,7 @@ pub(super) fn put_blueprint(name: &str, blueprint: &Value) -> (&'static str, Val
 }
 
 /// Sends a text through a flow of TrustGraph's text completion messages; what comes out.
-async fn through(weir: &Weir, flow: &str, text: &str) -> String {
+pub(super) async fn through(weir: &Weir, flow: &str, text: &str) -> String {
     let message = json!({"system": "", "prompt": text});
     assert_eq!(weir.post(&format!("/api/v1/flow/{flow}/service/in"), &message).await, json!({}));
     let taken = within(format!("{text} out of {flow}"), weir.must(&["take", flow, "out", "--count", "1"])).await;
@@ -86,7 +86,7 @@ async fn a_processor_follows_flows_that_requests_start_change_and_stop() {
 }
 
 /// Component, Python, component, Python.
-fn chain() -> Value {
+pub(super) fn chain() -> Value {
     let topics = |from: &str, to: &str| json!({"input": format!("flow:tg:{from}:{{id}}"), "output": format!("flow:tg:{to}:{{id}}")});
     let component = |from: &str, to: &str| json!({"topics": topics(from, to), "component": "echo@1.0.0"});
     let python = |from: &str, to: &str, mark: &str| json!({"topics": topics(from, to), "parameters": {"mark": mark}});

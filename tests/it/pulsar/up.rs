@@ -8,7 +8,7 @@ use weir_tests::weir::Weir;
 use crate::cli::start_echo;
 use crate::rabbitmq::up::echoes;
 
-/// The tenant of the flows of [`start_echo`]; this test alone uses it.
+/// The tenant of the flows of [`start_echo`].
 const TENANT: &str = "tg";
 
 async fn topics_of_flows(broker: &Broker) -> Vec<String> {
@@ -18,8 +18,7 @@ async fn topics_of_flows(broker: &Broker) -> Vec<String> {
 
 #[tokio::test]
 async fn everything_runs_over_a_broker_and_leaves_no_queue_of_a_flow() {
-    let broker = Broker::node().await;
-    broker.admin().make_tenant(TENANT, &[Role::Weir.name()]).await;
+    let (broker, _turn) = Broker::with_tg().await;
     let (url, token) = (broker.url(), broker.token_file(Role::Weir).unwrap());
     let environment = [
         ("WEIR_BROKER_URL", url.as_str()),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use super::{Admin, Node};
 
@@ -72,6 +72,19 @@ impl Broker {
     pub async fn node() -> &'static Broker {
         static NODE: OnceCell<Node> = OnceCell::const_new();
         NODE.get_or_init(Node::start).await
+    }
+
+    /// The same, for one test at a time: the tenant `tg` of it, which TrustGraph's programs and the blueprints of many tests name, is the caller's as
+    /// long as the guard is there. What the test before left in it is still there.
+    ///
+    /// # Panics
+    /// When the tenant cannot be made.
+    pub async fn with_tg() -> (&'static Broker, MutexGuard<'static, ()>) {
+        static TURN: Mutex<()> = Mutex::const_new(());
+        static MADE: OnceCell<()> = OnceCell::const_new();
+        let (broker, turn) = (Self::node().await, TURN.lock().await);
+        MADE.get_or_init(|| async { broker.admin.make_tenant("tg", &[Role::Weir.name()]).await }).await;
+        (broker, turn)
     }
 
     async fn named(url: String) -> Self {

@@ -114,6 +114,12 @@ impl Node {
         children(self.supervisor.id()).into_iter().find(|pid| is_running(*pid))
     }
 
+    /// Where its data, tokens and logs are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What it printed and logged so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -144,7 +144,8 @@ impl Lifecycle {
                     return Err(NotDeleted::Answered(format!("{count} consumers still read it")));
                 }
                 Ok(QueueStats { consumer_count: None, .. }) => when = when_unknown,
-                // Also one that is not there: a broker may have kept what it stood on, such as a topic, and a deletion removes that.
+                // Also one that is not there: its reader may have removed it, and what it stood on, such as a topic, is left, which a deletion
+                // removes.
                 Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
                 Err(error) => return Err(not_deleted(&error)),
             }

@@ -5,7 +5,7 @@ mod settling;
 mod whole;
 
 pub(crate) use buffered::{BUFFERED_COUNT, Buffer, Buffered};
-pub(crate) use settling::{Confirmed, Settling, judge, outcomes};
+pub(crate) use settling::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
 pub(crate) use whole::whole;
 
 use crate::error::PubsubError;

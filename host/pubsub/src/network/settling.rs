@@ -1,9 +1,32 @@
 //! The outputs of a settle on a broker without atomic settles: their confirmations come first, then the acknowledgement.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::backend::{Confirm, Routing, Settled, Unsettled};
 use crate::error::{PubsubError, Result};
+
+/// How many settles are looked at together.
+pub(crate) const BATCH_COUNT: usize = 256;
+/// With less than this part of the window to acknowledge, the confirmations that come next are waited for, for so long at most: an acknowledgement
+/// of many costs a broker about as much as one of one.
+const FEW_PART: usize = 4;
+const GATHERING_TIME: Duration = Duration::from_millis(1);
+
+/// How many are worth an acknowledgement before more of them come.
+pub(crate) fn few_count(window: usize) -> usize {
+    (window / FEW_PART).clamp(1, BATCH_COUNT)
+}
+
+/// Waits a little for confirmations, if others would wait with them and are few.
+pub(crate) async fn gathered<T>(outcomes: impl Future<Output = T>, confirmed_count: usize, few_count: usize) -> Option<T> {
+    if confirmed_count == 0 || confirmed_count >= few_count {
+        return None;
+    }
+    timeout(GATHERING_TIME, outcomes).await.ok()
+}
 
 /// A settle whose outputs are on their way.
 pub(crate) struct Settling {

@@ -12,10 +12,7 @@ use super::subscription::Voice;
 use super::wire::Failure;
 use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
-use crate::network::{Confirmed, Settling, judge, outcomes};
-
-/// How many settles are looked at together.
-const BATCH_COUNT: usize = 256;
+use crate::network::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
 
 /// The task of one consumer. `voice` is there where the broker keeps what it has sent. It ends when nothing more can be settled and all is done.
 pub(super) async fn settle(voice: Option<Voice>, held: Arc<Held>, mut settles: mpsc::Receiver<Settling>) {
@@ -26,19 +23,25 @@ pub(super) async fn settle(voice: Option<Voice>, held: Arc<Held>, mut settles: m
             let mut outcomes = std::pin::pin!(outcomes(settling.outputs));
             let outcomes = match outcomes.as_mut().now_or_never() {
                 Some(outcomes) => outcomes,
-                None => {
-                    // What is done need not wait for what is not.
-                    acknowledge(voice.as_ref(), &held, &mut confirmed);
-                    outcomes.await
-                }
+                None => match gathered(outcomes.as_mut(), confirmed.len(), few_count(held.window())).await {
+                    Some(outcomes) => outcomes,
+                    None => {
+                        // What is done need not wait longer for what is not.
+                        acknowledge(voice.as_ref(), &held, &mut confirmed);
+                        outcomes.await
+                    }
+                },
             };
             match judge(outcomes) {
                 Ok(dropped_count) => confirmed.push(Confirmed { tag: settling.tag, dropped_count, done: settling.done }),
                 Err(unsettled) => fail(voice.as_ref(), &held, settling.tag, settling.done, unsettled).await,
             }
         }
-        acknowledge(voice.as_ref(), &held, &mut confirmed);
+        if confirmed.len() >= few_count(held.window()) || settles.is_empty() {
+            acknowledge(voice.as_ref(), &held, &mut confirmed);
+        }
     }
+    acknowledge(voice.as_ref(), &held, &mut confirmed);
 }
 
 /// Answers a settle that failed. If its caller has gone, the message is given back.

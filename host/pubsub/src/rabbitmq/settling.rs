@@ -4,28 +4,19 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use lapin::Channel;
 use lapin::options::BasicAckOptions;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
 
 use super::acks::Ack;
 use super::held::Held;
 use super::refusal::Refusal;
 use crate::backend::{Settled, Unsettled};
 use crate::error::{PubsubError, Result};
-use crate::network::{Confirmed, Settling, judge, outcomes};
-
-/// How many settles are looked at together.
-const BATCH_COUNT: usize = 256;
-/// With less than this part of the window to acknowledge, the confirmations that come next are waited for, for so long at most: an acknowledgement
-/// of many costs the broker as much as one of one.
-const FEW_PART: u32 = 4;
-const GATHERING_TIME: Duration = Duration::from_millis(1);
+use crate::network::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
 
 /// The task of one consumer. It ends when nothing more can be settled and all is done.
 pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc::Receiver<Settling>, windows: watch::Receiver<NonZeroU32>) {
@@ -36,7 +27,7 @@ pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc:
             let mut outcomes: BoxFuture<'_, Vec<_>> = outcomes(settling.outputs).boxed();
             let outcomes = match (&mut outcomes).now_or_never() {
                 Some(outcomes) => outcomes,
-                None => match gathered(&mut outcomes, confirmed.len(), few_count(&windows)).await {
+                None => match gathered(&mut outcomes, confirmed.len(), few_of(&windows)).await {
                     Some(outcomes) => outcomes,
                     None => {
                         // What is done need not wait longer for what is not.
@@ -50,7 +41,7 @@ pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc:
                 Err(unsettled) => fail(&channel, &held, settling.tag, settling.done, unsettled).await,
             }
         }
-        if confirmed.len() >= few_count(&windows) || settles.is_empty() {
+        if confirmed.len() >= few_of(&windows) || settles.is_empty() {
             acknowledge(&channel, &held, &mut confirmed).await;
         }
     }
@@ -58,17 +49,8 @@ pub(super) async fn settle(channel: Channel, held: Arc<Held>, mut settles: mpsc:
 }
 
 /// How many are worth an acknowledgement before more of them come.
-fn few_count(windows: &watch::Receiver<NonZeroU32>) -> usize {
-    let window = windows.borrow().get();
-    usize::try_from(window / FEW_PART).unwrap_or(BATCH_COUNT).clamp(1, BATCH_COUNT)
-}
-
-/// Waits a little for confirmations, if others would wait with them and are few.
-async fn gathered<T>(outcomes: impl Future<Output = T>, confirmed_count: usize, few_count: usize) -> Option<T> {
-    if confirmed_count == 0 || confirmed_count >= few_count {
-        return None;
-    }
-    timeout(GATHERING_TIME, outcomes).await.ok()
+fn few_of(windows: &watch::Receiver<NonZeroU32>) -> usize {
+    few_count(usize::try_from(windows.borrow().get()).unwrap_or(usize::MAX))
 }
 
 /// Answers a settle that failed. If its caller has gone, the delivery is given back.

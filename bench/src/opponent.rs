@@ -1,0 +1,37 @@
+//! A program that a bench is measured against, in a process of its own.
+
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+/// How often it is looked whether it has ended.
+const LOOK_TIME: Duration = Duration::from_millis(10);
+
+/// It ends with this.
+pub(crate) struct Opponent(Child);
+
+impl Opponent {
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
+        let shown = command.get_program().display().to_string();
+        Ok(Opponent(command.spawn().with_context(|| format!("{shown} does not start"))?))
+    }
+
+    /// Waits until it has ended, which must be without a failure.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                ensure!(status.success(), "what is measured against failed: {status}");
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_TIME).await;
+        }
+    }
+}
+
+impl Drop for Opponent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,17 @@
+//! Starts an Apache Pulsar node as the tests do, prints its URL, admin URL, the file with an administrator's token, its process id and folder, a
+//! line each, and keeps it until the standard input ends or this process does.
+
+use std::io::Read;
+
+use anyhow::Context;
+use weir_tests::pulsar::{Node, Role};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let node = Node::start().await;
+    let pid = node.pid().context("the node has ended")?;
+    let token_file = node.token_file(Role::Admin).context("the node has no tokens")?;
+    println!("{}\n{}\n{}\n{pid}\n{}", node.url(), node.admin().url(), token_file.display(), node.folder().display());
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
