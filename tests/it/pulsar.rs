@@ -1,6 +1,11 @@
 //! The Pulsar that tests run against: what its backend must keep beyond the promises of every broker, and the real binary on it.
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
+mod in_the_way;
+mod letters;
+mod place;
 mod preparing;
+mod refusals;
+mod secured;
 mod traps;
 mod up;

@@ -18,7 +18,11 @@ fn tenant() -> String {
 }
 
 async fn connected(broker: &Broker) -> Arc<PulsarBroker> {
-    let settings = PulsarSettings { admin: Some(broker.admin().url().to_owned()), token_file: broker.token_file(Role::Admin) };
+    let settings = PulsarSettings {
+        admin: Some(broker.admin().url().to_owned()),
+        token_file: broker.token_file(Role::Admin),
+        ..PulsarSettings::default()
+    };
     within("a connection", PulsarBroker::connect(&broker.url(), Limits::default(), &TlsFiles::default(), &settings)).await.unwrap()
 }
 
@@ -95,7 +99,11 @@ async fn a_lock_and_an_exclusive_reader_are_free_after_a_crash() {
     broker.admin().make_tenant(&tenant, &[Role::Weir.name()]).await;
     let name = LockName::new("one", &tenant).unwrap();
     let proxy = weir_tests::proxy::Proxy::in_place_of(broker.address()).await;
-    let settings = PulsarSettings { admin: Some(broker.admin().url().to_owned()), token_file: broker.token_file(Role::Admin) };
+    let settings = PulsarSettings {
+        admin: Some(broker.admin().url().to_owned()),
+        token_file: broker.token_file(Role::Admin),
+        ..PulsarSettings::default()
+    };
     let url = format!("pulsar://{}", proxy.address());
     let crashing = within("a connection", PulsarBroker::connect(&url, Limits::default(), &TlsFiles::default(), &settings)).await.unwrap();
     let _held = crashing.lock(&name).await.unwrap();
