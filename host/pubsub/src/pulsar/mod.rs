@@ -5,7 +5,7 @@
 //! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal`, `failure` |
 //! | commands and frames of the binary protocol | `proto`, `frame` |
 //! | connections | `way`, `tls`, `wire`, `link` |
-//! | the admin API, and whether it is that of the broker | `admin`, `agreement` |
+//! | the admin API, and whether it is that of the broker | `admin`, `api_url`, `agreement` |
 //! | making, finding and deleting queues | `lifecycle` |
 //! | publishing | `lane`, `session`, `producer` |
 //! | reading queues, and settling | `reader`, `held`, `subscription`, `consumers`, `settling` |
@@ -21,6 +21,7 @@
 mod address;
 mod admin;
 mod agreement;
+mod api_url;
 mod consumers;
 mod envelope;
 mod failure;
@@ -63,8 +64,8 @@ use tokio_util::task::TaskTracker;
 
 use self::address::Address;
 use self::admin::Admin;
-pub use self::admin::check_pulsar_admin_url;
 use self::agreement::Agreement;
+pub use self::api_url::check_pulsar_admin_url;
 use self::consumers::Consumers;
 use self::lane::Lanes;
 use self::lifecycle::Lifecycle;
