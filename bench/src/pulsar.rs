@@ -68,7 +68,7 @@ const MANNERS: [Manner; 3] = [
 
 pub(crate) async fn run(echo: &[u8], options: &Options) -> anyhow::Result<()> {
     let Options { url, pulsar_admin, token_file, window, messages, rounds, .. } = options;
-    let settings = PulsarSettings { admin: Some(pulsar_admin.clone()), token_file: token_file.clone() };
+    let settings = PulsarSettings { admin: Some(pulsar_admin.clone()), token_file: token_file.clone(), ..PulsarSettings::default() };
     let backend = PulsarBroker::connect(url, Limits::default(), &TlsFiles::default(), &settings).await?;
     backend.policies("tg", Provision::Set).await?;
     let whole = Whole::open(backend.clone(), echo, *window).await?;

@@ -18,7 +18,7 @@ fail() { # fail EXIT-CODE TEXT
 WANTED="${1:-4.0}"
 [ "$WANTED" = 4.0 ] || fail 64 "usage: pulsar.sh [4.0] (the versions that the tests know)"
 
-ELSEWHERE="or set WEIR_TEST_PULSAR_URL and WEIR_TEST_PULSAR_ADMIN to a running Pulsar (see CONTRIBUTING.md)"
+ELSEWHERE="or set WEIR_TEST_PULSAR_URL and WEIR_TEST_PULSAR_ADMIN_URL to a running Pulsar (see CONTRIBUTING.md)"
 BROKERS="${WEIR_BROKERS:-${XDG_CACHE_HOME:-$HOME/.cache}/weir/brokers}"
 mkdir -p "$BROKERS" || fail 73 "cannot create the folder $BROKERS: set WEIR_BROKERS to a folder that can be written"
 cd "$BROKERS"

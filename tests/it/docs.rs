@@ -33,6 +33,11 @@ async fn the_guide_for_authors_does_what_it_says() {
     Reader::beside_a_checkout().follow("docs/writing-a-processor.md").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_on_pulsar_does_what_it_says() {
+    Reader::with_pulsar().await.follow("docs/pulsar.md").await;
+}
+
 /// With a RabbitMQ node of its own.
 mod own_node {
     use super::reader::Reader;

@@ -3,9 +3,14 @@
 
 pub(crate) mod connection;
 mod faults;
+mod in_the_way;
+mod letters;
 mod orphans;
 mod own_node;
+mod place;
 mod preparing;
 mod processes;
+mod refusals;
+mod secured;
 mod traps;
 mod up;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -53,6 +53,18 @@ impl Authority {
     pub fn expired(&self, names: &[&str]) -> Certificate {
         let mut params = params(names);
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        self.signed(params)
+    }
+
+    /// A certificate of a client, by whose common name it is known.
+    ///
+    /// # Panics
+    /// As [`Authority::certificate`].
+    #[must_use]
+    pub fn client(&self, name: &str) -> Certificate {
+        let mut params = params(&[name]);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
         self.signed(params)
     }
 

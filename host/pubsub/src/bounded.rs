@@ -19,7 +19,7 @@ const LOGGED_COUNT: usize = 10_000;
 /// As [`Backend::create_queue`], except `Unsupported` because of the bound.
 pub async fn create_bounded(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
     match backend.create_queue(spec).await {
-        Err(PubsubError::Unsupported { .. }) if spec.overflow != Overflow::None => backend.create_queue(&unbounded(spec)).await,
+        Err(PubsubError::Unsupported { what }) if spec.overflow != Overflow::None => backend.create_queue(&unbounded(spec, what)).await,
         made => made,
     }
 }
@@ -31,14 +31,15 @@ pub async fn create_bounded(backend: &dyn Backend, spec: &QueueSpec) -> Result<(
 /// As [`Backend::ensure_queue`], except `Unsupported` because of the bound.
 pub async fn ensure_bounded(backend: &dyn Backend, spec: &QueueSpec) -> Result<()> {
     match backend.ensure_queue(spec).await {
-        Err(PubsubError::Unsupported { .. }) if spec.overflow != Overflow::None => backend.ensure_queue(&unbounded(spec)).await,
+        Err(PubsubError::Unsupported { what }) if spec.overflow != Overflow::None => backend.ensure_queue(&unbounded(spec, what)).await,
         made => made,
     }
 }
 
-fn unbounded(spec: &QueueSpec) -> QueueSpec {
+fn unbounded(spec: &QueueSpec, lacking: &str) -> QueueSpec {
     if is_first(&spec.queue) {
-        tracing::warn!(queue = %spec.queue, bound = %spec.overflow, "broker does not support the bound of a queue; the queue has none");
+        let next = "weir doctor shows whether that can be set up";
+        tracing::warn!(queue = %spec.queue, bound = %spec.overflow, lacking, next, "broker does not support the bound of a queue; the queue has none");
     }
     QueueSpec::new(spec.queue.clone())
 }

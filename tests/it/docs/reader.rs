@@ -20,6 +20,8 @@ use super::read::{Step, matches, steps};
 const LONGEST: Duration = Duration::from_secs(300);
 /// What a document can set for the commands of its reader.
 const OURS: &[&str] = &[
+    "WEIR_BROKER_PULSAR_ADMIN",
+    "WEIR_BROKER_TOKEN_FILE",
     "WEIR_BROKER_URL",
     "WEIR_CA",
     "WEIR_DATA",
@@ -28,6 +30,7 @@ const OURS: &[&str] = &[
     "WEIR_LOG",
     "WEIR_SETTINGS",
     "WEIR_TOKEN",
+    "WEIR_TOPICSPACE",
     "CARGO_TARGET_DIR",
 ];
 /// What cargo sets for a test, and what would lead a cargo of the reader astray.
@@ -44,6 +47,8 @@ pub(super) struct Reader {
     machines: Option<Machines>,
     /// What it has set for the commands that follow.
     exports: Vec<String>,
+    /// What stands in documents, and what it is here.
+    words: Vec<(&'static str, String)>,
     /// Where it began.
     root: TempDir,
 }
@@ -64,7 +69,7 @@ impl Reader {
         for plugin in ["keywords", "language", "redactor", "router", "splitter"] {
             place(&weir_tests::guest_path(plugin), &folder.join(format!("target/wasm32-wasip2/guest/weir_{plugin}.wasm")));
         }
-        Reader { folder, built: None, weir: None, machines: None, exports: Vec::new(), root }
+        Reader { folder, built: None, weir: None, machines: None, exports: Vec::new(), words: Vec::new(), root }
     }
 
     /// A reader beside a checkout, which is called `weir`.
@@ -81,7 +86,7 @@ impl Reader {
         place(binary(), &folder.join("target/release/weir"));
         let built = built.join("guide");
         fs::create_dir_all(&built).unwrap();
-        Reader { folder, built: Some(built), weir: None, machines: None, exports: Vec::new(), root }
+        Reader { folder, built: Some(built), weir: None, machines: None, exports: Vec::new(), words: Vec::new(), root }
     }
 
     /// A reader in a checkout whose machines have the names that documents use: `rabbit.example`, `gateway.example`.
@@ -89,10 +94,21 @@ impl Reader {
         Reader { machines: Some(Machines::new().await), ..Self::in_a_checkout() }
     }
 
+    /// A reader in a checkout with the Pulsar that documents call `pulsar.example`, and a token of its administrator.
+    pub(super) async fn with_pulsar() -> Self {
+        let broker = weir_tests::pulsar::Broker::node().await;
+        let token = broker.token_file(weir_tests::pulsar::Role::Admin).unwrap();
+        let words = vec![("pulsar.example:6650", broker.address().to_owned()), ("pulsar.example:8080", broker.admin().address())];
+        let reader = Reader { words, ..Self::in_a_checkout() };
+        fs::copy(token, reader.folder.join("pulsar.token")).unwrap();
+        reader
+    }
+
     /// Does all that a document says, to its end, where Weir is stopped. The document must have started one.
     pub(super) async fn follow(mut self, document: &str) {
         let text = fs::read_to_string(repository().join(document)).unwrap();
         let text = self.machines.as_ref().map_or(text.clone(), |machines| machines.here(&text));
+        let text = self.words.iter().fold(text, |text, (there, here)| text.replace(there, here));
         for step in steps(&text) {
             match step {
                 Step::Write { file, text, end } => self.write(&file, &text, end),

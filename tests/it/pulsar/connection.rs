@@ -13,6 +13,7 @@ pub(crate) async fn connected(broker: &Broker) -> Arc<PulsarBroker> {
 
 /// The same by other addresses.
 pub(crate) async fn connected_by(broker: &Broker, url: &str, admin_url: &str) -> Arc<PulsarBroker> {
-    let settings = PulsarSettings { admin: Some(admin_url.to_owned()), token_file: broker.token_file(Role::Admin) };
+    let settings =
+        PulsarSettings { admin: Some(admin_url.to_owned()), token_file: broker.token_file(Role::Admin), ..PulsarSettings::default() };
     within("a connection", PulsarBroker::connect(url, Limits::default(), &TlsFiles::default(), &settings)).await.unwrap()
 }

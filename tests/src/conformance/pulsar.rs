@@ -82,7 +82,7 @@ impl Pulsar {
         let (server, place) = (self.server().await, self.place().await);
         let url = format!("pulsar://{}", place.proxy.address());
         let admin = Some(format!("http://{}", place.admin_proxy.address()));
-        let settings = PulsarSettings { admin, token_file: server.token_file(Role::Weir) };
+        let settings = PulsarSettings { admin, token_file: server.token_file(Role::Weir), ..PulsarSettings::default() };
         within("a connection", PulsarBroker::connect(&url, Limits::default(), &TlsFiles::default(), &settings)).await.unwrap()
     }
 

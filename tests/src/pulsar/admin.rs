@@ -67,9 +67,17 @@ impl Admin {
     /// # Panics
     /// As [`Admin::must`].
     pub async fn make_tenant(&self, tenant: &str, roles: &[&str]) {
+        self.make_tenant_with(tenant, roles, &["flow", "request", "response", "notify"]).await;
+    }
+
+    /// As [`Admin::make_tenant`] with these namespaces alone.
+    ///
+    /// # Panics
+    /// As [`Admin::must`].
+    pub async fn make_tenant_with(&self, tenant: &str, roles: &[&str], namespaces: &[&str]) {
         let clusters = self.must(Method::GET, "clusters", None).await;
         self.must(Method::PUT, &format!("tenants/{tenant}"), Some(&json!({"allowedClusters": clusters, "adminRoles": roles}))).await;
-        for class in ["flow", "request", "response", "notify"] {
+        for class in namespaces {
             self.must(Method::PUT, &format!("namespaces/{tenant}/{class}"), None).await;
         }
     }

@@ -13,7 +13,9 @@ mod admin;
 mod broker;
 mod install;
 mod node;
+mod token;
 
 pub use admin::Admin;
 pub use broker::{Broker, Role};
-pub use node::Node;
+pub use node::{Node, Setup};
+pub use token::token_until;

@@ -44,6 +44,38 @@ pub struct Node {
     line: Mutex<Option<ChildStdin>>,
 }
 
+/// What a node has beyond the usual.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    lines: String,
+    files: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// With a line of `broker.conf`, which counts in place of one before it. `FOLDER` in it is the folder of the node.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push_str(line);
+        self.lines.push('\n');
+        self
+    }
+
+    /// With a file in its folder.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// Starts a node as [`Node::start`] does.
+    ///
+    /// # Panics
+    /// As [`Node::start`].
+    pub async fn start(self) -> Node {
+        Node::start_as(&self).await
+    }
+}
+
 impl Deref for Node {
     type Target = Broker;
 
@@ -58,10 +90,14 @@ impl Node {
     /// # Panics
     /// When it cannot be installed, ends, or does not answer by its deadline; its own words are printed then.
     pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    async fn start_as(setup: &Setup) -> Self {
         let root = tokio::task::spawn_blocking(install::installed).await.unwrap();
         let mut attempt = 1;
         loop {
-            let node = Node::launch(&root);
+            let node = Node::launch(&root, setup);
             match node.booted().await {
                 Ok(()) => return node,
                 Err(reason) if attempt == ATTEMPTS || !reason.contains("Address already in use") => panic!("{reason}"),
@@ -70,10 +106,14 @@ impl Node {
         }
     }
 
-    fn launch(root: &Path) -> Self {
+    fn launch(root: &Path, setup: &Setup) -> Self {
         let ports = [free_port(), free_port()];
         let folder = tempfile::Builder::new().prefix("weir-pulsar-").tempdir().unwrap().keep();
-        fs::write(folder.join("standalone.conf"), settings(ports)).unwrap();
+        let lines = setup.lines.replace("FOLDER", folder.to_str().unwrap());
+        fs::write(folder.join("standalone.conf"), settings(ports) + &lines).unwrap();
+        for (name, text) in &setup.files {
+            fs::write(folder.join(name), text).unwrap();
+        }
         for (role, token) in Role::ALL {
             fs::write(folder.join(role.file()), token).unwrap();
         }
@@ -106,6 +146,12 @@ impl Node {
             health.is_some_and(|(status, _)| status.is_success()).then_some(true)
         });
         if answers.await { Ok(()) } else { Err(format!("Pulsar ended while it started:\n{}", self.log())) }
+    }
+
+    /// Its folder, with its files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The process id of the broker; `None` while it is not running.

@@ -3,13 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
 use weir_config::names::CONFIG_SERVICE;
-use weir_pubsub::{Backend, Notice, Policy, PolicyState, Provision, QueueSpec, connect, is_embedded, is_pulsar, shown_url};
+use weir_pubsub::{Notice, Policy, PolicyState, Provision, QueueSpec, is_embedded, is_pulsar, shown_url};
 
 use super::tell;
 use crate::advice::PERMIT_LINE;
@@ -18,11 +17,12 @@ use crate::client::data_option;
 use crate::folder;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
-use crate::roles::{make_exchange, not_connected, refused};
+use crate::roles::{make_exchange, reach_within, refused};
 use crate::settings::{self, FILE_NAME, Settings, template};
 
-/// How long a broker may take to answer.
-const BROKER_TIME: Duration = Duration::from_secs(10);
+/// How long a broker may take to answer, and how long it is waited for where it does not.
+const BROKER_TIME: Duration = Duration::from_secs(12);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long its management API may take for all that is asked and set.
 const MANAGEMENT_TIME: Duration = Duration::from_secs(60);
 /// The variable of the setting `broker.url`.
@@ -75,7 +75,9 @@ struct Prepared {
 
 async fn prepare(settings: &Settings) -> Result<Prepared> {
     let silent = |what: String, next: &str| Problem::new(Exit::Unavailable, what).next(format!("{next}; then run this again"));
-    let reached = tokio::time::timeout(BROKER_TIME, reach(settings)).await;
+    // The exchange is made where the broker has one. The queue of requests to the config service follows the policies: by it the broker shows
+    // whether it permits such queues.
+    let reached = tokio::time::timeout(BROKER_TIME, reach_within(settings, PATIENCE)).await;
     let backend = reached.map_err(|_| {
         let what = format!("the broker {} cannot be reached", shown_url(&settings.broker.url));
         silent(what, "start it, or correct broker.url")
@@ -89,6 +91,8 @@ async fn prepare(settings: &Settings) -> Result<Prepared> {
         };
         Problem::new(Exit::Settings, "the broker can be reached, and its policies cannot be set").because(error).next(next)
     })?;
+    // Where tenant and namespaces are new, it shows only now whether broker and admin API belong together.
+    make_exchange(&*backend, settings).await?;
     let queue = CONFIG_SERVICE.requests(&settings.topicspace)?;
     let refused = match backend.ensure_queue(&QueueSpec::new(queue)).await {
         Ok(()) => None,
@@ -98,14 +102,6 @@ async fn prepare(settings: &Settings) -> Result<Prepared> {
     let notices = backend.notices();
     backend.close().await;
     Ok(Prepared { notices, policies, refused })
-}
-
-/// Makes the exchange, where the broker has one. The queue of requests to the config service follows the policies: by it the broker shows whether
-/// it permits such queues.
-async fn reach(settings: &Settings) -> Result<Arc<dyn Backend>> {
-    let backend = connect(&settings.broker).await.map_err(|error| not_connected(settings, error))?;
-    make_exchange(&*backend, settings).await?;
-    Ok(backend)
 }
 
 fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared) -> Result<()> {
@@ -130,7 +126,7 @@ fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared)
     let by_hand: Vec<&Policy> = prepared.policies.iter().filter(|policy| is_by_hand(policy)).collect();
     if !by_hand.is_empty() {
         lines.push(match is_pulsar {
-            true => "\nThe role of the token may not do all of it. An administrator runs:".to_owned(),
+            true => "\nWhat is left for an administrator of the broker, where ROLE is that of the token of Weir:".to_owned(),
             false => "\nRun on a machine of the broker; with --broker-management URL, weir init does it (RabbitMQ 4):".to_owned(),
         });
         lines.extend(by_hand.iter().map(|policy| format!("  {}\n    {}", policy.command, policy.reason)));

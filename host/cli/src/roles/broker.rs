@@ -1,7 +1,9 @@
 //! The way to the broker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_config::names::CONFIG_SERVICE;
 use weir_pubsub::{
     Backend, BrokerSettings, Class, ConnectError, Message, PubsubError, Recovery, Topic, chain, connect, is_embedded, shown_url,
@@ -12,6 +14,8 @@ use crate::folder::DataFolder;
 use crate::problem::{Exit, Problem};
 use crate::settings::Settings;
 
+/// How soon the broker is asked again.
+const TRY_TIME: Duration = Duration::from_millis(200);
 /// The topic of a message that only shows whether the broker accepts it.
 const PROBE: &str = "weir-probe";
 
@@ -46,10 +50,7 @@ pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Re
 
 /// Makes the exchange of the topicspace, which is the first thing that the broker can refuse.
 pub(crate) async fn make_exchange(backend: &dyn Backend, settings: &Settings) -> Result<(), Problem> {
-    let topic = match CONFIG_SERVICE.responses(&settings.topicspace) {
-        Ok(topic) => topic,
-        Err(error) => return Err(Problem::new(Exit::Settings, "the topicspace cannot be used").because(error)),
-    };
+    let topic = exchange_topic(settings)?;
     let make = || async {
         match backend.producer(&topic).await {
             Err(error) if error.is_passing() => Err(error),
@@ -57,6 +58,29 @@ pub(crate) async fn make_exchange(backend: &dyn Backend, settings: &Settings) ->
         }
     };
     Recovery::of("exchange of the topicspace").get(make).await.map(|_| ()).map_err(|error| refused(settings, error))
+}
+
+/// Connects and makes the exchange, for who waits no longer for a broker than this, once for each of the two.
+pub(crate) async fn reach_within(settings: &Settings, patience: Duration) -> Result<Arc<dyn Backend>, Problem> {
+    let mut broker = settings.broker.clone();
+    broker.pulsar.patience = Some(patience);
+    let backend = connect(&broker).await.map_err(|error| not_connected(settings, error))?;
+    let topic = exchange_topic(settings)?;
+    let end = Instant::now() + patience;
+    loop {
+        match backend.producer(&topic).await {
+            Ok(_) => return Ok(backend),
+            Err(error) if !error.is_passing() => return Err(refused(settings, error)),
+            Err(error) if Instant::now() >= end => return Err(not_reached(settings, error)),
+            Err(_) => tokio::time::sleep(TRY_TIME).await,
+        }
+    }
+}
+
+/// A topic on the exchange of the topicspace.
+fn exchange_topic(settings: &Settings) -> Result<Topic, Problem> {
+    let topic = CONFIG_SERVICE.responses(&settings.topicspace);
+    topic.map_err(|error| Problem::new(Exit::Settings, "the topicspace cannot be used").because(error))
 }
 
 /// Publishes a message that nothing reads: a broker under a memory or disk alarm takes none, and says so only then.
@@ -81,11 +105,20 @@ async fn until_it_accepts(backend: &dyn Backend, settings: &Settings) -> Result<
 }
 
 /// Why there is no broker.
-pub(crate) fn not_connected(settings: &Settings, error: ConnectError) -> Problem {
+fn not_connected(settings: &Settings, error: ConnectError) -> Problem {
     match error {
         ConnectError::Broker(error @ (PubsubError::Refused { .. } | PubsubError::TooLarge { .. })) => refused(settings, error),
-        error => Problem::new(Exit::Unavailable, "there is no connection to the broker").because(error),
+        error => not_reached(settings, error),
     }
+}
+
+/// The broker does not answer, or not as it should, for a reason that may pass.
+fn not_reached(settings: &Settings, error: impl Into<anyhow::Error>) -> Problem {
+    let error = error.into();
+    let what = format!("the broker {} cannot be reached", shown_url(&settings.broker.url));
+    let setting = if chain(error.as_ref()).contains("broker.pulsar-admin") { "broker.pulsar-admin" } else { "broker.url" };
+    let next = format!("start it, or correct {setting}; weir settings show lists where it is set");
+    Problem::new(Exit::Unavailable, what).because(error).next(next)
 }
 
 fn not_opened(folder: &DataFolder, settings: &Settings, error: ConnectError) -> Problem {

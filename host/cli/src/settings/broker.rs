@@ -38,8 +38,10 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
             "Pulsar needs broker.pulsar-admin, the address of its admin API, which makes and deletes queues: set it to http://HOST:8080";
         return fault("broker.url", problem).into_iter().collect();
     }
-    if !url.starts_with("amqps:") && !url.starts_with("pulsar+ssl:") {
-        let problem = "is for TLS only: use `amqps://` or `pulsar+ssl://` in broker.url, or remove it";
+    let is_encrypted_api = loaded.settings.broker.pulsar.admin.as_ref().is_some_and(|api| api.starts_with("https:"));
+    if !url.starts_with("amqps:") && !url.starts_with("pulsar+ssl:") && !is_encrypted_api {
+        let problem =
+            "is for TLS only: use `amqps://` or `pulsar+ssl://` in broker.url, or `https://` in broker.pulsar-admin, or remove it";
         return TLS_FILES.iter().filter_map(|name| fault(name, problem)).collect();
     }
     let [_, certificate, key] = TLS_FILES;

@@ -11,8 +11,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::api_url::{FORM, parse};
 use super::names::{Place, quoted};
-use super::refusal::shown_long;
+use super::refusal::{fix, is_of_policy, shown_long};
+use super::tls;
 use super::way::Way;
 use crate::error::{Cause, PubsubError, Result};
 
@@ -23,7 +25,8 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// How often a request may be passed on to another node.
 const MOST_REDIRECTS: usize = 8;
-const FORM: &str = "write it as http://HOST:8080 or https://HOST:8443";
+/// Begins the paths that find the node of a topic, which are beside those of the admin API.
+const LOOKUP: &str = "lookup/v2/topic/";
 
 /// A client of the admin API.
 pub(super) struct Admin {
@@ -61,6 +64,11 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
+    /// Whether what was to be made is there: the same status is that of a limit.
+    fn is_there_already(&self) -> bool {
+        self.is(StatusCode::CONFLICT) && self.text().contains("already exist")
+    }
+
     /// Whether what is missing is the tenant or the namespace.
     fn lacks_namespace(&self) -> bool {
         let text = self.text();
@@ -86,10 +94,20 @@ pub(super) struct Quota {
 /// The figures of a topic.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TopicStats {
+    /// What its slowest queue holds.
+    #[serde(default, rename = "backlogSize")]
+    pub(super) backlog_bytes: i64,
+    /// The bound of that; none below 0.
+    #[serde(default = "no_bound", rename = "backlogQuotaLimitSize")]
+    pub(super) bound_bytes: i64,
     #[serde(default)]
     pub(super) publishers: Vec<PublisherStats>,
     #[serde(default)]
     pub(super) subscriptions: BTreeMap<String, SubscriptionStats>,
+}
+
+fn no_bound() -> i64 {
+    -1
 }
 
 /// The figures of a subscription.
@@ -153,6 +171,11 @@ impl Admin {
         Ok(Admin { client, url, way: way.clone() })
     }
 
+    /// Its address.
+    pub(super) fn address(&self) -> &Url {
+        &self.url
+    }
+
     /// The subscriptions of a topic; `None` if there is no such topic.
     pub(super) async fn subscriptions(&self, place: &Place) -> Result<Option<Vec<String>>> {
         self.get(&format!("{}/subscriptions", place.path())).await
@@ -161,13 +184,11 @@ impl Admin {
     /// Makes a topic.
     pub(super) async fn make_topic(&self, place: &Place) -> Result<Made> {
         let answer = self.send(Method::PUT, &place.path(), None).await?;
-        match answer.status {
-            StatusCode::CONFLICT => {
-                self.check_not_partitioned(place).await?;
-                Ok(Made::WasThere)
-            }
-            _ => self.done(place, answer).map(|()| Made::New),
+        if answer.is_there_already() {
+            self.check_not_partitioned(place).await?;
+            return Ok(Made::WasThere);
         }
+        self.done(place, answer).map(|()| Made::New)
     }
 
     /// # Errors
@@ -191,10 +212,7 @@ impl Admin {
     /// Makes a subscription that begins at the oldest message.
     pub(super) async fn make_subscription(&self, place: &Place, subscription: &str) -> Result<Made> {
         let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&json!("earliest"))).await?;
-        match answer.status {
-            StatusCode::CONFLICT => Ok(Made::WasThere),
-            _ => self.done(place, answer).map(|()| Made::New),
-        }
+        if answer.is_there_already() { Ok(Made::WasThere) } else { self.done(place, answer).map(|()| Made::New) }
     }
 
     /// Makes a subscription that begins behind a place, `LEDGER:ENTRY`.
@@ -203,7 +221,7 @@ impl Admin {
         let number = |text: &str| text.parse::<i64>().unwrap_or(-1);
         let body = json!({"ledgerId": number(ledger), "entryId": number(entry), "partitionIndex": -1});
         let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&body)).await?;
-        if answer.is(StatusCode::CONFLICT) { Ok(()) } else { self.done(place, answer) }
+        if answer.is_there_already() { Ok(()) } else { self.done(place, answer) }
     }
 
     /// Deletes a subscription, with its consumers; one that is not there is as good.
@@ -245,6 +263,21 @@ impl Admin {
         Ok(map.remove(DESTINATION))
     }
 
+    /// Whether topics may have policies of their own, as the broker shows it for a topic of a namespace, which need not be there.
+    pub(super) async fn has_topic_policies(&self, place: &Place) -> Result<bool> {
+        let answer = self.send(Method::GET, &format!("{}/backlogQuotaMap", place.path()), None).await?;
+        match is_switched_off(&answer) {
+            true => Ok(false),
+            false if answer.is(StatusCode::NOT_FOUND) => Ok(true),
+            false => self.checked(answer).map(|_| true),
+        }
+    }
+
+    /// The largest message that the policies of a topic permit, if they name one.
+    pub(super) async fn most_bytes(&self, place: &Place) -> Result<Option<u64>> {
+        self.get(&format!("{}/maxMessageSize", place.path())).await
+    }
+
     /// Sets the bound of a topic, or takes it away.
     ///
     /// # Errors
@@ -273,14 +306,37 @@ impl Admin {
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let answer = self.send(Method::GET, path, None).await?;
         if answer.is(StatusCode::NOT_FOUND) {
-            return Ok(None);
+            return self.check_missing(&answer).map(|()| None);
         }
         self.read(&self.checked(answer)?).map(Some)
     }
 
-    /// Changes a resource; the answer may be a refusal that its caller understands.
-    pub(super) async fn change(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
-        self.send(method, path, Some(body)).await
+    /// The address of the node that has a topic, as the broker writes it; `None` if there is no such namespace.
+    pub(super) async fn owner(&self, place: &Place) -> Result<Option<String>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        #[derive(Default)]
+        struct Found {
+            broker_url: Option<String>,
+            broker_url_ssl: Option<String>,
+        }
+        let found: Option<Found> = self.get(&format!("{LOOKUP}{}", place.path())).await?;
+        Ok(found.and_then(|found| if self.way.address.is_encrypted { found.broker_url_ssl } else { found.broker_url }))
+    }
+
+    /// # Errors
+    /// `Refused` where it is another program that has nothing at a path: a broker says what is missing.
+    fn check_missing(&self, answer: &Answer) -> Result<()> {
+        if answer.value()["reason"].is_string() {
+            return Ok(());
+        }
+        Err(self.refused("this is not the admin API of a Pulsar: it has nothing at the paths of one"))
+    }
+
+    /// Makes what a path names, or sets it; one that is there is as good.
+    pub(super) async fn provide(&self, method: Method, path: &str, body: &Value) -> Result<()> {
+        let answer = self.send(method, path, Some(body)).await?;
+        if answer.is_there_already() { Ok(()) } else { self.checked(answer).map(|_| ()) }
     }
 
     fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T> {
@@ -307,6 +363,7 @@ impl Admin {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 self.refused(&format!("the role of the token may not do that ({text}): make it an administrator of the tenant"))
             }
+            _ if is_of_policy(&text) => self.refused(&format!("{text}{}", fix(&text))),
             // While the node of a topic starts or stops.
             StatusCode::PRECONDITION_FAILED if text.contains("find owner") => {
                 PubsubError::unavailable(format!("the admin API at {} answers: {text}", self.url))
@@ -314,7 +371,7 @@ impl Admin {
             status if status.is_server_error() || status == StatusCode::CONFLICT || status == StatusCode::TOO_MANY_REQUESTS => {
                 PubsubError::unavailable(format!("the admin API at {} answers {status}: {text}", self.url))
             }
-            status => self.refused(&format!("it answers {status}: {text}")),
+            status => self.refused(&format!("it answers {status}: {text}{}", fix(&text))),
         })
     }
 
@@ -336,7 +393,8 @@ impl Admin {
     /// Sends a request, to the node that it is passed on to: the token goes to each of them.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         let base = self.url.as_str().trim_end_matches('/');
-        let mut url: Url = format!("{base}/admin/v2/{path}").parse().map_err(|_| self.refused("a name makes no valid path"))?;
+        let folder = if path.starts_with(LOOKUP) { "" } else { "admin/v2/" };
+        let mut url: Url = format!("{base}/{folder}{path}").parse().map_err(|_| self.refused("a name makes no valid path"))?;
         for _ in 0..MOST_REDIRECTS {
             let mut request = self.client.request(method.clone(), url.clone());
             if let Some(token) = self.way.token()? {
@@ -345,7 +403,7 @@ impl Admin {
             if let Some(body) = body {
                 request = request.json(body);
             }
-            let mut response = request.send().await.map_err(|error| self.unavailable(error))?;
+            let mut response = request.send().await.map_err(|error| self.unavailable(&url, error))?;
             if response.status() == StatusCode::TEMPORARY_REDIRECT {
                 let next = response
                     .headers()
@@ -359,7 +417,7 @@ impl Admin {
             }
             let status = response.status();
             let mut answer = Vec::new();
-            while let Some(part) = response.chunk().await.map_err(|error| self.unavailable(error))? {
+            while let Some(part) = response.chunk().await.map_err(|error| self.unavailable(&url, error))? {
                 if answer.len() + part.len() > MAX_ANSWER_BYTES {
                     return Err(self.refused(&format!("its answer has more than {MAX_ANSWER_BYTES} bytes")));
                 }
@@ -370,10 +428,32 @@ impl Admin {
         Err(PubsubError::unavailable("the nodes of the broker pass a request of the admin API round"))
     }
 
-    fn unavailable(&self, error: reqwest::Error) -> PubsubError {
-        let reason = format!("the admin API at {} does not answer; check broker.pulsar-admin", self.url);
+    fn unavailable(&self, at: &Url, error: reqwest::Error) -> PubsubError {
+        if let Some(problem) = tls::problem(&error, "broker.pulsar-admin", "8443") {
+            return self.refused(&problem);
+        }
+        if is_foreign(&error) {
+            return self.refused(
+                "what answers there does not speak HTTP: set broker.pulsar-admin to the port of the admin API (8080, with https:// 8443)",
+            );
+        }
+        let reason = match at.host() == self.url.host() && at.port() == self.url.port() {
+            true => format!("the admin API at {} does not answer; check broker.pulsar-admin", self.url),
+            false => {
+                let node = at.origin().ascii_serialization();
+                format!(
+                    "the node at {node}, to which the admin API passes a request on, does not answer: another one takes its topics soon"
+                )
+            }
+        };
         PubsubError::Unavailable { reason, source: Some(Cause::of(error.without_url())) }
     }
+}
+
+/// Whether what answered is not HTTP.
+fn is_foreign(error: &reqwest::Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |cause| cause.source()).any(|cause| cause.to_string().starts_with("invalid HTTP"))
 }
 
 /// The kind of bound that counts bytes.
@@ -383,49 +463,9 @@ fn is_switched_off(answer: &Answer) -> bool {
     answer.is(StatusCode::METHOD_NOT_ALLOWED)
 }
 
-/// Checks the form of the address of an admin API; nothing is connected.
-///
-/// # Errors
-/// What is wrong, for people.
-pub fn check_pulsar_admin_url(url: &str) -> Result<(), String> {
-    parse(url).map(|_| ())
-}
-
-fn parse(url: &str) -> Result<Url, String> {
-    let parsed: Url = url.parse().map_err(|_| format!("it is not a URL; {FORM}"))?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(format!("its scheme is neither http nor https; {FORM}"));
-    }
-    if parsed.host_str().is_none_or(str::is_empty) {
-        return Err(format!("the host is missing; {FORM}"));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(format!("Pulsar has no user or password in its URL: use a token (broker.token-file); {FORM}"));
-    }
-    if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(format!("there is something behind the address; {FORM}"));
-    }
-    Ok(parsed)
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_wrong_with_an_address_is_told() {
-        for (url, expected) in [
-            ("", "it is not a URL"),
-            ("ftp://host", "its scheme"),
-            ("http://u:secret@host:8080", "no user or password"),
-            ("http://host/?x", "behind the address"),
-        ] {
-            let error = check_pulsar_admin_url(url).unwrap_err();
-            assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");
-        }
-        assert!(check_pulsar_admin_url("https://host:8443/").is_ok());
-    }
 
     #[test]
     fn an_answer_is_told_in_one_line() {

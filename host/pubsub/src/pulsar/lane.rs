@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,7 @@ use super::lifecycle::{Lifecycle, refuses};
 use super::link::Link;
 use super::names::Place;
 use super::proto::{BaseCommand, MessageMetadata, Send, kind};
-use super::refusal::Kind;
+use super::refusal::{Kind, Refusal};
 use super::session::Session;
 use super::wire::{Failure, Receipt};
 use crate::backend::Confirm;
@@ -286,6 +287,10 @@ impl Lane {
     async fn take(&mut self, receipt: Option<Receipt>) {
         match receipt {
             Some(Receipt::Stored(number)) => self.confirmed(number, Ok(())),
+            Some(Receipt::Refused(number, refusal)) if refusal.kind == Kind::TooLarge => {
+                let outcome = Err(self.too_large(number, refusal).await);
+                self.confirmed(number, outcome);
+            }
             Some(Receipt::Refused(number, refusal)) => {
                 let outcome = Err(refusal.of_publishing(&self.topic));
                 self.confirmed(number, outcome);
@@ -295,6 +300,18 @@ impl Lane {
                 let reason = self.session.take().map_or_else(closed, |open| open.session.wire.reason());
                 self.fail(&in_doubt(reason));
             }
+        }
+    }
+
+    /// The error about a message that the broker refuses by a policy for this topic, as far as it shows the limit.
+    async fn too_large(&self, number: u64, refusal: Refusal) -> PubsubError {
+        let size = self.under_way.iter().find(|(of, ..)| *of == number).map(|(.., post)| post.body.len() + post.metadata.encoded_len());
+        match (size, self.lanes.lifecycle.admin.most_bytes(&self.place).await) {
+            (Some(actual_bytes), Ok(Some(limit_bytes))) => {
+                let what = format!("the message, by the policy maxMessageSize of {},", self.place.url());
+                PubsubError::TooLarge { what, actual_bytes: actual_bytes as u64, limit_bytes }
+            }
+            _ => refusal.plain(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::telling::chain;
 use crate::topic::{Class, Queue, Topic};
 
 /// Bounds as policies of a topic.
-const DROP_OLDEST: &str = "consumer_backlog_eviction";
+pub(super) const DROP_OLDEST: &str = "consumer_backlog_eviction";
 const REFUSE: &str = "producer_exception";
 /// How often a bound is looked at again that is not the expected one: nodes read policies a moment after they were set.
 const LOOKS_COUNT: u32 = 10;

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Address, Node};
@@ -19,6 +21,13 @@ use crate::recovery::Recovery;
 
 /// How often a question for a topic may be passed on to another node.
 const MOST_REDIRECTS: usize = 16;
+
+/// The node that has a topic.
+struct Owner {
+    url: String,
+    /// Whether it is reached by way of the node that was asked.
+    is_proxied: bool,
+}
 
 #[derive(Clone)]
 enum State {
@@ -65,11 +74,18 @@ impl Link {
         }
     }
 
-    /// Waits until it is there for the first time.
+    /// Waits until it is there for the first time, with a patience not longer than that.
     ///
     /// # Errors
-    /// `Refused`, once a node has said so. A broker that does not answer is waited for.
-    pub(super) async fn first(&self) -> Result<()> {
+    /// `Refused`, once a node has said so; `Unavailable`, with the reason, once the patience is over.
+    pub(super) async fn first(&self, patience: Option<Duration>) -> Result<()> {
+        match patience {
+            None => self.reached().await,
+            Some(patience) => timeout(patience, self.reached()).await.unwrap_or_else(|_| self.up().map(|_| ())),
+        }
+    }
+
+    async fn reached(&self) -> Result<()> {
         let mut state = self.state.clone();
         let found = state.wait_for(|state| !matches!(state, State::Down(PubsubError::Unavailable { .. }))).await;
         match found.as_deref() {
@@ -82,6 +98,17 @@ impl Link {
     /// The connection to the node that has a topic, by its whole name.
     pub(super) async fn to(&self, topic: &str) -> Result<Arc<Wire>, Failure> {
         let main = self.up()?;
+        let Owner { url, is_proxied } = self.find(&main, topic).await?;
+        Ok(self.connected(&main, &url, is_proxied).await?)
+    }
+
+    /// The address of the node that has a topic, as the broker writes it.
+    pub(super) async fn owner(&self, topic: &str) -> Result<String, Failure> {
+        let main = self.up()?;
+        self.find(&main, topic).await.map(|owner| owner.url)
+    }
+
+    async fn find(&self, main: &Arc<Wire>, topic: &str) -> Result<Owner, Failure> {
         let (mut wire, mut is_authoritative) = (main.clone(), false);
         for _ in 0..MOST_REDIRECTS {
             let asked = wire.ask("the question which node has a topic", |request_id| {
@@ -92,9 +119,9 @@ impl Link {
             let url = self.url(&found)?;
             let is_proxied = found.proxy_through_service_url == Some(true);
             match found.response {
-                Some(CONNECT_THERE) => return Ok(self.connected(&main, &url, is_proxied).await?),
+                Some(CONNECT_THERE) => return Ok(Owner { url, is_proxied }),
                 Some(REDIRECT) => {
-                    wire = self.connected(&main, &url, is_proxied).await?;
+                    wire = self.connected(main, &url, is_proxied).await?;
                     is_authoritative = found.authoritative == Some(true);
                 }
                 _ => return Err(Failure::Refused(Refusal::of(6, found.message.as_deref().unwrap_or("the topic is not served now")))),

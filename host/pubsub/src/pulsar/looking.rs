@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::admin::CursorStats;
 use super::envelope::{self, Incoming};
+use super::lifecycle::refuses;
 use super::listing;
 use super::lock;
 use super::names::{LOOKING, Place, quoted};
@@ -44,6 +45,8 @@ impl Inspect for Arc<Shared> {
         self.check_up()?;
         let place = Place::of(queue.topic())?;
         let Some(stats) = self.admin.stats(&place).await? else { return Err(PubsubError::no_queue(queue)) };
+        let refused_above = if stats.bound_bytes > 0 { refuses(self.admin.quota(&place).await?.as_ref()) } else { None };
+        let backlog_bytes = whole(stats.backlog_bytes);
         let found = stats.subscriptions.get(queue.subscription().as_str());
         if !place.is_persistent {
             // Requests wait in the processes that read them.
@@ -57,6 +60,9 @@ impl Inspect for Arc<Shared> {
             ready_count: Some(depth_count.saturating_sub(unsettled_count)),
             unsettled_count: Some(unsettled_count),
             consumer_count: Some(stats.consumers.len() as u64),
+            size_bytes: refused_above.map(|_| backlog_bytes),
+            refuse_above_bytes: refused_above,
+            is_refusing: refused_above.map(|limit| backlog_bytes >= limit),
             ..QueueStats::default()
         })
     }

@@ -4,15 +4,15 @@
 //! |---|---|
 //! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal`, `failure` |
 //! | commands and frames of the binary protocol | `proto`, `frame` |
-//! | connections | `way`, `wire`, `link` |
-//! | the admin API | `admin` |
+//! | connections | `way`, `tls`, `wire`, `link` |
+//! | the admin API, and whether it is that of the broker | `admin`, `api_url`, `agreement` |
 //! | making, finding and deleting queues | `lifecycle` |
 //! | publishing | `lane`, `session`, `producer` |
 //! | reading queues, and settling | `reader`, `held`, `subscription`, `consumers`, `settling` |
 //! | subscribers and taps | `subscriber` |
 //! | locks | `lock` |
 //! | looking into queues, listing them | `looking`, `places`, `listing` |
-//! | tenants, namespaces and their policies | `policies` |
+//! | tenants, namespaces and their policies | `policies`, `restrictions` |
 //! | what all of these share | `shared` |
 //!
 //! One connection to each node is for publishing, since a node that has more to store than it can stops reading from those who publish; one for
@@ -20,6 +20,8 @@
 
 mod address;
 mod admin;
+mod agreement;
+mod api_url;
 mod consumers;
 mod envelope;
 mod failure;
@@ -38,11 +40,13 @@ mod producer;
 mod proto;
 mod reader;
 mod refusal;
+mod restrictions;
 mod session;
 mod settling;
 mod shared;
 mod subscriber;
 mod subscription;
+mod tls;
 mod way;
 mod wire;
 
@@ -60,7 +64,8 @@ use tokio_util::task::TaskTracker;
 
 use self::address::Address;
 use self::admin::Admin;
-pub use self::admin::check_pulsar_admin_url;
+use self::agreement::Agreement;
+pub use self::api_url::check_pulsar_admin_url;
 use self::consumers::Consumers;
 use self::lane::Lanes;
 use self::lifecycle::Lifecycle;
@@ -94,6 +99,8 @@ pub struct PulsarSettings {
     pub admin: Option<String>,
     /// A file that holds a token, read at each connection and each request.
     pub token_file: Option<PathBuf>,
+    /// How long a broker is waited for that cannot be reached; `None` for ever.
+    pub patience: Option<Duration>,
 }
 
 /// Apache Pulsar as a [`Backend`].
@@ -105,7 +112,7 @@ impl PulsarBroker {
     /// Connects to `pulsar://HOST:PORT,HOST2:PORT2`; `pulsar+ssl` is for TLS. A broker that cannot be reached is waited for, which is logged.
     ///
     /// # Errors
-    /// `Refused` for a URL or a file that cannot be used, or a wrong token.
+    /// `Refused` for a URL or a file that cannot be used, or a wrong token; `Unavailable` once the patience of the settings is over.
     ///
     /// # Cancel safety
     /// Yes.
@@ -113,14 +120,29 @@ impl PulsarBroker {
         let way = Arc::new(Way::new(url, tls, settings.token_file.as_deref())?);
         let admin = Arc::new(Admin::new(settings.admin.as_deref(), &way)?);
         let publishing = Arc::new(Link::start(way.clone(), "publishing"));
-        publishing.first().await?;
+        publishing.first(settings.patience).await?;
         let consuming = Arc::new(Link::start(way, "consuming"));
-        consuming.first().await?;
+        consuming.first(settings.patience).await?;
         let lifecycle = Arc::new(Lifecycle::new(admin.clone(), publishing.clone()));
         let lanes = Arc::new(Lanes::new(publishing.clone(), lifecycle.clone()));
         let (places, consumers) = (Arc::new(Semaphore::new(UNDER_WAY_COUNT)), Consumers::default());
         let (looks, pumps, operations, closed) = (Arc::default(), TaskTracker::new(), TaskTracker::new(), CancellationToken::new());
-        let shared = Shared { limits, consuming, publishing, admin, lifecycle, lanes, places, consumers, looks, pumps, operations, closed };
+        let agreement = Agreement::default();
+        let shared = Shared {
+            limits,
+            consuming,
+            publishing,
+            admin,
+            agreement,
+            lifecycle,
+            lanes,
+            places,
+            consumers,
+            looks,
+            pumps,
+            operations,
+            closed,
+        };
         Ok(Arc::new(PulsarBroker { shared: Arc::new(shared) }))
     }
 
@@ -183,8 +205,9 @@ impl Backend for PulsarBroker {
 
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>> {
         self.shared.check_open()?;
-        Place::of(topic)?;
-        let Shared { limits, lanes, publishing, places, .. } = &*self.shared;
+        let place = Place::of(topic)?;
+        let Shared { limits, lanes, publishing, places, admin, agreement, .. } = &*self.shared;
+        agreement.check(publishing, admin, &place.tenant).await?;
         let (lanes, link, places) = (lanes.clone(), publishing.clone(), places.clone());
         Ok(Box::new(TopicProducer { topic: topic.clone(), limits: *limits, lanes, link, places }))
     }

@@ -9,6 +9,8 @@ use crate::topic::{Class, Queue, Topic};
 
 /// Begins the subscriptions of those who only look: they are no queues.
 pub(super) const LOOKING: &str = "weir.look.";
+/// The name of topics that are only asked about.
+const PROBE: &str = "weir-probe";
 /// Begins what Pulsar calls its partitions.
 const PARTITION: &str = "-partition-";
 /// What need not be quoted in a path.
@@ -48,6 +50,16 @@ impl Place {
     pub(super) fn of_lock(lock: &LockName) -> Result<Self> {
         let topic = Topic::new(Class::Notify, lock.topicspace(), &lock.wire_name());
         Place::of(&topic.map_err(PubsubError::not_a_queue)?)
+    }
+
+    /// Of a topic of a tenant that need not be there, to ask about it.
+    pub(super) fn of_probe(tenant: &str) -> Result<Self> {
+        Place::of(&Topic::new(Class::Notify, tenant, PROBE).map_err(PubsubError::not_a_queue)?)
+    }
+
+    /// The same in the namespace of the brokers themselves.
+    pub(super) fn of_brokers() -> Self {
+        Place { is_persistent: false, tenant: "pulsar".to_owned(), namespace: "system", name: PROBE.to_owned() }
     }
 
     /// Its domain, as URLs have it.

@@ -1,15 +1,17 @@
 //! Tenants, namespaces and their policies, which `weir init` makes and `weir doctor` looks at: what only an administrator may do, while queues are
 //! made by an administrator of the tenant.
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::admin::Admin;
-use super::names::quoted;
+use super::lifecycle::DROP_OLDEST;
+use super::names::{Place, quoted};
+use super::restrictions;
 use crate::backend::{Policy, PolicyState, Provision};
 use crate::error::{PubsubError, Result};
 use crate::telling::chain;
-use crate::topic::Class;
+use crate::topic::{Class, Topic};
 
 /// One thing that is made or set by one call.
 struct Step {
@@ -31,16 +33,25 @@ const NO_TOPICS_BY_THEMSELVES: &str =
     "topics that come by themselves would take messages that no queue keeps, where a missing queue is to be noticed";
 const TOPICS_BY_THEMSELVES: &str = "the topics of answers and signals come with those who use them, also after a restart of the broker";
 const NO_EXPIRY: &str = "a message stays until it is acknowledged, however long its processor is away";
+const KEPT_WHEN_UNREAD: &str = "a queue stays while nothing reads it";
 const KEPT_WHEN_IDLE: &str = "a queue stays when nothing was published for a while";
+const NOTHING_DROPPED: &str = "a queue that is not read must not lose its oldest messages; exits have a bound of their own";
+const BOUNDS: &str = "the exits of flows drop their oldest messages above a bound, and dead letters refuse what is above theirs";
+/// A topic that need not be there.
+const ANY_TOPIC: &str = "weir-probe";
 
 /// What the tenant of a topicspace needs, and whether it is there; with [`Provision::Set`] what is missing is made first, as far as that is
-/// permitted.
+/// permitted. What an administrator has limited is left as it is, and told.
 pub(super) async fn policies(admin: &Admin, topicspace: &str, provision: Provision) -> Result<Vec<Policy>> {
     let mut policies = Vec::new();
     let clusters: Vec<String> = admin.get("clusters").await?.unwrap_or_default();
     for step in steps(topicspace, &clusters) {
         policies.push(seen(admin, step, provision).await?);
     }
+    for class in Class::ALL {
+        policies.extend(limits(admin, topicspace, class).await?);
+    }
+    policies.extend(bounds(admin, topicspace).await?);
     Ok(policies)
 }
 
@@ -50,7 +61,7 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
     match is_there(admin, &step).await {
         Ok(true) => return Ok(policy(PolicyState::Set, false, step)),
         Ok(false) if provision == Provision::Look => {
-            let missing = PolicyState::Missing("it is not there".to_owned());
+            let missing = PolicyState::Missing("it is not so".to_owned());
             return Ok(policy(missing, false, step));
         }
         // Who may not look may still be told what is to be there.
@@ -61,12 +72,7 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
         Ok(false) | Err(PubsubError::Refused { .. }) => {}
         Err(error) => return Err(error),
     }
-    let answer = admin.change(step.method.clone(), &step.path, &step.body).await?;
-    let made = match answer.status {
-        StatusCode::CONFLICT => Ok(()),
-        _ => admin.checked(answer).map(|_| ()),
-    };
-    match made {
+    match admin.provide(step.method.clone(), &step.path, &step.body).await {
         Ok(()) => Ok(policy(PolicyState::Set, true, step)),
         Err(error @ PubsubError::Refused { .. }) => Ok(policy(PolicyState::Missing(chain(&error)), false, step)),
         Err(error) => Err(error),
@@ -74,12 +80,35 @@ async fn seen(admin: &Admin, step: Step, provision: Provision) -> Result<Policy>
 }
 
 async fn is_there(admin: &Admin, step: &Step) -> Result<bool> {
-    let answer = admin.send(Method::GET, &step.looked, None).await?;
-    if answer.status == StatusCode::NOT_FOUND {
-        return Ok(false);
-    }
-    let value = admin.checked(answer)?.value();
-    Ok((step.is_there)(&value))
+    let found: Option<Value> = admin.get(&step.looked).await?;
+    Ok(found.is_some_and(|value| (step.is_there)(&value)))
+}
+
+/// What of the policies of a namespace is in the way of Weir; none where it is not seen, which others tell.
+async fn limits(admin: &Admin, topicspace: &str, class: Class) -> Result<Option<Policy>> {
+    let found: Option<Value> = match admin.get(&format!("namespaces/{}/{class}", quoted(topicspace))).await {
+        Err(PubsubError::Refused { .. }) => return Ok(None),
+        found => found?,
+    };
+    let Some(found) = found else { return Ok(None) };
+    let space = format!("{topicspace}/{class}");
+    let (told, commands): (Vec<String>, Vec<String>) = restrictions::of(&found, &space, class).into_iter().unzip();
+    let state = if told.is_empty() { PolicyState::Set } else { PolicyState::Missing(told.join("; ")) };
+    let name = format!("nothing in the way in {space}");
+    Ok(Some(Policy { name, reason: restrictions::REASON, command: commands.join("; "), state, is_new: false }))
+}
+
+/// Whether topics can have a bound; `None` where that is not seen.
+async fn bounds(admin: &Admin, topicspace: &str) -> Result<Option<Policy>> {
+    let place = Place::of(&Topic::new(Class::Flow, topicspace, ANY_TOPIC).map_err(PubsubError::not_a_queue)?)?;
+    let state = match admin.has_topic_policies(&place).await {
+        Ok(true) => PolicyState::Set,
+        Ok(false) => PolicyState::Missing("the broker has no policies for topics, so exits and dead letters have no bound".to_owned()),
+        Err(PubsubError::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let command = "set topicLevelPoliciesEnabled=true in broker.conf of all nodes, and restart them".to_owned();
+    Ok(Some(Policy { name: "bounds of exits and dead letters".to_owned(), reason: BOUNDS, command, state, is_new: false }))
 }
 
 /// All of them, in the order in which they are made.
@@ -96,72 +125,127 @@ fn steps(topicspace: &str, clusters: &[String]) -> Vec<Step> {
         body: json!({"allowedClusters": clusters}),
     }];
     for class in Class::ALL {
+        let path = format!("namespaces/{tenant}/{class}");
         steps.push(Step {
             name: format!("namespace {topicspace}/{class}"),
             reason: NAMESPACE,
             command: format!("pulsar-admin namespaces create {topicspace}/{class}"),
-            looked: format!("namespaces/{tenant}/{class}/autoTopicCreation"),
+            looked: path.clone(),
             is_there: |_| true,
             method: Method::PUT,
-            path: format!("namespaces/{tenant}/{class}"),
+            path,
             body: json!({}),
         });
     }
-    for class in Class::ALL {
-        let on = !class.has_queues();
-        let path = format!("namespaces/{tenant}/{class}/autoTopicCreation");
-        let flags = if on { "--enable --type non-partitioned" } else { "--disable" };
-        steps.push(Step {
-            name: format!("topics of {topicspace}/{class} by themselves: {}", if on { "on" } else { "off" }),
-            reason: if on { TOPICS_BY_THEMSELVES } else { NO_TOPICS_BY_THEMSELVES },
-            command: format!("pulsar-admin namespaces set-auto-topic-creation {topicspace}/{class} {flags}"),
-            looked: path.clone(),
-            is_there: if on {
-                |value| value["allowAutoTopicCreation"] == json!(true) && value["topicType"] == json!("non-partitioned")
-            } else {
-                |value| value["allowAutoTopicCreation"] == json!(false)
-            },
-            method: Method::POST,
-            path,
-            body: if on {
-                json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"})
-            } else {
-                json!({"allowAutoTopicCreation": false})
-            },
-        });
-    }
-    let path = format!("namespaces/{tenant}/flow/messageTTL");
-    steps.push(Step {
-        name: format!("expiry of {topicspace}/flow: none"),
-        reason: NO_EXPIRY,
-        command: format!("pulsar-admin namespaces set-message-ttl {topicspace}/flow --messageTTL 0"),
-        looked: path.clone(),
-        is_there: |value| *value == json!(0),
-        method: Method::POST,
-        path,
-        body: json!(0),
-    });
-    for class in [Class::Flow, Class::Request] {
-        let path = format!("namespaces/{tenant}/{class}/inactiveTopicPolicies");
-        steps.push(Step {
-            name: format!("idle topics of {topicspace}/{class}: kept"),
-            reason: KEPT_WHEN_IDLE,
-            command: format!(
-                "pulsar-admin namespaces set-inactive-topic-policies {topicspace}/{class} --disable-delete-while-inactive \
-                 --max-inactive-duration 1h --delete-mode delete_when_no_subscriptions"
-            ),
-            looked: path.clone(),
-            is_there: |value| value["deleteWhileInactive"] == json!(false),
-            method: Method::POST,
-            path,
-            body: json!({
-                "inactiveTopicDeleteMode": "delete_when_no_subscriptions",
-                "maxInactiveDurationSeconds": 3600,
-                "deleteWhileInactive": false,
-            }),
-        });
-    }
+    steps.extend(Class::ALL.into_iter().map(|class| topics_by_themselves(topicspace, class)));
+    steps.extend(flow_policies(topicspace));
+    steps.extend([Class::Flow, Class::Request].map(|class| idle_topics(topicspace, class)));
     steps
+}
+
+fn topics_by_themselves(topicspace: &str, class: Class) -> Step {
+    let on = !class.has_queues();
+    let flags = if on { "--enable --type non-partitioned" } else { "--disable" };
+    let namespace = format!("namespaces/{}/{class}", quoted(topicspace));
+    Step {
+        name: format!("topics of {topicspace}/{class} by themselves: {}", if on { "on" } else { "off" }),
+        reason: if on { TOPICS_BY_THEMSELVES } else { NO_TOPICS_BY_THEMSELVES },
+        command: format!("pulsar-admin namespaces set-auto-topic-creation {topicspace}/{class} {flags}"),
+        path: format!("{namespace}/autoTopicCreation"),
+        looked: namespace,
+        is_there: if on {
+            |value| {
+                let found = &value["autoTopicCreationOverride"];
+                found["allowAutoTopicCreation"] == json!(true) && found["topicType"] == json!("non-partitioned")
+            }
+        } else {
+            |value| value["autoTopicCreationOverride"]["allowAutoTopicCreation"] == json!(false)
+        },
+        method: Method::POST,
+        body: match on {
+            true => json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}),
+            false => json!({"allowAutoTopicCreation": false}),
+        },
+    }
+}
+
+/// What keeps messages and queues of flows.
+fn flow_policies(topicspace: &str) -> Vec<Step> {
+    let namespace = format!("namespaces/{}/flow", quoted(topicspace));
+    let step = |name: &str, reason, command: String, is_there, method, path: &str, body| Step {
+        name: name.replace("flow", &format!("{topicspace}/flow")),
+        reason,
+        command,
+        looked: namespace.clone(),
+        is_there,
+        method,
+        path: format!("{namespace}/{path}"),
+        body,
+    };
+    let command = |words: &str| format!("pulsar-admin namespaces {}", words.replace("SPACE", &format!("{topicspace}/flow")));
+    let ttl = command("set-message-ttl SPACE --messageTTL 0");
+    let expiry = command("set-subscription-expiration-time SPACE --time 0");
+    let [by_size, by_age] =
+        ["destination_storage", "message_age"].map(|kind| command(&format!("remove-backlog-quota SPACE --type {kind}")));
+    vec![
+        step(
+            "expiry of flow: none",
+            NO_EXPIRY,
+            ttl,
+            |found| found["message_ttl_in_seconds"] == json!(0),
+            Method::POST,
+            "messageTTL",
+            json!(0),
+        ),
+        step(
+            "expiry of queues of flow: none",
+            KEPT_WHEN_UNREAD,
+            expiry,
+            |found| found["subscription_expiration_time_minutes"] == json!(0),
+            Method::POST,
+            "subscriptionExpirationTime",
+            json!(0),
+        ),
+        step(
+            "bound of all topics of flow by size: drops nothing",
+            NOTHING_DROPPED,
+            by_size,
+            |found| found["backlog_quota_map"]["destination_storage"]["policy"] != json!(DROP_OLDEST),
+            Method::DELETE,
+            "backlogQuota?backlogQuotaType=destination_storage",
+            Value::Null,
+        ),
+        step(
+            "bound of all topics of flow by age: drops nothing",
+            NOTHING_DROPPED,
+            by_age,
+            |found| found["backlog_quota_map"]["message_age"]["policy"] != json!(DROP_OLDEST),
+            Method::DELETE,
+            "backlogQuota?backlogQuotaType=message_age",
+            Value::Null,
+        ),
+    ]
+}
+
+fn idle_topics(topicspace: &str, class: Class) -> Step {
+    let namespace = format!("namespaces/{}/{class}", quoted(topicspace));
+    Step {
+        name: format!("idle topics of {topicspace}/{class}: kept"),
+        reason: KEPT_WHEN_IDLE,
+        command: format!(
+            "pulsar-admin namespaces set-inactive-topic-policies {topicspace}/{class} --disable-delete-while-inactive \
+             --max-inactive-duration 1h --delete-mode delete_when_no_subscriptions"
+        ),
+        path: format!("{namespace}/inactiveTopicPolicies"),
+        looked: namespace,
+        is_there: |found| found["inactive_topic_policies"]["deleteWhileInactive"] == json!(false),
+        method: Method::POST,
+        body: json!({
+            "inactiveTopicDeleteMode": "delete_when_no_subscriptions",
+            "maxInactiveDurationSeconds": 3600,
+            "deleteWhileInactive": false,
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -173,11 +257,22 @@ mod tests {
         let steps = steps("tg", &["one".to_owned()]);
         let on: Vec<_> = steps.iter().filter(|step| step.body["allowAutoTopicCreation"] == json!(true)).map(|step| &step.path).collect();
         assert_eq!(on, ["namespaces/tg/response/autoTopicCreation", "namespaces/tg/notify/autoTopicCreation"]);
-        // What is set is what is looked for.
-        for step in steps.iter().filter(|step| step.method == Method::POST) {
-            assert!((step.is_there)(&step.body), "{}", step.name);
-            assert!(!(step.is_there)(&Value::Null), "{}", step.name);
+        // Of a namespace that nobody has set anything in, all that is set is missing.
+        let is_set = |step: &&Step| step.method == Method::POST;
+        assert_eq!(steps.iter().filter(is_set).count(), 8);
+        for step in steps.iter().filter(is_set) {
+            assert!(!(step.is_there)(&json!({})), "{}", step.name);
         }
         assert_eq!(steps[0].body, json!({"allowedClusters": ["one"]}));
+    }
+
+    #[test]
+    fn a_bound_of_all_topics_that_drops_is_taken_away_and_one_that_refuses_is_not() {
+        for (policy, is_fine) in [(DROP_OLDEST, false), ("producer_exception", true)] {
+            let found = json!({"backlog_quota_map": {"destination_storage": {"policy": policy}}});
+            let steps = steps("tg", &[]);
+            let step = steps.iter().find(|step| step.path.ends_with("backlogQuotaType=destination_storage"));
+            assert_eq!(step.map(|step| (step.is_there)(&found)), Some(is_fine), "{policy}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Refused,
     /// The topic is above a bound that refuses messages.
     Full,
+    /// A message is above the largest that a policy of its topic permits.
+    TooLarge,
     /// A producer that suffers no other beside it has the topic: a deletion looks at it.
     Fenced,
     /// It may work later: the topic moves to another node, or the broker is starting.
@@ -56,29 +58,58 @@ impl Refusal {
     /// As an error about nothing in particular.
     pub(super) fn plain(self) -> PubsubError {
         match self.kind {
-            Kind::Refused => PubsubError::refused(format!("{}{}", self.text, fix(&self.text))),
+            Kind::Refused | Kind::TooLarge => PubsubError::refused(format!("{}{}", self.text, fix(&self.text))),
             Kind::NotFound => PubsubError::refused(format!("{}; `weir init` makes the tenant and the namespaces", self.text)),
             Kind::Held | Kind::Full | Kind::Fenced | Kind::Passing => PubsubError::unavailable_because("the broker refused for now", self),
         }
     }
 }
 
-/// What to change, where the text shows that.
-fn fix(text: &str) -> &'static str {
-    if text.contains("chema") {
-        "; the topic has a schema that does not permit plain bytes: delete the schema, or set schemaValidationEnforced to false"
-    } else if text.contains("artition") {
-        "; it exists as a partitioned topic: delete that, or choose another name"
-    } else if text.contains("uthoriz") || text.contains("uthentic") {
-        "; check the token of broker.token-file and the permissions of its role (docs/pulsar.md lists them)"
-    } else {
-        ""
-    }
+/// What a text of the broker holds that refuses for a policy or a right, and what to change then.
+const FIXES: &[(&[&str], &str)] = &[
+    (
+        &["SchemaValidation", "IncompatibleSchema", "ncompatible schema", "a schema"],
+        "the topic has a schema that does not permit plain bytes: delete it (pulsar-admin schemas delete), or run pulsar-admin namespaces \
+         set-schema-validation-enforce --disable",
+    ),
+    (&["ncryption is required"], "Weir does not encrypt messages: run pulsar-admin namespaces set-encryption-required --disable"),
+    (&["sub type"], "Weir needs all types of subscriptions: run pulsar-admin namespaces remove-subscription-types-enabled"),
+    (&["max producers limit"], "raise maxProducersPerTopic, or run pulsar-admin namespaces remove-max-producers-per-topic"),
+    (
+        &["ubscription reached max consumers"],
+        "raise maxConsumersPerSubscription, or run pulsar-admin namespaces remove-max-consumers-per-subscription",
+    ),
+    (&["max consumers limit"], "raise maxConsumersPerTopic, or run pulsar-admin namespaces remove-max-consumers-per-topic"),
+    (&["max same address"], "raise maxSameAddressProducersPerTopic and maxSameAddressConsumersPerTopic in broker.conf"),
+    (
+        &["maximum number of subscriptions"],
+        "raise maxSubscriptionsPerTopic, or run pulsar-admin namespaces remove-max-subscriptions-per-topic",
+    ),
+    (&["maximum number of topics"], "raise maxTopicsPerNamespace, or run pulsar-admin namespaces remove-max-topics-per-namespace"),
+    (&["aximum message size"], "raise maxMessageSize: pulsar-admin topicPolicies remove-max-message-size"),
+    (&["artition"], "it exists as a partitioned topic: delete that, or choose another name"),
+    (&["uthoriz", "uthentic"], "check the token of broker.token-file and the permissions of its role (docs/pulsar.md lists them)"),
+];
+
+/// What to change, where the text shows that: behind the text.
+pub(super) fn fix(text: &str) -> String {
+    let known = FIXES.iter().find(|(words, _)| words.iter().any(|word| text.contains(word)));
+    known.map(|(_, fix)| format!("; {fix}")).unwrap_or_default()
+}
+
+/// Whether it refuses for a limit or a policy that a person has to change, in whatever error a broker puts that.
+pub(super) fn is_of_policy(text: &str) -> bool {
+    ["ncryption is required", "sub type", "max producers limit", "max consumers limit", "max same address", "xceed max", "xceed the max"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// The meaning of `ServerError` and its text.
 fn meaning(error: i32, text: &str) -> Kind {
     match error {
+        _ if text.contains("aximum message size") => Kind::TooLarge,
+        // MetadataError, ConsumerBusy, ProducerBusy, NotAllowed.
+        1 | 5 | 16 | 22 if is_of_policy(text) => Kind::Refused,
         // MetadataError: brokers answer a lookup in a missing namespace so.
         1 if text.contains("not found") || text.contains("NotFound") => Kind::NotFound,
         3 | 4 => Kind::Refused,
@@ -113,6 +144,11 @@ mod tests {
             (22, "Partitioned topic is not allowed", Kind::Refused),
             (6, "Topic is temporarily unavailable", Kind::Passing),
             (1, "Namespace not found", Kind::NotFound),
+            (1, "Encryption is required in persistent://tg/flow/a", Kind::Refused),
+            (5, "Topic reached max consumers limit", Kind::Refused),
+            (16, "Topic reached max producers limit", Kind::Refused),
+            (16, "Producer with name 'a' is already connected to topic", Kind::Fenced),
+            (22, "Exceed maximum message size", Kind::TooLarge),
         ];
         for (error, text, kind) in cases {
             assert_eq!(Refusal::of(error, text).kind, kind, "{text}");

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admin::Admin;
+use super::agreement::Agreement;
 use super::consumers::Consumers;
 use super::lane::Lanes;
 use super::lifecycle::Lifecycle;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) consuming: Arc<Link>,
     pub(super) publishing: Arc<Link>,
     pub(super) admin: Arc<Admin>,
+    pub(super) agreement: Agreement,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) lanes: Arc<Lanes>,
     /// How many messages of producers may be under way.

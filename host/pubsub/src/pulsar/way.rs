@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::address::{Address, Node};
+use super::tls;
 use crate::error::{PubsubError, Result};
 use crate::rabbitmq::TlsFiles;
 
@@ -79,19 +80,35 @@ impl Way {
         }
     }
 
+    /// How this client shows who it is: the name of the way, and what is shown in it.
+    ///
+    /// # Errors
+    /// As [`Way::token`].
+    pub(super) fn identification(&self) -> Result<(Option<String>, Option<Vec<u8>>)> {
+        Ok(match self.token()? {
+            Some(token) => (Some("token".to_owned()), Some(token.into_bytes())),
+            // The certificate is shown by TLS.
+            None if self.identity.is_some() => (Some("tls".to_owned()), None),
+            None => (None, None),
+        })
+    }
+
     /// Connects to a node.
     ///
     /// # Errors
-    /// `Unavailable`, with what the operating system reported.
+    /// `Unavailable`, with what the operating system reported; `Refused` for certificates.
     pub(super) async fn reach(&self, node: &Node) -> Result<Box<dyn Stream>> {
         let failed = |error: std::io::Error| PubsubError::unavailable_because(format!("{node} cannot be reached"), error);
         let reaching = async {
             let socket = TcpStream::connect((node.host.as_str(), node.port)).await.map_err(failed)?;
             socket.set_nodelay(true).map_err(failed)?;
-            let Some(tls) = &self.tls else { return Ok(Box::new(socket) as Box<dyn Stream>) };
+            let Some(connector) = &self.tls else { return Ok(Box::new(socket) as Box<dyn Stream>) };
             let name = ServerName::try_from(node.host.clone());
             let name = name.map_err(|error| PubsubError::refused_because(format!("{node} has no name for TLS"), error))?;
-            let stream = tls.connect(name, socket).await.map_err(|error| {
+            let stream = connector.connect(name, socket).await.map_err(|error| {
+                if let Some(problem) = tls::problem(&error, "broker.url", "6651") {
+                    return PubsubError::refused(format!("{node}: {problem}"));
+                }
                 let hint = "check broker.ca-file, and that this is its port for TLS (6651)";
                 PubsubError::unavailable_because(format!("{node} does not speak TLS as expected; {hint}"), error)
             })?;

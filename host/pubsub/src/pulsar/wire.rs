@@ -17,6 +17,7 @@ pub(super) use super::failure::Failure;
 use super::frame::{self, Frame, NotAFrame, PADDING_BYTES, Written};
 use super::proto::{AuthData, AuthResponse, BaseCommand, Connect, FeatureFlags, MessageIdData, Nothing, PROTOCOL_VERSION, SendError, kind};
 use super::refusal::Refusal;
+use super::tls;
 use super::way::{Stream, Way};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
@@ -121,11 +122,11 @@ impl Wire {
     /// Connects to a node; `behind` is the broker that is meant, where the node is a proxy.
     pub(super) async fn open(way: &Arc<Way>, node: &Node, behind: Option<&str>) -> Result<Arc<Self>> {
         let mut stream = way.reach(node).await?;
-        let token = way.token()?;
+        let (auth_method_name, auth_data) = way.identification()?;
         let connect = Connect {
             client_version: CLIENT.to_owned(),
-            auth_method_name: token.as_ref().map(|_| "token".to_owned()),
-            auth_data: token.map(String::into_bytes),
+            auth_method_name,
+            auth_data,
             protocol_version: Some(PROTOCOL_VERSION),
             proxy_to_broker_url: behind.map(|url| url.split_once("://").map_or(url, |(_, rest)| rest).to_owned()),
             feature_flags: Some(FeatureFlags { supports_auth_refresh: Some(true) }),
@@ -133,9 +134,11 @@ impl Wire {
         let mut read = BytesMut::with_capacity(64 << 10);
         let greeting = async {
             let hello = frame::command(&BaseCommand { connect: Some(connect), ..BaseCommand::of(kind::CONNECT) });
-            stream.write_all(&hello.head).await.map_err(|error| lost(error.to_string()))?;
-            stream.flush().await.map_err(|error| lost(error.to_string()))?;
-            answer(&mut stream, &mut read).await
+            // A node that has closed the connection meanwhile may have said why.
+            if stream.write_all(&hello.head).await.is_ok() {
+                let _ = stream.flush().await;
+            }
+            answer(&mut stream, &mut read).await.map_err(|error| at(node, error))
         };
         let late =
             |_| Err(PubsubError::unavailable(format!("{node} does not answer as a Pulsar broker; check that this is its port (6650)")));
@@ -284,15 +287,32 @@ fn at(node: &Node, error: PubsubError) -> PubsubError {
 /// Reads one command of a connection that is being opened.
 async fn answer(stream: &mut Box<dyn Stream>, read: &mut BytesMut) -> Result<BaseCommand> {
     loop {
-        if let Some(frame) = frame::take(read, DEFAULT_MESSAGE_BYTES).map_err(foreign)? {
+        if let Some(frame) = frame::take(read, DEFAULT_MESSAGE_BYTES).map_err(|_| another(read))? {
             return Ok(frame.command);
         }
         match stream.read_buf(read).await {
             Ok(0) => return Err(lost("it was closed; check that this is a port for Pulsar (6650, with TLS 6651)")),
             Ok(_) => {}
-            Err(error) => return Err(lost(error.to_string())),
+            Err(error) => {
+                return Err(match tls::problem(&error, "broker.url", "6651") {
+                    Some(problem) => PubsubError::refused(problem),
+                    None => lost(error.to_string()),
+                });
+            }
         }
     }
+}
+
+/// What answers is no Pulsar broker, or one in another way, as its first bytes show.
+fn another(read: &[u8]) -> PubsubError {
+    PubsubError::refused(match read {
+        [b'H', b'T', b'T', b'P', ..] => {
+            "it answers with HTTP: set broker.url to the port of the broker (6650, with TLS 6651), not to that of its admin API"
+        }
+        // An alert of TLS.
+        [0x15, 0x03, ..] => "it speaks TLS: write broker.url as pulsar+ssl://HOST:PORT, or use its port without TLS (6650)",
+        _ => "it does not answer as a Pulsar broker: check the host and the port in broker.url",
+    })
 }
 
 fn foreign(error: NotAFrame) -> PubsubError {
@@ -416,7 +436,11 @@ impl Reader {
             }
             kind::PING => self.write(&BaseCommand { pong: Some(Nothing {}), ..BaseCommand::of(kind::PONG) }),
             kind::AUTH_CHALLENGE => self.authenticate()?,
-            _ => self.answered(command),
+            _ => match command.error {
+                // Not about a request: the broker says why it ends the connection.
+                Some(error) if error.request_id == u64::MAX => return Err(lost(Refusal::of(error.error, &error.message).to_string())),
+                error => self.answered(BaseCommand { error, ..command }),
+            },
         }
         Ok(())
     }
@@ -440,8 +464,8 @@ impl Reader {
 
     /// A token runs out: the broker asks for the next one.
     fn authenticate(&self) -> Result<()> {
-        let token = self.way.token()?;
-        let data = AuthData { auth_method_name: Some("token".to_owned()), auth_data: token.map(String::into_bytes) };
+        let (auth_method_name, auth_data) = self.way.identification()?;
+        let data = AuthData { auth_method_name, auth_data };
         let response =
             AuthResponse { client_version: Some(CLIENT.to_owned()), response: Some(data), protocol_version: Some(PROTOCOL_VERSION) };
         self.write(&BaseCommand { auth_response: Some(response), ..BaseCommand::of(kind::AUTH_RESPONSE) });

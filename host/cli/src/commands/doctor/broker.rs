@@ -1,22 +1,21 @@
 //! A broker elsewhere: whether it is reached, what its user may do there, and what only its operator sees. The probe leaves nothing behind.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use weir_pubsub::{
-    Backend, BrokerSettings, Class, Delete, Policy, PolicyState, Provision, PubsubError, Queue, QueueSpec, Topic, chain, connect,
-    is_embedded, is_pulsar, shown_url,
+    Backend, Class, Delete, Policy, PolicyState, Provision, PubsubError, Queue, QueueSpec, Topic, chain, is_embedded, is_pulsar, shown_url,
 };
 
 use super::{Finding, fail, locks as services, ok, skip, warn};
 use crate::advice::PERMIT_LINE;
 use crate::problem::Problem;
-use crate::roles::{make_exchange, not_connected, refused, try_message};
+use crate::roles::{reach_within, refused, try_message};
 use crate::settings::Settings;
 
-/// How long the broker may take to answer.
+/// How long the broker may take to answer, and how long it is waited for where it does not.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(4);
 /// How long the broker may take to confirm a message.
 const CONFIRM_TIME: Duration = Duration::from_secs(5);
 
@@ -27,7 +26,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
         return Vec::new();
     }
     let url = shown_url(&settings.broker.url);
-    let backend = match timeout(ANSWER_TIME, reach(&settings.broker, settings)).await {
+    let backend = match timeout(ANSWER_TIME, reach_within(settings, PATIENCE)).await {
         Ok(Ok(backend)) => backend,
         Ok(Err(problem)) => return vec![refusal(CHECK, &problem)],
         Err(_) => {
@@ -47,15 +46,9 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
         Err(_) => vec![fail("rights", "the broker does not answer", "look at the log of the broker")],
     });
     findings.extend(locks(&*backend, &settings.topicspace).await);
-    findings.extend(policies(&*backend, &settings.topicspace).await);
+    findings.extend(policies(&*backend, settings).await);
     backend.close().await;
     findings
-}
-
-async fn reach(broker: &BrokerSettings, settings: &Settings) -> Result<Arc<dyn Backend>, Problem> {
-    let backend = connect(broker).await.map_err(|error| not_connected(settings, error))?;
-    make_exchange(&*backend, settings).await?;
-    Ok(backend)
 }
 
 /// Whether it accepts messages.
@@ -118,12 +111,16 @@ async fn locks(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
 const MANAGEMENT_TIME: Duration = Duration::from_secs(30);
 
 /// What only the broker's operator sets.
-async fn policies(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
+async fn policies(backend: &dyn Backend, settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "queue policies";
-    match timeout(MANAGEMENT_TIME, backend.policies(topicspace, Provision::Look)).await {
+    match timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Look)).await {
         Ok(Ok(policies)) => vec![of_policies(CHECK, &policies)],
         Ok(Err(error)) => {
-            vec![fail(CHECK, chain(&error), "correct broker.management, or remove it: doctor then prints what to run by hand")]
+            let next = match is_pulsar(&settings.broker.url) {
+                true => "correct broker.pulsar-admin and broker.token-file",
+                false => "correct broker.management, or remove it: doctor then prints what to run by hand",
+            };
+            vec![fail(CHECK, chain(&error), next)]
         }
         Err(_) => vec![fail(CHECK, "the management API does not answer", "look at the log of the broker")],
     }
@@ -131,7 +128,7 @@ async fn policies(backend: &dyn Backend, topicspace: &str) -> Vec<Finding> {
 
 fn of_policies(check: &'static str, policies: &[Policy]) -> Finding {
     let missing = policies.iter().filter_map(|policy| match &policy.state {
-        PolicyState::Missing(what) => Some((format!("{what}: {}", policy.reason), policy.command.as_str())),
+        PolicyState::Missing(what) => Some((format!("{}: {what}: {}", policy.name, policy.reason), policy.command.as_str())),
         _ => None,
     });
     let (missing, commands): (Vec<String>, Vec<&str>) = missing.unzip();
@@ -139,7 +136,7 @@ fn of_policies(check: &'static str, policies: &[Policy]) -> Finding {
         return warn(
             check,
             missing.join("\n"),
-            format!("weir init sets them, on RabbitMQ with --broker-management URL; or run: {}", commands.join("; ")),
+            format!("weir init sets what it may set, on RabbitMQ with --broker-management URL; by hand: {}", commands.join("; ")),
         );
     }
     let unknown = policies.iter().find_map(|policy| match &policy.state {

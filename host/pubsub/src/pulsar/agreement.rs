@@ -1,0 +1,146 @@
+//! Whether broker and admin API belong to one cluster: what is made by the one must be found by the other.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::admin::Admin;
+use super::link::Link;
+use super::names::Place;
+use super::refusal::Kind;
+use super::subscription::{Reading, Start, Subscribed};
+use super::wire::Failure;
+use crate::error::{PubsubError, Result};
+use crate::lock::lock;
+
+/// How often, and how soon again, it is looked where the two differ: nodes learn of a new namespace a moment later.
+const LOOKS_COUNT: u32 = 5;
+const LOOK_TIME: Duration = Duration::from_millis(200);
+const SUBSCRIPTION: &str = "weir-probe";
+
+/// The tenants of which it is known that both have them.
+#[derive(Default)]
+pub(super) struct Agreement {
+    checked: Mutex<BTreeSet<String>>,
+}
+
+/// What the two say of one topic.
+enum Seen {
+    /// Both lead to the same node.
+    Same,
+    /// To different ones; such are also the addresses of one node for different networks.
+    Different { broker: String, admin: String },
+    /// Only one of them knows the namespace.
+    ByOne { knows: &'static str },
+    /// None of them knows the namespace.
+    ByNone,
+    /// The role may not ask, or the connection is lost.
+    Unknown,
+}
+
+impl Agreement {
+    /// Looks once for each tenant, while the broker is there.
+    ///
+    /// # Errors
+    /// `Refused` where they belong to different clusters, or the admin API is none or refuses; `Unavailable` while that does not answer.
+    pub(super) async fn check(&self, link: &Link, admin: &Admin, tenant: &str) -> Result<()> {
+        if lock(&self.checked).contains(tenant) || link.up().is_err() {
+            return Ok(());
+        }
+        let of_tenant = Place::of_probe(tenant)?;
+        let is_known = match settled(link, admin, &of_tenant).await? {
+            Seen::ByNone => return check_system(link, admin).await,
+            Seen::Different { broker, admin: other } => match is_found(link, admin, &of_tenant).await? {
+                true => true,
+                false => {
+                    return Err(differ(admin, &format!("topics of {tenant} are at {broker} for the one, and at {other} for the other")));
+                }
+            },
+            Seen::ByOne { knows } => {
+                return Err(differ(admin, &format!("only {knows} knows the namespace {tenant}/{}", of_tenant.namespace)));
+            }
+            Seen::Same => true,
+            Seen::Unknown => false,
+        };
+        if is_known {
+            lock(&self.checked).insert(tenant.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Before there is a tenant, by the namespace of the brokers themselves, as far as the role may look at it.
+async fn check_system(link: &Link, admin: &Admin) -> Result<()> {
+    let place = Place::of_brokers();
+    let seen = match settled(link, admin, &place).await {
+        Err(PubsubError::Refused { .. }) => return Ok(()),
+        seen => seen?,
+    };
+    match seen {
+        Seen::Different { broker, admin: other } if !is_found(link, admin, &place).await.unwrap_or(true) => {
+            Err(differ(admin, &format!("topics are at {broker} for the one, and at {other} for the other")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn differ(admin: &Admin, how: &str) -> PubsubError {
+    PubsubError::refused(format!(
+        "broker.pulsar-admin, {}: this is the admin API of another cluster than that of broker.url: {how}",
+        admin.address()
+    ))
+}
+
+/// What both say, looked at again for a while where they differ.
+async fn settled(link: &Link, admin: &Admin, place: &Place) -> Result<Seen> {
+    let mut looks_count = LOOKS_COUNT;
+    loop {
+        let seen = seen(link, admin, place).await?;
+        looks_count -= 1;
+        if looks_count == 0 || !matches!(seen, Seen::Different { .. } | Seen::ByOne { .. }) {
+            return Ok(seen);
+        }
+        tokio::time::sleep(LOOK_TIME).await;
+    }
+}
+
+async fn seen(link: &Link, admin: &Admin, place: &Place) -> Result<Seen> {
+    let by_broker = match link.owner(&place.url()).await {
+        Ok(owner) => Some(owner),
+        Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => None,
+        Err(_) => return Ok(Seen::Unknown),
+    };
+    Ok(match (by_broker, admin.owner(place).await?) {
+        (Some(broker), Some(admin)) if broker == admin => Seen::Same,
+        (Some(broker), Some(admin)) => Seen::Different { broker, admin },
+        (Some(_), None) => Seen::ByOne { knows: "broker.url" },
+        (None, Some(_)) => Seen::ByOne { knows: "broker.pulsar-admin" },
+        (None, None) => Seen::ByNone,
+    })
+}
+
+/// Whether a topic that is made by the admin API is found by the broker. It is not left.
+async fn is_found(link: &Link, admin: &Admin, place: &Place) -> Result<bool> {
+    let place = Place { name: format!("{}-{:016x}", place.name, rand::random::<u64>()), ..place.clone() };
+    admin.make_topic(&place).await?;
+    let topic = place.url();
+    let reading = Reading {
+        topic: &topic,
+        subscription: SUBSCRIPTION,
+        is_shared: false,
+        is_durable: false,
+        makes_topic: false,
+        start: Start::Newest,
+    };
+    let found = match Subscribed::open(link, reading).await {
+        Ok(subscribed) => {
+            subscribed.close().await;
+            true
+        }
+        // Whatever else it answers says nothing about this.
+        Err(Failure::Refused(refusal)) => refusal.kind != Kind::NotFound,
+        Err(Failure::Lost(_)) => true,
+    };
+    let _ = admin.delete_topic(&place).await;
+    Ok(found)
+}

@@ -1,0 +1,80 @@
+//! Why TLS fails, for people: what a person has to change, as against a node that is away for a moment.
+
+use std::error::Error;
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
+
+/// What is wrong with the certificates or the way of speaking, and what to change; `None` for a failure of another kind. `setting` names the
+/// address, `port` is the usual one with TLS.
+pub(super) fn problem(error: &(dyn Error + 'static), setting: &str, port: &str) -> Option<String> {
+    Some(match found(error)? {
+        TlsError::InvalidCertificate(certificate) => of_certificate(certificate, setting),
+        TlsError::AlertReceived(alert) => of_alert(*alert)?.to_owned(),
+        TlsError::InvalidMessage(_) => {
+            format!("what answers there does not speak TLS: set {setting} to its port for TLS ({port}), or without TLS")
+        }
+        _ => return None,
+    })
+}
+
+/// The error of TLS among an error and what is behind it.
+fn found<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    // An error of IO shows what is behind what it holds, and not that.
+    let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    held.and_then(|held| found(held)).or_else(|| found(error.source()?))
+}
+
+fn of_certificate(problem: &CertificateError, setting: &str) -> String {
+    match problem {
+        CertificateError::UnknownIssuer => {
+            "the certificate of the broker is of no authority that is trusted: set broker.ca-file to the file of its authority".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate of the broker has expired: renew it on the broker".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate of the broker is not valid yet: check the clocks of both machines".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("the certificate of the broker is for another name: use a name that it has as the host in {setting}")
+        }
+        other => format!("the certificate of the broker cannot be used ({other}): check it, and broker.ca-file"),
+    }
+}
+
+fn of_alert(alert: AlertDescription) -> Option<&'static str> {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::CertificateRequired
+        | Alert::NoCertificate
+        | Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::HandshakeFailure
+        | Alert::AccessDenied => Some(
+            "the broker does not take the certificate of this client, or asks for one: set broker.certificate-file and broker.key-file to one that it trusts",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_tls_is_found_behind_others() {
+        let inner = TlsError::InvalidCertificate(CertificateError::UnknownIssuer);
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, inner));
+        let told = problem(&error, "broker.url", "6651").unwrap_or_default();
+        assert!(told.contains("broker.ca-file"), "{told}");
+        assert_eq!(problem(&io::Error::other("closed"), "broker.url", "6651"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Policies and topics that are in the way of a running Weir: each error names what and the fix; once that is done, everything goes on and nothing
+//! is lost.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use weir_tests::pulsar::{Admin, Broker, Role};
+use weir_tests::wait::{DEADLINE, eventually};
+use weir_tests::weir::Weir;
+
+use super::place::{Place, fails};
+use crate::rabbitmq::up::echoes;
+
+/// A Weir with flow `one`, and the means to get into its way.
+struct Way {
+    place: Place,
+    weir: Weir,
+    admin: &'static Admin,
+}
+
+impl Way {
+    async fn new() -> Self {
+        let broker = Broker::node().await;
+        let place = Place::on(broker, Role::Weir);
+        broker.admin().make_tenant(&place.tenant, &[Role::Weir.name()]).await;
+        place.ends("init", &["init"], 0, &[]).await;
+        let weir = place.up(&[]).await;
+        place.start(&weir, "echo", &["one"]).await;
+        Way { place, weir, admin: broker.admin() }
+    }
+
+    /// Sets a policy of the namespace of flows, or takes it away.
+    async fn policy(&self, name: &str, value: Option<Value>) {
+        let path = format!("namespaces/{}/flow/{name}", self.place.tenant);
+        let method = if value.is_some() { Method::POST } else { Method::DELETE };
+        self.admin.must(method, &path, Some(&value.unwrap_or_default())).await;
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("persistent/{}/flow/{name}", self.place.tenant)
+    }
+
+    /// Starting a flow must fail with these words, and leave nothing.
+    async fn does_not_start(&self, flow: &str, words: &[&str]) {
+        fails(&self.weir, &["flow", "start", "echo", flow], words).await;
+        echoes(&self.weir, "one", "all the same").await;
+    }
+
+    async fn starts(&self, flow: &str) {
+        eventually(DEADLINE, format!("flow {flow} to start"), || async {
+            self.weir.run(&["flow", "start", "echo", flow]).await.status.success().then_some(())
+        })
+        .await;
+        echoes(&self.weir, flow, "after all").await;
+    }
+}
+
+#[tokio::test]
+async fn policies_that_lose_messages_are_told_and_put_right() {
+    let way = Way::new().await;
+    assert_eq!(way.place.finding("queue policies").await.0, "ok");
+    let quota = json!({"limitSize": 1, "limitTime": -1, "policy": "consumer_backlog_eviction"});
+    let changed = [
+        ("messageTTL", json!(60), "expiry of "),
+        ("subscriptionExpirationTime", json!(5), "expiry of queues of "),
+        ("backlogQuota?backlogQuotaType=destination_storage", quota, "by size: drops nothing"),
+        ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "by themselves: off"),
+        (
+            "inactiveTopicPolicies",
+            json!({"inactiveTopicDeleteMode": "delete_when_subscriptions_caught_up", "maxInactiveDurationSeconds": 600, "deleteWhileInactive": true}),
+            "idle topics of ",
+        ),
+    ];
+    for (name, value, _) in &changed {
+        way.policy(name, Some(value.clone())).await;
+    }
+    let (grade, text) = way.place.finding("queue policies").await;
+    assert_eq!(grade, "warn", "{text}");
+    for (_, _, words) in &changed {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    let said = way.place.ends("init", &["init"], 0, &[]).await;
+    assert_eq!(said.matches("set now").count(), changed.len(), "{said}");
+    assert_eq!(way.place.finding("queue policies").await.0, "ok");
+    echoes(&way.weir, "one", "through it all").await;
+    assert_eq!(way.weir.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn limits_of_an_administrator_are_named_and_left_alone() {
+    let way = Way::new().await;
+    let (weir, tenant) = (&way.weir, way.place.tenant.clone());
+    way.policy("maxTopicsPerNamespace", Some(json!(3))).await;
+    way.does_not_start("two", &["maximum number of topics", "remove-max-topics-per-namespace"]).await;
+    let (grade, text) = way.place.finding("queue policies").await;
+    let told = format!("pulsar-admin namespaces remove-max-topics-per-namespace {tenant}/flow");
+    assert!(grade == "warn" && text.contains("max_topics_per_namespace = 3") && text.contains(&told), "{text}");
+    way.policy("maxTopicsPerNamespace", None).await;
+    way.starts("two").await;
+    way.policy("maxSubscriptionsPerTopic", Some(json!(1))).await;
+    // A queue of another client is on the topic already.
+    way.admin.must(Method::PUT, &way.topic("in:three"), None).await;
+    way.admin.must(Method::PUT, &format!("{}/subscription/another", way.topic("in:three")), Some(&json!("earliest"))).await;
+    way.does_not_start("three", &["maximum number of subscriptions", "remove-max-subscriptions-per-topic"]).await;
+    way.policy("maxSubscriptionsPerTopic", None).await;
+    way.starts("three").await;
+
+    way.policy("encryptionRequired", Some(json!(true))).await;
+    eventually(DEADLINE, "the broker to require encryption", || async {
+        let sent = weir.run(&["send", "three", "in", "--text", "sent"]).await;
+        let said = String::from_utf8_lossy(&sent.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        (!sent.status.success() && said.contains("ncryption is required") && said.contains("set-encryption-required")).then_some(())
+    })
+    .await;
+    way.policy("encryptionRequired", Some(json!(false))).await;
+    let look = || async { weir.run(&["send", "three", "in", "--text", "the last"]).await.status.success().then_some(()) };
+    eventually(2 * DEADLINE, "the broker to take plain messages", look).await;
+    let last = || async { weir.must(&["take", "three", "out", "--count", "1"]).await.contains("the last").then_some(()) };
+    eventually(DEADLINE, "what was accepted", last).await;
+    way.policy("subscriptionTypesEnabled", Some(json!(["Exclusive"]))).await;
+    let (grade, text) = way.place.finding("queue policies").await;
+    assert!(grade == "warn" && text.contains("remove-subscription-types-enabled"), "{text}");
+    way.policy("subscriptionTypesEnabled", None).await;
+    assert_eq!(way.weir.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn topics_that_are_not_plain_are_named_and_kept() {
+    let way = Way::new().await;
+    let (weir, tenant) = (&way.weir, way.place.tenant.clone());
+    way.admin.must(Method::PUT, &format!("{}/partitions", way.topic("in:two")), Some(&json!(2))).await;
+    way.does_not_start("two", &["partitioned topic", "delete-partitioned-topic", &format!("persistent://{tenant}/flow/in:two")]).await;
+    way.admin.must(Method::DELETE, &format!("{}/partitions?force=true", way.topic("in:two")), None).await;
+    way.starts("two").await;
+
+    weir.must(&["flow", "start", "echo", "three"]).await;
+    way.policy("schemaValidationEnforced", Some(json!(true))).await;
+    let schema = json!({"type": "STRING", "schema": "", "properties": {}});
+    way.admin.must(Method::POST, &format!("schemas/{tenant}/flow/in:three/schema"), Some(&schema)).await;
+    fails(weir, &["send", "three", "in", "--text", "plain"], &["schema", "set-schema-validation-enforce --disable"]).await;
+    way.policy("schemaValidationEnforced", Some(json!(false))).await;
+    let look = || async { weir.run(&["send", "three", "in", "--text", "taken"]).await.status.success().then_some(()) };
+    eventually(DEADLINE, "plain bytes to be taken beside a schema", look).await;
+    assert!(weir.must(&["take", "three", "out", "--count", "1"]).await.contains("taken"));
+
+    // The largest message of one topic: to its sender an error, of a component a dead letter.
+    let large = way.place.file("large.json", &json!({"text": "x".repeat(4000)}).to_string());
+    for (topic, words) in [("in:one", "of at most 1000"), ("out:one", "")] {
+        way.admin.must(Method::POST, &format!("{}/maxMessageSize", way.topic(topic)), Some(&json!(1000))).await;
+        let limited = || async {
+            let sent = weir.run(&["send", "one", "in", &large]).await;
+            let said = String::from_utf8_lossy(&sent.stderr).into_owned();
+            match topic {
+                "in:one" => (said.contains("maxMessageSize") && said.contains(words)).then_some(()),
+                _ => weir.must(&["dead-letters", "list"]).await.contains("maxMessageSize").then_some(()),
+            }
+        };
+        eventually(DEADLINE, format!("the limit of {topic}"), limited).await;
+        way.admin.must(Method::DELETE, &format!("{}/maxMessageSize", way.topic(topic)), None).await;
+    }
+    weir.must(&["send", "one", "in", "--text", "small"]).await;
+    let small = || async { weir.must(&["take", "one", "out", "--count", "1"]).await.contains("small").then_some(()) };
+    eventually(DEADLINE, "a small one", small).await;
+    assert_eq!(way.weir.end().await.code(), Some(0));
+}
