@@ -5,7 +5,7 @@ use weir_pubsub::{Backend, ConsumerOptions, MessageId, QueueSpec, Subscription};
 use weir_tests::rabbitmq::{Broker, DefaultQueues};
 use weir_tests::wait::within;
 
-use super::place::connected;
+use super::connection::connected;
 use crate::stage::queue;
 
 #[tokio::test]

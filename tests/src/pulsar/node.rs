@@ -148,7 +148,7 @@ impl Node {
         if answers.await { Ok(()) } else { Err(format!("Pulsar ended while it started:\n{}", self.log())) }
     }
 
-    /// Its folder, with its files.
+    /// Its folder, with data, tokens and log.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -158,12 +158,6 @@ impl Node {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         children(self.supervisor.id()).into_iter().find(|pid| is_running(*pid))
-    }
-
-    /// Where its data, tokens and logs are.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// What it printed and logged so far.
