@@ -136,6 +136,9 @@ pub(crate) struct Init {
     /// The admin API of a Pulsar, for example http://HOST:8080 [env: WEIR_BROKER_PULSAR_ADMIN]
     #[arg(long, value_name = "URL")]
     pub(crate) pulsar_admin: Option<String>,
+    /// The settings file that names the broker, in place of settings.toml in the data folder
+    #[arg(long, value_name = "FILE", env = "WEIR_SETTINGS")]
+    pub(crate) settings: Option<PathBuf>,
 }
 
 /// Arguments of `weir up`.

@@ -151,7 +151,11 @@ async fn topics_that_are_not_plain_are_named_and_kept() {
             let said = String::from_utf8_lossy(&sent.stderr).into_owned();
             match topic {
                 "in:one" => (said.contains("maxMessageSize") && said.contains(words)).then_some(()),
-                _ => weir.must(&["dead-letters", "list"]).await.contains("maxMessageSize").then_some(()),
+                _ => {
+                    let letters = weir.must(&["dead-letters", "list", "--json"]).await;
+                    println!("{said}{letters}{}", weir.must(&["status"]).await);
+                    letters.contains("maxMessageSize").then_some(())
+                }
             }
         };
         eventually(DEADLINE, format!("the limit of {topic}"), limited).await;

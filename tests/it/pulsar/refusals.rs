@@ -38,7 +38,7 @@ async fn an_address_that_leads_elsewhere_is_named() {
     let not_it = ["broker.pulsar-admin", "not the admin API of a Pulsar"];
     init("another program as the API", ADMIN, format!("http://{another}"), 78, &not_it).await;
     init("the port of the broker as the API", ADMIN, format!("http://{broker_port}"), 78, &["broker.pulsar-admin", "8080"]).await;
-    init("the API as the broker", URL, format!("pulsar://{admin_port}"), 78, &["broker.url", "answers with HTTP", "6650"]).await;
+    init("the API as the broker", URL, format!("pulsar://{admin_port}"), 78, &["broker.url", "the same address", "6650"]).await;
     init("another program as the broker", URL, format!("pulsar://{another}"), 78, &["broker.url", "answers with HTTP"]).await;
     let nothing = ["127.0.0.1:1", "cannot be reached", "start it, or correct"];
     let nothings = [(ADMIN, "http://127.0.0.1:1", "broker.pulsar-admin"), (URL, "pulsar://127.0.0.1:1", "broker.url")];

@@ -30,11 +30,12 @@ const BROKER_VARIABLE: &str = "WEIR_BROKER_URL";
 
 /// Makes the folder and the file; a file that is there is left as it is. Where the settings name a broker elsewhere, prepares that.
 pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<()> {
-    let Init { broker, broker_management, pulsar_admin } = command.clone();
-    let flags = RoleFlags { broker, broker_management, pulsar_admin, ..RoleFlags::default() };
+    let Init { broker, broker_management, pulsar_admin, settings } = command.clone();
+    let flags = RoleFlags { broker, broker_management, pulsar_admin, settings, ..RoleFlags::default() };
     let is_asked = flags.broker.is_some()
         || flags.broker_management.is_some()
         || flags.pulsar_admin.is_some()
+        || flags.settings.is_some()
         || std::env::var_os(BROKER_VARIABLE).is_some();
     let flags = flags.into();
     // A settings file that is wrong is another command's matter, unless it is needed here.

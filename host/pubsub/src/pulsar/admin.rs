@@ -181,6 +181,11 @@ impl Admin {
         self.get(&format!("{}/subscriptions", place.path())).await
     }
 
+    /// Whether this is its address.
+    pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
+        self.url.host_str() == Some(host) && self.url.port_or_known_default() == Some(port)
+    }
+
     /// Makes a topic.
     pub(super) async fn make_topic(&self, place: &Place) -> Result<Made> {
         let answer = self.send(Method::PUT, &place.path(), None).await?;

@@ -21,6 +21,7 @@ use super::names::Place;
 use super::proto::{BaseCommand, MessageMetadata, Send, kind};
 use super::refusal::{Kind, Refusal};
 use super::session::Session;
+use super::topic_limits::{self, TopicLimits};
 use super::wire::{Failure, Receipt};
 use crate::backend::Confirm;
 use crate::error::{PubsubError, Result};
@@ -68,6 +69,7 @@ pub(super) struct Lanes {
     lanes: Mutex<HashMap<Topic, Way>>,
     /// The largest message that the broker takes; 0 before it said so.
     largest_bytes: AtomicUsize,
+    limits: TopicLimits,
     tasks: TaskTracker,
 }
 
@@ -91,11 +93,19 @@ impl Drop for Rest {
 
 impl Lanes {
     pub(super) fn new(link: Arc<Link>, lifecycle: Arc<Lifecycle>) -> Self {
-        Lanes { link, lifecycle, lanes: Mutex::default(), largest_bytes: AtomicUsize::new(0), tasks: TaskTracker::new() }
+        Lanes {
+            link,
+            lifecycle,
+            lanes: Mutex::default(),
+            largest_bytes: AtomicUsize::new(0),
+            limits: TopicLimits::default(),
+            tasks: TaskTracker::new(),
+        }
     }
 
-    /// Checks a message against the limit of the broker.
-    pub(super) fn check(&self, message: &Message) -> Result<()> {
+    /// Checks a message against the limits of the broker and of its topic, as far as these are known.
+    pub(super) fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
+        self.limits.check(topic, message)?;
         if let Ok(wire) = self.link.up() {
             self.largest_bytes.store(wire.max_message_bytes, Ordering::Relaxed);
         }
@@ -120,7 +130,7 @@ impl Lanes {
         only: Option<&str>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Confirm {
-        if let Err(error) = self.check(message) {
+        if let Err(error) = self.check(topic, message) {
             return Confirm::known(Err(error));
         }
         let (done, outcome) = oneshot::channel();
@@ -308,8 +318,8 @@ impl Lane {
         let size = self.under_way.iter().find(|(of, ..)| *of == number).map(|(.., post)| post.body.len() + post.metadata.encoded_len());
         match (size, self.lanes.lifecycle.admin.most_bytes(&self.place).await) {
             (Some(actual_bytes), Ok(Some(limit_bytes))) => {
-                let what = format!("the message, by the policy maxMessageSize of {},", self.place.url());
-                PubsubError::TooLarge { what, actual_bytes: actual_bytes as u64, limit_bytes }
+                self.lanes.limits.learn(&self.topic, limit_bytes);
+                topic_limits::too_large(&self.topic, actual_bytes as u64, limit_bytes)
             }
             _ => refusal.plain(),
         }

@@ -114,7 +114,7 @@ impl Inspect for Arc<Shared> {
             return Err(PubsubError::no_queues_to_send_to(to.topic()));
         }
         self.limits.check(to.topic(), &sent)?;
-        self.lanes.check(&sent)?;
+        self.lanes.check(to.topic(), &sent)?;
         let _turn = self.looks.clone().lock_owned().await;
         // Both are missing or there before anything is sent.
         self.lifecycle.check_exists(from).await?;

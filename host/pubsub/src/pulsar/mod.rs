@@ -47,6 +47,7 @@ mod shared;
 mod subscriber;
 mod subscription;
 mod tls;
+mod topic_limits;
 mod way;
 mod wire;
 
@@ -119,6 +120,11 @@ impl PulsarBroker {
     pub async fn connect(url: &str, limits: Limits, tls: &TlsFiles, settings: &PulsarSettings) -> Result<Arc<Self>> {
         let way = Arc::new(Way::new(url, tls, settings.token_file.as_deref())?);
         let admin = Arc::new(Admin::new(settings.admin.as_deref(), &way)?);
+        if way.address.nodes.iter().any(|node| admin.is_at(&node.host, node.port)) {
+            let reason = "broker.url and broker.pulsar-admin name the same address: the broker itself has port 6650 (with TLS 6651), its admin \
+                          API 8080 (with https:// 8443)";
+            return Err(PubsubError::refused(reason));
+        }
         let publishing = Arc::new(Link::start(way.clone(), "publishing"));
         publishing.first(settings.patience).await?;
         let consuming = Arc::new(Link::start(way, "consuming"));
@@ -167,7 +173,7 @@ impl Backend for PulsarBroker {
 
     fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         self.shared.limits.check(topic, message)?;
-        self.shared.lanes.check(message)
+        self.shared.lanes.check(topic, message)
     }
 
     fn inspect(&self) -> &dyn Inspect {

@@ -34,7 +34,7 @@ pub(super) struct TopicProducer {
 impl Producer for TopicProducer {
     async fn publish(&self, message: Message) -> Result<Confirm> {
         self.limits.check(&self.topic, &message)?;
-        self.lanes.check(&message)?;
+        self.lanes.check(&self.topic, &message)?;
         self.link.up()?;
         let has_queues = self.topic.class().has_queues();
         let message = if has_queues { message.with_id() } else { message };
