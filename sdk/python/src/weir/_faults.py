@@ -11,7 +11,6 @@ from weir._failure import CallError, ErrorKind, Failure, Verdict, milliseconds
 
 #: The folder of the SDK, whose frames are of no use to an author.
 _SDK = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_TESTING = os.path.join(_SDK, "testing") + os.sep
 #: A letter keeps 8 KiB of a reason.
 _MAX_CHARACTERS = 6_000
 _MAX_FRAMES = 24
@@ -102,7 +101,7 @@ def _trim(known: traceback.TracebackException) -> None:
 
 
 def _is_sdk(path: str) -> bool:
-    return path.startswith(_SDK) and not path.startswith(_TESTING)
+    return path.startswith(_SDK)
 
 
 def _is_own(path: str) -> bool:

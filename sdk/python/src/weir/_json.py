@@ -96,7 +96,7 @@ _KINDS = {
 
 def kind_of(value: Any) -> str:
     """The type of a value, for people."""
-    return _KINDS.get(type(value)) or f"a {type(value).__qualname__}"
+    return _KINDS.get(type(value)) or f"a {type(value).__name__}"
 
 
 def _unwritable(value: Any) -> str:

@@ -51,6 +51,7 @@ def request(to: str, message: Any, *, timeout: float | timedelta | None = None, 
         CallError: `timeout`, `unavailable` (no service), `failed` (the service answered with an error), `invalid`.
         Retry: The answer cannot be read, or comes in several parts.
     """
+    check_readable(returns)
     parts = request_parts(to, message, timeout=timeout, returns=Message)
     if len(parts) != 1:
         raise Retry(f"`{to}` answered in {len(parts)} parts instead of one: use `weir.request_parts`")

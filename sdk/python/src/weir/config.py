@@ -75,18 +75,16 @@ def version(config_type: str) -> int:
 
 
 def _kept(here: Host, config_type: str, parse: Callable[[Any], Any] | None) -> dict[Any, Any]:
-    """What was parsed of this version of a type. A function made anew for each message, such as a lambda, is told by its code."""
+    """What was parsed of this version of a type. A function that is made for each message, such as a lambda, is known by its code, unless
+    it closes over something that may differ."""
     version = here.config_version(config_type)
     slot = ("config", config_type, getattr(parse, "__code__", parse))
+    function = parse if getattr(parse, "__closure__", None) or getattr(parse, "__defaults__", None) else None
     known = here.kept.get(slot)
-    if known is None or known[0] != version or _closes_over(parse):
-        known = here.kept[slot] = (version, {})
-    values: dict[Any, Any] = known[1]
+    if known is None or known[0] != version or known[1] is not function:
+        known = here.kept[slot] = (version, function, {})
+    values: dict[Any, Any] = known[2]
     return values
-
-
-def _closes_over(parse: Callable[[Any], Any] | None) -> bool:
-    return bool(getattr(parse, "__closure__", None)) or bool(getattr(parse, "__defaults__", None))
 
 
 def _parse(config_type: str, key: str, text: str, parse: Callable[[Any], Any] | None) -> Any:

@@ -7,8 +7,9 @@ The `logging` module of the standard library writes to the same log: `logging.ge
 
 from __future__ import annotations
 
+import contextlib
 import logging as _logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from weir._host import current
 
@@ -96,6 +97,20 @@ def _checked(level: str) -> str:
     if level not in LEVELS:
         raise ValueError(f"there is no log level {level!r}: the levels are {', '.join(LEVELS)}")
     return level
+
+
+@contextlib.contextmanager
+def attached(handler: Handler) -> Iterator[None]:
+    """Lets the `logging` module write to the host for a while: in tests, where the root's handlers are the test's."""
+    root = _logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(min(before, _logging.INFO) if before else _logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
 
 
 def follow(is_kept: Callable[[str], bool]) -> None:

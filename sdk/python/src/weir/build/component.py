@@ -11,10 +11,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import weir
 from weir.build import memory, sources
-from weir.build.sources import BuildError, Sources
+from weir.build.sources import BuildError as BuildError
+from weir.build.sources import Sources
 
 #: The version that the SDK is tested with; the extra `build` of pyproject.toml names it, too.
 COMPONENTIZE_PY = "0.25.1"
@@ -107,7 +109,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _known(record: Path) -> dict[str, object] | None:
+def _known(record: Path) -> dict[str, Any] | None:
     try:
         known = json.loads(record.read_text("utf-8"))
     except (OSError, ValueError):

@@ -43,7 +43,7 @@ def stage(folder: Path, source: str, target: Path) -> Sources:
     """
     if not (folder / source).is_file():
         raise BuildError(f"there is no file `{source}` in {folder.resolve()}: write it, or name another one by `source` in weir.toml")
-    root, module = _module(folder, Path(source))
+    root, module = module_of(folder, Path(source))
     shutil.rmtree(target, ignore_errors=True)
     digest = hashlib.sha256()
     texts: dict[str, str] = {}
@@ -60,7 +60,7 @@ def stage(folder: Path, source: str, target: Path) -> Sources:
     return Sources(target, module, texts, sorted({name for name, _ in late}), [warning for _, warning in late], digest.hexdigest())
 
 
-def _module(folder: Path, source: Path) -> tuple[Path, str]:
+def module_of(folder: Path, source: Path) -> tuple[Path, str]:
     """The folder of the Python path, and the name of the module: folders with `__init__.py` are packages."""
     parts = [source.stem]
     parent = source.parent
@@ -100,8 +100,8 @@ def _late_imports(relative: str, text: str) -> list[tuple[str, str]]:
     for function in ast.walk(tree):
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for node in ast.walk(function):
-                for name in _imported(node):
-                    found[name, node.lineno] = function.name
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    found.update({(name, node.lineno): function.name for name in _imported(node)})
     return [
         (name, f"{relative} line {line}: `{name}` is imported inside of `{function}`: a component can only use what was loaded when it was "
                "built, so it is loaded then; import it at the top of the module")
@@ -109,9 +109,7 @@ def _late_imports(relative: str, text: str) -> list[tuple[str, str]]:
     ]
 
 
-def _imported(node: ast.AST) -> list[str]:
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        return [node.module]
-    return []
+    return [node.module] if node.module and not node.level else []
