@@ -51,8 +51,10 @@ def described(error: BaseException) -> str:
     if len(text) > _MAX_CHARACTERS:
         half = _MAX_CHARACTERS // 2
         text = f"{text[:half]}\n  [...]\n{text[-half:]}"
+    first = f"{_headline(error)}{_at(error)}"
     _let_go(error)
-    return sendable(f"{_headline(error)}{_at(error)}\n{text}")
+    # Where all frames were the SDK's the first line says it all.
+    return sendable(f"{first}\n{text}" if known.stack else first)
 
 
 def sendable(text: str) -> str:
