@@ -83,8 +83,8 @@ def _of_fields(fields: dict[str, Any], max_bytes: int) -> Document:
     else:
         try:
             body = b64decode(value, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise weir.Reject(f"field `html-base64` of document `{identity}` is not base64: {error}") from None
+        except (binascii.Error, ValueError):
+            raise weir.Reject(f"field `html-base64` of document `{identity}` is not base64") from None
         _check_size(identity, len(body), max_bytes)
         html = decode(body, _text(fields, "content-type"))
     return Document(identity, _text(fields, "title"), _text(fields, "url") or "", html)

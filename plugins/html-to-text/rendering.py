@@ -162,7 +162,8 @@ class _Rendering:
     def enter(self, element: Node) -> None:
         name, written = element.name, self.written
         if name in _PARAGRAPHS and not self._is_in_data():
-            written.paragraph()
+            # The first paragraph of an item stands beside the item's mark.
+            written.line() if written.mark else written.paragraph()
         elif name in _LISTS:
             written.line() if self.lists else written.paragraph()
             self.lists.append(_start(element) if name == "ol" else None)

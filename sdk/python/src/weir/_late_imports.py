@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec
 from importlib.util import resolve_name
-from pathlib import Path
 from types import ModuleType
 
 _SDK = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -58,30 +57,55 @@ def _is_of_package(module: ModuleType) -> bool:
 
 def _inside_functions(module: ModuleType) -> set[str]:
     """The modules that a module imports inside of functions, by their whole names."""
-    try:
-        tree = ast.parse(Path(module.__file__ or "").read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
     found: set[str] = set()
-    for function in ast.walk(tree):
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            for node in ast.walk(function):
-                if isinstance(node, ast.Import):
-                    found.update(alias.name for alias in node.names)
-                elif isinstance(node, ast.ImportFrom):
-                    found.update(_from(node, module))
+    try:
+        with open(module.__file__ or "", encoding="utf-8", errors="replace") as lines:
+            for statement in _indented_imports(lines):
+                found.update(_named(statement, module))
+    except OSError:
+        pass
     return found
 
 
-def _from(node: ast.ImportFrom, module: ModuleType) -> Iterator[str]:
+def _indented_imports(lines: Iterable[str]) -> Iterator[str]:
+    """The import statements inside of functions. Line by line, and not by `ast`: what a parser leaves in memory, the component keeps."""
+    functions: list[int] = []
+    statement = ""
+    for line in lines:
+        if statement:
+            statement += line
+        else:
+            words = line.split(None, 2)
+            if not words or words[0].startswith("#"):
+                continue
+            indentation = len(line) - len(line.lstrip())
+            while functions and indentation <= functions[-1]:
+                functions.pop()
+            if words[0] == "def" or words[:2] == ["async", "def"]:
+                functions.append(indentation)
+            elif functions and words[0] in ("import", "from"):
+                statement = line
+        if statement and ("(" not in statement or ")" in statement or len(statement) > 10_000):
+            yield statement
+            statement = ""
+
+
+def _named(statement: str, module: ModuleType) -> Iterator[str]:
     """`from A import B` may load `A`, and `A.B` if that is a module."""
+    words = [word for word in re.split(r"[\s,()\\]+", statement.split("#")[0] if "(" not in statement else statement) if word]
+    if words[0] == "import":
+        yield from (word for word in words[1:] if word.replace(".", "").isidentifier() and word != "as")
+        return
+    if "import" not in words[2:3]:
+        return
+    package = module.__package__ or ""
     try:
-        base = resolve_name("." * node.level + (node.module or ""), module.__package__ or "") if node.level else node.module or ""
-    except ImportError:
+        base = resolve_name(words[1], package) if words[1].startswith(".") else words[1]
+    except (ImportError, ValueError):
         return
     yield base
     if _is_package(base):
-        yield from (f"{base}.{alias.name}" for alias in node.names)
+        yield from (f"{base}.{word}" for word in words[3:] if word.isidentifier() and word != "as")
 
 
 def _is_package(name: str) -> bool:
