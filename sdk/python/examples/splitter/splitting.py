@@ -23,6 +23,9 @@ _CONTINUING = "\"'(“‘„«"
 _BREAKS = re.compile("[\n\r]+")
 _BREAK = re.compile("\r\n|\n|\r")
 
+#: How much behind a place decides about a boundary there.
+_LOOK_AHEAD = 100
+
 #: A part of a text: where it begins, and where it ends.
 Section = tuple[int, int]
 
@@ -170,21 +173,25 @@ class _Chunks:
         by_level = [partial(self._between, following, level) for level in levels]
         kind, limit = self._largest(by_level)
         if kind is None:
-            kinds: list[Callable[[], Iterable[Section]]] = [
-                lambda: ((at, at + 1) for at in range(self._at, len(self._text))),
-                lambda: self._of(boundaries.characters),
-                lambda: self._of(boundaries.words),
-                lambda: self._of(boundaries.sentences),
-            ]
-            kind, lower = self._largest(kinds)
+            kind, lower = self._by_unicode()
             limit = min(bound for bound in (limit, lower, len(self._text)) if bound is not None)
-            kind = kind or kinds[0]
         found: list[Section] = []
         for section in takewhile(lambda section: limit is None or section[0] <= limit, kind()):
             found.append(section)
             if self._measure(self._at, section[1]) > self._size:
                 break
         return found
+
+    def _by_unicode(self) -> tuple[Callable[[], Iterable[Section]], int | None]:
+        """The same for sentences, words and characters, of which each is made of the next: the largest is tried first."""
+        limit = None
+        for kind in (boundaries.sentences, boundaries.words, boundaries.characters):
+            rest = self._text[self._at :] if limit is None else self._text[self._at : limit + _LOOK_AHEAD]
+            _, end = next(self._of(kind, rest))
+            if self._measure(self._at, end) <= self._size:
+                return partial(self._of, kind, rest), limit
+            limit = end
+        return lambda: ((at, at + 1) for at in range(self._at, len(self._text))), limit
 
     def _largest(self, kinds: list[Callable[[], Iterable[Section]]]) -> tuple[Callable[[], Iterable[Section]] | None, int | None]:
         """The last kind of which the first section fits, and the end of the first section that does not."""
@@ -210,8 +217,8 @@ class _Chunks:
         if at < len(self._text):
             yield at, len(self._text)
 
-    def _of(self, ends_of: Callable[[str], Iterator[int]]) -> Iterator[Section]:
+    def _of(self, ends_of: Callable[[str], Iterator[int]], rest: str) -> Iterator[Section]:
         at = self._at
-        for end in ends_of(self._text[self._at :]):
+        for end in ends_of(rest):
             yield at, self._at + end
             at = self._at + end

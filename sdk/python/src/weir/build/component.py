@@ -155,7 +155,7 @@ def _componentize(python_path: list[Path], output: Path) -> None:
 
 def _explained(said: str) -> str:
     """What componentize-py said, in the author's terms."""
-    faults = [json.loads(line) for line in re.findall(rf"^{re.escape(_FAULT_MARK)}(.*)$", said, re.MULTILINE)]
+    faults = [json.loads(line) for line in re.findall(rf"{re.escape(_FAULT_MARK)}(\".*\")$", said, re.MULTILINE)]
     if faults:
         return "\n".join(faults)
     return f"componentize-py failed: {said.strip()[-4000:]}"
