@@ -60,19 +60,10 @@ def test_a_project_is_built_once_until_it_changes(tmp_path: Path) -> None:
 def test_what_is_wrong_is_told_in_the_authors_terms(tmp_path: Path) -> None:
     output = tmp_path / "built.wasm"
 
-    def fault(source: str) -> str:
-        with pytest.raises(BuildError) as caught:
-            build(project(tmp_path, source), output)
-        assert not output.exists()
-        return str(caught.value)
-
-    assert fault(BAD) == "`handle` takes the parameter `size`, which weir.toml does not declare: the parameters are none"
-    told = fault("import weir\nimport nosuch\n")
-    assert told.startswith("a module cannot be loaded: is `nosuch` in requirements.txt, and pure Python?")
-    assert "processor.py line 2" in told
-    told = fault("import weir\n\ndef handle(:\n")
-    assert "SyntaxError" in told and "processor.py" in told and "line 3" in told
-
+    with pytest.raises(BuildError) as caught:
+        build(project(tmp_path, BAD), output)
+    assert not output.exists()
+    assert str(caught.value) == "`handle` takes the parameter `size`, which weir.toml does not declare: the parameters are none"
 
 def test_a_source_that_cannot_be_a_module_is_refused(tmp_path: Path) -> None:
     def fault(name: str) -> str:
