@@ -108,15 +108,21 @@ def _is_sdk(path: str) -> bool:
 
 def _is_own(path: str) -> bool:
     """Whether a file is the author's: not the standard library's, not a package's."""
-    return not path.startswith(("/python/", "/bundled/", "<frozen ")) and "site-packages" not in path and path not in _foreign
+    return not path.startswith(("/python/", "/bundled/", "<frozen ")) and "site-packages" not in path
 
 
-#: Files of bundled packages, in a component.
-_foreign: set[str] = set()
+
+
+
+#: Folders of projects, in tests.
+roots: set[str] = set()
 
 
 def shown_path(path: str) -> str:
-    """The path as an author knows it: in a component folders are mounted as `/0`, `/1`."""
+    """The path as an author knows it, from the project's folder: in a component folders are mounted as `/0`, `/1`."""
+    for root in roots:
+        if path.startswith(root):
+            return path[len(root) :]
     return re.sub(r"^/\d+/", "", path) if path.startswith("/") and not os.path.exists(path) else path
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from weir import _registry
+from weir import _faults, _registry
 from weir.build.sources import module_of
 from weir.testing import _descriptor
 from weir.testing._kit import Kit
@@ -28,6 +28,7 @@ def kit(project: str | os.PathLike[str] | ModuleType | None = None) -> Kit:
     folder = _folder(project)
     document, source = _descriptor.of_project(folder)
     root, name = module_of(folder, Path(source))
+    _faults.roots.add(str(root.resolve()) + os.sep)
     module = project if isinstance(project, ModuleType) else _imported(root, name)
     is_own = _is_of(Path(module.__file__ or "").resolve(), folder.resolve())
     return Kit.of(document, _registry.of(_registry.handlers, is_own), _registry.of(_registry.setups, is_own))
