@@ -3,6 +3,7 @@
 import enum
 import importlib
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,9 +101,13 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     # Here that would be those of the test, and of all that it loaded.
     monkeypatch.setattr(_late_imports, "_is_of_package", lambda module: False)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    level = root.level
     before = _host.enter(None)
     yield made
     _host.enter(before)
+    root.setLevel(level)
     sys.modules.pop("authored", None)
     sys.modules.pop("weir._component", None)
 

@@ -103,6 +103,9 @@ def _checked(level: str) -> str:
 def attached(handler: Handler) -> Iterator[None]:
     """Lets the `logging` module write to the host for a while: in tests, where the root's handlers are the test's."""
     root = _logging.getLogger()
+    if any(isinstance(other, Handler) for other in root.handlers):
+        yield
+        return
     before = root.level
     root.addHandler(handler)
     root.setLevel(min(before, _logging.INFO) if before else _logging.INFO)
