@@ -1,0 +1,123 @@
+// The JavaScript engine: with the bindings of a world (made once and kept), with a bundle in it, and as a component.
+
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { Fault } from './fault.js';
+import { snapshot, withoutInit, withState } from './snapshot.js';
+import { BuildSystem } from './wasi.js';
+
+/** `http` and `fetch-event` import wasi:http, which no host gives; the clock and the standard streams are needed by dates and errors. */
+export const FEATURES = ['stdio', 'random', 'clocks'];
+
+const INIT = 'componentize.wizer';
+const BUNDLE = 'processor.js';
+const INITIALIZER = '/initializer.js';
+/** Random numbers at build time, such as the seeds of hash tables, begin with this in every build. */
+const SEED = 0x77656972;
+
+/** The toolchain of a project: `tools` are the paths that `tools.js` found. */
+export class Engine {
+  #tools;
+  #features;
+
+  constructor(tools, features = FEATURES) {
+    this.#tools = tools;
+    this.#features = features;
+  }
+
+  /**
+   * The engine with the bindings of a world, from `cache` if it is there: `core` is the module that runs a bundle's top level, `shell` the
+   * component around it, which is given the state that it has then.
+   */
+  async prepared({ wit, world, cache }) {
+    const name = `engine-${this.#digest(wit, world)}`;
+    const files = Object.fromEntries(['core', 'shell', 'json'].map((part) => [part, join(cache, `${name}.${part}`)]));
+    if (Object.values(files).every((file) => existsSync(file))) {
+      const { json, core, shell } = Object.fromEntries(Object.entries(files).map(([part, file]) => [part, readFileSync(file)]));
+      return { ...JSON.parse(json), core, shell, isCached: true };
+    }
+    const made = await this.#prepare(wit, world);
+    mkdirSync(cache, { recursive: true });
+    readdirSync(cache).filter((file) => /^engine-.*\.(core|shell|json)$/.test(file)).forEach((file) => rmSync(join(cache, file), { force: true }));
+    const { core, shell, ...json } = made;
+    for (const [part, content] of Object.entries({ core, shell, json: JSON.stringify(json) })) write(files[part], content);
+    return { ...made, isCached: false };
+  }
+
+  async #prepare(wit, world) {
+    const { splicer } = await import(pathToFileURL(this.#tools.splicer).href);
+    const { componentNew } = await import(pathToFileURL(this.#tools.wasmTools).href);
+    let spliced;
+    try {
+      spliced = splicer.spliceBindings(readFileSync(this.#tools.engine), this.#features, undefined, wit, world, false);
+    } catch (error) {
+      throw new Fault(`the world \`${world}\` cannot be read from ${wit}: ${error.payload ?? error.message}`, { cause: error });
+    }
+    const { wasm, jsBindings: bindings, exports, imports } = spliced;
+    const stubbed = splicer.stubWasi(withoutInit(wasm, INIT), this.#features, undefined, wit, world);
+    const shell = componentNew(stubbed, [['wasi_snapshot_preview1', readFileSync(this.#tools.adapter)]], false);
+    return { core: Buffer.from(wasm), shell: Buffer.from(await shell), bindings, exports, imports };
+  }
+
+  #digest(wit, world) {
+    const hash = createHash('sha256');
+    hash.update(JSON.stringify([this.#tools.versions, this.#features, world]));
+    for (const file of readdirSync(wit).filter((name) => name.endsWith('.wit')).sort()) hash.update(file).update(readFileSync(join(wit, file)));
+    return hash.digest('hex').slice(0, 16);
+  }
+
+  /** The component of a bundle, whose top level is run now. `place` finds the author's line of a line of the bundle. */
+  component(prepared, { code, place, print }) {
+    const files = { [INITIALIZER]: prepared.bindings, [`/${BUNDLE}`]: code };
+    const stdin = `--initializer-script-path ${INITIALIZER} --strip-path-prefix / ${BUNDLE}`;
+    const system = new BuildSystem({ files, env: this.#env(prepared), stdin, seed: SEED });
+    let made;
+    try {
+      made = snapshot(prepared.core, INIT, system);
+    } catch (error) {
+      throw new Fault(topLevelFault(system.output, error, place), { cause: error });
+    }
+    if (made.instance.exports.check_init() !== 0) throw new Fault(topLevelFault(system.output, undefined, place));
+    print(system.output.stdout + system.output.stderr);
+    return withState(prepared.shell, made.state);
+  }
+
+  /** What the engine reads of the world's functions. */
+  #env({ exports, imports }) {
+    const clocks = this.#features.includes('clocks') ? '1' : '';
+    const env = { DEBUG: '', SOURCE_NAME: BUNDLE, FEATURE_CLOCKS: clocks, EXPORT_CNT: exports.length, IMPORT_CNT: imports.length };
+    exports.forEach(([name, { paramptr, params, retptr, ret, retsize }], i) => {
+      env[`EXPORT${i}_NAME`] = name;
+      env[`EXPORT${i}_ARGS`] = (paramptr ? '*' : '') + params.join(',');
+      env[`EXPORT${i}_RET`] = (retptr ? '*' : '') + (ret ?? '');
+      env[`EXPORT${i}_RETSIZE`] = retsize;
+    });
+    imports.forEach(([, name, count], i) => {
+      env[`IMPORT${i}_NAME`] = name;
+      env[`IMPORT${i}_ARGCNT`] = count;
+    });
+    return env;
+  }
+}
+
+/** Writes a file as a whole or not at all. */
+function write(path, content) {
+  writeFileSync(`${path}.new`, content);
+  renameSync(`${path}.new`, path);
+}
+
+/** An exception at the top level of a module, with the author's lines. */
+function topLevelFault({ stdout, stderr }, error, place) {
+  const text = stderr.replace(/^Exception while evaluating top-level script\n/m, '').trim() || error?.message || 'the engine gave no reason';
+  const lines = text.split('\n').flatMap((line) => {
+    const frame = /^(\s*)(.*?)@(.*?):(\d+):(\d+)\s*$/.exec(line);
+    if (!frame) return [line];
+    const at = frame[3].endsWith(BUNDLE) ? place(Number(frame[4])) : undefined;
+    return at ? [`    at ${frame[2] ? `${frame[2]} (${at.file}:${at.line})` : `${at.file}:${at.line}`}`] : [];
+  });
+  const printed = stdout ? `\nprinted before: ${stdout.trim()}` : '';
+  return `the top level of the module failed, which runs once when the component is built:\n${lines.filter((line) => line.trim() !== 'Stack:').join('\n')}${printed}`;
+}

@@ -1,0 +1,55 @@
+// The border between a component and the SDK: what the entry that the build makes calls.
+
+import { logConsole } from './console.js';
+import { connect } from './host.js';
+import { Processor } from './processor.js';
+import { kindOf } from './message.js';
+import { setLines } from './stack.js';
+
+export { setLines };
+
+/**
+ * Makes the exports of a component of an author's module. `host` are the interfaces of the contract, `declared` what the descriptor
+ * declares, `source` the author's file, `canSetUp` whether the world of the component has the export `setup`.
+ */
+export function component(host, author, { declared, source, canSetUp }) {
+  const made = author.handler ?? author.default;
+  if (!(made instanceof Processor)) throw new TypeError(`${source} ${missing(author)}: write \`export const handler = processor((doc) => { ... })\``);
+  made.check(declared);
+  if (made.hasSetup && !canSetUp) throw new TypeError('`setup` needs the world `configurable-processor`, and the component is built for another one');
+  // While the component is built there is no host; nor is there one for what goes on after a handler has returned.
+  const instance = { host, declared, kept: new Map() };
+  let isAtWork = false;
+  connect(() => (isAtWork ? instance : undefined));
+  logConsole(globalThis.console);
+  refuseNetwork();
+  const working = (work) => async (...args) => {
+    isAtWork = true;
+    try {
+      await work(...args);
+    } finally {
+      isAtWork = false;
+    }
+  };
+  return {
+    handler: { handle: working((input, message) => made.handle(input, message)) },
+    setup: { configure: working((changed) => made.configure(changed)) },
+  };
+}
+
+function missing(author) {
+  const exported = Object.keys(author).join(', ');
+  if (author.handler === undefined && author.default === undefined) return `exports no \`handler\` (it exports: ${exported || 'nothing'})`;
+  const found = author.handler ?? author.default;
+  return `exports ${typeof found === 'function' ? 'a function' : kindOf(found)} as \`handler\`, which was not made by \`processor\``;
+}
+
+/** Libraries would fail with whatever the engine makes of a missing network. */
+function refuseNetwork() {
+  for (const name of ['fetch', 'XMLHttpRequest', 'WebSocket', 'EventSource']) {
+    const refusal = function refused() {
+      throw new TypeError(`\`${name}\` is not available: a processor has no access to the network; ask a service by \`request\``);
+    };
+    Object.defineProperty(globalThis, name, { value: refusal, writable: true, configurable: true });
+  }
+}
