@@ -31,7 +31,7 @@ function lineOf(line) {
 /** One line of a stack, of SpiderMonkey (`f@file:line:column`) or of V8 (`at f (file:line:column)`): `undefined` for anything else. */
 function parseFrame(text) {
   const spidermonkey = /^(.*?)@(.*):(\d+):(\d+)$/.exec(text);
-  const v8 = /^\s*at (?:(.*?) \()?(.*?):(\d+):(\d+)\)?$/.exec(text);
+  const v8 = /^\s*at (?:async )?(?:(.*?) \()?(.*?):(\d+):(\d+)\)?$/.exec(text);
   const found = v8 ?? spidermonkey;
   return found && { name: found[1] ?? '', file: found[2], line: Number(found[3]), column: Number(found[4]) };
 }
@@ -48,14 +48,23 @@ function mapped(frame) {
   return { ...frame, file: at.source, line: at.line, column: undefined };
 }
 
-function isAuthors(frame) {
-  return !/(^|\/)initializer\.js$|^node:|^weir:|\/sdk\/js\/src\/|\/weir-sdk\/src\//.test(frame.file);
+/** Where the SDK lies, in a test; in a component the table knows which lines are the SDK's. */
+let sdkFolder;
+
+export function setSdkFolder(url) {
+  sdkFolder = url;
 }
+
+const isSdks = (frame) => sdkFolder !== undefined && frame.file.startsWith(sdkFolder);
+const isEngines = (frame) => /(^|\/)initializer\.js$|^node:/.test(frame.file);
 
 /** The author's frames of a stack, the innermost first. */
 export function frames(stack) {
   const all = String(stack ?? '').split('\n').map(parseFrame).filter(Boolean);
-  return all.map((frame) => mapped(frame)).filter((frame) => frame && isAuthors(frame)).slice(0, MOST_FRAMES);
+  // What called the SDK is the kit and the test, not the author's handler.
+  const called = all.findIndex((frame) => isSdks(frame) && frame.file.endsWith('/processor.js'));
+  const inside = called < 0 ? all : all.slice(0, called);
+  return inside.map(mapped).filter((frame) => frame && !isSdks(frame) && !isEngines(frame)).slice(0, MOST_FRAMES);
 }
 
 function shownFrame({ name, file, line, column }) {

@@ -1,0 +1,26 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const TYPESCRIPT = /\.[cm]?ts$/;
+
+let esbuild;
+
+/** Sources name each other as `./x.js` where the file is `./x.ts`, as TypeScript wants it, or without an ending. */
+export async function resolve(specifier, context, next) {
+  try {
+    return await next(specifier, context);
+  } catch (error) {
+    if (!/^\.{1,2}\//.test(specifier) || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    return next(specifier.endsWith('.js') ? specifier.replace(/\.js$/, '.ts') : `${specifier}.ts`, context);
+  }
+}
+
+export async function load(url, context, next) {
+  if (!url.startsWith('file:') || !TYPESCRIPT.test(url)) return next(url, context);
+  esbuild ??= (await import(createRequire(join(process.cwd(), 'package.json')).resolve('esbuild'))).default;
+  const sourcefile = fileURLToPath(url);
+  const { code } = await esbuild.transform(await readFile(sourcefile, 'utf8'), { loader: 'ts', format: 'esm', target: 'es2023', sourcemap: 'inline', sourcefile });
+  return { format: 'module', source: code, shortCircuit: true };
+}
