@@ -13,7 +13,7 @@ export class Handled {
     this.#outputs = outputs;
     this.#sent = sent;
     this.#replies = replies;
-    this.failure = failure && new Failure(failure.verdict, failure.reason, failure.delayMs);
+    this.failure = failure && returned(failure);
     this.isAnswered = isAnswered;
     this.requests = requests.map(opened);
     this.log = log;
@@ -43,6 +43,13 @@ export class Handled {
   replyJson() {
     return this.replies().map((part, index) => read(`part ${index} of the answer`, part));
   }
+}
+
+/** Where it was thrown, the reason says; where the kit made this one is of no interest. */
+function returned({ verdict, reason, delayMs }) {
+  const failure = new Failure(verdict, reason, delayMs);
+  failure.stack = `${verdict}: ${reason}`;
+  return failure;
 }
 
 function opened({ to, message }) {
