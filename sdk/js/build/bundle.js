@@ -94,7 +94,7 @@ export async function bundle(esbuild, { project, source, declared, world, warn }
       sourcemap: 'external',
       sourcesContent: false,
       external: ['weir:*'],
-      define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"' },
+      define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"', 'import.meta.url': '"file:///processor.js"' },
       plugins: [oneSdk, noNode],
       logLevel: 'silent',
     });

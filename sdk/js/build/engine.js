@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 
 import { Fault } from './fault.js';
 import { snapshot, withoutInit, withState } from './snapshot.js';
-import { BuildSystem } from './wasi.js';
+import { BuildSystem, NoHost } from './wasi.js';
 
 /** `http` and `fetch-event` import wasi:http, which no host gives; the clock and the standard streams are needed by dates and errors. */
 export const FEATURES = ['stdio', 'random', 'clocks'];
@@ -109,15 +109,30 @@ function write(path, content) {
   renameSync(`${path}.new`, path);
 }
 
+/** What people wonder about: the engine has no tables of Unicode, which saves 10 MB. */
+const NO_UNICODE = [
+  [/Intl is not defined/, '`Intl` is not available: the engine has no data on languages'],
+  [/invalid (class )?property name in regular expression/, 'regular expressions cannot use \\p{...}: the engine has no tables of Unicode; list the ranges of characters, as [a-zäöü] or [\\u0400-\\u04ff]'],
+  [/normalize is not a function/, '`String.prototype.normalize` is not available: the engine has no tables of Unicode'],
+];
+
 /** An exception at the top level of a module, with the author's lines. */
 function topLevelFault({ stdout, stderr }, error, place) {
-  const text = stderr.replace(/^Exception while evaluating top-level script\n/m, '').trim() || error?.message || 'the engine gave no reason';
+  const reason = error instanceof NoHost ? error.message : stderr.replace(/^Exception while evaluating top-level script\n/m, '').trim();
+  const text = reason || error?.message || 'the engine gave no reason';
   const lines = text.split('\n').flatMap((line) => {
     const frame = /^(\s*)(.*?)@(.*?):(\d+):(\d+)\s*$/.exec(line);
-    if (!frame) return [line];
+    if (!frame) return [line.replace(/^processor\.js:(\d+):\d+ /, (start, number) => shownPlace(place(Number(number)), start))];
     const at = frame[3].endsWith(BUNDLE) ? place(Number(frame[4])) : undefined;
     return at ? [`    at ${frame[2] ? `${frame[2]} (${at.file}:${at.line})` : `${at.file}:${at.line}`}`] : [];
   });
-  const printed = stdout ? `\nprinted before: ${stdout.trim()}` : '';
-  return `the top level of the module failed, which runs once when the component is built:\n${lines.filter((line) => line.trim() !== 'Stack:').join('\n')}${printed}`;
+  const shown = lines.filter((line) => line.trim() !== 'Stack:');
+  const hint = NO_UNICODE.find(([pattern]) => pattern.test(text))?.[1];
+  if (hint) shown.push(hint);
+  if (stdout) shown.push(`printed before: ${stdout.trim()}`);
+  return `the top level of the module failed, which runs once, when the component is built:\n${shown.join('\n')}`;
+}
+
+function shownPlace(at, otherwise) {
+  return at ? `${at.file}:${at.line}: ` : otherwise;
 }

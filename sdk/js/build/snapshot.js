@@ -239,10 +239,7 @@ function imports(module, system) {
   const object = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     object[from] ??= {};
-    const refused = () => {
-      throw new Error(`\`${name}\` of \`${from}\` was called while the component was built, where there is no host`);
-    };
-    object[from][name] = from === 'wasi_snapshot_preview1' ? wasi[name] : refused;
+    object[from][name] = from === 'wasi_snapshot_preview1' ? wasi[name] : system.outside(from, name);
   }
   return object;
 }

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { Fault } from './fault.js';
 
@@ -11,6 +11,8 @@ const COMPONENTIZE = '@bytecodealliance/componentize-js';
 const JCO = '@bytecodealliance/jco';
 const TRANSPILE = '@bytecodealliance/jco-transpile';
 const SHIM = '@bytecodealliance/preview2-shim';
+
+const SDK = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** The version of the engine that this build drives: its inner interface is not stable. */
 const COMPONENTIZE_VERSION = '0.23.0';
@@ -47,12 +49,18 @@ async function load(esbuildFolder) {
   }
 }
 
-/** The folder of a package, as modules in `from` find it. */
+/** The folder of a package, as modules in `from` find it, else those of the SDK. */
 function packageFolder(from, name, cure = 'run `npm install` in the project') {
+  const found = lookUp(from, name) ?? lookUp(SDK, name);
+  if (!found) throw new Fault(`${name} is not installed in ${from}: ${cure}`);
+  return found;
+}
+
+function lookUp(from, name) {
   for (let at = from; ; at = dirname(at)) {
     const folder = join(at, 'node_modules', name);
     if (existsSync(join(folder, 'package.json'))) return folder;
-    if (dirname(at) === at) throw new Fault(`${name} is not installed in ${from}: ${cure}`);
+    if (dirname(at) === at) return undefined;
   }
 }
 

@@ -21,6 +21,21 @@ export class Exit extends Error {
   }
 }
 
+/** What an author calls that leads to an interface of the host. */
+const CALLED = [
+  [/^wasi:random\//, 'a function of `crypto` that makes random numbers'],
+  [/^wasi:(clocks|io\/poll)/, 'a timer, or something that waits,'],
+  [/^weir:processor\//, 'a function of weir-sdk'],
+];
+
+/** Thrown by calls of the host. */
+export class NoHost extends Error {
+  constructor(from, name) {
+    const what = CALLED.find(([pattern]) => pattern.test(from))?.[1] ?? `\`${name}\` of \`${from}\``;
+    super(`${what} was called at the top level of a module, which runs while the component is built, where there is no host: call it in the handler or in \`setup\``);
+  }
+}
+
 /** A small generator of numbers without any pattern that matters (mulberry32), from a fixed seed. */
 function fixedRandom(seed) {
   let state = seed >>> 0;
@@ -86,6 +101,16 @@ export class BuildSystem {
       calls[name] = (...args) => this[name](...args);
     }
     return new Proxy(calls, { get: (known, name) => known[name] ?? (() => NOSYS) });
+  }
+
+  /** A function of another interface than WASI preview 1. */
+  outside(from, name) {
+    if (from.startsWith('wasi:clocks/monotonic-clock@') && name === 'now') return () => 0n;
+    // What `Math.random` begins with. `crypto` asks for bytes, which must never be the same in all instances.
+    if (from.startsWith('wasi:random/random@') && name === 'get-random-u64') return () => BUILD_TIME_NS;
+    return () => {
+      throw new NoHost(from, name);
+    };
   }
 
   args_sizes_get(count, size) {

@@ -19,8 +19,21 @@ export async function resolve(specifier, context, next) {
 
 export async function load(url, context, next) {
   if (!url.startsWith('file:') || !TYPESCRIPT.test(url)) return next(url, context);
-  esbuild ??= (await import(createRequire(join(process.cwd(), 'package.json')).resolve('esbuild'))).default;
+  esbuild ??= await loadEsbuild();
   const sourcefile = fileURLToPath(url);
   const { code } = await esbuild.transform(await readFile(sourcefile, 'utf8'), { loader: 'ts', format: 'esm', target: 'es2023', sourcemap: 'inline', sourcefile });
   return { format: 'module', source: code, shortCircuit: true };
+}
+
+/** The project's own, else the SDK's. */
+async function loadEsbuild() {
+  const from = [join(process.cwd(), 'package.json'), fileURLToPath(import.meta.url)];
+  for (const place of from) {
+    try {
+      return (await import(createRequire(place).resolve('esbuild'))).default;
+    } catch (error) {
+      if (error.code !== 'MODULE_NOT_FOUND') throw error;
+    }
+  }
+  throw new Error('esbuild, which reads TypeScript, is not installed: run `npm install` in the project');
 }

@@ -1,12 +1,14 @@
 // The border between a component and the SDK: what the entry that the build makes calls.
 
-import { logConsole } from './console.js';
+import { installGlobals } from './globals.js';
 import { connect } from './host.js';
 import { Processor } from './processor.js';
 import { kindOf } from './message.js';
 import { setLines } from './stack.js';
 
 export { setLines };
+
+installGlobals();
 
 /**
  * Makes the exports of a component of an author's module. `host` are the interfaces of the contract, `declared` what the descriptor
@@ -21,8 +23,6 @@ export function component(host, author, { declared, source, canSetUp }) {
   const instance = { host, declared, kept: new Map() };
   let isAtWork = false;
   connect(() => (isAtWork ? instance : undefined));
-  logConsole(globalThis.console);
-  refuseNetwork();
   const working = (work) => async (...args) => {
     isAtWork = true;
     try {
@@ -42,14 +42,4 @@ function missing(author) {
   if (author.handler === undefined && author.default === undefined) return `exports no \`handler\` (it exports: ${exported || 'nothing'})`;
   const found = author.handler ?? author.default;
   return `exports ${typeof found === 'function' ? 'a function' : kindOf(found)} as \`handler\`, which was not made by \`processor\``;
-}
-
-/** Libraries would fail with whatever the engine makes of a missing network. */
-function refuseNetwork() {
-  for (const name of ['fetch', 'XMLHttpRequest', 'WebSocket', 'EventSource']) {
-    const refusal = function refused() {
-      throw new TypeError(`\`${name}\` is not available: a processor has no access to the network; ask a service by \`request\``);
-    };
-    Object.defineProperty(globalThis, name, { value: refusal, writable: true, configurable: true });
-  }
 }
