@@ -21,10 +21,13 @@ const SEED = 0x77656972;
 /** The toolchain of a project: `tools` are the paths that `tools.js` found. */
 export class Engine {
   #tools;
+  /** Names the versions of the tools; what others made is removed from the cache. */
+  #tag;
   #features;
 
   constructor(tools, features = FEATURES) {
     this.#tools = tools;
+    this.#tag = digest([tools.versions]);
     this.#features = features;
   }
 
@@ -33,7 +36,7 @@ export class Engine {
    * component around it, which is given the state that it has then.
    */
   async prepared({ wit, world, cache }) {
-    const name = `engine-${this.#digest(wit, world)}`;
+    const name = `engine-${this.#tag}-${digest([world, this.#features, ...texts(wit)])}`;
     const files = Object.fromEntries(['core', 'shell', 'json'].map((part) => [part, join(cache, `${name}.${part}`)]));
     if (Object.values(files).every((file) => existsSync(file))) {
       const { json, core, shell } = Object.fromEntries(Object.entries(files).map(([part, file]) => [part, readFileSync(file)]));
@@ -41,7 +44,7 @@ export class Engine {
     }
     const made = await this.#prepare(wit, world);
     mkdirSync(cache, { recursive: true });
-    readdirSync(cache).filter((file) => /^engine-.*\.(core|shell|json)$/.test(file)).forEach((file) => rmSync(join(cache, file), { force: true }));
+    readdirSync(cache).filter((file) => file.startsWith('engine-') && !file.startsWith(`engine-${this.#tag}-`)).forEach((file) => rmSync(join(cache, file), { force: true }));
     const { core, shell, ...json } = made;
     for (const [part, content] of Object.entries({ core, shell, json: JSON.stringify(json) })) write(files[part], content);
     return { ...made, isCached: false };
@@ -60,13 +63,6 @@ export class Engine {
     const stubbed = splicer.stubWasi(withoutInit(wasm, INIT), this.#features, undefined, wit, world);
     const shell = componentNew(stubbed, [['wasi_snapshot_preview1', readFileSync(this.#tools.adapter)]], false);
     return { core: Buffer.from(wasm), shell: Buffer.from(await shell), bindings, exports, imports };
-  }
-
-  #digest(wit, world) {
-    const hash = createHash('sha256');
-    hash.update(JSON.stringify([this.#tools.versions, this.#features, world]));
-    for (const file of readdirSync(wit).filter((name) => name.endsWith('.wit')).sort()) hash.update(file).update(readFileSync(join(wit, file)));
-    return hash.digest('hex').slice(0, 16);
   }
 
   /** The component of a bundle, whose top level is run now. `place` finds the author's line of a line of the bundle. */
@@ -103,6 +99,16 @@ export class Engine {
   }
 }
 
+function digest(values) {
+  return createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 12);
+}
+
+/** The names and texts of a folder of WIT. */
+function texts(wit) {
+  const names = readdirSync(wit).filter((name) => name.endsWith('.wit')).sort();
+  return names.flatMap((name) => [name, readFileSync(join(wit, name), 'utf8')]);
+}
+
 /** Writes a file as a whole or not at all. */
 function write(path, content) {
   writeFileSync(`${path}.new`, content);
@@ -116,6 +122,9 @@ const NO_UNICODE = [
   [/normalize is not a function/, '`String.prototype.normalize` is not available: the engine has no tables of Unicode'],
 ];
 
+/** A failed top level is a rejected promise inside of the engine, which says so too. */
+const NOISE = /^\s*Stack:|^Additionally, some promises were rejected|^Promise rejected but never handled/;
+
 /** An exception at the top level of a module, with the author's lines. */
 function topLevelFault({ stdout, stderr }, error, place) {
   const reason = error instanceof NoHost ? error.message : stderr.replace(/^Exception while evaluating top-level script\n/m, '').trim();
@@ -126,7 +135,7 @@ function topLevelFault({ stdout, stderr }, error, place) {
     const at = frame[3].endsWith(BUNDLE) ? place(Number(frame[4])) : undefined;
     return at ? [`    at ${frame[2] ? `${frame[2]} (${at.file}:${at.line})` : `${at.file}:${at.line}`}`] : [];
   });
-  const shown = lines.filter((line) => line.trim() !== 'Stack:');
+  const shown = lines.filter((line) => !NOISE.test(line));
   const hint = NO_UNICODE.find(([pattern]) => pattern.test(text))?.[1];
   if (hint) shown.push(hint);
   if (stdout) shown.push(`printed before: ${stdout.trim()}`);
