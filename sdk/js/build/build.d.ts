@@ -36,3 +36,6 @@ export interface Built {
 }
 
 export declare function build(options: BuildOptions): Promise<Built>;
+
+/** Prepares the engine for a world into the folder `cache`. Gives back whether it was there already. */
+export declare function prepare(options: Pick<BuildOptions, 'project' | 'wit' | 'world' | 'features'> & { cache: string }): Promise<boolean>;

@@ -9,7 +9,7 @@ import { bundle } from './bundle.js';
 import { Engine } from './engine.js';
 import { Fault } from './fault.js';
 import { checkImports } from './imports.js';
-import { findTools } from './tools.js';
+import { loadEsbuild } from './tools.js';
 
 export { Fault };
 
@@ -26,9 +26,8 @@ export async function build({ project, source, wit, world = 'configurable-proces
   const declared = readDeclared(descriptor ?? describe(folder));
   const kept = cache ?? join(folder, '.weir/build');
   const witFolder = checkedWit(resolve(wit));
-  const tools = await findTools(folder);
-  const bundled = await bundle(tools.esbuild, { project: folder, source: file, declared, world, warn });
-  const engine = new Engine(tools, features);
+  const bundled = await bundle(await loadEsbuild(folder), { project: folder, source: file, declared, world, warn });
+  const engine = new Engine(folder, features);
   const prepared = await engine.prepared({ wit: witFolder, world, cache: kept });
   const component = engine.component(prepared, { ...bundled, print });
   checkImports(component);
@@ -36,6 +35,11 @@ export async function build({ project, source, wit, world = 'configurable-proces
   mkdirSync(dirname(target), { recursive: true });
   writeFileSync(target, component);
   return { output: target, bytes: component.length, bundleBytes: Buffer.byteLength(bundled.code), ms: Date.now() - started, isEngineCached: prepared.isCached };
+}
+
+/** Prepares the engine for a world into a folder: what the first build does, and what `npm pack` puts into the package. */
+export async function prepare({ project, wit, world = 'configurable-processor', cache, features }) {
+  return (await new Engine(resolve(project), features).prepared({ wit: checkedWit(resolve(wit)), world, cache: resolve(cache) })).isCached;
 }
 
 function describe(folder) {

@@ -2,11 +2,12 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { Fault } from './fault.js';
 import { snapshot, withoutInit, withState } from './snapshot.js';
+import { engineTools, VERSIONS } from './tools.js';
 import { BuildSystem, NoHost } from './wasi.js';
 
 /** `http` and `fetch-event` import wasi:http, which no host gives; the clock and the standard streams are needed by dates and errors. */
@@ -18,50 +19,55 @@ const INITIALIZER = '/initializer.js';
 /** Random numbers at build time, such as the seeds of hash tables, begin with this in every build. */
 const SEED = 0x77656972;
 
-/** The toolchain of a project: `tools` are the paths that `tools.js` found. */
+/** Engines that were prepared when the SDK was packed: with them a project needs no more than esbuild. */
+const PACKED = join(dirname(dirname(fileURLToPath(import.meta.url))), 'engine');
+
+const PARTS = ['core', 'shell', 'json'];
+
+/** The engine for a project. */
 export class Engine {
-  #tools;
-  /** Names the versions of the tools; what others made is removed from the cache. */
-  #tag;
+  #project;
   #features;
 
-  constructor(tools, features = FEATURES) {
-    this.#tools = tools;
-    this.#tag = digest([tools.versions]);
+  constructor(project, features = FEATURES) {
+    this.#project = project;
     this.#features = features;
   }
 
   /**
-   * The engine with the bindings of a world, from `cache` if it is there: `core` is the module that runs a bundle's top level, `shell` the
-   * component around it, which is given the state that it has then.
+   * The engine with the bindings of a world, from the package or from `cache` if it is there: `core` is the module that runs a bundle's top
+   * level, `shell` the component around it, which is given the state that it has then.
    */
   async prepared({ wit, world, cache }) {
-    const name = `engine-${this.#tag}-${digest([world, this.#features, ...texts(wit)])}`;
-    const files = Object.fromEntries(['core', 'shell', 'json'].map((part) => [part, join(cache, `${name}.${part}`)]));
-    if (Object.values(files).every((file) => existsSync(file))) {
-      const { json, core, shell } = Object.fromEntries(Object.entries(files).map(([part, file]) => [part, readFileSync(file)]));
+    const tag = `engine-${digest([VERSIONS])}`;
+    const name = `${tag}-${digest([world, this.#features, ...texts(wit)])}`;
+    const files = (folder) => PARTS.map((part) => join(folder, `${name}.${part}`));
+    const known = [PACKED, cache].map(files).find((found) => found.every((file) => existsSync(file)));
+    if (known) {
+      const [core, shell, json] = known.map((file) => readFileSync(file));
       return { ...JSON.parse(json), core, shell, isCached: true };
     }
     const made = await this.#prepare(wit, world);
     mkdirSync(cache, { recursive: true });
-    readdirSync(cache).filter((file) => file.startsWith('engine-') && !file.startsWith(`engine-${this.#tag}-`)).forEach((file) => rmSync(join(cache, file), { force: true }));
+    readdirSync(cache).filter((file) => file.startsWith('engine-') && !file.startsWith(`${tag}-`)).forEach((file) => rmSync(join(cache, file), { force: true }));
     const { core, shell, ...json } = made;
-    for (const [part, content] of Object.entries({ core, shell, json: JSON.stringify(json) })) write(files[part], content);
+    [core, shell, JSON.stringify(json)].forEach((content, i) => write(files(cache)[i], content));
     return { ...made, isCached: false };
   }
 
   async #prepare(wit, world) {
-    const { splicer } = await import(pathToFileURL(this.#tools.splicer).href);
-    const { componentNew } = await import(pathToFileURL(this.#tools.wasmTools).href);
+    const tools = engineTools(this.#project);
+    const { splicer } = await import(pathToFileURL(tools.splicer).href);
+    const { componentNew } = await import(pathToFileURL(tools.wasmTools).href);
     let spliced;
     try {
-      spliced = splicer.spliceBindings(readFileSync(this.#tools.engine), this.#features, undefined, wit, world, false);
+      spliced = splicer.spliceBindings(readFileSync(tools.engine), this.#features, undefined, wit, world, false);
     } catch (error) {
       throw new Fault(`the world \`${world}\` cannot be read from ${wit}: ${error.payload ?? error.message}`, { cause: error });
     }
     const { wasm, jsBindings: bindings, exports, imports } = spliced;
     const stubbed = splicer.stubWasi(withoutInit(wasm, INIT), this.#features, undefined, wit, world);
-    const shell = componentNew(stubbed, [['wasi_snapshot_preview1', readFileSync(this.#tools.adapter)]], false);
+    const shell = componentNew(stubbed, [['wasi_snapshot_preview1', readFileSync(tools.adapter)]], false);
     return { core: Buffer.from(wasm), shell: Buffer.from(await shell), bindings, exports, imports };
   }
 

@@ -1,4 +1,4 @@
-// The tools of a project, in its own node_modules.
+// The tools of a build: esbuild, and, where no engine is prepared yet, those that prepare it.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,43 +14,42 @@ const SHIM = '@bytecodealliance/preview2-shim';
 
 const SDK = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The version of the engine that this build drives: its inner interface is not stable. */
-const COMPONENTIZE_VERSION = '0.23.0';
+/** The versions of what goes into an engine: one engine for all builds, and the inner interfaces used here are not stable. */
+export const VERSIONS = { [COMPONENTIZE]: '0.23.0', [JCO]: '1.35.0' };
 
-/** Finds the tools from the project's folder. */
-export async function findTools(project) {
-  const componentize = packageFolder(project, COMPONENTIZE);
-  const versions = { [COMPONENTIZE]: versionOf(componentize) };
-  if (versions[COMPONENTIZE] !== COMPONENTIZE_VERSION) {
-    throw new Fault(`${COMPONENTIZE} is installed as ${versions[COMPONENTIZE]}, and this weir-sdk needs ${COMPONENTIZE_VERSION}: set this version in package.json, then run \`npm install\``);
-  }
-  // A lock file made where these were left out installs a toolchain that cannot start.
-  packageFolder(componentize, SHIM, `run \`npm install\` again without package-lock.json: ${COMPONENTIZE} needs it to start`);
-  const jco = packageFolder(componentize, JCO);
-  const transpile = packageFolder(jco, TRANSPILE);
-  versions[JCO] = versionOf(jco);
-  const esbuildFolder = packageFolder(project, 'esbuild');
-  const esbuild = await load(esbuildFolder);
-  return {
-    esbuild,
-    versions,
-    engine: join(componentize, 'lib/starlingmonkey_embedding.wasm'),
-    splicer: join(componentize, 'lib/spidermonkey-embedding-splicer.js'),
-    wasmTools: join(transpile, 'dist/wasm-tools.js'),
-    adapter: join(jco, 'lib/wasi_snapshot_preview1.reactor.wasm'),
-  };
-}
-
-async function load(esbuildFolder) {
+/** esbuild of the project, else of the SDK. */
+export async function loadEsbuild(project) {
+  const folder = packageFolder(project, 'esbuild');
   try {
-    return (await import(pathToFileURL(createRequire(join(esbuildFolder, 'package.json')).resolve('esbuild')).href)).default;
+    return (await import(pathToFileURL(createRequire(join(folder, 'package.json')).resolve('esbuild')).href)).default;
   } catch (error) {
     throw new Fault(`esbuild does not start: ${error.message}; run \`npm install\` on this machine, since it has a program for each kind of machine`, { cause: error });
   }
 }
 
+/** The files of the tools that prepare an engine. */
+export function engineTools(project) {
+  const componentize = packageFolder(project, COMPONENTIZE);
+  checkVersion(COMPONENTIZE, componentize);
+  // A lock file made where this was left out installs a toolchain that cannot start.
+  packageFolder(componentize, SHIM, `remove package-lock.json and run \`npm install\` again: ${COMPONENTIZE} needs it to start`);
+  const jco = packageFolder(project, JCO);
+  checkVersion(JCO, jco);
+  return {
+    engine: join(componentize, 'lib/starlingmonkey_embedding.wasm'),
+    splicer: join(componentize, 'lib/spidermonkey-embedding-splicer.js'),
+    wasmTools: join(packageFolder(jco, TRANSPILE), 'dist/wasm-tools.js'),
+    adapter: join(jco, 'lib/wasi_snapshot_preview1.reactor.wasm'),
+  };
+}
+
+function checkVersion(name, folder) {
+  const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  if (version !== VERSIONS[name]) throw new Fault(`${name} is installed as ${version}, and this weir-sdk needs ${VERSIONS[name]}: set this version in package.json, then run \`npm install\``);
+}
+
 /** The folder of a package, as modules in `from` find it, else those of the SDK. */
-function packageFolder(from, name, cure = 'run `npm install` in the project') {
+function packageFolder(from, name, cure = 'add it to the devDependencies in package.json, and run `npm install`') {
   const found = lookUp(from, name) ?? lookUp(SDK, name);
   if (!found) throw new Fault(`${name} is not installed in ${from}: ${cure}`);
   return found;
@@ -62,8 +61,4 @@ function lookUp(from, name) {
     if (existsSync(join(folder, 'package.json'))) return folder;
     if (dirname(at) === at) return undefined;
   }
-}
-
-function versionOf(folder) {
-  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
 }
