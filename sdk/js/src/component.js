@@ -5,10 +5,12 @@ import { connect } from './host.js';
 import { Processor } from './processor.js';
 import { kindOf } from './message.js';
 import { setLines } from './stack.js';
+import { countTimers, settled } from './timers.js';
 
 export { setLines };
 
 installGlobals();
+countTimers();
 
 /**
  * Makes the exports of a component of an author's module. `host` are the interfaces of the contract, `declared` what the descriptor
@@ -20,7 +22,7 @@ export function component(host, author, { declared, source, canSetUp }) {
   made.check(declared);
   if (made.hasSetup && !canSetUp) throw new TypeError('`setup` needs the world `configurable-processor`, and the component is built for another one');
   // While the component is built there is no host; nor is there one for what goes on after a handler has returned.
-  const instance = { host, declared, kept: new Map() };
+  const instance = { host, declared, kept: new Map(), settled };
   let isAtWork = false;
   connect(() => (isAtWork ? instance : undefined));
   const working = (work) => async (...args) => {

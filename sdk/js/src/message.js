@@ -103,7 +103,7 @@ function written(value) {
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    throw new TypeError(`the message cannot be written as JSON: ${error.message}`, { cause: error });
+    throw new TypeError(`the message cannot be written as JSON: ${error.message.split('\n')[0]}`);
   }
   if (text === undefined) throw new TypeError(`the message cannot be written as JSON: it is ${kindOf(value)}`);
   return text;

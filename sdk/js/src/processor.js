@@ -54,8 +54,8 @@ export class Processor {
     try {
       const { handle, as } = this.#handler(input);
       const message = Message.received(received, input);
-      const settling = settle(await handle(readAs(message, as), parameters(), message), isRequest(input));
-      if (settling) await settling;
+      const result = await finished(handle(readAs(message, as), parameters(), message));
+      await finished(settle(result, isRequest(input)));
     } catch (thrown) {
       throw failure(thrown);
     }
@@ -65,7 +65,7 @@ export class Processor {
   async configure(changed) {
     try {
       const values = parameters();
-      await this.#setup?.(changed, values);
+      await finished(this.#setup?.(changed, values));
     } catch (thrown) {
       throw thrown instanceof Failure || thrown instanceof CallError ? thrown.reason : explain(thrown);
     }
@@ -76,6 +76,11 @@ export class Processor {
     if (!found) throw new Failure('retry', noHandler(input, [...this.#byInput.keys()]));
     return found;
   }
+}
+
+/** The value, or what a promise comes to; a component finds out when a promise never does. */
+function finished(value) {
+  return typeof value?.then === 'function' ? (instance('handle').settled?.(value) ?? value) : value;
 }
 
 function one(input, handler, as) {

@@ -38,7 +38,7 @@ function parseFrame(text) {
 
 /** The name of a function without what the engines put around it. */
 function plainName(name) {
-  return name.replace(/[*/<]+$/g, '').replace(/^async\*?\s*/, '').replace(/^Object\.|^Module\./, '');
+  return name.replace(/[*/<]+$/g, '').replace(/^.*[/<*]/, '').replace(/^(async|Object\.|Module\.)\s*/, '');
 }
 
 function mapped(frame) {
@@ -64,7 +64,7 @@ export function frames(stack) {
   // What called the SDK is the kit and the test, not the author's handler.
   const called = all.findIndex((frame) => isSdks(frame) && frame.file.endsWith('/processor.js'));
   const inside = called < 0 ? all : all.slice(0, called);
-  return inside.map(mapped).filter((frame) => frame && !isSdks(frame) && !isEngines(frame)).slice(0, MOST_FRAMES);
+  return inside.map(mapped).filter((frame) => frame && !isSdks(frame) && !isEngines(frame));
 }
 
 function shownFrame({ name, file, line, column }) {
@@ -88,7 +88,19 @@ function explainOne(value) {
     return `${shownValue(value)} was thrown, which is not an Error: throw new Error(...) instead, which shows where it was thrown`;
   }
   const headline = value.message ? `${value.name}: ${value.message}` : value.name;
-  return [headline, ...frames(value.stack).map(shownFrame)].join('\n');
+  return [headline, ...shortened(frames(value.stack).map(shownFrame))].join('\n');
+}
+
+/** The same line over and over, as of a function that calls itself, is shown once. */
+function shortened(lines) {
+  const shown = [];
+  for (let at = 0; at < lines.length && shown.length < MOST_FRAMES; ) {
+    let end = at + 1;
+    while (lines[end] === lines[at]) end += 1;
+    shown.push(end - at > 2 ? `${lines[at]} (${end - at} times)` : lines.slice(at, end).join('\n'));
+    at = end;
+  }
+  return shown;
 }
 
 function shownValue(value) {

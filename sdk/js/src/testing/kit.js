@@ -61,6 +61,24 @@ export class Kit {
     this.#instance = { state, isAtWork: false, instance: { host: fakeHost(state), declared, kept: new Map() } };
   }
 
+  /**
+   * Runs messages by a component instead of the module: for the SDK's own tests. `instantiate` makes an instance of it with a host.
+   *
+   * @internal
+   */
+  async runIn(instantiate) {
+    const { handler, setup } = await instantiate(this.#instance.instance.host);
+    const unwrapped = (error) => error?.payload ?? error;
+    const call = (run) => async (...args) => {
+      try {
+        await run(...args);
+      } catch (error) {
+        throw unwrapped(error);
+      }
+    };
+    this.#processor = { handle: call(handler.handle), configure: call(setup.configure) };
+  }
+
   get #state() {
     return this.#instance.state;
   }
