@@ -10,6 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { transpile } from '@bytecodealliance/jco';
 
 import { build } from '../build/build.js';
+import { Message } from '../src/index.js';
 import { handler } from './component/processor.js';
 import { Answer, kit } from '../src/testing/index.js';
 
@@ -74,6 +75,11 @@ test('a component does what its processor does in a test', async () => {
   for (const task of tasks) {
     const message = { do: task, text: 'grün \u{1f600}' };
     assert.deepEqual(summary(await inEngine.handle('input', message)), summary(await native.handle('input', message)), task);
+  }
+  for (const body of ['', '{"do": [1,}', Uint8Array.of(0x22, 0xff, 0x22), '\ufeff{}']) {
+    const { failure } = await inEngine.handle('input', new Message(body));
+    assert.equal(failure.verdict, 'reject');
+    assert.equal(failure.reason, (await native.handle('input', new Message(body))).failure.reason);
   }
   for (const question of ['one', 'parts']) {
     assert.deepEqual(summary(await inEngine.handle('ask', { do: question })), summary(await native.handle('ask', { do: question })), question);

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { kit } from 'weir-sdk/testing';
+
+import { handler } from '../src/processor.js';
 import { checkSettings, pieces } from '../src/split.js';
 
 const FIXTURES = new URL('../../../../../plugins/splitter/fixtures/', import.meta.url);
@@ -48,4 +51,19 @@ test('parameters out of bounds are named', () => {
   check(0, 0, /`size` is 0/);
   check(100, 51, /`overlap` is 51/);
   assert.throws(() => split('word. '.repeat(70_000), 16, 0, 'sentence'), /makes more than 20000 chunks/);
+});
+
+test('the chunks are byte for byte those of the plugin', async () => {
+  for (const name of ['paragraph.json', 'sentence.json']) {
+    const { parameters, messages } = JSON.parse(readFileSync(new URL(`../tests/${name}`, import.meta.url), 'utf8'));
+    const splitter = kit(handler);
+    for (const [parameter, value] of Object.entries(parameters)) splitter.parameter(parameter, value);
+    for (const { message, expected } of messages) {
+      const handled = await splitter.handle('input', message.json);
+      assert.deepEqual(handled.failure && { verdict: handled.failure.verdict, reason: handled.failure.reason }, expected.failure);
+      if (expected.failure) continue;
+      const wanted = expected.outputs.output.map(({ json }) => JSON.stringify(json));
+      assert.deepEqual(handled.outputs('output').map((chunk) => chunk.text()), wanted);
+    }
+  }
 });
