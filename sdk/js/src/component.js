@@ -22,10 +22,16 @@ export function component(host, author, { declared, source, canSetUp }) {
   made.check(declared);
   if (made.hasSetup && !canSetUp) throw new TypeError('`setup` needs the world `configurable-processor`, and the component is built for another one');
   // While the component is built there is no host; nor is there one for what goes on after a handler has returned.
-  const instance = { host, declared, kept: new Map(), settled };
   let isAtWork = false;
+  // Memory that has run out once is in pieces: the next call ends the instance by an exception that nobody wraps, and gets a new one.
+  let isUsedUp = false;
+  const giveUp = () => {
+    isUsedUp = true;
+  };
+  const instance = { host, declared, kept: new Map(), settled, giveUp };
   connect(() => (isAtWork ? instance : undefined));
   const working = (work) => async (...args) => {
+    if (isUsedUp) throw new Error('the instance ran out of memory in the message before: a new one takes its place');
     isAtWork = true;
     try {
       await work(...args);

@@ -44,7 +44,9 @@ export class Message {
   text() {
     try {
       return decoder.decode(this.body);
-    } catch {
+    } catch (error) {
+      // The engine throws a plain string when memory runs out: the message is not at fault.
+      if (!(error instanceof TypeError)) throw error;
       throw new Reject(`the body is not text in UTF-8: byte ${validUpTo(this.body)} is not valid`);
     }
   }
@@ -53,7 +55,8 @@ export class Message {
     const text = this.text();
     try {
       return JSON.parse(text);
-    } catch {
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
       return readJson(text);
     }
   }
@@ -103,6 +106,7 @@ function written(value) {
   try {
     text = JSON.stringify(value);
   } catch (error) {
+    if (!(error instanceof Error)) throw error;
     throw new TypeError(`the message cannot be written as JSON: ${error.message.split('\n')[0]}`);
   }
   if (text === undefined) throw new TypeError(`the message cannot be written as JSON: it is ${kindOf(value)}`);

@@ -5,7 +5,7 @@ import { instance } from './host.js';
 import { checkAs, kindOf, Message, readAs } from './message.js';
 import { settle } from './outcome.js';
 import { parameters } from './parameters.js';
-import { explain, frames } from './stack.js';
+import { explain, frames, OUT_OF_MEMORY } from './stack.js';
 
 const SHAPE = 'write `export const handler = processor((doc, parameters, message) => { ... })`';
 
@@ -57,6 +57,7 @@ export class Processor {
       const result = await finished(handle(readAs(message, as), parameters(), message));
       await finished(settle(result, isRequest(input)));
     } catch (thrown) {
+      if (thrown === OUT_OF_MEMORY) instance('handle').giveUp?.();
       throw failure(thrown);
     }
   }

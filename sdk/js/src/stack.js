@@ -1,5 +1,8 @@
 // What an exception says to people: its message, its causes, and the author's part of the stack.
 
+/** What the engine throws when memory runs out: it makes no object then. */
+export const OUT_OF_MEMORY = 'out of memory';
+
 const MOST_FRAMES = 30;
 const MOST_CAUSES = 5;
 
@@ -84,6 +87,7 @@ export function explain(thrown) {
 }
 
 function explainOne(value) {
+  if (value === OUT_OF_MEMORY) return 'out of memory: the message is too large for the memory limit; raise `limits.memory` in weir.toml, or the limit of the deployment';
   if (!(value instanceof Error)) {
     return `${shownValue(value)} was thrown, which is not an Error: throw new Error(...) instead, which shows where it was thrown`;
   }
