@@ -1,0 +1,37 @@
+// What a service that a processor asks answers in a test.
+
+import { lowered } from '../message.js';
+import { asReceived } from './fake_host.js';
+
+const KINDS = ['timeout', 'unavailable', 'failed', 'invalid'];
+
+export class Answer {
+  constructor(parts, error) {
+    this.parts = parts;
+    this.error = error;
+  }
+
+  static parts(values) {
+    return new Answer([...values].map((value) => asReceived(lowered(value))), undefined);
+  }
+
+  static error(kind, reason = kind) {
+    return new Answer([], checked(kind, reason));
+  }
+
+  thenError(kind, reason = kind) {
+    return new Answer(this.parts, checked(kind, reason));
+  }
+
+  /** What a service returned, or the answer that a test gave for good. */
+  static of(value) {
+    if (value instanceof Answer) return new Answer([...value.parts], value.error);
+    if (typeof value?.then === 'function') throw new TypeError('the answer that the test gives is a promise: answers are given at once');
+    return Answer.parts([value]);
+  }
+}
+
+function checked(kind, reason) {
+  if (!KINDS.includes(kind)) throw new TypeError(`there is no error \`${kind}\`: the errors are ${KINDS.join(', ')}`);
+  return { kind, reason };
+}

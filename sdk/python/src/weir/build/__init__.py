@@ -1,0 +1,8 @@
+"""Makes a component of a project: `python -m weir.build`, which `weir build` calls.
+
+It needs nothing but the environment that it runs in: a virtual environment with `weir-sdk[build]` and the project's requirements.
+"""
+
+from weir.build.component import COMPONENTIZE_PY, BuildError, Project, build
+
+__all__ = ["COMPONENTIZE_PY", "BuildError", "Project", "build"]

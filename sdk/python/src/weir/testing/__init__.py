@@ -1,0 +1,28 @@
+"""The test kit: a processor in a plain `pytest`, without a host.
+
+    import weir.testing
+
+    def test_words_are_counted():
+        kit = weir.testing.kit().parameter("shortest", 3)
+        handled = kit.handle("input", {"id": "a", "text": "to be or not to be"})
+        assert handled.json("output") == [{"id": "a", "words": 1}]
+
+The kit keeps the rules of the real host, and says the same words: what is not in weir.toml is refused, parameters have their defaults and
+are checked against their types, nothing leaves when the handler fails, messages and their number are limited. An exception becomes a
+failure as in a component: see `Handled.failure`, and `Handled.exception` for itself. What the kit does not have: a sandbox, time (a clock
+that stands still: `Kit.time_left`), memory limits, topics of other classes than `flow` for outputs, and new instances: globals of your
+own stay as they are.
+
+`run_fixture` runs the messages of `tests/*.json`, the files that `weir test` runs against the component in a real host.
+"""
+
+from weir._processor import Unfit
+from weir.testing._answer import Answer
+from weir.testing._descriptor import Malformed
+from weir.testing._fixtures import run_fixture
+from weir.testing._handled import Handled, HandledFailure, LogLine, Sent
+from weir.testing._instance import Trap
+from weir.testing._kit import Kit
+from weir.testing._project import kit
+
+__all__ = ["Answer", "Handled", "HandledFailure", "Kit", "LogLine", "Malformed", "Sent", "Trap", "Unfit", "kit", "run_fixture"]

@@ -1,0 +1,80 @@
+"""Calls of every kind that a host refuses, and failures of every kind."""
+
+import sys
+from typing import Any
+
+import weir
+
+
+def refusals() -> list[Any]:
+    calls = [
+        lambda: weir.send("outptu", 1),
+        lambda: weir.send("a\tb'" + "x" * 100, 1),
+        lambda: weir.send("output", 1, properties={"weir-id": "1"}),
+        lambda: weir.send("output", 1, properties={"traceparent": "1"}),
+        lambda: weir.send("output", 1, properties={f"p{number}": "" for number in range(257)}),
+        lambda: weir.send("output", 1, properties={"n" * 129: ""}),
+        lambda: weir.send("output", 1, properties={"n": "v" * (32 << 10)}),
+        lambda: weir.send("output", b"x" * ((4 << 20) + 1)),
+        lambda: weir.request("modle", 1),
+        lambda: weir.reply(1),
+        lambda: weir.reply_part(1),
+    ]
+    return [_refusal(call) for call in calls]
+
+
+def _refusal(call: Any) -> list[str]:
+    try:
+        call()
+    except weir.CallError as error:
+        return [str(error.kind), error.reason]
+    return ["taken"]
+
+
+@weir.processor("input")
+def handle(doc: dict[str, Any], *, size: int) -> Any:
+    what = doc["what"]
+    if what == "refusals":
+        return {"refusals": refusals()}
+    if what == "context":
+        return {
+            "input": weir.input_name(),
+            "size": size,
+            "parameters": weir.context.parameters(),
+            "outputs": weir.context.outputs(),
+            "attempt": weir.attempt(),
+            "deployment": weir.context.deployment(),
+            "processor": weir.context.processor(),
+        }
+    if what == "many":
+        weir.send_all("output", range(1001))
+    if what == "bytes":
+        weir.send_all("output", [b"x" * (4 << 20)] * 5)
+    if what == "large":
+        return b"x" * ((4 << 20) + 1)
+    if what == "output":
+        weir.send("outptu", 1)
+    if what == "reject":
+        raise weir.Reject("never")
+    if what == "exit":
+        sys.exit(3)
+    if what == "tuple":
+        return (1, 2)
+    if what == "set":
+        return {"a": [{1}]}
+    if what == "none":
+        return [None]
+    if what == "several":
+        return [{"a": "ä"}, 1.5, True, weir.Message.from_json(None), weir.Message.from_json("text")]
+    if what == "yield":
+        return (number for number in range(3))
+    if what == "config":
+        return {"rule": weir.config.get("rule", "a"), "all": weir.config.all("rule"), "none": weir.config.get("rule", "b", "default")}
+    if what == "zero":
+        return 1 // (size - size)
+    return None
+
+
+@weir.processor("ask")
+def ask(text: str) -> Any:
+    yield from text.split()
