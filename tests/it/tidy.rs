@@ -12,8 +12,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("host/config", &["weir-pubsub"]),
     ("host/flow", &["weir-config", "weir-pubsub"]),
     ("host/runtime", &["weir-config", "weir-pubsub"]),
+    ("host/project", &["weir-runtime", "weir-config", "weir-pubsub"]),
     ("host/gateway", &["weir-flow", "weir-config", "weir-pubsub"]),
-    ("host/cli", &["weir-gateway", "weir-runtime", "weir-flow", "weir-config", "weir-pubsub"]),
+    ("host/cli", &["weir-project", "weir-gateway", "weir-runtime", "weir-flow", "weir-config", "weir-pubsub"]),
     ("sdk/rust", &[]),
     ("tests/guests", &["weir"]),
 ];
