@@ -4,6 +4,7 @@
 mod components;
 mod deleting;
 mod faults;
+mod foreign;
 mod given_up;
 mod in_the_way;
 mod killed;

@@ -25,6 +25,10 @@ use crate::remote::{RemoteGateway, TlsFault};
 /// Marks a request that a gateway sent on: it is not sent on again, so that gateways which name each other do not send it for ever.
 const FORWARDED: HeaderName = HeaderName::from_static("weir-forwarded");
 
+/// How long the gateway that keeps the components may take to show that it lives, before anything is sent there: one that is stopped or hangs
+/// is answered for at once, and not after the time that it would have for its work.
+const ALIVE_TIME: Duration = Duration::from_secs(10);
+
 /// Who keeps the bytes of components.
 #[derive(Clone, Debug)]
 pub enum Components {
@@ -97,13 +101,26 @@ pub(crate) async fn forward(gateway: &Gateway, store: &RemoteGateway, request: R
     }
     let (parts, body) = request.into_parts();
     let body = Arc::new(Mutex::new(body.into_data_stream()));
-    let sent = send(gateway, store, &parts, body.clone()).await;
+    let sent = match alive(store).await {
+        Ok(()) => send(gateway, store, &parts, body.clone()).await,
+        Err(away) => Err(away.into()),
+    };
     if sent.is_err() {
         // So that its sender gets to read why.
         let mut left = body.lock().await;
         drain(&mut left).await;
     }
     Ok(backward(sent?, gateway.settings.body_time))
+}
+
+/// Whether it answers at all. What it answers is seen by the request itself.
+async fn alive(store: &RemoteGateway) -> Result<(), StoreFault> {
+    let away = |problem| StoreFault::Away { url: store.url().to_owned(), problem };
+    match tokio::time::timeout(ALIVE_TIME, store.request(Method::GET, "/healthz").send()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(away(problem_of(error))),
+        Err(_) => Err(away(format!("it accepts connections and does not answer within {} s", ALIVE_TIME.as_secs()))),
+    }
 }
 
 async fn send(gateway: &Gateway, store: &RemoteGateway, parts: &Parts, body: Upload) -> Result<reqwest::Response> {

@@ -44,9 +44,9 @@ async fn a_swap_says_what_became_of_it() {
     let text = String::from_utf8_lossy(&refused.stderr).replace(&host, "HOST");
     assert_eq!(refused.status.code(), Some(1), "{text}");
     expect_test::expect![[r#"
-        error: picky@1.0.0 does not take over echo (one) on host HOST: echo@1.0.0 goes on
+        error: picky@1.0.0 does not take over echo (one) on host HOST: echo@1.0.0 continues
           because: the component refuses its setup: not today
-          next: the host goes on trying; to give up: weir swap one echo echo@1.0.0
+          next: the host keeps trying; to give up: weir swap one echo echo@1.0.0
     "#]]
     .assert_eq(&text);
     assert!(weir.must(&["status"]).await.contains("picky@1.0.0 is not taken up: the component refuses its setup: not today"));

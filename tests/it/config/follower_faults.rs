@@ -175,6 +175,21 @@ async fn the_version_is_asked_for_besides() {
 }
 
 #[tokio::test]
+async fn a_service_on_another_store_with_a_lower_version_is_followed_at_once() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;
+    let (mut seen, handler) = recorder();
+    let running = run(bench.follower().await.on(["a"], handler));
+    seen.next().await;
+    running.reaches(5).await;
+    fake.set(2, "a", "k", "a2");
+    // What a service says when it begins.
+    fake.notify(notify(2, &[])).await;
+    assert_eq!(seen.until("a", "k", Some("a2")).await.version, 2);
+    running.reaches(2).await;
+}
+
+#[tokio::test]
 async fn notifies_that_cannot_be_read_end_nothing() {
     let bench = Bench::new();
     let fake = Fake::start(&bench.backend, 5, &[("a", "k", "a5")]).await;

@@ -89,6 +89,17 @@ async fn a_store_that_is_away_or_refuses_is_named_with_the_setting() {
 }
 
 #[tokio::test]
+async fn a_store_that_hangs_is_answered_for_before_a_file_is_sent_to_it() {
+    let store = Bed::new().await;
+    // The system accepts connections to it, and nobody reads them.
+    let (_hanging, url) = listener().await;
+    let front = forwarding(&store, &url, None).await;
+    let (status, body) = answer(front.post_request("/api/v1/weir/components", "application/wasm", vec![0_u8; 1 << 20])).await;
+    let message = error_of(&body, "unavailable");
+    assert!(status == 503 && message.contains(&url) && message.contains("does not answer within 10 s"), "{message}");
+}
+
+#[tokio::test]
 async fn gateways_that_forward_to_each_other_answer_an_error() {
     let bed = Bed::new().await;
     let ((one, url_of_one), (two, url_of_two)) = (listener().await, listener().await);

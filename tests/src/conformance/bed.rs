@@ -49,6 +49,11 @@ impl Bed {
         self.backend.as_ref().unwrap()
     }
 
+    /// What another process has of the broker; where processes cannot share it, what this one has.
+    pub async fn beside(&self) -> Arc<dyn Backend> {
+        self.broker.beside().await.unwrap_or_else(|| self.backend().clone())
+    }
+
     /// Closes the broker; what was made from it stays and finds it closed.
     pub async fn close(&mut self) {
         self.broker.close().await;

@@ -32,6 +32,11 @@ pub trait Broker: Send {
         true
     }
 
+    /// Opens it once more, as another process would, where processes can share it.
+    fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Backend>>> {
+        std::future::ready(None).boxed()
+    }
+
     /// Ends it in an orderly way; durable messages stay.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use weir_pubsub::{Backlog, Class, Delete, Deletion, Message, Producer, PubsubError, Queue, Result};
+use weir_pubsub::{Backlog, Class, ConsumerOptions, Delete, Deletion, Message, Producer, PubsubError, Queue, Result};
 
 use super::bed::{Bed, expect, message, next};
-use crate::wait::within;
+use crate::wait::{DEADLINE, eventually, within};
 
 async fn delete_if_empty(bed: &Bed, queue: &Queue) -> Deletion {
     within("a deletion", bed.backend().delete_queue(queue, Delete::IfEmpty)).await.unwrap()
@@ -130,6 +130,38 @@ pub async fn a_message_published_during_a_deletion_is_counted_or_refused(bed: &m
             assert_counted_or_refused(bed, &queue, &deletion, &published).await;
         }
     }
+}
+
+/// `delete_queue`: a message that was confirmed is not deleted, whichever process has published it.
+pub async fn what_another_process_publishes_during_a_deletion_is_kept_or_refused(bed: &mut Bed) {
+    let other = bed.beside().await;
+    let queue = bed.queue(Class::Flow, "a", "reader");
+    let producer = other.producer(queue.topic()).await.unwrap();
+    for round in 0..50 {
+        bed.made(Class::Flow, "a", "reader").await;
+        let (deletion, published) = tokio::join!(delete_if_empty(bed, &queue), publish_late(&*producer, round));
+        let confirmed_count = published.iter().filter(|outcome| outcome.is_ok()).count();
+        match deletion {
+            Deletion::Deleted => assert_eq!(confirmed_count, 0, "round {round}: {published:?}"),
+            Deletion::NotEmpty(_) => {
+                assert_eq!(bed.drained(&queue).await.len(), confirmed_count, "round {round}: {published:?}");
+                bed.backend().delete_queue(&queue, Delete::Always).await.unwrap();
+            }
+        }
+    }
+}
+
+/// `delete_queue`: messages that consumers hold count, whichever process these are in.
+pub async fn messages_in_flight_in_another_process_keep_a_queue_from_being_deleted(bed: &mut Bed) {
+    let queue = bed.filled("a", &["held"]).await;
+    let other = bed.beside().await;
+    let consumer = other.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+    let held = expect(&*consumer, "held").await;
+    assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
+    within("a settle", other.settle(&held.receipt, Vec::new())).await.unwrap();
+    drop(consumer);
+    let deleted = || async { (delete_if_empty(bed, &queue).await == Deletion::Deleted).then_some(()) };
+    eventually(DEADLINE, "the deletion", deleted).await;
 }
 
 /// `delete_queues_if_empty`: deletes all of these queues if none of them holds a message; a queue that does not exist is empty.

@@ -26,6 +26,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "a_refusing_queue_refuses_to_the_byte",
             "an_empty_queue_accepts_a_message_above_its_bound",
             "ensuring_changes_a_refusing_bound_for_good",
+            "what_one_queue_of_a_topic_refuses_no_other_gets",
         ],
     ),
     (
@@ -68,6 +69,8 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         "An empty queue is deleted in one step; several are deleted together or not at all",
         &[
             "a_message_published_during_a_deletion_is_counted_or_refused",
+            "what_another_process_publishes_during_a_deletion_is_kept_or_refused",
+            "messages_in_flight_in_another_process_keep_a_queue_from_being_deleted",
             "deleting_an_empty_queue_wakes_its_consumers_with_queue_not_found",
             "expired_requests_do_not_keep_a_queue_from_being_deleted",
             "while_one_queue_holds_messages_none_is_deleted",

@@ -50,6 +50,10 @@ const RIGHTS_ARE_KEPT: &str =
 const REQUESTS_ARE_NOT_KEPT: &str = "a request goes to the consumers that are there when it is published, and is lost where there is none";
 const CHECKED_NOW_AND_THEN: &str =
     "the bound counts what messages take on disk, all queues of the topic together, and is checked once a minute";
+const EACH_QUEUE_REFUSES: &str =
+    "each queue of a topic refuses for itself: the others have the message, and its publisher learns that one refused it";
+const LOOKED_AT_APART: &str =
+    "the fence against publishers during a deletion ends a moment before the queue does: another process may publish then";
 const NO_BLOCKING: &str = "it has no alarm that blocks publishers: a broker that stores nothing refuses them";
 
 exceptions! { $
@@ -101,6 +105,7 @@ exceptions! { $
         a_settle_never_fails_for_a_full_queue: NO_HIGH_MARK,
         redriving_to_a_full_queue_is_queue_full_and_the_message_stays: NO_HIGH_MARK,
         requests_that_a_full_queue_misses_are_counted: NO_HIGH_MARK,
+        what_one_queue_of_a_topic_refuses_no_other_gets: EACH_QUEUE_REFUSES,
         deliveries_are_counted_exactly: NOT_COUNTED,
         deliveries_are_counted_over_a_restart: NOT_COUNTED,
         a_window_bounds_the_bytes_that_are_held: NO_WINDOW_OF_BYTES,
@@ -123,6 +128,8 @@ exceptions! { $
         a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: "the broker cannot be made to fail at reading a message",
     }
     pulsar, tested_on_pulsar: {
+        what_another_process_publishes_during_a_deletion_is_kept_or_refused: LOOKED_AT_APART,
+        what_one_queue_of_a_topic_refuses_no_other_gets: CHECKED_NOW_AND_THEN,
         requests_wait_in_a_queue_of_their_own: REQUESTS_ARE_NOT_KEPT,
         expired_requests_do_not_keep_a_queue_from_being_deleted: REQUESTS_ARE_NOT_KEPT,
         a_settle_that_fails_sends_nothing: NOT_ATOMIC,

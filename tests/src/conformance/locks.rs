@@ -42,6 +42,18 @@ pub async fn a_lock_has_one_holder(bed: &mut Bed) {
     }
 }
 
+/// `lock`: one holder at a time has it, whichever process it is in.
+pub async fn a_lock_has_one_holder_among_all_processes(bed: &mut Bed) {
+    let (name, other) = (bed.lock_name("one"), bed.beside().await);
+    let held = within("an answer", other.lock(&name)).await.unwrap();
+    for _ in 0..3 {
+        assert!(bed.is_held(bed.lock("one").await, "one"));
+    }
+    drop(held);
+    let _held = bed.lock_again("one").await;
+    assert!(bed.is_held(within("an answer", other.lock(&name)).await, "one"));
+}
+
 /// `lock`: locks of other names are independent.
 pub async fn locks_of_other_names_are_independent(bed: &mut Bed) {
     let _held = bed.lock("one").await.unwrap();

@@ -22,6 +22,7 @@ pub async fn creating_a_queue_with_other_properties_is_a_mismatch(bed: &mut Bed)
         matches!(&error, PubsubError::QueueMismatch { queue: named, difference } if *named == queue && !difference.is_empty()),
         "{error}"
     );
+    assert!(!error.is_passing(), "{error}");
     let error = bed.backend().ensure_queue(&bounded).await.unwrap_err();
     assert!(matches!(error, PubsubError::QueueMismatch { .. }), "{error}");
 }

@@ -111,6 +111,10 @@ impl Broker for RabbitMq {
         .boxed()
     }
 
+    fn beside(&self) -> BoxFuture<'_, Option<Arc<dyn Backend>>> {
+        async { Some(self.connect().await as Arc<dyn Backend>) }.boxed()
+    }
+
     fn close(&mut self) -> BoxFuture<'_, ()> {
         async {
             if let Some(broker) = self.open.take() {

@@ -67,6 +67,21 @@ pub async fn a_refusing_queue_refuses_to_the_byte(bed: &mut Bed) {
     }
 }
 
+/// `publish`: a full queue of a `flow` topic refuses the message for all queues of the topic.
+pub async fn what_one_queue_of_a_topic_refuses_no_other_gets(bed: &mut Bed) {
+    let queue = made(bed, "a", 10).await;
+    let other = bed.made(Class::Flow, "a", "other").await;
+    let count = fill(bed, &queue).await;
+    let consumer = bed.windowed(&queue, 1).await;
+    let mut bodies: Vec<String> = (0..count).map(|number| format!("{number:04}")).collect();
+    for body in &bodies {
+        bed.settle(&expect(&*consumer, body).await).await;
+    }
+    bed.publish(queue.topic(), &["last"]).await;
+    bodies.push("last".to_owned());
+    assert_eq!(texts(&*bed.consumer(&other).await, bodies.len()).await, bodies);
+}
+
 /// `Overflow`: an empty queue accepts a message of any size.
 pub async fn an_empty_queue_accepts_a_message_above_its_bound(bed: &mut Bed) {
     let queue = made(bed, "a", 4).await;

@@ -82,6 +82,18 @@ pub async fn dropping_a_settle_changes_nothing(bed: &mut Bed) {
     assert!(bed.drained(&from).await.is_empty());
 }
 
+/// `settle`: one that fails with nobody waiting loses nothing: its delivery is still held, or given back.
+pub async fn a_settle_that_fails_with_nobody_waiting_loses_nothing(bed: &mut Bed) {
+    let from = bed.filled("a", &["in"]).await;
+    let missing = bed.topic(Class::Flow, "missing");
+    let consumer = bed.consumer(&from).await;
+    let delivery = expect(&*consumer, "in").await;
+    drop(bed.backend().settle(&delivery.receipt, vec![output(&missing, "out", Routing::Required)]));
+    bed.let_acknowledgements_arrive().await;
+    drop(consumer);
+    bed.settle(&expect(&*bed.consumer(&from).await, "in").await).await;
+}
+
 /// `settle`: may be repeated: what is no longer held is left alone.
 pub async fn settling_again_is_no_longer_held(bed: &mut Bed) {
     for &class in bed.queue_classes() {

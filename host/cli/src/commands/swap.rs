@@ -20,6 +20,8 @@ use crate::progress::{Counter, during};
 
 /// How often hosts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a refusal that may pass by itself, such as a component that cannot be fetched at the moment, is waited out.
+const PASSING: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 struct Answer {
@@ -95,7 +97,7 @@ pub(crate) struct Waited {
 async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostReport]) -> Result<Waited, Problem> {
     let end = Instant::now() + swap.timeout;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
-    let mut of_swap = None;
+    let (mut of_swap, mut refused_since) = (None, None);
     loop {
         ticks.tick().await;
         let why = match status::whole(session).await {
@@ -105,9 +107,19 @@ async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostR
             Ok(Status { hosts, config_version, .. }) => {
                 // The first one that is seen after the swap has it.
                 let config_version = *of_swap.get_or_insert(config_version);
-                match progress(swapped, config_version, before, &hosts) {
+                let progress = progress(swapped, config_version, before, &hosts);
+                if !matches!(progress, Progress::Refused { .. }) {
+                    refused_since = None;
+                }
+                match progress {
                     Progress::Done(waited) => return Ok(waited),
-                    Progress::Refused { host, refusal } => return Err(refused(&swap.flow, swapped, &host, &refusal)),
+                    Progress::Refused { host, refusal, previous_runs } => {
+                        let since = *refused_since.get_or_insert_with(Instant::now);
+                        if refusal.permanent || since.elapsed() >= PASSING {
+                            return Err(refused(&swap.flow, swapped, &host, &refusal, previous_runs));
+                        }
+                        format!("host {host} does not accept it: {}", refusal.problem)
+                    }
                     Progress::Broken { host, problem } => return Err(broken(swapped, &host, problem)),
                     Progress::Waiting(why) => why,
                 }
@@ -120,21 +132,19 @@ async fn wait(session: &Session, swap: &Swap, swapped: &Swapped, before: &[HostR
     }
 }
 
-fn refused(flow: &str, swapped: &Swapped, host: &str, refusal: &Refusal) -> Problem {
+fn refused(flow: &str, swapped: &Swapped, host: &str, refusal: &Refusal, previous_runs: bool) -> Problem {
     let new = swapped.component.key();
     let Swapped { processor, variant, .. } = swapped;
-    let (goes_on, next) = match (&swapped.previous, refusal.permanent) {
-        (Some(old), true) => {
-            let next = "the swap is undone: correct the component or its deployment, deploy it, and swap again".to_owned();
-            (format!(": {} goes on", old.key()), next)
-        }
-        (Some(old), false) => {
-            let next = format!("the host goes on trying; to give up: weir swap {flow} {processor} {}", old.key());
-            (format!(": {} goes on", old.key()), next)
-        }
-        (None, _) => (String::new(), "deploy a component that fits, and swap again".to_owned()),
+    let continues = match &swapped.previous {
+        Some(old) if previous_runs => format!(": {} continues", old.key()),
+        _ => String::new(),
     };
-    let problem = Problem::new(Exit::Failed, format!("{new} does not take over {processor} ({variant}) on host {host}{goes_on}"));
+    let next = match (&swapped.previous, refusal.permanent) {
+        (Some(_), true) => "the swap is undone: correct the component or its deployment, deploy it, and swap again".to_owned(),
+        (Some(old), false) => format!("the host keeps trying; to give up: weir swap {flow} {processor} {}", old.key()),
+        (None, _) => "deploy a component that fits, and swap again".to_owned(),
+    };
+    let problem = Problem::new(Exit::Failed, format!("{new} does not take over {processor} ({variant}) on host {host}{continues}"));
     problem.because(anyhow::Error::msg(refusal.problem.clone())).next(next)
 }
 
@@ -150,8 +160,8 @@ fn broken(swapped: &Swapped, host: &str, problem: String) -> Problem {
 enum Progress {
     /// All hosts that serve the processor run it.
     Done(Waited),
-    /// A host cannot run it.
-    Refused { host: String, refusal: Refusal },
+    /// A host cannot run it; whether that host still handles messages with the previous one.
+    Refused { host: String, refusal: Refusal, previous_runs: bool },
     /// A host has it and cannot take messages with it, for a reason that was there before the swap or that waiting does not change.
     Broken { host: String, problem: String },
     /// Not yet, and why, for people.
@@ -169,7 +179,7 @@ fn progress(swapped: &Swapped, config_version: u64, before: &[HostReport], now: 
                 waited.run.insert(host);
             }
             One::Waiting(why) => waiting = Some(format!("host {host} {why}")),
-            One::Refused(refusal) => return Progress::Refused { host, refusal },
+            One::Refused { refusal, previous_runs } => return Progress::Refused { host, refusal, previous_runs },
             One::Broken(problem) => return Progress::Broken { host, problem },
         }
     }
@@ -190,7 +200,10 @@ enum One {
     Runs,
     /// Why not yet, for people: what the host does.
     Waiting(String),
-    Refused(Refusal),
+    Refused {
+        refusal: Refusal,
+        previous_runs: bool,
+    },
     Broken(String),
 }
 
@@ -213,7 +226,9 @@ fn of_one(swapped: &Swapped, config_version: u64, before: &[HostReport], report:
         Some(refusal)
             if refusal.component == swapped.component && (has_seen_it || old.and_then(|old| old.refused.as_ref()) != Some(refusal)) =>
         {
-            return One::Refused(refusal.clone());
+            let previous_runs =
+                swapped.previous.is_some() && status.component == swapped.previous && status.state == ProcessorState::Running;
+            return One::Refused { refusal: refusal.clone(), previous_runs };
         }
         _ => {}
     }
@@ -304,7 +319,10 @@ mod tests {
         assert_eq!(check(&[old()], std::slice::from_ref(&new)), run(&["b"], &["a"]));
         assert_eq!(check(&[], std::slice::from_ref(&new)), run(&["b"], &[]));
         let refused = host("a", "1.0.0", refusal(1));
-        assert!(matches!(check(&[old()], &[new, refused.clone()]), Progress::Refused { host, .. } if host == "a"));
+        assert!(matches!(check(&[old()], &[new, refused.clone()]), Progress::Refused { host, previous_runs: true, .. } if host == "a"));
+        let mut stands = refused.clone();
+        stands.processors[0].state = ProcessorState::Broken;
+        assert!(matches!(check(&[old()], &[stands]), Progress::Refused { previous_runs: false, .. }), "nothing runs there");
         let before = [refused.clone()];
         assert!(matches!(check(&before, &[refused]), Progress::Waiting(_)), "it was refused before this swap");
         assert!(matches!(check(&before, &[host("a", "1.0.0", refusal(2))]), Progress::Refused { .. }), "and is refused again");

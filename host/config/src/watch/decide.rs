@@ -14,6 +14,8 @@ pub(super) type Concerned = BTreeMap<String, Option<Vec<String>>>;
 pub(super) enum Step {
     /// It tells nothing new.
     Skip,
+    /// A service that begins has an older version: it may be another one, on another store.
+    AskVersion,
     /// It concerns nobody here.
     MoveVersion,
     /// Something may have been missed, or everything changed.
@@ -26,7 +28,8 @@ pub(super) enum Step {
 /// ours: it was then fetched after the change that is being notified, and its handlers have it.
 pub(super) fn decide(version: u64, known: impl Fn(&str) -> Option<u64>, notify: &Notify) -> Step {
     if notify.version <= version {
-        return Step::Skip;
+        let begins = notify.types.is_empty() && notify.version < version;
+        return if begins { Step::AskVersion } else { Step::Skip };
     }
     if notify.version - version > 1 || notify.types.is_empty() {
         return Step::FetchAll;
@@ -67,7 +70,7 @@ mod tests {
             ("older", notify(4, &["a"], &[]), Step::Skip),
             ("the same", notify(5, &["a"], &[]), Step::Skip),
             ("the same, empty types", notify(5, &[], &[]), Step::Skip),
-            ("older, empty types", notify(0, &[], &[]), Step::Skip),
+            ("older, empty types", notify(0, &[], &[]), Step::AskVersion),
             ("nobody's type", notify(6, &["x"], &[]), Step::MoveVersion),
             ("nobody's type with keys", notify(6, &["x"], &[("x", &["k"])]), Step::MoveVersion),
             ("a relevant type", notify(6, &["a"], &[]), fetch(&[("a", None)])),

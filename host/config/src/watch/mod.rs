@@ -259,6 +259,7 @@ impl Following {
         self.cache.keep_only(&wanted);
         match decide(self.version, |config_type| self.cache.version_of(config_type, &wanted), &notify) {
             Step::Skip => {}
+            Step::AskVersion => self.todo = Some(Todo::AskVersion),
             Step::MoveVersion => self.move_to(notify.version),
             Step::FetchAll => self.todo = Some(Todo::All),
             Step::Fetch(concerned) => self.todo = Some(Todo::Some { version: notify.version, concerned }),

@@ -10,9 +10,11 @@ use crate::message::Message;
 /// How a consumer takes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerOptions {
-    /// How many messages it may hold unsettled, those included that were fetched ahead and wait for a `receive`.
+    /// How many messages it may hold unsettled, those included that were fetched ahead and wait for a `receive`. A broker takes a larger number
+    /// than it can count to as the largest.
     pub window: NonZeroU32,
-    /// How many bytes these messages may have, bodies and properties together. A consumer that holds nothing gets a message of any size.
+    /// How many bytes these messages may have, bodies and properties together, where the broker can count them. A consumer that holds nothing
+    /// gets a message of any size.
     pub window_bytes: u64,
     /// Whether it must be the queue's only consumer. Others are refused with `QueueHeld` while it lives.
     pub sharing: Sharing,
@@ -35,7 +37,8 @@ pub enum Sharing {
 
 /// What reads one queue, or everything that is published on a `response` or `notify` topic.
 ///
-/// Dropping it gives back what it holds unsettled. Messages come in the order of the queue. What is given back comes again: in its old place,
+/// Dropping it gives back what it holds unsettled; a settle under way then either takes effect or its message comes again, never both. Messages
+/// come in the order of the queue. What is given back comes again: in its old place,
 /// before what is behind it and was not fetched ahead, where the broker can do that; whoever needs strict order takes a window of 1.
 #[async_trait]
 pub trait Consumer: Send + Sync {
@@ -44,11 +47,13 @@ pub trait Consumer: Send + Sync {
     /// # Errors
     /// - `QueueNotFound` when the queue was deleted: the consumer has ended.
     /// - `Unavailable` when the connection was lost or the backend is closed: the consumer has ended, and every later call says so again.
-    ///   Subscribe again with backoff. Who owns the queue ensures it before that; who follows something fetches it after that. No message is
-    ///   lost: what the consumer held may be delivered again, to any consumer, and settling it by the old receipt is `NoLongerHeld`.
+    ///   Callers subscribe again with backoff; the owner of the queue ensures it before that, and a follower of something fetches it after that.
+    ///   No message is lost: what the consumer held is delivered again, to any consumer, unless it was settled, and settling it by the old
+    ///   receipt is `NoLongerHeld`.
     /// - `Stalled` while the broker cannot deliver for a reason of its own: the consumer stays subscribed and continues by itself, and a later
     ///   call may succeed. What it holds stays with it.
-    /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on.
+    /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on. For a subscriber of `response` or
+    ///   `notify` a bounded number of messages, and at most 16 MiB of bodies, wait; its options have no meaning.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
@@ -65,14 +70,16 @@ pub trait Consumer: Send + Sync {
     async fn readable(&self) -> Result<()>;
 
     /// Changes how many messages the consumer may hold unsettled; the bound on their bytes stays. What it holds above a smaller window stays
-    /// with it.
+    /// with it. It counts soon after the call, which does not wait for it; where the broker cannot change it, the consumer ends with
+    /// `Unavailable`.
     fn set_window(&self, window: NonZeroU32);
 }
 
 /// A message as a consumer gets it.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The message; its id is always set, except on `response` and `notify` topics, where an absent one stays absent.
+    /// The message; its id is always set, except on `response` and `notify` topics, where an absent one stays absent. A message of a program
+    /// that sets none gets one that is derived from subscription, properties and body: the same in every delivery.
     pub message: Message,
     /// To settle it or give it back by.
     pub receipt: Receipt,

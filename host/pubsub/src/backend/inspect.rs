@@ -11,7 +11,7 @@ use crate::error::{PubsubError, Result};
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 
-/// What a broker shows of its queues, and changes in them message by message.
+/// What a broker shows of its queues, and changes in them message by message, without a consumer.
 ///
 /// What a broker cannot do is `Unsupported`, which is what these methods do unless they are written. Whoever decides by a figure treats an
 /// unknown one as "not empty" and "in use".
@@ -41,7 +41,7 @@ pub trait Inspect: Send + Sync {
 
     /// A copy of what is published on a topic from now on, by settles too, taking nothing from its consumers; what is refused is not
     /// seen. At most `buffer_count` messages, or 16 MiB of bodies, wait for the reader; beyond it the oldest are dropped and the next
-    /// `receive` is `Lagged`. It is gone with its reader. It never makes a missing queue look present.
+    /// `receive` is `Lagged`. It is gone with its reader. It does not make a missing queue look present, where the broker can tell the two apart.
     ///
     /// # Errors
     /// `Unsupported`, `Unavailable`.
@@ -59,7 +59,7 @@ pub trait Inspect: Send + Sync {
     }
 
     /// Removes a message that [`Inspect::browse`] has shown. `false` if it is gone or in work. A broker without cursors of its own finds it by
-    /// its id.
+    /// its id: of several with that id, which a repeated publish makes, it takes the oldest.
     ///
     /// # Errors
     /// `QueueNotFound`, `Unavailable`; `Unsupported` also where it is so deep in the queue that the broker does not get there.
@@ -101,8 +101,8 @@ pub enum Start {
 pub struct Page {
     /// The messages, in the order of the queue.
     pub messages: Vec<Browsed>,
-    /// The cursor of the newest message that the queue ever had; `None` if there was none, or the broker does not know it, for example where
-    /// the page ends before the queue does. Whatever arrives later is behind it.
+    /// The cursor of the newest message that the queue ever had, which need not be in it any more: whatever arrives later is behind it. `None` if
+    /// there was none, or the broker does not know it, for example where the page ends before the queue does.
     pub newest: Option<Cursor>,
 }
 
@@ -124,7 +124,7 @@ impl Browsed {
     }
 }
 
-/// Names one message of a queue.
+/// Names one message of a queue, for [`Inspect::remove`] and [`Inspect::redrive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
     /// Its place in the queue.
@@ -148,8 +148,8 @@ pub struct QueueStats {
     pub consumer_count: Option<u64>,
     /// Messages dropped because of the queue's own bound, since the backend was opened.
     pub dropped_count: Option<u64>,
-    /// Messages that the broker lost after it had confirmed them, as far as it found that out: missing when the backend was opened, or found
-    /// damaged and set aside since.
+    /// Messages that the broker has lost since it confirmed them, as far as it knows: counted from the opening of the backend, which counts those
+    /// that were missing then.
     pub damaged_count: Option<u64>,
     /// The queue's own bound above which it refuses messages; `None` also if it has none.
     pub refuse_above_bytes: Option<u64>,

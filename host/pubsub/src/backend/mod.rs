@@ -1,4 +1,5 @@
-//! The contract between Weir and a broker. Every promise of it is a test of its own in the conformance suite.
+//! The contract between Weir and a broker. Every promise of it is a test of its own in the conformance suite; what a broker cannot keep is an
+//! exception there, by name and with the reason. "Where the broker can" marks what such an exception may be about.
 //!
 //! To add a broker: write [`Backend`], with its [`Producer`] and [`Consumer`], in a folder beside this one; of [`Inspect`] what the broker can
 //! do; a line for its URL in `connect.rs` and one in `broker_url.rs`; and its settings, if it has any, in the list of `cli`. What a client
@@ -11,8 +12,9 @@
 //! | a `response` or `notify` subscription, a tap | a queue of the subscriber alone, named by the broker, not durable, deleted with the subscriber |
 //! | [`Message`](crate::Message) | persistent on `flow` topics only; `expires_in` is the broker's own expiry, for requests only; [`Limits::check`] and the broker's limits on names are checked before the client library sees it |
 //! | [`Producer::publish`] | the write to the connection, in the order of the calls, within a bound of what is under way; `mandatory` on `flow` and `request` topics only |
-//! | [`Confirm`] | its publisher confirmation; of its errors a return is `QueueNotFound`, a negative one `QueueFull` or `Unavailable`, a lost connection `OutcomeUnknown` |
-//! | [`Consumer`] | a subscription with an acknowledgement order of its own; the window is its prefetch |
+//! | [`Confirm`] | its publisher confirmation; of its errors a return is `QueueNotFound`, a lost connection `OutcomeUnknown`; a negative one without a reason is `QueueFull` if this backend knows a refusing queue of the topic, else `Unavailable`, and on `response` and `notify` no error |
+//! | errors of the broker | no right, a wrong password: `Refused`; nothing of that name: `QueueNotFound`; something else of that name: `QueueMismatch`; another consumer has it alone: `QueueHeld`; no answer, a lost connection, a node that is away: `Unavailable` |
+//! | [`Consumer`] | a subscription with an acknowledgement order of its own (a channel, where that is what acknowledgements are counted by); the window is its prefetch |
 //! | [`Receipt`] | consumer; queue, channel or partition; delivery tag or position |
 //! | [`Backend::settle`] | publish the outputs, wait for their confirmations, acknowledge; or one transaction |
 //! | [`Backend::give_back`] | a negative acknowledgement with requeue |
@@ -20,7 +22,8 @@
 //! | [`Backend::lock`] | an exclusive consumer of a queue of its own that nothing is published to, of a type that keeps exclusivity; [`Inspect`] does not list it |
 //!
 //! # Lost connections
-//! A backend connects again by itself, with backoff. Meanwhile operations fail with `Unavailable`, within a bounded time. Producers survive.
+//! A backend connects again by itself, with backoff. Meanwhile operations fail with `Unavailable`, within a bounded time: some ten seconds, here
+//! and wherever this contract says so. Producers survive.
 //! Consumers end (see [`Consumer::receive`]). A broker that was restarted has no `request` queues any more: their owners ensure them.
 //! Publishing may have a connection of its own: then each of the two is lost alone, and consumers do not notice that of the other.
 //!
@@ -62,16 +65,16 @@ pub use self::settle::{Output, Routing, Settled, Unsettled};
 /// What people should know of a broker that was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// A number that stands before the text, if it is about one.
+    /// How many there are of what the text names, shown in front of it; `None` where nothing is counted.
     pub count: Option<u64>,
-    /// The text.
+    /// For people.
     pub text: String,
 }
 
 /// A broker.
 ///
-/// Operations on one queue are seen by all who share the backend as soon as they return. All are safe to cancel in the sense that they
-/// happened or did not; only the answer is lost.
+/// Operations on one queue are seen by all who share this object as soon as they return. All methods are safe to cancel: one that was polled
+/// once happens as a whole or not at all, in a task of its own where it takes several steps, and only the answer is lost.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// What it refuses.
@@ -86,7 +89,8 @@ pub trait Backend: Send + Sync + 'static {
         self.limits().check(topic, message)
     }
 
-    /// Whether other processes can be on the same broker. On one that only this process has, whoever holds a lock needs no fence beside it.
+    /// Whether other processes can be on the same broker. Where they can, the holder of a lock may have lost it without having noticed: what it
+    /// writes must be refused by other means then.
     fn is_shared(&self) -> bool {
         true
     }
@@ -111,7 +115,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Deletes a queue; its consumers get `QueueNotFound`. It is no error if there is none.
     ///
     /// [`Delete::IfEmpty`] is one step where the broker can do that: a message that is published at the same time is then either counted or
-    /// refused. A queue whose messages the broker cannot count is not empty.
+    /// refused. Elsewhere the queue gets no new messages while it is looked at, so that what is published meanwhile may be refused with
+    /// `QueueNotFound` although the queue stays; a message that was confirmed is not deleted. Messages that consumers hold count, whichever process
+    /// these are in. A queue whose messages the broker cannot count is not empty.
     ///
     /// # Errors
     /// `Refused`, `Unavailable`.
@@ -140,10 +146,10 @@ pub trait Backend: Send + Sync + 'static {
     /// `Refused`, `Unavailable`.
     async fn queue_exists(&self, queue: &Queue) -> Result<bool>;
 
-    /// Makes a producer. No queue needs to exist yet.
+    /// Makes a producer. No queue needs to exist yet; what the topicspace itself needs on the broker is made.
     ///
     /// # Errors
-    /// `Refused`, `Unavailable`.
+    /// `Refused`, also where that may not be made. `Unavailable`.
     async fn producer(&self, topic: &Topic) -> Result<Box<dyn Producer>>;
 
     /// Reads a topic under a subscription. `flow` and `request`: the queue must exist. `response` and `notify`: the subscription is bound
@@ -160,8 +166,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Acknowledges a delivery together with sending its outputs: the delivery is acknowledged only after all outputs are confirmed.
     ///
-    /// Settles of one consumer take effect in the order of the calls; the future only waits for the outcome, and dropping it changes nothing. It
-    /// is one atomic durable write where the broker can do that. It never fails for a queue being full, with one exception: an output to a
+    /// Settles of one consumer take effect in the order of the calls. The future only waits for the outcome: dropping it changes nothing of what
+    /// is sent and acknowledged, but the delivery of a settle that fails with nobody waiting may be given back. It is one atomic durable write where the broker can do that. It never fails for a queue being full, with one exception: an output to a
     /// queue that refuses messages above a bound of its own ([`Overflow::Refuse`]). It may be repeated, with the outputs that
     /// [`Unsettled::unsent`] names: what was confirmed is not sent again, and what is no longer held is left alone
     /// ([`Settled::NoLongerHeld`]). Where it is atomic, later ones of the same consumer fail with `Unavailable` after one that failed (other than
@@ -173,14 +179,14 @@ pub trait Backend: Send + Sync + 'static {
     /// `Unavailable`, `OutcomeUnknown`.
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>>;
 
-    /// Acknowledges several deliveries without outputs, in the order given: each is [`Backend::settle`]d, and a broker that writes may
-    /// write all of them at once. One future for each.
+    /// Acknowledges several deliveries without outputs, in the order given, as [`Backend::settle`] would one after the other. One future for
+    /// each.
     fn acknowledge(&self, receipts: &[Receipt]) -> Vec<BoxFuture<'static, Result<Settled, Unsettled>>> {
         receipts.iter().map(|receipt| self.settle(receipt, Vec::new())).collect()
     }
 
     /// Gives a delivery back: it is delivered again, to any consumer, in its old place where the broker can do that. Nothing happens if it is no
-    /// longer held.
+    /// longer held, which without a connection may be `Unavailable` instead.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -198,7 +204,7 @@ pub trait Backend: Send + Sync + 'static {
     /// A lock that was taken is released.
     async fn lock(&self, name: &LockName) -> Result<Box<dyn Lock>>;
 
-    /// What was found when it was opened that people should know: messages that were kept, are lost or come again.
+    /// What people should know of the broker as it was found when it was opened.
     fn notices(&self) -> Vec<Notice> {
         Vec::new()
     }
@@ -222,8 +228,8 @@ pub trait Backend: Send + Sync + 'static {
     #[doc(hidden)]
     fn break_for_test(&self) {}
 
-    /// Waits until the backend has failed for good, and returns the reason; never returns for one that is closed or whose broker may come
-    /// back. From then on every call gets `Unavailable`, and what was waiting for an answer got `OutcomeUnknown`.
+    /// Waits until the backend itself has failed, so that only a new one can work again, and returns the reason; never returns for one that is
+    /// closed or that connects again. From then on every call gets `Unavailable`, and what was waiting for an answer got `OutcomeUnknown`.
     ///
     /// # Cancel safety
     /// Yes.

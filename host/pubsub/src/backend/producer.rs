@@ -21,14 +21,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// What can be published on one topic. It survives the loss of a connection.
 #[async_trait]
 pub trait Producer: Send + Sync {
-    /// Gives a message its place in the order, as soon as the broker admits it, and returns what waits for its [confirmation](Confirm).
-    /// Messages of one producer are stored in the order in which their `publish` calls returned.
+    /// Gives a message its place in the order and returns what waits for its [confirmation](Confirm). It waits first while too much is under way
+    /// or the broker takes nothing. Messages of one producer are stored in the order in which their `publish` calls returned; of one that is
+    /// stored twice, after a loss, that is said of the first time.
     ///
     /// A message without an id gets a random one, except on `response` and `notify` topics, where an absent id stays absent.
     /// `response` and `notify` without a subscriber: the message is dropped without an error. `flow` and `request` without a queue:
-    /// `QueueNotFound`, and nothing was sent. A full queue of a `flow` topic refuses the message for all of them. Readers of a `request` topic
-    /// are independent: a full queue does not get the message and counts it as dropped; the message is refused only if no queue has room,
-    /// or, where queues have exclusive consumers, none of these.
+    /// `QueueNotFound`, here or as the confirmation, and nothing was stored. A full queue of a `flow` topic refuses the message; where the broker
+    /// can, for all queues of the topic, elsewhere the others may have it. Readers of a `request` topic are independent: a full queue does not get
+    /// the message and counts it as dropped; the message is refused only if no queue has room, or, where some have an
+    /// [exclusive](super::Sharing) consumer, none of these.
     ///
     /// # Errors
     /// `TooLarge`, `Unavailable`, and all errors of [`Confirm`] that are known at once; nothing was sent then.
@@ -79,8 +81,9 @@ impl dyn Producer + '_ {
 /// Waits until the broker has a published message: for `flow` topics, until it is durable in every queue of the topic.
 ///
 /// # Errors
-/// `QueueNotFound`, `QueueFull`, `Refused`, `Unavailable`: the message was not stored. `OutcomeUnknown`: it may have been; what was published and not
-/// confirmed when the connection was lost ends so, or is sent again by the backend within a bound.
+/// `QueueNotFound`, `Refused`, `Unavailable`: the message was not stored. `QueueFull`: not in every queue of the topic. `OutcomeUnknown`: it may
+/// have been stored; what was published and not confirmed when the connection was lost ends so, or is sent again by the backend, which may store
+/// it twice, as long as that much may be under way. Once it has returned, it returns `OutcomeUnknown`.
 ///
 /// # Cancel safety
 /// Dropping it changes nothing: the message is stored or refused all the same.

@@ -26,7 +26,7 @@ pub enum Overflow {
     None,
     /// It drops its oldest messages and counts them: exits.
     DropOldest {
-        /// Bodies and properties together, in bytes; below 2^63.
+        /// Bodies and properties together, in bytes; below 2^63, as brokers count in signed numbers.
         bytes: u64,
     },
     /// It refuses the message with `QueueFull`, also as an output of a settle: dead letters.
@@ -69,7 +69,8 @@ impl std::fmt::Display for Overflow {
 pub enum Delete {
     /// The queue with all that is in it.
     Always,
-    /// The queue if no message is in it, those that consumers hold unsettled included. Expired requests do not count.
+    /// The queue if no message is in it, those that consumers hold unsettled included. Expired requests do not count, where the broker knows
+    /// them.
     IfEmpty,
 }
 

@@ -33,7 +33,8 @@ pub enum Settled {
         /// Outputs with [`Routing::Optional`] that nothing consumes.
         dropped_count: u32,
     },
-    /// The delivery was settled before, is held by another consumer by now, or its queue was deleted or its consumer lost: nothing was done.
+    /// The delivery was settled before, is held by another consumer by now, or its queue was deleted or its consumer lost, and this was known
+    /// before anything was sent: nothing was done.
     NoLongerHeld,
 }
 
@@ -45,7 +46,8 @@ pub struct Unsettled {
     #[source]
     pub error: PubsubError,
     /// The places, among the outputs that were given, of those that the broker did not confirm, rising: repeat the settle with these. All of
-    /// them where a settle is atomic. After `OutcomeUnknown` some of them may have been stored: their ids find them.
+    /// them where a settle is atomic. None where all are stored and only the acknowledgement was lost, with the connection: the message comes
+    /// again. After `OutcomeUnknown` some of them may have been stored: their ids find them.
     pub unsent: Vec<usize>,
 }
 

@@ -131,11 +131,11 @@ mod tests {
         let judged = |size_bytes: u64| of_flows(&[queue(size_bytes)], Some(100 << 20)).grade;
         assert_eq!((judged(0), judged(79 << 20), judged(80 << 20), judged(100 << 20)), (Grade::Ok, Grade::Ok, Grade::Warn, Grade::Fail));
         let missing = QueueSummary { is_missing: true, depth_count: None, ..queue(0) };
-        assert_eq!(queues(&[missing], Some(1 << 20)).grade, Grade::Fail);
+        assert_eq!(of_flows(&[missing], Some(1 << 20)).grade, Grade::Fail);
         let damaged = QueueSummary { damaged_count: Some(2), ..queue(0) };
-        assert_eq!(queues(&[damaged], Some(1 << 20)).grade, Grade::Fail);
+        assert_eq!(of_flows(&[damaged], Some(1 << 20)).grade, Grade::Fail);
         let dropped = QueueSummary { dropped_count: Some(3), ..queue(0) };
-        assert_eq!(queues(&[dropped], Some(1 << 20)).grade, Grade::Warn);
+        assert_eq!(of_flows(&[dropped], Some(1 << 20)).grade, Grade::Warn);
     }
 
     #[test]
