@@ -21,6 +21,7 @@ mod interop;
 mod losses;
 mod outputs;
 mod pool;
+mod project;
 mod proxy;
 mod pulsar;
 mod rabbitmq;

@@ -4,6 +4,7 @@ mod access;
 mod components;
 mod dead_letters;
 mod flow;
+mod project;
 mod reach;
 mod run;
 mod take;
@@ -18,6 +19,7 @@ pub(crate) use self::access::AccessFlags;
 pub(crate) use self::components::{Components, ComponentsCommand, Prune};
 pub(crate) use self::dead_letters::{DeadLetters, Letters, Redrive};
 pub(crate) use self::flow::Flow;
+pub(crate) use self::project::{Build, Dev, New, Replay, Test};
 pub(crate) use self::reach::Reach;
 use self::run::parse_served;
 pub(crate) use self::run::{RoleFlags, Run, ServedProcessor};
@@ -79,6 +81,17 @@ pub(crate) enum Command {
     /// What `weir up` goes by
     #[command(subcommand, after_help = SETTINGS_HELP)]
     Settings(Settings),
+    /// Create a project for a processor: a source, weir.toml and fixtures in a new folder
+    New(New),
+    /// Build the component of a project
+    #[command(after_help = project::BUILD_HELP)]
+    Build(Build),
+    /// Run the fixtures of a project against its component, which is built first if a source is newer
+    #[command(after_help = project::TEST_HELP)]
+    Test(Test),
+    /// Build, test and run a project at each change of its sources
+    #[command(after_help = project::DEV_HELP)]
+    Dev(Dev),
     /// Bring a component: check it, store it, and record it under a name and version
     Deploy(Deploy),
     /// List what is deployed, with its inputs, outputs and parameters, show a deployment with its limits, or remove one
@@ -115,6 +128,9 @@ pub(crate) enum Command {
     /// List, show, send again or delete messages that could not be handled
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Run a dead letter through a component here, with the entry's parameters and the current configuration, and send nothing
+    #[command(after_help = project::REPLAY_HELP)]
+    Replay(Replay),
     /// Look at the data folder, the disk, the settings and a running Weir, and tell what is amiss and what to do. Exit code 1 if a check
     /// fails
     Doctor(Doctor),
@@ -216,8 +232,9 @@ pub(crate) struct Deploy {
     /// NAME@VERSION and the file. Name and version default to those in the component's descriptor
     #[arg(num_args = 1..=2, required = true, value_names = ["NAME[@VERSION]", "FILE.wasm"])]
     pub(crate) target_and_file: Vec<String>,
-    /// A limit in place of the setting: memory-bytes, time-ms, sends-count, sends-bytes or log-bytes-per-minute. May be repeated. It belongs
-    /// to the version and never changes
+    /// A limit in place of what the component requests and of the setting: memory-bytes, time-ms, sends-count, sends-bytes or
+    /// log-bytes-per-minute. May be repeated. It belongs to the version and never changes. Without it, memory and time that the component
+    /// requests are granted up to component.max-memory and component.max-time
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
     pub(crate) limits: Vec<(String, u64)>,
 }

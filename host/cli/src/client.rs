@@ -107,6 +107,15 @@ impl Client {
         self.begin(self.request(Method::POST, path).header("content-type", media_type).body(body)).await
     }
 
+    /// Reads the bytes of a resource; no limit on their time.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Bytes, Problem> {
+        let response = self.request(Method::GET, path).send().await.map_err(|error| self.unread(error))?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        response.bytes().await.map_err(|error| self.unread(error))
+    }
+
     /// Begins to read lines of JSON; no limit on their time.
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, Problem> {
         self.lines_in(self.request(Method::GET, path).send().await.map_err(|error| self.unread(error))?).await

@@ -102,6 +102,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let command = match command {
         Command::Init(command) => return commands::init::run(&data, format, &command).await.map(|()| ExitCode::SUCCESS),
         Command::Settings(command) => return commands::settings::run(&data, format, &command).map(|()| ExitCode::SUCCESS),
+        Command::New(command) => return commands::project::new::run(format, &command).map(|()| ExitCode::SUCCESS),
+        Command::Build(command) => return commands::project::build::run(format, &command).map(|()| ExitCode::SUCCESS),
+        Command::Test(command) => return commands::project::test::run(format, &command),
+        Command::Dev(command) => return commands::project::dev::run(&data, &reach, format, command).await.map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => return commands::inspect::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Doctor(command) => return commands::doctor::run(&data, &reach, format, &command).await,
         Command::Prune(command) => {
@@ -169,6 +173,10 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         | Command::Settings(_)
         | Command::Doctor(_)
         | Command::Inspect(_)
+        | Command::New(_)
+        | Command::Build(_)
+        | Command::Dev(_)
+        | Command::Test(_)
         | Command::Prune(_)
         | Command::Completion(_) => Ok(()),
         Command::Deploy(command) => commands::deploy::run(session, command).await,
@@ -183,6 +191,7 @@ async fn ask(session: &Session, command: Command) -> Result<()> {
         Command::Queues(command) => commands::queues::run(session, command).await,
         Command::Config(command) => commands::config::run(session, command).await,
         Command::DeadLetters(command) => commands::dead_letters::run(session, command).await,
+        Command::Replay(command) => commands::project::replay::run(session, &command).await,
     }
 }
 

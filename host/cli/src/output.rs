@@ -169,6 +169,11 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A time limit: in seconds where it is a whole number of them.
+pub(crate) fn time_limit(ms: u64) -> String {
+    if ms.is_multiple_of(1000) { format!("{} s", number(ms / 1000)) } else { format!("{} ms", number(ms)) }
+}
+
 /// How long ago something was.
 pub(crate) fn age(milliseconds: u64) -> String {
     match milliseconds / 1000 {

@@ -39,6 +39,7 @@ pub mod records;
 mod service;
 mod store;
 mod topics;
+pub mod units;
 mod watch;
 mod whole;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_config::names;
-use weir_config::records::{ComponentDefaults, ComponentRecord, Digest};
+use weir_config::records::{ComponentDefaults, ComponentRecord, Digest, GivenLimits};
 use weir_config::{ConfigClient, Follower, UnusedFile};
 use weir_flow::protocol::FLOW_TYPE;
 use weir_pubsub::{Backend, NameError, Subscription, Topic};
@@ -25,7 +25,7 @@ use crate::turns::Turns;
 
 /// Checks the bytes of a component without running it, under the `memory-bytes` that its deployment asks for, if it does: the record to
 /// keep, or what is wrong and how to fix it. It may block for seconds.
-pub type Inspect = Arc<dyn Fn(&[u8], Option<u64>) -> Result<ComponentRecord, String> + Send + Sync>;
+pub type Inspect = Arc<dyn Fn(&[u8], &GivenLimits) -> Result<ComponentRecord, String> + Send + Sync>;
 
 /// Finds the files of compiled code that no host would use when only these digests are named. It reads a folder.
 pub type UnusedCode = Arc<dyn Fn(&BTreeSet<Digest>) -> std::io::Result<Vec<UnusedFile>> + Send + Sync>;

@@ -245,6 +245,11 @@ impl Replies {
         match part {
             Ok(Some(message)) => {
                 self.unread.remove(message.body.len());
+                if message.expires_in == Some(Duration::ZERO) {
+                    // An answer whose time is over is none.
+                    self.state = State::Ended;
+                    return Err(self.timed_out());
+                }
                 if message.properties.get(WEIR_PART) != Some("more") {
                     self.state = State::Ended;
                 }

@@ -48,10 +48,23 @@ impl Checker {
     /// # Errors
     /// [`ComponentFault`], which says what was found and what to do.
     pub fn check(&self, bytes: &[u8], limits: &ComponentLimits) -> Result<Inspected, ComponentFault> {
+        self.check_under(bytes, |_| Ok(limits.clone()))
+    }
+
+    /// The same under limits that depend on what the component is.
+    ///
+    /// # Errors
+    /// [`ComponentFault`]; `Undeployable` where there are no such limits.
+    pub fn check_under(
+        &self,
+        bytes: &[u8],
+        limits_of: impl FnOnce(&Inspected) -> Result<ComponentLimits, String>,
+    ) -> Result<Inspected, ComponentFault> {
         let inspected = inspect(bytes)?.check()?;
         if let Some(fault) = inspected.faults.first() {
             return Err(ComponentFault::Undeployable { problem: fault.clone() });
         }
+        let limits = &limits_of(&inspected).map_err(|problem| ComponentFault::Undeployable { problem })?;
         // The engine is given what others made. That it panics on it says nothing of what is deployed already.
         let made = catch_unwind(AssertUnwindSafe(|| self.make(inspected.digest, bytes, limits)));
         match made.unwrap_or_else(|payload| Err(format!("the engine panicked: {}", panic_text(&*payload)))) {

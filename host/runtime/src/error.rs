@@ -70,7 +70,8 @@ pub enum ComponentFault {
     },
     /// It needs what this host does not have.
     #[error(
-        "the component needs {needs}, which this host does not have: it serves weir:processor {served}, and the component was built against {built_against}; build it against {served} without these, or update the host"
+        "the component needs {needs}, which this host does not have: it serves weir:processor {served}, and the component was built against {built_against}; build it against {served} without these, or update the host{}",
+        http_hint(needs)
     )]
     Unserved {
         /// Interfaces, functions, and functions of another type.
@@ -105,7 +106,9 @@ pub enum ComponentFault {
         problem: String,
     },
     /// It does not say what it is.
-    #[error("the component has no section `weir:descriptor`: put a descriptor.json beside its manifest and build it with an SDK of Weir")]
+    #[error(
+        "the component has no section `weir:descriptor`: build it with `weir build`, or, in Rust without weir.toml, put a descriptor.json beside Cargo.toml"
+    )]
     NoDescriptor,
     /// It says two things of itself.
     #[error("the component has several sections `weir:descriptor` that differ: keep the one that describes the whole")]
@@ -262,5 +265,13 @@ impl RuntimeError {
                 | RuntimeError::Name { .. }
                 | RuntimeError::TooManySlots { .. }
         )
+    }
+}
+
+/// What an author of JavaScript can do: componentize-js imports HTTP unless it is told not to.
+fn http_hint(needs: &str) -> &'static str {
+    match needs.contains("wasi:http") {
+        true => ". A component in JavaScript: use `weir build`, or pass disableFeatures: ['http', 'fetch-event'] to componentize-js",
+        false => "",
     }
 }

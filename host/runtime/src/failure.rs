@@ -33,7 +33,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// The word for it on dead letters.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             FaultKind::Retry(_) => "retry",
             FaultKind::Busy(_) => "busy",
@@ -55,7 +55,7 @@ impl FaultKind {
     }
 
     /// Whether the instance is of no use any more.
-    pub(crate) fn breaks_instance(self) -> bool {
+    pub fn breaks_instance(self) -> bool {
         matches!(self, FaultKind::Trap | FaultKind::TimeOut | FaultKind::GaveWay)
     }
 }

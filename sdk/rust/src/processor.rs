@@ -1,6 +1,9 @@
 //! The macro that makes a component of a crate.
 
-/// Makes a component of this crate: exports the handler, and embeds `descriptor.json` (which lies beside Cargo.toml).
+/// Makes a component of this crate: exports the handler, with the inputs, outputs and parameters that a file beside Cargo.toml names.
+///
+/// With `manifest = "weir.toml"` that file is the project's manifest, as `weir new` makes it: `weir build` writes the descriptor into the
+/// component. Without it, `descriptor.json` is embedded, so that `cargo build` alone makes a component that can be deployed.
 ///
 /// One handler for every input, or one for each:
 ///
@@ -23,6 +26,7 @@
 /// - `setup = FUNCTION`, of type `fn(&[String]) -> weir::Result` (or with another error that implements `Display`). It is called on each
 ///   new instance before the first message, with the names of the config types that the descriptor declares, and again with the names of
 ///   those that changed. An error on a new instance means that it cannot work: it gets no message, and the status shows why.
+/// - `manifest = "weir.toml"`, the project's manifest in place of `descriptor.json`; build such a crate with `weir build`.
 /// - `descriptor = "FILE"`, another path than `descriptor.json`, relative to Cargo.toml: for crates with several components.
 ///
 /// ```
@@ -51,29 +55,56 @@
 /// [`testing::kit!`](crate::testing::kit) tests the whole processor in a plain `cargo test`.
 #[macro_export]
 macro_rules! processor {
-    ($handler:path $(, setup = $setup:path)? $(, descriptor = $descriptor:literal)? $(,)?) => {
+    ($handler:path $(, setup = $setup:path)? $(, manifest = $manifest:literal)? $(, descriptor = $descriptor:literal)? $(,)?) => {
         $crate::__processor! {
-            [input message] [$crate::__private::handle($handler, &input, message)] [$($setup)?] [$($descriptor)?]
+            [input message] [$crate::__private::handle($handler, &input, message)] [$($setup)?] [$($manifest)?] [$($descriptor)?]
         }
     };
-    ($($input:literal => $handler:path),+ $(, setup = $setup:path)? $(, descriptor = $descriptor:literal)? $(,)?) => {
+    (
+        $($input:literal => $handler:path),+
+        $(, setup = $setup:path)? $(, manifest = $manifest:literal)? $(, descriptor = $descriptor:literal)? $(,)?
+    ) => {
         $crate::__processor! {
             [input message] [match input.as_str() {
                 $($input => $crate::__private::handle($handler, &input, message),)+
                 _ => Err($crate::__private::no_handler(&input, &[$($input),+])),
-            }] [$($setup)?] [$($descriptor)?]
+            }] [$($setup)?] [$($manifest)?] [$($descriptor)?]
         }
     };
 }
 
-/// The exports and the descriptor, and outside of wasm, where the exports' names would upset a native linker, what the test kit runs.
+/// The exports and the descriptor.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __processor {
-    ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] []) => {
-        $crate::__processor! { [$($names)+] [$($handle)+] [$($setup)?] ["descriptor.json"] }
+    ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] [] []) => {
+        $crate::__processor! { [$($names)+] [$($handle)+] [$($setup)?] [] ["descriptor.json"] }
     };
-    ([$input:ident $message:ident] [$($handle:tt)+] [$($setup:path)?] [$descriptor:literal]) => {
+    ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] [$manifest:literal] [$descriptor:literal]) => {
+        compile_error!("`processor!` takes either `manifest` or `descriptor`: both name the inputs and outputs");
+    };
+    ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] [$manifest:literal] []) => {
+        // `weir build` writes the descriptor that the manifest makes into the component.
+        $crate::__exports! { [$($names)+] [$($handle)+] [$($setup)?] $manifest }
+    };
+    ([$($names:ident)+] [$($handle:tt)+] [$($setup:path)?] [] [$descriptor:literal]) => {
+        $crate::__exports! { [$($names)+] [$($handle)+] [$($setup)?] $descriptor }
+        // The custom section that hosts read the descriptor from. They look into the core module, too, which is where it lands.
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            const BYTES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor));
+            #[used]
+            #[unsafe(link_section = "weir:descriptor")]
+            static DESCRIPTOR: [u8; BYTES.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor));
+        };
+    };
+}
+
+/// The exports, and outside of wasm, where their names would upset a native linker, what the test kit runs.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __exports {
+    ([$input:ident $message:ident] [$($handle:tt)+] [$($setup:path)?] $descriptor:literal) => {
         #[cfg(not(target_family = "wasm"))]
         #[doc(hidden)]
         pub const __WEIR_PROCESSOR: $crate::__private::Processor = $crate::__private::Processor {
@@ -97,14 +128,6 @@ macro_rules! __processor {
                 }
             }
             $crate::bindings::with_setup::export_setup!(Component with_types_in $crate::bindings::with_setup);)?
-        };
-        // The custom section that hosts read the descriptor from. They look into the core module, too, which is where it lands.
-        #[cfg(target_family = "wasm")]
-        const _: () = {
-            const BYTES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor));
-            #[used]
-            #[unsafe(link_section = "weir:descriptor")]
-            static DESCRIPTOR: [u8; BYTES.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $descriptor));
         };
     };
 }

@@ -140,6 +140,11 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("faulty code", with(faulty_code()), "type mismatch"),
         ("an interface that nobody has", renamed(&echo, "wasi:cli/environment@", "wasi:cli/envirunment@"), "wasi:cli/envirunment@"),
         (
+            "HTTP, as a default build in JavaScript has it",
+            renamed(&echo, "wasi:cli/environment@", "wasi:http/outgoing-x@"),
+            "disableFeatures: ['http'",
+        ),
+        (
             "an unknown key",
             descriptor(json!({"schema": 1, "name": "a", "version": "1.0.0", "consumer": ["input"]})),
             "unknown key `consumer`",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use weir_config::records::{ComponentRecord, Descriptor};
+use weir_config::records::{ComponentRecord, Descriptor, GivenLimits};
 use weir_config::{ComponentFolder, ConfigClient, ConfigService, Store};
 use weir_flow::{FlowService, FlowSettings};
 use weir_gateway::{Components, GatewayError, GatewayParts, GatewaySettings};
@@ -229,7 +229,7 @@ pub(super) fn error_of(answer: &Value, kind: &str) -> String {
 }
 
 /// Takes every file for a component whose second half is its descriptor: what the real check does is tested where it is.
-fn inspect(bytes: &[u8], _: Option<u64>) -> Result<ComponentRecord, String> {
+fn inspect(bytes: &[u8], limits: &GivenLimits) -> Result<ComponentRecord, String> {
     let text = bytes.strip_prefix(b"component ").ok_or("it is no component")?;
     Ok(ComponentRecord {
         digest: weir_runtime::digest_of(bytes),
@@ -238,7 +238,7 @@ fn inspect(bytes: &[u8], _: Option<u64>) -> Result<ComponentRecord, String> {
         exports: Vec::new(),
         descriptor: Descriptor::parse(text.trim_ascii_end()).map_err(|error| error.to_string())?,
         grants: Vec::new(),
-        limits: Default::default(),
+        limits: limits.clone(),
         concurrency: None,
         window: None,
         retry: Default::default(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use reqwest::Body;
 use weir_config::names::deployment_key;
+use weir_config::records::GivenLimits;
 use weir_gateway::protocol::{Deployed, Unreached};
 
 use super::{Session, read_input};
@@ -26,23 +27,32 @@ pub(crate) async fn run(session: &Session, command: Deploy) -> Result<()> {
         _ => return Err(usage("weir deploy takes a name and a file, or a file alone").into()),
     };
     let query = query(target, &command.limits)?;
-    let bytes = read_input(Path::new(file))?;
+    let deployed = upload(session, Path::new(file), &query).await?;
+    match session.format {
+        Format::Json => output::json(&deployed)?,
+        Format::Text => print(&deployed)?,
+    }
+    Ok(())
+}
+
+/// Deploys a file under a name and version.
+pub(crate) async fn deploy_as(session: &Session, file: &Path, component: &str) -> Result<Deployed, Problem> {
+    upload(session, file, &query(Some(component), &[])?).await
+}
+
+async fn upload(session: &Session, path: &Path, query: &str) -> Result<Deployed, Problem> {
+    let file = path.display().to_string();
+    let bytes = read_input(path)?;
     let sent = Counter::of_total(bytes.len() as u64);
     let path = format!("/api/v1/weir/components{query}");
     let upload = async {
         let response = session.client.upload(&path, "application/wasm", in_pieces(bytes.into(), sent.clone())).await?;
         session.client.read(response).await
     };
-    let deployed: Deployed =
-        during(session.format, &format!("deploying {file}"), &sent, upload).await.map_err(|problem| match problem.exit {
-            Exit::BadInput => Problem::new(Exit::BadInput, format!("{file} was not deployed")).because(problem),
-            _ => problem,
-        })?;
-    match session.format {
-        Format::Json => output::json(&deployed)?,
-        Format::Text => print(&deployed)?,
-    }
-    Ok(())
+    during(session.format, &format!("deploying {file}"), &sent, upload).await.map_err(|problem| match problem.exit {
+        Exit::BadInput => Problem::new(Exit::BadInput, format!("{file} was not deployed")).because(problem),
+        _ => problem,
+    })
 }
 
 /// A body that counts what has left.
@@ -91,6 +101,9 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     if !descriptor.parameters.is_empty() {
         output::line(&format!("  parameters  {}", names(descriptor.parameters.iter().map(|p| p.name.as_str()).collect())))?;
     }
+    if let Some(granted) = granted(&record.limits) {
+        output::line(&format!("  granted     {granted}"))?;
+    }
     if deployed.not_reached.is_empty() {
         return Ok(());
     }
@@ -102,6 +115,20 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
     output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))?;
     output::line("The commands:")?;
     deployed.not_reached.iter().try_for_each(|entry| output::line(&format!("  {}", swap_command(entry, &component))))
+}
+
+/// The limits that this version has in place of the settings, for people: those of `--limit`, and those that the component requests.
+fn granted(limits: &GivenLimits) -> Option<String> {
+    let GivenLimits { memory_bytes, time_ms, sends_count, sends_bytes, log_bytes_per_minute } = limits;
+    let parts = [
+        memory_bytes.map(|bytes| format!("{} of memory", output::size(bytes))),
+        time_ms.map(|ms| format!("{} for a message", output::time_limit(ms))),
+        sends_count.map(|count| format!("{} sends for a message", output::number(count))),
+        sends_bytes.map(|bytes| format!("{} of sends for a message", output::size(bytes))),
+        log_bytes_per_minute.map(|bytes| format!("{} of log a minute", output::size(bytes))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// The command by which an entry gets a component.
@@ -139,6 +166,13 @@ mod tests {
         check(Some("one"), &["one"], "weir swap one p:v p@1.0.0 --wait");
         check(None, &["one", "two"], "weir swap one p:v p@1.0.0 --wait --shared");
         check(None, &[], "(no flow of Weir uses p:v: start it again where it was started)");
+    }
+
+    #[test]
+    fn what_is_granted_is_shown() {
+        let limits = GivenLimits { memory_bytes: Some(192 << 20), time_ms: Some(30_000), ..GivenLimits::default() };
+        assert_eq!(granted(&limits).unwrap(), "192.0 MiB of memory, 30 s for a message");
+        assert_eq!(granted(&GivenLimits::default()), None);
     }
 
     #[test]

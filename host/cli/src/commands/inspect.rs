@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
-use weir_config::records::{ComponentLimits, ConsumerSpec, Descriptor, ParameterKind, ParameterSpec, ProducerSpec, RequestSpec};
+use weir_config::records::{
+    ComponentLimits, ConsumerSpec, Descriptor, GivenLimits, GrantableLimits, ParameterKind, ParameterSpec, ProducerSpec, RequestSpec,
+    RequestedLimits,
+};
 use weir_runtime::{Checker, HostSettings, Inspected, inspect};
 
 use super::read_input;
@@ -28,7 +31,11 @@ pub(crate) fn run(format: Format, command: &Inspect) -> Result<()> {
     }
     let checker = Checker::new(HostSettings::instances_for_this_machine())
         .map_err(|error| Problem::new(Exit::Failed, "the check of components cannot begin").because(error))?;
-    let checked = checker.check(&bytes, &ComponentLimits::default()).map_err(problem)?;
+    let limits_of = |inspected: &Inspected| {
+        let granted = inspected.descriptor.limits.granted(&GivenLimits::default(), &GrantableLimits::default());
+        granted.map(|granted| granted.over(&ComponentLimits::default())).map_err(|error| error.to_string())
+    };
+    let checked = checker.check_under(&bytes, limits_of).map_err(problem)?;
     if format == Format::Text {
         let target = match (&checked.descriptor.name, &checked.descriptor.version) {
             (Some(_), Some(_)) => String::new(),
@@ -94,7 +101,7 @@ fn facts(inspected: &Inspected) -> std::io::Result<()> {
     }
     let exports = if inspected.exports.is_empty() { String::new() } else { format!(", with {}", inspected.exports.join(", ")) };
     fact("built for", vec![format!("weir:processor {}{exports}", inspected.world)])?;
-    fact("limits", limits())?;
+    fact("limits", limits(&inspected.descriptor.limits))?;
     fact("file", vec![format!("{}, {}", output::size(inspected.size_bytes), inspected.digest)])
 }
 
@@ -143,10 +150,18 @@ fn called(imports: &[String]) -> Vec<String> {
     lines.into_iter().map(|(package, interfaces)| format!("{}: {}", package.trim(), interfaces.join(", "))).collect()
 }
 
-fn limits() -> Vec<String> {
+fn limits(requested: &RequestedLimits) -> Vec<String> {
     let limits = ComponentLimits::default();
+    let (memory_bytes, time_ms) = (requested.memory_bytes.unwrap_or(limits.memory_bytes), requested.time_ms.unwrap_or(limits.time_ms));
+    let is_requested = |is_requested: bool| if is_requested { " (requested)" } else { "" };
     vec![
-        format!("{} of memory, {} s for a message", output::size(limits.memory_bytes), limits.time_ms / 1000),
+        format!(
+            "{} of memory{}, {} for a message{}",
+            output::size(memory_bytes),
+            is_requested(requested.memory_bytes.is_some()),
+            output::time_limit(time_ms),
+            is_requested(requested.time_ms.is_some())
+        ),
         format!("for a message {} sends of {} in all", output::number(limits.sends_count.into()), output::size(limits.sends_bytes)),
         format!("{} of log a minute; other limits by `weir deploy --limit`", output::size(limits.log_bytes_per_minute)),
     ]

@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod flow;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod project;
 pub(crate) mod prune;
 pub(crate) mod queues;
 pub(crate) mod request;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_config::records::{ComponentRecord, ComponentRef};
+use weir_config::records::{ComponentRecord, ComponentRef, GivenLimits};
 use weir_gateway::Inspect;
 use weir_runtime::GivenComponent;
 
@@ -49,7 +49,7 @@ impl ComponentFile {
             return Err(refused(format!("it has {} bytes, at most {most_bytes} are accepted (gateway.max-component)", bytes.len())));
         }
         let inspect = inspect.clone();
-        let checked = tokio::task::spawn_blocking(move || inspect(&bytes, None).map(|record| (bytes, record))).await;
+        let checked = tokio::task::spawn_blocking(move || inspect(&bytes, &GivenLimits::default()).map(|record| (bytes, record))).await;
         let (bytes, record) = checked.map_err(|_| refused("its check broke off".to_owned()))?.map_err(refused)?;
         Ok(ComponentFile { processor: processor.to_owned(), file: file.to_owned(), bytes, record })
     }

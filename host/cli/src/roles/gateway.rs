@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_config::ConfigClient;
-use weir_config::records::{ComponentLimits, ComponentRecord};
+use weir_config::records::{ComponentRecord, GivenLimits};
 use weir_gateway::{Components, GatewayError, GatewayParts, GatewaySettings, Inspect, RemoteGateway, UnusedCode};
 use weir_pubsub::{broken_off, chain};
-use weir_runtime::{Checker, RuntimeError, WORLD_VERSION};
+use weir_runtime::{Checker, Inspected, RuntimeError, WORLD_VERSION};
 
 use super::host::{defaults, instances_count};
 use super::{Access, Context};
@@ -112,13 +112,18 @@ impl LazyChecker {
     }
 }
 
-/// Checks components under the limits that hold for them. Their records hold no limits: where a deployment gives none, the settings count.
+/// Checks components under the limits that hold for them: those that are given, then those that the component requests, as far as they are
+/// granted, then the settings. The record has the first two.
 pub(super) fn inspect_with(settings: &Settings, checker: LazyChecker) -> Inspect {
-    let limits = settings.limits.clone();
-    Arc::new(move |bytes, memory_bytes| {
-        let given = ComponentLimits { memory_bytes: memory_bytes.unwrap_or(limits.memory_bytes), ..limits.clone() };
-        let checked = checker.get()?.check(bytes, &given).map_err(|fault| chain(&fault))?;
-        Ok(ComponentRecord::from(checked))
+    let (limits, most) = (settings.limits.clone(), settings.grantable.clone());
+    Arc::new(move |bytes: &[u8], given: &GivenLimits| {
+        let mut granted = given.clone();
+        let limits_of = |inspected: &Inspected| {
+            granted = inspected.descriptor.limits.granted(given, &most).map_err(|error| error.to_string())?;
+            Ok::<_, String>(granted.over(&limits))
+        };
+        let checked = checker.get()?.check_under(bytes, limits_of).map_err(|fault| chain(&fault))?;
+        Ok(ComponentRecord { limits: granted, ..ComponentRecord::from(checked) })
     })
 }
 

@@ -8,7 +8,6 @@ mod gateway;
 mod kind;
 mod list;
 mod template;
-pub(crate) mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -18,7 +17,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use weir_config::records::{ComponentLimits, RetryPolicy};
+use weir_config::records::{ComponentLimits, GrantableLimits, RetryPolicy};
+pub(crate) use weir_config::units;
 use weir_flow::FlowSettings;
 use weir_gateway::GatewaySettings;
 use weir_pubsub::BrokerSettings;
@@ -112,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) topicspace: String,
     /// Limits of components that were deployed without others.
     pub(crate) limits: ComponentLimits,
+    /// The most that a component is granted of the limits that it requests.
+    pub(crate) grantable: GrantableLimits,
     /// How their failed messages are tried again.
     pub(crate) retry: RetryPolicy,
 }
@@ -141,6 +143,7 @@ impl Default for Settings {
             broker: BrokerSettings::default(),
             topicspace: "tg".to_owned(),
             limits: ComponentLimits::default(),
+            grantable: GrantableLimits::default(),
             retry: RetryPolicy::default(),
         }
     }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::limits::MAX_MEMORY_BYTES;
+
 /// The most messages of one input that are handled side by side.
 pub const MAX_CONCURRENCY: u32 = 1_000;
 /// The most messages of all inputs of a variant that are handled side by side: as many as a host can have instances.
@@ -77,6 +79,8 @@ pub(super) const DESCRIPTOR: &[Rule] = &[
     (&["grants", "*", "what"], Bound::List(64)),
     (&["grants", "*", "what", "*"], Bound::Text(KIB)),
     (&["grants", "*", "why"], PROSE),
+    (&["limits", "memory-bytes"], Bound::Number(64 << 10, MAX_MEMORY_BYTES)),
+    (&["limits", "time-ms"], Bound::Number(1, HOUR_MS)),
 ];
 
 /// Deployments, beside their descriptors and limits.

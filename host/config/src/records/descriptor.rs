@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::bounds::{self, MAX_WORKERS_COUNT};
+use super::requested::RequestedLimits;
 
 /// The largest descriptor that is read, in bytes.
 pub const MAX_DESCRIPTOR_BYTES: usize = 64 << 10;
@@ -70,6 +71,9 @@ pub struct Descriptor {
     /// What it asks to be granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantSpec>,
+    /// Limits that it requests of the deployment.
+    #[serde(default, skip_serializing_if = "RequestedLimits::is_empty")]
+    pub limits: RequestedLimits,
     /// How many messages of each consumer are handled side by side, unless the consumer says otherwise. At least 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub concurrency: u32,
@@ -406,6 +410,8 @@ mod tests {
         check(r#"{"schema": 1, "parameters": [{"name": "size", "type": "integer", "default": "big"}]}"#, "parameters.size.default");
         check(r#"{"schema": 1, "concurrency": 0}"#, "`concurrency` of the descriptor: is 0; it must be a whole number from 1 to 1000");
         check(r#"{"schema": 1, "concurrency": 4294967295}"#, "`concurrency` of the descriptor: is 4294967295");
+        check(r#"{"schema": 1, "limits": {"memory-bytes": 5}}"#, "`limits.memory-bytes` of the descriptor: is 5");
+        check(r#"{"schema": 1, "limits": {"time-ms": "30 s"}}"#, "`limits.time-ms`");
         check(r#"{"schema": 1, "consumers": ["a", "b", "c", "d", "e"], "concurrency": 1000}"#, "is 5000; at most 4000");
         check(&format!(r#"{{"schema": 1, "description": "{}"}}"#, "x".repeat(MAX_DESCRIPTOR_BYTES)), "of at most 65536");
     }

@@ -5,10 +5,12 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use weir_pubsub::nearest;
+
 use super::descriptor::Descriptor;
 
 /// The keys of a descriptor, and of the objects in its lists, as `wit/descriptor.schema.json` has them.
-const KEYS: [(&str, &[&str]); 7] = [
+const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
         &[
@@ -22,6 +24,7 @@ const KEYS: [(&str, &[&str]); 7] = [
             "parameters",
             "config-types",
             "grants",
+            "limits",
             "concurrency",
         ],
     ),
@@ -31,6 +34,7 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("parameters", &["name", "type", "default", "required", "enum", "description"]),
     ("config-types", &["name", "description"]),
     ("grants", &["grant", "what", "why", "optional"]),
+    ("limits", &["memory-bytes", "time-ms"]),
 ];
 /// Grants that a descriptor may name. This Weir gives none of them.
 const GRANTS: [&str; 6] = ["http", "keyvalue", "config", "env", "secrets", "fs"];
@@ -42,11 +46,9 @@ pub fn descriptor_faults(text: &[u8], descriptor: &Descriptor) -> Vec<String> {
     if let Ok(Node::Object(fields)) = serde_json::from_slice(text) {
         check_keys("", &fields, &mut faults);
         for (list, node) in &fields {
-            let Node::List(items) = node else { continue };
-            for item in items {
-                if let Node::Object(fields) = item {
-                    check_keys(list, fields, &mut faults);
-                }
+            match node {
+                Node::List(items) => items.iter().for_each(|item| check_object(list, item, &mut faults)),
+                node => check_object(list, node, &mut faults),
             }
         }
     }
@@ -64,12 +66,19 @@ pub fn descriptor_faults(text: &[u8], descriptor: &Descriptor) -> Vec<String> {
     faults
 }
 
+fn check_object(list: &str, node: &Node, faults: &mut Vec<String>) {
+    if let Node::Object(fields) = node {
+        check_keys(list, fields, faults);
+    }
+}
+
 fn check_keys(list: &str, fields: &[(String, Node)], faults: &mut Vec<String>) {
     let Some((_, known)) = KEYS.iter().find(|(name, _)| *name == list) else { return };
     for (at, (key, _)) in fields.iter().enumerate() {
         let (shown, place) = (weir_pubsub::shown(key), if list.is_empty() { String::new() } else { format!(" in `{list}`") });
         if !known.contains(&key.as_str()) {
-            faults.push(format!("unknown key `{shown}`{place}; must be one of: {}", known.join(", ")));
+            let meant = nearest(key, known.iter().copied()).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
+            faults.push(format!("unknown key `{shown}`{place}{meant}; must be one of: {}", known.join(", ")));
         } else if fields[..at].iter().any(|(other, _)| other == key) {
             faults.push(format!("the key `{shown}`{place} appears twice: keep one"));
         }
@@ -152,7 +161,11 @@ mod tests {
     #[test]
     fn unknown_and_repeated_keys_are_named() {
         assert_eq!(faults(r#"{"schema": 1, "consumers": ["a", {"name": "b", "concurrency": 2}]}"#), Vec::<String>::new());
-        assert!(faults(r#"{"schema": 1, "consumer": ["input"]}"#)[0].starts_with("unknown key `consumer`; must be one of: schema, name"));
+        assert!(
+            faults(r#"{"schema": 1, "consumer": ["input"]}"#)[0]
+                .starts_with("unknown key `consumer`: did you mean `consumers`?; must be one of: schema, name")
+        );
+        assert!(faults(r#"{"schema": 1, "limits": {"memory": 5}}"#)[0].starts_with("unknown key `memory` in `limits`"));
         assert!(faults(r#"{"schema": 1, "consumers": [{"name": "a", "orderby": "k"}]}"#)[0].contains("`orderby` in `consumers`"));
         assert!(
             faults(r#"{"schema": 1, "requests": [{"name": "a", "request": "b", "response": "c", "timeout": 1}]}"#)[0].contains("`timeout`")
@@ -185,6 +198,7 @@ mod tests {
         ] {
             assert_eq!(names(&schema["$defs"][definition]), known(list), "{list}");
         }
+        assert_eq!(names(&schema["properties"]["limits"]), known("limits"));
         let grants = &schema["properties"]["grants"]["items"];
         assert_eq!(names(grants), known("grants"));
         assert_eq!(grants["properties"]["grant"]["enum"], serde_json::json!(GRANTS));

@@ -14,6 +14,7 @@ mod limits;
 mod misfit;
 mod naming;
 mod report_parts;
+mod requested;
 mod status;
 
 pub use bounds::{MAX_CONCURRENCY, MAX_WINDOW, MAX_WORKERS_COUNT};
@@ -35,4 +36,5 @@ pub use limits::{ComponentDefaults, ComponentLimits, Effective, GivenLimits, Giv
 pub use misfit::{Misfit, Unfit};
 pub use naming::{entries_naming, named_digests, names_components};
 pub use report_parts::{Part, ReportMessages, ReportPart, ReportParts};
+pub use requested::{GrantableLimits, NotGranted, RequestedLimits};
 pub use status::{HostStatus, ProcessorState, ProcessorStatus, Refusal};

@@ -69,8 +69,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
     let limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
     check_limits(&limits, &gateway)?;
-    let mut record = inspect(&gateway, bytes.clone(), limits.memory_bytes).await?;
-    record.limits = limits;
+    let record = inspect(&gateway, bytes.clone(), limits).await?;
     let (name, version) = name_of(target, &record.descriptor)?;
     // Before anything is written: what fails must leave nothing.
     let not_reached = unreached(&gateway, &name, record.digest).await?;
@@ -141,10 +140,10 @@ async fn refuse_taken(gateway: &Gateway, key: &str, given: Digest) -> Result<()>
     }
 }
 
-async fn inspect(gateway: &Gateway, bytes: Bytes, memory_bytes: Option<u64>) -> Result<ComponentRecord> {
+async fn inspect(gateway: &Gateway, bytes: Bytes, limits: GivenLimits) -> Result<ComponentRecord> {
     let inspect = gateway.inspect.clone();
     let _turn = gateway.checks.acquire().await.expect("the semaphore is never closed");
-    let checked = tokio::task::spawn_blocking(move || inspect(&bytes, memory_bytes))
+    let checked = tokio::task::spawn_blocking(move || inspect(&bytes, &limits))
         .await
         .map_err(|_| GatewayError::Broken { what: "the check of the component" })?;
     checked.map_err(|problem| GatewayError::BadComponent { problem })

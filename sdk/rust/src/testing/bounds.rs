@@ -67,6 +67,8 @@ const DESCRIPTOR: &[Rule] = &[
     (&["grants", "*", "what"], Bound::List(64)),
     (&["grants", "*", "what", "*"], Bound::Text(KIB)),
     (&["grants", "*", "why"], PROSE),
+    (&["limits", "memory-bytes"], Bound::Number(64 << 10, 256 << 20)),
+    (&["limits", "time-ms"], Bound::Number(1, HOUR_MS)),
 ];
 
 /// Finds the first value that is out of its bound, in the words of a host.

@@ -28,8 +28,19 @@ pub(super) struct Descriptor {
     pub(super) config_types: Vec<Named>,
     #[serde(default, rename = "grants")]
     _grants: Vec<serde_json::Value>,
+    #[serde(default, rename = "limits")]
+    _limits: Limits,
     #[serde(default)]
     concurrency: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Limits {
+    #[serde(default, rename = "memory-bytes")]
+    _memory_bytes: Option<u64>,
+    #[serde(default, rename = "time-ms")]
+    _time_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -237,6 +248,7 @@ mod tests {
                 "requests": [{"name": "r", "request": "q", "response": "s", "timeout-ms": 1, "description": "d"}],
                 "parameters": ["p", {"name": "q", "type": "json", "default": "[]", "required": false, "enum": ["[]"], "description": "d"}],
                 "config-types": ["t", {"name": "u", "description": "d"}],
+                "limits": {"memory-bytes": 65536, "time-ms": 1},
                 "grants": [{"grant": "http", "what": ["example.org"], "why": "w", "optional": true}]}"#,
         );
         let descriptor = descriptor.unwrap();

@@ -6,6 +6,7 @@ use super::handled::{Handled, LogLine};
 use super::imports::messaging::as_received;
 use super::instance::{Call, Config, Instance, Phase, Progress, at_work, names};
 use super::limits::{Limits, MAX_MESSAGE_BYTES, is_hosts_own};
+use super::manifest;
 use super::processor::Processor;
 use crate::log::Level;
 use crate::{Failure, Handler, Incoming, IntoMessage, Message, Result};
@@ -89,7 +90,12 @@ impl Kit {
     pub fn of(processor: Processor) -> Self {
         let path = processor.descriptor;
         let descriptor = std::fs::read_to_string(path)
-            .unwrap_or_else(|error| panic!("{path}: {error}: write the descriptor there, or name another file in `processor!`"));
+            .unwrap_or_else(|error| panic!("{path}: {error}: write it there, or name another file in `processor!`"));
+        let is_manifest = std::path::Path::new(path).extension().is_some_and(|ending| ending == "toml");
+        let descriptor = match is_manifest {
+            true => manifest::descriptor(&descriptor).unwrap_or_else(|fault| panic!("{path}: {fault}")),
+            false => descriptor,
+        };
         let handle = move |input, message| (processor.handle)(input, message).map_err(Failure::returned);
         let setup = processor.setup.first().map(|setup| -> Setup { Box::new(setup) });
         Self::make(&descriptor, Box::new(handle), setup)

@@ -55,6 +55,7 @@ pub(crate) mod imports;
 mod instance;
 mod kit;
 mod limits;
+mod manifest;
 mod processor;
 
 pub use crate::__kit as kit;

@@ -4,6 +4,7 @@
 mod answering;
 mod asking;
 mod configuration;
+mod manifest;
 mod sending;
 
 use serde::{Deserialize, Serialize};

@@ -28,7 +28,7 @@ const GUARDED: &[&str] = &[FLOW_TYPE, COMPONENT_TYPE, LEFTOVER_TYPE, FLOW_SERVIC
 const SHOWN_COUNT: usize = 60;
 
 /// Values by type and key.
-type Values = BTreeMap<String, BTreeMap<String, String>>;
+pub(crate) type Values = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What is read of the config service's answers.
 #[derive(Default, Deserialize)]
@@ -79,7 +79,7 @@ async fn ask(session: &Session, request: &Value) -> Result<Answer, Problem> {
 }
 
 /// The value, which must be there.
-async fn find(session: &Session, config_type: &str, key: &str) -> Result<(u64, String), Problem> {
+pub(crate) async fn find(session: &Session, config_type: &str, key: &str) -> Result<(u64, String), Problem> {
     let mut answer = ask(session, &json!({"operation": "get", "keys": [{"type": config_type, "key": key}]})).await?;
     match answer.values.pop().and_then(|stored| stored.value) {
         Some(value) => Ok((answer.version, value)),
@@ -189,7 +189,7 @@ async fn list_keys(session: &Session, config_type: &str) -> Result<()> {
 }
 
 /// All values, or those of one type, with their version.
-async fn everything(session: &Session, config_type: Option<&str>) -> Result<(u64, Values), Problem> {
+pub(crate) async fn everything(session: &Session, config_type: Option<&str>) -> Result<(u64, Values), Problem> {
     let Some(config_type) = config_type else {
         return match ask(session, &json!({"operation": "config"})).await {
             Ok(answer) => Ok((answer.version, answer.config)),

@@ -27,6 +27,20 @@ pub(super) const LIST: &[Definition] = &[
         |s, value| s.limits.time_ms = value.number(),
     ),
     Definition::new(
+        "component.max-memory",
+        Kind::Size(MIB, 256 * MIB),
+        ("The most memory that a deployment grants a component that requests it", "all that an instance can have"),
+        |s| Value::Size(s.grantable.memory_bytes),
+        |s, value| s.grantable.memory_bytes = value.number(),
+    ),
+    Definition::new(
+        "component.max-time",
+        Kind::Time(Duration::from_millis(1), HOUR),
+        ("The most time that a deployment grants a component that requests it", "a message that hangs holds up those behind it"),
+        |s| Value::Time(Duration::from_millis(s.grantable.time_ms)),
+        |s, value| s.grantable.time_ms = value.number(),
+    ),
+    Definition::new(
         "component.sends",
         Kind::Count(1, 1_000_000),
         ("Messages sent while one is handled", "a document has some hundred chunks"),

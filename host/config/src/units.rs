@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 /// What a time looks like, for errors.
-pub(crate) const A_TIME: &str = "a time is a number with ms, s, m or h, for example 10s";
+pub const A_TIME: &str = "a time is a number with ms, s, m or h, for example 10s";
 /// What a size looks like, for errors.
-pub(crate) const A_SIZE: &str = "a size is a number with B, KiB, MiB, GiB or TiB, for example 64MiB";
+pub const A_SIZE: &str = "a size is a number with B, KiB, MiB, GiB or TiB, for example 64MiB";
 
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZE_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads a time.
-pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// A text that says what a time looks like.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let unit_ms = TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms);
     let ms = number.parse::<u64>().ok().zip(unit_ms).and_then(|(number, ms)| number.checked_mul(ms));
@@ -19,20 +22,23 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a size in bytes.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// A text that says what a size looks like.
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let unit_bytes = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes);
     number.parse::<u64>().ok().zip(unit_bytes).and_then(|(number, bytes)| number.checked_mul(bytes)).ok_or_else(|| A_SIZE.to_owned())
 }
 
 /// A time in the largest unit that it is a whole number of.
-pub(crate) fn shown_time(time: Duration) -> String {
+pub fn shown_time(time: Duration) -> String {
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     shown(ms, &TIME_UNITS, "s")
 }
 
 /// A size in the largest unit that it is a whole number of.
-pub(crate) fn shown_size(bytes: u64) -> String {
+pub fn shown_size(bytes: u64) -> String {
     shown(bytes, &SIZE_UNITS, "B")
 }
 

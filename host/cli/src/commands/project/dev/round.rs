@@ -1,0 +1,151 @@
+//! One round: build, test, deploy, swap.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_config::names::deployment_key;
+use weir_project::{Checked, Purpose, Steps, Verdict, fixture_files, run_fixtures};
+
+use super::super::test::{fixtures_count, load, print};
+use super::super::{problem, tell_step};
+use super::listening::Listening;
+use super::stage::Stage;
+use crate::args::{Dev, Reach, Swap};
+use crate::client::Client;
+use crate::commands::deploy::deploy_as;
+use crate::commands::{Session, swap};
+use crate::output::{self, Format};
+use crate::problem::{Exit, Problem};
+
+/// How long a swap may take.
+const SWAP_TIME: Duration = Duration::from_secs(60);
+
+/// Rounds of one project.
+pub(super) struct Rounds<'a> {
+    command: &'a Dev,
+    /// The component's name, once it is known: it stays.
+    name: Option<String>,
+    target: Target,
+    /// What shows what leaves the flow.
+    listening: Option<Listening>,
+}
+
+/// Where the component runs.
+enum Target {
+    /// In a flow of a running Weir.
+    Running { session: Session, flow: String },
+    /// In a Weir of its own, once something was built.
+    Own(Option<Stage>),
+}
+
+impl<'a> Rounds<'a> {
+    pub(super) fn new(data: &Path, reach: &Reach, command: &'a Dev) -> Result<Self, Problem> {
+        let target = match &command.flow {
+            Some(flow) => {
+                Target::Running { session: Session { client: Client::find(reach, data)?, format: Format::Text }, flow: flow.clone() }
+            }
+            None => Target::Own(None),
+        };
+        Ok(Rounds { command, name: None, target, listening: None })
+    }
+
+    /// Whether no edit can mend this.
+    pub(super) fn is_hopeless(&self, error: &Problem) -> bool {
+        matches!(error.exit, Exit::Unavailable | Exit::NoPermission)
+    }
+
+    pub(super) async fn run(&mut self, changed: &[PathBuf], is_first: bool) -> Result<(), Problem> {
+        let began = Instant::now();
+        if !is_first {
+            let name = changed.first().and_then(|path| path.strip_prefix(&self.command.folder).ok()).map(|path| path.display().to_string());
+            say(&format!("\n{} changed", name.unwrap_or_else(|| "a source".to_owned())))?;
+        }
+        let folder = self.command.folder.clone();
+        let made = tokio::task::spawn_blocking(move || make(&folder)).await;
+        let (checked, file, digest) = made.map_err(|_| Problem::new(Exit::Failed, "the build broke off"))??;
+        if self.name.get_or_insert_with(|| checked.manifest.name.clone()) != &checked.manifest.name {
+            let what = format!("the component is called {} now", checked.manifest.name);
+            return Err(Problem::new(Exit::Failed, what).next("start weir dev again: the flow runs the other name"));
+        }
+        let component = deployment_key(&checked.manifest.name, &development_version(&checked.manifest.version, &digest));
+        self.deploy(&checked, &file, &component).await?;
+        say(&format!("{component} runs, {} ms after the change", output::number(began.elapsed().as_millis() as u64)))
+    }
+
+    async fn deploy(&mut self, checked: &Checked, file: &Path, component: &str) -> Result<(), Problem> {
+        match &mut self.target {
+            Target::Running { session, flow } => {
+                deploy_as(session, file, component).await?;
+                let processor = self.command.processor.clone().unwrap_or_else(|| checked.manifest.name.clone());
+                swap_to(session, flow, processor, component).await?;
+                if self.listening.is_none() {
+                    self.listening = Some(Listening::begin(session, flow).await?);
+                }
+            }
+            Target::Own(Some(stage)) => {
+                deploy_as(stage.session(), file, component).await?;
+                swap_to(stage.session(), Stage::FLOW, checked.manifest.name.clone(), component).await?;
+            }
+            Target::Own(none) => {
+                let stage = Stage::start(component, file, &checked.descriptor, &self.command.parameters).await?;
+                self.listening = Some(Listening::begin(stage.session(), Stage::FLOW).await?);
+                *none = Some(stage);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn swap_to(session: &Session, flow: &str, processor: String, component: &str) -> Result<(), Problem> {
+    let swap = Swap { flow: flow.to_owned(), processor, component: component.to_owned(), wait: true, timeout: SWAP_TIME, shared: false };
+    swap::perform(session, &swap).await.map(drop).map_err(|error| match error.downcast::<Problem>() {
+        Ok(problem) => problem,
+        Err(error) => Problem::new(Exit::Failed, "the component was not swapped").because(error),
+    })
+}
+
+/// Builds and tests; the file, and the short digest of what is in it.
+fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
+    let checked = Checked::read(folder).map_err(problem)?;
+    let file = folder.join(".weir/dev.wasm");
+    let steps = Steps { tell: &tell_step };
+    let built = weir_project::build(folder, &checked, &file, Purpose::Try, &steps).map_err(problem)?;
+    let fixtures = fixture_files(folder).map_err(problem)?;
+    if !fixtures.is_empty() {
+        let reports = run_fixtures(&load(folder, &file)?, &fixtures);
+        let failed = reports.iter().filter(|report| !matches!(report.verdict, Verdict::Same)).count();
+        if failed > 0 {
+            print(folder, &reports, &[]).map_err(unwritten)?;
+            return Err(Problem::new(Exit::Failed, "fixtures failed, so the component is not deployed"));
+        }
+        tell_step(&format!("{} passed", fixtures_count(reports.len())));
+    }
+    Ok((checked, file, built.inspected.digest.short()))
+}
+
+/// The version of the manifest as one of development, by the digest: what is deployed once never changes.
+fn development_version(version: &str, digest: &str) -> String {
+    let version = version.split_once('+').map_or(version, |(version, _)| version);
+    let joint = if version.contains('-') { "." } else { "-" };
+    format!("{version}{joint}dev.d{digest}")
+}
+
+fn say(line: &str) -> Result<(), Problem> {
+    output::line(line).map_err(unwritten)
+}
+
+fn unwritten(error: std::io::Error) -> Problem {
+    Problem::new(Exit::Failed, "the output cannot be written").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_of_development_comes_before_the_version_itself() {
+        assert_eq!(development_version("0.1.0", "00ff"), "0.1.0-dev.d00ff");
+        assert_eq!(development_version("0.1.0-rc.1+b", "00ff"), "0.1.0-rc.1.dev.d00ff");
+    }
+}

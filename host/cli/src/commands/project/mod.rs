@@ -1,0 +1,42 @@
+//! The commands for authors. They work in the folder of a project, and need no running Weir.
+
+pub(crate) mod build;
+pub(crate) mod dev;
+mod folder;
+pub(crate) mod new;
+pub(crate) mod replay;
+pub(crate) mod test;
+
+use weir_project::ProjectError;
+
+use super::tell;
+use crate::problem::{Exit, Problem};
+
+/// An error of a project as a problem: what a failed tool printed comes before it.
+pub(crate) fn problem(error: ProjectError) -> Problem {
+    if let Some(output) = error.output() {
+        tell(output);
+    }
+    let exit = match &error {
+        ProjectError::NoManifest { .. } | ProjectError::File { .. } => Exit::NoInput,
+        ProjectError::Manifest(_) | ProjectError::Fixture { .. } | ProjectError::Component { .. } => Exit::BadInput,
+        ProjectError::BadName { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    let fix = error.fix();
+    let source = std::error::Error::source(&error).map(|source| weir_pubsub::chain(source));
+    let problem = Problem::new(exit, error.to_string());
+    let problem = match source {
+        Some(source) => problem.because(anyhow::Error::msg(source)),
+        None => problem,
+    };
+    match fix {
+        Some(fix) => problem.next(fix),
+        None => problem,
+    }
+}
+
+/// Tells a step of a build.
+pub(crate) fn tell_step(line: &str) {
+    tell(&format!("  {line}"));
+}

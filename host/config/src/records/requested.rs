@@ -1,0 +1,95 @@
+//! The limits that a component requests in its descriptor, and which of them a deployment grants by itself. Pure.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::limits::{GivenLimits, MAX_MEMORY_BYTES};
+
+/// Limits that a component requests; for those that it leaves out the host's settings count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct RequestedLimits {
+    /// Linear memory of an instance, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// A whole `handle`, waiting for replies included, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
+}
+
+/// The most that a deployment grants of what a component requests: settings of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantableLimits {
+    /// Linear memory of an instance, in bytes (`component.max-memory`).
+    pub memory_bytes: u64,
+    /// A whole `handle` in milliseconds (`component.max-time`).
+    pub time_ms: u64,
+}
+
+impl Default for GrantableLimits {
+    fn default() -> Self {
+        // All the memory that an instance can have, and a time in which a message that hangs does not hold up its queue for long.
+        GrantableLimits { memory_bytes: MAX_MEMORY_BYTES, time_ms: 300_000 }
+    }
+}
+
+/// A component requests more than is granted by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the component requests limits.{name} {requested}, and at most {most} is granted without a flag ({setting}): \
+     deploy it with --limit {name}={requested}, or raise the setting"
+)]
+pub struct NotGranted {
+    /// The limit's name.
+    pub name: &'static str,
+    /// What is requested.
+    pub requested: u64,
+    /// What is granted at most.
+    pub most: u64,
+    /// The setting that says so.
+    pub setting: &'static str,
+}
+
+impl RequestedLimits {
+    /// Whether nothing is requested.
+    pub fn is_empty(&self) -> bool {
+        *self == RequestedLimits::default()
+    }
+
+    /// The limits of a deployment: those that are given for it, and where none is given those that the component requests.
+    ///
+    /// # Errors
+    /// [`NotGranted`], naming the limit and what to do.
+    pub fn granted(&self, given: &GivenLimits, most: &GrantableLimits) -> Result<GivenLimits, NotGranted> {
+        let grant = |name, given: Option<u64>, requested: Option<u64>, most, setting| match (given, requested) {
+            (None, Some(requested)) if requested > most => Err(NotGranted { name, requested, most, setting }),
+            (given, requested) => Ok(given.or(requested)),
+        };
+        Ok(GivenLimits {
+            memory_bytes: grant("memory-bytes", given.memory_bytes, self.memory_bytes, most.memory_bytes, "component.max-memory")?,
+            time_ms: grant("time-ms", given.time_ms, self.time_ms, most.time_ms, "component.max-time")?,
+            ..given.clone()
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_requested_is_granted_unless_something_is_given_or_it_is_too_much() {
+        let requested = RequestedLimits { memory_bytes: Some(192 << 20), time_ms: Some(30_000) };
+        let most = GrantableLimits::default();
+        let given = GivenLimits { time_ms: Some(5), sends_count: Some(7), ..GivenLimits::default() };
+        let granted = requested.granted(&given, &most).unwrap();
+        assert_eq!((granted.memory_bytes, granted.time_ms, granted.sends_count), (Some(192 << 20), Some(5), Some(7)));
+        assert_eq!(RequestedLimits::default().granted(&given, &most).unwrap(), given);
+
+        let less = GrantableLimits { time_ms: 29_999, ..most };
+        let refused = requested.granted(&GivenLimits::default(), &less).unwrap_err().to_string();
+        assert!(refused.contains("limits.time-ms 30000, and at most 29999") && refused.contains("--limit time-ms=30000"), "{refused}");
+        assert!(requested.granted(&given, &less).is_ok(), "what is given counts");
+    }
+}

@@ -1,0 +1,90 @@
+//! From a project to a component: the language's build, then the descriptor, then the check that a deployment makes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use weir_config::records::{ComponentLimits, GivenLimits, GrantableLimits};
+use weir_runtime::{Checker, HostSettings, Inspected};
+
+use crate::error::ProjectError;
+use crate::languages::Workplace;
+use crate::manifest::{Checked, MANIFEST_NAME, Manifest};
+use crate::stamp::stamp;
+use crate::steps::Steps;
+
+/// A component that was built.
+#[derive(Debug)]
+pub struct Built {
+    /// Its file.
+    pub file: PathBuf,
+    /// What it is.
+    pub inspected: Inspected,
+}
+
+impl Checked {
+    /// Reads and checks the manifest of a folder.
+    ///
+    /// # Errors
+    /// `NoManifest`, `Manifest`, `File`.
+    pub fn read(folder: &Path) -> Result<Self, ProjectError> {
+        let file = folder.join(MANIFEST_NAME);
+        match fs::read_to_string(&file) {
+            Ok(text) => Ok(Manifest::parse(&file, &text)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ProjectError::NoManifest { folder: folder.to_owned() }),
+            Err(error) => Err(ProjectError::file(file, "read")(error)),
+        }
+    }
+
+    /// Where the component of a project goes unless another file is named.
+    pub fn component_file(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.wasm", self.manifest.name))
+    }
+}
+
+/// What a component is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be deployed: small and fast.
+    Ship,
+    /// To be tried at once: built as fast as the language can.
+    Try,
+}
+
+/// Builds the component of a project into a file. Blocks, for as long as the tools of the language take.
+///
+/// # Errors
+/// [`ProjectError`], which says what is missing or wrong. The file is then as it was.
+pub fn build(folder: &Path, checked: &Checked, output: &Path, purpose: Purpose, steps: &Steps<'_>) -> Result<Built, ProjectError> {
+    let folder = &folder.canonicalize().map_err(ProjectError::file(folder, "read"))?;
+    let weir = folder.join(".weir");
+    fs::create_dir_all(&weir).map_err(ProjectError::file(&weir, "made"))?;
+    let place = Workplace { folder, checked, weir, purpose, steps };
+    let made = (checked.manifest.language().build)(&place)?;
+    let bytes = fs::read(&made).map_err(ProjectError::file(&made, "read"))?;
+    let descriptor = serde_json::to_string(&checked.descriptor).expect("a descriptor is JSON");
+    let stamped = stamp(&bytes, &descriptor);
+    let inspected = check(&stamped).map_err(|fault| ProjectError::component(output, &fault))?;
+    write(output, &stamped)?;
+    Ok(Built { file: output.to_owned(), inspected })
+}
+
+/// The check that a deployment makes, with the settings' defaults. What needs a flag at the deployment may be built all the same.
+fn check(component: &[u8]) -> Result<Inspected, weir_runtime::ComponentFault> {
+    let unchecked = |error: weir_runtime::RuntimeError| weir_runtime::ComponentFault::Engine { problem: weir_pubsub::chain(&error) };
+    let checker = Checker::new(HostSettings::instances_for_this_machine()).map_err(unchecked)?;
+    checker.check_under(component, |inspected| {
+        let most = GrantableLimits { time_ms: u64::MAX, ..GrantableLimits::default() };
+        let granted = inspected.descriptor.limits.granted(&GivenLimits::default(), &most);
+        granted.map(|granted| granted.over(&ComponentLimits::default())).map_err(|error| error.to_string())
+    })
+}
+
+/// Written beside and renamed, so that a deployment never reads half of it.
+fn write(file: &Path, bytes: &[u8]) -> Result<(), ProjectError> {
+    let part = file.with_extension("wasm.part");
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, file));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&part);
+        ProjectError::file(file, "written")(error)
+    })
+}

@@ -1,0 +1,121 @@
+//! What can go wrong with a project.
+
+use std::path::PathBuf;
+
+use weir_pubsub::chain;
+
+use crate::manifest::{MANIFEST_NAME, ManifestError};
+
+/// Why something could not be done with a project. Each says what to do, in itself or by [`ProjectError::fix`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProjectError {
+    /// The folder has no manifest.
+    #[error("{} has no {MANIFEST_NAME}", folder.display())]
+    NoManifest {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A fixture is wrong.
+    #[error("{}{}: {problem}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Fixture {
+        /// The file.
+        file: PathBuf,
+        /// The line, where it is known.
+        line: Option<usize>,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A file or folder cannot be used.
+    #[error("{} cannot be {verb}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// `read`, `written` or `made`.
+        verb: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Something is where a new project should go.
+    #[error("{} exists already, and nothing is overwritten", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A name that a component cannot have.
+    #[error("`{name}` cannot be the name of a component: it must be lower-case words joined by `-`, for example word-counter")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// A tool that the language needs is not there.
+    #[error("{tool} is missing: {needed_for}")]
+    MissingTool {
+        /// Which.
+        tool: String,
+        /// What it does.
+        needed_for: &'static str,
+        /// How to get it.
+        fix: String,
+    },
+    /// A step of the build failed.
+    #[error("{step} failed")]
+    Step {
+        /// What was done, as a command.
+        step: String,
+        /// What it printed, whole.
+        output: String,
+        /// What to do, where that is known.
+        fix: Option<String>,
+    },
+    /// What was built is not a component that a host can run.
+    #[error("{}: {problem}", file.display())]
+    Component {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        problem: String,
+        /// What to do, where that is known.
+        fix: Option<String>,
+    },
+    /// The runtime cannot be started on this machine.
+    #[error("the runtime did not start")]
+    Runtime(#[source] weir_runtime::RuntimeError),
+}
+
+impl ProjectError {
+    /// A fault of a file or folder.
+    pub(crate) fn file(path: impl Into<PathBuf>, verb: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| ProjectError::File { path, verb, source }
+    }
+
+    /// A fault of a component that the check found.
+    pub(crate) fn component(file: impl Into<PathBuf>, fault: &weir_runtime::ComponentFault) -> Self {
+        ProjectError::Component { file: file.into(), problem: chain(fault), fix: None }
+    }
+
+    /// What to do about it, where it does not say so itself.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            ProjectError::NoManifest { .. } => {
+                Some("go to the folder of a project, name it, or make one: weir new --lang rust NAME".to_owned())
+            }
+            ProjectError::Exists { .. } => Some("choose another name, or remove it".to_owned()),
+            ProjectError::MissingTool { fix, .. } => Some(fix.clone()),
+            ProjectError::Step { fix, .. } | ProjectError::Component { fix, .. } => fix.clone(),
+            _ => None,
+        }
+    }
+
+    /// What a failed step printed.
+    pub fn output(&self) -> Option<&str> {
+        match self {
+            ProjectError::Step { output, .. } => Some(output).filter(|output| !output.is_empty()).map(String::as_str),
+            _ => None,
+        }
+    }
+}

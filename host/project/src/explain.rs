@@ -1,0 +1,44 @@
+//! The words of serde about a key or a value, as people need them: with the nearest name. Pure.
+
+use weir_pubsub::nearest;
+
+/// What serde says of a key or value that does not exist, with the name that was probably meant.
+pub(crate) fn explained(message: &str) -> String {
+    let message = without_place(message.lines().next().unwrap_or_default());
+    for (start, what) in [("unknown field `", "unknown key"), ("unknown variant `", "unknown value")] {
+        let Some((given, rest)) = message.strip_prefix(start).and_then(|rest| rest.split_once('`')) else { continue };
+        let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+        let meant = nearest(given, known.iter().copied()).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
+        let given = weir_pubsub::shown(given);
+        return match known.is_empty() {
+            true => format!("unknown {} `{given}`; there are none here", &what["unknown ".len()..]),
+            false => format!("{what} `{given}`{meant}; must be one of: {}", known.join(", ")),
+        };
+    }
+    match message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        Some((name, _)) => format!("the key `{name}` is missing"),
+        None => message.to_owned(),
+    }
+}
+
+/// JSON's errors end with their place, which is shown before them.
+fn without_place(message: &str) -> &str {
+    match message.rsplit_once(" at line ") {
+        Some((before, place)) if place.split(" column ").all(|number| number.parse::<u64>().is_ok()) => before,
+        _ => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_exist_is_told_with_what_was_meant() {
+        let text = explained("unknown field `verison`, expected one of `name`, `version` at line 3 column 4");
+        assert_eq!(text, "unknown key `verison`: did you mean `version`?; must be one of: name, version");
+        assert_eq!(explained("unknown variant `x`, expected `rust` or `python`"), "unknown value `x`; must be one of: rust, python");
+        assert_eq!(explained("missing field `name`"), "the key `name` is missing");
+        assert_eq!(explained("invalid type: integer `1`, expected a string\n"), "invalid type: integer `1`, expected a string");
+    }
+}

@@ -1,0 +1,72 @@
+//! What came of one message.
+
+use std::collections::BTreeMap;
+
+use weir_pubsub::Message;
+use weir_runtime::{FaultKind, Outcome};
+
+use super::capture::Capture;
+use super::in_ms;
+use super::stand::Stand;
+
+/// What came of one message.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// What would leave to each output, in order.
+    pub outputs: BTreeMap<String, Vec<Message>>,
+    /// The parts of the answer, if the message was a request.
+    pub replies: Vec<Message>,
+    /// The requests that were made: name and message, in order.
+    pub requests: Vec<(String, Message)>,
+    /// Why it was not handled.
+    pub failure: Option<ObservedFailure>,
+    /// What was logged, standard output and error included.
+    pub log: Vec<LogLine>,
+    /// Requests for which no answer was given.
+    pub unanswered: Vec<String>,
+}
+
+/// Why a message was not handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedFailure {
+    /// `retry`, `busy` or `reject` of the component; `trap` or `timeout` of the host.
+    pub verdict: &'static str,
+    /// For people.
+    pub reason: String,
+    /// The wait that the component asks for.
+    pub delay_ms: Option<u64>,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// `trace` to `error`.
+    pub level: &'static str,
+    /// The line.
+    pub text: String,
+    /// Its fields as the log shows them: `name="value"`, with spaces between.
+    pub fields: String,
+}
+
+impl Observed {
+    pub(super) fn of(outcome: Outcome, stand: &Stand, capture: &Capture) -> Self {
+        let mut observed = Observed { log: capture.take(), ..Observed::default() };
+        let published = stand.take();
+        (observed.replies, observed.requests, observed.unanswered) = (published.replies, published.requests, published.unanswered);
+        match outcome {
+            Outcome::Done(handled) => {
+                for output in handled.outputs {
+                    observed.outputs.entry(stand.output_name(&output.topic)).or_default().push(output.message);
+                }
+            }
+            Outcome::Failed(fault) => {
+                let delay_ms = match fault.kind {
+                    FaultKind::Retry(delay) | FaultKind::Busy(delay) => delay.map(in_ms),
+                    _ => None,
+                };
+                observed.failure = Some(ObservedFailure { verdict: fault.kind.word(), reason: fault.reason, delay_ms });
+            }
+        }
+        observed
+    }
+}

@@ -1,0 +1,123 @@
+//! JavaScript and TypeScript: the tools in the project's `node_modules`, by npm; the build of the SDK bundles the source and makes the
+//! component with componentize-js.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Language, SDK_VERSION, Workplace};
+use crate::error::ProjectError;
+use crate::steps::program;
+
+/// The contract, which the build takes from a folder.
+const CONTRACT: &str = include_str!("../../../../../wit/processor.wit");
+/// What is installed: npm is run again when that changes.
+const INSTALLED: &str = "node_modules/.weir-installed";
+const BUILD: &str = "node_modules/weir-sdk/build/cli.js";
+/// The first that the build's tools run on.
+const LEAST_NODE: u32 = 20;
+
+pub(super) const JS: Language = Language {
+    name: "js",
+    title: "JavaScript",
+    default_source: "src/processor.js",
+    template: &[
+        ("weir.toml", include_str!("template/js/weir.toml")),
+        ("package.json", include_str!("template/js/package.json.txt")),
+        ("src/processor.js", include_str!("template/js/processor.js.txt")),
+        ("test/processor.test.js", include_str!("template/js/processor.test.js.txt")),
+        ("tests/example.json", include_str!("../example.json")),
+        ("README.md", include_str!("template/js/README.md")),
+        (".gitignore", include_str!("template/gitignore.txt")),
+    ],
+    sdk,
+    build,
+};
+
+pub(super) const TS: Language = Language {
+    name: "ts",
+    title: "TypeScript",
+    default_source: "src/processor.ts",
+    template: &[
+        ("weir.toml", include_str!("template/ts/weir.toml")),
+        ("package.json", include_str!("template/ts/package.json.txt")),
+        ("tsconfig.json", include_str!("template/ts/tsconfig.json.txt")),
+        ("src/processor.ts", include_str!("template/ts/processor.ts.txt")),
+        ("test/processor.test.ts", include_str!("template/ts/processor.test.ts.txt")),
+        ("tests/example.json", include_str!("../example.json")),
+        ("README.md", include_str!("template/ts/README.md")),
+        (".gitignore", include_str!("template/gitignore.txt")),
+    ],
+    sdk,
+    build,
+};
+
+/// The packages of a project besides its own. A package of the SDK has the JavaScript engine, prepared; with its sources it is prepared by the
+/// first build.
+fn sdk(folder: Option<&Path>) -> String {
+    let of_path = [("@bytecodealliance/componentize-js", "0.23.0"), ("@bytecodealliance/jco", "1.35.0")];
+    let mut packages = if folder.is_some() { of_path.to_vec() } else { Vec::new() };
+    let sdk = folder.map_or_else(|| SDK_VERSION.to_owned(), |folder| format!("file:{}", folder.join("js").display()));
+    packages.extend([("esbuild", "0.28.2"), ("weir-sdk", sdk.as_str())]);
+    packages.iter().map(|(name, version)| format!("\"{name}\": {version:?}")).collect::<Vec<_>>().join(",\n    ")
+}
+
+fn build(place: &Workplace<'_>) -> Result<PathBuf, ProjectError> {
+    let node = node()?;
+    install(place)?;
+    let wit = place.weir.join("wit");
+    fs::create_dir_all(&wit).map_err(ProjectError::file(&wit, "made"))?;
+    write(&wit.join("processor.wit"), CONTRACT)?;
+    let descriptor = place.weir.join("descriptor.json");
+    write(&descriptor, &serde_json::to_string(&place.checked.descriptor).expect("a descriptor is JSON"))?;
+    let output = place.weir.join("component.wasm");
+    let mut command = Command::new(node);
+    command.current_dir(place.folder).args([BUILD, "--project", ".", "--source"]).arg(place.checked.manifest.source());
+    command.arg("--wit").arg(&wit).arg("--descriptor").arg(&descriptor).arg("--output").arg(&output);
+    place.steps.run_warning("esbuild and componentize-js", &mut command)?;
+    Ok(output)
+}
+
+fn write(file: &Path, text: &str) -> Result<(), ProjectError> {
+    fs::write(file, text).map_err(ProjectError::file(file, "written"))
+}
+
+fn node() -> Result<PathBuf, ProjectError> {
+    let missing = |tool: String| ProjectError::MissingTool {
+        tool,
+        needed_for: "it builds components in JavaScript and TypeScript",
+        fix: format!("install Node.js {LEAST_NODE} or later, with npm: https://nodejs.org"),
+    };
+    let node = program("node").ok_or_else(|| missing("node".to_owned()))?;
+    let version = Command::new(&node).arg("--version").output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let major = version.as_ref().ok().and_then(|version| version.strip_prefix('v')?.split('.').next()?.parse::<u32>().ok());
+    match (version, major) {
+        (Ok(version), Some(major)) if major < LEAST_NODE => Err(missing(format!("Node.js {LEAST_NODE} (node is {version})"))),
+        _ => Ok(node),
+    }
+}
+
+/// Has npm install what package.json names, unless that is done.
+fn install(place: &Workplace<'_>) -> Result<(), ProjectError> {
+    let manifest = place.folder.join("package.json");
+    let wanted = fs::read_to_string(&manifest).map_err(ProjectError::file(&manifest, "read"))?;
+    let installed = place.folder.join(INSTALLED);
+    if place.folder.join(BUILD).is_file() && fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return Ok(());
+    }
+    let npm = program("npm").ok_or_else(|| ProjectError::MissingTool {
+        tool: "npm".to_owned(),
+        needed_for: "it installs the tools of a project in JavaScript or TypeScript",
+        fix: "install it: it comes with Node.js from https://nodejs.org, or on Debian `apt install npm`".to_owned(),
+    })?;
+    let verb = if place.folder.join("package-lock.json").is_file() { "ci" } else { "install" };
+    let mut command = Command::new(npm);
+    command.current_dir(place.folder).args([verb, "--no-audit", "--no-fund", "--loglevel=error"]);
+    place.steps.run(&format!("npm {verb}"), &mut command)?;
+    if !place.folder.join(BUILD).is_file() {
+        let problem = "it does not name the SDK among its dependencies".to_owned();
+        let fix = Some(format!("add to \"devDependencies\": {}", sdk(super::sdk_folder().as_deref())));
+        return Err(ProjectError::Component { file: manifest, problem, fix });
+    }
+    write(&installed, &wanted)
+}

@@ -1,0 +1,28 @@
+//! An author's project: a folder with `weir.toml`, sources of one language, and fixtures.
+//!
+//! `manifest` reads `weir.toml` and makes the descriptor of it; `languages` holds what is particular to each language: its template and its
+//! build; `building` runs a build, stamps the descriptor and checks the component as a deployment would; `harness` runs a component in the
+//! real runtime without a broker; `fixture` holds what goes into it and what must come out.
+
+mod building;
+mod error;
+mod explain;
+mod fixture;
+mod harness;
+mod languages;
+mod making;
+mod manifest;
+mod sources;
+mod stamp;
+mod steps;
+
+pub use building::{Built, Purpose, build};
+pub use error::ProjectError;
+pub use fixture::{Difference, Fixture, Report, Verdict, accept, as_fixture, decoded, fixture_files, run_fixtures};
+pub use harness::{Answer, Broken, Case, Harness, LogLine, Observed, ObservedFailure, Step};
+pub use languages::{LANGUAGES, Language, language};
+pub use making::make;
+pub use manifest::{Checked, MANIFEST_NAME, Manifest, ManifestError};
+pub use sources::{Snapshot, newest_change};
+pub use stamp::stamp;
+pub use steps::Steps;

@@ -1,0 +1,114 @@
+//! A folder of projects, and the binary run in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use weir_tests::guest_path;
+use weir_tests::weir::binary;
+
+/// A temporary folder.
+pub(super) struct Bed(tempfile::TempDir);
+
+/// What a command printed, and its exit code.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl Bed {
+    pub(super) fn new() -> Self {
+        Bed(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file, and the folders that it lies in.
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(super) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Runs `weir` in this folder.
+    pub(super) fn weir(&self, arguments: &[&str]) -> Ended {
+        self.weir_in(arguments, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(super) fn weir_in(&self, arguments: &[&str], environment: &[(&str, &Path)]) -> Ended {
+        let mut command = Command::new(binary());
+        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WEIR_")) {
+            command.env_remove(name);
+        }
+        // The crates of all projects are built once.
+        command.env("CARGO_TARGET_DIR", shared_target()).env_remove("RUSTFLAGS").envs(environment.iter().copied());
+        Ended::of(command.output().unwrap())
+    }
+
+    /// As [`Bed::weir`]; it must succeed.
+    pub(super) fn must(&self, arguments: &[&str]) -> String {
+        let ended = self.weir(arguments);
+        assert_eq!(ended.code, Some(0), "weir {}\n{}{}", arguments.join(" "), ended.out, ended.err);
+        ended.out
+    }
+
+    /// Makes a project, with the versions of crates that this repository has.
+    pub(super) fn new_project(&self, language: &str, name: &str) {
+        self.must(&["new", "--lang", language, name]);
+        if language == "rust" {
+            fs::copy(repository().join("Cargo.lock"), self.path(name).join("Cargo.lock")).unwrap();
+        }
+    }
+
+    /// Runs a fixture against one of the tests' components, which no toolchain is needed for. What `--json` says of it.
+    pub(super) fn test_guest(&self, guest: &str, fixture: &str) -> (Value, Ended) {
+        self.write("guest/tests/fixture.json", fixture);
+        let component = guest_path(guest);
+        let ended = self.weir(&["test", "guest", "--json", "--component", component.to_str().unwrap()]);
+        let reports: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
+        (reports[0].clone(), ended)
+    }
+
+    /// The same; what must be the same, or the differences.
+    #[track_caller]
+    pub(super) fn passes(&self, guest: &str, fixture: &str) {
+        let (report, _) = self.test_guest(guest, fixture);
+        assert_eq!(report["verdict"], "same", "{guest} {fixture}\n{report:#}");
+    }
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// Checks the exit code, and words on standard error.
+    #[track_caller]
+    pub(super) fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        for word in words {
+            assert!(self.err.contains(word), "`{word}` is not in:\n{}", self.err);
+        }
+    }
+}
+
+pub(super) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A target folder for the projects of all tests, beside that of the tests.
+pub(super) fn shared_target() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("authors")
+}

@@ -1,0 +1,169 @@
+//! Fixtures against components that are there: what is compared, how differences are shown, and which faults can be injected.
+
+use serde_json::json;
+use weir_tests::guest_path;
+
+use super::bed::Bed;
+use crate::guests;
+
+#[test]
+fn outputs_are_compared_as_values_texts_or_bytes() {
+    let bed = Bed::new();
+    bed.write("guest/tests/data/body.bin", [0_u8, 255, 1]);
+    bed.passes(
+        guests::ECHO,
+        r#"{"messages": [
+            {"message": {"json": {"a": 1.0, "b": null}}, "expected": {"outputs": {"output": [{"json": {"b": null, "a": 1}}]}}},
+            {"message": {"text": "hi", "properties": {"source": "x"}},
+             "expected": {"outputs": {"output": [{"text": "hi", "content-type": "text/plain", "properties": {"source": "x"}}]}}},
+            {"message": {"base64": "AP8B"}, "expected": {"outputs": {"output": [{"file": "data/body.bin"}]}}},
+            {"message": {"file": "data/body.bin"}, "expected": {"outputs": {"output": [{"base64": "AP8B"}]}}},
+            {"message": {"json": null}, "expected": {"outputs": {"output": [{"json": null}]}}}
+        ]}"#,
+    );
+}
+
+#[test]
+fn a_difference_names_the_message_the_place_and_both_values() {
+    let bed = Bed::new();
+    let fixture = r#"{"messages": [
+        {"input": "input", "message": {"json": 1}, "expected": {"outputs": {"output": [{"json": 1}]}}},
+        {"message": {"json": {"a": [1, {"b": 2}]}}, "expected": {"outputs": {"output": [{"json": {"a": [1, {"b": 3}]}}], "copies": [{"json": 5}]}}},
+        {"message": {"json": 4}, "expected": {"failure": {"verdict": "reject", "reason": "too small"}}}
+    ]}"#;
+    let (report, ended) = bed.test_guest(guests::ECHO, fixture);
+    assert_eq!((ended.code, &report["verdict"]), (Some(1), &json!("differs")));
+    let places: Vec<_> =
+        report["details"].as_array().unwrap().iter().map(|it| (it["message"].as_u64().unwrap(), it["place"].as_str().unwrap())).collect();
+    assert_eq!(places, [(2, "outputs.copies[0]"), (2, "outputs.output[0].json.a[1].b"), (3, "outputs.output[0]"), (3, "failure")]);
+    let component = guest_path(guests::ECHO);
+    let shown = bed.weir(&["test", "guest", "--component", component.to_str().unwrap()]);
+    assert_eq!(shown.code, Some(1));
+    for words in ["outputs.output[0].json.a[1].b", "expected 3", "found    2", "expected reject: too small", "1 of 1 fixture failed"] {
+        assert!(shown.out.contains(words), "`{words}` is not in:\n{}", shown.out);
+    }
+}
+
+#[test]
+fn an_update_writes_what_came_out_and_nothing_else() {
+    let bed = Bed::new();
+    let fixture = "{\n  \"messages\": [\n    {\n      \"message\": { \"json\":   {\"b\": 1, \"a\": 2} }\n    }\n  ]\n}\n";
+    bed.write("guest/tests/fixture.json", fixture);
+    let component = guest_path(guests::ECHO);
+    let arguments = ["test", "guest", "--component", component.to_str().unwrap()];
+    let without = bed.weir(&arguments);
+    assert!(without.code == Some(1) && without.out.contains("weir test --update writes it"), "{without:?}");
+    bed.must(&[&arguments[..], &["--update"]].concat());
+    let written = bed.read("guest/tests/fixture.json");
+    let wanted = fixture.replace(
+        "{\"b\": 1, \"a\": 2} }",
+        "{\"b\": 1, \"a\": 2} },\n      \"expected\": { \"outputs\": { \"output\": [{ \"json\": { \"a\": 2, \"b\": 1 } }] } }",
+    );
+    assert_eq!(written, wanted);
+    bed.must(&arguments);
+}
+
+#[test]
+fn services_answer_in_parts_or_fail_in_every_way() {
+    let bed = Bed::new();
+    let fixture = |answer: &str, output: &str| {
+        format!(
+            r#"{{"answers": {{"service": [{answer}]}}, "messages": [{{"message": {{"json": "q"}}, "expected": {{
+                "outputs": {{"output": [{{"json": {output}}}]}}, "requests": [{{"to": "service", "json": "q"}}]}}}}]}}"#
+        )
+    };
+    bed.passes(guests::REQUEST, &fixture(r#"{"parts": [{"text": "a"}, {"text": "b"}]}"#, r#"{"parts": ["a", "b"]}"#));
+    let failed = |kind: &str, reason: &str| json!({"error": format!("Some(ErrorKind::{kind})"), "reason": reason}).to_string();
+    let timeout = "no answer from request:tg:service-request:test within 5000 ms";
+    bed.passes(guests::REQUEST, &fixture(r#"{"error": "timeout"}"#, &failed("Timeout", timeout)));
+    bed.passes(guests::REQUEST, &fixture(r#"{"error": "failed", "reason": "no"}"#, &failed("Failed", "no")));
+    bed.passes(
+        guests::REQUEST,
+        &fixture(r#"{"error": "unavailable", "reason": "away"}"#, &failed("Unavailable", "the broker is not available: away")),
+    );
+    let (report, _) = bed.test_guest(guests::REQUEST, &fixture(r#"{"error": "invalid"}"#, "0"));
+    assert!(report.to_string().contains("ErrorKind::Invalid"), "{report}");
+    let (report, _) = bed.test_guest(guests::REQUEST, r#"{"messages": [{"message": {"json": "q"}, "expected": {}}]}"#);
+    assert!(report.to_string().contains("one request more: add an answer"), "{report}");
+}
+
+#[test]
+fn an_answer_to_a_request_is_compared_part_by_part() {
+    let bed = Bed::new();
+    bed.passes(
+        guests::PARTS,
+        r#"{"messages": [
+            {"message": {"json": {"parts": 2}}, "expected": {"replies": [{"json": 0}, {"json": 1}]}},
+            {"message": {"json": {"parts": 1, "open": true}}, "expected": {"replies": [{"json": 0}]}},
+            {"message": {"json": {"parts": 1, "fail": "reject"}}, "expected": {"replies": [{"json": 0}], "failure": {"verdict": "reject"}}}
+        ]}"#,
+    );
+}
+
+#[test]
+fn redelivery_traps_and_time_outs_can_be_tested_and_the_next_message_has_a_new_instance() {
+    let bed = Bed::new();
+    bed.passes(
+        guests::RETRY,
+        r#"{"parameters": {"until": 2, "delay": 40}, "messages": [
+            {"message": {"json": 1}, "expected": {"failure": {"verdict": "retry", "reason": "attempt 1 of 2", "delay-ms": 40}}},
+            {"message": {"json": 1}, "attempt": 2, "expected": {"outputs": {"output": [{"json": 1}]}}}
+        ]}"#,
+    );
+    bed.passes(
+        guests::TRAP,
+        r#"{"messages": [
+            {"message": {"json": {"trap": true}}, "expected": {"failure": {"verdict": "trap", "reason": "told to trap"}}},
+            {"message": {"json": {}}, "expected": {"outputs": {"output": [{"json": {}}]}}}
+        ]}"#,
+    );
+    bed.passes(
+        guests::SPIN,
+        r#"{"limits": {"time": "50 ms"}, "messages": [
+            {"message": {"json": {"spin": true}},
+             "expected": {"failure": {"verdict": "timeout", "reason": "the time of 50 ms was up (limits.time-ms)"}}},
+            {"message": {"json": {}}, "expected": {"outputs": {"output": [{"json": {}}]}}}
+        ]}"#,
+    );
+}
+
+#[test]
+fn configuration_parameters_and_the_log_are_those_of_a_host() {
+    let bed = Bed::new();
+    bed.passes(
+        guests::CONFIG_GET,
+        r#"{"config": {"settings": {"a": {"b": 1}, "t": "text"}}, "messages": [
+            {"message": {"json": {"key": "a"}}, "expected": {"outputs": {"output": [{"json": {"value": "{\"b\":1}", "keys": ["a", "t"], "version": 1}}]}}}
+        ]}"#,
+    );
+    bed.passes(
+        guests::STDERR,
+        r#"{"messages": [
+            {"message": {"json": {"stdout": "one", "stderr": "two", "log": "three", "fail": true}}, "expected": {
+                "failure": {"verdict": "retry", "reason": "told to fail"},
+                "log": [{"level": "info", "text": "one"}, {"level": "warn", "text": "two"}, {"level": "info", "text": "three"}]}}
+        ]}"#,
+    );
+    bed.passes(guests::SETUP_REFUSED, r#"{"parameters": {"refuse": "not so"}, "setup-failure": "not so"}"#);
+    let (report, _) = bed.test_guest(guests::SETUP_REFUSED, r#"{"parameters": {"refuse": "no"}, "messages": [{"message": {"json": 1}}]}"#);
+    assert!(report.to_string().contains("the instance could not be set up: no"), "{report}");
+}
+
+#[test]
+fn what_a_fixture_names_and_the_component_does_not_have_is_an_error() {
+    let bed = Bed::new();
+    let check = |guest: &str, fixture: &str, words: &str| {
+        let (report, ended) = bed.test_guest(guest, fixture);
+        assert_eq!((ended.code, &report["verdict"]), (Some(1), &json!("broken")), "{report}");
+        assert!(report["details"].as_str().unwrap().contains(words), "{report}");
+    };
+    let message = r#""messages": [{"message": {"json": 1}, "expected": {}}]"#;
+    check(guests::ECHO, r#"{"messages": [{"input": "in", "message": {"json": 1}}]}"#, "there is no input `in`; must be one of: input");
+    check(guests::TWO_INPUTS, &format!("{{{message}}}"), "message 1: `input` is missing; must be one of:");
+    check(guests::ECHO, &format!(r#"{{"parameters": {{"size": 1}}, {message}}}"#), "unknown parameter `size`; must be one of: none");
+    check(guests::ECHO, &format!(r#"{{"answers": {{"a": []}}, {message}}}"#), "there is no request `a`");
+    check(guests::ECHO, &format!(r#"{{"config": {{"a": {{}}}}, {message}}}"#), "the type `a` is not among");
+    check(guests::ECHO, &format!(r#"{{"limits": {{"memory": "1 GB"}}, {message}}}"#), "limits.memory: a size is");
+    check(guests::ECHO, r#"{"messages": [{"message": {"file": "nothing"}}]}"#, "nothing cannot be read");
+    check(guests::ECHO, "{\n\"mesages\": []}", "fixture.json:2: unknown key `mesages`: did you mean `messages`?");
+}

@@ -1,0 +1,37 @@
+//! Toolchains that are not there: what is missing, and how to get it.
+
+use std::path::Path;
+
+use super::bed::Bed;
+
+#[test]
+fn a_missing_toolchain_is_named_with_where_to_get_it() {
+    let bed = Bed::new();
+    bed.write("no-tools/README", "");
+    let empty = bed.path("no-tools");
+    let check = |language: &str, words: &[&str]| {
+        let name = format!("without-{language}");
+        bed.must(&["new", "--lang", language, &name]);
+        bed.weir_in(&["build", &name], &[("PATH", &empty)]).fails(1, words);
+    };
+    check("rust", &["cargo is missing: it builds components in Rust", "https://rustup.rs", "rustup target add wasm32-wasip2"]);
+    check("python", &["python3 is missing: it builds components in Python", "https://www.python.org"]);
+    check("js", &["node is missing: it builds components in JavaScript and TypeScript", "https://nodejs.org"]);
+    check("ts", &["node is missing"]);
+}
+
+#[test]
+fn a_missing_target_of_rust_is_named_with_the_command_that_adds_it() {
+    let bed = Bed::new();
+    bed.must(&["new", "--lang", "rust", "without-target"]);
+    // A cargo that would build, and a rustc whose sysroot has no target.
+    bed.write("tools/cargo", "#!/bin/sh\nexit 9\n");
+    bed.write("tools/rustc", format!("#!/bin/sh\necho {}\n", bed.path("tools").display()));
+    for tool in ["cargo", "rustc"] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(bed.path("tools").join(tool), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/bin:/usr/bin", bed.path("tools").display());
+    let ended = bed.weir_in(&["build", "without-target"], &[("PATH", Path::new(&path))]);
+    ended.fails(1, &["the Rust target wasm32-wasip2 is missing", "run `rustup target add wasm32-wasip2`"]);
+}
