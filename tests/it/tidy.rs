@@ -49,7 +49,8 @@ fn files() -> BTreeMap<String, String> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             // What is built or made by running, and the history.
-            let skipped = path.join("CACHEDIR.TAG").exists() || ["target", ".git", ".weir", "demo-results", "node_modules", "weir-data"].contains(&name);
+            let skipped = path.join("CACHEDIR.TAG").exists()
+                || ["target", ".git", ".weir", "demo-results", "node_modules", "weir-data"].contains(&name);
             if path.is_dir() && !skipped {
                 folders.push(path);
             } else if path.is_file()

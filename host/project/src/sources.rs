@@ -68,7 +68,9 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         };
-        ["weir.toml", "src/lib.rs", "target/a", ".weir/b", "node_modules/c/d.js", "x.wasm"].map(write);
+        for path in ["weir.toml", "src/lib.rs", "target/a", ".weir/b", "node_modules/c/d.js", "x.wasm"] {
+            write(path);
+        }
         let first = Snapshot::of(folder.path());
         assert_eq!(first.0.len(), 2);
         write("src/other.rs");

@@ -21,6 +21,7 @@ pub(crate) struct Space {
     on: On,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a test has one")]
 enum On {
     RabbitMq { broker: RabbitMq, vhost: Vhost, queues: DefaultQueues },
     Pulsar { broker: Pulsar },

@@ -92,7 +92,7 @@ async fn certificates_of_both_sides_are_checked_and_each_fault_names_its_setting
     place.start(&weir, "echo", &["one"]).await;
     echoes(&weir, "one", "sealed").await;
     let wrong = async |case: &str, changed: &[(&'static str, String)], words: &[&str]| {
-        let place = changed.iter().fold(place.again(), |place, (name, value)| place.with(*name, value));
+        let place = changed.iter().fold(place.again(), |place, (name, value)| place.with(name, value));
         place.does_not_come_up(case, words).await;
     };
     let another = place.file("another.pem", &Authority::new("another").pem());

@@ -42,6 +42,6 @@ async fn a_flow_service_that_goes_on_after_another_took_over_writes_nothing_and_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_outlive_rounds_of_all_faults_and_lose_no_confirmed_message() {
-    let new = async |part: usize| space(if part % 2 == 0 { DefaultQueues::Classic } else { DefaultQueues::Quorum }).await;
+    let new = async |part: usize| space(if part.is_multiple_of(2) { DefaultQueues::Classic } else { DefaultQueues::Quorum }).await;
     role_rounds::are_outlived(role_rounds::ROUNDS_COUNT, new).await;
 }

@@ -24,7 +24,7 @@ pub(crate) fn problem(error: ProjectError) -> Problem {
         _ => Exit::Failed,
     };
     let fix = error.fix();
-    let source = std::error::Error::source(&error).map(|source| weir_pubsub::chain(source));
+    let source = std::error::Error::source(&error).map(weir_pubsub::chain);
     let problem = Problem::new(exit, error.to_string());
     let problem = match source {
         Some(source) => problem.because(anyhow::Error::msg(source)),

@@ -123,5 +123,5 @@ fn artifact(printed: &str, manifest: &Path) -> Option<PathBuf> {
         artifact.reason == "compiler-artifact" && artifact.manifest_path.canonicalize().is_ok_and(|path| path == manifest)
     };
     let artifacts = printed.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok()).filter(is_ours);
-    artifacts.flat_map(|artifact| artifact.filenames).filter(|file| file.extension().is_some_and(|ending| ending == "wasm")).last()
+    artifacts.flat_map(|artifact| artifact.filenames).rfind(|file| file.extension().is_some_and(|ending| ending == "wasm"))
 }
