@@ -159,7 +159,7 @@ fn a_descriptor_is_checked() {
 }
 
 #[test]
-#[should_panic(expected = "no/descriptor.json: No such file or directory (os error 2): write the descriptor there")]
+#[should_panic(expected = "no/descriptor.json: No such file or directory (os error 2): write it there, or name another file")]
 fn a_missing_descriptor_is_named() {
     let _ = Kit::of(weir::testing::Processor { descriptor: "no/descriptor.json", ..__WEIR_PROCESSOR });
 }
