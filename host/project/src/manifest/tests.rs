@@ -99,7 +99,7 @@ fn a_fault_names_the_line_the_key_and_what_was_meant() {
     check(&LEAST.replace("[\"input\"]", "[1]"), "weir.toml:4: key `consumers`: invalid type: integer `1`, expected a name, or a table");
     check(
         &LEAST.replace("[\"input\"]", "[{ name = \"a\", orderby = \"k\" }]"),
-        "weir.toml:4: unknown key `orderby`: did you mean `order-by`?",
+        "weir.toml:4: key `consumers`: unknown key `orderby`: did you mean `order-by`?",
     );
     check(&format!("{LEAST}[limits]\nmemory = \"192 MB\""), "weir.toml:6: key `memory`: `192 MB`: a size is a number with");
     check(&format!("{LEAST}[limits]\nmemory = true"), "weir.toml:6: key `memory`: expected a string with a unit");

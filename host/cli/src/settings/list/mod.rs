@@ -76,7 +76,10 @@ mod tests {
                 super::super::kind::Kind::ManagementUrl => "http://u:p@host:15672".to_owned(),
                 super::super::kind::Kind::Word(words) => (*words.last().unwrap()).to_owned(),
                 super::super::kind::Kind::Count(_, to) => to.to_string(),
-                super::super::kind::Kind::Size(_, to) => format!("{to}B"),
+                super::super::kind::Kind::Size(from, to) => {
+                    let is_default = definition.default() == definition.kind.read(&format!("{to}B")).unwrap();
+                    format!("{}B", if is_default { from } else { to })
+                }
                 super::super::kind::Kind::Time(_, to) => format!("{}ms", to.as_millis()),
             };
             let value = definition.kind.read(&other).unwrap();
