@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::backend::{Confirm, Routing, Settled, Unsettled};
+use crate::backend::{Confirm, Output, Routing, Settled, Unsettled};
 use crate::error::{PubsubError, Result};
+use crate::message::Message;
+use crate::topic::Topic;
 
 /// How many settles are looked at together.
 pub(crate) const BATCH_COUNT: usize = 256;
@@ -33,6 +36,32 @@ pub(crate) struct Settling {
     pub(crate) tag: u64,
     pub(crate) outputs: Vec<(Routing, Confirm)>,
     pub(crate) done: oneshot::Sender<Result<Settled, Unsettled>>,
+}
+
+impl Settling {
+    /// Publishes the outputs of a settle at once, so that the order of the calls is that of the messages, and gives it to the task of its consumer.
+    /// The future only waits for the outcome.
+    pub(crate) fn begin(
+        settles: &mpsc::Sender<Settling>,
+        tag: u64,
+        outputs: Vec<Output>,
+        publish: impl Fn(&Topic, &Message) -> Confirm,
+    ) -> BoxFuture<'static, Result<Settled, Unsettled>> {
+        let outputs_count = outputs.len();
+        let publish = |Output { topic, message, routing }| {
+            let message = if topic.class().has_queues() { message.with_id() } else { message };
+            (routing, publish(&topic, &message))
+        };
+        let outputs = outputs.into_iter().map(publish).collect();
+        let (done, outcome) = oneshot::channel();
+        // There is room for more than a window, and it ends only after its sender.
+        let _ = settles.try_send(Settling { tag, outputs, done });
+        async move {
+            let ended = |_| Err(Unsettled::whole(PubsubError::outcome_unknown("the consumer ended"), outputs_count));
+            outcome.await.unwrap_or_else(ended)
+        }
+        .boxed()
+    }
 }
 
 /// A settle whose outputs are confirmed.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::held::Held;
 use super::lane::Lanes;
@@ -108,20 +108,7 @@ impl Consumers {
         if is_lost || !entry.held.begin_settle(tag) {
             return none;
         }
-        let outputs_count = outputs.len();
-        let publish = |Output { topic, message, routing }| {
-            let message = if topic.class().has_queues() { message.with_id() } else { message };
-            (routing, lanes.publish(&topic, &message, None, None))
-        };
-        let outputs = outputs.into_iter().map(publish).collect();
-        let (done, outcome) = oneshot::channel();
-        // There is room for more than a window, and it ends only after its sender.
-        let _ = settles.try_send(Settling { tag, outputs, done });
-        async move {
-            let ended = |_| Err(Unsettled::whole(PubsubError::outcome_unknown("the consumer ended"), outputs_count));
-            outcome.await.unwrap_or_else(ended)
-        }
-        .boxed()
+        Settling::begin(settles, tag, outputs, |topic, message| lanes.publish(topic, message, None, None))
     }
 
     /// Gives a delivery back.

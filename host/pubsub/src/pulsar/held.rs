@@ -11,6 +11,7 @@ use super::proto::MessageIdData;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::message::Message;
+use crate::network::until;
 
 /// Requests that may wait in this process: what comes while there is no room is lost, since the broker keeps none.
 const WAITING_COUNT: usize = 1024;
@@ -253,18 +254,8 @@ impl Held {
     }
 
     /// Waits until something is found, which is looked for at each change.
-    async fn until<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> T {
-        if let Some(found) = found(&mut lock(&self.state)) {
-            return found;
-        }
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if let Some(found) = found(&mut lock(&self.state)) {
-                return found;
-            }
-            changed.await;
-        }
+    async fn until<T>(&self, found: impl FnMut(&mut State) -> Option<T>) -> T {
+        until(&self.state, &self.changed, found).await
     }
 
     /// Waits until nothing is being settled.

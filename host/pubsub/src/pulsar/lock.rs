@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::names::Place;
@@ -14,65 +12,41 @@ use super::session::Session;
 use super::shared::Shared;
 use super::subscription::process;
 use super::wire::{Ended, Failure, Receipt};
-use crate::backend::{Lock, LockHolder, LockName};
+use crate::backend::{LockHolder, LockName};
 use crate::error::{PubsubError, Result};
-use crate::network::closed;
+use crate::network::{HeldLock, Keeping, closed};
 use crate::telling::shown;
 
-/// A lock that is held.
-pub(super) struct TopicLock {
-    /// Why it is lost, once it is.
-    lost: watch::Receiver<Option<PubsubError>>,
-    left: CancellationToken,
-}
-
-impl TopicLock {
-    /// Takes the lock: on the connection that consumes, so that a service loses its lock with its requests.
-    pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<Self> {
-        shared.check_up()?;
-        let place = Place::of_lock(name)?;
-        // One at a time: together they would make the topic several times.
-        let _turn = shared.lifecycle.turn(&place).await;
-        let url = place.url();
-        let take = || Session::alone(&shared.consuming, &url, Some(format!("{} {:08x}", process(), rand::random::<u32>())));
-        let taken = match take().await {
-            Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
-                shared.admin.make_topic(&place).await?;
-                take().await
-            }
-            taken => taken,
-        };
-        let session = taken.map_err(|failure| match failure {
-            Failure::Refused(refusal) if refusal.kind == Kind::Fenced => PubsubError::LockHeld { lock: name.clone() },
-            failure => failure.plain(),
-        })?;
-        let (losing, lost) = watch::channel(None);
-        let left = CancellationToken::new();
-        shared.pumps.spawn(keep(shared.closed.clone(), session, losing, left.clone()));
-        Ok(TopicLock { lost, left })
-    }
-}
-
-#[async_trait]
-impl Lock for TopicLock {
-    async fn lost(&mut self) -> PubsubError {
-        let lost = self.lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone());
-        lost.unwrap_or_else(closed)
-    }
-}
-
-impl Drop for TopicLock {
-    fn drop(&mut self) {
-        self.left.cancel();
-    }
+/// Takes the lock: on the connection that consumes, so that a service loses its lock with its requests.
+pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLock> {
+    shared.check_up()?;
+    let place = Place::of_lock(name)?;
+    // One at a time: together they would make the topic several times.
+    let _turn = shared.lifecycle.turn(&place).await;
+    let url = place.url();
+    let take = || Session::alone(&shared.consuming, &url, Some(format!("{} {:08x}", process(), rand::random::<u32>())));
+    let taken = match take().await {
+        Err(Failure::Refused(refusal)) if refusal.kind == Kind::NotFound => {
+            shared.admin.make_topic(&place).await?;
+            take().await
+        }
+        taken => taken,
+    };
+    let session = taken.map_err(|failure| match failure {
+        Failure::Refused(refusal) if refusal.kind == Kind::Fenced => PubsubError::LockHeld { lock: name.clone() },
+        failure => failure.plain(),
+    })?;
+    let (held, keeping) = HeldLock::new();
+    shared.pumps.spawn(keep(shared.closed.clone(), session, keeping));
+    Ok(held)
 }
 
 /// The task of a lock that is held.
-async fn keep(closing: CancellationToken, mut session: Session, losing: watch::Sender<Option<PubsubError>>, left: CancellationToken) {
+async fn keep(closing: CancellationToken, mut session: Session, keeping: Keeping) {
     let reason = loop {
         tokio::select! {
             biased;
-            () = left.cancelled() => break None,
+            () = keeping.left.cancelled() => break None,
             () = closing.cancelled() => break Some(closed()),
             heard = session.receipts.recv() => match heard {
                 Some(Receipt::Stored(_) | Receipt::Refused(..)) => {}
@@ -85,7 +59,7 @@ async fn keep(closing: CancellationToken, mut session: Session, losing: watch::S
         }
     };
     if reason.is_some() {
-        losing.send_replace(reason);
+        keeping.losing.send_replace(reason);
     }
     session.close().await;
 }

@@ -71,7 +71,6 @@ use self::consumers::Consumers;
 use self::lane::Lanes;
 use self::lifecycle::Lifecycle;
 use self::link::Link;
-use self::lock::TopicLock;
 use self::names::Place;
 use self::producer::{TopicProducer, UNDER_WAY_COUNT};
 use self::reader::QueueConsumer;
@@ -260,7 +259,7 @@ impl Backend for PulsarBroker {
         self.shared.check_up()?;
         let (shared, name) = (self.shared.clone(), name.clone());
         // A caller that gives up leaves no lock behind that nothing releases.
-        let taken = whole(&self.shared.operations, "taking a lock", async move { TopicLock::take(&shared, &name).await });
+        let taken = whole(&self.shared.operations, "taking a lock", async move { lock::take(&shared, &name).await });
         Ok(Box::new(taken.await?))
     }
 

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use lapin::Channel;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::held::Held;
 use super::lane::Lane;
 use super::lifecycle::Own;
 use super::settling::give_back;
 use crate::backend::{Output, Receipt, Settled, Unsettled};
-use crate::error::{PubsubError, Result};
+use crate::error::Result;
 use crate::lock::lock;
 use crate::network::Settling;
 use crate::topic::Queue;
@@ -89,20 +89,7 @@ impl Consumers {
         if !entry.channel.status().connected() || !entry.held.begin_settle(tag) {
             return none;
         }
-        let outputs_count = outputs.len();
-        let publish = |Output { topic, message, routing }| {
-            let message = if topic.class().has_queues() { message.with_id() } else { message };
-            (routing, lane.publish(&topic, &message, None))
-        };
-        let outputs = outputs.into_iter().map(publish).collect();
-        let (done, outcome) = oneshot::channel();
-        // There is room for more than a window, and it ends only after its sender.
-        let _ = settles.try_send(Settling { tag, outputs, done });
-        async move {
-            let ended = |_| Err(Unsettled::whole(PubsubError::outcome_unknown("the consumer ended"), outputs_count));
-            outcome.await.unwrap_or_else(ended)
-        }
-        .boxed()
+        Settling::begin(settles, tag, outputs, |topic, message| lane.publish(topic, message, None))
     }
 
     /// Gives a delivery back.

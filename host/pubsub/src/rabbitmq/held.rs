@@ -9,6 +9,7 @@ use super::acks::{Ack, acks};
 use super::envelope::Incoming;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
+use crate::network::until;
 
 /// How far a delivery is. All of these are unacknowledged for the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,19 +132,8 @@ impl Held {
     }
 
     /// Waits until something is found, which is looked for at each change.
-    async fn until<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> T {
-        // Most often it is there, and nothing has to be waited for.
-        if let Some(found) = found(&mut lock(&self.state)) {
-            return found;
-        }
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if let Some(found) = found(&mut lock(&self.state)) {
-                return found;
-            }
-            changed.await;
-        }
+    async fn until<T>(&self, found: impl FnMut(&mut State) -> Option<T>) -> T {
+        until(&self.state, &self.changed, found).await
     }
 
     /// Waits until nothing is being settled.

@@ -3,63 +3,36 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::Channel;
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde::Deserialize;
-use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::management::Management;
 use super::names;
 use super::refusal::{Kind, Refusal};
 use super::scratch::{CALL_TIME, call, open};
 use super::shared::Shared;
-use crate::backend::{Lock, LockHolder, LockName};
+use crate::backend::{LockHolder, LockName};
 use crate::error::{PubsubError, Result};
-use crate::network::closed;
+use crate::network::{HeldLock, Keeping, closed};
 
-/// A lock that is held.
-pub(super) struct QueueLock {
-    /// Why it is lost, once it is.
-    lost: watch::Receiver<Option<PubsubError>>,
-    left: CancellationToken,
-}
-
-impl QueueLock {
-    /// Takes the lock: on a channel of the connection that consumes, so that a service loses its lock with its requests.
-    pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<Self> {
-        let queue = names::lock(name)?;
-        let refused = |refusal| refused(name, &shared.vhost, refusal);
-        shared.lifecycle.declare_lock(&queue, of_its_own(), arguments()).await?.map_err(refused)?;
-        let up = shared.consuming.up()?;
-        let channel = open(&shared.consuming, &up).await?;
-        let exclusive = BasicConsumeOptions { exclusive: true, no_ack: true, ..BasicConsumeOptions::default() };
-        let consumed = channel.basic_consume(queue, tag()?, exclusive, FieldTable::default());
-        let stream = call(&shared.consuming, "taking a lock", consumed).await.map_err(refused)?;
-        let (losing, lost) = watch::channel(None);
-        let left = CancellationToken::new();
-        let keeper = Keeper { shared: shared.clone(), channel, link_number: up.number, losing, left: left.clone() };
-        tokio::spawn(keeper.run(stream));
-        Ok(QueueLock { lost, left })
-    }
-}
-
-#[async_trait]
-impl Lock for QueueLock {
-    async fn lost(&mut self) -> PubsubError {
-        let lost = self.lost.wait_for(Option::is_some).await.ok().and_then(|lost| lost.clone());
-        lost.unwrap_or_else(closed)
-    }
-}
-
-impl Drop for QueueLock {
-    fn drop(&mut self) {
-        self.left.cancel();
-    }
+/// Takes the lock: on a channel of the connection that consumes, so that a service loses its lock with its requests.
+pub(super) async fn take(shared: &Arc<Shared>, name: &LockName) -> Result<HeldLock> {
+    let queue = names::lock(name)?;
+    let refused = |refusal| refused(name, &shared.vhost, refusal);
+    shared.lifecycle.declare_lock(&queue, of_its_own(), arguments()).await?.map_err(refused)?;
+    let up = shared.consuming.up()?;
+    let channel = open(&shared.consuming, &up).await?;
+    let exclusive = BasicConsumeOptions { exclusive: true, no_ack: true, ..BasicConsumeOptions::default() };
+    let consumed = channel.basic_consume(queue, tag()?, exclusive, FieldTable::default());
+    let stream = call(&shared.consuming, "taking a lock", consumed).await.map_err(refused)?;
+    let (held, keeping) = HeldLock::new();
+    let keeper = Keeper { shared: shared.clone(), channel, link_number: up.number, keeping };
+    tokio::spawn(keeper.run(stream));
+    Ok(held)
 }
 
 /// The task of a lock that is held.
@@ -67,8 +40,7 @@ struct Keeper {
     shared: Arc<Shared>,
     channel: Channel,
     link_number: u64,
-    losing: watch::Sender<Option<PubsubError>>,
-    left: CancellationToken,
+    keeping: Keeping,
 }
 
 impl Keeper {
@@ -77,7 +49,7 @@ impl Keeper {
         loop {
             let reason = tokio::select! {
                 biased;
-                () = self.left.cancelled() => break,
+                () = self.keeping.left.cancelled() => break,
                 () = self.shared.consuming.gone(self.link_number) => self.shared.consuming.lost(self.link_number).unwrap_or_else(closed),
                 delivery = stream.next() => match delivery {
                     // Something publishes to it, which does not concern a lock.
@@ -86,7 +58,7 @@ impl Keeper {
                     None => self.shared.consuming.lost(self.link_number).unwrap_or_else(ended),
                 },
             };
-            self.losing.send_replace(Some(reason));
+            self.keeping.losing.send_replace(Some(reason));
             break;
         }
         let _ = timeout(CALL_TIME, self.channel.close(200, "done".into())).await;

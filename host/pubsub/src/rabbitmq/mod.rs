@@ -58,7 +58,6 @@ use self::consumers::Consumers;
 use self::lane::Lane;
 use self::lifecycle::Lifecycle;
 use self::link::{Link, Way};
-use self::lock::QueueLock;
 use self::management::Management;
 pub use self::management::check_management_url;
 use self::places::Places;
@@ -265,7 +264,7 @@ impl Backend for RabbitBroker {
         self.shared.check_open()?;
         let (shared, name) = (self.shared.clone(), name.clone());
         // A caller that gives up leaves no lock behind that nothing releases.
-        let taking = async move { QueueLock::take(&shared, &name).await };
+        let taking = async move { lock::take(&shared, &name).await };
         Ok(Box::new(whole(&self.shared.operations, "taking a lock", taking).await?))
     }
 
