@@ -144,7 +144,7 @@ impl Session {
     async fn handle(&self, delivery: Delivery) -> Result<(), PubsubError> {
         let Some(id) = delivery.message.properties.get(CORRELATION_ID) else {
             if let Some(dropped_count) = self.nameless.count(1) {
-                tracing::warn!(dropped_count, "config requests without property id dropped: there is no address for an answer");
+                tracing::warn!(dropped_count, "config requests without property id dropped: no reply address");
             }
             self.backend.settle(&delivery.receipt, Vec::new()).await?;
             return Ok(());

@@ -223,7 +223,7 @@ impl Ground {
                 }
                 None => {
                     if let Some(dropped_count) = nameless.count(1) {
-                        tracing::warn!(dropped_count, "requests for flows without property id dropped: there is no address for an answer");
+                        tracing::warn!(dropped_count, "requests for flows without property id dropped: no reply address");
                     }
                     settle(&*backend, &delivery).await;
                 }

@@ -175,7 +175,7 @@ impl Kind {
             | Kind::BrokerUrl
             | Kind::ManagementUrl
             | Kind::PulsarAdminUrl
-            | Kind::Word(_) => Err(format!("{number} is no text within quotes")),
+            | Kind::Word(_) => Err(format!("{number} is not a string in quotes")),
         }
     }
 

@@ -55,7 +55,7 @@ fn dropping(queues: &[QueueSummary], full: String) -> Finding {
     }
     let dropped: u64 = queues.iter().filter_map(|it| it.dropped_count).sum();
     if dropped > 0 {
-        let what = format!("{} messages were dropped at exits that nobody reads", number(dropped));
+        let what = format!("{} messages were dropped at exits without a reader", number(dropped));
         return warn(CHECK, what, "take them (weir take FLOW INTERFACE), or raise flow.exit-limit");
     }
     let waiting: u64 = queues.iter().filter_map(|it| it.depth_count).sum();

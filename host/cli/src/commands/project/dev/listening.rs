@@ -1,13 +1,13 @@
 //! What leaves a flow, shown as it passes.
 
 use tokio::task::JoinSet;
-use weir_gateway::protocol::{InterfaceKind, Status};
+use weir_gateway::protocol::InterfaceKind;
 
 use crate::client::{Lines, escaped};
-use crate::commands::Session;
+use crate::commands::{Session, flow};
 use crate::message::Line;
 use crate::output;
-use crate::problem::{Exit, Problem};
+use crate::problem::Problem;
 
 /// Shows messages until it is dropped.
 pub(super) struct Listening {
@@ -16,13 +16,11 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Begins to show what passes the interfaces of a flow that carry messages one way.
-    pub(super) async fn begin(session: &Session, flow: &str) -> Result<Self, Problem> {
-        let Status { flows, .. } = session.client.get("/api/v1/weir/status").await?;
-        let found = flows.into_iter().find(|found| found.id == flow);
-        let found = found.ok_or_else(|| Problem::new(Exit::Failed, format!("there is no flow `{flow}`")).next("weir flow list"))?;
+    pub(super) async fn begin(session: &Session, id: &str) -> Result<Self, Problem> {
+        let found = flow::find(session, id).await?;
         let mut tasks = JoinSet::new();
         for (name, _) in found.interfaces.into_iter().filter(|(_, kind)| *kind == InterfaceKind::Flow) {
-            let path = format!("/api/v1/weir/flows/{}/taps/{}", escaped(flow), escaped(&name));
+            let path = format!("/api/v1/weir/flows/{}/taps/{}", escaped(id), escaped(&name));
             let lines = session.client.lines(&path).await?;
             tasks.spawn(show(name, lines));
         }

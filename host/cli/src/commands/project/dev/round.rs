@@ -50,7 +50,7 @@ impl<'a> Rounds<'a> {
         Ok(Rounds { command, name: None, target, listening: None })
     }
 
-    /// Whether no edit can mend this.
+    /// Whether no edit can fix this.
     pub(super) fn is_hopeless(&self, error: &Problem) -> bool {
         matches!(error.exit, Exit::Unavailable | Exit::NoPermission)
     }
