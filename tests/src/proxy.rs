@@ -4,7 +4,7 @@
 //! in another language.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -58,11 +58,15 @@ struct Line {
     /// How many bytes still pass before a cut.
     budget: Mutex<Option<u64>>,
     open: watch::Sender<usize>,
+    /// The beginnings of the connections that are open.
+    heads: Mutex<Vec<Weak<Head>>>,
     /// What is replaced in what goes to clients, and by what: of the same length.
     replaced: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What is remembered of the beginning of a connection.
+/// What a client has sent at the beginning of a connection.
+type Head = Mutex<Vec<u8>>;
+/// What is remembered of it.
 const HEAD_BYTES: usize = 4 << 10;
 /// The least of a text at the end of what was read that is kept back until the rest of it has come.
 const KEPT_BYTES: usize = 4;
@@ -98,7 +102,8 @@ impl Proxy {
         };
         let address = listener.local_addr().unwrap();
         let (faults, open) = (watch::Sender::new(Faults::default()), watch::Sender::new(0));
-        let line = Arc::new(Line { server: server.to_owned(), faults, budget: Mutex::default(), open, replaced: replaced(address) });
+        let (budget, heads) = (Mutex::default(), Mutex::default());
+        let line = Arc::new(Line { server: server.to_owned(), faults, budget, open, heads, replaced: replaced(address) });
         Proxy { address, accepting: tokio::spawn(line.clone().accept(listener)), line }
     }
 
@@ -119,12 +124,14 @@ impl Proxy {
         self.line.cut();
     }
 
-    /// Resets the connections at the beginning of which the client has sent this text; new ones are accepted.
-    pub fn cut_those_of(&self, text: &str) {
+    /// Resets the connections at the beginning of which the client has sent this text, and returns how many; new ones are accepted.
+    pub fn cut_those_of(&self, text: &str) -> usize {
+        let heads: Vec<Arc<Head>> = self.line.heads.lock().unwrap().iter().filter_map(Weak::upgrade).collect();
         self.line.faults.send_modify(|faults| {
             faults.cuts_count += 1;
             faults.cut_of = Some(text.as_bytes().to_vec());
         });
+        heads.iter().filter(|head| holds(&head.lock().unwrap(), text.as_bytes())).count()
     }
 
     /// Resets all connections as soon as this many further bytes have passed, of both directions together.
@@ -220,7 +227,12 @@ impl Line {
     async fn serve(self: Arc<Self>, mut client: TcpStream) {
         let mut faults = self.faults.subscribe();
         let mut cuts_count = faults.borrow().cuts_count;
-        let head = Mutex::default();
+        let head = Arc::new(Head::default());
+        {
+            let mut heads = self.heads.lock().unwrap();
+            heads.retain(|head| head.strong_count() > 0);
+            heads.push(Arc::downgrade(&head));
+        }
         let Ok(mut server) = TcpStream::connect(&self.server).await else { return drop(client.set_zero_linger()) };
         let _ = (server.set_nodelay(true), client.set_nodelay(true));
         self.open.send_modify(|open| *open += 1);
@@ -243,13 +255,7 @@ impl Line {
     }
 
     /// Forwards one way, up to its end.
-    async fn forward(
-        &self,
-        direction: Direction,
-        mut from: ReadHalf<'_>,
-        mut to: WriteHalf<'_>,
-        head: &Mutex<Vec<u8>>,
-    ) -> std::io::Result<()> {
+    async fn forward(&self, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, head: &Head) -> std::io::Result<()> {
         let mut faults = self.faults.subscribe();
         let mut chunk = [0; CHUNK_BYTES];
         let mut kept_count = 0;

@@ -206,6 +206,11 @@ impl Bed {
         self.broker.lose_publishing().await;
     }
 
+    /// Loses the connection on which is consumed, and no other, for a moment.
+    pub async fn lose_consuming(&mut self) {
+        self.broker.lose_consuming().await;
+    }
+
     /// Restarts the broker beneath the backend.
     pub async fn restart_beneath(&mut self) {
         self.broker.restart_beneath().await;

@@ -129,3 +129,18 @@ pub async fn a_message_that_cannot_be_read_is_shown_with_the_reason(bed: &mut Be
     let page = bed.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
     assert!(page.messages.iter().all(|shown| shown.message.is_ok()), "{page:?}");
 }
+
+/// `trouble`: what keeps the broker from working now: that it takes no messages, while it blocks publishers.
+pub async fn while_publishers_are_blocked_the_broker_is_in_trouble(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.block().await;
+    let trouble = || async {
+        // A broker may say so only to who publishes.
+        let _ = producer.publish(message("blocked")).now_or_never();
+        bed.backend().trouble()
+    };
+    eventually(DEADLINE, "trouble", trouble).await;
+    bed.unblock().await;
+    eventually(DEADLINE, "the end of the trouble", || async { bed.backend().trouble().is_none().then_some(()) }).await;
+}

@@ -72,6 +72,9 @@ exceptions! { $
         the_error_of_a_loss_keeps_its_source: IN_PROCESS,
         producers_survive_a_loss: IN_PROCESS,
         consumers_outlast_the_loss_of_publishing: IN_PROCESS,
+        publishing_outlasts_the_loss_of_consuming: IN_PROCESS,
+        a_lost_connection_frees_what_was_held_exclusively: IN_PROCESS,
+        a_redrive_that_is_cut_by_a_loss_loses_nothing: IN_PROCESS,
         a_message_is_published_again_until_it_is_confirmed: IN_PROCESS,
         publishing_again_ends_with_its_time_or_a_refusal: IN_PROCESS,
         what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt: IN_PROCESS,
@@ -89,6 +92,7 @@ exceptions! { $
         a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time: NO_ALARM,
         a_publish_that_waits_is_stored_once_publishers_go_on: NO_ALARM,
         a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery: NO_ALARM,
+        while_publishers_are_blocked_the_broker_is_in_trouble: NO_ALARM,
         making_a_queue_without_the_right_is_refused: NO_USERS,
         deleting_a_queue_without_the_right_is_refused: NO_USERS,
         subscribing_without_the_right_is_refused: NO_USERS,
@@ -145,6 +149,7 @@ exceptions! { $
         a_shown_message_can_be_removed: BEHIND_THE_OTHERS,
         a_page_that_sees_the_end_names_the_newest_message: BEHIND_THE_OTHERS,
         of_several_redrives_of_one_message_one_sends: BEHIND_THE_OTHERS,
+        with_a_window_of_one_what_is_given_back_comes_first: BEHIND_THE_OTHERS,
     }
     pulsar, tested_on_pulsar: {
         what_another_process_publishes_during_a_deletion_is_kept_or_refused: LOOKED_AT_APART,
@@ -182,6 +187,8 @@ exceptions! { $
         a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time: NO_BLOCKING,
         a_publish_that_waits_is_stored_once_publishers_go_on: NO_BLOCKING,
         a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery: NO_BLOCKING,
+        while_publishers_are_blocked_the_broker_is_in_trouble: NO_BLOCKING,
+        redriving_to_a_refusing_queue_is_queue_full_and_the_message_stays: CHECKED_NOW_AND_THEN,
         a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: ALWAYS_READ,
         a_message_that_cannot_be_read_is_shown_with_the_reason: ALWAYS_READ,
     }

@@ -146,7 +146,11 @@ impl Broker for Pulsar {
     }
 
     fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
-        async { self.place().await.proxy.cut_those_of("(publishing)") }.boxed()
+        async { assert!(self.place().await.proxy.cut_those_of("(publishing)") > 0) }.boxed()
+    }
+
+    fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
+        async { assert!(self.place().await.proxy.cut_those_of("(consuming)") > 0) }.boxed()
     }
 
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {

@@ -18,6 +18,7 @@ use super::scratch::{CALL_TIME, Scratch, call, open};
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
+use crate::network::Turns;
 use crate::retry::Backoff;
 use crate::telling::chain;
 use crate::topic::{Class, Queue, Topic};
@@ -45,6 +46,8 @@ pub(super) struct Lifecycle {
     kept: Mutex<HashSet<Queue>>,
     /// Topics with a queue that refuses messages above a bound, in bytes.
     refusing: Mutex<HashMap<Topic, u64>>,
+    /// One after the other on each queue: one that is ensured and gets a message while it is deleted would take that along.
+    turns: Turns<Queue>,
 }
 
 /// What the broker tells of a queue without a look into it.
@@ -73,7 +76,8 @@ enum IfOther {
 impl Lifecycle {
     pub(super) fn new(scratch: Scratch, daring: Link) -> Self {
         let (exchanges, transient_denied) = (Mutex::default(), Mutex::default());
-        Lifecycle { scratch, daring, exchanges, transient_denied, kept: Mutex::default(), refusing: Mutex::default() }
+        let turns = Turns::default();
+        Lifecycle { scratch, daring, exchanges, transient_denied, kept: Mutex::default(), refusing: Mutex::default(), turns }
     }
 
     pub(super) async fn close(&self) {
@@ -129,11 +133,14 @@ impl Lifecycle {
         self.make(spec, IfOther::Keep).await
     }
 
+    /// # Cancel safety
+    /// None, as of [`Lifecycle::delete`].
     async fn make(&self, spec: &QueueSpec, if_other: IfOther) -> Result<()> {
         let queue = &spec.queue;
         if !queue.topic().class().has_queues() {
             return Ok(());
         }
+        let _turn = self.turns.take(queue).await;
         let exchange = self.exchange(queue.topic().topicspace()).await?;
         let name = names::queue(queue)?;
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -148,7 +155,8 @@ impl Lifecycle {
                 Ok(()) => break,
                 // A quorum queue whose deletion is confirmed can still be declared for a moment.
                 Err(PubsubError::QueueNotFound { .. }) if left_count > 0 => {
-                    tokio::time::sleep(backoff.next_wait(&mut rand::rng())).await;
+                    let wait = backoff.next_wait(&mut rand::rng());
+                    tokio::time::sleep(wait).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -294,6 +302,7 @@ impl Lifecycle {
             return Ok(Deletion::Deleted);
         }
         let name = names::queue(queue)?;
+        let _turn = self.turns.take(queue).await;
         match when {
             Delete::Always => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
             Delete::IfEmpty => self.delete_if_empty(queue, name, own).await,

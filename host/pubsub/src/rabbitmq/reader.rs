@@ -150,6 +150,8 @@ struct Pump {
 enum Stopped {
     /// The consumer was dropped.
     Left(lapin::Consumer),
+    /// It is exclusive, and its window was changed: it would have to let go of the queue in between.
+    Changed(lapin::Consumer),
     /// The broker, or a lost connection, has ended it.
     Ended(Option<Refusal>),
 }
@@ -158,6 +160,10 @@ impl Pump {
     async fn run(mut self, stream: lapin::Consumer) {
         match self.take(stream).await {
             Stopped::Left(stream) => self.consume.cancel(&stream).await,
+            Stopped::Changed(stream) => {
+                self.consume.cancel(&stream).await;
+                self.held.end(PubsubError::unavailable("RabbitMQ cannot change the window of an exclusive consumer"));
+            }
             Stopped::Ended(refusal) => {
                 self.held.stopped();
                 let error = self.reason(refusal).await;
@@ -181,6 +187,9 @@ impl Pump {
                 () = link.gone(self.link_number) => return Stopped::Ended(None),
                 Ok(()) = self.windows.changed() => {
                     self.windows.borrow_and_update();
+                    if self.consume.sharing == Sharing::Exclusive {
+                        return Stopped::Changed(stream);
+                    }
                     match self.change_window(stream).await {
                         Ok((again, last_tag)) => {
                             stream = again;
