@@ -351,3 +351,20 @@ pub async fn a_consumer_that_is_given_up_while_it_begins_holds_no_message(bed: &
         }
     }
 }
+
+/// `ConsumerOptions::window`: a broker takes a larger number than it can count to as the largest.
+pub async fn a_window_may_be_larger_than_the_broker_counts(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumer = bed.windowed(&queue, u32::MAX).await;
+    bed.publish(queue.topic(), &["1"]).await;
+    let first = expect(&*consumer, "1").await;
+    for window in [u32::from(u16::MAX) + 1, 1 << 31, u32::MAX] {
+        consumer.set_window(NonZeroU32::new(window).unwrap());
+    }
+    bed.publish(queue.topic(), &["2"]).await;
+    let second = expect(&*consumer, "2").await;
+    bed.settle(&first).await;
+    bed.settle(&second).await;
+    drop(consumer);
+    assert!(bed.drained(&queue).await.is_empty());
+}

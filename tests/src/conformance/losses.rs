@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -130,6 +131,51 @@ pub async fn producers_survive_a_loss(bed: &mut Bed) {
         }
         bed.let_acknowledgements_arrive().await;
     }
+}
+
+/// "Lost connections": publishing may have a connection of its own: consumers, subscribers and locks do not notice that it was lost alone.
+pub async fn consumers_outlast_the_loss_of_publishing(bed: &mut Bed) {
+    let (queue, notices) = (bed.filled("a", &["1", "2"]).await, bed.topic(Class::Notify, "b"));
+    let (consumer, subscriber) = (bed.windowed(&queue, 1).await, bed.subscriber(&notices).await);
+    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let held = expect(&*consumer, "1").await;
+    bed.lose_publishing().await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    publish_again(&*producer, "3").await;
+    bed.settle(&held).await;
+    for body in ["2", "3"] {
+        bed.settle(&expect(&*consumer, body).await).await;
+    }
+    expect(&*tap, "3").await;
+    publish_again(&*bed.backend().producer(&notices).await.unwrap(), "still there").await;
+    expect(&*subscriber, "still there").await;
+}
+
+/// `publish_repeated`: a message is sent again until the broker has confirmed it; it may be stored more than once.
+pub async fn a_message_is_published_again_until_it_is_confirmed(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.disconnect().await;
+    let mut publish = producer.publish_repeated(message("1"), DEADLINE).boxed();
+    assert!(publish.as_mut().now_or_never().is_none(), "it is not published without a connection");
+    bed.reconnect().await;
+    within("a publish", publish).await.unwrap();
+    drop(bed.consumer_again(&queue).await);
+    let mut found = bed.drained(&queue).await;
+    found.dedup();
+    assert_eq!(found, ["1"]);
+}
+
+/// `publish_repeated`: the last error when the time is up; and at once what another publish would not change.
+pub async fn publishing_again_ends_with_its_time_or_a_refusal(bed: &mut Bed) {
+    let missing = bed.backend().producer(&bed.topic(Class::Flow, "missing")).await.unwrap();
+    let refused = within("a refusal", missing.publish_repeated(message("1"), 100 * DEADLINE)).await;
+    assert!(matches!(refused, Err(PubsubError::QueueNotFound { .. })), "{refused:?}");
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.disconnect().await;
+    let ended = within("the end", producer.publish_repeated(message("1"), Duration::from_millis(100))).await;
+    assert!(matches!(ended, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{ended:?}");
 }
 
 /// How a publish in two stages ended.

@@ -95,6 +95,8 @@ macro_rules! for_each_promise {
                 a_publish_that_is_dropped_was_sent_or_not,
                 of_several_publishes_the_refused_one_alone_is_not_stored,
                 several_publishes_without_a_queue_are_all_refused,
+                publishes_wait_while_too_much_is_under_way,
+                a_confirmation_returns_its_outcome_once,
             ],
             consuming: [
                 a_consumer_never_makes_a_queue,
@@ -119,6 +121,7 @@ macro_rules! for_each_promise {
                 a_message_can_be_waited_for_without_taking_it,
                 dropping_a_receive_loses_no_message,
                 a_consumer_that_is_given_up_while_it_begins_holds_no_message,
+                a_window_may_be_larger_than_the_broker_counts,
             ],
             exclusivity: [
                 beside_an_exclusive_consumer_of_a_request_queue_others_are_refused,
@@ -195,6 +198,9 @@ macro_rules! for_each_promise {
                 settling_what_a_lost_consumer_held_is_no_longer_held,
                 the_error_of_a_loss_keeps_its_source,
                 producers_survive_a_loss,
+                consumers_outlast_the_loss_of_publishing,
+                a_message_is_published_again_until_it_is_confirmed,
+                publishing_again_ends_with_its_time_or_a_refusal,
                 what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt,
                 a_settle_that_is_cut_by_a_loss_loses_nothing,
                 without_a_connection_operations_are_unavailable_until_it_is_back,
@@ -209,6 +215,7 @@ macro_rules! for_each_promise {
                 a_publish_that_waits_is_stored_once_publishers_go_on,
                 a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery,
                 a_consumer_outlasts_messages_that_cannot_be_read_for_a_while,
+                a_message_that_cannot_be_read_is_shown_with_the_reason,
             ],
             rights: [
                 making_a_queue_without_the_right_is_refused,

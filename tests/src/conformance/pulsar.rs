@@ -145,6 +145,10 @@ impl Broker for Pulsar {
         .boxed()
     }
 
+    fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
+        async { self.place().await.proxy.cut_those_of("(publishing)") }.boxed()
+    }
+
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         async {
             let Place { proxy, admin_proxy, .. } = self.place().await;

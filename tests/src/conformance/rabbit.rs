@@ -141,6 +141,10 @@ impl Broker for RabbitMq {
         .boxed()
     }
 
+    fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
+        async { self.place().await.proxy.cut_those_of("weir publishing") }.boxed()
+    }
+
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         async { self.place().await.proxy.accept() }.boxed()
     }

@@ -63,7 +63,8 @@ pub trait Consumer: Send + Sync {
     /// `receive` of any task may get it, also of one that waits already.
     ///
     /// # Errors
-    /// As [`Consumer::receive`], except `Lagged`.
+    /// As [`Consumer::receive`], except `Lagged`. A message that the broker cannot deliver may count as there: then the `receive` after it is
+    /// `Stalled`.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.

@@ -2,7 +2,8 @@
 //! exception there, by name and with the reason. "Where the broker can" marks what such an exception may be about.
 //!
 //! To add a broker: write [`Backend`], with its [`Producer`] and [`Consumer`], in a folder beside this one; of [`Inspect`] what the broker can
-//! do; a line for its URL in `connect.rs` and one in `broker_url.rs`; and its settings, if it has any, in the list of `cli`. What a client
+//! do; an entry in `kind.rs`; and its settings, if it has any, in
+//! `broker_settings.rs` and the list of `cli`. What a client
 //! library gives maps so:
 //!
 //! | here | on a broker |

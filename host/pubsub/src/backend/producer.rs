@@ -129,6 +129,7 @@ impl Future for Confirm {
             State::Known(outcome) => outcome.take().unwrap_or_else(|| Err(PubsubError::outcome_unknown("it was asked for twice"))),
             State::Waiting(outcome) => match Pin::new(outcome).poll(context) {
                 Poll::Ready(outcome) => {
+                    self.state = State::Known(None);
                     outcome.unwrap_or_else(|_| Err(PubsubError::outcome_unknown("the broker ended before it confirmed")))
                 }
                 Poll::Pending => return Poll::Pending,

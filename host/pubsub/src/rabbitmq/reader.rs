@@ -28,6 +28,14 @@ use crate::topic::Queue;
 /// How long a consumer that leaves waits for what it is settling.
 const LEAVING_TIME: Duration = Duration::from_secs(60);
 
+/// How long it is waited after each look whether a queue is gone whose consumer the broker has ended.
+const DELETION_WAITS: [Duration; 5] = [
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+];
 /// How many deliveries that are there are taken at a time, before anything else is looked at.
 const BURST_COUNT: u32 = 64;
 /// Settles of one consumer that may be under way: more than a window of AMQP has.
@@ -255,7 +263,15 @@ impl Pump {
     /// Why the broker has ended the consumer: it says so only for a lost connection or channel.
     async fn reason(&self, refusal: Option<Refusal>) -> PubsubError {
         let Shared { lifecycle, consuming, .. } = &*self.consume.shared;
-        let looked = lifecycle.passive(&self.consume.queue, &self.consume.name).await;
+        let mut looked = Ok(());
+        for wait in DELETION_WAITS {
+            looked = lifecycle.passive(&self.consume.queue, &self.consume.name).await.map(|_| ());
+            if looked.is_err() || consuming.lost(self.link_number).is_some() {
+                break;
+            }
+            // A quorum queue that is being deleted ends its consumers before it is gone.
+            tokio::time::sleep(wait).await;
+        }
         if let Some(lost) = consuming.lost(self.link_number) {
             return lost;
         }
