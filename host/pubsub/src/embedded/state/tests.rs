@@ -15,7 +15,7 @@ use crate::backend::{ConsumerOptions, Overflow};
 use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::refusal::WriteFailure;
 use crate::message::Message;
-use crate::topic::Queue;
+use crate::topic::{Class, Queue};
 
 #[test]
 fn a_reader_that_leaves_while_a_deletion_fails_leaves_nothing_behind() {

@@ -17,7 +17,7 @@ use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Body, Group, Operation, Outgoing, Prefetch, State, Stored};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::message::Message;
-use crate::topic::{Queue, Topic};
+use crate::topic::{Class, Queue, Topic};
 
 /// Queue 1 and 2 read topic `a`, queue 3 reads topic `b`.
 const QUEUES: [(u64, &str); 3] = [(1, "a"), (2, "a"), (3, "b")];
