@@ -50,7 +50,7 @@ pub fn has_password(url: &str) -> bool {
 /// Without the password.
 impl std::fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let BrokerSettings { url, folder, limits, tls, management, pulsar, embedded } = self;
+        let BrokerSettings { url, folder, limits, tls, management, pulsar, .. } = self;
         let (url, management) = (&shown_url(url), &management.as_deref().map(shown_url));
         f.debug_struct("BrokerSettings")
             .field("url", url)
@@ -59,7 +59,7 @@ impl std::fmt::Debug for BrokerSettings {
             .field("tls", tls)
             .field("management", management)
             .field("pulsar", pulsar)
-            .field("embedded", embedded)
+            .field("embedded", &self.embedded)
             .finish()
     }
 }

@@ -206,3 +206,24 @@ pub async fn looking_into_a_closed_backend_is_unavailable(bed: &mut Bed) {
         assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");
     }
 }
+
+/// `browse`: a message that cannot be read is shown with the reason, and the others are shown all the same.
+pub async fn a_message_that_cannot_be_read_is_shown_with_the_reason(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    bed.restart().await;
+    bed.stall().await;
+    let late = || async {
+        let producer = bed.backend().producer(queue.topic()).await.ok()?;
+        producer.publish_confirmed(message("3")).await.ok()
+    };
+    let is_taken = late().await.is_some();
+    let page = bed.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
+    assert_eq!(page.messages.len(), 2 + usize::from(is_taken), "each message is shown");
+    for shown in &page.messages[..2] {
+        let reason = shown.message.as_ref().unwrap_err();
+        assert!(reason.contains("cannot be read") && shown.body_bytes == 0 && shown.named().id.is_none(), "{reason}");
+    }
+    bed.go_on().await;
+    let page = bed.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
+    assert!(page.messages.iter().all(|shown| shown.message.is_ok()), "{page:?}");
+}

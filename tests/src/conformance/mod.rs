@@ -229,7 +229,6 @@ macro_rules! for_each_promise {
                 a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery,
                 while_publishers_are_blocked_the_broker_is_in_trouble,
                 a_consumer_outlasts_messages_that_cannot_be_read_for_a_while,
-                a_message_that_cannot_be_read_is_shown_with_the_reason,
             ],
             rights: [
                 making_a_queue_without_the_right_is_refused,
@@ -294,6 +293,7 @@ macro_rules! for_each_promise {
                 looking_at_a_missing_queue_is_queue_not_found,
                 taps_of_a_closed_backend_are_unavailable,
                 looking_into_a_closed_backend_is_unavailable,
+                a_message_that_cannot_be_read_is_shown_with_the_reason,
             ],
             redriving: [
                 redriving_moves_a_message_into_one_queue,

@@ -3,7 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | names on the wire, messages, URLs, the meaning of errors | `names`, `envelope`, `address`, `refusal` |
-//! | connections, what arrives over them, and channels for declaring | `link`, `stream`, `legible`, `scratch` |
+//! | connections, what arrives over them, and channels for declaring | `link`, `stream`, `legible`, `cancelled`, `scratch` |
 //! | making, finding and deleting queues | `lifecycle` |
 //! | publishing | `lane`, `places`, `producer` |
 //! | reading shared queues, and settling | `reader`, `held`, `consumers`, `settling`, `acks` |
@@ -18,6 +18,7 @@
 
 mod acks;
 mod address;
+mod cancelled;
 mod consumers;
 mod envelope;
 mod held;
