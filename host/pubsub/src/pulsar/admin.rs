@@ -83,6 +83,15 @@ pub(super) enum Made {
     WasThere,
 }
 
+/// Where a new subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// At the oldest message that the topic still has.
+    Oldest,
+    /// Behind the newest one.
+    Newest,
+}
+
 /// A bound of a topic, as its policy has it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub(super) struct Quota {
@@ -214,9 +223,13 @@ impl Admin {
         }
     }
 
-    /// Makes a subscription that begins at the oldest message.
-    pub(super) async fn make_subscription(&self, place: &Place, subscription: &str) -> Result<Made> {
-        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&json!("earliest"))).await?;
+    /// Makes a subscription.
+    pub(super) async fn make_subscription(&self, place: &Place, subscription: &str, begin: Begin) -> Result<Made> {
+        let begin = match begin {
+            Begin::Oldest => json!("earliest"),
+            Begin::Newest => json!("latest"),
+        };
+        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&begin)).await?;
         if answer.is_there_already() { Ok(Made::WasThere) } else { self.done(place, answer).map(|()| Made::New) }
     }
 
