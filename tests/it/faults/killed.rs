@@ -78,8 +78,8 @@ pub(crate) async fn runs_on_during(space: Space, test: &str, faults: impl Future
         weir.must(&["flow", "stop", flow, "--discard"]).await;
     }
     drop(load);
-    leaves_nothing(&space, &before).await;
     assert_eq!(weir.end().await.code(), Some(0));
+    leaves_nothing(&space, &before).await;
 }
 
 /// Waits until the broker has no queue that was not there before; readers that have just gone may still be seen.

@@ -205,22 +205,23 @@ impl Admin {
         self.done(place, answer).map(|()| Made::New)
     }
 
+    /// Whether a topic exists as a partitioned one.
+    pub(super) async fn is_partitioned(&self, place: &Place) -> Result<bool> {
+        let found: Option<Value> = self.get(&format!("{}/partitions", place.path())).await?;
+        Ok(found.is_some_and(|found| found["partitions"].as_u64().unwrap_or(0) > 0))
+    }
+
     /// # Errors
     /// `Refused` where the topic exists as a partitioned one.
     async fn check_not_partitioned(&self, place: &Place) -> Result<()> {
-        #[derive(Deserialize)]
-        struct Partitions {
-            partitions: u32,
+        if !self.is_partitioned(place).await? {
+            return Ok(());
         }
-        let found: Option<Partitions> = self.get(&format!("{}/partitions", place.path())).await?;
-        match found {
-            Some(Partitions { partitions: 1.. }) => Err(PubsubError::refused(format!(
-                "{} exists as a partitioned topic, whose queues have no order: delete it (pulsar-admin topics delete-partitioned-topic), \
-                 or choose another name",
-                place.url()
-            ))),
-            _ => Ok(()),
-        }
+        Err(PubsubError::refused(format!(
+            "{} exists as a partitioned topic, whose queues have no order: delete it (pulsar-admin topics delete-partitioned-topic), or \
+             choose another name",
+            place.url()
+        )))
     }
 
     /// Makes a subscription.
