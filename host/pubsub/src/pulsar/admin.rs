@@ -321,9 +321,12 @@ impl Admin {
         Ok(self.get(&format!("{domain}/{}/{namespace}", quoted(tenant))).await?.unwrap_or_default())
     }
 
-    /// Gets a resource; `None` if there is none.
+    /// Gets a resource; `None` if there is none, or it is a policy that is not set.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let answer = self.send(Method::GET, path, None).await?;
+        if answer.is(StatusCode::NO_CONTENT) {
+            return Ok(None);
+        }
         if answer.is(StatusCode::NOT_FOUND) {
             return self.check_missing(&answer).map(|()| None);
         }
