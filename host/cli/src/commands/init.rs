@@ -135,7 +135,7 @@ fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared)
     let variables =
         if is_pulsar { "WEIR_BROKER_URL and WEIR_BROKER_PULSAR_ADMIN, or `url` and `pulsar-admin`" } else { "WEIR_BROKER_URL, or `url`" };
     lines.push(format!(
-        "\nThen set {variables} in section [broker] of {}, and start: weir up{}",
+        "\nUnless that is done, set {variables} in section [broker] of {}; then start: weir up{}",
         data.join(FILE_NAME).display(),
         data_option(data)
     ));
