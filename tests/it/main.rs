@@ -20,6 +20,7 @@ mod handlers;
 mod interop;
 mod losses;
 mod outputs;
+mod oversized;
 mod pool;
 mod project;
 mod proxy;

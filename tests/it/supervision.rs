@@ -119,12 +119,12 @@ async fn a_config_follower_that_panics_is_started_again() {
 async fn a_dead_letter_that_fails_by_its_disk_and_then_by_its_full_queue_does_not_stop_its_input() {
     const LETTERS: &str = "flow:tg:weir-dead-letters";
     let (stage, faulty) = stage().await;
-    faulty.refuse(LETTERS, || PubsubError::unavailable("the disk is full"));
+    faulty.refuse(LETTERS, |_| Some(PubsubError::unavailable("the disk is full")));
     stage.run("reject", &[], |_| {}).await;
     stage.send_text(r#"{"reject": "no text"}"#).await;
     let refused = || async { (faulty.refusals_count() > 0).then_some(()) };
     eventually(DEADLINE, "the dead letter to be refused by the disk", refused).await;
-    faulty.refuse(LETTERS, || PubsubError::full(format!("queue {LETTERS}"), None, None));
+    faulty.refuse(LETTERS, |_| Some(PubsubError::full(format!("queue {LETTERS}"), None, None)));
     stage.send_text("{}").await;
     assert_eq!(stage.outputs().await.next_text().await, "{}");
     eventually(DEADLINE, "the dead letter to be refused by its queue", refused).await;

@@ -30,6 +30,7 @@ mod instance;
 mod keeper;
 mod memory;
 mod outputs;
+mod oversized;
 mod processor;
 mod program;
 mod receiving;

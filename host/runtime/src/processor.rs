@@ -16,6 +16,7 @@ use crate::config_state::ConfigState;
 use crate::consumed::Consumed;
 use crate::generation::{Generation, Warm};
 use crate::outputs::{Account, Outputs};
+use crate::oversized::Oversized;
 use crate::program::{Input, Program};
 use crate::receiving::Receiving;
 use crate::settler::{Settlement, Settler};
@@ -58,7 +59,8 @@ impl Processor {
         for index in 0..program.inputs.len() {
             place.status.set_input(&program.inputs[index].name, Some(None));
             let generation = sender.subscribe();
-            let intake = Intake { index, generation, warm: warm.clone(), place: place.clone(), stop: stop.clone() };
+            let (warm, place, stop) = (warm.clone(), place.clone(), stop.clone());
+            let intake = Intake { index, generation, warm, place, oversized: Arc::default(), stop };
             intakes.spawn(intake.supervised());
         }
         Processor { generation: sender, warm, stop, intakes }
@@ -104,6 +106,7 @@ struct Intake {
     generation: watch::Receiver<Arc<Generation>>,
     warm: Warm,
     place: Place,
+    oversized: Arc<Oversized>,
     stop: CancellationToken,
 }
 
@@ -186,6 +189,7 @@ impl Intake {
             input: self.program().inputs[self.index].name.clone(),
             dead_letters: place.dead_letters.clone(),
             consumed: place.consumed.clone(),
+            oversized: self.oversized.clone(),
             stop: stop.clone(),
         };
         // It ends before its workers only by a panic, and without it they would work for nothing.
@@ -279,6 +283,7 @@ impl Intake {
             account,
             status: self.place.status.clone(),
             dead_letters: self.place.dead_letters.queue.topic().clone(),
+            oversized: self.oversized.clone(),
             stop,
             held: None,
             slot: None,

@@ -14,11 +14,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use weir_config::records::DeadLetter;
 use weir_pubsub::{Backend, MessageId, Output, PubsubError, QueueSpec, Receipt, Settled, Unsettled, Waits, ensure_bounded};
 
 use crate::consumed::Consumed;
 use crate::following;
 use crate::outputs::Charge;
+use crate::oversized::Oversized;
 use crate::status::{ErrorOf, InHand, Key, VariantStatus, count};
 use weir_pubsub::chain;
 
@@ -81,6 +83,8 @@ pub(crate) struct Settler {
     pub(crate) dead_letters: QueueSpec,
     /// Which outputs must find a queue, as it is now.
     pub(crate) consumed: Consumed,
+    /// Messages whose outputs the broker refused as too large.
+    pub(crate) oversized: Arc<Oversized>,
     /// Cancelled when the processor is to stop: what cannot be settled at once is given back then.
     pub(crate) stop: CancellationToken,
 }
@@ -109,8 +113,7 @@ enum Outcome {
 impl Pending {
     /// Whether the settle failed and may be repeated.
     fn may_be_repeated(&self) -> bool {
-        let may = |error: &PubsubError| error.is_passing() || matches!(error, PubsubError::Refused { .. });
-        matches!(&self.outcome, Outcome::Known(Err(unsettled)) if may(&unsettled.error))
+        matches!(&self.outcome, Outcome::Known(Err(unsettled)) if may_succeed(&self.settlement, &unsettled.error))
     }
 }
 
@@ -118,7 +121,7 @@ impl Settler {
     /// Settles what comes in until all senders are gone and everything is done.
     pub(crate) async fn run(self, mut incoming: mpsc::Receiver<Settlement>) {
         let mut pending: VecDeque<Pending> = VecDeque::new();
-        // Dead letters that their queue refuses. The messages behind them go on; the consumer's window bounds how many there can be.
+        // Dead letters that do not fit into their queue. The messages behind them go on; the consumer's window bounds how many there can be.
         let mut refused = FuturesUnordered::new();
         let mut is_open = true;
         while is_open || !pending.is_empty() || !refused.is_empty() {
@@ -134,7 +137,7 @@ impl Settler {
                         Err(unsettled) => unsettled,
                     };
                     settlement.keep_unsent(&unsettled);
-                    if is_full(&settlement, &unsettled.error) {
+                    if stays_aside(&settlement, &unsettled.error) {
                         refused.push(self.finish_repeated(settlement, unsettled.error));
                     } else {
                         let full = beside(self.finish_failed(settlement, unsettled.error, &mut pending), &mut refused).await;
@@ -183,7 +186,7 @@ impl Settler {
         let outcome = self.repeat(&mut settlement, error, Stays::InOrder).await;
         self.status.set_input(&self.input, None);
         let full = match outcome {
-            Err(error) if is_full(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
+            Err(error) if stays_aside(&settlement, &error) && !self.stop.is_cancelled() => Some((settlement, error)),
             outcome => {
                 self.finish(settlement, outcome).await;
                 None
@@ -214,6 +217,9 @@ impl Settler {
         match outcome {
             Ok(Settled::Done { dropped_count }) => {
                 following::settled(&self.status.key.processor, &self.status.key.variant, settlement.message_id);
+                if let Some(id) = settlement.message_id {
+                    self.oversized.settled(id);
+                }
                 self.count(&settlement, dropped_count);
             }
             Ok(Settled::NoLongerHeld) => {
@@ -226,6 +232,9 @@ impl Settler {
                 tracing::warn!(processor, variant, message_id, error = %chain(&error), "message cannot be settled and is given back");
                 let problem = format!("a message was given back because it cannot be settled: {}", chain(&error));
                 self.status.note_error(ErrorOf::Message, &problem);
+                if let (Some(id), PubsubError::TooLarge { .. }) = (settlement.message_id, &error) {
+                    self.oversized.refused(id, chain(&error));
+                }
                 let _ = self.backend.give_back(&settlement.receipt).await;
             }
         }
@@ -246,12 +255,12 @@ impl Settler {
 
     /// Shows why a message is not settled yet.
     fn show_waiting(&self, settlement: &Settlement, error: &PubsubError) {
-        if is_full(settlement, error) {
-            let problem = format!(
-                "a message that cannot be handled stays here, because {}: send dead letters again or delete them \
-                 (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
-                chain(error)
-            );
+        if stays_aside(settlement, error) {
+            let next = match error {
+                PubsubError::TooLarge { .. } => "raise that limit",
+                _ => "send dead letters again or delete them (weir dead-letters redrive | delete), or raise dead-letters.max-bytes",
+            };
+            let problem = format!("a message that cannot be handled stays here, because {}: {next}", chain(error));
             return self.status.note_error(ErrorOf::Message, &problem);
         }
         // The whole input waits: that is more than one error among others.
@@ -264,18 +273,18 @@ impl Settler {
         let began = Instant::now();
         let mut waits = Waits::default();
         let mut consumed = self.consumed.changes();
-        let mut is_queue_made = false;
+        let (mut is_queue_made, mut cuts_count) = (false, 0);
         loop {
-            // A person can give the rights back; handling the message again would not help.
-            let is_refused = matches!(error, PubsubError::Refused { .. });
-            let is_aside_only = stays == Stays::InOrder && is_full(settlement, &error);
-            if !(error.is_passing() || is_refused) || began.elapsed() > MAX_REPEATING || is_aside_only {
+            let is_aside_only = stays == Stays::InOrder && stays_aside(settlement, &error);
+            if !may_succeed(settlement, &error) || began.elapsed() > MAX_REPEATING || is_aside_only {
                 return Err(error);
             }
             let is_letter_lost = settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueNotFound { .. });
             if is_letter_lost && !is_queue_made && ensure_bounded(&*self.backend, &self.dead_letters).await.is_ok() {
                 is_queue_made = true;
                 tracing::info!(queue = %self.dead_letters.queue, "queue of dead letters made");
+            } else if settlement.kind == SettlementKind::DeadLetter && shorten(settlement, &error, cuts_count) {
+                cuts_count += 1;
             } else {
                 self.show_waiting(settlement, &error);
                 let wait = waits.after(&error);
@@ -298,8 +307,25 @@ impl Settler {
 }
 
 /// Whether a settlement is a dead letter that does not fit into the queue of the dead letters.
-fn is_full(settlement: &Settlement, error: &PubsubError) -> bool {
-    settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueFull { .. })
+fn stays_aside(settlement: &Settlement, error: &PubsubError) -> bool {
+    settlement.kind == SettlementKind::DeadLetter && matches!(error, PubsubError::QueueFull { .. } | PubsubError::TooLarge { .. })
+}
+
+/// Whether a settle that failed so may succeed later. A person can give rights back; handling the message again would not help. A dead letter
+/// that is too large can be shortened.
+fn may_succeed(settlement: &Settlement, error: &PubsubError) -> bool {
+    error.is_passing() || matches!(error, PubsubError::Refused { .. }) || stays_aside(settlement, error)
+}
+
+/// Shortens a dead letter that the broker refuses as too large; `false` where that is not why, or nothing is left to be cut.
+fn shorten(settlement: &mut Settlement, error: &PubsubError, cuts_count: u32) -> bool {
+    let PubsubError::TooLarge { actual_bytes, limit_bytes, .. } = error else { return false };
+    let Some(letter) = settlement.outputs.first_mut() else { return false };
+    // A broker may say no more than that the size is above its limit.
+    let excess_bytes = if cuts_count == 0 { actual_bytes.saturating_sub(*limit_bytes) } else { letter.message.body.len() as u64 / 2 };
+    let Some(shorter) = DeadLetter::shortened(&letter.message, excess_bytes) else { return false };
+    letter.message = shorter;
+    true
 }
 
 /// Waits for a piece of work while the refused dead letters are repeated: one of them may have its turn before it.

@@ -17,6 +17,7 @@ use crate::generation::{Generation, Held, Warm};
 use crate::giving_up::Lost;
 use crate::instance::{Answered, Fault, Instance, Outcome};
 use crate::outputs::Account;
+use crate::oversized::Oversized;
 use crate::program::Program;
 use crate::receiving::Receiving;
 use crate::renewals;
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     pub(crate) account: Arc<Account>,
     pub(crate) status: Arc<VariantStatus>,
     pub(crate) dead_letters: Topic,
+    /// Messages whose outputs the broker refused as too large.
+    pub(crate) oversized: Arc<Oversized>,
     /// Cancelled when no further message is to be taken.
     pub(crate) stop: CancellationToken,
     pub(crate) held: Option<Held>,
@@ -71,6 +74,14 @@ pub(crate) enum Ended {
     Spare,
     /// The consumer is of no use any more.
     Lost(PubsubError),
+}
+
+/// Why a message must not even be tried.
+struct Unfit {
+    error: &'static str,
+    reason: String,
+    /// Whether an attempt before has answered it.
+    answered: Answered,
 }
 
 /// What is left when an attempt could not even be made.
@@ -170,9 +181,9 @@ impl Worker {
         // Nobody waits for the answer to a request any longer than this.
         let expires_at = message.expires_in.and_then(|left| Instant::now().checked_add(left));
         let suspect = self.suspicion(&message, delivery_count);
-        if let Some((error, reason)) = self.unfit(&message, delivery_count, suspect, &mut history).await {
+        if let Some(Unfit { error, reason, answered }) = self.unfit(&message, delivery_count, suspect, &mut history).await {
             self.status.note_error(ErrorOf::Message, &format!("{error}: {reason}"));
-            let lost = Lost { error, reason: &reason, answered: Answered::Not };
+            let lost = Lost { error, reason: &reason, answered };
             return self.give_up(receipt, &message, lost, &history).await;
         }
         loop {
@@ -240,7 +251,11 @@ impl Worker {
         delivery_count: DeliveryCount,
         suspect: Option<NoteName>,
         history: &mut History,
-    ) -> Option<(&'static str, String)> {
+    ) -> Option<Unfit> {
+        if let Some((attempts_count, reason)) = message.id.and_then(|id| self.oversized.hopeless(id)) {
+            history.attempts_count = attempts_count;
+            return Some(Unfit { error: "too-large", reason, answered: Answered::InFull });
+        }
         let program = self.program();
         if let Some(name) = suspect {
             let suspects = program.loaded.engine.suspects();
@@ -255,11 +270,12 @@ impl Worker {
                 let reason = format!(
                     "delivered {count} times, and the last {trials_count} attempts had no outcome: the host ended, or the component was busy"
                 );
-                return Some(("deliveries", reason));
+                return Some(Unfit { error: "deliveries", reason, answered: Answered::Not });
             }
         }
         let (size, limit) = (message.body.len(), program.message_limits.max_message_bytes);
-        (size > limit).then(|| ("too-large", format!("the body has {size} bytes, of at most {limit}")))
+        let reason = format!("the body has {size} bytes, of at most {limit}");
+        (size > limit).then_some(Unfit { error: "too-large", reason, answered: Answered::Not })
     }
 
     /// Waits before the next attempt. Another component than the one that failed need not wait, unless the time was asked for.

@@ -45,8 +45,8 @@ impl Panics {
     }
 }
 
-/// Settles with an output to this topic fail with this error.
-type Refused = Mutex<Option<(String, fn() -> PubsubError)>>;
+/// Settles fail whose first output is to this topic, with an error for it.
+type Refused = Mutex<Option<(String, fn(&Message) -> Option<PubsubError>)>>;
 
 /// Passes everything on to another broker.
 pub(crate) struct Faulty {
@@ -71,8 +71,8 @@ impl Faulty {
         })
     }
 
-    /// Has settles with an output to a topic fail from now on.
-    pub(crate) fn refuse(&self, topic: &str, error: fn() -> PubsubError) {
+    /// Has settles fail from now on whose first output is to a topic, with an error for it.
+    pub(crate) fn refuse(&self, topic: &str, error: fn(&Message) -> Option<PubsubError>) {
         *self.refused.lock().unwrap() = Some((topic.to_owned(), error));
         self.refusals_count.store(0, Ordering::SeqCst);
     }
@@ -227,9 +227,11 @@ impl Backend for Faulty {
     fn settle(&self, receipt: &Receipt, outputs: Vec<Output>) -> BoxFuture<'static, Result<Settled, Unsettled>> {
         if let Some(output) = outputs.first() {
             self.panics.check(Call::Settle, &output.topic.to_string());
-            if let Some((_, error)) = self.refused.lock().unwrap().as_ref().filter(|(topic, _)| *topic == output.topic.to_string()) {
+            let refused = self.refused.lock().unwrap().clone();
+            let error = refused.filter(|(topic, _)| *topic == output.topic.to_string()).and_then(|(_, error)| error(&output.message));
+            if let Some(error) = error {
                 self.refusals_count.fetch_add(1, Ordering::SeqCst);
-                return ready(Err(Unsettled::whole(error(), outputs.len()))).boxed();
+                return ready(Err(Unsettled::whole(error, outputs.len()))).boxed();
             }
         }
         self.inner.settle(receipt, outputs)

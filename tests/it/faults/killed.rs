@@ -62,6 +62,26 @@ pub(crate) async fn is_killed_under_load(space: Space) {
     leaves_nothing(&space, &before).await;
 }
 
+/// Faults of the broker strike under load while Weir runs: nothing is lost, flows can be started and stopped afterwards, and nothing is left behind.
+pub(crate) async fn runs_on_during(space: Space, test: &str, faults: impl Future<Output = ()>) {
+    let folder = tempfile::tempdir().unwrap();
+    let weir = up(folder.path(), &space).await;
+    deploy_echo(&weir, &space).await;
+    let before = space.everything().await;
+    weir.must(&["flow", "start", "b", "one"]).await;
+    let load = Load::on(&space, Pace::FULL).await;
+    load.send_during(faults).await;
+    load.arrived().await.show(&format!("{test}, {}", space.broker()));
+    weir.must(&["flow", "start", "b", "two"]).await;
+    echoes(&weir, "two", "all the same").await;
+    for flow in ["one", "two"] {
+        weir.must(&["flow", "stop", flow, "--discard"]).await;
+    }
+    drop(load);
+    assert_eq!(weir.end().await.code(), Some(0));
+    leaves_nothing(&space, &before).await;
+}
+
 /// Waits until the broker has no queue that was not there before; readers that have just gone may still be seen.
 async fn leaves_nothing(space: &Space, before: &BTreeSet<String>) {
     let seen = Mutex::new(BTreeSet::new());

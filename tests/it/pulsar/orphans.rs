@@ -108,6 +108,28 @@ async fn orphans_are_found_and_removed_and_subscriptions_of_others_are_left_alon
     assert_eq!(shared.weir.end().await.code(), Some(0));
 }
 
+/// A topic whose queue was removed beside Weir, and whose flow is not known any more: doctor tells of it, and removes it.
+#[tokio::test]
+async fn a_topic_without_a_queue_of_which_no_flow_knows_is_found_and_removed() {
+    let shared = Shared::new().await;
+    let path = format!("persistent/{}/flow/in:one/subscription/work--one--input", shared.space.name());
+    shared.broker.admin().must(Method::DELETE, &path, None).await;
+    // Another program's, which Weir never made.
+    shared.broker.admin().must(Method::PUT, &format!("persistent/{}/flow/theirs", shared.space.name()), None).await;
+    let keys = [json!({"type": "flow", "key": "one"})];
+    shared.weir.post("/api/v1/config", &json!({"operation": "delete", "keys": keys})).await;
+    let told = format!("flow:{}:in:one (subscription work--one--input)", shared.space.name());
+    let answer = shared.doctor(&[]).await;
+    let orphans = finding(&answer, "orphans");
+    assert!(orphans["grade"] == "warn" && orphans["what"].as_str().unwrap().contains(&told), "{answer}");
+    let answer = shared.doctor(&["--remove-orphans"]).await;
+    assert!(finding(&answer, "orphans")["what"].as_str().unwrap().contains(&told), "{answer}");
+    let left = shared.queues().await;
+    assert!(left.contains("theirs") && !left.iter().any(|name| name.contains("one")), "{left:?}");
+    assert_eq!(finding(&shared.doctor(&[]).await, "orphans")["grade"], "ok");
+    assert_eq!(shared.weir.end().await.code(), Some(0));
+}
+
 /// A topic that lost its last queue holds messages for nobody, and nothing reports it: the deletion of its queue deletes it too.
 #[tokio::test]
 async fn a_topic_without_a_queue_goes_with_the_queue_that_is_deleted_again() {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use futures_util::future::join_all;
-use weir_pubsub::{Backend, Class, Consumer, ConsumerOptions, Delivery, LockName, Message, PubsubError, Queue, QueueSpec, Settled, Topic};
+use weir_pubsub::{
+    Backend, Class, Consumer, ConsumerOptions, Delivery, LockName, Message, PubsubError, Queue, QueueSpec, Settled, Sharing, Topic,
+};
 use weir_tests::pulsar::{Broker, Node, Role};
 use weir_tests::wait::{DEADLINE, before, eventually, within};
 
@@ -91,10 +93,17 @@ async fn a_lock_and_an_exclusive_reader_are_free_after_a_crash() {
     let crashing = connected_by(broker, &format!("pulsar://{}", proxy.address()), broker.admin().url()).await;
     let _held = crashing.lock(&name).await.unwrap();
     let other = connected(broker).await;
+    let queue = queue(Class::Flow, &tenant);
+    other.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+    let alone = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+    let _reader = crashing.consumer(queue.topic(), queue.subscription(), alone).await.unwrap();
     assert!(matches!(other.lock(&name).await.map(|_| ()), Err(PubsubError::LockHeld { .. })));
+    let second = other.consumer(queue.topic(), queue.subscription(), alone).await.map(|_| ());
+    assert!(matches!(second, Err(PubsubError::QueueHeld { .. })), "{second:?}");
     proxy.refuse();
     proxy.cut();
     eventually(DEADLINE, "the lock", || async { other.lock(&name).await.ok() }).await;
+    eventually(DEADLINE, "the reader", || async { other.consumer(queue.topic(), queue.subscription(), alone).await.ok() }).await;
 }
 
 /// Topics that are not persistent are gone after a restart: publishing and subscribing bring those of answers back, and owners those of requests.

@@ -1,14 +1,16 @@
 //! Starts an Apache Pulsar node as the tests do, prints its URL, admin URL, the file with an administrator's token, its process id and folder, a
-//! line each, and keeps it until the standard input ends or this process does.
+//! line each, and keeps it until the standard input ends or this process does: `pulsar [JAVA-OPTION...]`.
+//!
+//! The tests have Java compile quickly and not well. Benches give `-XX:TieredStopAtLevel=4 -Xmx2g` for a broker as others run it.
 
 use std::io::Read;
 
 use anyhow::Context;
-use weir_tests::pulsar::{Node, Role};
+use weir_tests::pulsar::{Role, Setup};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let node = Node::start().await;
+    let node = std::env::args().skip(1).fold(Setup::default(), Setup::java_option).start().await;
     let pid = node.pid().context("the node has ended")?;
     let token_file = node.token_file(Role::Admin).context("the node has no tokens")?;
     println!("{}\n{}\n{}\n{pid}\n{}", node.url(), node.admin().url(), token_file.display(), node.folder().display());

@@ -44,6 +44,7 @@ macro_rules! for_each_promise {
             ($($arguments)*)
             queues: [
                 creating_a_queue_twice_is_no_error,
+                a_new_queue_gets_nothing_that_was_published_before,
                 creating_a_queue_with_other_properties_is_a_mismatch,
                 response_and_notify_topics_have_no_queues,
                 ensuring_makes_what_is_missing_and_keeps_what_is_there,

@@ -13,6 +13,17 @@ pub async fn creating_a_queue_twice_is_no_error(bed: &mut Bed) {
     assert_eq!(bed.drained(&queue).await, ["kept"]);
 }
 
+/// `create_queue`: it gets what is published from then on, also where its topic has other queues that got more.
+pub async fn a_new_queue_gets_nothing_that_was_published_before(bed: &mut Bed) {
+    let first = bed.filled("a", &["settled", "too"]).await;
+    assert_eq!(bed.drained(&first).await, ["settled", "too"]);
+    bed.publish(first.topic(), &["waiting"]).await;
+    let second = bed.made(Class::Flow, "a", "second").await;
+    bed.publish(first.topic(), &["new"]).await;
+    assert_eq!(bed.drained(&second).await, ["new"]);
+    assert_eq!(bed.drained(&first).await, ["waiting", "new"]);
+}
+
 /// `create_queue`: `QueueMismatch` when it exists with other properties.
 pub async fn creating_a_queue_with_other_properties_is_a_mismatch(bed: &mut Bed) {
     let queue = bed.made(Class::Flow, "a", "reader").await;

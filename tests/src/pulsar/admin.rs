@@ -37,8 +37,18 @@ impl Admin {
 
     /// Sends a request; `None` if the broker does not answer. `path` begins behind `/admin/v2/`.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
+        self.send_to(method, &format!("admin/v2/{path}"), body).await
+    }
+
+    /// The URL of the broker that has a topic, by the topic's path; `None` while there is none.
+    pub async fn owner(&self, topic: &str) -> Option<String> {
+        let (_, answer) = self.send_to(Method::GET, &format!("lookup/v2/topic/{topic}"), None).await?;
+        Some(answer["brokerUrl"].as_str()?.to_owned())
+    }
+
+    async fn send_to(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
         let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_max_idle_per_host(0).build().unwrap();
-        let mut request = client.request(method, format!("{}/admin/v2/{path}", self.url));
+        let mut request = client.request(method, format!("{}/{path}", self.url));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }

@@ -9,7 +9,7 @@ use super::{Admin, Node};
 /// A running Pulsar that tests connect to.
 #[derive(Clone, Debug)]
 pub struct Broker {
-    /// `HOST:PORT`.
+    /// `HOST:PORT`, or several of them.
     address: String,
     admin: Admin,
     /// The folder with the tokens of its roles.
@@ -102,7 +102,12 @@ impl Broker {
         Broker { address: format!("127.0.0.1:{port}"), admin, tokens: Some(folder) }
     }
 
-    /// Its address, `HOST:PORT`.
+    /// Of these addresses, `HOST:PORT,HOST:PORT`, without authentication.
+    pub(super) fn of_cluster(addresses: String, admin: Admin) -> Self {
+        Broker { address: addresses, admin, tokens: None }
+    }
+
+    /// Its address, `HOST:PORT`; of a cluster those of its nodes.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

@@ -1,7 +1,7 @@
 //! A real Apache Pulsar for tests.
 //!
 //! [`Broker::shared`] is one for all tests of a process, with a tenant of its own for each test. A test that kills or restarts a broker starts a
-//! [`Node`] of its own. The jars are installed by `tests/brokers/pulsar.sh`; it listens on loopback only, and neither a process nor a folder of
+//! [`Node`] of its own, and one that moves topics between brokers a [`Cluster`]. The jars are installed by `tests/brokers/pulsar.sh`; it listens on loopback only, and neither a process nor a folder of
 //! it is left, however the test process ends.
 //!
 //! | variable | meaning |
@@ -11,11 +11,14 @@
 
 mod admin;
 mod broker;
+mod cluster;
 mod install;
 mod node;
+mod process;
 mod token;
 
 pub use admin::Admin;
 pub use broker::{Broker, Role};
+pub use cluster::Cluster;
 pub use node::{Node, Setup};
 pub use token::token_until;

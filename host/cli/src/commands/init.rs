@@ -125,7 +125,7 @@ fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared)
         lines.extend(by_hand.iter().map(|policy| format!("  {}\n    {}", policy.command, policy.reason)));
     }
     lines.push(format!(
-        "\nThen set {} in section [broker] of {}, and start: weir up{}",
+        "\nUnless that is done, set {} in section [broker] of {}; then start: weir up{}",
         kind.variables,
         data.join(FILE_NAME).display(),
         data_option(data)

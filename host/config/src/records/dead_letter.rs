@@ -26,6 +26,8 @@ const NAMES: [&str; 10] = [TOPIC, SUBSCRIPTION, ERROR, REASON, ATTEMPTS, DIGEST,
 const MAX_REASON_BYTES: usize = 8 << 10;
 /// The longest number, and the longest value of what was cut.
 const MAX_VALUE_BYTES: usize = 20;
+/// What a note on a cut body and its marker take at most.
+const CUTTING_BYTES: usize = 256;
 /// How much of where a message came from a letter keeps, in bytes: what Weir writes there is shorter.
 const MAX_FROM_BYTES: usize = 1024;
 /// How much of a content type, in bytes: what AMQP has room for.
@@ -186,6 +188,27 @@ impl DeadLetter {
         })
     }
 
+    /// A letter of which the broker refuses the size: its body is cut by so many bytes, and by what saying so takes. `None` where nothing is left
+    /// to be cut.
+    pub fn shortened(letter: &Message, excess_bytes: u64) -> Option<Message> {
+        let own = DeadLetter::of_message(letter).filter(|_| !letter.body.is_empty())?;
+        let excess_bytes = usize::try_from(excess_bytes).unwrap_or(usize::MAX);
+        let left_bytes = letter.body.len().saturating_sub(excess_bytes.saturating_add(CUTTING_BYTES));
+        let mut shorter = letter.clone();
+        shorter.body.truncate(left_bytes);
+        let properties_are_cut = match own.cut {
+            // The reason says already what the body was.
+            Some(Cut::Body | Cut::Both) => return Some(shorter),
+            Some(Cut::Properties) => true,
+            None => false,
+        };
+        let note = note_on_body(&letter.body);
+        let reason_bytes = MAX_REASON_BYTES.saturating_sub(note.len());
+        shorter.properties.set(REASON, format!("{note}{}", cut(&own.reason, reason_bytes)));
+        shorter.properties.set(CUT, if properties_are_cut { Cut::Both } else { Cut::Body }.marker());
+        Some(shorter)
+    }
+
     /// The message that became this letter: without the letter's own properties, everything else as it is.
     pub fn original(letter: &Message) -> Message {
         let is_own = |(name, _): &(&str, &str)| name.starts_with(DEAD_LETTER_PREFIX);
@@ -283,6 +306,25 @@ mod tests {
         let sent = second.to_message(&marked, &Limits::default());
         assert_eq!(DeadLetter::of_message(&sent), Some(second));
         assert_eq!(DeadLetter::original(&sent).properties.iter().collect::<Vec<_>>(), [("colour", "red")]);
+    }
+
+    #[test]
+    fn a_letter_that_is_too_large_for_its_queue_loses_the_end_of_its_body_and_says_so_once() {
+        let sent = letter().to_message(&Message::new(vec![b'x'; 4000]).with("colour", "red"), &Limits::default());
+        let shorter = DeadLetter::shortened(&sent, 1000).unwrap();
+        let reason = |letter: &Message| DeadLetter::of_message(letter).unwrap().reason;
+        assert!(shorter.body.len() <= 3000 - (reason(&shorter).len() - "no text".len()), "{}", shorter.body.len());
+        assert!(reason(&shorter).starts_with("[the body of 4000 bytes, sha256 ") && reason(&shorter).ends_with("was cut] no text"));
+        assert_eq!(DeadLetter::of_message(&shorter).unwrap().cut, Some(Cut::Body));
+        assert_eq!(shorter.properties.get("colour"), Some("red"));
+        let again = DeadLetter::shortened(&shorter, u64::MAX).unwrap();
+        assert_eq!((again.body.len(), reason(&again)), (0, reason(&shorter)));
+        assert_eq!(DeadLetter::shortened(&again, 1), None, "nothing is left to be cut");
+        let marked = Message::new("body").with("n".repeat(200), "v");
+        let without_properties = letter().to_message(&marked, &Limits::default());
+        let both = DeadLetter::shortened(&without_properties, 1).unwrap();
+        assert_eq!(DeadLetter::of_message(&both).unwrap().cut, Some(Cut::Both));
+        assert_eq!(DeadLetter::shortened(&marked, 1), None, "it is no letter");
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use weir_config::Batch;
-use weir_pubsub::{Delete, Deletion, PubsubError, chain};
+use weir_pubsub::{Delete, Deletion, PubsubError, Queue, chain};
 
 use super::Lifecycle;
 use super::queues::queue_of;
 use crate::error::{FlowError, Result};
 use crate::orphans::{Made, unnamed};
-use crate::protocol::{FLOW_TYPE, LEFTOVER_TYPE, Orphan, QUEUE_MADE_TYPE};
+use crate::protocol::{FLOW_TYPE, LEFTOVER_TYPE, Orphan, QUEUE_MADE_TYPE, QueueRecord};
 
 /// Orphans of one answer; a removal goes on where it is asked for again.
 const MAX_ORPHANS_COUNT: usize = 1_000;
@@ -65,15 +65,7 @@ impl Lifecycle {
         let looking = || FlowError::broker(format!("looking into the queue {queue}"));
         let stats = match self.backend.inspect().stats(&queue).await {
             Ok(stats) => stats,
-            Err(PubsubError::QueueNotFound { .. }) => {
-                // A broker may have kept what it stood on, such as a topic: a deletion removes that.
-                if what != Orphans::List {
-                    self.confirm().await?;
-                    let deleted = self.backend.delete_queue(&queue, Delete::Always).await;
-                    deleted.map_err(FlowError::broker(format!("deleting what is left of the queue {queue}")))?;
-                }
-                return Ok(None);
-            }
+            Err(PubsubError::QueueNotFound { .. }) => return self.remains(&queue, made, what).await,
             Err(error) => return Err(looking()(error)),
         };
         let messages_count = stats.depth_count.or(stats.ready_count);
@@ -103,5 +95,20 @@ impl Lifecycle {
             Err(error) => orphan.kept_because = Some(chain(&error)),
         }
         Ok(Some(orphan))
+    }
+
+    /// What is left of a queue that is gone: a broker may have kept what it stood on, such as a topic.
+    async fn remains(&self, queue: &Queue, made: &Made, what: Orphans) -> Result<Option<Orphan>> {
+        let looked = self.backend.inspect().has_remains(queue).await;
+        let is_left = looked.map_err(FlowError::broker(format!("looking for what is left of the queue {queue}")))?;
+        let is_removed = is_left && what != Orphans::List;
+        if is_removed {
+            self.confirm().await?;
+            let deleted = self.backend.delete_queue(queue, Delete::Always).await;
+            deleted.map_err(FlowError::broker(format!("deleting what is left of the queue {queue}")))?;
+            tracing::info!(%queue, "what was left of a queue is deleted");
+        }
+        let QueueRecord { topic, subscription, .. } = made.queue.clone();
+        Ok(is_left.then_some(Orphan { topic, subscription, messages_count: Some(0), is_removed, kept_because: None }))
     }
 }

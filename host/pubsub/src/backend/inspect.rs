@@ -31,6 +31,15 @@ pub trait Inspect: Send + Sync {
     /// `QueueNotFound`, `Unavailable`.
     async fn stats(&self, queue: &Queue) -> Result<QueueStats>;
 
+    /// Whether the broker kept what a queue stood on, such as its topic, although nothing of that has a queue any more: a deletion of the queue
+    /// removes it. Never where a queue stands on nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn has_remains(&self, _queue: &Queue) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Which process holds a lock; `None` if it is free. Looking disturbs neither the holder nor the process that takes it next.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ pub trait Backend: Send + Sync + 'static {
     /// What it shows of its queues.
     fn inspect(&self) -> &dyn Inspect;
 
-    /// Makes a queue. It is no error if it is there with the same properties. For `response` and `notify` topics nothing is done.
+    /// Makes a queue, which gets what is published from then on. It is no error if it is there with the same properties. For `response` and `notify` topics nothing is done.
     ///
     /// # Errors
     /// `QueueMismatch` when it exists with other properties, as far as the broker shows them; `Unsupported` where the broker has no such bound;

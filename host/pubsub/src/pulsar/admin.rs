@@ -83,6 +83,15 @@ pub(super) enum Made {
     WasThere,
 }
 
+/// Where a new subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// At the oldest message that the topic still has.
+    Oldest,
+    /// Behind the newest one.
+    Newest,
+}
+
 /// A bound of a topic, as its policy has it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub(super) struct Quota {
@@ -196,27 +205,32 @@ impl Admin {
         self.done(place, answer).map(|()| Made::New)
     }
 
+    /// Whether a topic exists as a partitioned one.
+    pub(super) async fn is_partitioned(&self, place: &Place) -> Result<bool> {
+        let found: Option<Value> = self.get(&format!("{}/partitions", place.path())).await?;
+        Ok(found.is_some_and(|found| found["partitions"].as_u64().unwrap_or(0) > 0))
+    }
+
     /// # Errors
     /// `Refused` where the topic exists as a partitioned one.
     async fn check_not_partitioned(&self, place: &Place) -> Result<()> {
-        #[derive(Deserialize)]
-        struct Partitions {
-            partitions: u32,
+        if !self.is_partitioned(place).await? {
+            return Ok(());
         }
-        let found: Option<Partitions> = self.get(&format!("{}/partitions", place.path())).await?;
-        match found {
-            Some(Partitions { partitions: 1.. }) => Err(PubsubError::refused(format!(
-                "{} exists as a partitioned topic, whose queues have no order: delete it (pulsar-admin topics delete-partitioned-topic), \
-                 or choose another name",
-                place.url()
-            ))),
-            _ => Ok(()),
-        }
+        Err(PubsubError::refused(format!(
+            "{} exists as a partitioned topic, whose queues have no order: delete it (pulsar-admin topics delete-partitioned-topic), or \
+             choose another name",
+            place.url()
+        )))
     }
 
-    /// Makes a subscription that begins at the oldest message.
-    pub(super) async fn make_subscription(&self, place: &Place, subscription: &str) -> Result<Made> {
-        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&json!("earliest"))).await?;
+    /// Makes a subscription.
+    pub(super) async fn make_subscription(&self, place: &Place, subscription: &str, begin: Begin) -> Result<Made> {
+        let begin = match begin {
+            Begin::Oldest => json!("earliest"),
+            Begin::Newest => json!("latest"),
+        };
+        let answer = self.send(Method::PUT, &place.subscription_path(subscription), Some(&begin)).await?;
         if answer.is_there_already() { Ok(Made::WasThere) } else { self.done(place, answer).map(|()| Made::New) }
     }
 
@@ -307,9 +321,12 @@ impl Admin {
         Ok(self.get(&format!("{domain}/{}/{namespace}", quoted(tenant))).await?.unwrap_or_default())
     }
 
-    /// Gets a resource; `None` if there is none.
+    /// Gets a resource; `None` if there is none, or it is a policy that is not set.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let answer = self.send(Method::GET, path, None).await?;
+        if answer.is(StatusCode::NO_CONTENT) {
+            return Ok(None);
+        }
         if answer.is(StatusCode::NOT_FOUND) {
             return self.check_missing(&answer).map(|()| None);
         }

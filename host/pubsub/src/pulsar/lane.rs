@@ -69,7 +69,7 @@ pub(super) struct Lanes {
     lanes: Mutex<HashMap<Topic, Way>>,
     /// The largest message that the broker takes; 0 before it said so.
     largest_bytes: AtomicUsize,
-    limits: TopicLimits,
+    limits: Arc<TopicLimits>,
     tasks: TaskTracker,
 }
 
@@ -98,14 +98,17 @@ impl Lanes {
             lifecycle,
             lanes: Mutex::default(),
             largest_bytes: AtomicUsize::new(0),
-            limits: TopicLimits::default(),
+            limits: Arc::default(),
             tasks: TaskTracker::new(),
         }
     }
 
     /// Checks a message against the limits of the broker and of its topic, as far as these are known.
     pub(super) fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
-        self.limits.check(topic, message)?;
+        if let Err(error) = self.limits.check(topic, message) {
+            self.look_again(topic);
+            return Err(error);
+        }
         if let Ok(wire) = self.link.up() {
             self.largest_bytes.store(wire.max_message_bytes, Ordering::Relaxed);
         }
@@ -120,6 +123,14 @@ impl Lanes {
             actual_bytes: actual_bytes as u64,
             limit_bytes: limit_bytes.saturating_sub(ENVELOPE_BYTES) as u64,
         })
+    }
+
+    /// Looks whether the limit of a topic is still what it was, unless that was just done.
+    fn look_again(&self, topic: &Topic) {
+        if let Some(place) = self.limits.is_look_due(topic).then(|| Place::of(topic).ok()).flatten() {
+            let (lifecycle, limits, topic) = (self.lifecycle.clone(), self.limits.clone(), topic.clone());
+            self.tasks.spawn(async move { limits.look(&lifecycle.admin, &topic, &place).await });
+        }
     }
 
     /// Gives a message its place in the order. Its limits were checked. `only` is the one subscription that it is for.
@@ -297,13 +308,9 @@ impl Lane {
     async fn take(&mut self, receipt: Option<Receipt>) {
         match receipt {
             Some(Receipt::Stored(number)) => self.confirmed(number, Ok(())),
-            Some(Receipt::Refused(number, refusal)) if refusal.kind == Kind::TooLarge => {
-                let outcome = Err(self.too_large(number, refusal).await);
-                self.confirmed(number, outcome);
-            }
             Some(Receipt::Refused(number, refusal)) => {
-                let outcome = Err(refusal.of_publishing(&self.topic));
-                self.confirmed(number, outcome);
+                let error = self.refused(number, refusal).await;
+                self.confirmed(number, Err(error));
             }
             Some(Receipt::Closed) => self.moved().await,
             None => {
@@ -313,16 +320,16 @@ impl Lane {
         }
     }
 
-    /// The error about a message that the broker refuses by a policy for this topic, as far as it shows the limit.
-    async fn too_large(&self, number: u64, refusal: Refusal) -> PubsubError {
-        let size = self.under_way.iter().find(|(of, ..)| *of == number).map(|(.., post)| post.body.len() + post.metadata.encoded_len());
-        match (size, self.lanes.lifecycle.admin.most_bytes(&self.place).await) {
-            (Some(actual_bytes), Ok(Some(limit_bytes))) => {
-                self.lanes.limits.learn(&self.topic, limit_bytes);
-                topic_limits::too_large(&self.topic, actual_bytes as u64, limit_bytes)
-            }
-            _ => refusal.plain(),
-        }
+    /// The error about a message that the broker refuses.
+    async fn refused(&self, number: u64, refusal: Refusal) -> PubsubError {
+        let post = self.under_way.iter().find(|(of, ..)| *of == number).map(|(.., post)| post);
+        let Some(post) = post.filter(|_| refusal.kind == Kind::TooLarge) else { return refusal.of_publishing(&self.topic) };
+        let actual_bytes = (post.body.len() + post.metadata.encoded_len()) as u64;
+        // Where the policy cannot be seen, or was changed since, it is known that the limit was below this.
+        let shown_bytes = self.lanes.lifecycle.admin.most_bytes(&self.place).await.ok().flatten();
+        let limit_bytes = shown_bytes.unwrap_or(u64::MAX).min(actual_bytes.saturating_sub(1));
+        self.lanes.limits.learn(&self.topic, limit_bytes);
+        topic_limits::too_large(&self.topic, actual_bytes, limit_bytes)
     }
 
     fn confirmed(&mut self, number: u64, outcome: Result<()>) {
@@ -342,8 +349,8 @@ impl Lane {
                 match open.session.receipts.recv().await {
                     Some(Receipt::Stored(number)) => self.confirmed(number, Ok(())),
                     Some(Receipt::Refused(number, refusal)) => {
-                        let outcome = Err(refusal.of_publishing(&self.topic));
-                        self.confirmed(number, outcome);
+                        let error = self.refused(number, refusal).await;
+                        self.confirmed(number, Err(error));
                     }
                     Some(Receipt::Closed) => {}
                     None => break,

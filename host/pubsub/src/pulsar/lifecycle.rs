@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::admin::{Admin, Made, Quota};
+use super::admin::{Admin, Begin, Made, Quota};
 use super::link::Link;
 use super::names::{Place, is_queue};
 use super::refusal::Kind;
@@ -17,7 +17,6 @@ use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::network::Turns;
-use crate::telling::chain;
 use crate::topic::{Class, Queue, Topic};
 
 /// Bounds as policies of a topic.
@@ -84,7 +83,9 @@ impl Lifecycle {
         // A topic without a queue is new too: its maker was stopped in between.
         let is_new = made == Made::New || self.queues(&place).await?.is_none_or(|queues| queues.is_empty());
         self.bound(spec, &place, is_new, if_other).await?;
-        self.admin.make_subscription(&place, queue.subscription().as_str()).await.map(|_| ())
+        // Of a topic that has queues the broker keeps messages for a while which these have acknowledged.
+        let begin = if is_new { Begin::Oldest } else { Begin::Newest };
+        self.admin.make_subscription(&place, queue.subscription().as_str(), begin).await.map(|_| ())
     }
 
     /// Sees to the bound of a topic: all its queues have it.
@@ -243,11 +244,13 @@ impl Lifecycle {
             self.admin.delete_subscription(place, name).await?;
         }
         // What others have made meanwhile stays.
-        if self.queues(place).await?.is_some_and(|left| left.is_empty())
-            && let Err(error) = self.admin.delete_topic(place).await
-        {
-            // Nothing is published to a topic without a queue: the next call that makes or deletes a queue of it finds it.
-            tracing::warn!(topic = place.url(), error = %chain(&error), "topic without a queue is left on the broker");
+        if self.queues(place).await?.is_some_and(|left| left.is_empty()) {
+            // Where that fails, nothing is published to the topic, and whoever repeats the deletion finds it.
+            return match self.admin.delete_topic(place).await {
+                // Somebody else's.
+                Err(_) if self.admin.is_partitioned(place).await? => Ok(()),
+                deleted => deleted,
+            };
         }
         Ok(())
     }

@@ -67,6 +67,13 @@ impl Inspect for Arc<Shared> {
         })
     }
 
+    async fn has_remains(&self, queue: &Queue) -> Result<bool> {
+        self.check_up()?;
+        let place = Place::of(queue.topic())?;
+        // A topic of requests is the queue itself.
+        Ok(place.is_persistent && self.lifecycle.queues(&place).await?.is_some_and(|queues| queues.is_empty()))
+    }
+
     async fn lock_holder(&self, name: &LockName) -> Result<Option<LockHolder>> {
         lock::holder(self, name).await
     }

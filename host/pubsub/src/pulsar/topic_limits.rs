@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::admin::Admin;
+use super::names::Place;
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
 use crate::message::Message;
 use crate::topic::Topic;
 
-/// How long a limit counts: an operator may have changed it since, which a later refusal shows.
+/// How long a limit counts that nobody could look at since: an operator may have changed it, which a later refusal shows.
 const KEPT_TIME: Duration = Duration::from_secs(30);
+/// How often it is looked at a limit that refuses messages.
+const LOOK_TIME: Duration = Duration::from_secs(1);
 /// More topics than this are not remembered.
 const KEPT_COUNT: usize = 1024;
 /// What the broker counts beside body and properties: names, numbers and times of a message.
@@ -20,16 +24,51 @@ const OVERHEAD_BYTES: u64 = 160;
 
 /// Limits by topic.
 #[derive(Debug, Default)]
-pub(super) struct TopicLimits(Mutex<HashMap<Topic, (u64, Instant)>>);
+pub(super) struct TopicLimits(Mutex<HashMap<Topic, Limit>>);
+
+#[derive(Debug)]
+struct Limit {
+    bytes: u64,
+    shown_at: Instant,
+    /// When it was last looked at, or is.
+    looked_at: Instant,
+}
+
+impl Limit {
+    fn counts(&self) -> bool {
+        self.shown_at.elapsed() < KEPT_TIME
+    }
+}
 
 impl TopicLimits {
     /// Remembers a limit for a while.
     pub(super) fn learn(&self, topic: &Topic, limit_bytes: u64) {
         let mut limits = lock(&self.0);
-        limits.retain(|_, (_, at)| at.elapsed() < KEPT_TIME);
+        limits.retain(|_, limit| limit.counts());
         if limits.len() < KEPT_COUNT {
-            limits.insert(topic.clone(), (limit_bytes, Instant::now()));
+            let now = Instant::now();
+            limits.insert(topic.clone(), Limit { bytes: limit_bytes, shown_at: now, looked_at: now });
         }
+    }
+
+    /// Asks the broker for the limit of a topic, which an operator may have changed. Where it does not answer, what was shown last counts on.
+    pub(super) async fn look(&self, admin: &Admin, topic: &Topic, place: &Place) {
+        match admin.most_bytes(place).await {
+            Ok(Some(limit_bytes)) => self.learn(topic, limit_bytes),
+            Ok(None) => self.forget(topic),
+            Err(_) => {}
+        }
+    }
+
+    fn forget(&self, topic: &Topic) {
+        lock(&self.0).remove(topic);
+    }
+
+    /// Whether it is time to look at the limit of a topic, which the caller then does.
+    pub(super) fn is_look_due(&self, topic: &Topic) -> bool {
+        let mut limits = lock(&self.0);
+        let due = limits.get_mut(topic).filter(|limit| limit.looked_at.elapsed() >= LOOK_TIME);
+        due.map(|limit| limit.looked_at = Instant::now()).is_some()
     }
 
     /// Checks a message against the limit that was shown last.
@@ -37,7 +76,7 @@ impl TopicLimits {
     /// # Errors
     /// `TooLarge`.
     pub(super) fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
-        let limit_bytes = lock(&self.0).get(topic).filter(|(_, at)| at.elapsed() < KEPT_TIME).map(|(limit_bytes, _)| *limit_bytes);
+        let limit_bytes = lock(&self.0).get(topic).filter(|limit| limit.counts()).map(|limit| limit.bytes);
         let actual_bytes = crate::limits::size_of(message).saturating_add(OVERHEAD_BYTES);
         match limit_bytes {
             Some(limit_bytes) if actual_bytes > limit_bytes => Err(too_large(topic, actual_bytes, limit_bytes)),
@@ -66,6 +105,19 @@ mod tests {
         limits.check(&topic, &Message::new("small")).unwrap();
         limits.check(&other, &large).unwrap();
         tokio::time::advance(KEPT_TIME).await;
+        limits.check(&topic, &large).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_is_looked_at_now_and_then_and_may_be_gone() {
+        let topic = "flow:tg:a".parse().unwrap();
+        let (limits, large) = (TopicLimits::default(), Message::new(vec![b'x'; 2000]));
+        assert!(!limits.is_look_due(&topic), "there is none");
+        limits.learn(&topic, 1000);
+        assert!(!limits.is_look_due(&topic), "it was just shown");
+        tokio::time::advance(LOOK_TIME).await;
+        assert_eq!((limits.is_look_due(&topic), limits.is_look_due(&topic)), (true, false));
+        limits.forget(&topic);
         limits.check(&topic, &large).unwrap();
     }
 }
