@@ -11,10 +11,23 @@ use super::reader::repository;
 
 /// All documents for users.
 fn documents() -> Vec<String> {
-    let docs = fs::read_dir(repository().join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
+    let of = |folder: &'static str| {
+        let files = fs::read_dir(repository().join(folder)).unwrap();
+        files.map(move |entry| format!("{folder}/{}", entry.unwrap().file_name().display()))
+    };
+    let docs = of("docs").chain(of("docs/writing-a-processor"));
     let plugins = fs::read_dir(repository().join("plugins")).unwrap();
     let plugins = plugins.map(|entry| format!("plugins/{}/README.md", entry.unwrap().file_name().display()));
-    let others = ["README.md", "SECURITY.md", "bench/README.md", "deploy/README.md", "sdk/rust/README.md"].map(str::to_owned);
+    let others = [
+        "README.md",
+        "SECURITY.md",
+        "bench/README.md",
+        "deploy/README.md",
+        "sdk/js/README.md",
+        "sdk/python/README.md",
+        "sdk/rust/README.md",
+    ]
+    .map(str::to_owned);
     docs.filter(|name| name.ends_with(".md")).chain(plugins).chain(others).collect()
 }
 

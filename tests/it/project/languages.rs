@@ -1,13 +1,15 @@
-//! New projects in the languages whose tools come from registries: they build and pass their tests at once. The registries' clients keep what
-//! they fetched in their own caches.
+//! New projects in the languages whose tools come from registries: they build and pass their tests at once, and their authors read what is
+//! wrong. The registries' clients keep what they fetched in their own caches.
 
 use std::fs;
 
 use weir_runtime::inspect;
 
 use super::bed::Bed;
+use super::toolchains::sdk_js;
 
-/// Makes, builds and tests a project; then breaks its source, and checks what the author sees.
+/// Makes, builds and tests a project; breaks its source, and checks what the author sees; then has it do what it should not, message by
+/// message.
 fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) {
     let bed = Bed::new();
     let name = format!("count-{language}");
@@ -19,11 +21,12 @@ fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: 
     let tested = bed.must(&["test", &name]);
     assert!(tested.contains("1 fixture passed"), "{tested}");
 
-    let source = format!("{name}/{source}");
-    let text = bed.read(&source);
+    let path = format!("{name}/{source}");
+    let text = bed.read(&path);
     assert!(text.contains(from), "{text}");
-    bed.write(&source, text.replace(from, to));
+    bed.write(&path, text.replace(from, to));
     bed.weir(&["build", &name]).fails(1, words);
+    bed.passes_faults(&name, language, source);
 }
 
 #[test]
@@ -39,10 +42,12 @@ fn a_new_project_in_python_builds_and_passes_its_tests_at_once() {
 
 #[test]
 fn a_new_project_in_javascript_builds_and_passes_its_tests_at_once() {
+    sdk_js();
     builds_and_passes("js", "src/processor.js", "return {", "return {{", &["src/processor.js:"]);
 }
 
 #[test]
 fn a_new_project_in_typescript_builds_and_passes_its_tests_at_once() {
+    sdk_js();
     builds_and_passes("ts", "src/processor.ts", "return {", "return {{", &["src/processor.ts:"]);
 }

@@ -14,6 +14,7 @@ const CONTRACT: &str = include_str!("../../../../../wit/processor.wit");
 /// What is installed: npm is run again when that changes.
 const INSTALLED: &str = "node_modules/.weir-installed";
 const BUILD: &str = "node_modules/weir-sdk/build/cli.js";
+const HANDLER: &str = "write: export const handler = processor((doc) => { ... })";
 /// The first that the build's tools run on.
 const LEAST_NODE: u32 = 20;
 
@@ -21,6 +22,7 @@ pub(super) const JS: Language = Language {
     name: "js",
     title: "JavaScript",
     default_source: "src/processor.js",
+    handler: HANDLER,
     template: &[
         ("weir.toml", include_str!("template/js/weir.toml")),
         ("package.json", include_str!("template/js/package.json.txt")),
@@ -38,6 +40,7 @@ pub(super) const TS: Language = Language {
     name: "ts",
     title: "TypeScript",
     default_source: "src/processor.ts",
+    handler: HANDLER,
     template: &[
         ("weir.toml", include_str!("template/ts/weir.toml")),
         ("package.json", include_str!("template/ts/package.json.txt")),
@@ -55,7 +58,12 @@ pub(super) const TS: Language = Language {
 /// The packages of a project besides its own. A package of the SDK has the JavaScript engine, prepared; with its sources it is prepared by the
 /// first build.
 fn sdk(folder: Option<&Path>) -> String {
-    let of_path = [("@bytecodealliance/componentize-js", "0.23.0"), ("@bytecodealliance/jco", "1.35.0")];
+    // componentize-js needs the last one to start, and does not say so.
+    let of_path = [
+        ("@bytecodealliance/componentize-js", "0.23.0"),
+        ("@bytecodealliance/jco", "1.35.0"),
+        ("@bytecodealliance/preview2-shim", "0.25.0"),
+    ];
     let mut packages = if folder.is_some() { of_path.to_vec() } else { Vec::new() };
     let sdk = folder.map_or_else(|| SDK_VERSION.to_owned(), |folder| format!("file:{}", folder.join("js").display()));
     packages.extend([("esbuild", "0.28.2"), ("weir-sdk", sdk.as_str())]);

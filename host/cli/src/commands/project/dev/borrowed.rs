@@ -88,9 +88,8 @@ impl Borrowed {
         let processor = format!("{}:{}", last.processor, last.variant);
         let swap = request(&self.flow, processor, &before);
         let back = async { swap::begin(&self.session, &swap).await.map_err(problem)?.finish(&self.session, &swap).await };
-        back.await.map_err(|problem| {
-            problem.or_next(format!("swap it back by hand: weir swap {} {} {before}", self.flow, last.processor))
-        })?;
+        back.await
+            .map_err(|problem| problem.or_next(format!("swap it back by hand: weir swap {} {} {before}", self.flow, last.processor)))?;
         say(&format!("{} of flow {} runs {before} again", last.processor, self.flow))
     }
 
