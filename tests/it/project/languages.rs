@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use serde_json::json;
 use weir_runtime::inspect;
 
 use super::bed::Bed;
@@ -10,7 +11,7 @@ use super::toolchains::sdk_js;
 
 /// Makes, builds and tests a project; breaks its source, and checks what the author sees; then has it do what it should not, message by
 /// message.
-fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) {
+fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) -> (Bed, String) {
     let bed = Bed::new();
     let name = format!("count-{language}");
     bed.new_project(language, &name);
@@ -27,6 +28,7 @@ fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: 
     bed.write(&path, text.replace(from, to));
     bed.weir(&["build", &name]).fails(1, words);
     bed.passes_faults(&name, language, source);
+    (bed, name)
 }
 
 #[test]
@@ -43,7 +45,24 @@ fn a_new_project_in_python_builds_and_passes_its_tests_at_once() {
 #[test]
 fn a_new_project_in_javascript_builds_and_passes_its_tests_at_once() {
     sdk_js();
-    builds_and_passes("js", "src/processor.js", "return {", "return {{", &["src/processor.js:"]);
+    let (bed, name) = builds_and_passes("js", "src/processor.js", "return {", "return {{", &["src/processor.js:"]);
+    passes_large_texts(&bed, &name);
+}
+
+/// Texts of all sizes that there are, in characters of one, two, three and four bytes, go through one instance under the limit of the template.
+fn passes_large_texts(bed: &Bed, project: &str) {
+    let mut messages = Vec::new();
+    for text in ["Some plain words. ", "Some \u{201c}quoted\u{201d} words. ", "\u{e4}\u{f6}\u{fc}", "\u{5b57}", "\u{1f600}"] {
+        for bytes in [1 << 10, 1 << 20, 5 << 19, (4 << 20) - 64] {
+            let file = format!("data/{}.json", messages.len());
+            let body = json!({"do": "echo", "text": text.repeat(bytes / text.len())}).to_string();
+            bed.write(&format!("{project}/tests/{file}"), body);
+            let expected = json!({"outputs": {"output": [{"file": file}]}});
+            messages.push(json!({"message": {"file": file, "content-type": "application/json"}, "expected": expected}));
+        }
+    }
+    bed.write(&format!("{project}/tests/example.json"), json!({"messages": messages}).to_string());
+    bed.must(&["test", project]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
 
 /// Swaps, and waits if that is asked for.
 pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<Waited>)> {
-    let begun = begin(session, swap).await?;
+    let begun = begin(session, swap, Keeps::Previous).await?;
     let waited = if swap.wait { Some(begun.finish(session, swap).await?) } else { None };
     Ok((begun.swapped, waited))
 }
@@ -57,11 +57,21 @@ pub(crate) struct Begun {
     before: Vec<HostReport>,
 }
 
+/// What the entry of a swap keeps to go back to, in case that hosts refuse the new component for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// What it named.
+    Previous,
+    /// Nothing: what it named can be removed.
+    Nothing,
+}
+
 /// Swaps, without waiting.
-pub(crate) async fn begin(session: &Session, swap: &Swap) -> Result<Begun> {
+pub(crate) async fn begin(session: &Session, swap: &Swap, keeps: Keeps) -> Result<Begun> {
     let before = status::whole(session).await?.hosts;
     let request = json!({
         "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
+        "forget": keeps == Keeps::Nothing,
     });
     let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
     Ok(Begun { swapped, before })

@@ -8,6 +8,8 @@ export const handler = processor(async (doc) => {
   switch (doc.do) {
     case 'exception':
       return doc.missing.length;
+    case 'echo':
+      return doc;
     case 'promise':
       await Promise.reject(new Error('in a promise'));
       break;

@@ -13,6 +13,8 @@ export const handler = processor<Doc>(async (doc) => {
   switch (doc.do) {
     case 'exception':
       return doc.missing!.length;
+    case 'echo':
+      return doc;
     case 'promise':
       await Promise.reject(new Error('in a promise'));
       break;

@@ -119,9 +119,17 @@ fn install(place: &Workplace<'_>) -> Result<(), ProjectError> {
         fix: "install it: it comes with Node.js from https://nodejs.org, or on Debian `apt install npm`".to_owned(),
     })?;
     let verb = if place.folder.join("package-lock.json").is_file() { "ci" } else { "install" };
-    let mut command = Command::new(npm);
+    let mut command = Command::new(&npm);
     command.current_dir(place.folder).args([verb, "--no-audit", "--no-fund", "--loglevel=error"]);
-    place.steps.run(&format!("npm {verb}"), &mut command)?;
+    match place.steps.run(&format!("npm {verb}"), &mut command) {
+        // Somebody changed package.json by hand: npm brings the lock file up to date.
+        Err(ProjectError::Step { output, .. }) if verb == "ci" && output.contains(" in sync") => {
+            let mut install = Command::new(&npm);
+            install.current_dir(place.folder).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+            place.steps.run("npm install, since package.json has changed", &mut install)?;
+        }
+        installed => drop(installed?),
+    }
     if !place.folder.join(BUILD).is_file() {
         let problem = "it does not name the SDK among its dependencies".to_owned();
         let fix = Some(format!("add to \"devDependencies\": {}", sdk(super::sdk_folder().as_deref())));

@@ -14,7 +14,7 @@ from weir.testing._answer import Answer
 from weir.testing._handled import Handled
 from weir.testing._kit import Kit
 
-_FILE = {"description", "parameters", "config", "answers", "messages"}
+_FILE = {"$schema", "description", "parameters", "config", "answers", "messages"}
 _STEP = {"input", "message", "attempt", "expected"}
 _EXPECTED = {"outputs", "replies", "requests", "failure", "log"}
 _BODIES = ("json", "text", "base64", "file")
@@ -44,8 +44,15 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
         kit.answer(request, _in_order(request, [_answer(answer, path) for answer in answers]))
     for index, step in enumerate(fixture["messages"]):
         _known(step, _STEP, f"{path.name}, message {index}")
-        handled = kit.attempt(step.get("attempt", 1)).handle(step.get("input", "input"), _message(step["message"], path))
+        chosen = step["input"] if "input" in step else _only_input(kit, f"{path.name}, message {index}")
+        handled = kit.attempt(step.get("attempt", 1)).handle(chosen, _message(step["message"], path))
         _compare(handled, step.get("expected", {}), path, f"{path.name}, message {index}")
+
+
+def _only_input(kit: Kit, what: str) -> str:
+    if len(kit.inputs) != 1:
+        raise ValueError(f"{what}: `input` is missing; must be one of: {', '.join(kit.inputs)}")
+    return kit.inputs[0]
 
 
 def _known(document: Any, keys: set[str], what: str) -> None:

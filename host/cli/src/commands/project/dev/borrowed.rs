@@ -10,6 +10,7 @@ use weir_gateway::protocol::RemovedComponent;
 use super::say;
 use crate::args::Swap;
 use crate::commands::deploy::deploy_as;
+use crate::commands::swap::Keeps;
 use crate::commands::{Session, swap};
 use crate::problem::{Exit, Problem};
 
@@ -41,7 +42,8 @@ impl Borrowed {
         &self.flow
     }
 
-    /// Deploys a version and swaps it in. The development versions before it are removed; where it is refused, it is.
+    /// Deploys a version and swaps it in. Development versions that nothing names any more are removed: the entry keeps the last one, in case
+    /// that hosts refuse this one.
     pub(super) async fn try_out(&mut self, file: &Path, processor: String, component: &str) -> Result<(), Problem> {
         deploy_as(&self.session, file, component).await?;
         if !self.deployed.iter().any(|deployed| deployed == component) {
@@ -55,7 +57,7 @@ impl Borrowed {
 
     async fn swap_to(&mut self, processor: String, component: &str) -> Result<(), Problem> {
         let swap = request(&self.flow, processor, component);
-        let begun = swap::begin(&self.session, &swap).await.map_err(problem)?;
+        let begun = swap::begin(&self.session, &swap, Keeps::Previous).await.map_err(problem)?;
         if self.before.is_none() && !begun.swapped.unchanged {
             self.before = begun.swapped.previous.as_ref().map(|previous| previous.key());
         }
@@ -87,7 +89,7 @@ impl Borrowed {
         }
         let processor = format!("{}:{}", last.processor, last.variant);
         let swap = request(&self.flow, processor, &before);
-        let back = async { swap::begin(&self.session, &swap).await.map_err(problem)?.finish(&self.session, &swap).await };
+        let back = async { swap::begin(&self.session, &swap, Keeps::Nothing).await.map_err(problem)?.finish(&self.session, &swap).await };
         back.await
             .map_err(|problem| problem.or_next(format!("swap it back by hand: weir swap {} {} {before}", self.flow, last.processor)))?;
         say(&format!("{} of flow {} runs {before} again", last.processor, self.flow))
