@@ -1,7 +1,5 @@
 //! The least that a host can do: the same component on the same engine, with a `send` that pushes to a Vec.
 
-use std::path::Path;
-
 use wasmtime::Store;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
