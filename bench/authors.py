@@ -28,8 +28,8 @@ EDITS = {
     "ts": ("words: words.length", "words: words.length + 1"),
 }
 DEADLINE_S = 300
-STARTS_COUNT = 7
-DEV_ROUNDS = 3
+STARTS_COUNT = 5
+DEV_ROUNDS = 2
 
 
 class Author:
