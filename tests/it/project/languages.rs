@@ -7,7 +7,7 @@ use serde_json::json;
 use weir_runtime::inspect;
 
 use super::bed::Bed;
-use super::toolchains::sdk_js;
+use super::toolchains::{must, npm, sdk_js};
 
 /// Makes, builds and tests a project; breaks its source, and checks what the author sees; then has it do what it should not, message by
 /// message.
@@ -21,6 +21,9 @@ fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: 
     assert_eq!((inspected.descriptor.name.as_deref(), &inspected.faults), (Some(name.as_str()), &Vec::new()));
     let tested = bed.must(&["test", &name]);
     assert!(tested.contains("1 fixture passed"), "{tested}");
+    if bed.path(&name).join("package.json").is_file() {
+        must(npm(&bed.path(&name)).arg("test"));
+    }
 
     let path = format!("{name}/{source}");
     let text = bed.read(&path);
