@@ -31,9 +31,9 @@ pub(super) struct Rounds<'a> {
 /// Where the component runs.
 enum Target {
     /// In a flow of a running Weir.
-    Running(Borrowed),
+    Running(Box<Borrowed>),
     /// In a Weir of its own, once something was built.
-    Own(Option<Stage>),
+    Own(Option<Box<Stage>>),
 }
 
 impl<'a> Rounds<'a> {
@@ -41,7 +41,7 @@ impl<'a> Rounds<'a> {
         let target = match &command.flow {
             Some(flow) => {
                 let session = Session { client: Client::find(reach, data)?, format: Format::Text };
-                Target::Running(Borrowed::new(session, flow.clone()))
+                Target::Running(Box::new(Borrowed::new(session, flow.clone())))
             }
             None => Target::Own(None),
         };
@@ -86,7 +86,7 @@ impl<'a> Rounds<'a> {
             Target::Own(none) => {
                 let stage = Stage::start(component, file, &checked.descriptor, &self.command.parameters).await?;
                 self.listening = Some(Listening::begin(stage.session(), Stage::FLOW).await?);
-                *none = Some(stage);
+                *none = Some(Box::new(stage));
             }
         }
         say(&format!("{component} runs, {} ms after the change", output::number(began.elapsed().as_millis() as u64)))
