@@ -9,8 +9,9 @@ components := target / "wasm32-wasip2/guest"
 default:
     @just --list --unsorted
 
-# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor meanwhile, check and print the result (default: this repository and the system's licences); `--broker URL` does it on a RabbitMQ or a Pulsar
+# Start a Weir, split, redact and rank a folder of real documents in two flows, swap a processor in each meanwhile, one of them from Rust to Python, check and print the result (default: this repository and the system's licences); `--broker URL` does it on a RabbitMQ or a Pulsar
 demo *ARGUMENTS: release
+    "{{ target }}/release/weir" build sdk/python/examples/splitter --output "{{ components }}/weir_splitter_python.wasm"
     python3 -B demo/demo.py --weir "{{ target }}/release/weir" --components "{{ components }}" {{ ARGUMENTS }}
 
 # Build the binary and the plugins as they ship

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Sends a folder of real documents through two flows of one blueprint, swaps a processor of one flow meanwhile, and checks what came out.
+"""Sends a folder of real documents through two flows of one blueprint, swaps a processor in each meanwhile, and checks what came out.
 
-Each flow splits the documents, redacts the chunks and ranks their key terms. Among the documents are letters with personal data that
-were made up. Everything goes through the command line and the exits of the flows, as an operator would do it. Only the standard library
+Each flow splits the documents, redacts the chunks and ranks their key terms. In one flow the redactor is swapped for a new version, in the
+other the splitter in Rust for one in Python. Among the documents are letters with personal data that were made up. Everything goes through the command line and the exits of the flows, as an operator would do it. Only the standard library
 is used.
 """
 
@@ -18,6 +18,7 @@ import time
 from collect import Collector
 from documents import letters, mixed, real_documents
 from report import Report
+from swaps import Swap
 from weir import Weir
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -29,8 +30,11 @@ FLOWS = {
     "fine": {"size": 400, "overlap": 50, "border": "sentence", "replacement": "label", "terms": 4, "words": 3},
     "coarse": {"size": 2000, "overlap": 200, "border": "paragraph", "replacement": "last-4", "terms": 8, "words": 2},
 }
-SWAPPED = "fine"
-NEXT = "redactor@0.2.0"
+# By flow: what is swapped, for what, and what is new about it.
+SWAPS = {
+    "fine": ("redactor", "redactor@0.2.0", "it also finds IP addresses"),
+    "coarse": ("splitter", "splitter@0.2.0", "in Python, in place of Rust"),
+}
 
 
 def main():
@@ -58,7 +62,7 @@ def main():
                 weir.run("flow", "stop", flow, "--discard")
         finally:
             weir.stop()
-        report = Report(run, SWAPPED, documents, planted, size_bytes, dead)
+        report = Report(run, documents, planted, size_bytes, dead)
         report.print()
         print(f"what came out is in {arguments.results}/")
     sys.exit(0 if report.is_good() else 1)
@@ -94,7 +98,8 @@ def broker_of(arguments):
 
 def set_up(weir, components):
     # The largest of the licences makes thousands of chunks; the default is 1,000 sends a message.
-    weir.run("deploy", "splitter", components / "weir_splitter.wasm", "--limit", "sends-count=20000")
+    many = ["--limit", "sends-count=20000"]
+    weir.run("deploy", "splitter@0.1.0", components / "weir_splitter.wasm", *many)
     weir.run("deploy", "redactor@0.1.0", components / "weir_redactor.wasm")
     weir.run("deploy", "keywords", components / "weir_keywords.wasm")
     types = json.loads((HERE / "parameter-types.json").read_text())
@@ -104,8 +109,9 @@ def set_up(weir, components):
     for flow, parameters in FLOWS.items():
         pairs = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
         weir.run("flow", "start", BLUEPRINT, flow, *pairs, "--description", f"Chunks of {parameters['size']} characters")
-    # Only now, so that both flows start with the first one. It also finds IP addresses.
-    weir.run("deploy", NEXT, components / "weir_redactor_ip.wasm")
+    # Only now, so that both flows start with the first ones.
+    weir.run("deploy", "redactor@0.2.0", components / "weir_redactor_ip.wasm")
+    weir.run("deploy", "splitter@0.2.0", components / "weir_splitter_python.wasm", *many, "--limit", "memory-bytes=268435456", "--limit", "time-ms=120000")
 
 
 class Run:
@@ -114,8 +120,9 @@ class Run:
     def __init__(self, weir, documents, results):
         self.weir, self.documents, self.results = weir, documents, results
         self.collectors = {flow: Collector(weir, flow, documents, results / f"chunks-{flow}.ndjson") for flow in FLOWS}
-        self.begin = self.end = self.swap_begin = self.swap_end = 0.0
-        self.swap, self.senders, self.is_rest_sent = None, [], False
+        self.begin = self.end = 0.0
+        self.swaps = {flow: Swap(weir, flow, *swap) for flow, swap in SWAPS.items()}
+        self.senders, self.is_rest_sent = [], False
         names = list(documents)
         self.most, self.rest = names[: len(names) * 7 // 10], names[len(names) * 7 // 10 :]
         self.files = {"most": self.write("most", self.most), "rest": self.write("rest", self.rest)}
@@ -150,7 +157,7 @@ class Run:
             time.sleep(0.05)
             self.swap_if_due()
             now, count = time.monotonic(), sum(collector.count() for collector in collectors)
-            if count != last_count:
+            if count != last_count or any(swap.is_under_way for swap in self.swaps.values()):
                 last_count, last_change = count, now
             elif now - last_change > STALL_S or (now - last_change > 3 and now - asked > 3 and self.is_rest_dead()):
                 for collector in collectors:
@@ -170,19 +177,14 @@ class Run:
         return f"{flow} {collector.complete}/{len(self.documents)} documents, {collector.count()} chunks"
 
     def swap_if_due(self):
-        """Swaps once half of what was sent is through; what is sent a while after the swap shows that it lasts."""
+        """Swaps once half of what was sent is through; what is sent a while after the swaps shows that they last."""
         now = time.monotonic()
-        if self.swap is None and self.collectors[SWAPPED].complete * 2 >= len(self.most):
-            say(f"{now - self.begin:5.1f} s  weir swap {SWAPPED} redactor {NEXT} --wait")
-            self.swap_begin = now
-            self.swap = self.weir.start("swap", SWAPPED, "redactor", NEXT, "--wait", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        elif self.swap and not self.swap_end and self.swap.poll() is not None:
-            answer = self.swap.stdout.read()
-            if self.swap.returncode != 0:
-                sys.exit(f"demo: the swap failed:\n{answer}")
-            self.swap_end = now
-            say(f"{now - self.begin:5.1f} s  " + ": ".join(line.strip() for line in answer.splitlines()))
-        elif self.swap_end and now - self.swap_end > AFTER_S and not self.is_rest_sent:
+        for flow, swap in self.swaps.items():
+            if swap.is_due and self.collectors[flow].complete * 2 >= len(self.most):
+                say(f"{now - self.begin:5.1f} s  {swap.start(self.collectors[flow].complete)}")
+            elif answer := swap.answer():
+                say(f"{now - self.begin:5.1f} s  {answer}")
+        if not self.is_rest_sent and all(swap.end and now - swap.end > AFTER_S for swap in self.swaps.values()):
             self.is_rest_sent = True
             self.send("rest")
 

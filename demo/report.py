@@ -9,8 +9,10 @@ NEXT_KIND = "ip"
 
 
 class Report:
-    def __init__(self, run, swapped, documents, planted, size_bytes, dead):
-        self.run, self.swapped, self.documents, self.planted, self.size_bytes, self.dead = run, swapped, documents, planted, size_bytes, dead
+    def __init__(self, run, documents, planted, size_bytes, dead):
+        self.run, self.documents, self.planted, self.size_bytes, self.dead = run, documents, planted, size_bytes, dead
+        # The flow in which the redactor was swapped; in the other it was the splitter.
+        self.swapped = next(flow for flow, swap in run.swaps.items() if swap.processor == "redactor")
         self.flows = list(run.collectors)
         self.lost = sum(collector.lost() for collector in run.collectors.values())
         self.doubled = sum(collector.doubled for collector in run.collectors.values())
@@ -36,8 +38,8 @@ class Report:
             if flow != self.swapped:
                 rows.append((flow, "", chunks))
                 continue
-            rows.append((flow, "before the swap", [chunk for chunk in chunks if chunk["arrived"] <= self.run.swap_end]))
-            rows.append((flow, "after it", [chunk for chunk in chunks if chunk["arrived"] > self.run.swap_end]))
+            rows.append((flow, "before the swap", [chunk for chunk in chunks if chunk["arrived"] <= self.run.swaps[flow].end]))
+            rows.append((flow, "after it", [chunk for chunk in chunks if chunk["arrived"] > self.run.swaps[flow].end]))
         kinds = ["email", "phone", "card", "iban", "token", "secret", "private-key", NEXT_KIND]
         print(f"{'flow':8} {'':15} {'chunks':>7}" + "".join(f"{kind:>{max(7, len(kind) + 1)}}" for kind in kinds))
         for flow, when, chunks in rows:
@@ -110,21 +112,27 @@ class Report:
         return sorted(counts, key=lambda term: (-counts[term], best[term]))[:6]
 
     def print_swap(self):
-        run = self.run
-        print("THE SWAP")
+        print("THE SWAPS")
         for flow in self.flows:
             shown = self.shows_address(flow)
             print(f"  {flow:7} {sum(shown):2} of {len(shown)} letters kept their IP address, {len(shown) - sum(shown):2} lost it")
-        chunks = run.collectors[self.swapped]
+        for flow, swap in self.run.swaps.items():
+            sent = len(self.run.rest)
+            print(f"  {flow:7} {swap.processor} ({swap.news}): {swap.complete_before} documents were through before the swap, {sent} were sent after it")
+            self.print_gap(flow, swap)
+        print()
+
+    def print_gap(self, flow, swap):
+        chunks = self.run.collectors[flow]
         # Not to the documents that are sent later: until they come there is nothing to do.
-        end = min(run.swap_end + 1, chunks.last_arrival(run.most) - 1e-6)
-        before = chunks.longest_gap(run.swap_begin - (end - run.swap_begin), run.swap_begin)
-        gap = chunks.longest_gap(run.swap_begin, end)
-        if end <= run.swap_end or gap is None or before is None:
-            print(f"  all chunks of {self.swapped} had passed when the swap was done: no gap to measure\n")
+        end = min(swap.end + 1, chunks.last_arrival(self.run.most) - 1e-6)
+        before = chunks.longest_gap(swap.begin - (end - swap.begin), swap.begin)
+        gap = chunks.longest_gap(swap.begin, end)
+        if end <= swap.end or gap is None or before is None:
+            print(f"          all chunks of {flow} had passed when the swap was done: no gap to measure")
             return
-        print(f"  longest gap between two chunks of {self.swapped}: {gap * 1e3:.0f} ms from the swap to {end - run.swap_end:.1f} s after it, ", end="")
-        print(f"{before * 1e3:.0f} ms in as long a time before\n")
+        print(f"          longest gap between two chunks of {flow}: {gap * 1e3:.0f} ms from the swap to {end - swap.end:.1f} s after it, ", end="")
+        print(f"{before * 1e3:.0f} ms in as long a time before")
 
     def print_sum(self):
         seconds = self.run.end - self.run.begin

@@ -1,7 +1,5 @@
 //! The least that a host can do: the same component on the same engine, with a `send` that pushes to a Vec.
 
-use std::path::Path;
-
 use wasmtime::Store;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -20,6 +18,7 @@ use bindings::weir::processor::delivery::{MessageParam, MessageResult};
 use bindings::weir::processor::{config, context, delivery, log, messaging};
 
 struct Guest {
+    parameters: Vec<(String, String)>,
     sent: Vec<MessageResult>,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -31,25 +30,34 @@ impl WasiView for Guest {
     }
 }
 
-/// An instance of the echo component without anything of Weir's around it.
+/// An instance of a component without anything of Weir's around it.
 pub(crate) struct Bare {
     store: Store<Guest>,
     processor: bindings::Processor,
 }
 
 impl Bare {
-    pub(crate) async fn start(component: &[u8], cache: &Path) -> wasmtime::Result<Self> {
-        let engine = Engine::new(4, cache).map_err(wasmtime::Error::new)?;
+    pub(crate) fn compiled(engine: &Engine, component: &[u8]) -> wasmtime::Result<Component> {
+        Component::new(engine.inner(), component)
+    }
+
+    pub(crate) async fn start(engine: &Engine, component: &Component, parameters: Vec<(String, String)>) -> wasmtime::Result<Self> {
         let engine = engine.inner();
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         bindings::Processor::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-        let guest = Guest { sent: Vec::new(), wasi: WasiCtx::builder().build(), table: ResourceTable::new() };
+        let guest = Guest { parameters, sent: Vec::new(), wasi: WasiCtx::builder().build(), table: ResourceTable::new() };
         let mut store = Store::new(engine, guest);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let component = Component::new(engine, component)?;
-        let processor = bindings::Processor::instantiate_async(&mut store, &component, &linker).await?;
+        let instance = linker.instantiate_async(&mut store, component).await?;
+        if let Some(setup) = instance.get_export_index(&mut store, None, SETUP) {
+            let configure = instance.get_export_index(&mut store, Some(&setup), "configure");
+            let configure = configure.ok_or_else(|| wasmtime::Error::msg("setup without configure"))?;
+            let configure = instance.get_typed_func::<(&[String],), (Result<(), String>,)>(&mut store, &configure)?;
+            configure.call_async(&mut store, (&[],)).await?.0.map_err(wasmtime::Error::msg)?;
+        }
+        let processor = bindings::Processor::new(&mut store, &instance)?;
         Ok(Bare { store, processor })
     }
 
@@ -62,7 +70,8 @@ impl Bare {
     }
 }
 
-const UNUSED: &str = "the echo component does not call this";
+const SETUP: &str = "weir:processor/setup@0.1.0";
+const UNUSED: &str = "the components of this bench do not call this";
 
 impl messaging::Host for Guest {
     fn send(&mut self, _to: String, message: MessageResult) -> Result<(), messaging::CallError> {
@@ -85,34 +94,34 @@ impl messaging::Host for Guest {
 
 impl context::Host for Guest {
     fn processor(&mut self) -> String {
-        unreachable!("{UNUSED}")
+        "bench".to_owned()
     }
     fn flow(&mut self) -> String {
-        unreachable!("{UNUSED}")
+        "bench".to_owned()
     }
     fn variant(&mut self) -> String {
-        unreachable!("{UNUSED}")
+        "bench".to_owned()
     }
     fn deployment(&mut self) -> String {
-        unreachable!("{UNUSED}")
+        "bench".to_owned()
     }
-    fn parameter(&mut self, _: String) -> Option<String> {
-        unreachable!("{UNUSED}")
+    fn parameter(&mut self, name: String) -> Option<String> {
+        self.parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
     }
     fn parameters(&mut self) -> Vec<(String, String)> {
-        unreachable!("{UNUSED}")
+        self.parameters.clone()
     }
     fn outputs(&mut self) -> Vec<String> {
-        unreachable!("{UNUSED}")
+        vec!["output".to_owned()]
     }
     fn message_id(&mut self) -> String {
-        unreachable!("{UNUSED}")
+        "0".repeat(32)
     }
     fn attempt(&mut self) -> u32 {
-        unreachable!("{UNUSED}")
+        1
     }
     fn remaining_ms(&mut self) -> u32 {
-        unreachable!("{UNUSED}")
+        30_000
     }
 }
 
@@ -124,13 +133,13 @@ impl config::Host for Guest {
         unreachable!("{UNUSED}")
     }
     fn version(&mut self, _: String) -> u64 {
-        unreachable!("{UNUSED}")
+        0
     }
 }
 
 impl log::Host for Guest {
     fn enabled(&mut self, _: log::Level) -> bool {
-        unreachable!("{UNUSED}")
+        false
     }
     fn write(&mut self, _: log::Level, _: String, _: Vec<(String, String)>) {
         unreachable!("{UNUSED}")

@@ -40,11 +40,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// One `handle` of the echo component against a bare call of it
+    /// One `handle` of the echo component, or of another one, against a bare call of it
     Handle {
         /// Rounds, of which the fastest counts.
         #[arg(long, default_value_t = 25)]
         rounds: u32,
+        /// A component that takes {"id", "text"} and sends one message for each, as those of `weir new` do
+        #[arg(long, value_name = "FILE")]
+        component: Option<PathBuf>,
     },
     /// A flow of one echo component against the log alone
     Flow {
@@ -185,7 +188,8 @@ fn main() -> anyhow::Result<()> {
     // As `weir up` has it.
     let runtime = tokio::runtime::Builder::new_multi_thread().event_interval(1).global_queue_interval(1).enable_all().build()?;
     match arguments.bench {
-        Bench::Handle { rounds } => runtime.block_on(handle::run(&echo()?, rounds)),
+        Bench::Handle { rounds, component: None } => runtime.block_on(handle::run(&handle::Subject::echo(echo()?), rounds)),
+        Bench::Handle { rounds, component: Some(file) } => runtime.block_on(handle::run(&handle::Subject::of_file(&file)?, rounds)),
         Bench::Flow { messages, rounds } => runtime.block_on(flow::run(&echo()?, messages, rounds)),
         Bench::Rabbitmq { url, window, messages, rounds, python } => {
             runtime.block_on(rabbitmq::run(&echo()?, &rabbitmq::Options { url, window, messages, rounds, python }))

@@ -12,8 +12,10 @@ use weir_tests::wait::before;
 use weir_tests::weir::binary;
 use weir_tests::{guest_path, redactor_ip_path};
 
-/// It gives up by itself when nothing has come for a minute.
-const LONGEST: Duration = Duration::from_secs(180);
+use crate::project::components::component;
+
+/// It gives up by itself when nothing has come for a minute. A component may have to be built and compiled.
+const LONGEST: Duration = Duration::from_secs(420);
 
 fn run(folder: &Path, arguments: &[String]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -23,6 +25,7 @@ fn run(folder: &Path, arguments: &[String]) -> Output {
         symlink(guest_path(plugin), components.join(format!("weir_{plugin}.wasm"))).unwrap();
     }
     symlink(redactor_ip_path(), components.join("weir_redactor_ip.wasm")).unwrap();
+    symlink(component("sdk/python/examples/splitter"), components.join("weir_splitter_python.wasm")).unwrap();
     let mut demo = Command::new("python3");
     demo.arg("-B").arg(root.join("demo/demo.py")).arg("--weir").arg(binary()).arg("--components").arg(components);
     demo.arg("--results").arg(folder.join("results")).args(arguments).arg(root.join("docs")).env("NO_COLOR", "1");
@@ -39,7 +42,13 @@ async fn swaps_while_documents_flow_and_loses_nothing(arguments: Vec<String>) {
     let output = before(LONGEST, "the demo", running).await.unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{said}", output.status);
-    for line in ["redactor (fine) is swapped from redactor@0.1.0 to redactor@0.2.0", "0 lost, 0 doubled", "240 pieces of personal data"] {
+    for line in [
+        "redactor (fine) is swapped from redactor@0.1.0 to redactor@0.2.0",
+        "splitter (coarse) is swapped from splitter@0.1.0 to splitter@0.2.0",
+        "splitter (in Python, in place of Rust)",
+        "0 lost, 0 doubled",
+        "240 pieces of personal data",
+    ] {
         assert!(said.contains(line), "without `{line}`:\n{said}");
     }
     for flow in ["fine", "coarse"] {

@@ -34,6 +34,16 @@ async fn the_guide_for_authors_does_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_on_python_does_what_it_says() {
+    Reader::in_an_empty_folder().follow("docs/writing-a-processor/python.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_on_javascript_does_what_it_says() {
+    Reader::in_an_empty_folder().follow("docs/writing-a-processor/javascript.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_on_pulsar_does_what_it_says() {
     Reader::with_pulsar().await.follow("docs/pulsar.md").await;
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation fails the test that caused it")]
 
 pub mod browser;
+pub mod cache;
 pub mod certificates;
 pub mod chain;
 pub mod conformance;

@@ -178,6 +178,7 @@ impl FlowClient {
             processor: Some(order.processor),
             component: Some(order.component),
             shared: order.shared,
+            forget: order.forget,
             ..Request::new("swap")
         };
         let swapped = self.ask_well(request).await?.swapped;

@@ -139,6 +139,7 @@ async fn swap(lifecycle: &Lifecycle, of: &str, request: Request) -> Result<Respo
         processor: required("processor", "processor", request.processor)?,
         component: required("component", "component", request.component)?,
         shared: request.shared,
+        forget: request.forget,
     };
     Ok(Response { swapped: Some(lifecycle.swap(order, of).await?), ..Response::default() })
 }

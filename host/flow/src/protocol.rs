@@ -61,6 +61,9 @@ pub struct Request {
     /// For `swap`: other flows that share the processor's entry go over with it (Weir's own).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
+    /// For `swap`: the entry keeps nothing to go back to, so that what it named can be removed (Weir's own).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forget: bool,
 }
 
 impl Default for Request {
@@ -80,6 +83,7 @@ impl Default for Request {
             processor: None,
             component: None,
             shared: false,
+            forget: false,
         }
     }
 }

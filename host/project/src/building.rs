@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use weir_config::records::{ComponentLimits, GivenLimits, GrantableLimits};
-use weir_runtime::{Checker, HostSettings, Inspected};
+use weir_runtime::{Checker, ComponentFault, HostSettings, Inspected};
 
 use crate::error::ProjectError;
 use crate::languages::Workplace;
@@ -63,14 +63,17 @@ pub fn build(folder: &Path, checked: &Checked, output: &Path, purpose: Purpose, 
     let bytes = fs::read(&made).map_err(ProjectError::file(&made, "read"))?;
     let descriptor = serde_json::to_string(&checked.descriptor).expect("a descriptor is JSON");
     let stamped = stamp(&bytes, &descriptor);
-    let inspected = check(&stamped).map_err(|fault| ProjectError::component(output, &fault))?;
+    let inspected = check(&stamped).map_err(|fault| {
+        let fix = matches!(fault, ComponentFault::NoHandler { .. }).then(|| checked.manifest.language().handler.to_owned());
+        ProjectError::Component { file: output.to_owned(), problem: weir_pubsub::chain(&fault), fix }
+    })?;
     write(output, &stamped)?;
     Ok(Built { file: output.to_owned(), inspected })
 }
 
 /// The check that a deployment makes, with the settings' defaults. What needs a flag at the deployment may be built all the same.
-fn check(component: &[u8]) -> Result<Inspected, weir_runtime::ComponentFault> {
-    let unchecked = |error: weir_runtime::RuntimeError| weir_runtime::ComponentFault::Engine { problem: weir_pubsub::chain(&error) };
+fn check(component: &[u8]) -> Result<Inspected, ComponentFault> {
+    let unchecked = |error: weir_runtime::RuntimeError| ComponentFault::Engine { problem: weir_pubsub::chain(&error) };
     let checker = Checker::new(HostSettings::instances_for_this_machine()).map_err(unchecked)?;
     checker.check_under(component, |inspected| {
         let most = GrantableLimits { time_ms: u64::MAX, ..GrantableLimits::default() };

@@ -237,7 +237,7 @@ impl Instance {
     }
 
     /// How its memory is used, for people.
-    pub(crate) fn memory_use(&self) -> String {
+    pub fn memory_use(&self) -> String {
         self.store.data().memory.shown()
     }
 

@@ -43,7 +43,7 @@ export interface Bodies<Doc> {
   message: Received;
 }
 
-export interface Options<A extends As = As> {
+export interface Options<A extends As = As, Params = Parameters> {
   /** How bodies are read; `json` unless set. A body that cannot be read is rejected, with the field and the position. */
   as?: A;
   /**
@@ -51,7 +51,7 @@ export interface Options<A extends As = As> {
    * with those that changed. Check parameters here, parse configuration, compile patterns. If it throws on a new instance, the instance gets
    * no message, and `weir status` shows why. Nothing can be sent here.
    */
-  setup?: (changed: string[], parameters: Parameters) => void | Promise<void>;
+  setup?: (changed: string[], parameters: Params) => void | Promise<void>;
 }
 
 /** The handlers of several inputs, by name. */
@@ -81,7 +81,7 @@ export declare class Processor {
  */
 export declare function processor<Doc = any, Params = Parameters, A extends As = 'json'>(
   handler: Handler<Bodies<Doc>[A], Params>,
-  options?: Options<A>,
+  options?: Options<A, Params>,
 ): Processor;
 
 /**

@@ -3,6 +3,7 @@
 import { Reject } from './failure.js';
 import { parse } from './json.js';
 import { validUpTo } from './utf8.js';
+import { writeJson } from './writing.js';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -21,7 +22,7 @@ export class Message {
   }
 
   static json(value, { properties } = {}) {
-    const message = new Message(encoder.encode(written(value)), { properties });
+    const message = new Message(written(value), { properties });
     message.contentType = undefined;
     return message;
   }
@@ -99,18 +100,18 @@ function readProperties(properties = {}) {
   return read;
 }
 
-/** A value as JSON text. */
+/** A value as JSON in bytes. */
 function written(value) {
   refuse(value);
-  let text;
+  let bytes;
   try {
-    text = JSON.stringify(value);
+    bytes = writeJson(value);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     throw new TypeError(`the message cannot be written as JSON: ${error.message.split('\n')[0]}`);
   }
-  if (text === undefined) throw new TypeError(`the message cannot be written as JSON: it is ${kindOf(value)}`);
-  return text;
+  if (bytes === undefined) throw new TypeError(`the message cannot be written as JSON: it is ${kindOf(value)}`);
+  return bytes;
 }
 
 /** Refuses what JSON would silently write as `{}`. */

@@ -40,6 +40,8 @@ export const generated = processor<string>(function* (text) {
   yield* text;
 });
 
+export const ready = processor<Doc, Params>(({ id }) => ({ id }), { setup: (_changed, { size }) => void size.toFixed() });
+
 export const text = processor((body: string) => body.length, { as: 'text' });
 export const bytes = processor((body: Uint8Array) => body, { as: 'bytes' });
 export const whole = processor((body: Received) => body.withProperties({ input: body.input }), { as: 'message' });

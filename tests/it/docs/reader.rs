@@ -89,6 +89,15 @@ impl Reader {
         Reader { folder, built: Some(built), weir: None, machines: None, exports: Vec::new(), words: Vec::new(), root }
     }
 
+    /// A reader who has nothing but `weir` in the `PATH`, and the tools of a language.
+    pub(super) fn in_an_empty_folder() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("projects");
+        fs::create_dir(&folder).unwrap();
+        place(binary(), &root.path().join("target/release/weir"));
+        Reader { folder, built: None, weir: None, machines: None, exports: Vec::new(), words: Vec::new(), root }
+    }
+
     /// A reader in a checkout whose machines have the names that documents use: `rabbit.example`, `gateway.example`.
     pub(super) async fn with_machines() -> Self {
         Reader { machines: Some(Machines::new().await), ..Self::in_a_checkout() }
@@ -203,6 +212,8 @@ impl Reader {
         let lines: Vec<&str> = self.exports.iter().map(String::as_str).chain([command]).collect();
         let mut shell = Command::new("sh");
         shell.args(["-c", &lines.join("\n")]).current_dir(&self.folder).env("PATH", path).env("NO_COLOR", "1").stdin(Stdio::null());
+        // What npm has fetched once it takes from its own cache.
+        shell.env("npm_config_prefer_offline", "true");
         for name in OURS.iter().chain(OF_CARGO) {
             shell.env_remove(name);
         }

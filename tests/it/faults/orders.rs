@@ -91,7 +91,7 @@ impl Orders {
             Operation::StopIfEmpty => self.flows.stop_empty_flow(flow).await,
             Operation::Swap => {
                 let (flow, processor) = ((*flow).to_owned(), (*processor).to_owned());
-                let order = SwapOrder { flow, processor, component: component.clone(), shared: false };
+                let order = SwapOrder { flow, processor, component: component.clone(), ..SwapOrder::default() };
                 self.flows.swap(order).await.map(|_| ())
             }
         }

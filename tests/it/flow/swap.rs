@@ -29,7 +29,7 @@ fn record(byte: &str, change: impl FnOnce(&mut Value)) -> Value {
 type Fault = (&'static str, fn(&mut Value), &'static [&'static str]);
 
 fn order(component: &str) -> SwapOrder {
-    SwapOrder { flow: "one".to_owned(), processor: "splitter".to_owned(), component: component.to_owned(), shared: false }
+    SwapOrder { flow: "one".to_owned(), processor: "splitter".to_owned(), component: component.to_owned(), ..SwapOrder::default() }
 }
 
 /// A running flow `one`, and a second version of its splitter.
@@ -165,6 +165,16 @@ async fn a_shared_entry_is_swapped_for_all_its_flows_or_for_none() {
     let swapped = swap(&bench, SwapOrder { shared: true, ..three() }).await;
     assert_eq!((swapped.variant.as_str(), swapped.sharers), ("shared", vec!["four".to_owned()]));
     assert_eq!(bench.get("processor:splitter", "shared").await.unwrap()["component"], component("2.0.0", "cd"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_forgets_keeps_nothing_to_go_back_to() {
+    let (bench, _service) = ready().await;
+    swap(&bench, order("splitter@2.0.0")).await;
+    assert_eq!(bench.get("processor:splitter", "one").await.unwrap()["previous"], component("1.0.0", "ab"));
+    swap(&bench, SwapOrder { forget: true, ..order("splitter@1.0.0") }).await;
+    let entry = bench.get("processor:splitter", "one").await.unwrap();
+    assert_eq!((&entry["component"], &entry["previous"]), (&component("1.0.0", "ab"), &Value::Null));
 }
 
 /// What a host finds out: in which flow it cannot run the splitter of this version and digest, for good or not, and when that was.

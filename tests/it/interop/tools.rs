@@ -1,10 +1,11 @@
 //! The tools themselves, installed once for a machine, and how they are run.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use weir_tests::cache;
 use weir_tests::wait::within;
 use weir_tests::weir::Weir;
 
@@ -37,14 +38,8 @@ fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     BIN.get_or_init(|| {
         let python = must(Command::new("python3").arg("--version"));
-        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set"));
-        let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map_or_else(|| home().join(".cache"), PathBuf::from);
-        let cache = cache.join("weir");
-        fs::create_dir_all(&cache).unwrap();
         // Runs of other checkouts wait until it is whole.
-        let lock = File::create(cache.join("trustgraph.lock")).unwrap();
-        lock.lock().unwrap();
-        let folder = cache.join("trustgraph");
+        let (_lock, folder) = cache::folder("trustgraph");
         let wanted = format!("{python}{}", fs::read_to_string(REQUIREMENTS).unwrap());
         let installed = folder.join("installed.txt");
         if !fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {

@@ -97,7 +97,8 @@ async fn a_processor_goes_to_other_components_and_back_over_lost_connections() {
     let swapping = async {
         for version in ["2.0.0", "1.0.0", "2.0.0"] {
             let component = format!("echo@{version}");
-            let order = || SwapOrder { flow: "one".to_owned(), processor: "echo".to_owned(), component: component.clone(), shared: false };
+            let order =
+                || SwapOrder { flow: "one".to_owned(), processor: "echo".to_owned(), component: component.clone(), ..SwapOrder::default() };
             // A swap whose answer was lost may have been done.
             let swapped = async || place.flows.swap(order()).await.is_ok();
             place.until("the swap", async || swapped().await || runs(version)).await;

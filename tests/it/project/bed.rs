@@ -52,7 +52,9 @@ impl Bed {
             command.env_remove(name);
         }
         // The crates of all projects are built once.
-        command.env("CARGO_TARGET_DIR", shared_target()).env_remove("RUSTFLAGS").envs(environment.iter().copied());
+        command.env("CARGO_TARGET_DIR", shared_target()).env_remove("RUSTFLAGS");
+        // What npm has fetched once it takes from its own cache.
+        command.env("npm_config_prefer_offline", "true").envs(environment.iter().copied());
         Ended::of(command.output().unwrap())
     }
 
@@ -78,6 +80,18 @@ impl Bed {
         let ended = self.weir(&["test", "guest", "--json", "--component", component.to_str().unwrap()]);
         let reports: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
         (reports[0].clone(), ended)
+    }
+
+    /// Puts the processor of `faults/` in place of a project's own: what the author reads of each fault is in its fixture, with the line.
+    #[track_caller]
+    pub(super) fn passes_faults(&self, project: &str, language: &str, source: &str) {
+        let faults = repository().join("tests/it/project/faults");
+        let file = Path::new(source).file_name().unwrap();
+        fs::copy(faults.join(file), self.path(project).join(source)).unwrap();
+        fs::copy(faults.join(format!("{language}.json")), self.path(project).join("tests/example.json")).unwrap();
+        self.must(&["build", project]);
+        let tested = self.weir(&["test", project]);
+        assert_eq!(tested.code, Some(0), "{}{}", tested.out, tested.err);
     }
 
     /// The same; what must be the same, or the differences.

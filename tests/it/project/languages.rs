@@ -1,14 +1,17 @@
-//! New projects in the languages whose tools come from registries: they build and pass their tests at once. The registries' clients keep what
-//! they fetched in their own caches.
+//! New projects in the languages whose tools come from registries: they build and pass their tests at once, and their authors read what is
+//! wrong. The registries' clients keep what they fetched in their own caches.
 
 use std::fs;
 
+use serde_json::json;
 use weir_runtime::inspect;
 
 use super::bed::Bed;
+use super::toolchains::{must, npm, sdk_js};
 
-/// Makes, builds and tests a project; then breaks its source, and checks what the author sees.
-fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) {
+/// Makes, builds and tests a project; breaks its source, and checks what the author sees; then has it do what it should not, message by
+/// message.
+fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: &[&str]) -> (Bed, String) {
     let bed = Bed::new();
     let name = format!("count-{language}");
     bed.new_project(language, &name);
@@ -18,12 +21,17 @@ fn builds_and_passes(language: &str, source: &str, from: &str, to: &str, words: 
     assert_eq!((inspected.descriptor.name.as_deref(), &inspected.faults), (Some(name.as_str()), &Vec::new()));
     let tested = bed.must(&["test", &name]);
     assert!(tested.contains("1 fixture passed"), "{tested}");
+    if bed.path(&name).join("package.json").is_file() {
+        must(npm(&bed.path(&name)).arg("test"));
+    }
 
-    let source = format!("{name}/{source}");
-    let text = bed.read(&source);
+    let path = format!("{name}/{source}");
+    let text = bed.read(&path);
     assert!(text.contains(from), "{text}");
-    bed.write(&source, text.replace(from, to));
+    bed.write(&path, text.replace(from, to));
     bed.weir(&["build", &name]).fails(1, words);
+    bed.passes_faults(&name, language, source);
+    (bed, name)
 }
 
 #[test]
@@ -39,10 +47,29 @@ fn a_new_project_in_python_builds_and_passes_its_tests_at_once() {
 
 #[test]
 fn a_new_project_in_javascript_builds_and_passes_its_tests_at_once() {
-    builds_and_passes("js", "src/processor.js", "return {", "return {{", &["src/processor.js:"]);
+    sdk_js();
+    let (bed, name) = builds_and_passes("js", "src/processor.js", "return {", "return {{", &["src/processor.js:"]);
+    passes_large_texts(&bed, &name);
+}
+
+/// Texts of all sizes that there are, in characters of one, two, three and four bytes, go through one instance under the limit of the template.
+fn passes_large_texts(bed: &Bed, project: &str) {
+    let mut messages = Vec::new();
+    for text in ["Some plain words. ", "Some \u{201c}quoted\u{201d} words. ", "\u{e4}\u{f6}\u{fc}", "\u{5b57}", "\u{1f600}"] {
+        for bytes in [1 << 10, 1 << 20, 5 << 19, (4 << 20) - 64] {
+            let file = format!("data/{}.json", messages.len());
+            let body = json!({"do": "echo", "text": text.repeat(bytes / text.len())}).to_string();
+            bed.write(&format!("{project}/tests/{file}"), body);
+            let expected = json!({"outputs": {"output": [{"file": file}]}});
+            messages.push(json!({"message": {"file": file, "content-type": "application/json"}, "expected": expected}));
+        }
+    }
+    bed.write(&format!("{project}/tests/example.json"), json!({"messages": messages}).to_string());
+    bed.must(&["test", project]);
 }
 
 #[test]
 fn a_new_project_in_typescript_builds_and_passes_its_tests_at_once() {
+    sdk_js();
     builds_and_passes("ts", "src/processor.ts", "return {", "return {{", &["src/processor.ts:"]);
 }

@@ -46,3 +46,19 @@ fn a_crate_that_makes_no_component_is_refused_with_the_fix() {
     bed.write("library-rust/Cargo.toml", manifest);
     bed.weir(&["build", "library-rust"]).fails(65, &["the crate made no component", "crate-type = [\"cdylib\"]"]);
 }
+
+#[test]
+fn a_processor_that_does_what_it_should_not_shows_its_author_what() {
+    let bed = Bed::new();
+    bed.new_project("rust", "faults-rust");
+    bed.passes_faults("faults-rust", "rust", "src/lib.rs");
+}
+
+#[test]
+fn a_crate_without_a_handler_is_refused_with_the_fix() {
+    let bed = Bed::new();
+    bed.new_project("rust", "idle-rust");
+    bed.write("idle-rust/src/lib.rs", "pub fn count() {}\n");
+    bed.weir(&["build", "idle-rust"])
+        .fails(65, &["does not export `weir:processor/handler`", "weir::processor!(HANDLER, manifest = \"weir.toml\")"]);
+}

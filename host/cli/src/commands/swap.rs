@@ -44,17 +44,52 @@ pub(crate) async fn run(session: &Session, swap: Swap) -> Result<()> {
 
 /// Swaps, and waits if that is asked for.
 pub(crate) async fn perform(session: &Session, swap: &Swap) -> Result<(Swapped, Option<Waited>)> {
-    let before = status::whole(session).await?;
+    let begun = begin(session, swap, Keeps::Previous).await?;
+    let waited = if swap.wait { Some(begun.finish(session, swap).await?) } else { None };
+    Ok((begun.swapped, waited))
+}
+
+/// A swap that is in the configuration, and that hosts may not have made yet.
+pub(crate) struct Begun {
+    /// What it did.
+    pub(crate) swapped: Swapped,
+    /// What hosts said before it.
+    before: Vec<HostReport>,
+}
+
+/// What the entry of a swap keeps to go back to, in case that hosts refuse the new component for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// What it named.
+    Previous,
+    /// Nothing: what it named can be removed.
+    Nothing,
+}
+
+/// Swaps, without waiting.
+pub(crate) async fn begin(session: &Session, swap: &Swap, keeps: Keeps) -> Result<Begun> {
+    let before = status::whole(session).await?.hosts;
     let request = json!({
         "operation": "swap", "flow-id": swap.flow, "processor": swap.processor, "component": swap.component, "shared": swap.shared,
+        "forget": keeps == Keeps::Nothing,
     });
     let Answer { swapped } = serde_json::from_value(session.client.ask_flow(&request).await?)?;
-    if !swap.wait {
-        return Ok((swapped, None));
+    Ok(Begun { swapped, before })
+}
+
+impl Begun {
+    /// Waits until all hosts that serve the processor run the component.
+    pub(crate) async fn finish(&self, session: &Session, swap: &Swap) -> Result<Waited, Problem> {
+        let what = format!("waiting for {} to run as {}", self.swapped.component.key(), swap.processor);
+        during(session.format, &what, &Counter::default(), wait(session, swap, &self.swapped, &self.before)).await
     }
-    let what = format!("waiting for {} to run as {}", swapped.component.key(), swap.processor);
-    let waited = during(session.format, &what, &Counter::default(), wait(session, swap, &swapped, &before.hosts)).await?;
-    Ok((swapped, Some(waited)))
+}
+
+/// The components that the entry of a swap names now, by all hosts that have it.
+pub(crate) async fn named(session: &Session, swapped: &Swapped) -> Result<BTreeSet<String>> {
+    let hosts = status::whole(session).await?.hosts;
+    let of_hosts = reporting(&hosts).filter_map(|report| of_host(report, swapped));
+    Ok(of_hosts.filter_map(|status| status.wanted.as_ref().or(status.component.as_ref())).map(|component| component.key()).collect())
 }
 
 /// Shows people what a swap did.

@@ -21,6 +21,9 @@ pub struct SwapOrder {
     pub component: String,
     /// Swap it for other flows too that share the entry.
     pub shared: bool,
+    /// Keep nothing to go back to: what the entry named can be removed then, and a host that refuses the new component for good goes on
+    /// with the old one only until it is started again.
+    pub forget: bool,
 }
 
 /// What a swap changes.
@@ -112,7 +115,7 @@ pub fn plan_swap(order: &SwapOrder, key: &EntryKey, world: &World, bad: &[Compon
     let swapped = match Some(&component) == old {
         true => entry.clone(),
         false => {
-            let is_good = |candidate: &&ComponentRef| **candidate != component && !bad.contains(candidate);
+            let is_good = |candidate: &&ComponentRef| !order.forget && **candidate != component && !bad.contains(candidate);
             let previous = [old, entry.previous.as_ref()].into_iter().flatten().find(is_good).cloned();
             Entry { component: Some(component), previous, ..entry.clone() }
         }

@@ -422,6 +422,7 @@ fn refusals_of_a_swap_are_told_apart_and_say_what_to_do() {
         processor: "p".to_owned(),
         component: component.to_owned(),
         shared,
+        forget: false,
     };
     let check = |result: Result<Swap>, expected: SwapRefusal, text: &str| {
         let error = result.unwrap_err();

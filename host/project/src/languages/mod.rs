@@ -27,6 +27,8 @@ pub struct Language {
     pub(crate) default_source: &'static str,
     /// The files of a new project: path and text, of which `{{NAME}}`, `{{IDENT}}` and `{{SDK}}` are filled in.
     pub(crate) template: &'static [(&'static str, &'static str)],
+    /// What an author whose component has no handler is to do.
+    pub(crate) handler: &'static str,
     /// What `{{SDK}}` stands for: how the project depends on the SDK, given the folder `sdk` of a checkout if there is one.
     pub(crate) sdk: fn(Option<&Path>) -> String,
     /// Makes a component without a descriptor, or with one that the stamp replaces; returns its file.

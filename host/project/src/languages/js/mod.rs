@@ -14,6 +14,7 @@ const CONTRACT: &str = include_str!("../../../../../wit/processor.wit");
 /// What is installed: npm is run again when that changes.
 const INSTALLED: &str = "node_modules/.weir-installed";
 const BUILD: &str = "node_modules/weir-sdk/build/cli.js";
+const HANDLER: &str = "write: export const handler = processor((doc) => { ... })";
 /// The first that the build's tools run on.
 const LEAST_NODE: u32 = 20;
 
@@ -21,6 +22,7 @@ pub(super) const JS: Language = Language {
     name: "js",
     title: "JavaScript",
     default_source: "src/processor.js",
+    handler: HANDLER,
     template: &[
         ("weir.toml", include_str!("template/js/weir.toml")),
         ("package.json", include_str!("template/js/package.json.txt")),
@@ -38,6 +40,7 @@ pub(super) const TS: Language = Language {
     name: "ts",
     title: "TypeScript",
     default_source: "src/processor.ts",
+    handler: HANDLER,
     template: &[
         ("weir.toml", include_str!("template/ts/weir.toml")),
         ("package.json", include_str!("template/ts/package.json.txt")),
@@ -55,7 +58,12 @@ pub(super) const TS: Language = Language {
 /// The packages of a project besides its own. A package of the SDK has the JavaScript engine, prepared; with its sources it is prepared by the
 /// first build.
 fn sdk(folder: Option<&Path>) -> String {
-    let of_path = [("@bytecodealliance/componentize-js", "0.23.0"), ("@bytecodealliance/jco", "1.35.0")];
+    // componentize-js needs the last one to start, and does not say so.
+    let of_path = [
+        ("@bytecodealliance/componentize-js", "0.23.0"),
+        ("@bytecodealliance/jco", "1.35.0"),
+        ("@bytecodealliance/preview2-shim", "0.25.0"),
+    ];
     let mut packages = if folder.is_some() { of_path.to_vec() } else { Vec::new() };
     let sdk = folder.map_or_else(|| SDK_VERSION.to_owned(), |folder| format!("file:{}", folder.join("js").display()));
     packages.extend([("esbuild", "0.28.2"), ("weir-sdk", sdk.as_str())]);
@@ -111,9 +119,17 @@ fn install(place: &Workplace<'_>) -> Result<(), ProjectError> {
         fix: "install it: it comes with Node.js from https://nodejs.org, or on Debian `apt install npm`".to_owned(),
     })?;
     let verb = if place.folder.join("package-lock.json").is_file() { "ci" } else { "install" };
-    let mut command = Command::new(npm);
+    let mut command = Command::new(&npm);
     command.current_dir(place.folder).args([verb, "--no-audit", "--no-fund", "--loglevel=error"]);
-    place.steps.run(&format!("npm {verb}"), &mut command)?;
+    match place.steps.run(&format!("npm {verb}"), &mut command) {
+        // Somebody changed package.json by hand: npm brings the lock file up to date.
+        Err(ProjectError::Step { output, .. }) if verb == "ci" && output.contains(" in sync") => {
+            let mut install = Command::new(&npm);
+            install.current_dir(place.folder).args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+            place.steps.run("npm install, since package.json has changed", &mut install)?;
+        }
+        installed => drop(installed?),
+    }
     if !place.folder.join(BUILD).is_file() {
         let problem = "it does not name the SDK among its dependencies".to_owned();
         let fix = Some(format!("add to \"devDependencies\": {}", sdk(super::sdk_folder().as_deref())));

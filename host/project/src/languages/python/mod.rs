@@ -16,6 +16,7 @@ pub(super) const PYTHON: Language = Language {
     name: "python",
     title: "Python",
     default_source: "processor.py",
+    handler: "decorate your function: @weir.processor",
     template: &[
         ("weir.toml", include_str!("template/weir.toml")),
         ("processor.py", include_str!("template/processor.py.txt")),

@@ -19,6 +19,7 @@ pub(super) const RUST: Language = Language {
     name: "rust",
     title: "Rust",
     default_source: "Cargo.toml",
+    handler: "name your function in src/lib.rs: weir::processor!(HANDLER, manifest = \"weir.toml\")",
     template: &[
         ("weir.toml", include_str!("template/weir.toml")),
         ("Cargo.toml", include_str!("template/Cargo.toml.txt")),

@@ -8,13 +8,13 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from weir._failure import CallError, ErrorKind
+from weir._failure import CallError, ErrorKind, Failure, milliseconds
 from weir._message import Message
 from weir.testing._answer import Answer
 from weir.testing._handled import Handled
 from weir.testing._kit import Kit
 
-_FILE = {"description", "parameters", "config", "answers", "messages"}
+_FILE = {"$schema", "description", "parameters", "config", "answers", "setup-failure", "messages"}
 _STEP = {"input", "message", "attempt", "expected"}
 _EXPECTED = {"outputs", "replies", "requests", "failure", "log"}
 _BODIES = ("json", "text", "base64", "file")
@@ -42,10 +42,20 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
             kit.config(config_type, key, json.dumps(value))
     for request, answers in fixture.get("answers", {}).items():
         kit.answer(request, _in_order(request, [_answer(answer, path) for answer in answers]))
-    for index, step in enumerate(fixture["messages"]):
+    refusal = fixture.get("setup-failure")
+    if refusal is not None and (said := kit.configure()) != refusal:
+        raise AssertionError(f"{path.name}: the setup says {_shown(said)}, not {_shown(refusal)}")
+    for index, step in enumerate(fixture.get("messages", [])):
         _known(step, _STEP, f"{path.name}, message {index}")
-        handled = kit.attempt(step.get("attempt", 1)).handle(step.get("input", "input"), _message(step["message"], path))
+        chosen = step["input"] if "input" in step else _only_input(kit, f"{path.name}, message {index}")
+        handled = kit.attempt(step.get("attempt", 1)).handle(chosen, _message(step["message"], path))
         _compare(handled, step.get("expected", {}), path, f"{path.name}, message {index}")
+
+
+def _only_input(kit: Kit, what: str) -> str:
+    if len(kit.inputs) != 1:
+        raise ValueError(f"{what}: `input` is missing; must be one of: {', '.join(kit.inputs)}")
+    return kit.inputs[0]
 
 
 def _known(document: Any, keys: set[str], what: str) -> None:
@@ -87,14 +97,19 @@ def _in_order(request: str, answers: list[Answer]) -> Any:
     return service
 
 
+def _failed(failure: Failure, wanted: dict[str, Any] | None) -> dict[str, Any]:
+    """The failure, with what the fixture says of it besides the verdict."""
+    found = {"verdict": str(failure.verdict), "reason": failure.reason, "delay-ms": milliseconds(failure.delay, "delay")}
+    compared = {"verdict", "reason"} if wanted is None else {"verdict", *wanted}
+    return {key: value for key, value in found.items() if key in compared}
+
+
 def _compare(handled: Handled, expected: dict[str, Any], path: Path, what: str) -> None:
     _known(expected, _EXPECTED, f"{what}, expected")
     found: dict[str, Any] = {}
     failure = handled.failure
-    found["failure"] = None if failure is None else {"verdict": str(failure.verdict), "reason": failure.reason}
     wanted: dict[str, Any] = {"failure": expected.get("failure")}
-    if wanted["failure"] is not None and failure is not None and "reason" not in wanted["failure"]:
-        del found["failure"]["reason"]
+    found["failure"] = None if failure is None else _failed(failure, wanted["failure"])
     found["outputs"], wanted["outputs"] = {}, {}
     for sent in handled.sent:
         found["outputs"].setdefault(sent.to, []).append(sent.message)

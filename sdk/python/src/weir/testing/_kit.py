@@ -183,6 +183,11 @@ class Kit:
             self._seen = self._config.version
         return refusal
 
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the inputs (consumers) in weir.toml."""
+        return [consumer["name"] for consumer in self._instance.descriptor["consumers"]]
+
     def handle(self, input: str, message: Any, *, properties: Mapping[str, str] | None = None) -> Handled:
         """Hands the processor a message of an input: a `str` as text, `bytes` as they are, a `Message` as it is, everything else as JSON.
         A message of an input that has `reply` in weir.toml is a request. Properties that are the host's own are removed, as a host does.
@@ -196,9 +201,8 @@ class Kit:
             Trap: Where a host would end the instance: the handler reads configuration of a type that is not declared.
         """
         received = _incoming(message_of(message, properties))
-        inputs = [consumer["name"] for consumer in self._instance.descriptor["consumers"]]
-        if input not in inputs:
-            raise ValueError(f"there is no input `{input}`: the inputs are {names(inputs)}")
+        if input not in self.inputs:
+            raise ValueError(f"there is no input `{input}`: the inputs are {names(self.inputs)}")
         if self._is_broken:
             raise RuntimeError("the instance was ended by a trap, and a host would not use it again: make another kit")
         call = self._next_call(input)

@@ -1,5 +1,6 @@
 //! `weir dev`: from an edit to a running flow.
 
+mod borrowed;
 mod listening;
 mod round;
 mod stage;
@@ -11,9 +12,10 @@ use anyhow::Result;
 use weir_project::Snapshot;
 
 use self::round::Rounds;
+use super::tell;
 use crate::args::{Dev, Reach};
 use crate::output::{self, Format};
-use crate::problem;
+use crate::problem::{self, Exit, Problem};
 use crate::shutdown::Signals;
 
 /// How often the sources are looked at: a poll of some hundred files takes less than a millisecond, and sees changes on every file system.
@@ -23,6 +25,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) async fn run(data: &Path, reach: &Reach, format: Format, command: Dev) -> Result<()> {
     let mut signals = Signals::catch()?;
     let mut rounds = Rounds::new(data, reach, &command)?;
+    let watched = watch(&mut rounds, &command, format, &mut signals).await;
+    let (ended, _) = to_its_end(rounds.end(), &mut signals).await;
+    watched.and(ended.unwrap_or(Ok(())).map_err(Into::into))
+}
+
+/// Begins a round at each change, until a signal comes.
+async fn watch(rounds: &mut Rounds<'_>, command: &Dev, format: Format, signals: &mut Signals) -> Result<()> {
     let (mut seen, mut pending) = (Snapshot::default(), None);
     loop {
         let now = Snapshot::of(&command.folder);
@@ -32,17 +41,23 @@ pub(crate) async fn run(data: &Path, reach: &Reach, format: Format, command: Dev
             let is_first = seen == Snapshot::default();
             seen = now;
             pending = None;
-            let round = rounds.run(&changed, is_first);
-            let ended = tokio::select! {
-                ended = round => ended,
+            let made = tokio::select! {
+                made = rounds.make(&changed, is_first) => made,
                 _ = signals.next() => return Ok(()),
             };
+            let (ended, is_over) = match made {
+                Ok(made) => to_its_end(rounds.deploy(&made), signals).await,
+                Err(problem) => (Some(Err(problem)), false),
+            };
             match ended {
-                Err(error) if is_first && rounds.is_hopeless(&error) => return Err(error.into()),
-                Err(error) => {
+                Some(Err(error)) if is_first && rounds.is_hopeless(&error) => return Err(error.into()),
+                Some(Err(error)) => {
                     let _ = problem::report(&error.into(), format == Format::Json);
                 }
-                Ok(()) => {}
+                Some(Ok(())) | None => {}
+            }
+            if is_over {
+                return Ok(());
             }
             output::line("waiting for changes (Ctrl-C ends)")?;
         } else {
@@ -53,4 +68,26 @@ pub(crate) async fn run(data: &Path, reach: &Reach, format: Format, command: Dev
             _ = signals.next() => return Ok(()),
         }
     }
+}
+
+/// Lets what changes a running Weir come to its end when a signal comes; a second one breaks it off. What came of it, and whether there was
+/// a signal.
+async fn to_its_end<T>(work: impl Future<Output = T>, signals: &mut Signals) -> (Option<T>, bool) {
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => return (Some(done), false),
+        _ = signals.next() => tell("finishing the deployment first; Ctrl-C again breaks it off"),
+    }
+    tokio::select! {
+        done = &mut work => (Some(done), true),
+        _ = signals.next() => (None, true),
+    }
+}
+
+fn say(line: &str) -> Result<(), Problem> {
+    output::line(line).map_err(unwritten)
+}
+
+fn unwritten(error: std::io::Error) -> Problem {
+    Problem::new(Exit::Failed, "the output cannot be written").because(error)
 }

@@ -1,7 +1,6 @@
 //! One round: build, test, deploy, swap.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_config::names::deployment_key;
@@ -9,17 +8,15 @@ use weir_project::{Checked, Purpose, Steps, Verdict, fixture_files, run_fixtures
 
 use super::super::test::{fixtures_count, load, print};
 use super::super::{problem, tell_step};
+use super::borrowed::Borrowed;
 use super::listening::Listening;
+use super::say;
 use super::stage::Stage;
-use crate::args::{Dev, Reach, Swap};
+use crate::args::{Dev, Reach};
 use crate::client::Client;
-use crate::commands::deploy::deploy_as;
-use crate::commands::{Session, swap};
+use crate::commands::Session;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
-
-/// How long a swap may take.
-const SWAP_TIME: Duration = Duration::from_secs(60);
 
 /// Rounds of one project.
 pub(super) struct Rounds<'a> {
@@ -34,16 +31,17 @@ pub(super) struct Rounds<'a> {
 /// Where the component runs.
 enum Target {
     /// In a flow of a running Weir.
-    Running { session: Session, flow: String },
+    Running(Box<Borrowed>),
     /// In a Weir of its own, once something was built.
-    Own(Option<Stage>),
+    Own(Option<Box<Stage>>),
 }
 
 impl<'a> Rounds<'a> {
     pub(super) fn new(data: &Path, reach: &Reach, command: &'a Dev) -> Result<Self, Problem> {
         let target = match &command.flow {
             Some(flow) => {
-                Target::Running { session: Session { client: Client::find(reach, data)?, format: Format::Text }, flow: flow.clone() }
+                let session = Session { client: Client::find(reach, data)?, format: Format::Text };
+                Target::Running(Box::new(Borrowed::new(session, flow.clone())))
             }
             None => Target::Own(None),
         };
@@ -55,7 +53,8 @@ impl<'a> Rounds<'a> {
         matches!(error.exit, Exit::Unavailable | Exit::NoPermission)
     }
 
-    pub(super) async fn run(&mut self, changed: &[PathBuf], is_first: bool) -> Result<(), Problem> {
+    /// Builds and tests, which may be given up at any time.
+    pub(super) async fn make(&mut self, changed: &[PathBuf], is_first: bool) -> Result<Made, Problem> {
         let began = Instant::now();
         if !is_first {
             let name = changed.first().and_then(|path| path.strip_prefix(&self.command.folder).ok()).map(|path| path.display().to_string());
@@ -69,40 +68,45 @@ impl<'a> Rounds<'a> {
             return Err(Problem::new(Exit::Failed, what).next("start weir dev again: the flow runs the other name"));
         }
         let component = deployment_key(&checked.manifest.name, &development_version(&checked.manifest.version, &digest));
-        self.deploy(&checked, &file, &component).await?;
-        say(&format!("{component} runs, {} ms after the change", output::number(began.elapsed().as_millis() as u64)))
+        Ok(Made { began, checked, file, component })
     }
 
-    async fn deploy(&mut self, checked: &Checked, file: &Path, component: &str) -> Result<(), Problem> {
+    /// Deploys and swaps; to its end, so that what it leaves is known.
+    pub(super) async fn deploy(&mut self, made: &Made) -> Result<(), Problem> {
+        let Made { began, checked, file, component } = made;
         match &mut self.target {
-            Target::Running { session, flow } => {
-                deploy_as(session, file, component).await?;
+            Target::Running(borrowed) => {
                 let processor = self.command.processor.clone().unwrap_or_else(|| checked.manifest.name.clone());
-                swap_to(session, flow, processor, component).await?;
+                borrowed.try_out(file, processor, component).await?;
                 if self.listening.is_none() {
-                    self.listening = Some(Listening::begin(session, flow).await?);
+                    self.listening = Some(Listening::begin(borrowed.session(), borrowed.flow()).await?);
                 }
             }
-            Target::Own(Some(stage)) => {
-                deploy_as(stage.session(), file, component).await?;
-                swap_to(stage.session(), Stage::FLOW, checked.manifest.name.clone(), component).await?;
-            }
+            Target::Own(Some(stage)) => stage.try_out(file, checked.manifest.name.clone(), component).await?,
             Target::Own(none) => {
                 let stage = Stage::start(component, file, &checked.descriptor, &self.command.parameters).await?;
                 self.listening = Some(Listening::begin(stage.session(), Stage::FLOW).await?);
-                *none = Some(stage);
+                *none = Some(Box::new(stage));
             }
         }
-        Ok(())
+        say(&format!("{component} runs, {} ms after the change", output::number(began.elapsed().as_millis() as u64)))
+    }
+
+    /// Gives back what was borrowed of a running Weir.
+    pub(super) async fn end(self) -> Result<(), Problem> {
+        match self.target {
+            Target::Running(borrowed) => borrowed.give_back().await,
+            Target::Own(_) => Ok(()),
+        }
     }
 }
 
-async fn swap_to(session: &Session, flow: &str, processor: String, component: &str) -> Result<(), Problem> {
-    let swap = Swap { flow: flow.to_owned(), processor, component: component.to_owned(), wait: true, timeout: SWAP_TIME, shared: false };
-    swap::perform(session, &swap).await.map(drop).map_err(|error| match error.downcast::<Problem>() {
-        Ok(problem) => problem,
-        Err(error) => Problem::new(Exit::Failed, "the component was not swapped").because(error),
-    })
+/// What a round has built.
+pub(super) struct Made {
+    began: Instant,
+    checked: Checked,
+    file: PathBuf,
+    component: String,
 }
 
 /// Builds and tests; the file, and the short digest of what is in it.
@@ -116,7 +120,7 @@ fn make(folder: &Path) -> Result<(Checked, PathBuf, String), Problem> {
         let reports = run_fixtures(&load(folder, &file)?, &fixtures);
         let failed = reports.iter().filter(|report| !matches!(report.verdict, Verdict::Same)).count();
         if failed > 0 {
-            print(folder, &reports, &[]).map_err(unwritten)?;
+            print(folder, &reports, &[]).map_err(super::unwritten)?;
             return Err(Problem::new(Exit::Failed, "fixtures failed, so the component is not deployed"));
         }
         tell_step(&format!("{} passed", fixtures_count(reports.len())));
@@ -129,14 +133,6 @@ fn development_version(version: &str, digest: &str) -> String {
     let version = version.split_once('+').map_or(version, |(version, _)| version);
     let joint = if version.contains('-') { "." } else { "-" };
     format!("{version}{joint}dev.d{digest}")
-}
-
-fn say(line: &str) -> Result<(), Problem> {
-    output::line(line).map_err(unwritten)
-}
-
-fn unwritten(error: std::io::Error) -> Problem {
-    Problem::new(Exit::Failed, "the output cannot be written").because(error)
 }
 
 #[cfg(test)]

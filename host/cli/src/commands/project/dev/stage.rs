@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use weir_config::records::Descriptor;
 
 use super::super::folder::Folder;
+use super::borrowed::swap_in;
 use crate::args::Reach;
 use crate::client::Client;
 use crate::commands::Session;
@@ -60,6 +61,12 @@ impl Stage {
 
     pub(super) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Deploys a further version and swaps it in.
+    pub(super) async fn try_out(&self, file: &Path, processor: String, component: &str) -> Result<(), Problem> {
+        deploy_as(&self.session, file, component).await?;
+        swap_in(&self.session, Self::FLOW, processor, component).await
     }
 }
 

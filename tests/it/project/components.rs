@@ -1,0 +1,80 @@
+//! Components of the projects in this repository, built by `weir build` and kept by the digest of what they are made of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::bed::{Bed, repository};
+use super::toolchains::{locked, sdk_js};
+
+/// What a component is made of besides its project.
+const SHARED: [&str; 2] = ["wit", "host/project/src"];
+const OF_PYTHON: [&str; 2] = ["sdk/python/pyproject.toml", "sdk/python/src"];
+const OF_JS: [&str; 5] = ["sdk/js/build", "sdk/js/package-lock.json", "sdk/js/project", "sdk/js/src", "sdk/js/examples/splitter/src"];
+/// What tools make, and what is no part of a component.
+const SKIPPED: [&str; 6] = [".weir", "node_modules", "__pycache__", ".pytest_cache", "test", "tests"];
+
+/// The component of a project of this repository, by its folder. It is built unless a run before did so from the same sources.
+pub(crate) fn component(project: &str) -> PathBuf {
+    let folder = repository().join(project);
+    let is_python = fs::read_to_string(folder.join("weir.toml")).unwrap().contains("language = \"python\"");
+    let of_language: &[&str] = if is_python { &OF_PYTHON } else { &OF_JS };
+    let made_of: Vec<&str> = SHARED.iter().chain(of_language).copied().chain([project]).collect();
+    let name = project.replace('/', "-");
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
+    let file = built.join(format!("{name}-{}.wasm", digest(&made_of)));
+    let _lock = locked(&built.join(format!("{name}.lock")));
+    if !file.is_file() {
+        remove_older(&built, &name);
+        if !is_python {
+            sdk_js();
+        }
+        Bed::new().must(&["build", folder.to_str().unwrap(), "--output", file.to_str().unwrap()]);
+    }
+    file
+}
+
+/// The digest of the names and contents of all files of some files and folders of the repository.
+fn digest(paths: &[&str]) -> String {
+    let mut files = BTreeMap::new();
+    for path in paths {
+        collect(&repository().join(path), &mut files);
+    }
+    let mut digest = Sha256::new();
+    for (path, content) in files {
+        let name = path.strip_prefix(repository()).unwrap().to_str().unwrap().to_owned();
+        digest.update(format!("{name}\0{}\0", content.len()));
+        digest.update(content);
+    }
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    if path.is_file() {
+        files.insert(path.to_owned(), fs::read(path).unwrap());
+        return;
+    }
+    for entry in fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        let name = name.to_str().unwrap();
+        if !SKIPPED.contains(&name) && !name.ends_with(".wasm") && !name.ends_with(".lock") {
+            collect(&entry.path(), files);
+        }
+    }
+}
+
+fn remove_older(folder: &Path, name: &str) {
+    let is_older = |file: &str| {
+        let digest = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".wasm"));
+        digest.is_some_and(|digest| digest.len() == 16 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if is_older(entry.file_name().to_str().unwrap()) {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import { config, processor, send } from 'weir-sdk';
+
+interface Doc {
+  do: string;
+  missing?: { length: number };
+}
+
+function again(): number {
+  return again() + 1;
+}
+
+export const handler = processor<Doc>(async (doc) => {
+  switch (doc.do) {
+    case 'exception':
+      return doc.missing!.length;
+    case 'echo':
+      return doc;
+    case 'promise':
+      await Promise.reject(new Error('in a promise'));
+      break;
+    case 'exit':
+      (globalThis as any).process.exit(1);
+      break;
+    case 'loop':
+      for (;;);
+    case 'type':
+      return new Map([[1, 2]]);
+    case 'undeclared':
+      send('nowhere', doc);
+      break;
+    case 'config':
+      return config.get('unnamed', 'key');
+    case 'socket':
+      return fetch('http://127.0.0.1') as any;
+    case 'thread':
+      return new (globalThis as any).Worker('x.js');
+    case 'recursion':
+      return again();
+  }
+  return { done: doc.do };
+});
