@@ -7,6 +7,7 @@ use std::io::Write as _;
 use weir_tests::conformance::differences::{DIFFERENCES, STAND_INS};
 use weir_tests::conformance::exceptions::EXCEPTIONS;
 use weir_tests::conformance::{self, Bed, Embedded, Network, PROMISES, Pulsar, RabbitMq};
+use weir_tests::{tested_on_embedded, tested_on_network, tested_on_pulsar, tested_on_rabbitmq};
 
 /// Makes a test of every promise on one broker; `$tested` leaves out its exceptions.
 macro_rules! tests_on {
@@ -15,7 +16,7 @@ macro_rules! tests_on {
         $(mod $area {
             #[allow(unused_imports, reason = "all promises of a file may be exceptions")]
             use super::*;
-            $(weir_tests::$tested! { $promise,
+            $($tested! { $promise,
                 #[tokio::test]
                 async fn $promise() {
                     conformance::$area::$promise(&mut Bed::open($broker::of(stringify!($promise))).await).await;
@@ -41,24 +42,24 @@ mod pulsar {
     weir_tests::for_each_promise!(tests_on!(Pulsar, tested_on_pulsar));
 }
 
-/// Makes tests of the promises about locks alone.
-macro_rules! lock_tests {
-    (($broker:expr) $($area:ident: [$($promise:ident,)*],)*) => {
-        $(lock_tests! { $area, $broker, $($promise)* })*
+/// The test of a promise, unless it is an exception of RabbitMQ, or of its quorum queues.
+macro_rules! tested_on_quorum {
+    ($promise:ident, $($test:tt)*) => {
+        weir_tests::tested_on_rabbitmq! { $promise, weir_tests::tested_on_rabbitmq_quorum! { $promise, $($test)* } }
     };
-    (locks, $broker:expr, $($promise:ident)*) => {
-        $(#[tokio::test]
-        async fn $promise() {
-            conformance::locks::$promise(&mut Bed::open($broker(stringify!($promise))).await).await;
-        })*
-    };
-    ($other:ident, $($left_out:tt)*) => {};
 }
 
-/// A virtual host that makes quorum queues by default, on which an exclusive consumer is not alone.
+/// A virtual host that makes quorum queues by default.
+struct Quorum;
+
+impl Quorum {
+    fn of(promise: &str) -> RabbitMq {
+        RabbitMq::quorum(promise)
+    }
+}
+
 mod rabbitmq_quorum {
-    use super::*;
-    weir_tests::for_each_promise!(lock_tests!(RabbitMq::quorum));
+    weir_tests::for_each_promise!(tests_on!(Quorum, tested_on_quorum));
 }
 
 #[test]

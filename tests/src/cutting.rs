@@ -39,6 +39,8 @@ use self::wire::{in_doubt, lost};
 
 /// Settles of one consumer that may be under way: more than any window.
 const UNDER_WAY: usize = 1 << 16;
+/// How long closing waits for settles.
+const CLOSE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Passes everything on to another broker, over connections that can be lost.
 pub struct Cutting {
@@ -231,12 +233,16 @@ impl Backend for Cutting {
             tokio::spawn(async move {
                 while let Some(Settle { receipt, outputs, connection, done }) = settles.recv().await {
                     let _ = done.send(link.settle(receipt, &outputs, connection).await);
+                    link.settles_count.send_modify(|count| *count -= 1);
                 }
             });
             sender
         });
+        self.link.settles_count.send_modify(|count| *count += 1);
         // One that does not fit drops `done`: nothing of it was sent.
-        let _ = settler.try_send(Settle { receipt: *receipt, outputs, connection, done });
+        if settler.try_send(Settle { receipt: *receipt, outputs, connection, done }).is_err() {
+            self.link.settles_count.send_modify(|count| *count -= 1);
+        }
         outcome.map(move |outcome| outcome.unwrap_or_else(|_| Err(Unsettled::whole(lost(), outputs_count)))).boxed()
     }
 
@@ -255,7 +261,7 @@ impl Backend for Cutting {
 
     fn trouble(&self) -> Option<String> {
         let lost = [&self.link.consuming, &self.link.publishing].into_iter().find_map(|wire| wire.connected().err());
-        lost.map(|error| chain(&error))
+        lost.map(|error| chain(&error)).or_else(|| self.link.is_blocked().then(|| "the broker takes no messages".to_owned()))
     }
 
     async fn failed(&self) -> String {
@@ -263,6 +269,8 @@ impl Backend for Cutting {
     }
 
     async fn close(&self) {
+        // Those that were called before are done, unless nothing moves any more.
+        let _ = tokio::time::timeout(CLOSE_TIME, self.link.settled()).await;
         self.link.inner.close().await;
     }
 }

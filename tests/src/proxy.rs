@@ -4,7 +4,7 @@
 //! in another language.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -34,6 +34,8 @@ pub enum Direction {
 struct Faults {
     /// Rises with each cut.
     cuts_count: u64,
+    /// What a client has sent at the beginning of a connection that the last cut was for; `None` was for all.
+    cut_of: Option<Vec<u8>>,
     is_refusing: bool,
     /// Bytes that go there are kept.
     held: [bool; 2],
@@ -56,10 +58,16 @@ struct Line {
     /// How many bytes still pass before a cut.
     budget: Mutex<Option<u64>>,
     open: watch::Sender<usize>,
+    /// The beginnings of the connections that are open.
+    heads: Mutex<Vec<Weak<Head>>>,
     /// What is replaced in what goes to clients, and by what: of the same length.
     replaced: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// What a client has sent at the beginning of a connection.
+type Head = Mutex<Vec<u8>>;
+/// What is remembered of it.
+const HEAD_BYTES: usize = 4 << 10;
 /// The least of a text at the end of what was read that is kept back until the rest of it has come.
 const KEPT_BYTES: usize = 4;
 
@@ -94,7 +102,8 @@ impl Proxy {
         };
         let address = listener.local_addr().unwrap();
         let (faults, open) = (watch::Sender::new(Faults::default()), watch::Sender::new(0));
-        let line = Arc::new(Line { server: server.to_owned(), faults, budget: Mutex::default(), open, replaced: replaced(address) });
+        let (budget, heads) = (Mutex::default(), Mutex::default());
+        let line = Arc::new(Line { server: server.to_owned(), faults, budget, open, heads, replaced: replaced(address) });
         Proxy { address, accepting: tokio::spawn(line.clone().accept(listener)), line }
     }
 
@@ -113,6 +122,16 @@ impl Proxy {
     /// Resets all connections; new ones are accepted.
     pub fn cut(&self) {
         self.line.cut();
+    }
+
+    /// Resets the connections at the beginning of which the client has sent this text, and returns how many; new ones are accepted.
+    pub fn cut_those_of(&self, text: &str) -> usize {
+        let heads: Vec<Arc<Head>> = self.line.heads.lock().unwrap().iter().filter_map(Weak::upgrade).collect();
+        self.line.faults.send_modify(|faults| {
+            faults.cuts_count += 1;
+            faults.cut_of = Some(text.as_bytes().to_vec());
+        });
+        heads.iter().filter(|head| holds(&head.lock().unwrap(), text.as_bytes())).count()
     }
 
     /// Resets all connections as soon as this many further bytes have passed, of both directions together.
@@ -174,7 +193,10 @@ impl Drop for Proxy {
 impl Line {
     fn cut(&self) {
         *self.budget.lock().unwrap() = None;
-        self.faults.send_modify(|faults| faults.cuts_count += 1);
+        self.faults.send_modify(|faults| {
+            faults.cuts_count += 1;
+            faults.cut_of = None;
+        });
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
@@ -204,16 +226,26 @@ impl Line {
     /// Forwards both ways until both sides have ended; anything else that ends it resets both.
     async fn serve(self: Arc<Self>, mut client: TcpStream) {
         let mut faults = self.faults.subscribe();
-        let cuts_count = faults.borrow().cuts_count;
+        let mut cuts_count = faults.borrow().cuts_count;
+        let head = Arc::new(Head::default());
+        {
+            let mut heads = self.heads.lock().unwrap();
+            heads.retain(|head| head.strong_count() > 0);
+            heads.push(Arc::downgrade(&head));
+        }
         let Ok(mut server) = TcpStream::connect(&self.server).await else { return drop(client.set_zero_linger()) };
         let _ = (server.set_nodelay(true), client.set_nodelay(true));
         self.open.send_modify(|open| *open += 1);
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-        let there = self.forward(Direction::ToServer, from_client, to_server);
-        let back = self.forward(Direction::ToClient, from_server, to_client);
+        let there = self.forward(Direction::ToServer, from_client, to_server, &head);
+        let back = self.forward(Direction::ToClient, from_server, to_client, &head);
+        let is_cut = |faults: &Faults| {
+            let is_new = std::mem::replace(&mut cuts_count, faults.cuts_count) != faults.cuts_count;
+            is_new && faults.cut_of.as_ref().is_none_or(|text| holds(&head.lock().unwrap(), text))
+        };
         let has_ended = tokio::select! {
             biased;
-            _ = faults.wait_for(|faults| faults.cuts_count != cuts_count) => false,
+            _ = faults.wait_for(is_cut) => false,
             both = async { tokio::try_join!(there, back) } => both.is_ok(),
         };
         if !has_ended {
@@ -223,13 +255,18 @@ impl Line {
     }
 
     /// Forwards one way, up to its end.
-    async fn forward(&self, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> std::io::Result<()> {
+    async fn forward(&self, direction: Direction, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, head: &Head) -> std::io::Result<()> {
         let mut faults = self.faults.subscribe();
         let mut chunk = [0; CHUNK_BYTES];
         let mut kept_count = 0;
         loop {
             let count = kept_count + from.read(&mut chunk[kept_count..]).await?;
             let is_over = count == kept_count;
+            if direction == Direction::ToServer {
+                let mut head = head.lock().unwrap();
+                let left_bytes = HEAD_BYTES.saturating_sub(head.len());
+                head.extend_from_slice(&chunk[kept_count..count.min(kept_count + left_bytes)]);
+            }
             let (delay, limit) = {
                 let now = faults.borrow();
                 (now.delay, now.bytes_per_second)
@@ -275,4 +312,8 @@ impl Line {
         *left -= passing_count as u64;
         (passing_count, *left == 0)
     }
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len().max(1)).any(|window| window == text)
 }

@@ -1,6 +1,5 @@
 //! The binary `weir`: every role of a running Weir, and the command line that speaks to one.
 
-mod advice;
 mod args;
 mod client;
 mod commands;

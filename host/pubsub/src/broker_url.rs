@@ -1,45 +1,33 @@
 //! The URL of a broker as settings have it: checked before it is used, and shown without its password.
 
-use crate::{pulsar, rabbitmq};
-
-/// The URL of the broker inside this process.
-pub const EMBEDDED_URL: &str = "embedded:";
+use crate::broker_settings::{BrokerSettings, EMBEDDED_URL};
+use crate::kind::BrokerKind;
+use crate::rabbitmq;
 
 /// Stands for a password.
 const HIDDEN: &str = "***";
-
-/// Whether a URL names the broker inside this process.
-pub fn is_embedded(url: &str) -> bool {
-    url == EMBEDDED_URL
-}
-
-/// Whether a URL names an Apache Pulsar.
-pub fn is_pulsar(url: &str) -> bool {
-    matches!(url.split_once(':'), Some(("pulsar" | "pulsar+ssl", _)))
-}
 
 /// Checks the form of a broker's URL. Nothing is connected.
 ///
 /// # Errors
 /// What is wrong, for people; never with a part that may hold the password.
 pub fn check_url(url: &str) -> Result<(), String> {
-    match url.split_once(':') {
-        _ if is_embedded(url) => Ok(()),
-        Some(("embedded", _)) => Err(format!("write `{EMBEDDED_URL}` alone: the data folder is set by --data")),
-        Some(("amqp" | "amqps", _)) => rabbitmq::check_url(url),
-        Some(("pulsar" | "pulsar+ssl", _)) => pulsar::check_url(url),
-        _ if url.trim().is_empty() => Err("the URL is empty: name a broker, or remove the setting".to_owned()),
-        // Without `://` the text before a colon may be anything, a password too.
-        _ => match url.split_once("://").filter(|(scheme, _)| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
-            Some((scheme, _)) => Err(format!("unknown broker scheme `{}`", crate::telling::shown(scheme))),
-            None => Err("the scheme is missing".to_owned()),
-        },
+    if let Some(kind) = BrokerKind::of(url) {
+        return (kind.check_url)(url);
+    }
+    if url.trim().is_empty() {
+        return Err("the URL is empty: name a broker, or remove the setting".to_owned());
+    }
+    // Without `://` the text before a colon may be anything, a password too.
+    match url.split_once("://").filter(|(scheme, _)| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())) {
+        Some((scheme, _)) => Err(format!("unknown broker scheme `{}`", crate::telling::shown(scheme))),
+        None => Err("the scheme is missing".to_owned()),
     }
 }
 
 /// The URL of a broker or of its management API with `***` in place of its password. Of a text that is neither, nothing.
 pub fn shown_url(url: &str) -> String {
-    if is_embedded(url) {
+    if url == EMBEDDED_URL {
         return url.to_owned();
     }
     if !is_url(url) {
@@ -57,6 +45,23 @@ pub fn shown_url(url: &str) -> String {
 /// Whether the URL of a broker or of its management API holds a password.
 pub fn has_password(url: &str) -> bool {
     is_url(url) && password(url).is_some()
+}
+
+/// Without the password.
+impl std::fmt::Debug for BrokerSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BrokerSettings { url, folder, limits, tls, management, pulsar, embedded } = self;
+        let (url, management) = (&shown_url(url), &management.as_deref().map(shown_url));
+        f.debug_struct("BrokerSettings")
+            .field("url", url)
+            .field("folder", folder)
+            .field("limits", limits)
+            .field("tls", tls)
+            .field("management", management)
+            .field("pulsar", pulsar)
+            .field("embedded", embedded)
+            .finish()
+    }
 }
 
 fn is_url(url: &str) -> bool {

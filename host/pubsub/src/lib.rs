@@ -9,11 +9,13 @@
 
 mod backend;
 mod bounded;
+mod broker_settings;
 mod broker_url;
 mod connect;
 pub mod disk;
 pub mod embedded;
 mod error;
+mod kind;
 mod limits;
 mod lock;
 mod mailbox;
@@ -37,9 +39,11 @@ pub use backend::{
     QueueStats, Receipt, Routing, Settled, Sharing, Start, Unsettled,
 };
 pub use bounded::{create_bounded, ensure_bounded};
-pub use broker_url::{EMBEDDED_URL, check_url, has_password, is_embedded, is_pulsar, shown_url};
-pub use connect::{BrokerSettings, ConnectError, Storage, connect};
+pub use broker_settings::{BrokerSettings, EMBEDDED_URL};
+pub use broker_url::{check_url, has_password, shown_url};
+pub use connect::connect;
 pub use error::{Cause, Missing, PubsubError, Result};
+pub use kind::{BROKER_KINDS, BrokerKind, ConnectError, RequestQueues, Storage};
 pub use limits::Limits;
 pub use message::{
     CORRELATION_ID, DEFAULT_CONTENT_TYPE, Message, MessageId, NotAMessageId, Properties, WEIR_ERROR, WEIR_FROM, WEIR_ID, WEIR_PART,

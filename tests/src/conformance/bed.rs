@@ -201,6 +201,16 @@ impl Bed {
         self.broker.reconnect().await;
     }
 
+    /// Loses the connection on which is published, and no other, for a moment.
+    pub async fn lose_publishing(&mut self) {
+        self.broker.lose_publishing().await;
+    }
+
+    /// Loses the connection on which is consumed, and no other, for a moment.
+    pub async fn lose_consuming(&mut self) {
+        self.broker.lose_consuming().await;
+    }
+
     /// Restarts the broker beneath the backend.
     pub async fn restart_beneath(&mut self) {
         self.broker.restart_beneath().await;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use futures_util::FutureExt;
-use weir_pubsub::{Class, PubsubError, Routing};
+use weir_pubsub::{Class, PubsubError, Routing, Start};
 
 use super::bed::{Bed, expect, message, next, output, publish_again, unsent};
 use crate::wait::{DEADLINE, eventually, within};
@@ -94,6 +94,9 @@ pub async fn a_consumer_outlasts_messages_that_cannot_be_read_for_a_while(bed: &
     for _ in 0..2 {
         let error = within("an answer", consumer.receive()).await.unwrap_err();
         assert!(matches!(error, PubsubError::Stalled { .. }) && error.is_passing(), "{error}");
+        // A message that cannot be read may count as there.
+        let readable = within("an answer", consumer.readable()).await;
+        assert!(matches!(readable, Ok(()) | Err(PubsubError::Stalled { .. })), "{readable:?}");
     }
     bed.go_on().await;
     let received = || async { consumer.receive().await.ok() };
@@ -104,4 +107,40 @@ pub async fn a_consumer_outlasts_messages_that_cannot_be_read_for_a_while(bed: &
     bed.settle(&expect(&*consumer, "2").await).await;
     drop(consumer);
     assert!(bed.drained(&queue).await.is_empty());
+}
+
+/// `browse`: a message that cannot be read is shown with the reason, and the others are shown all the same.
+pub async fn a_message_that_cannot_be_read_is_shown_with_the_reason(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2"]).await;
+    bed.restart().await;
+    bed.stall().await;
+    let late = || async {
+        let producer = bed.backend().producer(queue.topic()).await.ok()?;
+        producer.publish_confirmed(message("3")).await.ok()
+    };
+    let is_taken = late().await.is_some();
+    let page = bed.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
+    assert_eq!(page.messages.len(), 2 + usize::from(is_taken), "each message is shown");
+    for shown in &page.messages[..2] {
+        let reason = shown.message.as_ref().unwrap_err();
+        assert!(reason.contains("cannot be read") && shown.body_bytes == 0 && shown.named().id.is_none(), "{reason}");
+    }
+    bed.go_on().await;
+    let page = bed.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
+    assert!(page.messages.iter().all(|shown| shown.message.is_ok()), "{page:?}");
+}
+
+/// `trouble`: what keeps the broker from working now: that it takes no messages, while it blocks publishers.
+pub async fn while_publishers_are_blocked_the_broker_is_in_trouble(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.block().await;
+    let trouble = || async {
+        // A broker may say so only to who publishes.
+        let _ = producer.publish(message("blocked")).now_or_never();
+        bed.backend().trouble()
+    };
+    eventually(DEADLINE, "trouble", trouble).await;
+    bed.unblock().await;
+    eventually(DEADLINE, "the end of the trouble", || async { bed.backend().trouble().is_none().then_some(()) }).await;
 }

@@ -45,6 +45,16 @@ pub trait Broker: Send {
         unreachable!("{NO_CONNECTION}")
     }
 
+    /// Cuts the connection on which is published, and no other; the backend may connect again at once.
+    fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// Cuts the connection on which is consumed, and no other; the backend may connect again at once.
+    fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
     /// Lets the backend connect again.
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")
@@ -227,6 +237,14 @@ impl Broker for Network {
 
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         async { self.connection().up() }.boxed()
+    }
+
+    fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
+        async { self.connection().cut_publishing() }.boxed()
+    }
+
+    fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
+        async { self.connection().cut_consuming() }.boxed()
     }
 
     fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {

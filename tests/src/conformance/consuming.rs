@@ -351,3 +351,34 @@ pub async fn a_consumer_that_is_given_up_while_it_begins_holds_no_message(bed: &
         }
     }
 }
+
+/// `ConsumerOptions::window`: a broker takes a larger number than it can count to as the largest.
+pub async fn a_window_may_be_larger_than_the_broker_counts(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumer = bed.windowed(&queue, u32::MAX).await;
+    bed.publish(queue.topic(), &["1"]).await;
+    let first = expect(&*consumer, "1").await;
+    // In 16 bits the last one would be 1, which holds nothing more.
+    for window in [u32::MAX, 1 << 31, u32::from(u16::MAX) + 2] {
+        consumer.set_window(NonZeroU32::new(window).unwrap());
+    }
+    bed.publish(queue.topic(), &["2"]).await;
+    let second = expect(&*consumer, "2").await;
+    bed.settle(&first).await;
+    bed.settle(&second).await;
+    drop(consumer);
+    assert!(bed.drained(&queue).await.is_empty());
+}
+
+/// `Consumer`: whoever needs strict order takes a window of 1: what is given back comes before what is behind it.
+pub async fn with_a_window_of_one_what_is_given_back_comes_first(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3"]).await;
+    let consumer = bed.windowed(&queue, 1).await;
+    for _ in 0..3 {
+        let first = expect(&*consumer, "1").await;
+        bed.backend().give_back(&first.receipt).await.unwrap();
+    }
+    for body in ["1", "2", "3"] {
+        bed.settle(&expect(&*consumer, body).await).await;
+    }
+}

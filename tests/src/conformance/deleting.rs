@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use weir_pubsub::{Backlog, Class, ConsumerOptions, Delete, Deletion, Message, Producer, PubsubError, Queue, Result};
+use weir_pubsub::{Backlog, Class, ConsumerOptions, Delete, Deletion, Message, Producer, PubsubError, Queue, QueueSpec, Result};
 
 use super::bed::{Bed, expect, message, next};
 use crate::wait::{DEADLINE, eventually, within};
@@ -246,5 +246,42 @@ pub async fn queues_deleted_together_are_gone_together_after_a_restart(bed: &mut
     bed.restart().await;
     for queue in &queues {
         assert!(!bed.backend().queue_exists(queue).await.unwrap(), "{queue}");
+    }
+}
+
+/// `delete_queue`: a message that was confirmed is not deleted, also where the queue is ensured meanwhile.
+pub async fn a_queue_that_is_ensured_during_a_deletion_keeps_its_messages(bed: &mut Bed) {
+    let queue = bed.queue(Class::Flow, "a", "reader");
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    for round in 0..60 {
+        bed.made(Class::Flow, "a", "reader").await;
+        let ensured = async {
+            for _ in 0..round % 10 {
+                let _ = bed.backend().queue_exists(&queue).await.unwrap();
+            }
+            bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.unwrap();
+            producer.publish_confirmed(message(round)).await
+        };
+        let (_, published) = tokio::join!(delete_if_empty(bed, &queue), ensured);
+        match published {
+            Ok(()) => assert_eq!(bed.drained(&queue).await, [round.to_string()], "round {round}"),
+            Err(PubsubError::QueueNotFound { .. }) => {}
+            Err(error) => panic!("round {round}: {error}"),
+        }
+        bed.backend().delete_queue(&queue, Delete::Always).await.unwrap();
+    }
+}
+
+/// `delete_queue`: its consumers get `QueueNotFound`, whichever process they are in.
+pub async fn deleting_a_queue_ends_the_consumers_of_other_processes(bed: &mut Bed) {
+    let other = bed.beside().await;
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let consumer = other.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+    let (received, readable) = (consumer.receive(), consumer.readable());
+    let deleted = bed.backend().delete_queue(&queue, Delete::Always);
+    let (received, readable, deleted) = within("the end", async { tokio::join!(received, readable, deleted) }).await;
+    deleted.unwrap();
+    for ended in [received.map(|_| ()), readable, within("an answer", consumer.receive()).await.map(|_| ())] {
+        assert!(matches!(ended, Err(PubsubError::QueueNotFound { .. })), "{ended:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use weir_pubsub::{Class, ConsumerOptions, Delete, DeliveryCount, Overflow, PubsubError, QueueSpec, Routing};
+use weir_pubsub::{Class, ConsumerOptions, Delete, DeliveryCount, Overflow, PubsubError, QueueSpec, Routing, Settled};
 
 use super::bed::{Bed, expect, message, next, output, text, texts};
 use crate::wait::{DEADLINE, eventually, within};
@@ -199,4 +199,24 @@ pub async fn closing_wakes_consumers_with_unavailable(bed: &mut Bed) {
     let (received, readable, ()) = within("the end", async { tokio::join!(receiving, readable, bed.close()) }).await;
     assert!(received.iter().all(|end| matches!(end, Err(PubsubError::Unavailable { .. }))), "{received:?}");
     assert!(readable.iter().all(|end| matches!(end, Err(PubsubError::Unavailable { .. }))), "{readable:?}");
+}
+
+/// `close`: settles and operations that were called before are completed.
+pub async fn what_was_settled_before_a_close_is_done_after_it(bed: &mut Bed) {
+    let bodies: Vec<String> = (10..30).map(|number| number.to_string()).collect();
+    let from = bed.filled("a", &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let to = bed.made(Class::Flow, "b", "reader").await;
+    let consumer = bed.consumer(&from).await;
+    let mut settles = Vec::new();
+    for body in &bodies {
+        let delivery = expect(&*consumer, body).await;
+        settles.push(bed.backend().settle(&delivery.receipt, vec![output(to.topic(), body, Routing::Required)]));
+    }
+    bed.close().await;
+    for settle in settles {
+        assert_eq!(within("a settle", settle).await.unwrap(), Settled::Done { dropped_count: 0 });
+    }
+    drop(consumer);
+    bed.restart().await;
+    assert_eq!((bed.drained(&from).await, bed.drained(&to).await), (vec![], bodies));
 }

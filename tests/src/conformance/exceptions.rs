@@ -47,6 +47,10 @@ const APPROXIMATE_BOUND: &str = "the bound counts bodies only, and the message t
 const RIGHTS_ARE_KEPT: &str =
     "the broker checks a right once for each channel and resource: one that is taken away counts from the next channel on";
 
+const NOT_ALONE: &str = "a quorum queue gives messages to others beside an exclusive consumer: queues that need one are classic";
+const BEHIND_THE_OTHERS: &str =
+    "a quorum queue puts what is given back behind the others, a look too: queues that Weir looks into are classic";
+
 const REQUESTS_ARE_NOT_KEPT: &str = "a request goes to the consumers that are there when it is published, and is lost where there is none";
 const CHECKED_NOW_AND_THEN: &str =
     "the bound counts what messages take on disk, all queues of the topic together, and is checked once a minute";
@@ -54,6 +58,7 @@ const EACH_QUEUE_REFUSES: &str =
     "each queue of a topic refuses for itself: the others have the message, and its publisher learns that one refused it";
 const LOOKED_AT_APART: &str =
     "the fence against publishers during a deletion ends a moment before the queue does: another process may publish then";
+const ALWAYS_READ: &str = "the broker cannot be made to fail at reading a message";
 const NO_BLOCKING: &str = "it has no alarm that blocks publishers: a broker that stores nothing refuses them";
 
 exceptions! { $
@@ -66,6 +71,12 @@ exceptions! { $
         settling_what_a_lost_consumer_held_is_no_longer_held: IN_PROCESS,
         the_error_of_a_loss_keeps_its_source: IN_PROCESS,
         producers_survive_a_loss: IN_PROCESS,
+        consumers_outlast_the_loss_of_publishing: IN_PROCESS,
+        publishing_outlasts_the_loss_of_consuming: IN_PROCESS,
+        a_lost_connection_frees_what_was_held_exclusively: IN_PROCESS,
+        a_redrive_that_is_cut_by_a_loss_loses_nothing: IN_PROCESS,
+        a_message_is_published_again_until_it_is_confirmed: IN_PROCESS,
+        publishing_again_ends_with_its_time_or_a_refusal: IN_PROCESS,
         what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt: IN_PROCESS,
         without_a_connection_operations_are_unavailable_until_it_is_back: IN_PROCESS,
         a_broker_that_is_away_is_in_trouble_until_it_is_back: IN_PROCESS,
@@ -81,6 +92,7 @@ exceptions! { $
         a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time: NO_ALARM,
         a_publish_that_waits_is_stored_once_publishers_go_on: NO_ALARM,
         a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery: NO_ALARM,
+        while_publishers_are_blocked_the_broker_is_in_trouble: NO_ALARM,
         making_a_queue_without_the_right_is_refused: NO_USERS,
         deleting_a_queue_without_the_right_is_refused: NO_USERS,
         subscribing_without_the_right_is_refused: NO_USERS,
@@ -125,7 +137,19 @@ exceptions! { $
         ensuring_changes_a_refusing_bound_for_good: "the bound of a queue cannot be changed: the queue is kept with its old one",
         a_settle_without_the_right_is_refused_and_the_delivery_stays_held: RIGHTS_ARE_KEPT,
         deleting_a_queue_without_the_right_is_refused: RIGHTS_ARE_KEPT,
-        a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: "the broker cannot be made to fail at reading a message",
+        a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: ALWAYS_READ,
+        a_message_that_cannot_be_read_is_shown_with_the_reason: ALWAYS_READ,
+    }
+    // Beside those of RabbitMQ.
+    rabbitmq_quorum, tested_on_rabbitmq_quorum: {
+        beside_an_exclusive_consumer_of_a_flow_queue_others_are_refused: NOT_ALONE,
+        a_flow_queue_with_consumers_cannot_be_held_exclusively: NOT_ALONE,
+        the_order_is_kept_over_a_restart: BEHIND_THE_OTHERS,
+        browsing_leaves_out_what_is_in_work: BEHIND_THE_OTHERS,
+        a_shown_message_can_be_removed: BEHIND_THE_OTHERS,
+        a_page_that_sees_the_end_names_the_newest_message: BEHIND_THE_OTHERS,
+        of_several_redrives_of_one_message_one_sends: BEHIND_THE_OTHERS,
+        with_a_window_of_one_what_is_given_back_comes_first: BEHIND_THE_OTHERS,
     }
     pulsar, tested_on_pulsar: {
         what_another_process_publishes_during_a_deletion_is_kept_or_refused: LOOKED_AT_APART,
@@ -163,7 +187,10 @@ exceptions! { $
         a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time: NO_BLOCKING,
         a_publish_that_waits_is_stored_once_publishers_go_on: NO_BLOCKING,
         a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery: NO_BLOCKING,
-        a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: "the broker cannot be made to fail at reading a message",
+        while_publishers_are_blocked_the_broker_is_in_trouble: NO_BLOCKING,
+        redriving_to_a_refusing_queue_is_queue_full_and_the_message_stays: CHECKED_NOW_AND_THEN,
+        a_consumer_outlasts_messages_that_cannot_be_read_for_a_while: ALWAYS_READ,
+        a_message_that_cannot_be_read_is_shown_with_the_reason: ALWAYS_READ,
     }
     network, tested_on_network: {
         a_settle_that_fails_sends_nothing: NOT_ATOMIC,

@@ -3,7 +3,7 @@
 use weir_pubsub::{Class, Consumer, ConsumerOptions, PubsubError, Queue, Result, Sharing};
 
 use super::bed::{Bed, expect};
-use crate::wait::{DEADLINE, eventually};
+use crate::wait::{DEADLINE, eventually, within};
 
 async fn consume(bed: &Bed, queue: &Queue, sharing: Sharing) -> Result<Box<dyn Consumer>> {
     let options = ConsumerOptions { sharing, ..ConsumerOptions::default() };
@@ -75,4 +75,36 @@ pub async fn an_exclusive_consumer_of_a_request_queue_holds_until_it_is_dropped(
 /// `ConsumerOptions::sharing`: the same on a `flow` queue.
 pub async fn an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped(bed: &mut Bed) {
     holds_until_dropped(bed, Class::Flow).await;
+}
+
+/// `consumer`: `QueueHeld` also for an exclusive consumer in another process.
+pub async fn an_exclusive_consumer_is_alone_among_all_processes(bed: &mut Bed) {
+    let other = bed.beside().await;
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+    let holder = other.consumer(queue.topic(), queue.subscription(), exclusive).await.unwrap();
+    for sharing in [Sharing::Competing, Sharing::Exclusive] {
+        assert!(is_held(consume(bed, &queue, sharing).await, &queue));
+    }
+    drop(holder);
+    let taken = || async { consume(bed, &queue, Sharing::Exclusive).await.ok() };
+    let _holder = eventually(DEADLINE, "the queue", taken).await;
+    assert!(is_held(other.consumer(queue.topic(), queue.subscription(), exclusive).await, &queue));
+}
+
+/// `set_window`: an exclusive consumer never lets go of its queue for it: it keeps it, or ends with `Unavailable`.
+pub async fn a_changed_window_keeps_the_queue_held_or_ends_its_consumer(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let holder = consume(bed, &queue, Sharing::Exclusive).await.unwrap();
+    for window in [1, 8, 2] {
+        holder.set_window(std::num::NonZeroU32::new(window).unwrap());
+        for _ in 0..10 {
+            if let Ok(other) = consume(bed, &queue, Sharing::Competing).await {
+                let ended = within("the end", holder.receive()).await.map(|_| ());
+                assert!(matches!(ended, Err(PubsubError::Unavailable { .. })), "another has the queue beside it: {ended:?}");
+                drop(other);
+                return;
+            }
+        }
+    }
 }

@@ -1,10 +1,9 @@
 //! Locks.
 
-use futures_util::FutureExt;
 use weir_pubsub::{Class, Lock, LockName, PubsubError, Result};
 
 use super::bed::Bed;
-use crate::wait::{DEADLINE, eventually, within};
+use crate::wait::{DEADLINE, eventually, given_up, within};
 
 impl Bed {
     /// A lock of this test.
@@ -78,8 +77,9 @@ pub async fn a_lock_is_held_until_it_is_dropped(bed: &mut Bed) {
 /// `lock`: one that is taken for a caller that has gone is released.
 pub async fn a_lock_whose_taking_is_cancelled_is_released(bed: &mut Bed) {
     let name = bed.lock_name("one");
-    for _ in 0..10 {
-        let _ = bed.backend().lock(&name).now_or_never();
+    // More steps than there are until a lock is taken.
+    for polls_count in 0..20 {
+        drop(within("a lock", given_up(polls_count, bed.backend().lock(&name))).await);
     }
     let _held = bed.lock_again("one").await;
     assert!(bed.is_held(bed.lock("one").await, "one"));
@@ -145,6 +145,8 @@ pub async fn a_lock_without_the_right_is_refused(bed: &mut Bed) {
     };
     eventually(DEADLINE, "the refusal", refused).await;
     bed.allow().await;
+    let again = || async { bed.lock("one").await.ok() };
+    eventually(DEADLINE, "the lock with the right", again).await;
 }
 
 /// `lost`: the backend was closed.

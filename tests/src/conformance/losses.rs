@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use weir_pubsub::{
-    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Delivery, Missing, Output, PubsubError, Queue, QueueSpec, Recovery,
-    Requester, Result, Routing, Settled, chain,
+    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Delivery, LockName, Missing, Output, PubsubError, Queue, QueueSpec,
+    Recovery, Requester, Result, Routing, Settled, Sharing, chain,
 };
 
 use super::bed::{Bed, expect, message, next, output, publish_again, text};
@@ -132,6 +133,97 @@ pub async fn producers_survive_a_loss(bed: &mut Bed) {
     }
 }
 
+/// "Lost connections": publishing may have a connection of its own: consumers, subscribers and locks do not notice that it was lost alone.
+pub async fn consumers_outlast_the_loss_of_publishing(bed: &mut Bed) {
+    let (queue, notices) = (bed.filled("a", &["1", "2"]).await, bed.topic(Class::Notify, "b"));
+    let (consumer, subscriber) = (bed.windowed(&queue, 1).await, bed.subscriber(&notices).await);
+    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let mut lock = bed.backend().lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.unwrap();
+    let held = expect(&*consumer, "1").await;
+    bed.lose_publishing().await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    publish_again(&*producer, "3").await;
+    bed.settle(&held).await;
+    for body in ["2", "3"] {
+        bed.settle(&expect(&*consumer, body).await).await;
+    }
+    expect(&*tap, "3").await;
+    publish_again(&*bed.backend().producer(&notices).await.unwrap(), "still there").await;
+    expect(&*subscriber, "still there").await;
+    assert!(bed.is_waiting(lock.lost()).await);
+}
+
+/// "Lost connections": the same of publishing: nothing that is under way is in doubt when that of consuming is lost alone.
+pub async fn publishing_outlasts_the_loss_of_consuming(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let (producer, consumer) = (bed.backend().producer(queue.topic()).await.unwrap(), bed.windowed(&queue, 1).await);
+    let bodies: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
+    let mut confirms = Vec::new();
+    for (number, body) in bodies.iter().enumerate() {
+        confirms.push(within("a publish", producer.publish(message(body))).await.unwrap());
+        if number == 50 {
+            bed.lose_consuming().await;
+        }
+    }
+    for confirm in confirms {
+        within("a confirmation", confirm).await.unwrap();
+    }
+    let ended = || async { is_unavailable(&consumer.receive().await).then_some(()) };
+    eventually(DEADLINE, "the end of the consumer", ended).await;
+    drop(bed.consumer_again(&queue).await);
+    let mut found = bed.drained(&queue).await;
+    found.sort();
+    assert_eq!(found, bodies);
+}
+
+/// `QueueHeld` "while it lives": a lost connection frees what was held exclusively, although its consumer is still there.
+pub async fn a_lost_connection_frees_what_was_held_exclusively(bed: &mut Bed) {
+    let queue = bed.made(Class::Request, "a", "reader").await;
+    let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+    let consumed = || async { bed_consumer(bed, &queue, exclusive).await.ok() };
+    let _old = eventually(DEADLINE, "the queue", consumed).await;
+    bed.lose_connection().await;
+    let again = || async {
+        bed.backend().ensure_queue(&QueueSpec::new(queue.clone())).await.ok()?;
+        bed_consumer(bed, &queue, exclusive).await.ok()
+    };
+    let next_one = eventually(DEADLINE, "the queue again", again).await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    publish_again(&*producer, "for the next one").await;
+    expect(&*next_one, "for the next one").await;
+}
+
+async fn bed_consumer(bed: &Bed, queue: &Queue, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
+    bed.backend().consumer(queue.topic(), queue.subscription(), options).await
+}
+
+/// `publish_repeated`: a message is sent again until the broker has confirmed it; it may be stored more than once.
+pub async fn a_message_is_published_again_until_it_is_confirmed(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.disconnect().await;
+    let mut publish = producer.publish_repeated(message("1"), DEADLINE).boxed();
+    assert!(publish.as_mut().now_or_never().is_none(), "it is not published without a connection");
+    bed.reconnect().await;
+    within("a publish", publish).await.unwrap();
+    drop(bed.consumer_again(&queue).await);
+    let mut found = bed.drained(&queue).await;
+    found.dedup();
+    assert_eq!(found, ["1"]);
+}
+
+/// `publish_repeated`: the last error when the time is up; and at once what another publish would not change.
+pub async fn publishing_again_ends_with_its_time_or_a_refusal(bed: &mut Bed) {
+    let missing = bed.backend().producer(&bed.topic(Class::Flow, "missing")).await.unwrap();
+    let refused = within("a refusal", missing.publish_repeated(message("1"), 100 * DEADLINE)).await;
+    assert!(matches!(refused, Err(PubsubError::QueueNotFound { .. })), "{refused:?}");
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    bed.disconnect().await;
+    let ended = within("the end", producer.publish_repeated(message("1"), Duration::from_millis(100))).await;
+    assert!(matches!(ended, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{ended:?}");
+}
+
 /// How a publish in two stages ended.
 async fn outcome(publish: Result<Confirm>) -> Result<()> {
     within("a confirmation", publish?).await
@@ -173,8 +265,9 @@ pub async fn what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt(bed: &mut Bed
     assert!(found.is_sorted(), "{found:?}");
 }
 
-/// Settles a delivery while the connection is lost after so many turns of other tasks; the outputs that are reported as sent.
-async fn settle_beside_a_loss(bed: &mut Bed, delivery: &Delivery, outputs: &[Output], turns_count: usize) -> Vec<String> {
+/// Settles a delivery while the connection is lost after so many turns of other tasks; the outputs that are reported as sent. `None` where it was no
+/// longer held.
+async fn settle_beside_a_loss(bed: &mut Bed, delivery: &Delivery, outputs: &[Output], turns_count: usize) -> Option<Vec<String>> {
     let settle = bed.backend().settle(&delivery.receipt, outputs.to_vec());
     let cut = async {
         for _ in 0..turns_count {
@@ -186,11 +279,11 @@ async fn settle_beside_a_loss(bed: &mut Bed, delivery: &Delivery, outputs: &[Out
     let unsent = match outcome {
         Ok(Settled::Done { dropped_count: 0 }) => Vec::new(),
         Ok(Settled::Done { .. }) => panic!("every output has a queue"),
-        Ok(Settled::NoLongerHeld) => (0..outputs.len()).collect(),
+        Ok(Settled::NoLongerHeld) => return None,
         Err(unsettled) => unsettled.unsent,
     };
     let sent = outputs.iter().enumerate().filter(|(place, _)| !unsent.contains(place));
-    sent.map(|(_, output)| text(&output.message)).collect()
+    Some(sent.map(|(_, output)| text(&output.message)).collect())
 }
 
 /// `settle`, `Unsettled::unsent`: what a settle that is cut by a loss does not name is there, and where an output is missing, the message comes
@@ -207,7 +300,10 @@ pub async fn a_settle_that_is_cut_by_a_loss_loses_nothing(bed: &mut Bed) {
         drop(consumer);
         drop(bed.consumer_again(&to).await);
         let found = bed.drained(&to).await;
-        assert!(sent.iter().all(|body| found.contains(body)), "round {round}: {sent:?} reported, {found:?} found");
+        match sent {
+            None => assert!(found.is_empty(), "round {round}: no longer held, and {found:?} were sent"),
+            Some(sent) => assert!(sent.iter().all(|body| found.contains(body)), "round {round}: {sent:?} reported, {found:?} found"),
+        }
         let again = bed.drained(&from).await;
         let is_whole = outputs.iter().all(|output| found.contains(&text(&output.message)));
         assert!(is_whole || again == ["in"], "round {round}: {found:?} found, and {again:?} came again");

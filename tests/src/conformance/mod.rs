@@ -59,6 +59,7 @@ macro_rules! for_each_promise {
                 giving_back_goes_on_although_its_caller_has_gone,
                 a_cancelled_deletion_leaves_no_queue_without_its_topic,
                 a_bounded_queue_drops_the_oldest,
+                a_cancelled_creation_leaves_no_queue_without_its_topic,
             ],
             deleting: [
                 an_empty_queue_is_deleted_if_empty,
@@ -75,6 +76,8 @@ macro_rules! for_each_promise {
                 while_one_queue_holds_messages_none_is_deleted,
                 a_message_published_while_several_queues_are_deleted_is_counted_or_refused,
                 queues_deleted_together_are_gone_together_after_a_restart,
+                a_queue_that_is_ensured_during_a_deletion_keeps_its_messages,
+                deleting_a_queue_ends_the_consumers_of_other_processes,
             ],
             publishing: [
                 a_producer_needs_no_queue_yet,
@@ -96,6 +99,8 @@ macro_rules! for_each_promise {
                 a_publish_that_is_dropped_was_sent_or_not,
                 of_several_publishes_the_refused_one_alone_is_not_stored,
                 several_publishes_without_a_queue_are_all_refused,
+                publishes_wait_while_too_much_is_under_way,
+                a_confirmation_returns_its_outcome_once,
             ],
             consuming: [
                 a_consumer_never_makes_a_queue,
@@ -120,6 +125,8 @@ macro_rules! for_each_promise {
                 a_message_can_be_waited_for_without_taking_it,
                 dropping_a_receive_loses_no_message,
                 a_consumer_that_is_given_up_while_it_begins_holds_no_message,
+                a_window_may_be_larger_than_the_broker_counts,
+                with_a_window_of_one_what_is_given_back_comes_first,
             ],
             exclusivity: [
                 beside_an_exclusive_consumer_of_a_request_queue_others_are_refused,
@@ -128,6 +135,8 @@ macro_rules! for_each_promise {
                 a_flow_queue_with_consumers_cannot_be_held_exclusively,
                 an_exclusive_consumer_of_a_request_queue_holds_until_it_is_dropped,
                 an_exclusive_consumer_of_a_flow_queue_holds_until_it_is_dropped,
+                an_exclusive_consumer_is_alone_among_all_processes,
+                a_changed_window_keeps_the_queue_held_or_ends_its_consumer,
             ],
             locks: [
                 a_lock_has_one_holder,
@@ -180,6 +189,10 @@ macro_rules! for_each_promise {
                 a_settle_that_fails_sends_nothing,
                 after_a_settle_that_failed_later_ones_succeed_once_it_is_repeated,
                 after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back,
+                a_settle_under_way_when_its_consumer_goes_takes_effect_or_the_message_comes_again,
+                after_a_settle_that_was_too_large_later_ones_succeed,
+                routing_has_no_effect_on_topics_without_queues,
+                outputs_without_an_id_get_one,
             ],
             requests: [
                 an_expired_request_is_not_delivered,
@@ -187,6 +200,7 @@ macro_rules! for_each_promise {
                 an_answer_finds_its_request,
                 an_answer_in_parts_comes_in_parts,
                 without_an_answer_a_request_times_out,
+                only_requests_expire,
             ],
             losses: [
                 a_lost_connection_ends_consumers_with_unavailable,
@@ -196,6 +210,11 @@ macro_rules! for_each_promise {
                 settling_what_a_lost_consumer_held_is_no_longer_held,
                 the_error_of_a_loss_keeps_its_source,
                 producers_survive_a_loss,
+                consumers_outlast_the_loss_of_publishing,
+                publishing_outlasts_the_loss_of_consuming,
+                a_lost_connection_frees_what_was_held_exclusively,
+                a_message_is_published_again_until_it_is_confirmed,
+                publishing_again_ends_with_its_time_or_a_refusal,
                 what_is_not_confirmed_at_a_loss_is_stored_or_in_doubt,
                 a_settle_that_is_cut_by_a_loss_loses_nothing,
                 without_a_connection_operations_are_unavailable_until_it_is_back,
@@ -209,7 +228,9 @@ macro_rules! for_each_promise {
                 a_publish_waits_while_publishers_are_blocked_and_fails_within_a_bounded_time,
                 a_publish_that_waits_is_stored_once_publishers_go_on,
                 a_settle_with_outputs_while_publishers_are_blocked_keeps_its_delivery,
+                while_publishers_are_blocked_the_broker_is_in_trouble,
                 a_consumer_outlasts_messages_that_cannot_be_read_for_a_while,
+                a_message_that_cannot_be_read_is_shown_with_the_reason,
             ],
             rights: [
                 making_a_queue_without_the_right_is_refused,
@@ -231,6 +252,7 @@ macro_rules! for_each_promise {
                 a_window_bounds_bytes_after_a_restart,
                 the_properties_of_a_queue_are_kept_over_a_restart,
                 what_was_published_before_a_close_is_there_after_it,
+                what_was_settled_before_a_close_is_done_after_it,
                 a_close_that_is_cancelled_goes_on,
                 a_closed_backend_is_unavailable,
                 closing_wakes_consumers_with_unavailable,
@@ -282,6 +304,8 @@ macro_rules! for_each_promise {
                 of_several_redrives_of_one_message_one_sends,
                 redriving_to_a_full_queue_is_queue_full_and_the_message_stays,
                 a_redrive_is_there_after_a_restart,
+                redriving_to_a_refusing_queue_is_queue_full_and_the_message_stays,
+                a_redrive_that_is_cut_by_a_loss_loses_nothing,
             ],
         }
     };

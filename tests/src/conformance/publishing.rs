@@ -286,3 +286,32 @@ pub async fn several_publishes_without_a_queue_are_all_refused(bed: &mut Bed) {
         assert!(bed.drained(&bed.made(class, "a", "reader").await).await.is_empty());
     }
 }
+
+/// More than a backend lets be under way.
+const MANY_COUNT: usize = 6_000;
+
+/// `publish`: it waits first while too much is under way, and refuses nothing for that.
+pub async fn publishes_wait_while_too_much_is_under_way(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let bodies: Vec<String> = (0..MANY_COUNT).map(|number| number.to_string()).collect();
+    let mut confirms = Vec::with_capacity(MANY_COUNT);
+    for body in &bodies {
+        confirms.push(within("a publish", producer.publish(message(body))).await.unwrap());
+    }
+    for confirm in confirms {
+        within("a confirmation", confirm).await.unwrap();
+    }
+    assert_eq!(bed.drained(&queue).await, bodies);
+}
+
+/// `Confirm`: once it has returned, it returns `OutcomeUnknown`.
+pub async fn a_confirmation_returns_its_outcome_once(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let mut confirm = producer.publish(message("1")).await.unwrap();
+    within("a confirmation", &mut confirm).await.unwrap();
+    let again = within("an answer", &mut confirm).await;
+    assert!(matches!(again, Err(PubsubError::OutcomeUnknown { .. })), "{again:?}");
+    assert_eq!(bed.drained(&queue).await, ["1"]);
+}

@@ -145,6 +145,14 @@ impl Broker for Pulsar {
         .boxed()
     }
 
+    fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
+        async { assert!(self.place().await.proxy.cut_those_of("(publishing)") > 0) }.boxed()
+    }
+
+    fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
+        async { assert!(self.place().await.proxy.cut_those_of("(consuming)") > 0) }.boxed()
+    }
+
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         async {
             let Place { proxy, admin_proxy, .. } = self.place().await;

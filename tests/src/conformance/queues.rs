@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use weir_pubsub::{Class, Delete, Deletion, Missing, Overflow, PubsubError, QueueSpec, Routing, Settled};
 
 use super::bed::{Bed, expect, message, next, output, texts};
-use crate::wait::{DEADLINE, eventually, within};
+use crate::wait::{DEADLINE, eventually, given_up, within};
 
 /// `create_queue`: it is no error if it is there with the same properties.
 pub async fn creating_a_queue_twice_is_no_error(bed: &mut Bed) {
@@ -232,4 +232,27 @@ pub async fn a_bounded_queue_drops_the_oldest(bed: &mut Bed) {
     bed.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 10 } }).await.unwrap();
     bed.publish(queue.topic(), &["1234", "5678", "9012", "3456"]).await;
     assert_eq!(texts(&*bed.consumer(&queue).await, 2).await, ["9012", "3456"]);
+}
+
+/// `create_queue`, `ensure_queue`: one that was cancelled is never left half done: where there is a queue, its topic finds it.
+pub async fn a_cancelled_creation_leaves_no_queue_without_its_topic(bed: &mut Bed) {
+    for &class in bed.queue_classes() {
+        for polls_count in 0..20 {
+            let queue = bed.queue(class, &format!("a{polls_count}"), "reader");
+            let spec = QueueSpec::new(queue.clone());
+            match polls_count % 2 {
+                0 => drop(within("a queue", given_up(polls_count, bed.backend().create_queue(&spec))).await),
+                _ => drop(within("a queue", given_up(polls_count, bed.backend().ensure_queue(&spec))).await),
+            }
+            let producer = bed.backend().producer(queue.topic()).await.unwrap();
+            let whole = || async {
+                match producer.publish_confirmed(message("1")).await {
+                    Ok(()) => Some(()),
+                    Err(PubsubError::QueueNotFound { .. }) => (!bed.backend().queue_exists(&queue).await.unwrap()).then_some(()),
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            eventually(DEADLINE, format!("{queue} as a whole"), whole).await;
+        }
+    }
 }

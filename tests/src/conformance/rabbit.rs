@@ -141,6 +141,14 @@ impl Broker for RabbitMq {
         .boxed()
     }
 
+    fn lose_publishing(&mut self) -> BoxFuture<'_, ()> {
+        async { assert!(self.place().await.proxy.cut_those_of("weir publishing") > 0) }.boxed()
+    }
+
+    fn lose_consuming(&mut self) -> BoxFuture<'_, ()> {
+        async { assert!(self.place().await.proxy.cut_those_of("weir consuming") > 0) }.boxed()
+    }
+
     fn reconnect(&mut self) -> BoxFuture<'_, ()> {
         async { self.place().await.proxy.accept() }.boxed()
     }

@@ -3,9 +3,11 @@
 use futures_util::future::join_all;
 use weir_pubsub::{Class, Message, MessageId, Missing, Named, PubsubError, Queue, Start};
 
-use super::bed::{Bed, expect, message, next};
+use super::bed::{Bed, expect, message, next, publish_again};
 use super::filling::fill;
 use super::looking::{absent, look};
+use super::refusing;
+use crate::wait::{DEADLINE, eventually, within};
 
 /// What names the only message of a queue.
 async fn named_in(bed: &Bed, queue: &Queue) -> Named {
@@ -108,4 +110,50 @@ pub async fn a_redrive_is_there_after_a_restart(bed: &mut Bed) {
     bed.restart().await;
     assert_eq!(expect(&*bed.consumer(&to).await, "alive").await.delivery_count.at_least(), 1);
     assert_eq!(bed.drained(&from).await, ["2"]);
+}
+
+/// `redrive`: `QueueFull` of a queue that refuses messages above a bound of its own, too; the message stays, and is sent once there is room.
+pub async fn redriving_to_a_refusing_queue_is_queue_full_and_the_message_stays(bed: &mut Bed) {
+    let (from, to) = (bed.filled("letters", &["1"]).await, refusing::made(bed, "a", 6).await);
+    let count = refusing::fill(bed, &to).await;
+    let named = named_in(bed, &from).await;
+    let error = bed.inspect().redrive(&from, &named, &to, message("letter")).await.unwrap_err();
+    assert!(matches!(error, PubsubError::QueueFull { .. }), "{error}");
+    let reader = bed.windowed(&to, 1).await;
+    for number in 0..count {
+        bed.settle(&expect(&*reader, &format!("{number:04}")).await).await;
+    }
+    let sent = || async { bed.inspect().redrive(&from, &named, &to, message("letter")).await.ok() };
+    assert!(eventually(DEADLINE, "room", sent).await);
+    expect(&*reader, "letter").await;
+    assert!(bed.drained(&from).await.is_empty());
+}
+
+/// `redrive`: at least once: one that is cut by a lost connection is in one of the two queues, or in both.
+pub async fn a_redrive_that_is_cut_by_a_loss_loses_nothing(bed: &mut Bed) {
+    let (from, to) = (bed.made(Class::Flow, "letters", "reader").await, bed.made(Class::Flow, "a", "one").await);
+    let producer = bed.backend().producer(from.topic()).await.unwrap();
+    for round in 0..8 {
+        publish_again(&*producer, "letter").await;
+        drop(bed.consumer_again(&from).await);
+        let looked = || async { bed.inspect().browse(&from, Start::Oldest, 1, usize::MAX).await.ok()?.messages.pop() };
+        let named = eventually(DEADLINE, "the letter", looked).await.named();
+        let backend = bed.backend().clone();
+        let redrive = backend.inspect().redrive(&from, &named, &to, message("letter"));
+        let cut = async {
+            for _ in 0..round * 3 {
+                tokio::task::yield_now().await;
+            }
+            bed.lose_connection().await;
+        };
+        let (redriven, ()) = within("a redrive", async { tokio::join!(redrive, cut) }).await;
+        drop((bed.consumer_again(&from).await, bed.consumer_again(&to).await));
+        let (left, sent) = (bed.drained(&from).await, bed.drained(&to).await);
+        match redriven {
+            Ok(true) => assert!(!sent.is_empty(), "round {round}: {left:?}"),
+            Ok(false) => panic!("round {round}: nobody else has it"),
+            Err(PubsubError::OutcomeUnknown { .. }) => assert!(!left.is_empty() || !sent.is_empty(), "round {round}: lost"),
+            Err(error) => assert!(!left.is_empty() && sent.is_empty(), "round {round}: {error}: {left:?}, {sent:?}"),
+        }
+    }
 }

@@ -9,7 +9,7 @@ fn bounded(queue: &Queue, bytes: u64) -> QueueSpec {
     QueueSpec { queue: queue.clone(), overflow: Overflow::Refuse { bytes } }
 }
 
-async fn made(bed: &Bed, name: &str, bytes: u64) -> Queue {
+pub(super) async fn made(bed: &Bed, name: &str, bytes: u64) -> Queue {
     let queue = bed.queue(Class::Flow, name, "reader");
     bed.backend().create_queue(&bounded(&queue, bytes)).await.unwrap();
     queue
@@ -25,7 +25,7 @@ async fn is_full(bed: &Bed, queue: &Queue, body: &str) -> bool {
 }
 
 /// Publishes until the queue refuses; how many messages it has accepted.
-async fn fill(bed: &Bed, queue: &Queue) -> usize {
+pub(super) async fn fill(bed: &Bed, queue: &Queue) -> usize {
     for count in 0..64 {
         if is_full(bed, queue, &format!("{count:04}")).await {
             return count;

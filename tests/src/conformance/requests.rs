@@ -108,3 +108,17 @@ pub async fn without_an_answer_a_request_times_out(bed: &mut Bed) {
     };
     eventually(DEADLINE, "a request that has expired", expired).await;
 }
+
+/// `Message::expires_in`: for requests only: on topics of other classes it has no effect.
+pub async fn only_requests_expire(bed: &mut Bed) {
+    let late = || Message { expires_in: Some(Duration::ZERO), ..message("late") };
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    bed.backend().producer(queue.topic()).await.unwrap().publish_confirmed(late()).await.unwrap();
+    expect(&*bed.consumer(&queue).await, "late").await;
+    for class in [Class::Response, Class::Notify] {
+        let topic = bed.topic(class, "a");
+        let subscriber = bed.subscriber(&topic).await;
+        bed.backend().producer(&topic).await.unwrap().publish_confirmed(late()).await.unwrap();
+        expect(&*subscriber, "late").await;
+    }
+}

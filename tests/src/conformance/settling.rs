@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use weir_pubsub::{Class, Message, MessageId, Missing, Output, PubsubError, Routing, Settled, Topic};
 
-use super::bed::{Bed, expect, next, output, text, texts, unsent};
+use super::bed::{Bed, expect, message, next, output, text, texts, unsent};
 use super::requests::{early_consumer, or_now};
 use crate::wait::within;
 
@@ -363,4 +363,62 @@ pub async fn after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_
     bed.backend().give_back(&held[2].receipt).await.unwrap();
     bed.settle_with(&held[3], vec![output(to.topic(), "4", Routing::Required)]).await;
     assert_eq!(bed.drained(&to).await, ["1", "2", "4"]);
+}
+
+/// `Consumer`: dropping it does not interrupt a settle under way: it takes effect, or fails and its message comes again.
+pub async fn a_settle_under_way_when_its_consumer_goes_takes_effect_or_the_message_comes_again(bed: &mut Bed) {
+    for round in 0..20 {
+        let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
+        let consumer = bed.consumer(&from).await;
+        let delivery = next(&*consumer).await;
+        let settle = bed.backend().settle(&delivery.receipt, vec![output(to.topic(), "out", Routing::Required)]);
+        for _ in 0..round % 5 {
+            tokio::task::yield_now().await;
+        }
+        drop(consumer);
+        let settled = within("a settle", settle).await;
+        let (left, sent) = (bed.drained(&from).await, bed.drained(&to).await);
+        match settled {
+            Ok(Settled::Done { .. }) => assert_eq!((left, sent), (vec![], vec!["out".to_owned()]), "round {round}"),
+            Ok(Settled::NoLongerHeld) => assert_eq!((left, sent), (vec!["in".to_owned()], vec![]), "round {round}"),
+            Err(unsettled) => assert_eq!(left, ["in"], "round {round}: {unsettled}"),
+        }
+    }
+}
+
+/// `settle`: what fails as `TooLarge` holds up no later settle of its consumer.
+pub async fn after_a_settle_that_was_too_large_later_ones_succeed(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["1", "2"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let consumer = bed.consumer(&from).await;
+    let (first, second) = (expect(&*consumer, "1").await, expect(&*consumer, "2").await);
+    let large = "x".repeat(bed.backend().limits().max_message_bytes + 1);
+    let unsettled = bed.settle_fails(&first, vec![output(to.topic(), &large, Routing::Required)]).await;
+    assert!(matches!(unsettled.error, PubsubError::TooLarge { .. }), "{unsettled}");
+    bed.settle(&second).await;
+    bed.settle(&first).await;
+    drop(consumer);
+    assert!(bed.drained(&from).await.is_empty() && bed.drained(&to).await.is_empty());
+}
+
+/// `Routing`: no effect on topics without queues: without a subscriber the message is dropped, without an error and uncounted.
+pub async fn routing_has_no_effect_on_topics_without_queues(bed: &mut Bed) {
+    let from = bed.filled("a", &["in"]).await;
+    let consumer = bed.consumer(&from).await;
+    let delivery = next(&*consumer).await;
+    let outputs = [Class::Response, Class::Notify]
+        .into_iter()
+        .flat_map(|class| [Routing::Required, Routing::Optional].map(|routing| output(&bed.topic(class, "nobody"), "1", routing)));
+    assert_eq!(bed.settle_with(&delivery, outputs.collect()).await, Settled::Done { dropped_count: 0 });
+}
+
+/// `Output::message`: one without an id gets a random one.
+pub async fn outputs_without_an_id_get_one(bed: &mut Bed) {
+    let (from, to) = (bed.filled("a", &["in"]).await, bed.made(Class::Flow, "b", "reader").await);
+    let consumer = bed.consumer(&from).await;
+    let delivery = next(&*consumer).await;
+    let outputs = ["1", "2"].map(|body| Output { topic: to.topic().clone(), message: message(body), routing: Routing::Required });
+    bed.settle_with(&delivery, outputs.to_vec()).await;
+    let reader = bed.consumer(&to).await;
+    let ids = [next(&*reader).await, next(&*reader).await].map(|delivery| delivery.message.id.unwrap());
+    assert_ne!(ids[0], ids[1]);
 }

@@ -38,6 +38,8 @@ pub(super) struct Link {
     made_counts: Mutex<HashMap<Topic, u64>>,
     /// One for each consumer, so that its settles are done in their order.
     pub(super) settlers: Mutex<HashMap<u64, mpsc::Sender<Settle>>>,
+    /// Settles that are not done yet.
+    pub(super) settles_count: watch::Sender<usize>,
     /// Deliveries that can be settled, with their queues.
     pub(super) held: Mutex<HashMap<Receipt, Held>>,
     /// Whether it counts nothing and has no bounds.
@@ -91,6 +93,7 @@ impl Link {
             unbound: Mutex::default(),
             made_counts: Mutex::default(),
             settlers: Mutex::default(),
+            settles_count: watch::Sender::new(0),
             held: Mutex::default(),
             is_plain: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
@@ -123,6 +126,15 @@ impl Link {
 
     pub(super) fn unblock(&self) {
         self.is_blocked.send_replace(false);
+    }
+
+    /// Waits until no settle is under way.
+    pub(super) async fn settled(&self) {
+        let _ = self.settles_count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        *self.is_blocked.borrow()
     }
 
     pub(super) fn set_denied(&self, is_denied: bool) {
@@ -235,22 +247,26 @@ impl Link {
                 return Err(failed(lost()));
             }
             if !self.held.lock().unwrap().contains_key(&receipt) {
-                return Ok(Settled::NoLongerHeld);
+                return if place == 0 { Ok(Settled::NoLongerHeld) } else { Err(failed(in_doubt())) };
             }
             dropped_count += u32::from(!self.send(output).await.map_err(failed)?);
         }
         if self.consuming.is_lost(connection) {
             return Err(Unsettled { error: lost(), unsent: Vec::new() });
         }
+        let gone = || match outputs.len() {
+            0 => Ok(Settled::NoLongerHeld),
+            _ => Err(Unsettled { error: in_doubt(), unsent: Vec::new() }),
+        };
         if !self.held.lock().unwrap().contains_key(&receipt) {
-            return Ok(Settled::NoLongerHeld);
+            return gone();
         }
         let settled = self.inner.settle(&receipt, Vec::new()).await?;
         self.held.lock().unwrap().remove(&receipt);
-        Ok(match settled {
-            Settled::Done { .. } => Settled::Done { dropped_count },
-            Settled::NoLongerHeld => Settled::NoLongerHeld,
-        })
+        match settled {
+            Settled::Done { .. } => Ok(Settled::Done { dropped_count }),
+            Settled::NoLongerHeld => gone(),
+        }
     }
 
     pub(super) fn held_of(&self, queue: &Queue) -> HashSet<Receipt> {

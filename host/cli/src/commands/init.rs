@@ -8,10 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 use weir_config::names::CONFIG_SERVICE;
-use weir_pubsub::{Notice, Policy, PolicyState, Provision, QueueSpec, is_embedded, is_pulsar, shown_url};
+use weir_pubsub::{Notice, Policy, PolicyState, Provision, QueueSpec, shown_url};
 
 use super::tell;
-use crate::advice::PERMIT_LINE;
 use crate::args::{Init, RoleFlags};
 use crate::client::data_option;
 use crate::folder;
@@ -40,7 +39,7 @@ pub(crate) async fn run(data: &Path, format: Format, command: &Init) -> Result<(
     let flags = flags.into();
     // A settings file that is wrong is another command's matter, unless it is needed here.
     let loaded = if is_asked { settings::load(data, &flags)? } else { settings::load(data, &flags).unwrap_or_default() };
-    if is_embedded(&loaded.settings.broker.url) {
+    if !loaded.settings.broker.kind().is_shared {
         let path = make_file(data)?;
         return match format {
             Format::Json => output::json(&json!({"data": data, "settings": path})).map_err(Into::into),
@@ -86,11 +85,9 @@ async fn prepare(settings: &Settings) -> Result<Prepared> {
     let set = tokio::time::timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Set)).await;
     let set = set.map_err(|_| silent("the management API of the broker does not answer".to_owned(), "look at the log of the broker"))?;
     let policies = set.map_err(|error| {
-        let next = match is_pulsar(&settings.broker.url) {
-            true => "correct broker.pulsar-admin and broker.token-file",
-            false => "correct broker.management; or remove it, and this command prints what to run on a machine of the broker",
-        };
-        Problem::new(Exit::Settings, "the broker can be reached, and its policies cannot be set").because(error).next(next)
+        Problem::new(Exit::Settings, "the broker can be reached, but its policies cannot be set")
+            .because(error)
+            .next(settings.broker.kind().policies_fix)
     })?;
     // Where tenant and namespaces are new, it shows only now whether broker and admin API belong together.
     make_exchange(&*backend, settings).await?;
@@ -116,26 +113,20 @@ fn report(data: &Path, format: Format, settings: &Settings, prepared: &Prepared)
         )?;
         return Ok(());
     }
-    let is_pulsar = is_pulsar(&settings.broker.url);
-    let space = if is_pulsar { "tenant" } else { "exchange" };
+    let kind = settings.broker.kind();
     let is_whole = prepared.refused.is_none();
-    let mut lines = vec![format!("{space} `{exchange}` is {}on the broker {url}", if is_whole { "" } else { "not ready " })];
-    for notice in &prepared.notices {
-        lines.push(format!("  {}; if services of TrustGraph itself use this broker, set `{PERMIT_LINE}` on all nodes", notice.text));
-    }
-    lines.extend(prepared.policies.iter().filter_map(|policy| known_policy(policy, is_pulsar)));
+    let mut lines = vec![format!("{} `{exchange}` is {}on the broker {url}", kind.space, if is_whole { "" } else { "not ready " })];
+    let next = kind.request_queues.as_ref().map(|known| format!("; {}", known.otherwise)).unwrap_or_default();
+    lines.extend(prepared.notices.iter().map(|notice| format!("  {}{next}", notice.text)));
+    lines.extend(prepared.policies.iter().filter_map(known_policy));
     let by_hand: Vec<&Policy> = prepared.policies.iter().filter(|policy| is_by_hand(policy)).collect();
     if !by_hand.is_empty() {
-        lines.push(match is_pulsar {
-            true => "\nWhat is left for an administrator of the broker, where ROLE is that of the token of Weir:".to_owned(),
-            false => "\nRun on a machine of the broker; with --broker-management URL, weir init does it (RabbitMQ 4):".to_owned(),
-        });
+        lines.push(format!("\n{}", kind.by_hand));
         lines.extend(by_hand.iter().map(|policy| format!("  {}\n    {}", policy.command, policy.reason)));
     }
-    let variables =
-        if is_pulsar { "WEIR_BROKER_URL and WEIR_BROKER_PULSAR_ADMIN, or `url` and `pulsar-admin`" } else { "WEIR_BROKER_URL, or `url`" };
     lines.push(format!(
-        "\nUnless that is done, set {variables} in section [broker] of {}; then start: weir up{}",
+        "\nUnless that is done, set {} in section [broker] of {}; then start: weir up{}",
+        kind.variables,
         data.join(FILE_NAME).display(),
         data_option(data)
     ));
@@ -148,18 +139,14 @@ fn is_by_hand(policy: &Policy) -> bool {
 }
 
 /// A line about a policy of which the broker shows whether it is there.
-fn known_policy(policy: &Policy, is_pulsar: bool) -> Option<String> {
+fn known_policy(policy: &Policy) -> Option<String> {
     let Policy { name, .. } = policy;
     match &policy.state {
         PolicyState::Unknown { .. } => None,
         PolicyState::Set if policy.is_new => Some(format!("{name}: set now")),
-        PolicyState::Set if is_pulsar => Some(format!("{name}: was set already")),
-        PolicyState::Set => Some(format!("policy {name} is set")),
-        PolicyState::NotNeeded(why) => Some(format!("policy {name} is not needed: {why}")),
-        PolicyState::Missing(what) if is_pulsar => Some(format!("{name}: not set: {what}")),
-        PolicyState::Missing(what) => {
-            Some(format!("policy {name} has no effect, since another policy of these queues has priority: {what}"))
-        }
+        PolicyState::Set => Some(format!("{name}: was set already")),
+        PolicyState::NotNeeded(why) => Some(format!("{name}: not needed: {why}")),
+        PolicyState::Missing(what) => Some(format!("{name}: not set: {what}")),
     }
 }
 

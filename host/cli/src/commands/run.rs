@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weir_pubsub::{Notice, chain, is_embedded, shown_url};
+use weir_pubsub::{Notice, chain, shown_url};
 
 use super::up::{Ended, announce, unnoted};
 use crate::args::{Reach, Run, SettingFlags};
@@ -42,7 +42,7 @@ pub(crate) fn word(run: &Run) -> &'static str {
 /// Runs until a signal comes or the role fails.
 pub(crate) async fn run(data: &Path, reach: Reach, format: Format, settings: Settings, run: Run) -> Result<Ended> {
     let role = word(&run);
-    if is_embedded(&settings.broker.url) {
+    if !settings.broker.kind().is_shared {
         return Err(embedded(role).into());
     }
     let mut signals = Signals::catch().context("signals cannot be caught")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use weir_pubsub::{Notice, chain, is_embedded, shown_url};
+use weir_pubsub::{BrokerSettings, Notice, chain, shown_url};
 
 use crate::client::data_option;
 use crate::folder::DataFolder;
@@ -61,7 +61,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
     };
     let noted = access.noted(roles.address);
     let is_noted = space::note(&folder, &noted);
-    let mut text = banner(data, format, &noted, &settings.broker.url, &roles);
+    let mut text = banner(data, format, &noted, &settings.broker, &roles);
     if format == Format::Text {
         text.extend(warnings(&folder, &noted.url, is_noted));
         text.extend(exposed.iter().map(|warning| format!("\n  warning: {warning}")));
@@ -77,7 +77,7 @@ pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Resu
         tracing::warn!(error = %chain(&error), "note of the gateway's address cannot be removed");
     }
     let ended = stop(roles, settings.grace, &mut signals).await;
-    let kept = if is_embedded(&settings.broker.url) { data.display().to_string() } else { "the broker".to_owned() };
+    let kept = if settings.broker.kind().is_shared { "the broker".to_owned() } else { data.display().to_string() };
     fallen.map_or(Ok(ended), |fallen| Err(problem(&fallen, data, &kept).into()))
 }
 
@@ -120,7 +120,7 @@ pub(super) fn unnoted(url: &str) -> String {
 /// Starts everything. A broker elsewhere may have to be waited for, which a signal ends.
 async fn begin(folder: &DataFolder, settings: &Settings, access: &Access, signals: &mut Signals) -> Result<Started> {
     let ground = Ground::take(folder, settings);
-    if is_embedded(&settings.broker.url) {
+    if !settings.broker.kind().is_shared {
         return start(async { Roles::start(ground.await?, folder, settings, access).await }, signals).await;
     }
     let ground = tokio::select! {
@@ -177,7 +177,7 @@ pub(super) async fn announce(banner: String) {
     }
 }
 
-fn banner(data: &Path, format: Format, noted: &Noted, broker: &str, roles: &Roles) -> String {
+fn banner(data: &Path, format: Format, noted: &Noted, broker: &BrokerSettings, roles: &Roles) -> String {
     let url = &noted.url;
     if format == Format::Json {
         return json!({"url": url, "pid": std::process::id(), "data": data}).to_string();
@@ -187,8 +187,8 @@ fn banner(data: &Path, format: Format, noted: &Noted, broker: &str, roles: &Role
         output::bold(&format!("Weir {} is up at {url}", env!("CARGO_PKG_VERSION"))),
         format!("  data in {}, process {}; Ctrl-C stops it", data.display(), std::process::id()),
     ];
-    if !is_embedded(broker) {
-        lines.push(format!("  messages on the broker {}", shown_url(broker)));
+    if broker.kind().is_shared {
+        lines.push(format!("  messages on the broker {}", shown_url(&broker.url)));
     }
     if !roles.address.ip().is_loopback() {
         lines.push(format!("  other machines reach it: it listens on {}", roles.address));

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use weir_config::{ComponentFolder, ConfigService};
 use weir_flow::FlowService;
-use weir_pubsub::{Backend, Notice, is_embedded};
+use weir_pubsub::{Backend, Notice};
 
 use super::gateway::GatewayRole;
 use super::host::HostRole;
@@ -66,7 +66,7 @@ impl Roles {
         let config = config::start(&context, &client).await?;
         let flow = flow::start(&context, client.clone(), config.is_answered()).await?;
         // On a broker that others use too, queues of no flow may be theirs.
-        if config.is_running() && is_embedded(&settings.broker.url) {
+        if config.is_running() && !backend.is_shared() {
             weir_gateway::warn_of_unowned_queues(&*backend, &client, context.topicspace()).await;
         }
         let store = components::store_elsewhere(settings)?;

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_config::names::CONFIG_SERVICE;
-use weir_pubsub::{
-    Backend, BrokerSettings, Class, ConnectError, Message, PubsubError, Recovery, Topic, chain, connect, is_embedded, shown_url,
-};
+use weir_pubsub::{Backend, BrokerSettings, Class, ConnectError, Message, PubsubError, Recovery, Topic, chain, connect, shown_url};
 
 use super::{unusable, waiting};
 use crate::folder::DataFolder;
@@ -26,7 +24,7 @@ const PROBE: &str = "weir-probe";
 pub(super) async fn open(folder: &DataFolder, settings: &Settings) -> anyhow::Result<Arc<dyn Backend>> {
     let broker = BrokerSettings { folder: folder.queues(), ..settings.broker.clone() };
     let connecting = async { connect(&broker).await.map_err(|error| not_opened(folder, settings, error)) };
-    if is_embedded(&broker.url) {
+    if !broker.kind().is_shared {
         let backend = connecting.await?;
         #[cfg(debug_assertions)]
         break_on_signal(&backend)?;

@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use tokio::time::Instant;
 use weir_config::names::dead_letters;
 use weir_config::{ConfigClient, ConfigService, Store};
-use weir_pubsub::is_embedded;
 
 use super::standby::{LOOK_TIME, Role, is_held, take_over};
 use super::{Context, unusable};
@@ -102,7 +101,7 @@ fn silent(error: anyhow::Error) -> Problem {
 
 /// An empty configuration beside queues of an earlier one is probably on the wrong folder.
 async fn warn_of_another_configuration(context: &Context<'_>) {
-    if is_embedded(&context.settings.broker.url) {
+    if !context.backend.is_shared() {
         return;
     }
     let Ok(queue) = dead_letters(context.topicspace()) else { return };

@@ -1,45 +1,33 @@
 //! Settings of the broker that depend on each other.
 
-use weir_pubsub::{has_password, is_embedded, is_pulsar};
+use weir_pubsub::{BROKER_KINDS, has_password};
 
 use super::fault::{Fault, Place};
 use super::{Loaded, Settings, list};
 
-/// The largest answer on RabbitMQ unless it is set: the largest message of RabbitMQ 4 (`max_message_size`), beyond which it closes the channel.
-const RABBITMQ_ANSWER_BYTES: usize = 16 << 20;
-/// The same on Pulsar: the largest message (`maxMessageSize`) without what it has beside its body.
-const PULSAR_ANSWER_BYTES: usize = (5 << 20) - (64 << 10);
 /// Files that only TLS uses, and what is missing when one is given alone.
 const TLS_FILES: [&str; 3] = ["broker.ca-file", "broker.certificate-file", "broker.key-file"];
 
 /// What does not go together.
 pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
-    let url = &loaded.settings.broker.url;
+    let (broker, kind) = (&loaded.settings.broker, loaded.settings.broker.kind());
     let place = |name: &str| loaded.places.get(name).cloned();
     let fault = |name: &str, problem: &str| {
         let place = place(name)?;
         Some(Fault { place, field: Some(name.to_owned()), problem: problem.to_owned(), allowed: None })
     };
-    if is_embedded(url) && loaded.settings.broker.management.is_some() {
-        let problem = "is for a RabbitMQ: set broker.url to amqp://USER:PASSWORD@HOST:PORT/VHOST, or remove it";
-        return fault("broker.management", problem).into_iter().collect();
+    let of_another_broker = BROKER_KINDS.iter().filter(|other| other.name != kind.name).flat_map(|other| {
+        let problem = format!("is for {}: set broker.url to {}, or remove it", other.name, other.url_form);
+        other.settings.iter().filter_map(move |name| fault(name, &problem))
+    });
+    let faults: Vec<Fault> = of_another_broker.collect();
+    if !faults.is_empty() {
+        return faults;
     }
-    if is_embedded(url) || !is_pulsar(url) {
-        let problem = "is for a Pulsar: set broker.url to pulsar://HOST:PORT, or remove it";
-        let faults: Vec<Fault> = ["broker.pulsar-admin", "broker.token-file"].iter().filter_map(|name| fault(name, problem)).collect();
-        if !faults.is_empty() {
-            return faults;
-        }
-    } else if loaded.settings.broker.management.is_some() {
-        let problem = "is for a RabbitMQ: the API of a Pulsar is broker.pulsar-admin; remove it";
-        return fault("broker.management", problem).into_iter().collect();
-    } else if loaded.settings.broker.pulsar.admin.is_none() {
-        let problem =
-            "Pulsar needs broker.pulsar-admin, the address of its admin API, which makes and deletes queues: set it to http://HOST:8080";
-        return fault("broker.url", problem).into_iter().collect();
+    if let Some((setting, meaning)) = kind.required.filter(|(setting, _)| place(setting).is_none()) {
+        return fault("broker.url", &format!("{} needs {setting}, {meaning}", kind.name)).into_iter().collect();
     }
-    let is_encrypted_api = loaded.settings.broker.pulsar.admin.as_ref().is_some_and(|api| api.starts_with("https:"));
-    if !url.starts_with("amqps:") && !url.starts_with("pulsar+ssl:") && !is_encrypted_api {
+    if !broker.uses_tls() {
         let problem =
             "is for TLS only: use `amqps://` or `pulsar+ssl://` in broker.url, or `https://` in broker.pulsar-admin, or remove it";
         return TLS_FILES.iter().filter_map(|name| fault(name, problem)).collect();
@@ -57,8 +45,8 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
 pub(super) fn adapt(loaded: &mut Loaded) {
     let is_set = list::find("broker.max-answer").is_some_and(|definition| loaded.place(definition).is_some());
     let Settings { broker, .. } = &mut loaded.settings;
-    if !is_set && !is_embedded(&broker.url) {
-        broker.limits.max_answer_bytes = if is_pulsar(&broker.url) { PULSAR_ANSWER_BYTES } else { RABBITMQ_ANSWER_BYTES };
+    if let Some(bytes) = broker.kind().max_answer_bytes.filter(|_| !is_set) {
+        broker.limits.max_answer_bytes = bytes;
     }
 }
 

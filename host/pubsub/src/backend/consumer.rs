@@ -37,9 +37,9 @@ pub enum Sharing {
 
 /// What reads one queue, or everything that is published on a `response` or `notify` topic.
 ///
-/// Dropping it gives back what it holds unsettled; a settle under way then either takes effect or its message comes again, never both. Messages
-/// come in the order of the queue. What is given back comes again: in its old place,
-/// before what is behind it and was not fetched ahead, where the broker can do that; whoever needs strict order takes a window of 1.
+/// Dropping it gives back what it holds unsettled, and does not interrupt a settle under way, which either takes effect or fails, and then its message
+/// comes again. Messages come in the order of the queue. What is given back comes again: in its old place, before what is behind it and was not fetched
+/// ahead, where the broker can do that. Whoever needs strict order takes a window of 1.
 #[async_trait]
 pub trait Consumer: Send + Sync {
     /// Waits for the next message. Several tasks may wait on one consumer; each message goes to one of them.
@@ -53,7 +53,7 @@ pub trait Consumer: Send + Sync {
     /// - `Stalled` while the broker cannot deliver for a reason of its own: the consumer stays subscribed and continues by itself, and a later
     ///   call may succeed. What it holds stays with it.
     /// - `Lagged` on a `response` or `notify` topic or a tap: messages were missed, and the next call goes on. For a subscriber of `response` or
-    ///   `notify` a bounded number of messages, and at most 16 MiB of bodies, wait; its options have no meaning.
+    ///   `notify` a bounded number of messages, and at most 256 MiB of bodies, wait; its options have no meaning.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
@@ -63,15 +63,16 @@ pub trait Consumer: Send + Sync {
     /// `receive` of any task may get it, also of one that waits already.
     ///
     /// # Errors
-    /// As [`Consumer::receive`], except `Lagged`.
+    /// As [`Consumer::receive`], except `Lagged`. A message that the broker cannot deliver may count as there: then the `receive` after it is
+    /// `Stalled`.
     ///
     /// # Cancel safety
     /// No message is lost when the future is dropped.
     async fn readable(&self) -> Result<()>;
 
     /// Changes how many messages the consumer may hold unsettled; the bound on their bytes stays. What it holds above a smaller window stays
-    /// with it. It counts soon after the call, which does not wait for it; where the broker cannot change it, the consumer ends with
-    /// `Unavailable`.
+    /// with it. It counts soon after the call, which does not wait for it. Where the broker cannot change it, or an exclusive consumer would have to let
+    /// go of its queue for that, the consumer ends with `Unavailable`.
     fn set_window(&self, window: NonZeroU32);
 }
 
@@ -83,21 +84,22 @@ pub struct Delivery {
     pub message: Message,
     /// To settle it or give it back by.
     pub receipt: Receipt,
-    /// How often it was delivered, this time included.
+    /// How often it was delivered, this time included. Where the broker only marks what it has delivered before, a message that was merely fetched ahead may
+    /// count as delivered.
     pub delivery_count: DeliveryCount,
 }
 
 /// How often a message was delivered, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryCount {
-    /// So often, which the broker counts durably for `flow` queues.
+    /// Exactly this often; the broker counts durably for `flow` queues.
     Exact(u32),
-    /// So often or more: the broker does not count, or forgets its count.
+    /// At least this often: the broker does not count, or forgets its count.
     AtLeast(u32),
 }
 
 impl DeliveryCount {
-    /// So often at least.
+    /// At least this often.
     pub fn at_least(self) -> u32 {
         let (DeliveryCount::Exact(count) | DeliveryCount::AtLeast(count)) = self;
         count

@@ -13,7 +13,7 @@ use crate::topic::{Queue, Topic};
 
 /// What a broker shows of its queues, and changes in them message by message, without a consumer.
 ///
-/// What a broker cannot do is `Unsupported`, which is what these methods do unless they are written. Whoever decides by a figure treats an
+/// What a broker cannot do is `Unsupported`, which all methods but `stats` return unless they are implemented. Whoever decides by a figure treats an
 /// unknown one as "not empty" and "in use".
 #[async_trait]
 pub trait Inspect: Send + Sync {

@@ -2,27 +2,28 @@
 //! exception there, by name and with the reason. "Where the broker can" marks what such an exception may be about.
 //!
 //! To add a broker: write [`Backend`], with its [`Producer`] and [`Consumer`], in a folder beside this one; of [`Inspect`] what the broker can
-//! do; a line for its URL in `connect.rs` and one in `broker_url.rs`; and its settings, if it has any, in the list of `cli`. What a client
+//! do; an entry in `kind.rs`; and its settings, if it has any, in
+//! `broker_settings.rs` and the list of `cli`. What a client
 //! library gives maps so:
 //!
 //! | here | on a broker |
 //! |---|---|
 //! | [`Topic`], [`Queue`] | the names of `docs/wire.md`, to the letter; a name that is too long for a queue is `Refused`, one that is too long for the broker alone `TooLarge` |
-//! | a `flow` or `request` queue | shared and named; `flow` durable, `request` not; bound to its topic |
+//! | a `flow` or `request` queue | shared and named; bound to its topic; `flow` durable, `request` not, or durable too where the broker denies others, which [`Backend::notices`] reports |
 //! | a `response` or `notify` subscription, a tap | a queue of the subscriber alone, named by the broker, not durable, deleted with the subscriber |
 //! | [`Message`](crate::Message) | persistent on `flow` topics only; `expires_in` is the broker's own expiry, for requests only; [`Limits::check`] and the broker's limits on names are checked before the client library sees it |
-//! | [`Producer::publish`] | the write to the connection, in the order of the calls, within a bound of what is under way; `mandatory` on `flow` and `request` topics only |
+//! | [`Producer::publish`] | the write to the connection, in the order in which `publish` returns, within a bound of what is under way; `mandatory` on `flow` and `request` topics only |
 //! | [`Confirm`] | its publisher confirmation; of its errors a return is `QueueNotFound`, a lost connection `OutcomeUnknown`; a negative one without a reason is `QueueFull` if this backend knows a refusing queue of the topic, else `Unavailable`, and on `response` and `notify` no error |
 //! | errors of the broker | no right, a wrong password: `Refused`; nothing of that name: `QueueNotFound`; something else of that name: `QueueMismatch`; another consumer has it alone: `QueueHeld`; no answer, a lost connection, a node that is away: `Unavailable` |
-//! | [`Consumer`] | a subscription with an acknowledgement order of its own (a channel, where that is what acknowledgements are counted by); the window is its prefetch |
+//! | [`Consumer`] | a subscription whose acknowledgements are counted for it alone: on AMQP a channel for each consumer; the window is its prefetch |
 //! | [`Receipt`] | consumer; queue, channel or partition; delivery tag or position |
 //! | [`Backend::settle`] | publish the outputs, wait for their confirmations, acknowledge; or one transaction |
 //! | [`Backend::give_back`] | a negative acknowledgement with requeue |
-//! | [`Backend::create_queue`], [`Backend::delete_queue`] | declare, bind, delete; for one queue one after the other, each with a time-out |
-//! | [`Backend::lock`] | an exclusive consumer of a queue of its own that nothing is published to, of a type that keeps exclusivity; [`Inspect`] does not list it |
+//! | [`Backend::create_queue`], [`Backend::delete_queue`] | declare, bind, delete; operations on one queue are serialised within the backend, and each call to the broker has a time-out |
+//! | [`Backend::lock`] | an exclusive consumer of a durable queue named [`LockName::wire_name`], without a binding, of a type that keeps exclusivity; [`Inspect`] does not list it |
 //!
 //! # Lost connections
-//! A backend connects again by itself, with backoff. Meanwhile operations fail with `Unavailable`, within a bounded time: some ten seconds, here
+//! A backend connects again by itself, with backoff. Meanwhile each operation fails with `Unavailable`, within a bounded time: some ten seconds, here
 //! and wherever this contract says so. Producers survive.
 //! Consumers end (see [`Consumer::receive`]). A broker that was restarted has no `request` queues any more: their owners ensure them.
 //! Publishing may have a connection of its own: then each of the two is lost alone, and consumers do not notice that of the other.
@@ -35,6 +36,10 @@
 //! # Missing rights
 //! `Refused`, which the log and the status show, since a person must act. Whoever reads or settles tries again with long waits: rights that are
 //! given later are enough.
+//!
+//! # Errors
+//! Beside the errors that it lists, every operation of [`Backend`] and [`Inspect`] may fail with `Refused` (a missing right), with `Unavailable` (the
+//! backend is closed or not connected), and with `TooLarge` (a name above a limit of the broker).
 
 mod consumer;
 mod cursor;
@@ -73,8 +78,9 @@ pub struct Notice {
 
 /// A broker.
 ///
-/// Operations on one queue are seen by all who share this object as soon as they return. All methods are safe to cancel: one that was polled
-/// once happens as a whole or not at all, in a task of its own where it takes several steps, and only the answer is lost.
+/// Operations on one queue are seen by all who share this object as soon as they return. All methods, and those of [`Inspect`], are safe to cancel:
+/// an operation whose future is dropped is never left half done. It completes in the background or has no effect; [`Backend::consumer`] and
+/// [`Backend::lock`] are undone instead. [`Backend::settle`] and [`Backend::acknowledge`] take effect when they are called, polled or not.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// What it refuses.
@@ -101,12 +107,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes a queue, which gets what is published from then on. It is no error if it is there with the same properties. For `response` and `notify` topics nothing is done.
     ///
     /// # Errors
-    /// `QueueMismatch` when it exists with other properties; `Unsupported` where the broker has no such bound; `QueueFull`, `Refused`,
-    /// `Unavailable`.
+    /// `QueueMismatch` when it exists with other properties, as far as the broker shows them; `Unsupported` where the broker has no such bound;
+    /// `QueueFull`, `Refused`, `Unavailable`.
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()>;
 
-    /// As `create_queue`, and puts the topic's binding right for a queue that is there. A queue without a bound of its own, or with another
-    /// refusing one, gets the refusing bound of the specification, durably, where the broker can change it.
+    /// As `create_queue`, and restores the topic's binding of a queue that is there. A queue without a bound of its own, or with another refusing one,
+    /// gets the refusing bound of the specification, durably; where the broker cannot change it, the queue is kept with its old bound, which is logged.
+    /// Any other difference is a `QueueMismatch`.
     ///
     /// # Errors
     /// As [`Backend::create_queue`].
@@ -157,8 +164,8 @@ pub trait Backend: Send + Sync + 'static {
     /// identifies the reader to people, and its deliveries need no settling.
     ///
     /// # Errors
-    /// `QueueNotFound`: a consumer never makes a queue. `QueueHeld` when it, or another, is exclusive. `Refused`, also where no queue can have
-    /// that name. `Unavailable`.
+    /// `QueueNotFound`: a consumer never makes a queue. `QueueHeld`: another consumer, in any process, is exclusive; or this one is, and the queue has a
+    /// consumer. `Refused`, also where no queue can have that name. `Unavailable`.
     ///
     /// # Cancel safety
     /// A consumer that was begun ends: it holds no message, and leaves nothing behind.
@@ -167,10 +174,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Acknowledges a delivery together with sending its outputs: the delivery is acknowledged only after all outputs are confirmed.
     ///
     /// Settles of one consumer take effect in the order of the calls. The future only waits for the outcome: dropping it changes nothing of what
-    /// is sent and acknowledged, but the delivery of a settle that fails with nobody waiting may be given back. It is one atomic durable write where the broker can do that. It never fails for a queue being full, with one exception: an output to a
-    /// queue that refuses messages above a bound of its own ([`Overflow::Refuse`]). It may be repeated, with the outputs that
-    /// [`Unsettled::unsent`] names: what was confirmed is not sent again, and what is no longer held is left alone
-    /// ([`Settled::NoLongerHeld`]). Where it is atomic, later ones of the same consumer fail with `Unavailable` after one that failed (other than
+    /// is sent and acknowledged, but the delivery of a settle that fails with nobody waiting may be given back. It is one atomic durable write where the
+    /// broker can do that. It never fails because a queue is full, with one exception: an output to a queue that refuses messages above a bound of its own
+    /// ([`Overflow::Refuse`]). It may be repeated, with the outputs that [`Unsettled::unsent`] names: what was confirmed is not sent again, and what is no
+    /// longer held is left alone ([`Settled::NoLongerHeld`]). Where it is atomic, later ones of the same consumer fail with `Unavailable` after one that failed (other than
     /// as `TooLarge` or `QueueFull`), until it is repeated or its delivery is given back, so that none takes effect before it. Elsewhere
     /// later ones that were called before it failed may take effect: whoever needs the order calls none before its outcome is known.
     ///
@@ -186,7 +193,7 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Gives a delivery back: it is delivered again, to any consumer, in its old place where the broker can do that. Nothing happens if it is no
-    /// longer held, which without a connection may be `Unavailable` instead.
+    /// longer held, which without a connection may be `Unavailable` instead, or while it is being settled.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -237,7 +244,8 @@ pub trait Backend: Send + Sync + 'static {
         std::future::pending().await
     }
 
-    /// Closes it: what was asked for before is done, later calls get `Unavailable`, and what it holds is free when this returns.
+    /// Closes it: publishes, settles and operations that were called before are completed, as far as the broker answers within a bounded time; every
+    /// later call gets `Unavailable`; and what it holds is free when this returns.
     ///
     /// # Cancel safety
     /// It goes on closing.

@@ -22,8 +22,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 #[async_trait]
 pub trait Producer: Send + Sync {
     /// Gives a message its place in the order and returns what waits for its [confirmation](Confirm). It waits first while too much is under way
-    /// or the broker takes nothing. Messages of one producer are stored in the order in which their `publish` calls returned; of one that is
-    /// stored twice, after a loss, that is said of the first time.
+    /// or the broker takes nothing. Messages of one producer are stored in the order in which their `publish` calls returned. If a message is stored
+    /// twice, after a lost connection, this applies to its first copy.
     ///
     /// A message without an id gets a random one, except on `response` and `notify` topics, where an absent id stays absent.
     /// `response` and `notify` without a subscriber: the message is dropped without an error. `flow` and `request` without a queue:
@@ -33,7 +33,7 @@ pub trait Producer: Send + Sync {
     /// [exclusive](super::Sharing) consumer, none of these.
     ///
     /// # Errors
-    /// `TooLarge`, `Unavailable`, and all errors of [`Confirm`] that are known at once; nothing was sent then.
+    /// `TooLarge`, `Unavailable`, `Refused`, `QueueNotFound`, `QueueFull`, where they are known before anything is sent.
     ///
     /// # Cancel safety
     /// A publish that is dropped may or may not have been sent.
@@ -81,8 +81,8 @@ impl dyn Producer + '_ {
 /// Waits until the broker has a published message: for `flow` topics, until it is durable in every queue of the topic.
 ///
 /// # Errors
-/// `QueueNotFound`, `Refused`, `Unavailable`: the message was not stored. `QueueFull`: not in every queue of the topic. `OutcomeUnknown`: it may
-/// have been stored; what was published and not confirmed when the connection was lost ends so, or is sent again by the backend, which may store
+/// `QueueNotFound`, `Refused`, `Unavailable`, `TooLarge`: the message was not stored. `QueueFull`: not in every queue of the topic; others may have it,
+/// and publishing it again stores it there once more, under the same id. `OutcomeUnknown`: it may have been stored; what was published and not confirmed when the connection was lost ends so, or is sent again by the backend, which may store
 /// it twice, as long as that much may be under way. Once it has returned, it returns `OutcomeUnknown`.
 ///
 /// # Cancel safety
@@ -129,6 +129,7 @@ impl Future for Confirm {
             State::Known(outcome) => outcome.take().unwrap_or_else(|| Err(PubsubError::outcome_unknown("it was asked for twice"))),
             State::Waiting(outcome) => match Pin::new(outcome).poll(context) {
                 Poll::Ready(outcome) => {
+                    self.state = State::Known(None);
                     outcome.unwrap_or_else(|_| Err(PubsubError::outcome_unknown("the broker ended before it confirmed")))
                 }
                 Poll::Pending => return Poll::Pending,

@@ -9,13 +9,14 @@ use crate::topic::Topic;
 pub struct Output {
     /// Where it goes.
     pub topic: Topic,
-    /// What goes; the id must be set.
+    /// What goes; one without an id gets a random one where its topic has queues.
     pub message: Message,
     /// Whether a queue must be there.
     pub routing: Routing,
 }
 
-/// What must be true of a topic for an output to leave.
+/// What must be true of a `flow` or `request` topic for an output to leave. On `response` and `notify` topics it has no effect: without a subscriber the
+/// message is dropped, without an error and without being counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Routing {
     /// It is known to be consumed: no queue is an error (`QueueNotFound`), not a silent loss.
@@ -27,14 +28,14 @@ pub enum Routing {
 /// How a settle ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The outputs are in their queues, and the message is gone from its own: where a broker does not confirm acknowledgements, it may come again
-    /// after a loss that took the acknowledgement. This many outputs found no queue and were dropped.
+    /// The outputs are in their queues, and the message is gone from its own. Where a broker does not confirm acknowledgements, it may come again
+    /// after a lost connection that took the acknowledgement along. This many outputs found no queue and were dropped.
     Done {
         /// Outputs with [`Routing::Optional`] that nothing consumes.
         dropped_count: u32,
     },
-    /// The delivery was settled before, is held by another consumer by now, or its queue was deleted or its consumer lost, and this was known
-    /// before anything was sent: nothing was done.
+    /// The delivery was settled before, is held by another consumer by now, or its queue was deleted or its consumer lost: nothing was sent. If that
+    /// happens after an output was sent, the settle fails with `OutcomeUnknown` instead.
     NoLongerHeld,
 }
 

@@ -3,12 +3,14 @@
 mod buffered;
 mod held_lock;
 mod settling;
+mod turns;
 mod until;
 mod whole;
 
 pub(crate) use buffered::{BUFFERED_COUNT, Buffer, Buffered};
 pub(crate) use held_lock::{HeldLock, Keeping};
 pub(crate) use settling::{BATCH_COUNT, Confirmed, Settling, few_count, gathered, judge, outcomes};
+pub(crate) use turns::Turns;
 pub(crate) use until::until;
 pub(crate) use whole::whole;
 

@@ -1,7 +1,7 @@
 //! Making, ensuring, finding and deleting queues: a topic and its subscriptions, by the admin API. Operations on one topic are done one after the
 //! other: made and deleted at the same time, a topic can become one that the broker neither uses nor deletes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::wire::Failure;
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
+use crate::network::Turns;
 use crate::topic::{Class, Queue, Topic};
 
 /// Bounds as policies of a topic.
@@ -29,7 +30,7 @@ const LOOK_TIME: Duration = Duration::from_millis(100);
 pub(super) struct Lifecycle {
     pub(super) admin: Arc<Admin>,
     publishing: Arc<Link>,
-    turns: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<()>>>>,
+    turns: Turns<Place>,
     /// Tenants whose topics were asked for.
     tenants: Mutex<BTreeSet<String>>,
 }
@@ -43,7 +44,7 @@ enum IfOther {
 
 impl Lifecycle {
     pub(super) fn new(admin: Arc<Admin>, publishing: Arc<Link>) -> Self {
-        Lifecycle { admin, publishing, turns: Mutex::default(), tenants: Mutex::default() }
+        Lifecycle { admin, publishing, turns: Turns::default(), tenants: Mutex::default() }
     }
 
     /// The tenants of queues that were found so far.
@@ -53,12 +54,7 @@ impl Lifecycle {
 
     /// Waits for the turn to change a topic.
     pub(super) async fn turn(&self, place: &Place) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = lock(&self.turns);
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            turns.entry(place.clone()).or_default().clone()
-        };
-        turn.lock_owned().await
+        self.turns.take(place).await
     }
 
     pub(super) async fn create(&self, spec: &QueueSpec) -> Result<()> {

@@ -40,6 +40,7 @@ enum State {
 /// The connections for one purpose.
 pub(super) struct Link {
     way: Arc<Way>,
+    purpose: &'static str,
     state: watch::Receiver<State>,
     /// To other nodes, by the URL that the broker gives them.
     others: Mutex<HashMap<String, Arc<Wire>>>,
@@ -48,7 +49,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Begins to connect. `purpose` names the connection in the log.
+    /// Begins to connect. `purpose` names the connection in the log and on the broker.
     pub(super) fn start(way: Arc<Way>, purpose: &'static str) -> Self {
         let (state, seen) = watch::channel(State::Down(PubsubError::unavailable("it is not connected yet")));
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -58,7 +59,7 @@ impl Link {
             keeper.run().await;
             drop(guard);
         });
-        Link { way, state: seen, others: Mutex::default(), stop, ended }
+        Link { way, purpose, state: seen, others: Mutex::default(), stop, ended }
     }
 
     /// The connection that is kept up.
@@ -152,8 +153,8 @@ impl Link {
             return Ok(wire);
         }
         let wire = match is_proxied {
-            true => Wire::open(&self.way, &main.node, Some(url)).await?,
-            false => Wire::open(&self.way, node, None).await?,
+            true => Wire::open(&self.way, &main.node, Some(url), self.purpose).await?,
+            false => Wire::open(&self.way, node, None, self.purpose).await?,
         };
         if self.stop.is_cancelled() {
             return Err(closed());
@@ -235,7 +236,7 @@ impl Keeper {
         let mut first_error = None;
         for step in 0..nodes {
             let at = (self.first_node + step) % nodes;
-            match Wire::open(&self.way, &self.way.address.nodes[at], None).await {
+            match Wire::open(&self.way, &self.way.address.nodes[at], None, self.purpose).await {
                 Ok(wire) => {
                     self.first_node = at;
                     return Ok(wire);

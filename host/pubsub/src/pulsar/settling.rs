@@ -181,7 +181,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let way = Arc::new(Way::new(&format!("pulsar://{}", listener.local_addr().unwrap()), &TlsFiles::default(), None).unwrap());
         let broker = tokio::spawn(refuse_acknowledgement(listener));
-        let wire = Wire::open(&way, &way.address.nodes[0], None).await.unwrap();
+        let wire = Wire::open(&way, &way.address.nodes[0], None, "test").await.unwrap();
         let held = Arc::new(Held::new(8, false));
         let id = MessageIdData { ledger: 3, entry: 4, ..MessageIdData::default() };
         held.arrived(&Entry::new(id.clone(), 1), incoming(), 1);

@@ -119,12 +119,12 @@ fn lost(reason: impl Into<String>) -> PubsubError {
 }
 
 impl Wire {
-    /// Connects to a node; `behind` is the broker that is meant, where the node is a proxy.
-    pub(super) async fn open(way: &Arc<Way>, node: &Node, behind: Option<&str>) -> Result<Arc<Self>> {
+    /// Connects to a node; `behind` is the broker that is meant, where the node is a proxy. The broker shows `purpose` with the version of the client.
+    pub(super) async fn open(way: &Arc<Way>, node: &Node, behind: Option<&str>, purpose: &str) -> Result<Arc<Self>> {
         let mut stream = way.reach(node).await?;
         let (auth_method_name, auth_data) = way.identification()?;
         let connect = Connect {
-            client_version: CLIENT.to_owned(),
+            client_version: format!("{CLIENT} ({purpose})"),
             auth_method_name,
             auth_data,
             protocol_version: Some(PROTOCOL_VERSION),

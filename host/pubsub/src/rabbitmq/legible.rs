@@ -1,6 +1,9 @@
 //! What a broker sends, made legible for the client library: it ends the connection at a text that is not UTF-8, at a header frame that is
 //! larger than agreed, and overflows its stack on tables in tables. The broker forwards all of that from any publisher, and again and again,
-//! since nobody acknowledges it. Here such a part of one message is replaced, before the library reads it. Pure.
+//! since nobody acknowledges it. Here such a part of one message is replaced, before the library reads it. The library also ends the connection at
+//! a second confirmation of one cancellation, which the broker sends where a quorum queue is deleted meanwhile: that is left out. Pure.
+
+use std::collections::VecDeque;
 
 /// Types of frames.
 const METHOD: u8 = 1;
@@ -20,6 +23,11 @@ const MAX_DEPTH: usize = 16;
 const LEVEL_BYTES: usize = 5;
 /// What stands in place of each byte that is no text.
 const REPLACEMENT: u8 = b'?';
+
+/// The payload of basic.cancel-ok begins so; the consumer's tag follows, which the broker gives to one consumer only.
+const CANCELLED: [u8; 4] = [0, 60, 0, 31];
+/// Confirmations of cancellations that are remembered: a second one comes right behind the first.
+const MAX_CANCELLED_COUNT: usize = 256;
 
 /// The flags of the properties, from the first to the last, with what each stands for.
 const PROPERTIES: [Property; 14] = {
@@ -46,6 +54,8 @@ pub(super) struct Sieve {
     largest_bytes: usize,
     /// The routing key of the message that is arriving.
     routing_key: Vec<u8>,
+    /// The last cancellations that were confirmed.
+    cancelled: VecDeque<Box<[u8]>>,
     /// Messages in which something was replaced.
     replaced_count: u64,
     /// This is not AMQP 0-9-1.
@@ -136,7 +146,7 @@ impl Sieve {
         let payload = &mut frame[HEAD_BYTES..size - END_BYTES];
         if !is_header {
             self.read_method(payload);
-            return size;
+            return if payload.starts_with(&CANCELLED) && self.is_repeated(payload) { 0 } else { size };
         }
         if self.largest_bytes > 0 && size > self.largest_bytes {
             self.replaced_count += 1;
@@ -147,6 +157,18 @@ impl Sieve {
         }
         self.replaced_count += u64::from(clean_header(payload));
         size
+    }
+
+    /// Whether a cancellation was confirmed before.
+    fn is_repeated(&mut self, cancelled: &[u8]) -> bool {
+        if self.cancelled.iter().any(|before| **before == *cancelled) {
+            return true;
+        }
+        if self.cancelled.len() == MAX_CANCELLED_COUNT {
+            self.cancelled.pop_front();
+        }
+        self.cancelled.push_back(cancelled.into());
+        false
     }
 
     fn read_method(&mut self, payload: &mut [u8]) {
@@ -456,6 +478,16 @@ mod tests {
         }
         let unbounded = [tune(0), header_of(0xb000, &table)].concat();
         assert_eq!(sifted(&unbounded, &[]).0.len(), unbounded.len());
+    }
+
+    #[test]
+    fn a_second_confirmation_of_a_cancellation_is_left_out() {
+        let cancelled = |tag: &str| frame(METHOD, &[&CANCELLED[..], &short(tag.as_bytes())].concat());
+        let before = [cancelled("one"), deliver(b"x"), cancelled("two"), cancelled("one"), deliver(b"y"), cancelled("two"), deliver(b"z")];
+        let after = [cancelled("one"), deliver(b"x"), cancelled("two"), deliver(b"y"), deliver(b"z")].concat();
+        for cuts in [&[][..], &[3], &[30, 11, 60]] {
+            assert_eq!(sifted(&before.concat(), cuts), (after.clone(), 0));
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use lapin::ExchangeKind;
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::time::{Instant, timeout};
 
@@ -16,6 +18,7 @@ use super::scratch::{CALL_TIME, Scratch, call, open};
 use crate::backend::{Backlog, Delete, Deletion, Overflow, QueueSpec};
 use crate::error::{PubsubError, Result};
 use crate::lock::lock;
+use crate::network::Turns;
 use crate::retry::Backoff;
 use crate::telling::chain;
 use crate::topic::{Class, Queue, Topic};
@@ -23,6 +26,8 @@ use crate::topic::{Class, Queue, Topic};
 /// How long a deletion waits for the last consumers of a queue that is empty.
 const LEAVING_TIME: Duration = Duration::from_secs(5);
 const LOOK_TIME: Duration = Duration::from_millis(20);
+/// How often a queue is declared that is gone when it is bound.
+const DECLARES_COUNT: u32 = 6;
 /// How long it is tried to bind a queue again that was found not to be empty, and the waits between the tries.
 const BIND_TIME: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -41,6 +46,8 @@ pub(super) struct Lifecycle {
     kept: Mutex<HashSet<Queue>>,
     /// Topics with a queue that refuses messages above a bound, in bytes.
     refusing: Mutex<HashMap<Topic, u64>>,
+    /// One after the other on each queue: one that is ensured and gets a message while it is deleted would take that along.
+    turns: Turns<Queue>,
 }
 
 /// What the broker tells of a queue without a look into it.
@@ -69,7 +76,8 @@ enum IfOther {
 impl Lifecycle {
     pub(super) fn new(scratch: Scratch, daring: Link) -> Self {
         let (exchanges, transient_denied) = (Mutex::default(), Mutex::default());
-        Lifecycle { scratch, daring, exchanges, transient_denied, kept: Mutex::default(), refusing: Mutex::default() }
+        let turns = Turns::default();
+        Lifecycle { scratch, daring, exchanges, transient_denied, kept: Mutex::default(), refusing: Mutex::default(), turns }
     }
 
     pub(super) async fn close(&self) {
@@ -125,18 +133,34 @@ impl Lifecycle {
         self.make(spec, IfOther::Keep).await
     }
 
+    /// # Cancel safety
+    /// None, as of [`Lifecycle::delete`].
     async fn make(&self, spec: &QueueSpec, if_other: IfOther) -> Result<()> {
         let queue = &spec.queue;
         if !queue.topic().class().has_queues() {
             return Ok(());
         }
+        let _turn = self.turns.take(queue).await;
         let exchange = self.exchange(queue.topic().topicspace()).await?;
         let name = names::queue(queue)?;
-        match queue.topic().class() {
-            Class::Request => self.declare_request(spec, &name).await?,
-            _ => self.declare_flow(spec, &name, if_other).await?,
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut left_count = DECLARES_COUNT;
+        loop {
+            match queue.topic().class() {
+                Class::Request => self.declare_request(spec, &name).await?,
+                _ => self.declare_flow(spec, &name, if_other).await?,
+            }
+            left_count -= 1;
+            match self.bind(queue, name.clone(), exchange.clone()).await {
+                Ok(()) => break,
+                // A quorum queue whose deletion is confirmed can still be declared for a moment.
+                Err(PubsubError::QueueNotFound { .. }) if left_count > 0 => {
+                    let wait = backoff.next_wait(&mut rand::rng());
+                    tokio::time::sleep(wait).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        self.bind(queue, name, exchange).await?;
         if let Some(bytes) = spec.overflow.refuse_above_bytes() {
             lock(&self.refusing).insert(queue.topic().clone(), bytes);
         }
@@ -278,6 +302,7 @@ impl Lifecycle {
             return Ok(Deletion::Deleted);
         }
         let name = names::queue(queue)?;
+        let _turn = self.turns.take(queue).await;
         match when {
             Delete::Always => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
             Delete::IfEmpty => self.delete_if_empty(queue, name, own).await,
@@ -297,7 +322,8 @@ impl Lifecycle {
     }
 
     /// `if-empty` of AMQP counts neither what consumers hold, nor does it exist for quorum queues. So the queue is unbound, looked at, and
-    /// bound again if it holds a message; what is published meanwhile is returned, or goes to the topic's other queues.
+    /// bound again if it holds a message; what is published meanwhile is returned, or goes to the topic's other queues. What was published just before
+    /// may not be counted yet, by quorum queues above all: so a message is asked for, which is answered behind it.
     async fn delete_if_empty(&self, queue: &Queue, name: ShortString, own: impl Fn(&Queue) -> Own) -> Result<Deletion> {
         if let Some(kept) = self.backlog(queue, &name, &own).await? {
             return Ok(kept.map_or(Deletion::Deleted, |backlog| Deletion::NotEmpty(vec![backlog])));
@@ -313,7 +339,15 @@ impl Lifecycle {
             Err(refusal) => return Err(refusal.about(queue)),
         }
         drop(channel);
-        let looked = self.backlog(queue, &name, &own).await;
+        let looked = match self.backlog(queue, &name, &own).await {
+            Ok(None) => match self.holds_late(queue, &name).await {
+                // Also one that a consumer of this process has by now counts.
+                Ok(false) => self.backlog(queue, &name, &own).await,
+                Ok(true) => Ok(Some(Some(Backlog { queue: queue.clone(), count: None }))),
+                Err(error) => Err(error),
+            },
+            looked => looked,
+        };
         match looked {
             Ok(None) => self.delete_now(queue, name).await.map(|()| Deletion::Deleted),
             Ok(Some(None)) => Ok(Deletion::Deleted),
@@ -326,6 +360,24 @@ impl Lifecycle {
                 self.bind_again(queue, name, exchange).await?;
                 Err(error)
             }
+        }
+    }
+
+    /// Whether a message is there that was published before the queue was unbound. It is given back.
+    async fn holds_late(&self, queue: &Queue, name: &ShortString) -> Result<bool> {
+        let channel = self.scratch.channel().await?;
+        let getting = channel.raw();
+        let got = getting.basic_get(name.clone(), BasicGetOptions::default());
+        match channel.call("looking for a message", got).await {
+            Ok(None) => Ok(false),
+            Ok(Some(message)) => {
+                let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                let given_back = channel.call("giving a message back", message.nack(back)).await;
+                given_back.map(|_| true).map_err(|refusal| refusal.about(queue))
+            }
+            // It is gone, or has an exclusive consumer, which gets what is there.
+            Err(refusal) if matches!(refusal.kind, Kind::NotFound | Kind::Held | Kind::Refused) => Ok(false),
+            Err(refusal) => Err(refusal.about(queue)),
         }
     }
 

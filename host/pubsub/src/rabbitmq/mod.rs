@@ -181,12 +181,14 @@ impl Backend for RabbitBroker {
 
     async fn create_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_open()?;
-        self.shared.lifecycle.create(spec).await
+        let (shared, spec) = (self.shared.clone(), spec.clone());
+        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.create(&spec).await }).await
     }
 
     async fn ensure_queue(&self, spec: &QueueSpec) -> Result<()> {
         self.shared.check_open()?;
-        self.shared.lifecycle.ensure(spec).await
+        let (shared, spec) = (self.shared.clone(), spec.clone());
+        whole(&self.shared.operations, "making a queue", async move { shared.lifecycle.ensure(&spec).await }).await
     }
 
     async fn delete_queue(&self, queue: &Queue, when: Delete) -> Result<Deletion> {

@@ -28,6 +28,14 @@ use crate::topic::Queue;
 /// How long a consumer that leaves waits for what it is settling.
 const LEAVING_TIME: Duration = Duration::from_secs(60);
 
+/// How long it is waited after each look whether a queue is gone whose consumer the broker has ended.
+const DELETION_WAITS: [Duration; 5] = [
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+];
 /// How many deliveries that are there are taken at a time, before anything else is looked at.
 const BURST_COUNT: u32 = 64;
 /// Settles of one consumer that may be under way: more than a window of AMQP has.
@@ -142,6 +150,8 @@ struct Pump {
 enum Stopped {
     /// The consumer was dropped.
     Left(lapin::Consumer),
+    /// It is exclusive, and its window was changed: it would have to let go of the queue in between.
+    Changed(lapin::Consumer),
     /// The broker, or a lost connection, has ended it.
     Ended(Option<Refusal>),
 }
@@ -150,6 +160,10 @@ impl Pump {
     async fn run(mut self, stream: lapin::Consumer) {
         match self.take(stream).await {
             Stopped::Left(stream) => self.consume.cancel(&stream).await,
+            Stopped::Changed(stream) => {
+                self.consume.cancel(&stream).await;
+                self.held.end(PubsubError::unavailable("RabbitMQ cannot change the window of an exclusive consumer"));
+            }
             Stopped::Ended(refusal) => {
                 self.held.stopped();
                 let error = self.reason(refusal).await;
@@ -173,6 +187,9 @@ impl Pump {
                 () = link.gone(self.link_number) => return Stopped::Ended(None),
                 Ok(()) = self.windows.changed() => {
                     self.windows.borrow_and_update();
+                    if self.consume.sharing == Sharing::Exclusive {
+                        return Stopped::Changed(stream);
+                    }
                     match self.change_window(stream).await {
                         Ok((again, last_tag)) => {
                             stream = again;
@@ -255,7 +272,15 @@ impl Pump {
     /// Why the broker has ended the consumer: it says so only for a lost connection or channel.
     async fn reason(&self, refusal: Option<Refusal>) -> PubsubError {
         let Shared { lifecycle, consuming, .. } = &*self.consume.shared;
-        let looked = lifecycle.passive(&self.consume.queue, &self.consume.name).await;
+        let mut looked = Ok(());
+        for wait in DELETION_WAITS {
+            looked = lifecycle.passive(&self.consume.queue, &self.consume.name).await.map(|_| ());
+            if looked.is_err() || consuming.lost(self.link_number).is_some() {
+                break;
+            }
+            // A quorum queue that is being deleted ends its consumers before it is gone.
+            tokio::time::sleep(wait).await;
+        }
         if let Some(lost) = consuming.lost(self.link_number) {
             return lost;
         }

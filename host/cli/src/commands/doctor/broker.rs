@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use weir_pubsub::{
-    Backend, Class, Delete, Policy, PolicyState, Provision, PubsubError, Queue, QueueSpec, Topic, chain, is_embedded, is_pulsar, shown_url,
+    Backend, Class, Delete, Policy, PolicyState, Provision, PubsubError, Queue, QueueSpec, RequestQueues, Topic, chain, shown_url,
 };
 
 use super::{Finding, fail, locks as services, ok, skip, warn};
-use crate::advice::PERMIT_LINE;
 use crate::problem::Problem;
 use crate::roles::{reach_within, refused, try_message};
 use crate::settings::Settings;
@@ -22,7 +21,7 @@ const CONFIRM_TIME: Duration = Duration::from_secs(5);
 /// All checks of a broker elsewhere; none of the one inside the process.
 pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "broker";
-    if is_embedded(&settings.broker.url) {
+    if !settings.broker.kind().is_shared {
         return Vec::new();
     }
     let url = shown_url(&settings.broker.url);
@@ -39,8 +38,8 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
     findings.extend(match timeout(ANSWER_TIME, probe(&*backend, settings)).await {
         Ok(Ok(())) => {
             let rights = ok("rights", "the user may make, use and delete queues");
-            // On Pulsar a topic is the queue of requests, of one kind.
-            if is_pulsar(&settings.broker.url) { vec![rights] } else { vec![rights, request_queues(&*backend)] }
+            let requests = settings.broker.kind().request_queues.as_ref().map(|known| request_queues(&*backend, known));
+            std::iter::once(rights).chain(requests).collect()
         }
         Ok(Err(problem)) => vec![refusal("rights", &problem)],
         Err(_) => vec![fail("rights", "the broker does not answer", "look at the log of the broker")],
@@ -82,18 +81,12 @@ fn refusal(check: &'static str, problem: &Problem) -> Finding {
     fail(check, chain(problem), problem.next_step().unwrap_or("look at the log of the broker"))
 }
 
-/// Whether request queues are as TrustGraph's own services declare them.
-fn request_queues(backend: &dyn Backend) -> Finding {
+/// Whether request queues are as TrustGraph's own services declare them, and what that means then.
+fn request_queues(backend: &dyn Backend, known: &RequestQueues) -> Finding {
     const CHECK: &str = "request queues";
     match backend.notices().first() {
-        Some(notice) => warn(
-            CHECK,
-            notice.text.clone(),
-            format!("Weir works with them; if services of TrustGraph itself use this broker, set `{PERMIT_LINE}` on all nodes"),
-        ),
-        None => {
-            ok(CHECK, format!("not durable; before an upgrade to RabbitMQ 4.3 set `{PERMIT_LINE}`, or delete them, or it does not boot"))
-        }
+        Some(notice) => warn(CHECK, notice.text.clone(), format!("Weir works with them; {}", known.otherwise)),
+        None => ok(CHECK, known.as_declared),
     }
 }
 
@@ -115,13 +108,7 @@ async fn policies(backend: &dyn Backend, settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "queue policies";
     match timeout(MANAGEMENT_TIME, backend.policies(&settings.topicspace, Provision::Look)).await {
         Ok(Ok(policies)) => vec![of_policies(CHECK, &policies)],
-        Ok(Err(error)) => {
-            let next = match is_pulsar(&settings.broker.url) {
-                true => "correct broker.pulsar-admin and broker.token-file",
-                false => "correct broker.management, or remove it: doctor then prints what to run by hand",
-            };
-            vec![fail(CHECK, chain(&error), next)]
-        }
+        Ok(Err(error)) => vec![fail(CHECK, chain(&error), settings.broker.kind().policies_fix)],
         Err(_) => vec![fail(CHECK, "the management API does not answer", "look at the log of the broker")],
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use weir_flow::protocol::{Backlog, Orphan};
 use weir_gateway::protocol::QueueSummary;
-use weir_pubsub::{chain, is_embedded, is_pulsar};
+use weir_pubsub::chain;
 
 use super::{Finding, fail, ok, skip, unowned, warn};
 use crate::args;
@@ -44,10 +44,10 @@ pub(super) async fn check(client: &Client, unowned: &[QueueSummary], settings: &
         |queue: &&QueueSummary| orphans.iter().any(|orphan| (&orphan.topic, &orphan.subscription) == (&queue.topic, &queue.subscription));
     let others: Vec<QueueSummary> = unowned.iter().filter(|queue| !is_orphan(queue)).cloned().collect();
     let mut findings = vec![of_orphans(CHECK, &orphans, command.remove_orphans)];
-    if is_embedded(&settings.broker.url) {
-        findings.extend(unowned::check(&others));
-    } else {
+    if settings.broker.kind().is_shared {
         findings.push(of_others(&others, settings));
+    } else {
+        findings.extend(unowned::check(&others));
     }
     findings
 }
@@ -96,13 +96,9 @@ fn named(orphans: &[&Orphan]) -> String {
 /// Queues on the same virtual host that look like those of flows, which other programs made. They are never deleted.
 fn of_others(others: &[QueueSummary], settings: &Settings) -> Finding {
     const CHECK: &str = "other queues";
-    if others.is_empty() && settings.broker.management.is_none() && !is_pulsar(&settings.broker.url) {
-        let command = "rabbitmqctl list_queues -p VHOST name messages consumers";
-        return skip(
-            CHECK,
-            "unknown: the broker lists queues by its management API only",
-            format!("set broker.management, or run: {command}"),
-        );
+    let listing = settings.broker.kind().listing.filter(|_| settings.broker.management.is_none());
+    if let Some((setting, command)) = listing.filter(|_| others.is_empty()) {
+        return skip(CHECK, "unknown: the broker lists queues by its management API only", format!("set {setting}, or run: {command}"));
     }
     if others.is_empty() {
         return ok(CHECK, "every queue belongs to Weir");

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_config::protocol::Usage;
 use weir_config::records::{ProcessorState, ProcessorStatus};
 use weir_gateway::protocol::{FlowSummary, HostReport, MissingService, QueueSummary, ServiceName, Status};
-use weir_pubsub::{chain, is_embedded};
+use weir_pubsub::chain;
 
 use super::folder::State;
 use super::{Finding, Grade, components, disk, fail, hosts, ok, orphans, queues, readers, skip, unowned, warn};
@@ -64,7 +64,7 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
                 let unowned: Vec<QueueSummary> = status.queues.iter().filter(|queue| queue.is_unowned).cloned().collect();
                 findings.extend(orphans::check(&client, &unowned, settings, command).await);
                 // On a broker that others use too, queues say nothing of the configuration.
-                if is_embedded(&settings.broker.url) {
+                if !settings.broker.kind().is_shared {
                     findings.extend(unowned::check_configuration(&client, &status).await);
                 }
                 findings.extend(components::check(&client).await);
@@ -72,7 +72,7 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
                 findings.push(orphans::not_checked(command));
             }
             // The queues of a broker elsewhere are not on this disk.
-            findings.extend(is_embedded(&settings.broker.url).then(|| log(data, gateway, settings, &status.queues)));
+            findings.extend((!settings.broker.kind().is_shared).then(|| log(data, gateway, settings, &status.queues)));
         }
         Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
     }

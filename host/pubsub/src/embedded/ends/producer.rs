@@ -29,7 +29,7 @@ impl Producer for TopicProducer {
             Class::Flow => {
                 message = message.with_id();
                 let id = message.id;
-                let stored = Stored::new(message);
+                let stored = Stored::of(Class::Flow, message);
                 let permit = self.shared.admission.admit(stored.memory_bytes).await?;
                 let (done, outcome) = oneshot::channel();
                 self.shared.submit(Operation::Publish { topic: self.topic.clone(), stored, permit, done })?;
@@ -38,11 +38,11 @@ impl Producer for TopicProducer {
             Class::Request => {
                 message = message.with_id();
                 let id = message.id;
-                self.shared.publish_request(&self.topic, &Stored::new(message))?;
+                self.shared.publish_request(&self.topic, &Stored::of(Class::Request, message))?;
                 Ok(Confirm::known(Ok(())).recorded(&self.topic, id))
             }
             Class::Response | Class::Notify => {
-                self.shared.broadcast(&self.topic, &Stored::new(message))?;
+                self.shared.broadcast(&self.topic, &Stored::of(self.topic.class(), message))?;
                 Ok(Confirm::known(Ok(())))
             }
         }
@@ -65,7 +65,7 @@ impl Shared {
         if !queue.topic().class().has_queues() {
             return Err(PubsubError::no_queues_to_send_to(queue.topic()));
         }
-        Ok(Stored::new(message.with_id()))
+        Ok(Stored::of(queue.topic().class(), message.with_id()))
     }
 
     fn publish_request(&self, topic: &Topic, stored: &Arc<Stored>) -> Result<()> {
@@ -92,7 +92,8 @@ impl Shared {
         let ready = |output: Output| {
             self.limits.check(&output.topic, &output.message)?;
             let message = if output.topic.class().has_queues() { output.message.with_id() } else { output.message };
-            Ok(Outgoing { topic: output.topic, stored: Stored::new(message), routing: output.routing })
+            let stored = Stored::of(output.topic.class(), message);
+            Ok(Outgoing { topic: output.topic, stored, routing: output.routing })
         };
         outputs.into_iter().map(ready).collect()
     }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::limits::size_of;
 use crate::message::Message;
+use crate::topic::Class;
 
 /// A message in memory, shared by all queues that have it.
 #[derive(Debug)]
@@ -20,9 +21,10 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Takes over a message; its time to live begins now.
-    pub(crate) fn new(message: Message) -> Arc<Self> {
-        let expires_at = message.expires_in.and_then(|wait| Instant::now().checked_add(wait));
+    /// Takes over a message for a topic of this class; the time to live of a request begins now, others have none.
+    pub(crate) fn of(class: Class, message: Message) -> Arc<Self> {
+        let time_to_live = message.expires_in.filter(|_| class == Class::Request);
+        let expires_at = time_to_live.and_then(|wait| Instant::now().checked_add(wait));
         let (size_bytes, memory_bytes) = (size_of(&message), message.memory_bytes());
         Arc::new(Stored { message, expires_at, size_bytes, memory_bytes })
     }

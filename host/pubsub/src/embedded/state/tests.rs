@@ -15,7 +15,7 @@ use crate::backend::{ConsumerOptions, Overflow};
 use crate::embedded::options::EmbeddedOptions;
 use crate::embedded::refusal::WriteFailure;
 use crate::message::Message;
-use crate::topic::Queue;
+use crate::topic::{Class, Queue};
 
 #[test]
 fn a_reader_that_leaves_while_a_deletion_fails_leaves_nothing_behind() {
@@ -29,7 +29,7 @@ fn a_reader_that_leaves_while_a_deletion_fails_leaves_nothing_behind() {
         state.decide(operation, &mut group, now);
         std::mem::take(&mut group.steps)
     };
-    let stored = Stored::new(Message::new("kept"));
+    let stored = Stored::of(Class::Flow, Message::new("kept"));
     let publish = Operation::Publish { topic: a.topic().clone(), stored, permit, done: oneshot::channel().0 };
     let steps = run(&mut state, publish);
     drop(state.apply(steps));

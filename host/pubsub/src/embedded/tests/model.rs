@@ -17,7 +17,7 @@ use crate::embedded::refusal::WriteFailure;
 use crate::embedded::state::{Body, Group, Operation, Outgoing, Prefetch, State, Stored};
 use crate::embedded::{EmbeddedBroker, EmbeddedOptions, SyncMode};
 use crate::message::Message;
-use crate::topic::{Queue, Topic};
+use crate::topic::{Class, Queue, Topic};
 
 /// Queue 1 and 2 read topic `a`, queue 3 reads topic `b`.
 const QUEUES: [(u64, &str); 3] = [(1, "a"), (2, "a"), (3, "b")];
@@ -146,7 +146,12 @@ impl Machine {
         let body = self.model.publish(name);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         self.run(
-            Operation::Publish { topic: topic(name), stored: Stored::new(Message::new(body)), permit, done: oneshot::channel().0 },
+            Operation::Publish {
+                topic: topic(name),
+                stored: Stored::of(Class::Flow, Message::new(body)),
+                permit,
+                done: oneshot::channel().0,
+            },
             true,
         );
     }
@@ -180,7 +185,11 @@ impl Machine {
             Some(name) if is_written => self.model.publish(name),
             _ => "never".to_owned(),
         };
-        let outputs = name.map(|name| Outgoing { topic: topic(name), stored: Stored::new(Message::new(sent)), routing: Routing::Required });
+        let outputs = name.map(|name| Outgoing {
+            topic: topic(name),
+            stored: Stored::of(Class::Flow, Message::new(sent)),
+            routing: Routing::Required,
+        });
         let (done, mut outcome) = oneshot::channel();
         self.run(Operation::Settle { receipt, outputs: outputs.into_iter().collect(), done }, is_written);
         let outcome = outcome.try_recv().unwrap();

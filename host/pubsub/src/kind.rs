@@ -1,0 +1,234 @@
+//! The brokers that Weir knows, each one entry of one table: its URL, and what settings, help and errors say of it. The rest of Weir asks for such a
+//! property and names no broker.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::backend::Backend;
+use crate::broker_settings::{BrokerSettings, EMBEDDED_URL};
+use crate::embedded::{EmbeddedBroker, EmbeddedOptions, OpenError};
+use crate::error::PubsubError;
+use crate::pulsar::{self, PulsarBroker};
+use crate::rabbitmq::{self, RabbitBroker};
+use crate::supervise::broken_off;
+
+/// Why there is no broker.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL names none that is known.
+    #[error("unknown broker scheme `{scheme}`: use `embedded:`, `amqp:`, `amqps:`, `pulsar:` or `pulsar+ssl:`")]
+    Scheme {
+        /// What stands before the colon, for people: the rest of a URL may hold a password.
+        scheme: String,
+    },
+    /// The folder cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The broker refuses, or cannot be reached.
+    #[error(transparent)]
+    Broker(#[from] PubsubError),
+}
+
+type Connected = Result<Arc<dyn Backend>, ConnectError>;
+
+/// A broker that Weir knows.
+pub struct BrokerKind {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// The schemes of its URLs.
+    pub schemes: &'static [&'static str],
+    /// The one of them that means TLS.
+    pub tls_scheme: Option<&'static str>,
+    /// What its URL looks like, for people.
+    pub url_form: &'static str,
+    /// Whether other processes, here or on other machines, can use it beside this one.
+    pub is_shared: bool,
+    /// The largest answer of the config service unless that is set, where the broker's own largest message bounds it.
+    pub max_answer_bytes: Option<usize>,
+    /// What a topicspace is on it, for people.
+    pub space: &'static str,
+    /// The settings that are for this broker alone.
+    pub settings: &'static [&'static str],
+    /// A setting without which it cannot be used, and what it is, for people.
+    pub required: Option<(&'static str, &'static str)>,
+    /// The variables and keys that point Weir at it, for people.
+    pub variables: &'static str,
+    /// The setting without which its queues cannot be listed, and the command that lists them on a machine of the broker.
+    pub listing: Option<(&'static str, &'static str)>,
+    /// What to do when its policies cannot be read or set, for people.
+    pub policies_fix: &'static str,
+    /// What stands before the commands that an operator runs by hand.
+    pub by_hand: &'static str,
+    /// What is to be known of `request` queues where they are of several kinds.
+    pub request_queues: Option<RequestQueues>,
+    pub(crate) check_url: fn(&str) -> Result<(), String>,
+    pub(crate) connect: fn(&BrokerSettings) -> BoxFuture<'_, Connected>,
+}
+
+/// What is to be known of `request` queues, for people.
+pub struct RequestQueues {
+    /// Of those that are as the services of TrustGraph declare them.
+    pub as_declared: &'static str,
+    /// What to do about others, of which the backend gives notice.
+    pub otherwise: &'static str,
+}
+
+/// All of them.
+pub static BROKER_KINDS: [&BrokerKind; 3] = [&EMBEDDED, &RABBITMQ, &PULSAR];
+
+static EMBEDDED: BrokerKind = BrokerKind {
+    name: "the embedded broker",
+    schemes: &["embedded"],
+    tls_scheme: None,
+    url_form: EMBEDDED_URL,
+    is_shared: false,
+    max_answer_bytes: None,
+    space: "topicspace",
+    settings: &[],
+    required: None,
+    variables: "WEIR_BROKER_URL, or `url`",
+    listing: None,
+    policies_fix: "look at the log",
+    by_hand: "Run by hand:",
+    request_queues: None,
+    check_url: |url| match url {
+        EMBEDDED_URL => Ok(()),
+        _ => Err(format!("write `{EMBEDDED_URL}` alone: the data folder is set by --data")),
+    },
+    connect: |settings| open_embedded(settings.clone()).boxed(),
+};
+
+static RABBITMQ: BrokerKind = BrokerKind {
+    name: "RabbitMQ",
+    schemes: &["amqp", "amqps"],
+    tls_scheme: Some("amqps"),
+    url_form: "amqp://USER:PASSWORD@HOST:PORT/VHOST",
+    is_shared: true,
+    // The largest message of RabbitMQ 4 (`max_message_size`), beyond which it closes the channel.
+    max_answer_bytes: Some(16 << 20),
+    space: "exchange",
+    settings: &["broker.management"],
+    required: None,
+    variables: "WEIR_BROKER_URL, or `url`",
+    listing: Some(("broker.management", "rabbitmqctl list_queues -p VHOST name messages consumers")),
+    policies_fix: "correct broker.management; or remove it, and the commands to run on a machine of the broker are printed",
+    by_hand: "Run on a machine of the broker; with --broker-management URL, weir init does it (RabbitMQ 4):",
+    request_queues: Some(RequestQueues {
+        as_declared: "not durable; before an upgrade to RabbitMQ 4.3 set `deprecated_features.permit.transient_nonexcl_queues = true`, or \
+                      delete them, or it does not boot",
+        otherwise: "if services of TrustGraph itself use this broker, set `deprecated_features.permit.transient_nonexcl_queues = true` on all \
+                    nodes",
+    }),
+    check_url: rabbitmq::check_url,
+    connect: |settings| {
+        async { Ok(RabbitBroker::connect(&settings.url, settings.limits, &settings.tls, settings.management.as_deref()).await? as _) }
+            .boxed()
+    },
+};
+
+static PULSAR: BrokerKind = BrokerKind {
+    name: "Pulsar",
+    schemes: &["pulsar", "pulsar+ssl"],
+    tls_scheme: Some("pulsar+ssl"),
+    url_form: "pulsar://HOST:PORT",
+    is_shared: true,
+    // The largest message (`maxMessageSize`) without what it has beside its body.
+    max_answer_bytes: Some((5 << 20) - (64 << 10)),
+    space: "tenant",
+    settings: &["broker.pulsar-admin", "broker.token-file"],
+    required: Some(("broker.pulsar-admin", "the address of its admin API, which creates and deletes queues: set it to http://HOST:8080")),
+    variables: "WEIR_BROKER_URL and WEIR_BROKER_PULSAR_ADMIN, or `url` and `pulsar-admin`",
+    listing: None,
+    policies_fix: "correct broker.pulsar-admin and broker.token-file",
+    by_hand: "What is left for an administrator of the broker, where ROLE is the role of Weir's token:",
+    // A topic is the queue of requests, of one kind.
+    request_queues: None,
+    check_url: pulsar::check_url,
+    connect: |settings| {
+        async { Ok(PulsarBroker::connect(&settings.url, settings.limits, &settings.tls, &settings.pulsar).await? as _) }.boxed()
+    },
+};
+
+impl BrokerKind {
+    /// The broker that a URL names by its scheme; `None` if it names none that is known.
+    pub fn of(url: &str) -> Option<&'static BrokerKind> {
+        let (scheme, _) = url.split_once(':')?;
+        BROKER_KINDS.into_iter().find(|kind| kind.schemes.contains(&scheme))
+    }
+}
+
+/// By the name.
+impl std::fmt::Debug for BrokerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("BrokerKind").field(&self.name).finish()
+    }
+}
+
+/// How a broker inside this process uses the disk of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The share of the disk that is kept free; with less, publishers are refused.
+    pub disk_reserve_percent: u64,
+    /// The size of one file of its log.
+    pub segment_bytes: u64,
+    /// The size of one queue above which publishers are refused.
+    pub queue_limit_bytes: u64,
+}
+
+impl BrokerSettings {
+    /// The broker that the URL names; the one inside this process where it names none that is known, which [`connect`](crate::connect) refuses.
+    pub fn kind(&self) -> &'static BrokerKind {
+        BrokerKind::of(&self.url).unwrap_or(&EMBEDDED)
+    }
+
+    /// Whether files for TLS have a use: on the way to the broker or to its API.
+    pub fn uses_tls(&self) -> bool {
+        let scheme = self.url.split_once(':').map(|(scheme, _)| scheme);
+        let is_encrypted_api = self.pulsar.admin.as_ref().is_some_and(|api| api.starts_with("https:"));
+        (scheme.is_some() && scheme == self.kind().tls_scheme) || is_encrypted_api
+    }
+
+    /// How the broker uses the disk of this machine; `None` for a broker that is not inside this process.
+    pub fn storage(&self) -> Option<Storage> {
+        let EmbeddedOptions { disk_reserve_percent, segment_bytes, queue_high_bytes, .. } = self.embedded;
+        (!self.kind().is_shared).then_some(Storage { disk_reserve_percent, segment_bytes, queue_limit_bytes: queue_high_bytes })
+    }
+}
+
+/// Opens the broker inside this process, which reads its whole log.
+async fn open_embedded(settings: BrokerSettings) -> Connected {
+    let BrokerSettings { folder, limits, embedded, .. } = settings;
+    let opened = tokio::task::spawn_blocking(move || EmbeddedBroker::open_limited(&folder, limits, embedded)).await;
+    Ok(opened.map_err(|error| PubsubError::unavailable(broken_off(error)))??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_its_broker_by_the_scheme() {
+        let name = |url: &str| BrokerKind::of(url).map(|kind| kind.name);
+        assert_eq!(name(EMBEDDED_URL), Some("the embedded broker"));
+        assert_eq!((name("amqps://host"), name("pulsar+ssl://host")), (Some("RabbitMQ"), Some("Pulsar")));
+        assert_eq!((name("ampq://host"), name("amqp"), name("")), (None, None, None));
+        for kind in BROKER_KINDS {
+            assert!(kind.schemes.iter().all(|scheme| BrokerKind::of(&format!("{scheme}:")).is_some_and(|of| of.name == kind.name)));
+            assert!(kind.tls_scheme.is_none_or(|scheme| kind.schemes.contains(&scheme)));
+        }
+    }
+
+    #[test]
+    fn tls_is_used_on_the_way_to_the_broker_or_to_its_api() {
+        let uses = |url: &str, api: Option<&str>| {
+            let mut settings = BrokerSettings { url: url.to_owned(), ..BrokerSettings::default() };
+            settings.pulsar.admin = api.map(str::to_owned);
+            settings.uses_tls()
+        };
+        assert!(uses("amqps://host", None) && uses("pulsar+ssl://host", None) && uses("pulsar://host", Some("https://host")));
+        assert!(!uses("amqp://host", None) && !uses("pulsar://host", Some("http://host")) && !uses(EMBEDDED_URL, None) && !uses("", None));
+    }
+}
