@@ -86,6 +86,17 @@ async fn an_edit_reaches_the_running_flow_and_an_error_leaves_the_old_version() 
     dev.says("ms after the change", 2).await;
     bed.must(&["--data", &data, "send", "dev", "input", bed.path("m.json").to_str().unwrap()]);
     dev.says(r#""words":12"#, 1).await;
+
+    // However it ends, its Weir does not outlive it.
+    drop(dev);
+    let is_gone = || async { (!runs_with(&data)).then_some(()) };
+    eventually(DEADLINE, "the end of its Weir", is_gone).await;
+}
+
+/// Whether a process has this among its arguments.
+fn runs_with(argument: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    processes.into_iter().any(|line| line.split(|byte| *byte == 0).any(|part| part == argument.as_bytes()))
 }
 
 /// A Weir with a flow `one` of the component of a project, as it was built.

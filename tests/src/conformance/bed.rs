@@ -211,6 +211,24 @@ impl Bed {
         self.broker.lose_consuming().await;
     }
 
+    /// Lets nothing more pass between the backend and its broker until [`Bed::release`].
+    pub async fn hold(&mut self) {
+        self.broker.hold().await;
+    }
+
+    /// Lets everything pass again.
+    pub async fn release(&mut self) {
+        self.broker.release().await;
+    }
+
+    /// The names of everything on the broker that subscribers and taps may leave there.
+    pub async fn visible(&self) -> Vec<String> {
+        match self.broker.visible().await {
+            Some(names) => names,
+            None => self.inspect().list_queues().await.unwrap().iter().map(ToString::to_string).collect(),
+        }
+    }
+
     /// Restarts the broker beneath the backend.
     pub async fn restart_beneath(&mut self) {
         self.broker.restart_beneath().await;

@@ -60,6 +60,21 @@ pub trait Broker: Send {
         unreachable!("{NO_CONNECTION}")
     }
 
+    /// Lets nothing more pass between the backend and its broker, while their connections stay open, until [`Broker::release`].
+    fn hold(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// Lets everything pass again; what was kept is lost with its connections.
+    fn release(&mut self) -> BoxFuture<'_, ()> {
+        unreachable!("{NO_CONNECTION}")
+    }
+
+    /// What subscribers and taps may leave on the broker: the names of all that a user of it can see; `None` where that is what the backend lists.
+    fn visible(&self) -> BoxFuture<'_, Option<Vec<String>>> {
+        std::future::ready(None).boxed()
+    }
+
     /// Ends the broker beneath the open backend, and starts it again.
     fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {
         unreachable!("{NO_CONNECTION}")

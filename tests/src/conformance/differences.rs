@@ -44,7 +44,11 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
     ("A request waits for its processor if that is away for a moment", &["requests_wait_in_a_queue_of_their_own"]),
     (
         "A queue with a limit drops its oldest messages as soon as it is above that limit",
-        &["a_bounded_queue_drops_the_oldest", "the_properties_of_a_queue_are_kept_over_a_restart"],
+        &[
+            "a_bounded_queue_drops_the_oldest",
+            "a_settle_into_a_queue_that_drops_drops_its_oldest",
+            "the_properties_of_a_queue_are_kept_over_a_restart",
+        ],
     ),
     (
         "A window limits the bytes in flight as well as the messages, and can be changed while it is in use",
@@ -95,6 +99,8 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "a_page_that_sees_the_end_names_the_newest_message",
             "every_page_names_the_newest_message",
             "a_shown_message_can_be_removed",
+            "a_look_from_a_cursor_whose_message_is_gone_begins_behind_it_or_at_the_oldest",
+            "of_two_messages_with_one_id_one_is_removed",
             "what_is_in_work_or_gone_cannot_be_removed",
             "looking_at_a_missing_queue_is_queue_not_found",
             "looking_into_a_closed_backend_is_unavailable",
@@ -114,7 +120,14 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "a_refusing_queue_shows_its_bound_and_its_refusals",
         ],
     ),
-    ("All queues of the broker can be listed", &["all_queues_are_listed_in_their_order", "a_lock_is_not_listed_among_the_queues"]),
+    (
+        "All queues of the broker can be listed",
+        &[
+            "all_queues_are_listed_in_their_order",
+            "a_lock_is_not_listed_among_the_queues",
+            "what_a_subscriber_or_a_tap_made_is_gone_with_it",
+        ],
+    ),
     (
         "After a lost connection, Weir reconnects and continues without a restart",
         &[
@@ -138,6 +151,8 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "requests_under_way_fail_at_a_loss_and_later_ones_are_answered",
             "request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them",
             "subscribing_again_waits_for_the_broker",
+            "without_an_answer_operations_end_within_a_bounded_time",
+            "what_a_backend_held_is_free_once_it_is_closed",
             "a_lost_connection_loses_the_lock",
             "a_lock_that_was_lost_stays_lost",
             "without_a_connection_a_lock_is_unavailable",

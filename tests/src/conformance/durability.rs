@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use weir_pubsub::{Class, ConsumerOptions, Delete, DeliveryCount, Overflow, PubsubError, QueueSpec, Routing, Settled};
+use weir_pubsub::{Class, ConsumerOptions, Delete, DeliveryCount, LockName, Overflow, PubsubError, QueueSpec, Routing, Settled, Sharing};
 
 use super::bed::{Bed, expect, message, next, output, text, texts};
 use crate::wait::{DEADLINE, eventually, within};
@@ -182,6 +182,10 @@ pub async fn a_closed_backend_is_unavailable(bed: &mut Bed) {
         ("producer", backend.producer(queue.topic()).await.err()),
         ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()),
         ("stats", backend.inspect().stats(&queue).await.err()),
+        ("acknowledge", join_all(backend.acknowledge(&[held.receipt])).await.pop().unwrap().err().map(Into::into)),
+        ("give_back", backend.give_back(&held.receipt).await.err()),
+        ("lock", backend.lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.err()),
+        ("subscriber", backend.consumer(&bed.topic(Class::Notify, "a"), queue.subscription(), options).await.err()),
     ];
     for (operation, error) in errors {
         assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");
@@ -219,4 +223,21 @@ pub async fn what_was_settled_before_a_close_is_done_after_it(bed: &mut Bed) {
     drop(consumer);
     bed.restart().await;
     assert_eq!((bed.drained(&from).await, bed.drained(&to).await), (vec![], bodies));
+}
+
+/// `close`: what the backend holds is free when it returns: for other processes, at once.
+pub async fn what_a_backend_held_is_free_once_it_is_closed(bed: &mut Bed) {
+    let (queue, request) = (bed.filled("a", &["held"]).await, bed.made(Class::Request, "b", "reader").await);
+    let exclusive = ConsumerOptions { sharing: Sharing::Exclusive, ..ConsumerOptions::default() };
+    let name = LockName::new("one", queue.topic().topicspace()).unwrap();
+    let other = bed.beside().await;
+    let _lock = bed.backend().lock(&name).await.unwrap();
+    let _exclusive = bed.backend().consumer(request.topic(), request.subscription(), exclusive).await.unwrap();
+    let consumer = bed.consumer(&queue).await;
+    let _held = expect(&*consumer, "held").await;
+    bed.close().await;
+    let _lock = within("the lock", other.lock(&name)).await.unwrap();
+    other.consumer(request.topic(), request.subscription(), exclusive).await.unwrap();
+    let again = other.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+    expect(&*again, "held").await;
 }

@@ -63,6 +63,8 @@ const NO_BLOCKING: &str = "it has no alarm that blocks publishers: a broker that
 
 exceptions! { $
     embedded, tested_on_embedded: {
+        without_an_answer_operations_end_within_a_bounded_time: IN_PROCESS,
+        what_a_backend_held_is_free_once_it_is_closed: IN_PROCESS,
         a_lost_connection_ends_consumers_with_unavailable: IN_PROCESS,
         a_consumer_that_has_ended_stays_ended: IN_PROCESS,
         a_lost_connection_ends_taps_with_unavailable: IN_PROCESS,
@@ -142,9 +144,12 @@ exceptions! { $
     }
     // Beside those of RabbitMQ.
     rabbitmq_quorum, tested_on_rabbitmq_quorum: {
+        a_look_from_a_cursor_whose_message_is_gone_begins_behind_it_or_at_the_oldest: BEHIND_THE_OTHERS,
+        of_two_messages_with_one_id_one_is_removed: BEHIND_THE_OTHERS,
         beside_an_exclusive_consumer_of_a_flow_queue_others_are_refused: NOT_ALONE,
         a_flow_queue_with_consumers_cannot_be_held_exclusively: NOT_ALONE,
         the_order_is_kept_over_a_restart: BEHIND_THE_OTHERS,
+        what_a_lost_consumer_held_comes_again: "an acknowledgement that was sent just before a loss may be lost with it: the message comes again",
         browsing_leaves_out_what_is_in_work: BEHIND_THE_OTHERS,
         a_shown_message_can_be_removed: BEHIND_THE_OTHERS,
         a_page_that_sees_the_end_names_the_newest_message: BEHIND_THE_OTHERS,
@@ -152,6 +157,7 @@ exceptions! { $
         with_a_window_of_one_what_is_given_back_comes_first: BEHIND_THE_OTHERS,
     }
     pulsar, tested_on_pulsar: {
+        a_settle_into_a_queue_that_drops_drops_its_oldest: CHECKED_NOW_AND_THEN,
         what_another_process_publishes_during_a_deletion_is_kept_or_refused: LOOKED_AT_APART,
         what_one_queue_of_a_topic_refuses_no_other_gets: CHECKED_NOW_AND_THEN,
         requests_wait_in_a_queue_of_their_own: REQUESTS_ARE_NOT_KEPT,
@@ -193,6 +199,9 @@ exceptions! { $
         a_message_that_cannot_be_read_is_shown_with_the_reason: ALWAYS_READ,
     }
     network, tested_on_network: {
+        without_an_answer_operations_end_within_a_bounded_time: "its connections are lost or there, never silent",
+        what_a_backend_held_is_free_once_it_is_closed: "it stands over a broker of one process",
+        what_a_subscriber_or_a_tap_made_is_gone_with_it: "queues cannot be listed",
         a_settle_that_fails_sends_nothing: NOT_ATOMIC,
         a_settle_into_a_refusing_queue_sends_nothing: NOT_ATOMIC,
         after_a_settle_that_failed_later_ones_wait_until_it_is_repeated_or_given_back: "a settle that fails holds up no other one",

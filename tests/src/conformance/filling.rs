@@ -2,9 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use weir_pubsub::{Backend, Class, ConsumerOptions, Message, PubsubError, Queue, Routing, Sharing, Topic};
+use weir_pubsub::{Backend, Class, ConsumerOptions, Message, Overflow, PubsubError, Queue, QueueSpec, Routing, Settled, Sharing, Topic};
 
-use super::bed::{Bed, next, output, text};
+use super::bed::{Bed, expect, next, output, text};
 
 fn large() -> Message {
     Message::new(vec![b'x'; 1 << 20])
@@ -92,4 +92,21 @@ pub async fn a_settle_never_fails_for_a_full_queue(bed: &mut Bed) {
     drop(consumer);
     assert!(bed.drained(&from).await.is_empty());
     assert!(emptied(bed, &to, sent + 1).await.is_empty());
+}
+
+/// `settle`: never fails because a queue is full: one that drops its oldest messages does so.
+pub async fn a_settle_into_a_queue_that_drops_drops_its_oldest(bed: &mut Bed) {
+    let bodies = ["1111", "2222", "3333", "4444"];
+    let (from, to) = (bed.filled("a", &bodies).await, bed.queue(Class::Flow, "b", "reader"));
+    let spec = QueueSpec { queue: to.clone(), overflow: Overflow::DropOldest { bytes: 10 } };
+    bed.backend().create_queue(&spec).await.unwrap();
+    let consumer = bed.consumer(&from).await;
+    for body in bodies {
+        let delivery = expect(&*consumer, body).await;
+        let settled = bed.settle_with(&delivery, vec![output(to.topic(), body, Routing::Required)]).await;
+        assert_eq!(settled, Settled::Done { dropped_count: 0 });
+    }
+    let reader = bed.windowed(&to, 1).await;
+    let oldest = text(&next(&*reader).await.message);
+    assert!(oldest == "3333" || oldest == "4444", "{oldest}");
 }

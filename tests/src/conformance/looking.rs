@@ -227,3 +227,28 @@ pub async fn a_message_that_cannot_be_read_is_shown_with_the_reason(bed: &mut Be
     let page = bed.inspect().browse(&queue, Start::Oldest, 9, usize::MAX).await.unwrap();
     assert!(page.messages.iter().all(|shown| shown.message.is_ok()), "{page:?}");
 }
+
+/// `Start`: where the message of the cursor is gone, a look begins behind its place; where the cursor is no place, at the oldest.
+pub async fn a_look_from_a_cursor_whose_message_is_gone_begins_behind_it_or_at_the_oldest(bed: &mut Bed) {
+    let queue = bed.filled("a", &["1", "2", "3", "4"]).await;
+    let second = look(bed, &queue, Start::Oldest, 9).await.messages[1].clone();
+    assert!(bed.inspect().remove(&queue, &second.named()).await.unwrap());
+    let expected: &[&str] = if second.cursor.is_place() { &["3", "4"] } else { &["1", "3", "4"] };
+    for start in [Start::At(second.cursor), Start::Behind(second.cursor)] {
+        let shown: Vec<String> = look(bed, &queue, start, 9).await.messages.iter().map(body).collect();
+        assert_eq!(shown, expected, "{start:?}");
+    }
+}
+
+/// `remove`: of several messages with one id it takes what was shown, or the oldest where the broker finds messages by their id.
+pub async fn of_two_messages_with_one_id_one_is_removed(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    for text in ["first", "second"] {
+        producer.publish_confirmed(Message { id: Some(weir_pubsub::MessageId(7)), ..message(text) }).await.unwrap();
+    }
+    let second = look(bed, &queue, Start::Oldest, 9).await.messages[1].clone();
+    assert!(bed.inspect().remove(&queue, &second.named()).await.unwrap());
+    let left = if second.cursor.is_place() { "first" } else { "second" };
+    assert_eq!(bed.drained(&queue).await, [left]);
+}

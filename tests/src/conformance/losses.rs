@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use weir_pubsub::{
-    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Delivery, LockName, Missing, Output, PubsubError, Queue, QueueSpec,
-    Recovery, Requester, Result, Routing, Settled, Sharing, chain,
+    CORRELATION_ID, Class, Confirm, Consumer, ConsumerOptions, Delete, Delivery, Missing, Output, PubsubError, Queue, QueueSpec, Recovery,
+    Requester, Result, Routing, Settled, Sharing, chain,
 };
 
 use super::bed::{Bed, expect, message, next, output, publish_again, text};
@@ -131,49 +131,6 @@ pub async fn producers_survive_a_loss(bed: &mut Bed) {
         }
         bed.let_acknowledgements_arrive().await;
     }
-}
-
-/// "Lost connections": publishing may have a connection of its own: consumers, subscribers and locks do not notice that it was lost alone.
-pub async fn consumers_outlast_the_loss_of_publishing(bed: &mut Bed) {
-    let (queue, notices) = (bed.filled("a", &["1", "2"]).await, bed.topic(Class::Notify, "b"));
-    let (consumer, subscriber) = (bed.windowed(&queue, 1).await, bed.subscriber(&notices).await);
-    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
-    let mut lock = bed.backend().lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.unwrap();
-    let held = expect(&*consumer, "1").await;
-    bed.lose_publishing().await;
-    let producer = bed.backend().producer(queue.topic()).await.unwrap();
-    publish_again(&*producer, "3").await;
-    bed.settle(&held).await;
-    for body in ["2", "3"] {
-        bed.settle(&expect(&*consumer, body).await).await;
-    }
-    expect(&*tap, "3").await;
-    publish_again(&*bed.backend().producer(&notices).await.unwrap(), "still there").await;
-    expect(&*subscriber, "still there").await;
-    assert!(bed.is_waiting(lock.lost()).await);
-}
-
-/// "Lost connections": the same of publishing: nothing that is under way is in doubt when that of consuming is lost alone.
-pub async fn publishing_outlasts_the_loss_of_consuming(bed: &mut Bed) {
-    let queue = bed.made(Class::Flow, "a", "reader").await;
-    let (producer, consumer) = (bed.backend().producer(queue.topic()).await.unwrap(), bed.windowed(&queue, 1).await);
-    let bodies: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
-    let mut confirms = Vec::new();
-    for (number, body) in bodies.iter().enumerate() {
-        confirms.push(within("a publish", producer.publish(message(body))).await.unwrap());
-        if number == 50 {
-            bed.lose_consuming().await;
-        }
-    }
-    for confirm in confirms {
-        within("a confirmation", confirm).await.unwrap();
-    }
-    let ended = || async { is_unavailable(&consumer.receive().await).then_some(()) };
-    eventually(DEADLINE, "the end of the consumer", ended).await;
-    drop(bed.consumer_again(&queue).await);
-    let mut found = bed.drained(&queue).await;
-    found.sort();
-    assert_eq!(found, bodies);
 }
 
 /// `QueueHeld` "while it lives": a lost connection frees what was held exclusively, although its consumer is still there.

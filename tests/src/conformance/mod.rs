@@ -20,6 +20,7 @@ pub mod filling;
 pub mod locks;
 pub mod looking;
 pub mod losses;
+pub mod partial;
 pub mod publishing;
 mod pulsar;
 pub mod queues;
@@ -166,6 +167,8 @@ macro_rules! for_each_promise {
                 a_tap_never_makes_a_missing_queue_look_present,
                 a_tap_is_gone_with_its_reader,
                 a_tap_that_is_too_slow_loses_the_oldest_and_is_told,
+                what_a_subscriber_or_a_tap_made_is_gone_with_it,
+                what_waits_for_a_slow_tap_is_bounded_in_bytes,
             ],
             settling: [
                 what_was_settled_is_gone,
@@ -210,8 +213,6 @@ macro_rules! for_each_promise {
                 settling_what_a_lost_consumer_held_is_no_longer_held,
                 the_error_of_a_loss_keeps_its_source,
                 producers_survive_a_loss,
-                consumers_outlast_the_loss_of_publishing,
-                publishing_outlasts_the_loss_of_consuming,
                 a_lost_connection_frees_what_was_held_exclusively,
                 a_message_is_published_again_until_it_is_confirmed,
                 publishing_again_ends_with_its_time_or_a_refusal,
@@ -222,6 +223,11 @@ macro_rules! for_each_promise {
                 requests_under_way_fail_at_a_loss_and_later_ones_are_answered,
                 request_queues_are_gone_after_a_restart_of_the_broker_and_their_owner_ensures_them,
                 subscribing_again_waits_for_the_broker,
+            ],
+            partial: [
+                consumers_outlast_the_loss_of_publishing,
+                publishing_outlasts_the_loss_of_consuming,
+                without_an_answer_operations_end_within_a_bounded_time,
             ],
             blocking: [
                 while_publishers_are_blocked_consuming_and_acknowledging_go_on,
@@ -255,12 +261,14 @@ macro_rules! for_each_promise {
                 a_close_that_is_cancelled_goes_on,
                 a_closed_backend_is_unavailable,
                 closing_wakes_consumers_with_unavailable,
+                what_a_backend_held_is_free_once_it_is_closed,
             ],
             filling: [
                 a_full_queue_is_queue_full_and_nothing_is_sent,
                 a_full_queue_of_a_request_topic_misses_what_the_others_get,
                 a_request_is_refused_where_the_queue_of_an_exclusive_consumer_is_full,
                 a_settle_never_fails_for_a_full_queue,
+                a_settle_into_a_queue_that_drops_drops_its_oldest,
             ],
             refusing: [
                 a_refusing_queue_refuses_above_its_bound_and_drops_nothing,
@@ -295,6 +303,8 @@ macro_rules! for_each_promise {
                 taps_of_a_closed_backend_are_unavailable,
                 looking_into_a_closed_backend_is_unavailable,
                 a_message_that_cannot_be_read_is_shown_with_the_reason,
+                a_look_from_a_cursor_whose_message_is_gone_begins_behind_it_or_at_the_oldest,
+                of_two_messages_with_one_id_one_is_removed,
             ],
             redriving: [
                 redriving_moves_a_message_into_one_queue,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use reqwest::Method;
+use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use weir_pubsub::{Backend, Limits, PulsarBroker, PulsarSettings, TlsFiles};
 
@@ -158,6 +160,44 @@ impl Broker for Pulsar {
             let Place { proxy, admin_proxy, .. } = self.place().await;
             proxy.accept();
             admin_proxy.accept();
+        }
+        .boxed()
+    }
+
+    fn hold(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let Place { proxy, admin_proxy, .. } = self.place().await;
+            proxy.hold();
+            admin_proxy.hold();
+        }
+        .boxed()
+    }
+
+    fn release(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let Place { proxy, admin_proxy, .. } = self.place().await;
+            for proxy in [proxy, admin_proxy] {
+                proxy.cut();
+                proxy.release();
+            }
+        }
+        .boxed()
+    }
+
+    fn visible(&self) -> BoxFuture<'_, Option<Vec<String>>> {
+        async {
+            let admin = self.server().await.admin();
+            let mut names = Vec::new();
+            for namespace in ["flow", "request"] {
+                let topics = admin.must(Method::GET, &format!("persistent/{}/{namespace}", self.tenant), None).await;
+                for topic in topics.as_array()?.iter().filter_map(Value::as_str) {
+                    let path = topic.replacen("://", "/", 1);
+                    let subscriptions = admin.must(Method::GET, &format!("{path}/subscriptions"), None).await;
+                    names.push(format!("{topic}: {subscriptions}"));
+                }
+            }
+            names.sort();
+            Some(names)
         }
         .boxed()
     }

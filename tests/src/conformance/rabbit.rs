@@ -153,6 +153,30 @@ impl Broker for RabbitMq {
         async { self.place().await.proxy.accept() }.boxed()
     }
 
+    fn hold(&mut self) -> BoxFuture<'_, ()> {
+        async { self.place().await.proxy.hold() }.boxed()
+    }
+
+    fn release(&mut self) -> BoxFuture<'_, ()> {
+        async {
+            let proxy = &self.place().await.proxy;
+            proxy.cut();
+            proxy.release();
+        }
+        .boxed()
+    }
+
+    fn visible(&self) -> BoxFuture<'_, Option<Vec<String>>> {
+        async {
+            let queues =
+                self.server().await.management().get(&format!("queues/{}?disable_stats=true", self.place().await.vhost.name())).await;
+            let mut names: Vec<String> = queues.as_array()?.iter().filter_map(|queue| Some(queue["name"].as_str()?.to_owned())).collect();
+            names.sort();
+            Some(names)
+        }
+        .boxed()
+    }
+
     fn restart_beneath(&mut self) -> BoxFuture<'_, ()> {
         async {
             let node = self.node();

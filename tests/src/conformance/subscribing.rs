@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use weir_pubsub::{Class, Consumer, ConsumerOptions, Message, PubsubError, Routing, Topic};
 
 use super::bed::{Bed, expect, message, next, output, text, texts};
-use crate::wait::within;
+use crate::wait::{DEADLINE, eventually, given_up, within};
 
 async fn tap(bed: &Bed, topic: &Topic, buffer_count: u32) -> Box<dyn Consumer> {
     bed.inspect().tap(topic, NonZeroU32::new(buffer_count).unwrap()).await.unwrap()
@@ -186,4 +186,53 @@ pub async fn a_subscriber_that_is_too_slow_loses_the_oldest_and_is_told(bed: &mu
         assert!(missed_count > 0 && missed_count + numbers.len() == TOO_MANY_COUNT, "{missed_count} missed, {} read", numbers.len());
         assert!(numbers.is_sorted() && numbers.last() == Some(&(TOO_MANY_COUNT - 1)));
     }
+}
+
+/// `consumer`, `tap`: it leaves nothing behind when it is dropped, also one whose caller has gone while it began.
+pub async fn what_a_subscriber_or_a_tap_made_is_gone_with_it(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let before = bed.visible().await;
+    let topics = [bed.topic(Class::Response, "b"), bed.topic(Class::Notify, "c")];
+    for topic in &topics {
+        let subscriber = bed.subscriber(topic).await;
+        bed.publish(topic, &["1"]).await;
+        expect(&*subscriber, "1").await;
+    }
+    let tapped = tap(bed, queue.topic(), 2).await;
+    bed.publish(queue.topic(), &["1"]).await;
+    expect(&*tapped, "1").await;
+    drop(tapped);
+    for polls_count in 0..20_u32 {
+        let name = "reader".parse().unwrap();
+        let opening = bed.backend().consumer(&topics[polls_count as usize % 2], &name, ConsumerOptions::default());
+        drop(within("a subscriber", given_up(polls_count, opening)).await);
+        let opening = bed.inspect().tap(queue.topic(), NonZeroU32::MIN);
+        drop(within("a tap", given_up(polls_count, opening)).await);
+    }
+    eventually(DEADLINE, "the end of what they made", || async { (bed.visible().await == before).then_some(()) }).await;
+}
+
+/// More bodies than a tap keeps: 300 of 60 KiB.
+const TAPPED_COUNT: usize = 300;
+const TAPPED_BYTES: usize = 60 << 10;
+
+/// `tap`: at most 16 MiB of bodies wait for the reader, however many messages may.
+pub async fn what_waits_for_a_slow_tap_is_bounded_in_bytes(bed: &mut Bed) {
+    let topic = bed.topic(Class::Notify, "a");
+    let (slow, quick) = (tap(bed, &topic, 10_000).await, bed.subscriber(&topic).await);
+    let producer = bed.backend().producer(&topic).await.unwrap();
+    for number in 0..TAPPED_COUNT {
+        producer.publish_confirmed(message(format!("{number:0TAPPED_BYTES$}"))).await.unwrap();
+        next(&*quick).await;
+    }
+    let (mut missed_count, mut kept_count) = (0, 0);
+    while missed_count + kept_count < TAPPED_COUNT {
+        match within("what is left", slow.receive()).await {
+            Ok(_) => kept_count += 1,
+            Err(PubsubError::Lagged { missed_count: count }) => missed_count += count as usize,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // The last ones may still be on their way while the first are read.
+    assert!(missed_count > 0 && (kept_count - 1) * TAPPED_BYTES <= 16 << 20, "{kept_count} kept, {missed_count} missed");
 }

@@ -44,6 +44,7 @@ enum Started {
 
 /// Runs until a signal comes or a role fails.
 pub(crate) async fn run(data: &Path, format: Format, settings: Settings) -> Result<Ended> {
+    end_with_parent();
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let mut access = Access::of(&settings)?;
     let mut hangups = Hangups::catch(access.has_files()).context("signals cannot be caught")?;
@@ -102,6 +103,20 @@ async fn run_until_end(
         access.reread();
         noted = access.noted(roles.address);
         is_noted = space::note(folder, &noted);
+    }
+}
+
+/// Set by a process whose Weir must end with it, however it ends.
+pub(super) const ENDS_WITH_PARENT: &str = "_WEIR_ENDS_WITH_PARENT";
+
+/// Has the system end this process as soon as the one that started it is gone, if that one asks for it.
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os(ENDS_WITH_PARENT).is_some() {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+            tracing::warn!(error = %error, "this process may outlive the one that started it");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::args::Reach;
 use crate::client::Client;
 use crate::commands::Session;
 use crate::commands::deploy::deploy_as;
+use crate::commands::up::ENDS_WITH_PARENT;
 use crate::output::{self, Format};
 use crate::problem::{Exit, Problem};
 
@@ -127,7 +128,7 @@ fn spawn(data: &Path) -> Result<Child, Problem> {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WEIR_")) {
         command.env_remove(name);
     }
-    command.arg("--data").arg(data).args(["up", "--listen", "127.0.0.1:0"]).env("WEIR_LOG_FORMAT", "json");
+    command.arg("--data").arg(data).args(["up", "--listen", "127.0.0.1:0"]).env("WEIR_LOG_FORMAT", "json").env(ENDS_WITH_PARENT, "1");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(cannot)?;
     if let Some(log) = child.stderr.take() {
         std::thread::spawn(move || show_log(log));

@@ -1,0 +1,94 @@
+//! Losses of a part: one of several connections, or the answers on all of them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use weir_pubsub::{Class, ConsumerOptions, LockName, PubsubError, QueueSpec, Routing, Settled};
+
+use super::bed::{Bed, expect, message, next, output, publish_again};
+use crate::wait::{DEADLINE, before, eventually, within};
+
+/// "Lost connections": publishing may have a connection of its own: consumers, subscribers and locks do not notice that it was lost alone.
+pub async fn consumers_outlast_the_loss_of_publishing(bed: &mut Bed) {
+    let (queue, notices) = (bed.filled("a", &["1", "2"]).await, bed.topic(Class::Notify, "b"));
+    let (consumer, subscriber) = (bed.windowed(&queue, 1).await, bed.subscriber(&notices).await);
+    let tap = bed.inspect().tap(queue.topic(), NonZeroU32::MIN).await.unwrap();
+    let mut lock = bed.backend().lock(&LockName::new("one", queue.topic().topicspace()).unwrap()).await.unwrap();
+    let held = expect(&*consumer, "1").await;
+    bed.lose_publishing().await;
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    publish_again(&*producer, "3").await;
+    bed.settle(&held).await;
+    for body in ["2", "3"] {
+        bed.settle(&expect(&*consumer, body).await).await;
+    }
+    expect(&*tap, "3").await;
+    publish_again(&*bed.backend().producer(&notices).await.unwrap(), "still there").await;
+    expect(&*subscriber, "still there").await;
+    assert!(bed.is_waiting(lock.lost()).await);
+}
+
+/// "Lost connections": the same of publishing: nothing that is under way is in doubt when that of consuming is lost alone.
+pub async fn publishing_outlasts_the_loss_of_consuming(bed: &mut Bed) {
+    let queue = bed.made(Class::Flow, "a", "reader").await;
+    let (producer, consumer) = (bed.backend().producer(queue.topic()).await.unwrap(), bed.windowed(&queue, 1).await);
+    let bodies: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
+    let mut confirms = Vec::new();
+    for (number, body) in bodies.iter().enumerate() {
+        confirms.push(within("a publish", producer.publish(message(body))).await.unwrap());
+        if number == 50 {
+            bed.lose_consuming().await;
+        }
+    }
+    for confirm in confirms {
+        within("a confirmation", confirm).await.unwrap();
+    }
+    let ended = || async { matches!(consumer.receive().await, Err(PubsubError::Unavailable { .. })).then_some(()) };
+    eventually(DEADLINE, "the end of the consumer", ended).await;
+    drop(bed.consumer_again(&queue).await);
+    let mut found = bed.drained(&queue).await;
+    found.sort();
+    assert_eq!(found, bodies);
+}
+
+/// What "some ten seconds" are at most, on a busy machine.
+const BOUNDED: Duration = Duration::from_secs(20);
+
+/// "Lost connections": operations fail within a bounded time also where the broker does not answer over a connection that is open.
+pub async fn without_an_answer_operations_end_within_a_bounded_time(bed: &mut Bed) {
+    let (queue, notify) = (bed.filled("a", &["held"]).await, bed.topic(Class::Notify, "a"));
+    let producer = bed.backend().producer(queue.topic()).await.unwrap();
+    let consumer = bed.consumer(&queue).await;
+    let held = next(&*consumer).await;
+    bed.hold().await;
+    let (backend, spec, options) = (bed.backend().clone(), QueueSpec::new(queue.clone()), ConsumerOptions::default());
+    let empty = std::slice::from_ref(&queue);
+    let output = vec![output(queue.topic(), "out", Routing::Required)];
+    let errors = join_all([
+        async { ("create_queue", backend.create_queue(&spec).await.err()) }.boxed(),
+        async { ("ensure_queue", backend.ensure_queue(&spec).await.err()) }.boxed(),
+        async { ("queue_exists", backend.queue_exists(&queue).await.err()) }.boxed(),
+        async { ("delete_queues_if_empty", backend.delete_queues_if_empty(empty).await.err()) }.boxed(),
+        async { ("consumer", backend.consumer(queue.topic(), queue.subscription(), options).await.err()) }.boxed(),
+        async { ("subscriber", backend.consumer(&notify, queue.subscription(), options).await.err()) }.boxed(),
+        async { ("stats", backend.inspect().stats(&queue).await.err()) }.boxed(),
+        async { ("tap", backend.inspect().tap(queue.topic(), NonZeroU32::MIN).await.err()) }.boxed(),
+    ]);
+    for (operation, error) in before(4 * BOUNDED, "the errors", errors).await {
+        assert!(matches!(error, Some(PubsubError::Unavailable { .. })), "{operation}: {error:?}");
+    }
+    let settled = before(4 * BOUNDED, "a settle", backend.settle(&held.receipt, output)).await.map_err(|unsettled| unsettled.error);
+    let is_answered =
+        matches!(settled, Ok(Settled::NoLongerHeld) | Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. }));
+    assert!(is_answered, "{settled:?}");
+    let published = before(4 * BOUNDED, "a publish", producer.publish_confirmed(message("x"))).await;
+    assert!(matches!(published, Err(PubsubError::Unavailable { .. } | PubsubError::OutcomeUnknown { .. })), "{published:?}");
+    bed.release().await;
+    drop(consumer);
+    let again = bed.consumer_again(&queue).await;
+    publish_again(&*producer, "later").await;
+    drop(again);
+    assert!(bed.drained(&queue).await.contains(&"later".to_owned()));
+}
