@@ -3,6 +3,7 @@
 
 mod components;
 pub(crate) mod connection;
+mod contract;
 mod deleting;
 mod faults;
 mod foreign;

@@ -153,15 +153,18 @@ pub async fn what_another_process_publishes_during_a_deletion_is_kept_or_refused
 
 /// `delete_queue`: messages that consumers hold count, whichever process these are in.
 pub async fn messages_in_flight_in_another_process_keep_a_queue_from_being_deleted(bed: &mut Bed) {
-    let queue = bed.filled("a", &["held"]).await;
     let other = bed.beside().await;
-    let consumer = other.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
-    let held = expect(&*consumer, "held").await;
-    assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
-    within("a settle", other.settle(&held.receipt, Vec::new())).await.unwrap();
-    drop(consumer);
-    let deleted = || async { (delete_if_empty(bed, &queue).await == Deletion::Deleted).then_some(()) };
-    eventually(DEADLINE, "the deletion", deleted).await;
+    for &class in bed.queue_classes() {
+        let queue = bed.made(class, "a", "reader").await;
+        bed.publish(queue.topic(), &["held"]).await;
+        let consumer = other.consumer(queue.topic(), queue.subscription(), ConsumerOptions::default()).await.unwrap();
+        let held = expect(&*consumer, "held").await;
+        assert_kept(&delete_if_empty(bed, &queue).await, &queue, 1);
+        within("a settle", other.settle(&held.receipt, Vec::new())).await.unwrap();
+        drop(consumer);
+        let deleted = || async { (delete_if_empty(bed, &queue).await == Deletion::Deleted).then_some(()) };
+        eventually(DEADLINE, "the deletion", deleted).await;
+    }
 }
 
 /// `delete_queues_if_empty`: deletes all of these queues if none of them holds a message; a queue that does not exist is empty.

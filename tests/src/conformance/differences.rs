@@ -47,6 +47,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
         &[
             "a_bounded_queue_drops_the_oldest",
             "a_settle_into_a_queue_that_drops_drops_its_oldest",
+            "an_empty_queue_that_drops_keeps_a_message_above_its_bound",
             "the_properties_of_a_queue_are_kept_over_a_restart",
         ],
     ),

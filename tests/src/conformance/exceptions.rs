@@ -136,6 +136,7 @@ exceptions! { $
         a_tap_never_makes_a_missing_queue_look_present: "a tap is a queue: while it is there, a message finds one",
         a_refusing_queue_refuses_to_the_byte: APPROXIMATE_BOUND,
         an_empty_queue_accepts_a_message_above_its_bound: APPROXIMATE_BOUND,
+        an_empty_queue_that_drops_keeps_a_message_above_its_bound: APPROXIMATE_BOUND,
         ensuring_changes_a_refusing_bound_for_good: "the bound of a queue cannot be changed: the queue is kept with its old one",
         a_settle_without_the_right_is_refused_and_the_delivery_stays_held: RIGHTS_ARE_KEPT,
         deleting_a_queue_without_the_right_is_refused: RIGHTS_ARE_KEPT,
@@ -157,6 +158,7 @@ exceptions! { $
         with_a_window_of_one_what_is_given_back_comes_first: BEHIND_THE_OTHERS,
     }
     pulsar, tested_on_pulsar: {
+        an_empty_queue_that_drops_keeps_a_message_above_its_bound: CHECKED_NOW_AND_THEN,
         a_settle_into_a_queue_that_drops_drops_its_oldest: CHECKED_NOW_AND_THEN,
         what_another_process_publishes_during_a_deletion_is_kept_or_refused: LOOKED_AT_APART,
         what_one_queue_of_a_topic_refuses_no_other_gets: CHECKED_NOW_AND_THEN,

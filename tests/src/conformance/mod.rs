@@ -61,6 +61,8 @@ macro_rules! for_each_promise {
                 a_cancelled_deletion_leaves_no_queue_without_its_topic,
                 a_bounded_queue_drops_the_oldest,
                 a_cancelled_creation_leaves_no_queue_without_its_topic,
+                an_empty_queue_that_drops_keeps_a_message_above_its_bound,
+                a_bound_may_be_as_large_as_brokers_count,
             ],
             deleting: [
                 an_empty_queue_is_deleted_if_empty,

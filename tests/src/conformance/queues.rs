@@ -256,3 +256,24 @@ pub async fn a_cancelled_creation_leaves_no_queue_without_its_topic(bed: &mut Be
         }
     }
 }
+
+/// `Overflow`: an empty queue accepts a message of any size, also one that drops its oldest messages.
+pub async fn an_empty_queue_that_drops_keeps_a_message_above_its_bound(bed: &mut Bed) {
+    let queue = bed.queue(Class::Flow, "a", "reader");
+    bed.backend().create_queue(&QueueSpec { queue: queue.clone(), overflow: Overflow::DropOldest { bytes: 4 } }).await.unwrap();
+    bed.publish(queue.topic(), &["123456"]).await;
+    expect(&*bed.consumer(&queue).await, "123456").await;
+}
+
+/// `Overflow`: bounds up to the largest numbers that brokers count with.
+pub async fn a_bound_may_be_as_large_as_brokers_count(bed: &mut Bed) {
+    for (name, overflow) in [("a", Overflow::DropOldest { bytes: i64::MAX as u64 }), ("b", Overflow::Refuse { bytes: i64::MAX as u64 - 1 })]
+    {
+        let spec = QueueSpec { queue: bed.queue(Class::Flow, name, "reader"), overflow };
+        for _ in 0..2 {
+            bed.backend().create_queue(&spec).await.unwrap();
+        }
+        bed.publish(spec.queue.topic(), &["1"]).await;
+        assert_eq!(bed.drained(&spec.queue).await, ["1"], "{overflow}");
+    }
+}
