@@ -35,12 +35,7 @@ async fn what_a_policy_refuses_is_unavailable_and_not_queue_full() {
     let queue = queue("flow:tg:a", "one");
     backend.create_queue(&QueueSpec::new(queue.clone())).await.unwrap();
     let producer = backend.producer(queue.topic()).await.unwrap();
-    let refused = || async {
-        match within("a confirmation", producer.publish_confirmed(Message::new("x"))).await {
-            Ok(()) => None,
-            Err(error) => Some(error),
-        }
-    };
+    let refused = || async { within("a confirmation", producer.publish_confirmed(Message::new("x"))).await.err() };
     let error = eventually(DEADLINE, "the refusal", refused).await;
     assert!(matches!(error, PubsubError::Unavailable { .. }), "{error}");
     backend.close().await;
