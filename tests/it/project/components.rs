@@ -16,7 +16,8 @@ const OF_JS: [&str; 5] = ["sdk/js/build", "sdk/js/package-lock.json", "sdk/js/pr
 /// What tools make, and what is no part of a component.
 const SKIPPED: [&str; 6] = [".weir", "node_modules", "__pycache__", ".pytest_cache", "test", "tests"];
 
-/// The component of a project of this repository, by its folder. It is built unless a run before did so from the same sources.
+/// The component of a project of this repository, by its folder. It is built unless a run before did so from the same sources; its packages are
+/// installed then.
 pub(crate) fn component(project: &str) -> PathBuf {
     let folder = repository().join(project);
     let is_python = fs::read_to_string(folder.join("weir.toml")).unwrap().contains("language = \"python\"");
@@ -26,7 +27,9 @@ pub(crate) fn component(project: &str) -> PathBuf {
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
     let file = built.join(format!("{name}-{}.wasm", digest(&made_of)));
     let _lock = locked(&built.join(format!("{name}.lock")));
-    if !file.is_file() {
+    // A new checkout beside a kept target: its own tests need the packages that a build installs.
+    let is_bare = !is_python && !folder.join("node_modules").is_dir();
+    if is_bare || !file.is_file() {
         remove_older(&built, &name);
         if !is_python {
             sdk_js();
