@@ -274,8 +274,10 @@ impl Worker {
             }
         }
         let (size, limit) = (message.body.len(), program.message_limits.max_message_bytes);
-        let reason = format!("the body has {size} bytes, of at most {limit}");
-        (size > limit).then_some(Unfit { error: "too-large", reason, answered: Answered::Not })
+        (size > limit).then(|| {
+            let reason = format!("the body has {size} bytes, of at most {limit}");
+            Unfit { error: "too-large", reason, answered: Answered::Not }
+        })
     }
 
     /// Waits before the next attempt. Another component than the one that failed need not wait, unless the time was asked for.

@@ -247,7 +247,7 @@ impl Lifecycle {
         if self.queues(place).await?.is_some_and(|left| left.is_empty()) {
             // Where that fails, nothing is published to the topic, and whoever repeats the deletion finds it.
             return match self.admin.delete_topic(place).await {
-                // Somebody else's.
+                // Another program has made it so.
                 Err(_) if self.admin.is_partitioned(place).await? => Ok(()),
                 deleted => deleted,
             };
