@@ -38,13 +38,8 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
         }
     };
     let gateway = reach.gateway.as_deref();
-    let ready = match client.unready().await {
-        Ok(None) => ok("gateway", format!("{} answers, and the services behind it", client.url())),
-        Ok(Some(reason)) => fail(
-            "gateway",
-            format!("{} is not ready: {reason}", client.url()),
-            "the checks below show what each needs; it goes on by itself",
-        ),
+    let unready = match client.unready().await {
+        Ok(unready) => unready,
         Err(problem) => {
             let up = format!("start it: weir up{}", data_option(data));
             let next = match state {
@@ -55,8 +50,9 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
             return vec![fail("gateway", chain(&problem), next)];
         }
     };
-    let mut findings = vec![ready];
-    match reported(&client).await {
+    let (status, unready) = settled(&client, unready).await;
+    let mut findings = vec![readiness(&client, unready)];
+    match status {
         Ok(status) => {
             findings.extend(of_status(&status, settings));
             // A service that is missing is not asked again: it would be waited for as long as a request may take.
@@ -74,7 +70,7 @@ pub(super) async fn check(data: &Path, reach: &args::Reach, state: &State, setti
             // The queues of a broker elsewhere are not on this disk.
             findings.extend((!settings.broker.kind().is_shared).then(|| log(data, gateway, settings, &status.queues)));
         }
-        Err(problem) => findings.push(fail("status", chain(&problem), "look at what `weir up` says")),
+        Err(problem) => findings.push(fail("status", chain(&problem), "look at the log of `weir up`")),
     }
     findings
 }
@@ -113,16 +109,37 @@ fn log(data: &Path, gateway: Option<&str>, settings: &Settings, queues: &[QueueS
     }
 }
 
-/// The status, after what was just started had its time to be reported.
-async fn reported(client: &Client) -> Result<Status, Problem> {
+/// Whether the gateway has all that it needs.
+fn readiness(client: &Client, unready: Option<String>) -> Finding {
+    const CHECK: &str = "gateway";
+    match unready {
+        None => ok(CHECK, format!("{} answers, and the services behind it", client.url())),
+        Some(reason) => fail(
+            CHECK,
+            format!("{} is not ready: {reason}", client.url()),
+            "the checks below show what each needs; the gateway recovers by itself",
+        ),
+    }
+}
+
+/// The status, and why the gateway is not ready if it is not, after what was just started had its time to report: a gateway hears of a host
+/// some seconds after both were started.
+async fn settled(client: &Client, mut unready: Option<String>) -> (Result<Status, Problem>, Option<String>) {
     let end = Instant::now() + REPORTING;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
-        let status: Status = client.get("/api/v1/weir/status").await?;
+        let answer: Result<Status, Problem> = client.get("/api/v1/weir/status").await;
+        if let (Some(reason), Ok(_)) = (&unready, &answer) {
+            unready = client.unready().await.unwrap_or_else(|_| Some(reason.clone()));
+        }
         // What a broker's failure hides is not reported soon.
-        if is_settled(&status) || status.broker_problem.is_some() || Instant::now() >= end {
-            return Ok(status);
+        let is_done = match &answer {
+            Ok(status) => status.broker_problem.is_some() || (is_settled(status) && unready.is_none()),
+            Err(_) => true,
+        };
+        if is_done || Instant::now() >= end {
+            return (answer, unready);
         }
     }
 }
