@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod leading;
 mod lifecycle;
+mod naming;
 mod operations;
 mod orphans;
 pub mod parameters;
