@@ -19,9 +19,9 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method};
 
 use crate::body;
+use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
-use crate::gateway::Gateway;
-use crate::scope::{Need, Scope};
+use crate::scope::Need;
 use crate::tokens::Tokens;
 
 /// Where a request of a browser comes from, relative to the gateway.
@@ -31,9 +31,9 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Refuses a request whose sender may not speak to this gateway, or not on a path that requires this; otherwise the request says who
 /// [sent](Caller) it.
-pub(crate) async fn admit(gateway: &Gateway, need: Need, request: Request) -> Result<Request> {
+pub(crate) async fn admit(tokens: Option<&Tokens>, need: Need, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
-    match check(gateway.settings.tokens.as_ref(), need, &parts) {
+    match check(tokens, need, &parts) {
         Ok(caller) => {
             parts.extensions.insert(caller);
             Ok(Request::from_parts(parts, body))
@@ -43,37 +43,6 @@ pub(crate) async fn admit(gateway: &Gateway, need: Need, request: Request) -> Re
             body::drain(&mut body.into_data_stream()).await;
             Err(error)
         }
-    }
-}
-
-/// Who sent a request that is let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// May do what this scope permits, and is told names and figures.
-    Trusted(Scope),
-    /// Has shown no token of a gateway that has some: it is told no names and no figures.
-    Unknown,
-}
-
-impl Caller {
-    /// The gateway itself.
-    pub(crate) const SELF: Caller = Caller::Trusted(Scope::Deploy);
-
-    /// Refuses a caller without this scope.
-    ///
-    /// # Errors
-    /// `SmallScope`, with what requires it.
-    pub(crate) fn require(self, needed: Scope, what: impl FnOnce() -> String) -> Result<()> {
-        match self {
-            Caller::Trusted(scope) if scope >= needed => Ok(()),
-            Caller::Trusted(scope) => Err(GatewayError::SmallScope { what: what(), needed, scope }),
-            Caller::Unknown => Err(GatewayError::MissingToken),
-        }
-    }
-
-    /// Whether it may do everything.
-    pub(crate) fn is_unbounded(self) -> bool {
-        self == Caller::Trusted(Scope::Deploy)
     }
 }
 
