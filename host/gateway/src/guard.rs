@@ -17,6 +17,7 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method};
+use percent_encoding::percent_decode_str;
 
 use crate::body;
 use crate::caller::Caller;
@@ -80,15 +81,7 @@ fn shown_token(request: &Parts) -> Option<Vec<u8>> {
 
 /// Reads `%2B` and the like. A `+` stays one: no token holds a space, and clients send it both ways.
 fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let escaped = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &behind[2..] } else { behind };
-    }
-    bytes
+    percent_decode_str(text).collect()
 }
 
 fn local_program_only(request: &Parts) -> Result<()> {
@@ -275,5 +268,6 @@ mod tests {
     fn what_is_no_escape_stays_as_it_is() {
         assert_eq!(unescaped("%41%4"), b"A%4");
         assert_eq!(unescaped("%zz%"), b"%zz%");
+        assert_eq!(unescaped("%+1"), b"%+1");
     }
 }

@@ -114,7 +114,7 @@ pub use check::Checker;
 pub use component::Loaded;
 pub use deployments::GivenComponent;
 pub use engine::Engine;
-pub use error::{Blame, Cause, ComponentFault, RuntimeError, WORLD_VERSION};
+pub use error::{Cause, ComponentFault, RuntimeError, WORLD_VERSION};
 pub use failure::FaultKind;
 pub use fetched::{ComponentsAtHand, FetchedComponents};
 pub use host::{DEFAULT_OUTPUTS_BYTES, Host, HostSettings, Stopped};
