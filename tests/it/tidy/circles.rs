@@ -7,8 +7,12 @@ use super::{none, rust_files};
 
 /// The crates without any circle, and how many files each has at the least.
 ///
-/// Not here, with the circles that are left: `host/cli`, whose settings read the options that set them and whose log is set up by the settings; `host/project`, in which
-/// the manifest names a language and a language builds by the manifest; `sdk/rust`, whose calls of the host are those of its test kit everywhere but in wasm.
+/// Circles that are left, in crates that are not here:
+/// - `host/cli`: options, settings, problems and the log. A setting may be given as an option, a wrong one is a problem, a problem is printed
+///   through the log, and the settings set up the log. Commands, roles and the data folder: a command starts roles, which leave notes in the
+///   folder for other commands.
+/// - `host/project`: the manifest, languages and builds. A manifest names a language, and a language builds what a manifest describes.
+/// - `sdk/rust`: calls of the host and the test kit, which stands for the host everywhere but in wasm.
 const CRATES: [(&str, usize); 7] = [
     ("host/config/src/", 35),
     ("host/flow/src/", 35),
