@@ -49,7 +49,7 @@ fn fitting(text: &str, height: usize) -> Vec<String> {
     if lines.len() > room {
         let more_count = lines.len() - (room - 1);
         lines.truncate(room - 1);
-        lines.push(format!("... {more_count} more lines: a higher window shows them"));
+        lines.push(format!("... {more_count} more lines: enlarge the window to see them"));
     }
     lines
 }

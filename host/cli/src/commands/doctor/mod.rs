@@ -118,7 +118,7 @@ fn check_settings(data: &Path, flags: &args::SettingFlags) -> (Loaded, Finding) 
             let what = format!("{set_count} of {} are set; {from}", settings::all().count());
             let finding = match loaded.notes.as_slice() {
                 [] => ok("settings", what),
-                notes => warn("settings", notes.join("; "), "mend the variable's name, or take it away"),
+                notes => warn("settings", notes.join("; "), "correct the variable's name, or remove it"),
             };
             (loaded, finding)
         }
@@ -147,8 +147,8 @@ fn text(findings: &[Finding], width: usize) -> String {
         count => format!(", {count} not checked"),
     };
     let summary = match (count(Grade::Fail), count(Grade::Warn)) {
-        (0, 0) => format!("all is well{skipped}"),
-        (failed, warned) => format!("{failed} failed, {warned} to look at{skipped}"),
+        (0, 0) => format!("no problems found{skipped}"),
+        (failed, warned) => format!("{failed} failed, {warned} need attention{skipped}"),
     };
     let _ = writeln!(text, "\n{summary}");
     text
