@@ -42,19 +42,19 @@ pub enum TokenReach {
 #[non_exhaustive]
 pub enum RemoteError {
     /// The URL cannot be used.
-    #[error("the gateway's address `{url}` is not of the form https://HOST:PORT or http://HOST:PORT")]
+    #[error("the gateway's address `{url}` does not have the form https://HOST:PORT or http://HOST:PORT")]
     BadUrl {
         /// As it was given.
         url: String,
     },
     /// The URL holds a user name or password, which a request would not send; it is shown without them.
-    #[error("the gateway's address {url} was given with a user name or password: a gateway is given a token")]
+    #[error("the gateway's address {url} contains a user name or password: use a token instead")]
     UserInfo {
         /// Without them.
         url: String,
     },
     /// The token would be readable on the way.
-    #[error("the token is not sent to {url}: without TLS it can be read on the way to another machine")]
+    #[error("the token is not sent to {url}: without TLS it could be read in transit")]
     TokenInClear {
         /// The gateway's URL.
         url: String,
@@ -80,7 +80,7 @@ pub enum RemoteError {
         problem: String,
     },
     /// The HTTP client cannot be made, for example because the system has no CAs.
-    #[error("the HTTP client could not be made")]
+    #[error("the HTTP client could not be created")]
     Client(#[from] reqwest::Error),
 }
 
@@ -181,7 +181,7 @@ mod tests {
         for url in ["http://10.0.0.1:8088", "http://weir.example", "http://localhost.example:8088", "http://[::2]:8088", "http://0.0.0.0:1"]
         {
             let problem = refused(url, Some(TOKEN), TokenReach::Encrypted).unwrap();
-            assert_eq!(problem, format!("the token is not sent to {url}: without TLS it can be read on the way to another machine"));
+            assert_eq!(problem, format!("the token is not sent to {url}: without TLS it could be read in transit"));
             assert_eq!(refused(url, None, TokenReach::Encrypted), None, "{url}");
             assert_eq!(refused(url, Some(TOKEN), TokenReach::Noted), None, "{url}");
         }
@@ -190,7 +190,10 @@ mod tests {
     #[test]
     fn only_the_address_of_a_server_is_a_gateways() {
         for url in ["", "weir.example", "ftp://weir.example", "http://", "http://weir.example?a=1", "unix:/a"] {
-            assert!(refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("not of the form")), "{url}");
+            assert!(
+                refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the expected form")),
+                "{url}"
+            );
         }
     }
 
@@ -198,7 +201,7 @@ mod tests {
     fn what_may_be_a_password_is_not_shown() {
         for url in ["https://u:pass@weir.example", "https://u:p@ss@weir.example", "u:pass@weir.example", "https://pass@weir.example/?a=1"] {
             let problem = refused(url, None, TokenReach::Encrypted).unwrap();
-            assert!(problem.contains("a gateway is given a token") && problem.contains("@weir.example"), "{problem}");
+            assert!(problem.contains("use a token instead") && problem.contains("@weir.example"), "{problem}");
             assert!(!problem.contains("pass@") && !problem.contains("p@ss"), "{problem}");
         }
     }

@@ -99,7 +99,7 @@ pub(crate) enum Line {
 
 impl Line {
     fn of(offered: &Offered) -> Result<Line, String> {
-        let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has a topic that is none: {error}"));
+        let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has an invalid topic: {error}"));
         Ok(match offered {
             Offered::Flow { flow } => Line::Flow { topic: topic(flow)?, producer: OnceCell::new() },
             Offered::Service { request, response } => {
@@ -129,7 +129,7 @@ impl Interface {
     /// The way to whoever answers a `request` interface.
     pub(crate) async fn requester(&self, gateway: &Gateway) -> Result<SharedRequester> {
         let Line::Request { request, response, requester } = &self.line else {
-            return Err(self.wrong("takes messages and answers none: send it one by `weir send`".to_owned()));
+            return Err(self.wrong("accepts messages but does not answer: use `weir send`".to_owned()));
         };
         let make = async {
             let made = Requester::connect(gateway.backend.clone(), request, response, &gateway.subscription).await;
@@ -170,10 +170,7 @@ impl Interface {
     }
 
     fn takes_requests(&self) -> GatewayError {
-        self.wrong(format!(
-            "takes requests and answers them: POST /api/v1/flow/{}/service/{} with the request as its body",
-            self.flow, self.name
-        ))
+        self.wrong(format!("accepts requests: POST /api/v1/flow/{}/service/{} with the request as its body", self.flow, self.name))
     }
 }
 
@@ -205,6 +202,6 @@ mod tests {
     fn errors_name_what_there_is() {
         let error = |name| flow().interface(name).err().unwrap().to_string();
         assert_eq!(error("out"), "flow `f` has no interface `out`; interfaces: ask, in, odd");
-        assert!(error("odd").starts_with("interface `odd` of flow `f` has a topic that is none"), "{}", error("odd"));
+        assert!(error("odd").starts_with("interface `odd` of flow `f` has an invalid topic"), "{}", error("odd"));
     }
 }

@@ -126,7 +126,7 @@ async fn list(gateway: &Gateway, mut selection: Selection, owners: &Owners, mut 
     operation_id = "dead-letter",
     tag = "views",
     params(("letter" = String, Path, description = "A position, or an id of 32 hexadecimal digits")),
-    responses((status = 200, description = "A line for each queue that gave the message up, at most 16", body = DeadLetterLine, content_type = NDJSON))
+    responses((status = 200, description = "One line for each queue that gave the message up, at most 16", body = DeadLetterLine, content_type = NDJSON))
 )]
 pub(crate) async fn whole(
     State(gateway): State<Shared>,

@@ -43,7 +43,7 @@ const MAX_HEARD_BYTES: usize = 64 << 10;
         ("flow" = String, Path, description = "The flow's id"),
         ("interface" = String, Path, description = "The interface's name"),
     ),
-    responses((status = 101, description = "The connection is a WebSocket from here on"))
+    responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, upgrade: Upgrade) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
@@ -140,7 +140,7 @@ impl Export {
     async fn serve(mut self, mut connection: Connection) {
         let last = self.pump(&mut connection).await;
         if let Err(error) = self.settling.finish().await {
-            tracing::warn!(error = %weir_pubsub::chain(&error), "an export ended");
+            tracing::warn!(error = %weir_pubsub::chain(&error), "export ended");
         }
         // Everything unsettled is given back now, not when the other side has closed.
         drop(self.source);

@@ -52,7 +52,7 @@ pub(crate) struct Wanted {
         ("interface" = String, Path, description = "The interface's name"),
         Wanted,
     ),
-    responses((status = 101, description = "The connection is a WebSocket from here on"))
+    responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
@@ -155,7 +155,7 @@ impl Stream {
             Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
             Received::Closed => return Err(Last::Closed),
             Received::Cut(why) => {
-                tracing::debug!(flow = self.interface.flow, why, "an import was cut");
+                tracing::debug!(flow = self.interface.flow, why, "import aborted");
                 return Err(Last::Gone);
             }
         };

@@ -24,7 +24,7 @@ const MAX_ORDER_BYTES: usize = 1 << 20;
     operation_id = "redrive-dead-letters",
     tag = "dead letters",
     request_body(content = DeadLetterOrder, description = "Which letters"),
-    responses((status = 200, description = "How many were sent, and which were not and why", body = DeadLettersRedriven))
+    responses((status = 200, description = "The number of letters sent, and those that were not, with the reason", body = DeadLettersRedriven))
 )]
 pub(crate) async fn redrive(State(gateway): State<Shared>, request: Request) -> Result<Json<DeadLettersRedriven>> {
     let outcome = perform(&gateway, request, Action::Redrive).await?;
@@ -46,7 +46,7 @@ pub(crate) async fn redrive(State(gateway): State<Shared>, request: Request) -> 
     operation_id = "delete-dead-letters",
     tag = "dead letters",
     request_body(content = DeadLetterOrder, description = "Which letters"),
-    responses((status = 200, description = "How many were deleted, and which were not and why", body = DeadLettersDeleted))
+    responses((status = 200, description = "The number of letters deleted, and those that were not, with the reason", body = DeadLettersDeleted))
 )]
 pub(crate) async fn delete(State(gateway): State<Shared>, request: Request) -> Result<Json<DeadLettersDeleted>> {
     let outcome = perform(&gateway, request, Action::Delete).await?;
@@ -71,7 +71,7 @@ async fn perform(gateway: &Shared, request: Request, action: Action) -> Result<c
     let outcome = work(gateway, action, selection, &Owners::of(&records), portion).await?;
     let (done_count, failed_count) = (outcome.done_count, outcome.failed_count);
     match action {
-        Action::Redrive => tracing::info!(done_count, failed_count, "dead letters sent again"),
+        Action::Redrive => tracing::info!(done_count, failed_count, "dead letters resent"),
         Action::Delete => tracing::info!(done_count, failed_count, "dead letters deleted"),
     }
     Ok(outcome)

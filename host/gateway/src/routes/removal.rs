@@ -27,9 +27,9 @@ const LISTED_COUNT: usize = 20;
     tag = "components",
     request_body(content = RemoveComponent, description = "Which deployment"),
     responses(
-        (status = 200, description = "It is removed", body = RemovedComponent),
-        (status = 404, description = "There is no such deployment", body = ErrorAnswer),
-        (status = 409, description = "Entries name it; the message lists them", body = ErrorAnswer),
+        (status = 200, description = "Removed", body = RemovedComponent),
+        (status = 404, description = "The deployment does not exist", body = ErrorAnswer),
+        (status = 409, description = "Entries use it; the message lists them", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn remove(State(gateway): State<Shared>, request: Request) -> Result<Json<RemovedComponent>> {
@@ -115,6 +115,6 @@ pub(crate) async fn drop_unnamed(gateway: &Gateway, folder: &ComponentFolder, di
         return;
     }
     if let Err(error) = folder.remove(digest).await {
-        tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "bytes of a refused component cannot be removed; weir prune removes them");
+        tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "file of a refused component not removed; weir prune removes it");
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Patience {
         Patience,
     ),
     request_body(content = serde_json::Value, description = "The request: any JSON"),
-    responses((status = 200, description = "A line for each part", body = MessageLine, content_type = NDJSON))
+    responses((status = 200, description = "One line for each part", body = MessageLine, content_type = NDJSON))
 )]
 pub(crate) async fn post(
     State(gateway): State<Shared>,

@@ -24,7 +24,7 @@ use crate::guard::Caller;
     operation_id = "config",
     tag = "services",
     request_body(content = weir_config::protocol::Request, description = "One request"),
-    responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_config::protocol::Response))
+    responses((status = 200, description = "The answer without null fields; `error` states the problem", body = weir_config::protocol::Response))
 )]
 pub(crate) async fn config(
     State(gateway): State<Shared>,
@@ -48,7 +48,7 @@ pub(crate) async fn config(
     operation_id = "flow",
     tag = "services",
     request_body(content = weir_flow::protocol::Request, description = "One request"),
-    responses((status = 200, description = "The answer without what is null; its `error` says what went wrong", body = weir_flow::protocol::Response))
+    responses((status = 200, description = "The answer without null fields; `error` states the problem", body = weir_flow::protocol::Response))
 )]
 pub(crate) async fn flow(
     State(gateway): State<Shared>,

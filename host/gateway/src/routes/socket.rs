@@ -35,7 +35,7 @@ use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused
     path = "/api/v1/socket",
     operation_id = "socket",
     tag = "services",
-    responses((status = 101, description = "The connection is a WebSocket from here on"))
+    responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Extension(caller): Extension<Caller>, upgrade: Upgrade) -> Result<Response> {
     let limit_bytes = gateway.settings.max_body_bytes;
@@ -127,7 +127,7 @@ impl Requests {
             Received::Pong(_) => Step::Next,
             Received::Closed => Step::Closed,
             Received::Cut(why) => {
-                tracing::debug!(why, "a socket was cut");
+                tracing::debug!(why, "WebSocket aborted");
                 Step::Gone
             }
         }

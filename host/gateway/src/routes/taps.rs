@@ -53,7 +53,7 @@ pub(crate) struct Extent {
         ("interface" = String, Path, description = "The interface's name"),
         Extent,
     ),
-    responses((status = 200, description = "A line for each message", body = MessageLine, content_type = NDJSON))
+    responses((status = 200, description = "One line for each message", body = MessageLine, content_type = NDJSON))
 )]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
