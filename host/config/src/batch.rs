@@ -131,7 +131,7 @@ impl Batch {
         }
         match self.delete.iter().find(|Key { config_type, key }| written.contains(&(config_type, key))) {
             Some(Key { config_type, key }) => {
-                refused(format!("{} is both in `values` and in `keys`: either write it or delete it", shown(config_type, key)))
+                refused(format!("{} is in both `values` and `keys`: either write it or delete it", shown(config_type, key)))
             }
             None => Ok(()),
         }

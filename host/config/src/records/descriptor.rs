@@ -20,10 +20,10 @@ pub enum DescriptorError {
         actual_bytes: usize,
     },
     /// Not JSON, or not of the schema's form.
-    #[error("the descriptor is not of the form of weir:descriptor/1")]
+    #[error("the descriptor does not match the schema weir:descriptor/1")]
     Malformed(#[source] serde_json::Error),
     /// A schema that a later Weir made.
-    #[error("field `schema` of the descriptor is {schema}; this Weir reads 1")]
+    #[error("field `schema` of the descriptor is {schema}; this Weir supports 1")]
     UnknownSchema {
         /// The schema it names.
         schema: u64,
@@ -165,7 +165,7 @@ impl ParameterKind {
             ParameterKind::Integer => "a whole number",
             ParameterKind::Number => "a number",
             ParameterKind::Boolean => "true or false",
-            ParameterKind::Json => "a JSON text",
+            ParameterKind::Json => "JSON",
         }
     }
 }
@@ -259,7 +259,7 @@ impl Descriptor {
         }
         if let Some(version) = self.version.as_deref() {
             semver::Version::parse(version)
-                .or_else(|e| field("version", format!("`{version}` is no semantic version such as 1.2.0 ({e})")))?;
+                .or_else(|e| field("version", format!("`{version}` is not a semantic version such as 1.2.0 ({e})")))?;
         }
         self.check_names("consumers", self.consumers.iter().map(|c| c.name.as_str()))?;
         self.check_names("producers", self.producers.iter().map(|p| p.name.as_str()))?;
@@ -274,7 +274,7 @@ impl Descriptor {
             if self.producers.iter().any(|p| p.name == consumer.name) {
                 return field(
                     &format!("consumers.{}", consumer.name),
-                    "is also among the producers: a topic is one or the other".to_owned(),
+                    "is also among the producers: a topic must be one or the other".to_owned(),
                 );
             }
         }
@@ -297,7 +297,7 @@ impl Descriptor {
         let mut seen = std::collections::BTreeSet::new();
         for name in names {
             if name.is_empty() || name.chars().any(char::is_control) {
-                return field(list, "holds an empty name or one with control characters".to_owned());
+                return field(list, "contains an empty name or one with control characters".to_owned());
             }
             if !seen.insert(name) {
                 return field(list, format!("names `{name}` twice"));

@@ -36,7 +36,7 @@ impl Default for GrantableLimits {
 /// A component requests more than is granted by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the component requests limits.{name} {requested}, and at most {most} is granted without a flag ({setting}): \
+    "the component requests limits.{name} {requested}, and at most {most} is granted by default ({setting}): \
      deploy it with --limit {name}={requested}, or raise the setting"
 )]
 pub struct NotGranted {

@@ -21,7 +21,7 @@ impl Lifecycle {
     /// Whether a request to stop a flow or to swap was done before.
     pub(super) async fn is_done(&self, request: &str) -> Result<bool> {
         let mut done = self.done.0.lock().await;
-        let read = self.read_done(&mut done).await.map_err(FlowError::config("reading which requests were done"))?;
+        let read = self.read_done(&mut done).await.map_err(FlowError::config("reading the completed requests"))?;
         Ok(read.iter().any(|known| known == request))
     }
 
@@ -43,7 +43,7 @@ impl Lifecycle {
     /// Notes a request that had nothing to write. The note is written with the next one; until then a service that ends takes it along.
     pub(super) async fn note_done(&self, request: &str) -> Result<()> {
         let mut done = self.done.0.lock().await;
-        note(self.read_done(&mut done).await.map_err(FlowError::config("reading which requests were done"))?, request);
+        note(self.read_done(&mut done).await.map_err(FlowError::config("reading the completed requests"))?, request);
         Ok(())
     }
 
