@@ -106,7 +106,7 @@ impl Engine {
         give_back_memory();
         if let Err(error) = stored {
             // Without the cache the next start takes longer, and nothing else.
-            tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code cannot be kept");
+            tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code not cached");
         }
         component
     }
@@ -228,7 +228,7 @@ impl CodeCache {
         touch(&path);
         self.load_file(engine, digest, &path)
             .inspect_err(|error| {
-                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code is not usable and is made again");
+                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code unusable, compiling again");
                 let _ = fs::remove_file(&path);
             })
             .ok()
@@ -237,7 +237,7 @@ impl CodeCache {
     fn load_file(&self, engine: &wasmtime::Engine, digest: Digest, path: &Path) -> wasmtime::Result<Component> {
         let wanted = fs::read_to_string(self.file(digest, "crc"))?;
         if checksum(&fs::read(path)?) != wanted {
-            return Err(wasmtime::Error::msg("the file is not what was written: its checksum differs"));
+            return Err(wasmtime::Error::msg("the file has changed: its checksum differs"));
         }
         #[allow(unsafe_code, reason = "a file that this host wrote whole and just verified, in a folder of mode 0700, for this engine")]
         unsafe {

@@ -93,7 +93,7 @@ impl Processor {
         self.program().surroundings.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = broken_off(error), "intake broke off");
+                tracing::error!(error = broken_off(error), "intake aborted");
             }
         }
     }

@@ -119,7 +119,7 @@ impl Work {
 pub(crate) fn wanted_of_entry(processor: &str, text: &str, components: &mut Deployments<'_>, served: &Served) -> Option<Wanted> {
     let mut entry: Entry = match serde_json::from_str(text) {
         Ok(entry) => entry,
-        Err(error) => return Some(broken(format!("the entry is not readable: {error}; write it by starting a flow"))),
+        Err(error) => return Some(broken(format!("the entry unreadable: {error}; write it by starting a flow"))),
     };
     // Kept apart: which component it is may change without the entry, and is compared by itself.
     let component = match (entry.component.take(), served) {
@@ -185,7 +185,7 @@ impl<'a> Deployments<'a> {
         if record.digest != component.digest {
             let (wanted, found) = (component.digest, record.digest);
             return Err(format!(
-                "the deployment {key} is {found}, and the entry names {wanted}: start the flow again, or swap the component"
+                "the deployment {key} is {found}, but the entry requires {wanted}: start the flow again, or swap the component"
             ));
         }
         Ok(record)
@@ -196,7 +196,7 @@ impl<'a> Deployments<'a> {
             return read.clone();
         }
         let read = match self.texts.get(key) {
-            None => Err(format!("there is no deployment {key}: deploy it with `weir deploy {key} FILE.wasm`")),
+            None => Err(format!("deployment {key} does not exist: deploy it with `weir deploy {key} FILE.wasm`")),
             Some(text) => serde_json::from_str::<ComponentRecord>(text).map(Arc::new).map_err(|error| {
                 format!("the deployment {key} cannot be used: {error}; deploy it again under another version, and swap to it")
             }),
@@ -216,7 +216,7 @@ impl<'a> Deployments<'a> {
         });
         let (version, key) = versions
             .max_by(|(a, _), (b, _)| a.cmp(b))
-            .ok_or_else(|| format!("the entry names no component and there is no deployment of `{name}`: deploy one"))?;
+            .ok_or_else(|| format!("the entry has no component and `{name}` is not deployed: deploy it"))?;
         let digest = self.read(key)?.digest;
         Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest })
     }
@@ -322,9 +322,9 @@ mod tests {
             Wanted::Broken { problem, .. } => assert!(problem.contains(word), "{problem}"),
             other => panic!("{other:?}"),
         };
-        check(&[("processor:p", "v", json!("text"))], "not readable");
+        check(&[("processor:p", "v", json!("text"))], "unreadable");
         check(&[("processor:p", "v", entry("1.0.0", "ab"))], "weir deploy p@1.0.0 FILE.wasm");
-        check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry names sha256:abab");
+        check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry requires sha256:abab");
         check(&[("component", "p@1.0.0", json!(1)), ("processor:p", "v", entry("1.0.0", "ab"))], "deploy it again");
     }
 

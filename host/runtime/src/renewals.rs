@@ -60,11 +60,11 @@ pub(crate) fn note(instance: &Instance, program: &Program, status: &VariantStatu
         component = &*program.deployment,
         calls_count,
         memory = figures,
-        "instances replaced after few messages because of their memory"
+        "instances replaced after few messages because of memory use"
     );
     let text = format!(
         "slow: each instance is replaced after few messages, the last one after {calls_count} ({figures}): deploy a version with a higher \
-         limit, or keep less memory between messages"
+             limit, or keep less memory between messages"
     );
     status.note_error(ErrorOf::Memory, &text);
 }

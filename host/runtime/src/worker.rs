@@ -327,7 +327,7 @@ impl Worker {
             match suspects.begin(name, turn).await {
                 Ok(trial) => break trial,
                 Err(error) => {
-                    let error = format!("a message waits, since no note of it can be written: {error}");
+                    let error = format!("a message is waiting because no record of it can be written: {error}");
                     self.status.note_error(ErrorOf::Message, &error);
                 }
             }
@@ -425,7 +425,7 @@ impl Worker {
 
     fn note(&self, error: &RuntimeError) {
         let error = chain(error);
-        tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component cannot be set up");
+        tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component setup failed");
         self.status.note_error(ErrorOf::Setup, &error);
     }
 
@@ -472,7 +472,7 @@ impl Worker {
         following::given_back(&program, message);
         if let Err(error) = program.surroundings.backend.give_back(&receipt).await {
             let message_id = message.id.map(tracing::field::display);
-            tracing::debug!(processor = &*program.processor, message_id, error = %chain(&error), "message could not be given back");
+            tracing::debug!(processor = &*program.processor, message_id, error = %chain(&error), "message not requeued");
         }
     }
 }
