@@ -75,7 +75,7 @@ pub enum NameError {
         class: String,
     },
     /// A character that names cannot hold.
-    #[error("{what} `{text}` holds {character:?}, which is not allowed there")]
+    #[error("{what} `{text}` contains {character:?}, which is not allowed there")]
     BadCharacter {
         /// What kind of name it is.
         what: &'static str,

@@ -18,7 +18,7 @@ const MAX_BATCH_COUNT: usize = 100_000;
 
 /// A frame that cannot be read: the connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
-#[error("the broker sent what is not Pulsar's protocol: {0}")]
+#[error("the broker violated Pulsar's protocol: {0}")]
 pub(super) struct NotAFrame(String);
 
 fn not(reason: impl Into<String>) -> NotAFrame {
