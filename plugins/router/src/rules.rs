@@ -41,8 +41,8 @@ impl Rules {
         let Some((at, rule)) = self.rules.iter().enumerate().find(|(_, rule)| !outputs.contains(&rule.to)) else { return Ok(()) };
         let known = if outputs.is_empty() { "none".to_owned() } else { outputs.join(", ") };
         Err(format!(
-            "rule {}: field `to` names the output `{}`, which this flow does not have (it has {known}): name one of them, or give it a \
-             topic in the blueprint",
+            "rule {}: field `to` is the output `{}`, which this flow does not have (it has {known}): use one of them, or give it a topic in \
+                 the blueprint",
             at + 1,
             shown(&rule.to)
         ))

@@ -112,7 +112,7 @@ fn rules_change_between_two_messages_and_faulty_ones_change_nothing() {
         kit.config("router-rules", "test", faulty);
         let handled = kit.handle("input", invoice());
         assert_eq!(to(&handled), ["mail"], "{faulty}");
-        assert_eq!(handled.log()[0].message, "component cannot be set up");
+        assert_eq!(handled.log()[0].message, "component setup failed");
     }
     kit.remove_config("router-rules", "test");
     assert_eq!(to(&kit.handle("input", invoice())), ["mail"]);

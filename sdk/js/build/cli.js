@@ -48,6 +48,6 @@ try {
   await main();
 } catch (error) {
   const isOurs = error instanceof Fault || error.code?.startsWith('ERR_PARSE_ARGS');
-  process.stderr.write(isOurs ? `error: ${error.message}\n` : `error: the build failed for a reason that it does not know: ${error.stack}\n`);
+  process.stderr.write(isOurs ? `error: ${error.message}\n` : `error: the build failed for an unknown reason: ${error.stack}\n`);
   process.exitCode = 1;
 }

@@ -70,7 +70,7 @@ fn taken() -> Failure {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot have a parameter of type `{Self}`",
-    note = "it can have `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, and what implements `weir::FromMessage`"
+    note = "use `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, or a type that implements `weir::FromMessage`"
 )]
 pub trait FromMessage: Sized {
     /// Reads it.

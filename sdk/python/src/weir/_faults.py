@@ -35,7 +35,7 @@ def failed(error: BaseException) -> Failed:
     try:
         return Failed(Verdict.RETRY, described(error))
     except BaseException:  # noqa: BLE001 - out of memory or stack: say at least what it was
-        return Failed(Verdict.RETRY, f"{type(error).__name__}, of which no traceback could be made")
+        return Failed(Verdict.RETRY, f"{type(error).__name__}, for which no traceback is available")
 
 
 def refusal(error: BaseException) -> str:
@@ -66,7 +66,7 @@ def _headline(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the handler ended the process ({_exit(error)}): return, or raise weir.Retry or weir.Reject"
     if isinstance(error, MemoryError):
-        return "MemoryError: out of memory: set a higher limit in weir.toml (`[limits]`, `memory`), or keep less at once"
+        return "MemoryError: out of memory: set a higher limit in weir.toml (`[limits]`, `memory`), or use less memory"
     text = str(error).strip().split("\n")[0][:500]
     name = type(error).__name__
     return f"{name}: {text}" if text else name

@@ -80,7 +80,7 @@ def read_text(body: bytes, what: str = "the body") -> str:
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        raise Reject(f"{what} is not text in UTF-8: byte {error.start} is invalid") from None
+        raise Reject(f"{what} is not UTF-8 text: byte {error.start} is invalid") from None
 
 
 _KINDS = {

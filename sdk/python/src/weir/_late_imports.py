@@ -125,7 +125,7 @@ class Explaining:
             if spec is not None:
                 return spec
         raise ModuleNotFoundError(
-            f"module `{name}` was not loaded when the component was built, and there are no files to load it from now: import it at the "
+            f"module `{name}` was not loaded when the component was built, and cannot be loaded at run time: import it at the "
             f"top of {self._source}",
             name=name,
         )

@@ -115,4 +115,4 @@ def _check_text(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"the {what} of a message has half of a surrogate pair, which is not text") from None
+        raise ValueError(f"the {what} of a message contains half of a surrogate pair, which is not valid text") from None

@@ -110,7 +110,7 @@ class Replies:
         """
         part = self._next()
         if part is None:
-            raise Retry(f"`{self._to}` ended its answer without a part")
+            raise Retry(f"the answer of `{self._to}` has no parts")
         if self._next() is not None:
             raise Retry(f"`{self._to}` answered in several parts instead of one: iterate over them")
         return read_part(self._to, part, self._returns)
@@ -151,7 +151,7 @@ def _name(to: Any) -> str:
 
 def check_readable(returns: type) -> None:
     if returns is not object and returns not in READABLE:
-        raise TypeError(f"`returns` is {returns!r}; it must be str, bytes or weir.Message; leave it out for JSON")
+        raise TypeError(f"`returns` is {returns!r}; it must be str, bytes or weir.Message; omit it for JSON")
 
 
 def read_part(to: str, part: Message, returns: type) -> Any:

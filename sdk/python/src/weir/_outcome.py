@@ -53,7 +53,7 @@ def _answer(here: Host, parts: Any) -> None:
 
 def _one(item: Any, index: int) -> Message:
     if item is None:
-        raise TypeError(f"message {index} that the handler returned is None: leave it out; JSON null is weir.Message.from_json(None)")
+        raise TypeError(f"message {index} that the handler returned is None: omit it; JSON null is weir.Message.from_json(None)")
     return message_of(item)
 
 

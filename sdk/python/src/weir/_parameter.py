@@ -31,7 +31,7 @@ def reader(name: str, annotation: Any) -> Read:
         try:
             return read(text)
         except ValueError as error:
-            raise Retry(f"parameter `{name}` has the value `{text[:80]}`, which {error}; set another one in the flow") from None
+            raise Retry(f"parameter `{name}` has the value `{text[:80]}`, which {error}; correct it in the flow") from None
 
     return checked
 

@@ -43,7 +43,7 @@ class Processor:
         self._by_input = self._assign(handlers, faults)
         self._setup: _Handler | None = None
         if len(setups) > 1:
-            faults.append(f"there are {len(setups)} functions with `@weir.setup` ({_functions(setups)}): keep one")
+            faults.append(f"{len(setups)} functions have `@weir.setup` ({_functions(setups)}): keep one")
         for registered in setups[:1]:
             signature, found = _signature.of_setup(registered.function, descriptor)
             faults += found
@@ -60,7 +60,7 @@ class Processor:
         general = [registered for registered in handlers if not registered.inputs]
         if len(general) > 1:
             faults.append(
-                f"there are {len(general)} handlers for all inputs ({_functions(general)}): name their inputs, as in "
+                f"{len(general)} handlers are for all inputs ({_functions(general)}): name their inputs, as in "
                 '`@weir.processor("control")`, or remove the decorator from all but one'
             )
         for registered in handlers:
@@ -70,7 +70,7 @@ class Processor:
             for_all = for_all if registered.inputs else handler
             for name in registered.inputs:
                 if name not in inputs:
-                    faults.append(f"`{registered.function.__name__}` handles the input `{name}`, and the inputs of weir.toml are {names(inputs)}")
+                    faults.append(f"`{registered.function.__name__}` handles the input `{name}`, but the inputs in weir.toml are {names(inputs)}")
                 elif name in by_input:
                     faults.append(f"input `{name}` has two handlers: `{by_input[name].function.__name__}` and `{registered.function.__name__}`")
                 by_input[name] = handler

@@ -78,8 +78,8 @@ def _register(registry: list[Registered], function: F, inputs: tuple[str, ...], 
     name = getattr(function, "__name__", repr(function))
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(
-            f"`{name}` is an `async def`: a {decorator} must be a plain function, since one message is handled at a time; several requests "
-            "are under way at once by `weir.begin_request`"
+            f"`{name}` is an `async def`: a {decorator} must be a plain function, since one message is handled at a time; use "
+            "`weir.begin_request` to run several requests in parallel"
         )
     if inspect.isclass(function):
         raise TypeError(f"`@weir.{decorator}` decorates a function, and `{name}` is a class: decorate a function that uses it")

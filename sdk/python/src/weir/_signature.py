@@ -114,7 +114,7 @@ def _wanted(
     if name is None:
         assert descriptor is not None
         declared = names(descriptor.parameters)
-        return [], [f"`{function}` takes the parameter `{keyword}`, which weir.toml does not declare: the parameters are {declared}"]
+        return [], [f"`{function}` takes the parameter `{keyword}`, which weir.toml does not declare; must be one of: {declared}"]
     default = parameter.default
     try:
         if annotation is _NONE:
@@ -179,7 +179,7 @@ def _json_of(wanted: str, kinds: tuple[type, ...]) -> Callable[[Any], Any]:
     def read(raw: Any) -> Any:
         value = _json.read_body(raw.body)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise Reject(f"the body is not of the form expected: it is {_json.kind_of(value)}, and must be {wanted}")
+            raise Reject(f"the body does not have the expected form: it is {_json.kind_of(value)}, and must be {wanted}")
         return value
 
     return read

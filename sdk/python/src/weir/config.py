@@ -93,11 +93,11 @@ def _parse(config_type: str, key: str, text: str, parse: Callable[[Any], Any] | 
         value = _json.read(text.encode(), what)
     except Reject as fault:
         # Not the fault of the message that is being handled.
-        raise Retry(f"{fault.reason}: fix the value in the configuration") from None
+        raise Retry(f"{fault.reason}: correct the value in the configuration") from None
     if parse is None:
         return value
     try:
         return parse(value)
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-        raise Retry(f"{what} is not of the form expected: {problem}: fix the value in the configuration") from error
+        raise Retry(f"{what} does not have the expected form: {problem}: correct the value in the configuration") from error

@@ -95,7 +95,7 @@ def install() -> None:
 
 def _checked(level: str) -> str:
     if level not in LEVELS:
-        raise ValueError(f"there is no log level {level!r}: the levels are {', '.join(LEVELS)}")
+        raise ValueError(f"log level {level!r} does not exist; must be one of: {', '.join(LEVELS)}")
     return level
 
 

@@ -39,7 +39,7 @@ pub(super) fn check_properties(message: &Message) -> Result<(), String> {
         return Err(format!("the message has {} properties, of at most {MAX_PROPERTIES_COUNT}", properties.len()));
     }
     match properties.iter().find(|(name, _)| is_hosts_own(name)) {
-        Some((name, _)) => Err(format!("the property `{}` is the host's own and cannot be set", shown(name))),
+        Some((name, _)) => Err(format!("the property `{}` is reserved for the host", shown(name))),
         None => Ok(()),
     }
 }

@@ -76,13 +76,13 @@ def build(project: Project, output: Path) -> Built:
 
 def _check_tools() -> None:
     if sys.prefix == sys.base_prefix:
-        raise BuildError("this Python is not in a virtual environment: make one with `python3 -m venv .weir/venv`, and use its python")
+        raise BuildError("this Python is not in a virtual environment: create one with `python3 -m venv .weir/venv`, and use its python")
     try:
         found = importlib.metadata.version("componentize-py")
     except importlib.metadata.PackageNotFoundError:
         found = "not installed"
     if found != COMPONENTIZE_PY:
-        raise BuildError(f"componentize-py {COMPONENTIZE_PY} is needed, and it is {found}: `{sys.executable} -m pip install 'weir-sdk[build]'`")
+        raise BuildError(f"componentize-py {COMPONENTIZE_PY} is required, but it is {found}: `{sys.executable} -m pip install 'weir-sdk[build]'`")
 
 
 def _parsed(descriptor: str) -> dict[str, object]:
@@ -169,6 +169,6 @@ def _memory_warnings(output: Path, descriptor: dict[str, object]) -> list[str]:
         return []
     advice = max(limit_bytes * 2, start_bytes * 3) >> 20
     return [
-        f"an instance has {start_bytes / (1 << 20):.0f} MiB of memory in use at its start, and the limit is {limit_bytes / (1 << 20):.0f} MiB: "
-        f"it will be replaced often, or not start: load less at the top of the module, or set `memory = \"{advice} MiB\"` under `[limits]`"
+        f"an instance has {start_bytes / (1 << 20):.0f} MiB of memory in use at startup, and the limit is {limit_bytes / (1 << 20):.0f} MiB: "
+        f"it will be replaced often, or fail to start: load less at the top of the module, or set `memory = \"{advice} MiB\"` under `[limits]`"
     ]

@@ -42,7 +42,7 @@ def stage(folder: Path, source: str, target: Path) -> Sources:
         BuildError: The source is not there, or cannot be a module.
     """
     if not (folder / source).is_file():
-        raise BuildError(f"there is no file `{source}` in {folder.resolve()}: write it, or name another one by `source` in weir.toml")
+        raise BuildError(f"file `{source}` does not exist in {folder.resolve()}: create it, or set `source` in weir.toml")
     root, module = module_of(folder, Path(source))
     shutil.rmtree(target, ignore_errors=True)
     digest = hashlib.sha256()
@@ -103,8 +103,8 @@ def _late_imports(relative: str, text: str) -> list[tuple[str, str]]:
                 if isinstance(node, (ast.Import, ast.ImportFrom)):
                     found.update({(name, node.lineno): function.name for name in _imported(node)})
     return [
-        (name, f"{relative} line {line}: `{name}` is imported inside of `{function}`: a component can only use what was loaded when it was "
-               "built, so it is loaded then; import it at the top of the module")
+        (name, f"{relative} line {line}: `{name}` is imported inside `{function}`: a component can use only modules loaded at build time, "
+               "so it is loaded then; import it at the top of the module")
         for (name, line), function in found.items()
     ]
 

@@ -44,7 +44,7 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
         kit.answer(request, _in_order(request, [_answer(answer, path) for answer in answers]))
     refusal = fixture.get("setup-failure")
     if refusal is not None and (said := kit.configure()) != refusal:
-        raise AssertionError(f"{path.name}: the setup says {_shown(said)}, not {_shown(refusal)}")
+        raise AssertionError(f"{path.name}: the setup failed with {_shown(said)}, not {_shown(refusal)}")
     for index, step in enumerate(fixture.get("messages", [])):
         _known(step, _STEP, f"{path.name}, message {index}")
         chosen = step["input"] if "input" in step else _only_input(kit, f"{path.name}, message {index}")
@@ -63,7 +63,7 @@ def _known(document: Any, keys: set[str], what: str) -> None:
         raise ValueError(f"{what} is not an object")
     unknown = sorted(document.keys() - keys)
     if unknown:
-        raise ValueError(f"{what} has the unknown key `{unknown[0]}`: the keys are {', '.join(sorted(keys))}")
+        raise ValueError(f"{what} has the unknown key `{unknown[0]}`; must be one of: {', '.join(sorted(keys))}")
 
 
 def _message(document: Any, path: Path) -> Message:
@@ -91,7 +91,7 @@ def _in_order(request: str, answers: list[Answer]) -> Any:
 
     def service(_: Message) -> Answer:
         if not left:
-            raise AssertionError(f"the handler asks `{request}` more often than the {len(answers)} answers of the fixture")
+            raise AssertionError(f"the handler sends more requests to `{request}` than the {len(answers)} answers in the fixture")
         return left.popleft()
 
     return service

@@ -72,7 +72,7 @@ class Handled:
         """
         self._check(f"nothing left for `{output}`")
         if output not in self._outputs:
-            raise AssertionError(f"there is no output `{output}`: the outputs are {', '.join(self._outputs) or 'none'}")
+            raise AssertionError(f"output `{output}` does not exist; must be one of: {', '.join(self._outputs) or 'none'}")
         return [sent.message for sent in self.sent if sent.to == output]
 
     def json(self, output: str = "output") -> list[Any]:

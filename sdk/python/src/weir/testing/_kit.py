@@ -81,7 +81,7 @@ class Kit:
             RuntimeError: After the first message: parameters never change in an instance.
         """
         if self._seen is not None:
-            raise RuntimeError(f"parameter `{name}` cannot change in an instance that has begun: make another kit")
+            raise RuntimeError(f"parameter `{name}` cannot change in a running instance: create another kit")
         self._instance.given[name] = value if isinstance(value, str) else json.dumps(value)
         return self
 
@@ -105,7 +105,7 @@ class Kit:
         declared = [named["name"] for named in self._instance.descriptor["config-types"]]
         if config_type not in declared:
             raise ValueError(
-                f"the config type `{config_type}` is not declared: add it to `config-types` of the descriptor (declared: {names(declared)})"
+                f"config type `{config_type}` is not declared: add it to `config-types` of the descriptor (declared: {names(declared)})"
             )
 
     def answer(self, request: str, service: Any) -> Kit:
@@ -117,7 +117,7 @@ class Kit:
         """
         known = [declared["name"] for declared in self._instance.descriptor["requests"]]
         if request not in known:
-            raise ValueError(f"there is no request `{request}`: the requests are {names(known)}")
+            raise ValueError(f"request `{request}` does not exist; must be one of: {names(known)}")
         self._instance.services[request] = service if callable(service) else lambda _: service
         return self
 
@@ -154,7 +154,7 @@ class Kit:
     def limit(self, name: str, value: int) -> Kit:
         """Sets a limit of the deployment: `sends-count` or `sends-bytes`, both for each message. The kit limits neither memory nor time."""
         if name not in ("sends-count", "sends-bytes"):
-            raise ValueError(f"there is no limit `{name}` in a test: the limits are sends-count, sends-bytes")
+            raise ValueError(f"limit `{name}` does not exist in a test; must be one of: sends-count, sends-bytes")
         setattr(self._instance.limits, name.replace("-", "_"), value)
         return self
 
@@ -202,9 +202,9 @@ class Kit:
         """
         received = _incoming(message_of(message, properties))
         if input not in self.inputs:
-            raise ValueError(f"there is no input `{input}`: the inputs are {names(self.inputs)}")
+            raise ValueError(f"input `{input}` does not exist; must be one of: {names(self.inputs)}")
         if self._is_broken:
-            raise RuntimeError("the instance was ended by a trap, and a host would not use it again: make another kit")
+            raise RuntimeError("the instance was ended by a trap, so a host would not use it again: create another kit")
         call = self._next_call(input)
         raw = SimpleNamespace(
             body=received.body, content_type=received.content_type, properties=list(received.properties.items())
@@ -227,10 +227,10 @@ class Kit:
         is_new = self._seen is None
         refusal = self.configure()
         if refusal is not None and is_new:
-            raise RuntimeError(f"the processor cannot begin: {refusal}") from self._raised
+            raise RuntimeError(f"the processor failed to start: {refusal}") from self._raised
         lines = self._instance.call.log
         if refusal is not None:
-            lines.append(LogLine("warn", "component cannot be set up", {"error": refusal}))
+            lines.append(LogLine("warn", "component setup failed", {"error": refusal}))
         if self._attempt == 1 or self._messages_count == 0:
             self._messages_count += 1
         consumers = {consumer["name"]: consumer for consumer in self._instance.descriptor["consumers"]}

@@ -47,7 +47,7 @@ def properties_fault(message: Message) -> str | None:
     if len(message.properties) > _MAX_PROPERTIES_COUNT:
         return f"the message has {len(message.properties)} properties, of at most {_MAX_PROPERTIES_COUNT}"
     own = next(filter(is_hosts_own, message.properties), None)
-    return None if own is None else f"the property `{shown(own)}` is the host's own and cannot be set"
+    return None if own is None else f"the property `{shown(own)}` is reserved for the host"
 
 
 def sizes_fault(message: Message, body_limit: int) -> str | None:

@@ -45,7 +45,7 @@ def _folder(project: str | os.PathLike[str] | ModuleType | None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "weir.toml").exists() or (folder / "descriptor.json").exists():
             return folder
-    raise FileNotFoundError(f"there is no weir.toml in {start} or above it")
+    raise FileNotFoundError(f"no weir.toml in {start} or its parent folders")
 
 
 def _imported(root: Path, name: str) -> ModuleType:
