@@ -84,7 +84,7 @@ async fn what_is_wanted_and_what_runs_are_told_apart_and_an_error_that_is_over_s
     .await;
     assert_eq!((&shown["wanted"], &shown["refused"]), (&shown["component"], &Value::Null));
     let text = weir.must(&["status"]).await;
-    assert!(text.contains(", over for "), "{text}");
+    assert!(text.contains(", resolved "), "{text}");
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "an unknown grant",
             descriptor(json!({"schema": 1, "name": "a", "version": "1.0.0", "grants": [{"grant": "teleport"}]})),
-            "there is no grant `teleport`",
+            "grant `teleport` does not exist",
         ),
         (
             "a grant that is never given",

@@ -275,7 +275,7 @@ async fn web_pages_other_hosts_and_what_is_no_websocket_are_refused() {
     let open = (Peer::open(&bed, PATH).await, Peer::open(&bed, "/api/v1/flow/one/import/in").await);
     let (status, body) = Peer::try_open(&bed, PATH, &[]).await.err().unwrap();
     assert_eq!(status, 503);
-    assert_eq!(error_of(&body, "unavailable"), "2 WebSockets are open, which is the most: close some, or try again later");
+    assert_eq!(error_of(&body, "unavailable"), "2 WebSockets are open, the maximum: close some, or try again later");
     drop(open);
     bed.figure_becomes(STREAMS, "socket", 0.0).await;
     bed.figure_becomes(STREAMS, "import", 0.0).await;

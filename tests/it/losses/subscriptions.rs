@@ -133,7 +133,7 @@ async fn an_outage_is_logged_when_it_begins_and_when_it_is_over_and_a_refusal_on
         made(round).await;
         let found = lines.take("subscription to answers");
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].contains("WARN") && found[0].contains("not available, trying again"), "{found:?}");
+        assert!(found[0].contains("WARN") && found[0].contains("unavailable, retrying"), "{found:?}");
         assert!(found[1].contains("INFO") && found[1].contains("available again"), "{found:?}");
     }
     cutting.deny();

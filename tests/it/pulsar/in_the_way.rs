@@ -80,8 +80,8 @@ async fn policies_that_lose_messages_are_told_and_put_right() {
     let changed = [
         ("messageTTL", json!(60), "expiry of "),
         ("subscriptionExpirationTime", json!(5), "expiry of queues of "),
-        ("backlogQuota?backlogQuotaType=destination_storage", quota, "by size: drops nothing"),
-        ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "by themselves: off"),
+        ("backlogQuota?backlogQuotaType=destination_storage", quota, "size limit of all topics of flow: drops nothing"),
+        ("autoTopicCreation", json!({"allowAutoTopicCreation": true, "topicType": "non-partitioned"}), "automatic topics of "),
         (
             "inactiveTopicPolicies",
             json!({"inactiveTopicDeleteMode": "delete_when_subscriptions_caught_up", "maxInactiveDurationSeconds": 600, "deleteWhileInactive": true}),
@@ -97,7 +97,7 @@ async fn policies_that_lose_messages_are_told_and_put_right() {
         assert!(text.contains(words), "no {words:?} in {text}");
     }
     let said = way.place.ends("init", &["init"], 0, &[]).await;
-    assert_eq!(said.matches("set now").count(), changed.len(), "{said}");
+    assert_eq!(said.matches("now set").count(), changed.len(), "{said}");
     assert_eq!(way.place.finding("queue policies").await.0, "ok");
     echoes(&way.weir, "one", "through it all").await;
     assert_eq!(way.weir.end().await.code(), Some(0));

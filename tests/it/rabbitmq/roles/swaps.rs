@@ -29,7 +29,7 @@ async fn a_swap_waits_for_every_host_and_not_for_one_that_dies_meanwhile() {
     // It reports no more, and is not known to be gone yet.
     whole.hosts.pop().unwrap().kill();
     let said = whole.gateway.must(&["swap", "one", "echo", "echo@3.0.0", "--wait"]).await;
-    assert!(said.contains("host c had it and is gone: not waited for") && said.contains("it runs on 2 hosts"), "{said}");
+    assert!(said.contains("host c ran it and has left: not waited for") && said.contains("it runs on 2 hosts"), "{said}");
     assert_eq!(versions(&whole).await, ["3.0.0"; 2]);
     echoes(&whole.gateway, "one", "after two swaps").await;
     whole.end().await;
