@@ -44,7 +44,7 @@ pub struct DeadLetter {
     pub error: String,
     /// The last error in words, with what the component wrote to stderr; at most 8 KiB, the rest is in the log.
     pub reason: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts_count: u32,
     /// The digest of the component that gave it up; empty where it never reached one.
     pub digest: String,

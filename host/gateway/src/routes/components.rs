@@ -32,12 +32,12 @@ const READS_COUNT: usize = 16;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Target {
-    /// The deployment's name; by default the descriptor's.
+    /// The deployment's name; default: the descriptor's.
     name: Option<String>,
-    /// Its version; by default the descriptor's.
+    /// Its version; default: the descriptor's.
     version: Option<String>,
     /// A JSON object of the limits that differ from the settings, for example `{"time-ms": 5000}`. They belong to the version and never
-    /// change; for the others the settings count.
+    /// change; all others are taken from the settings.
     limits: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Target {
 #[schema(value_type = String, format = Binary)]
 struct ComponentBytes(#[allow(dead_code, reason = "it is described, never made")] Vec<u8>);
 
-/// Brings a component: it is checked without running it, stored, and recorded under a name and version.
+/// Deploys a component: it is checked without running it, stored, and recorded under a name and version.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/components",
@@ -79,7 +79,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     Ok(Json(Deployed { name, version, unchanged, record, not_reached }).into_response())
 }
 
-/// The bytes of a component.
+/// Downloads a component.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/components/{digest}",

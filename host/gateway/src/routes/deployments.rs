@@ -11,7 +11,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::protocol::{Deployment, EffectiveLimit, ErrorAnswer, LimitSource};
 
-/// One deployment: its record, and what holds for it, with where each value is from.
+/// Returns one deployment: its record, its effective limits, and the source of each value.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/deployments/{deployment}",

@@ -17,7 +17,7 @@ use crate::protocol::{ErrorAnswer, Health, MissingService, ServiceName};
 /// How long a service may take: less than whoever asks commonly waits.
 const READY_TIME: Duration = Duration::from_secs(2);
 
-/// The process answers.
+/// Liveness: the process answers.
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "health", responses(
     (status = 200, description = "Running", body = Health),
     (status = 503, description = "Shutting down", body = Health),
@@ -29,9 +29,9 @@ pub(crate) async fn healthz(State(gateway): State<Shared>) -> (StatusCode, Json<
     (StatusCode::OK, Json(Health { status: "ok".to_owned(), reason: None }))
 }
 
-/// What the gateway needs is there: both services answer, the flows were read, and a host of processors reports and has the configuration.
+/// Readiness: both services answer, the flows were read, and a host is reporting and has the configuration.
 ///
-/// The reason tells causes only to callers with the gateway's token, where there is one.
+/// If the gateway has tokens, only callers with a token get the causes.
 #[utoipa::path(
     get,
     path = "/readyz",

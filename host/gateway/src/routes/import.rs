@@ -32,16 +32,16 @@ use crate::query::Fields;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
-    /// A line for each message as soon as it is stored, not only the number of all at the end.
+    /// Whether to answer with a line for each message as soon as it is stored, not only the total at the end.
     #[serde(default)]
     answers: bool,
 }
 
-/// Many messages into a flow, each stored durably.
+/// Imports many messages into a flow, each stored durably.
 ///
-/// The body is read no faster than it is stored, so that it may have any number of lines. With `answers=true` it must be NDJSON, the answer
-/// is a line `{"line", "id"}` for each message as soon as it is stored, with what is answered else as the last line, and the body is also
-/// read no faster than the answers.
+/// The body is read no faster than it is stored, so it may have any number of lines. With `answers=true` it must be NDJSON; the answer is
+/// then a line `{"line", "id"}` for each message as soon as it is stored, followed by the usual answer as the last line, and the body is
+/// also read no faster than the answers.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/flows/{flow}/interfaces/{interface}/messages",

@@ -21,9 +21,9 @@ use crate::protocol::QueueSummary;
 /// How long the config service or the broker may take: both together less than the 10 s that a scrape commonly has.
 const ASKED_TIME: Duration = Duration::from_secs(4);
 
-/// All figures in the text format of Prometheus.
+/// All metrics in the text format of Prometheus.
 ///
-/// What cannot be asked is left out and said to be out of reach, so that the rest is still seen.
+/// Metrics of services that do not answer are omitted, and the service is marked as down.
 #[utoipa::path(
     get,
     path = "/metrics",

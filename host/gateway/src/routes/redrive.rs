@@ -14,10 +14,10 @@ use crate::protocol::{DeadLetterOrder, DeadLettersDeleted, DeadLettersRedriven, 
 /// A request: 10,000 ids and some more.
 const MAX_ORDER_BYTES: usize = 1 << 20;
 
-/// Sends dead letters again, each to the one queue that it came from, with the message's id.
+/// Resends dead letters, each to the queue that it came from, with the message's id.
 ///
-/// What cannot be sent stays and is reported; the others go on. Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive
-/// meanwhile are left alone.
+/// Letters that cannot be sent stay and are reported; the others are sent. Select by `ids`, by `flow` and `processor`, or `all`. Letters
+/// that arrive in the meantime are not affected.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/dead-letters/redrive",
@@ -39,7 +39,7 @@ pub(crate) async fn redrive(State(gateway): State<Shared>, request: Request) -> 
 
 /// Deletes dead letters.
 ///
-/// Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive meanwhile are left alone.
+/// Select by `ids`, by `flow` and `processor`, or `all`. Letters that arrive in the meantime are not affected.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/dead-letters/delete",

@@ -19,7 +19,7 @@ const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// Entries that an error lists.
 const LISTED_COUNT: usize = 20;
 
-/// Removes a deployment: its record, so that nothing can be started with it. Its bytes stay until they are pruned.
+/// Removes a deployment: its record, so that it can no longer be started. Its file stays until it is pruned.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/components/remove",
@@ -71,7 +71,7 @@ fn refuse_named(component: &str, mut naming: Vec<String>) -> Result<()> {
     Err(GatewayError::ComponentInUse { component: component.to_owned(), entries: naming.join(", ") })
 }
 
-/// Removes the bytes of components and the compiled code that no deployment, entry or flow names, and what interrupted writes left.
+/// Removes component files and compiled code that no deployment, entry or flow refers to, and leftovers of interrupted writes.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/components/prune",
