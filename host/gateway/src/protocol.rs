@@ -59,7 +59,7 @@ pub struct MessageLine {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TakeRequest {
-    /// End after so many messages; without it there is no such end.
+    /// End after this many messages; default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// End when no message came for so many milliseconds; 0: when the exit is empty. Default: the stream continues.

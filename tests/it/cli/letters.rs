@@ -69,7 +69,7 @@ async fn letters_are_sent_again_under_their_ids_by_the_component_that_was_named(
     weir.must(&["deploy", "reject@2.0.0", guest_path("echo").to_str().unwrap()]).await;
     expect_test::expect![[r#"
         reject (one) swapped from reject@1.0.0 to reject@2.0.0
-          it runs
+          it is running
         3 dead letters resent
     "#]]
     .assert_eq(&weir.must(&["dead-letters", "redrive", "--flow", "one", "--to", "reject@2.0.0"]).await);

@@ -30,7 +30,7 @@ async fn a_swap_says_what_became_of_it() {
     assert!(deployed.contains("to change one: weir swap FLOW PROCESSOR echo@2.0.0 --wait\n  processor  variant  flow  runs"), "{deployed}");
     expect_test::expect![[r#"
         echo (one) swapped from echo@1.0.0 to echo@2.0.0
-          it runs
+          it is running
     "#]]
     .assert_eq(&weir.must(&["swap", "one", "echo", "echo", "--wait"]).await);
     assert_eq!(weir.must(&["swap", "one", "echo", "echo@2.0.0"]).await, "echo (one) has echo@2.0.0 already\n");
