@@ -62,7 +62,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "what_is_held_above_a_narrowed_window_stays",
         ],
     ),
-    ("A missing queue is noticed also while `weir tail` or a tap reads the topic", &["a_tap_never_makes_a_missing_queue_look_present"]),
+    ("A missing queue is noticed also while a tap reads the topic", &["a_tap_never_makes_a_missing_queue_look_present"]),
     (
         "Redelivered messages keep their position in the queue",
         &[
