@@ -1,4 +1,4 @@
-"""Tells what came out, and whether it is right."""
+"""Reports what came out, and whether it is correct."""
 
 import json
 import pathlib

@@ -1,6 +1,7 @@
 //! The rules of CONTRIBUTING.md that a program can check. Each failure says what to do.
 
 mod modules;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -41,7 +41,7 @@ impl<'a> Incoming<'a> {
 }
 
 fn taken() -> Failure {
-    Failure::retry("the handler asks for the message after a parameter took it: put `Message` last")
+    Failure::retry("the handler takes the message after another parameter has consumed it: put `Message` last")
 }
 
 /// What a handler can have as a parameter. Parameters are read from left to right; the first that fails fails the message.

@@ -14,7 +14,7 @@ BYTES_TYPE = "application/octet-stream"
 
 @dataclass(slots=True)
 class Message:
-    """One message: a body, its media type (`None` stands for `application/json`), and properties (headers) by name.
+    """One message: a body, its media type (`None` means `application/json`), and properties (headers) by name.
 
     A handler whose first parameter is annotated with it gets the message as it came. Everything that sends accepts one:
 

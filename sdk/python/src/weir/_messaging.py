@@ -18,7 +18,7 @@ READABLE = (str, bytes, Message)
 def send(to: str, message: Any, *, properties: Mapping[str, str] | None = None) -> None:
     """Sends a message to an output: a `str` as text, `bytes` as they are, a `Message` as it is, everything else as JSON.
 
-    To a topic of class `flow` it is held, and leaves when the handler returns; to one of another class it leaves at once. Messages to one
+    To a topic of class `flow` it is held, and leaves when the handler returns; to one of another class it is sent immediately. Messages to one
     output keep their order.
 
     Raises:
@@ -134,7 +134,7 @@ def reply(message: Any, *, properties: Mapping[str, str] | None = None) -> None:
 
 
 def reply_part(message: Any, *, properties: Mapping[str, str] | None = None) -> None:
-    """Answers the request that is being handled with a part that others follow; `reply` sends the last one. A part leaves at once, and
+    """Answers the request that is being handled with a part that others follow; `reply` sends the last one. A part is sent immediately, and
     from then on the request is not retried.
 
     Raises:

@@ -126,7 +126,7 @@ class Processor:
         return _faults.refusal(kept_error)
 
     def raised(self, error: BaseException) -> None:
-        """Told of each exception before it becomes a failure; for tests."""
+        """Called with each exception before it becomes a failure; for tests."""
 
 
 def _functions(registered: list[Registered]) -> str:

@@ -136,7 +136,7 @@ def _checked_by_type(name: str, declared: str) -> Read:
 
 
 def _declared_name(keyword: str, descriptor: Descriptor | None) -> str | None:
-    """`max_words` stands for `max_words` or `max-words`, `from_` for `from`."""
+    """`max_words` means `max_words` or `max-words`, `from_` for `from`."""
     plain = keyword.rstrip("_")
     spellings = (keyword, keyword.replace("_", "-"), plain, plain.replace("_", "-"))
     if descriptor is None:

@@ -75,7 +75,7 @@ class Handler(_logging.Handler):
 
 
 def level_of(number: int) -> str:
-    """The level that a number of the `logging` module stands for."""
+    """The level for a number of the `logging` module."""
     if number >= _logging.ERROR:
         return "error"
     if number >= _logging.WARNING:

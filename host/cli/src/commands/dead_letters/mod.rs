@@ -216,7 +216,7 @@ fn print_whole(Whole { letter, message }: &Whole) -> Result<()> {
     }
     output::line(&output::block("  reason    ", &letter.reason))?;
     if let Some(lost) = &letter.lost {
-        output::line(&format!("  lost      {lost}; it cannot be sent again"))?;
+        output::line(&format!("  lost      {lost}; it cannot be resent"))?;
     }
     for (name, value) in message.properties.iter().filter(|(name, _)| !name.starts_with(DEAD_LETTER_PREFIX)) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

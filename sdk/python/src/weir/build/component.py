@@ -96,7 +96,7 @@ def _parsed(descriptor: str) -> dict[str, object]:
 
 
 def _inputs(project: Project, staged: Sources) -> str:
-    """A digest of everything that a component is made of. It stands for the component, which has other bytes in each build: the toolchain
+    """A digest of everything that a component is made of. It identifies the component, which has other bytes in each build: the toolchain
     takes hash seeds, times and directory orders into the image of the interpreter."""
     packages = sorted(f"{found.metadata['Name']}=={found.version}" for found in importlib.metadata.distributions())
     sdk = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""weir.toml and descriptors, read as a host reads them, and strictly: whoever writes one wants to know of unknown keys."""
+"""weir.toml and descriptors, read as a host reads them, and strictly: unknown keys are errors."""
 
 from __future__ import annotations
 

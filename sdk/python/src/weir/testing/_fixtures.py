@@ -30,7 +30,7 @@ def run_fixture(kit: Kit, path: str | Path) -> None:
 
     Raises:
         AssertionError: Something else came of a message than is expected.
-        ValueError: The file is no fixture.
+        ValueError: The file is not a fixture.
     """
     path = Path(path)
     fixture = json.loads(path.read_text("utf-8"))

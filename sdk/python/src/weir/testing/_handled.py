@@ -84,7 +84,7 @@ class Handled:
         return [message.text() for message in self.outputs(output)]
 
     def replies(self) -> list[Message]:
-        """The parts of the answer that left, in their order: those from before a failure, too, since a part leaves at once.
+        """The parts of the answer that left, in their order: those from before a failure, too, since a part is sent immediately.
 
         Raises:
             AssertionError: The handler failed before a part left.

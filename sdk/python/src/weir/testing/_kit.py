@@ -86,7 +86,7 @@ class Kit:
         return self
 
     def config(self, config_type: str, key: str, value: Any) -> Kit:
-        """Sets a value of the configuration: a string as it is, everything else as JSON. The setup is told before the next message.
+        """Sets a value of the configuration: a string unchanged, everything else as JSON. The setup runs before the next message.
 
         Raises:
             ValueError: weir.toml does not declare the type.
@@ -192,7 +192,7 @@ class Kit:
         """Hands the processor a message of an input: a `str` as text, `bytes` as they are, a `Message` as it is, everything else as JSON.
         A message of an input that has `reply` in weir.toml is a request. Properties that are the host's own are removed, as a host does.
 
-        If the setup refuses a change of the configuration, the instance goes on as in a host, with the configuration that it had, and the
+        If the setup refuses a change of the configuration, the instance continues as in a host, with its previous configuration, and the
         log of the message has the reason.
 
         Raises:
