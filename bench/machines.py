@@ -122,7 +122,7 @@ class Tally:
         self.doubled += len(taken) - len(set(taken))
 
     def __str__(self) -> str:
-        return f"{self.sent} sent, {self.lost} lost, {self.doubled} doubled"
+        return f"{self.sent} sent, {self.lost} lost, {self.doubled} duplicated"
 
 
 def rate(site: Site, hosts_count: int, count: int, tally: Tally, first: int) -> float:

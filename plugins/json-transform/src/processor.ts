@@ -1,4 +1,4 @@
-// Transforms JSON messages by a JSONata expression.
+// Transforms JSON messages with a JSONata expression.
 
 import { config, context, Message, processor, Reject, type Received } from 'weir-sdk';
 

@@ -11,7 +11,7 @@ use super::{check, said};
 async fn a_value_is_put_read_listed_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
-    assert_eq!(weir.must(&["config", "put", "prompt", "greeting", r#"{"text":  1.00}"#]).await, "prompt greeting is stored, 15 B\n");
+    assert_eq!(weir.must(&["config", "put", "prompt", "greeting", r#"{"text":  1.00}"#]).await, "prompt greeting stored, 15 B\n");
     weir.must(&["config", "put", "prompt", "number", "-5"]).await;
     weir.must(&["config", "put", "prompt", "parting", "good bye", "--text"]).await;
     assert_eq!(weir.must(&["config", "get", "prompt", "greeting"]).await, "{\"text\":  1.00}\n");
@@ -30,7 +30,7 @@ async fn a_value_is_put_read_listed_and_deleted() {
     assert!(types.starts_with("type ") && types.lines().any(|line| line.split_whitespace().eq(["prompt", "3", "25", "B"])), "{types}");
     let types: Value = serde_json::from_str(&weir.must(&["config", "list", "--json"]).await).unwrap();
     assert!(types["types"].as_array().unwrap().contains(&json!({"type": "prompt", "keys-count": 3, "size-bytes": 25})), "{types}");
-    assert_eq!(weir.must(&["config", "delete", "prompt", "number"]).await, "prompt number is deleted\n");
+    assert_eq!(weir.must(&["config", "delete", "prompt", "number"]).await, "prompt number deleted\n");
     assert!(!weir.must(&["config", "list", "prompt"]).await.contains("number"));
     assert_eq!(
         weir.must(&["config", "list", "prompts"]).await,

@@ -97,7 +97,7 @@ async fn a_letter_whose_queue_is_gone_stays_and_the_others_go_on() {
     let text = said(&partly, folder.path());
     assert_eq!((partly.status.code(), String::from_utf8_lossy(&partly.stdout).as_ref()), (Some(1), "2 dead letters resent\n"), "{text}");
     for part in [
-        "error: 1 dead letter was not sent again\n",
+        "error: 1 dead letter was not resent\n",
         &gone[0],
         "flow two  flow:tg:in:two (reject--two--input): queue reject--two--input of flow:tg:in:two",
         "no longer exists",

@@ -16,7 +16,7 @@ async fn a_message_goes_the_whole_way() {
     let folder = tempfile::tempdir().unwrap();
     let weir = Weir::up(folder.path()).await;
     let deployed = weir.must(&["deploy", guest_path("echo").to_str().unwrap()]).await;
-    assert!(deployed.starts_with("echo@1.0.0 is deployed: "), "{deployed}");
+    assert!(deployed.starts_with("echo@1.0.0 deployed: "), "{deployed}");
     let file = folder.path().join("blueprint.json");
     fs::write(&file, blueprint("echo", &json!({})).to_string()).unwrap();
     weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
