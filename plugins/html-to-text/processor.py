@@ -44,7 +44,7 @@ def convert(
     document = _read(message, id_property, max_bytes)
     tags = len(_TAG.findall(document.html))
     if tags > max_tags:
-        raise weir.Reject(f"document `{document.id}` has {tags} tags, of at most {max_tags}: increase parameter `max-tags`, or send it in parts")
+        raise weir.Reject(f"document `{document.id}` has {tags} tags; the limit is {max_tags}: increase parameter `max-tags`, or send it in parts")
     root = _parse(document.html)
     title = document.title or _title(root)
     text, found = render(_kept(root, select, remove), links, _base(root, document.url))
@@ -99,7 +99,7 @@ def _text(fields: dict[str, Any], name: str) -> str | None:
 
 def _check_size(identity: str, size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise weir.Reject(f"document `{identity}` has {size} bytes of HTML, of at most {max_bytes}: increase parameter `max-bytes`")
+        raise weir.Reject(f"document `{identity}` has {size} bytes of HTML; the limit is {max_bytes}: increase parameter `max-bytes`")
 
 
 def _parse(html: str) -> Node:

@@ -270,6 +270,6 @@ async fn outputs_that_the_broker_can_never_take_go_to_the_dead_letters_at_once()
     stage.send_text(r#"{"count": 1, "bytes": 1999999}"#).await;
     let (letter, _) = stage.dead_letter().await;
     assert_eq!((letter.error.as_str(), letter.attempts_count), ("too-large", 1), "{letter:?}");
-    assert!(letter.reason.contains("of at most 2000000"), "{letter:?}");
+    assert!(letter.reason.contains("the limit is 2000000"), "{letter:?}");
     stage.end().await;
 }

@@ -88,7 +88,7 @@ impl Batch {
         self.check()?;
         let bytes = self.clone().into_request().body().len();
         if bytes > max_request_bytes {
-            return refused(format!("the request has {bytes} bytes, of at most {max_request_bytes}"));
+            return refused(format!("the request has {bytes} bytes; the limit is {max_request_bytes}"));
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ pub(crate) fn check_count(entries: usize) -> Result<()> {
     if entries <= MAX_REQUEST_ENTRIES_COUNT {
         return Ok(());
     }
-    refused(format!("the request has {entries} keys, values and conditions, of at most {MAX_REQUEST_ENTRIES_COUNT}: split it"))
+    refused(format!("the request has {entries} keys, values and conditions; the limit is {MAX_REQUEST_ENTRIES_COUNT}: split it"))
 }
 
 /// A key as errors name it, cut, control characters escaped.
@@ -182,6 +182,6 @@ mod tests {
         assert!(Batch::new().put("t", "k", "v").put("t", "k", "w").delete("t", "l").check().is_ok());
         let large = Batch::new().put("t", "k", "v".repeat(1000));
         assert!(large.check_fits(2000).is_ok());
-        assert!(large.check_fits(1000).unwrap_err().to_string().contains("bytes, of at most 1000"));
+        assert!(large.check_fits(1000).unwrap_err().to_string().contains("bytes; the limit is 1000"));
     }
 }

@@ -82,7 +82,7 @@ pub enum ConfigError {
     },
     /// Everything together would not fit into one answer any more: nothing was changed; delete something first.
     #[error(
-        "the whole configuration would have {after_bytes} bytes, of at most {limit_bytes}; it has {before_bytes}: delete values that are no \
+        "the whole configuration would have {after_bytes} bytes; the limit is {limit_bytes}; it has {before_bytes}: delete values that are no \
              longer needed (`weir config list` shows the size of each type), or raise broker.max-answer if it is below 64 MiB"
     )]
     WholeTooLarge {

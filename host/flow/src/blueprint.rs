@@ -34,13 +34,13 @@ pub enum BlueprintError {
         column: usize,
     },
     /// Larger than [`MAX_BLUEPRINT_BYTES`].
-    #[error("the blueprint has {actual_bytes} bytes, of at most {MAX_BLUEPRINT_BYTES}")]
+    #[error("the blueprint has {actual_bytes} bytes; the limit is {MAX_BLUEPRINT_BYTES}")]
     TooLarge {
         /// Its size.
         actual_bytes: usize,
     },
     /// More than [`MAX_PROCESSORS_COUNT`].
-    #[error("the blueprint has {actual_count} processors, of at most {MAX_PROCESSORS_COUNT}: split it into several")]
+    #[error("the blueprint has {actual_count} processors; the limit is {MAX_PROCESSORS_COUNT}: split it into several")]
     TooManyProcessors {
         /// How many it has.
         actual_count: usize,
@@ -109,7 +109,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         return Err("the name is empty: give it one".to_owned());
     }
     if name.len() > MAX_NAME_BYTES {
-        return Err(format!("the name has {} bytes, of at most {MAX_NAME_BYTES}: shorten it", name.len()));
+        return Err(format!("the name has {} bytes; the limit is {MAX_NAME_BYTES}: shorten it", name.len()));
     }
     if name == "." || name == ".." {
         return Err(format!("`{name}` cannot be used in the path of a URL: choose another name"));
@@ -467,7 +467,7 @@ mod tests {
         assert_eq!(Blueprint::parse(&text), Err(BlueprintError::TooManyProcessors { actual_count: MAX_PROCESSORS_COUNT + 1 }));
         let long = format!(r#"{{"blueprint": {{}}, "flow": {{"{}:v": {{}}}}}}"#, "n".repeat(10_000));
         let message = Blueprint::parse(&long).unwrap_err().to_string();
-        assert!(message.contains("10000 bytes, of at most 128") && message.len() < 400, "{message}");
+        assert!(message.contains("10000 bytes; the limit is 128") && message.len() < 400, "{message}");
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub enum GatewayError {
         source: serde_json::Error,
     },
     /// A message of a WebSocket is above the limit.
-    #[error("{what} has {actual_bytes} bytes, of at most {limit_bytes}")]
+    #[error("{what} has {actual_bytes} bytes; the limit is {limit_bytes}")]
     MessageTooLarge {
         /// Which.
         what: String,

@@ -53,7 +53,7 @@ pub enum PubsubError {
         fix: Option<&'static str>,
     },
     /// The message is above a limit and can never be sent.
-    #[error("{what} has {actual_bytes} bytes, of at most {limit_bytes}")]
+    #[error("{what} has {actual_bytes} bytes; the limit is {limit_bytes}")]
     TooLarge {
         /// Which part, for example `the body`.
         what: String,

@@ -292,7 +292,7 @@ mod tests {
         check(&component(&[HANDLER_NAME], &[], &[]), "no section `weir:descriptor`");
         check(&component(&[HANDLER_NAME], &[], &["{}"]), "schema");
         check(&component(&[HANDLER_NAME], &[], &["not JSON"]), "weir:descriptor/1");
-        check(&component(&[HANDLER_NAME], &[], &[&" ".repeat(1 << 20)]), "of at most 65536");
+        check(&component(&[HANDLER_NAME], &[], &[&" ".repeat(1 << 20)]), "the limit is 65536");
         check(&component(&[HANDLER_NAME], &[DESCRIPTOR, "{}"], &[]), "several sections");
     }
 }

@@ -275,7 +275,7 @@ impl Worker {
         }
         let (size, limit) = (message.body.len(), program.message_limits.max_message_bytes);
         (size > limit).then(|| {
-            let reason = format!("the body has {size} bytes, of at most {limit}");
+            let reason = format!("the body has {size} bytes; the limit is {limit}");
             Unfit { error: "too-large", reason, answered: Answered::Not }
         })
     }

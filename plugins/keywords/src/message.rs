@@ -23,7 +23,7 @@ pub fn keywords_of(mut fields: Fields, settings: &Settings) -> Result<Fields, St
     let text: String = serde_json::from_str(text.get()).map_err(|_| format!("field `{TEXT}` is not text"))?;
     if text.len() > MAX_TEXT_BYTES {
         return Err(format!(
-            "field `{TEXT}` has {} bytes, of at most {MAX_TEXT_BYTES}: split the document first, for example with the plugin splitter",
+            "field `{TEXT}` has {} bytes; the limit is {MAX_TEXT_BYTES}: split the document first, for example with the plugin splitter",
             text.len()
         ));
     }

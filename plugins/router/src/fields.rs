@@ -20,7 +20,7 @@ pub(crate) fn tokens(pointer: &str) -> Result<Vec<String>, String> {
     }
     let tokens = parts.map(token).collect::<Result<Vec<_>, _>>()?;
     if tokens.len() > MAX_DEPTH {
-        return Err(format!("has {} levels, of at most {MAX_DEPTH}", tokens.len()));
+        return Err(format!("has {} levels; the limit is {MAX_DEPTH}", tokens.len()));
     }
     Ok(tokens)
 }

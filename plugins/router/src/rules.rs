@@ -23,7 +23,7 @@ impl TryFrom<Vec<Value>> for Rules {
 
     fn try_from(written: Vec<Value>) -> Result<Self, String> {
         if written.len() > MAX_RULES {
-            return Err(format!("there are {} rules, of at most {MAX_RULES}: route in two steps", written.len()));
+            return Err(format!("there are {} rules; the limit is {MAX_RULES}: route in two steps", written.len()));
         }
         let mut fields = Fields::default();
         let rule = |(at, written): (usize, Value)| Rule::read(written, &mut fields).map_err(|fault| format!("rule {}: {fault}", at + 1));

@@ -50,8 +50,8 @@ test('what can never be sent is refused in the words of a host', async () => {
   assert.deepEqual(handled.json('output')[0], [
     ['invalid', 'output `nope` does not exist; must be one of: output, rest, answer, extra'],
     ['invalid', "the property `weir-id` is reserved for the host"],
-    ['invalid', 'the body of the message has 4194305 bytes, of at most 4194304'],
-    ['invalid', `the property name \`${'n'.repeat(32)}...\` has 129 bytes, of at most 128`],
+    ['invalid', 'the body of the message has 4194305 bytes; the limit is 4194304'],
+    ['invalid', `the property name \`${'n'.repeat(32)}...\` has 129 bytes; the limit is 128`],
     ['invalid', 'request `nope` does not exist; must be one of: model'],
     ['invalid', 'the current message is not a request: only an input with `reply` in the descriptor can be answered'],
   ]);

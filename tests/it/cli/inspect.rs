@@ -114,7 +114,7 @@ async fn a_faulty_file_is_told_by_its_fault() {
         &expect![[r#"
         error: DIR/file.wasm is not a component that this Weir can run
           because: the section `weir:descriptor` of the component is unusable
-          because: the descriptor has 1048576 bytes, of at most 65536
+          because: the descriptor has 1048576 bytes; the limit is 65536
     "#]],
     )
     .await;

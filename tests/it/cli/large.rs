@@ -36,7 +36,7 @@ async fn the_doctor_warns_at_half_and_a_put_beyond_the_bound_is_refused_with_the
     put(&weir, 2).await;
     let refused = put(&weir, 3).await;
     let message = refused["error"]["message"].as_str().unwrap();
-    assert!(message.contains("the whole configuration would have 41") && message.contains("of at most 41"), "{message}");
+    assert!(message.contains("the whole configuration would have 41") && message.contains("the limit is 41"), "{message}");
     weir.must(&["config", "delete", "large", "0"]).await;
     assert_eq!(put(&weir, 3).await.get("error"), None);
 }

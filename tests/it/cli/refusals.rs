@@ -177,7 +177,7 @@ async fn a_bad_message_is_refused_and_the_others_go_on() {
         &[],
         65,
         &expect![[r#"
-        error: the message was not sent to interface `in` of flow `one`: the body of the message has 5242882 bytes, of at most 4194304
+        error: the message was not sent to interface `in` of flow `one`: the body of the message has 5242882 bytes; the limit is 4194304
     "#]],
     )
     .await;

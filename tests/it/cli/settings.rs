@@ -184,7 +184,7 @@ async fn what_is_set_counts() {
     assert!(send(5).await.status.success(), "above the default and below what is set");
     let above = send(6).await;
     assert_eq!(above.status.code(), Some(65), "{above:?}");
-    assert!(said(&above, folder.path()).contains("of at most 5242880"), "{above:?}");
+    assert!(said(&above, folder.path()).contains("the limit is 5242880"), "{above:?}");
     let above = send(7).await;
     assert!(said(&above, folder.path()).contains("6291456"), "the gateway's own bound: {above:?}");
 }

@@ -47,7 +47,7 @@ async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
         .await;
     check(
         json!({"flow_id": "x".repeat(10_000)}),
-        &format!("field `flow_id` of the request: `{}...`: the name has 10000 bytes, of at most 128: shorten it", "x".repeat(80)),
+        &format!("field `flow_id` of the request: `{}...`: the name has 10000 bytes; the limit is 128: shorten it", "x".repeat(80)),
     )
     .await;
 }

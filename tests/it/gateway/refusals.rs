@@ -61,7 +61,7 @@ async fn a_body_that_is_too_large_is_refused_and_its_sender_can_read_why() {
     let message = format!("\"{}\"", "x".repeat(4 << 20));
     let (_, body) = answer(bed.post_request("/api/v1/flow/one/service/in", "application/json", message)).await;
     expect_test::expect![[
-        r#"the message was not sent to interface `in` of flow `one`: the body of the message has 4194306 bytes, of at most 4194304"#
+        r#"the message was not sent to interface `in` of flow `one`: the body of the message has 4194306 bytes; the limit is 4194304"#
     ]]
     .assert_eq(&error_of(&body, "too-large"));
     assert_eq!(bed.depth("flow:tg:in:one", "worker--one--input").await, 0);

@@ -130,7 +130,7 @@ async fn a_message_that_is_too_large_ends_the_socket_and_its_sender_can_read_why
     // Written as a whole before anything is read.
     peer.send("x".repeat(100 << 20)).await;
     assert_eq!(peer.next_json().await["id"], "first");
-    let reason = "the message has 104857600 bytes, of at most 16777216";
+    let reason = "the message has 104857600 bytes; the limit is 16777216";
     assert_eq!(error_of(&peer.next_json().await, "too-large"), reason);
     assert_eq!(peer.end().await, (1009, reason.to_owned()));
     bed.figure_becomes(STREAMS, "socket", 0.0).await;

@@ -152,7 +152,7 @@ async fn topics_that_are_not_plain_are_named_and_kept() {
 
     // The largest message of one topic: to its sender an error, of a component a dead letter.
     let large = way.place.file("large.json", &json!({"text": "x".repeat(4000)}).to_string());
-    for (topic, words) in [("in:one", "of at most 1000"), ("out:one", "")] {
+    for (topic, words) in [("in:one", "the limit is 1000"), ("out:one", "")] {
         way.admin.must(Method::POST, &format!("{}/maxMessageSize", way.topic(topic)), Some(&json!(1000))).await;
         let limited = || async {
             let sent = weir.run(&["send", "one", "in", &large]).await;

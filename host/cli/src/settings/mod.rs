@@ -271,7 +271,7 @@ fn read_file(data: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, Strin
         Err(error) => return Err(unreadable(error)),
     };
     if size_bytes > MAX_FILE_BYTES {
-        let what = format!("the settings file {} has {size_bytes} bytes, of at most {MAX_FILE_BYTES}", path.display());
+        let what = format!("the settings file {} has {size_bytes} bytes; the limit is {MAX_FILE_BYTES}", path.display());
         return Err(Problem::new(Exit::Settings, what));
     }
     let bytes = fs::read(&path).map_err(unreadable)?;

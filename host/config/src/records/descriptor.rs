@@ -14,7 +14,7 @@ pub const MAX_DESCRIPTOR_BYTES: usize = 64 << 10;
 #[non_exhaustive]
 pub enum DescriptorError {
     /// Larger than [`MAX_DESCRIPTOR_BYTES`].
-    #[error("the descriptor has {actual_bytes} bytes, of at most {MAX_DESCRIPTOR_BYTES}")]
+    #[error("the descriptor has {actual_bytes} bytes; the limit is {MAX_DESCRIPTOR_BYTES}")]
     TooLarge {
         /// Its size.
         actual_bytes: usize,
@@ -413,7 +413,7 @@ mod tests {
         check(r#"{"schema": 1, "limits": {"memory-bytes": 5}}"#, "`limits.memory-bytes` of the descriptor: is 5");
         check(r#"{"schema": 1, "limits": {"time-ms": "30 s"}}"#, "`limits.time-ms`");
         check(r#"{"schema": 1, "consumers": ["a", "b", "c", "d", "e"], "concurrency": 1000}"#, "is 5000; at most 4000");
-        check(&format!(r#"{{"schema": 1, "description": "{}"}}"#, "x".repeat(MAX_DESCRIPTOR_BYTES)), "of at most 65536");
+        check(&format!(r#"{{"schema": 1, "description": "{}"}}"#, "x".repeat(MAX_DESCRIPTOR_BYTES)), "the limit is 65536");
     }
 
     #[test]

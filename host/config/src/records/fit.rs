@@ -287,6 +287,6 @@ mod tests {
     fn a_queue_name_that_is_too_long_is_told() {
         let topic = format!("flow:tg:{}", "x".repeat(300));
         let faults = try_fit(json!({"schema": 1, "consumers": ["input"]}), json!({"topics": {"input": topic}})).unwrap_err().to_string();
-        assert!(faults.contains("of at most 255"), "{faults}");
+        assert!(faults.contains("the limit is 255"), "{faults}");
     }
 }

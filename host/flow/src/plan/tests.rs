@@ -278,7 +278,7 @@ fn names_that_become_bad_or_equal_are_named() {
             &[("p", &"x".repeat(100))],
         ),
         &format!(
-            "section `flow`, processor `a:{{p}}`, topic `input`: the queue name `tg.flow.{}...` has 319 bytes, of at most 255: shorten the topic, the processor's name or its variant",
+            "section `flow`, processor `a:{{p}}`, topic `input`: the queue name `tg.flow.{}...` has 319 bytes; the limit is 255: shorten the topic, the processor's name or its variant",
             "x".repeat(72)
         ),
     );

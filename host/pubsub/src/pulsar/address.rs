@@ -61,7 +61,7 @@ impl Address {
         }
         let nodes = hosts.split(',').map(|host| node(host, is_encrypted)).collect::<Result<Vec<Node>, String>>()?;
         if nodes.len() > MAX_NODES_COUNT {
-            return Err(format!("it names {} nodes, of at most {MAX_NODES_COUNT}", nodes.len()));
+            return Err(format!("it names {} nodes; the limit is {MAX_NODES_COUNT}", nodes.len()));
         }
         Ok(Address { nodes, is_encrypted })
     }

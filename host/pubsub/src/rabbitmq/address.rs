@@ -57,7 +57,7 @@ impl Address {
             nodes.push(node(scheme, user, host, path)?);
         }
         if nodes.len() > MAX_NODES_COUNT {
-            return Err(format!("it names {} nodes, of at most {MAX_NODES_COUNT}", nodes.len()));
+            return Err(format!("it names {} nodes; the limit is {MAX_NODES_COUNT}", nodes.len()));
         }
         Ok(Address { nodes, is_encrypted: scheme == "amqps" })
     }

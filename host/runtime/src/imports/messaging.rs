@@ -278,7 +278,7 @@ fn check_phase(call: &Call) -> CallResult<()> {
 
 fn check_properties(properties: &[(String, String)]) -> CallResult<()> {
     if properties.len() > MAX_PROPERTIES_COUNT {
-        return invalid(format!("the message has {} properties, of at most {MAX_PROPERTIES_COUNT}", properties.len()));
+        return invalid(format!("the message has {} properties; the limit is {MAX_PROPERTIES_COUNT}", properties.len()));
     }
     match properties.iter().find(|(name, _)| is_hosts_own(name)) {
         Some((name, _)) => {

@@ -228,7 +228,7 @@ export class Kit {
   async handle(input, value) {
     const message = shownToComponent(lowered(value));
     const size = message.body.length;
-    if (size > MAX_MESSAGE_BYTES) throw new Error(`the body has ${size} bytes, of at most ${MAX_MESSAGE_BYTES}: such a message never reaches a handler`);
+    if (size > MAX_MESSAGE_BYTES) throw new Error(`the body has ${size} bytes; the limit is ${MAX_MESSAGE_BYTES}: such a message never reaches a handler`);
     const state = this.#state;
     if (state.trap) throw new Error('the instance ended with a trap, and a host would not use it again: make another kit');
     const { reply } = state.descriptor.input(input);

@@ -336,7 +336,7 @@ impl Kit {
 fn incoming(message: impl IntoMessage) -> Message {
     let message = message.into_message().unwrap_or_else(|failure| panic!("the message of the test is invalid: {failure}"));
     let (size, limit) = (message.body.len(), MAX_MESSAGE_BYTES);
-    assert!(size <= limit, "the body has {size} bytes, of at most {limit}: such a message never reaches a handler");
+    assert!(size <= limit, "the body has {size} bytes; the limit is {limit}: such a message never reaches a handler");
     let mut message = as_received(&message);
     message.properties.retain(|(name, _)| !is_hosts_own(name));
     message

@@ -71,23 +71,26 @@ fn what_the_descriptor_does_not_have_is_refused() {
 fn what_is_too_much_is_refused() {
     let body = |bytes: usize| Message::new(vec![b'x'; bytes], "text/plain");
     assert_eq!(sent(move || weir::send("output", body(4 << 20))).failure(), None);
-    assert_eq!(refusal(move || weir::send("output", body((4 << 20) + 1))), "the body of the message has 4194305 bytes, of at most 4194304");
+    assert_eq!(
+        refusal(move || weir::send("output", body((4 << 20) + 1))),
+        "the body of the message has 4194305 bytes; the limit is 4194304"
+    );
     assert_eq!(
         refusal(move || (0..5).try_for_each(|_| weir::send("output", body(4 << 20)))),
         "one call may send 16777216 bytes in total (limits.sends-bytes)"
     );
     assert_eq!(refusal(|| weir::send_all("output", (0..1001).map(Json))), "one call may send 1000 messages (limits.sends-count)");
     let named = |name: String, value: String| move || weir::send("output", Message::json(&1)?.with_property(name.clone(), value.clone()));
-    assert!(refusal(named("n".repeat(129), String::new())).contains("has 129 bytes, of at most 128"));
+    assert!(refusal(named("n".repeat(129), String::new())).contains("has 129 bytes; the limit is 128"));
     assert!(
-        refusal(named("n".to_owned(), "v".repeat(32 << 10))).contains("the properties of the message has 32769 bytes, of at most 32768")
+        refusal(named("n".to_owned(), "v".repeat(32 << 10))).contains("the properties of the message has 32769 bytes; the limit is 32768")
     );
     let many = || {
         let mut message = Message::json(&1)?;
         message.properties = (0..257).map(|number| (number.to_string(), String::new())).collect();
         weir::send("output", message)
     };
-    assert_eq!(refusal(many), "the message has 257 properties, of at most 256");
+    assert_eq!(refusal(many), "the message has 257 properties; the limit is 256");
 }
 
 #[test]
@@ -133,7 +136,7 @@ fn outside_of_a_handler_nothing_can_be_sent() {
 }
 
 #[test]
-#[should_panic(expected = "the body has 4194305 bytes, of at most 4194304: such a message never reaches a handler")]
+#[should_panic(expected = "the body has 4194305 bytes; the limit is 4194304: such a message never reaches a handler")]
 fn a_message_that_is_too_large_never_comes() {
     let _ = Kit::new(DESCRIPTOR, || ()).handle("input", Message::new(vec![0; (4 << 20) + 1], "image/png"));
 }

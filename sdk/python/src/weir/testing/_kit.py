@@ -258,7 +258,7 @@ class Kit:
 def _incoming(message: Message) -> Message:
     """A message of the test, as a host shows it to a component."""
     if len(message.body) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"the body has {len(message.body)} bytes, of at most {MAX_MESSAGE_BYTES}: such a message never reaches a handler")
+        raise ValueError(f"the body has {len(message.body)} bytes; the limit is {MAX_MESSAGE_BYTES}: such a message never reaches a handler")
     received = as_received(message)
     received.properties = {name: value for name, value in received.properties.items() if not is_hosts_own(name)}
     return received

@@ -45,7 +45,7 @@ def _escaped(character: str) -> str:
 def properties_fault(message: Message) -> str | None:
     """What is wrong with the properties of a message that a component sends."""
     if len(message.properties) > _MAX_PROPERTIES_COUNT:
-        return f"the message has {len(message.properties)} properties, of at most {_MAX_PROPERTIES_COUNT}"
+        return f"the message has {len(message.properties)} properties; the limit is {_MAX_PROPERTIES_COUNT}"
     own = next(filter(is_hosts_own, message.properties), None)
     return None if own is None else f"the property `{shown(own)}` is reserved for the host"
 
@@ -59,4 +59,4 @@ def sizes_fault(message: Message, body_limit: int) -> str | None:
         checks.append((f"the property name `{shown(name, 32)}...`", size, _MAX_PROPERTY_NAME_BYTES))
         total += size + len(value.encode())
     checks.append(("the properties of the message", total, _MAX_PROPERTIES_BYTES))
-    return next((f"{what} has {size} bytes, of at most {limit}" for what, size, limit in checks if size > limit), None)
+    return next((f"{what} has {size} bytes; the limit is {limit}" for what, size, limit in checks if size > limit), None)
