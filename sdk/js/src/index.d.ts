@@ -112,7 +112,7 @@ export declare class Message {
   /** A message of a string, as `text/plain; charset=utf-8`. */
   static text(text: string, options?: Pick<MessageOptions, 'properties'>): Message;
   body: Uint8Array;
-  /** `undefined` stands for `application/json`. */
+  /** `undefined` means `application/json`. */
   contentType: string | undefined;
   properties: Record<string, string>;
   /** The body as a string. Throws a `Reject` that names the byte if it is not UTF-8. */

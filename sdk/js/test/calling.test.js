@@ -145,7 +145,7 @@ test('an unanswered request is the test\'s mistake, whatever the handler does', 
     } catch {
       return 'fine';
     }
-  }).handle('input', {}), /the handler asks `model`, and the test has no answer/);
+  }).handle('input', {}), /the handler sends a request to `model`, but the test has no answer/);
 });
 
 test('a processor sees where it runs', async () => {

@@ -86,10 +86,10 @@ test('parameters are checked before the first message', async () => {
   await assert.rejects(made(() => {}).parameter('size', 'big').parameter('strict', 'yes').configure(), {
     message: 'parameter `size`: `big` is not a whole number; parameter `strict`: `yes` is not true or false',
   });
-  await assert.rejects(made(() => {}).parameter('rules', 'x').handle('input', {}), /the processor failed to start: parameter `rules`: `x` is not a JSON text/);
+  await assert.rejects(made(() => {}).parameter('rules', 'x').handle('input', {}), /the processor failed to start: parameter `rules`: `x` is not JSON/);
   const begun = made(() => {});
   await begun.handle('input', {});
-  assert.throws(() => begun.parameter('size', 1), /cannot change in an instance that has begun/);
+  assert.throws(() => begun.parameter('size', 1), /cannot change in a running instance/);
 });
 
 test('failures have verdict, reason and delay', async () => {
@@ -152,18 +152,18 @@ test('several inputs have handlers of their own', async () => {
   assert.deepEqual((await both.handle('input', 1)).json('output'), [1]);
   assert.deepEqual((await both.handle('control', Message.text('stop'))).json('output'), [{ text: 'stop' }]);
   assert.throws(() => made({ input: () => {}, control: () => {} }), /no handler for its input `ask`, only for input, control: add one to `processor/);
-  assert.throws(() => made({ ...handlers, contrl: () => {} }), /a handler for `contrl`, which is not an input: the inputs \(consumers\) in weir.toml are input, control, ask/);
+  assert.throws(() => made({ ...handlers, contrl: () => {} }), /`contrl` has a handler but is not an input: the inputs \(consumers\) in weir.toml are input, control, ask/);
   assert.throws(() => processor({ input: 5 }), /the handler of input `input` must be a function/);
   assert.throws(() => processor(), /takes a function, or an object with a function for each input, not undefined/);
-  assert.throws(() => processor(() => {}, { setUp: () => {} }), /no option `setUp`: the options are as, setup/);
+  assert.throws(() => processor(() => {}, { setUp: () => {} }), /no option `setUp`; must be one of: as, setup/);
   await assert.rejects(both.handle('inptu', 1), /input `inptu` does not exist; must be one of: input, control, ask/);
 });
 
 test('outside of a handler there is no host', async () => {
-  assert.throws(() => context.flow, /`context.flow` works only inside of a handler or of `setup`/);
+  assert.throws(() => context.flow, /`context.flow` works only inside a handler or `setup`/);
   let late;
   await handle(() => {
     late = () => send('output', 1);
   });
-  assert.throws(late, /`send` works only inside of a handler/);
+  assert.throws(late, /`send` works only inside a handler/);
 });

@@ -127,7 +127,7 @@ def test_an_undeclared_config_type_is_a_trap() -> None:
     kit = Kit(DESCRIPTOR, handle)
     with pytest.raises(Trap, match="config type `secrets` is not declared: add it to `config-types` of the descriptor \\(declared: prompt"):
         kit.handle("input", None)
-    with pytest.raises(RuntimeError, match="make another kit"):
+    with pytest.raises(RuntimeError, match="create another kit"):
         kit.handle("input", None)
 
 

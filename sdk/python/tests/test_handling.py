@@ -128,7 +128,7 @@ def test_a_wrong_parameter_keeps_the_instance_from_beginning() -> None:
     assert kit(choose).configure() == "parameter `border` has the value `sentence`, which is not one of word; correct it in the flow"
     assert kit(need).configure() == "parameter `ratio` is missing: set it in the flow, or give it a default in weir.toml"
     assert kit(count).parameter("size", "big").configure() == "parameter `size`: `big` is not a whole number"
-    with pytest.raises(RuntimeError, match="cannot begin: parameter `ratio` is missing"):
+    with pytest.raises(RuntimeError, match="failed to start: parameter `ratio` is missing"):
         kit(need).handle("input", None)
 
 
@@ -278,6 +278,6 @@ def test_where_it_runs_is_known() -> None:
 
 def test_outside_of_a_handler_there_is_no_host() -> None:
     for call in (weir.message_id, lambda: weir.send("output", 1), lambda: weir.config.get("a", "b")):
-        with pytest.raises(RuntimeError, match="no host outside of a handler"):
+        with pytest.raises(RuntimeError, match="no host is available outside a handler"):
             call()
     weir.log.info("helpers that log can be tested like any function")

@@ -168,7 +168,7 @@ def test_replies_step_by_step() -> None:
 
     handled = kit(steps).handle("ask", None)
     assert [part.body for part in handled.replies()] == [b'{"n":1}', b"done"] and handled.json() == [1]
-    assert reason(kit(twice).handle("ask", None)).startswith("the request was answered in full")
+    assert reason(kit(twice).handle("ask", None)).startswith("the request was answered completely")
     assert reason(kit(steps).handle("input", None)).startswith("the current message is not a request")
 
 
@@ -282,5 +282,5 @@ def test_a_name_that_weir_toml_does_not_have_is_refused_by_the_kit() -> None:
     with pytest.raises(ValueError, match="config type `rules` is not declared"):
         made.config("rules", "a", 1)
     made.handle("input", None)
-    with pytest.raises(RuntimeError, match="cannot change in an instance that has begun"):
+    with pytest.raises(RuntimeError, match="cannot change in a running instance"):
         made.parameter("x", 1)

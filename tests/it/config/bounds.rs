@@ -34,7 +34,7 @@ async fn a_put_beyond_the_bound_is_refused_with_the_figures_and_everything_stays
     let client = bench.client().await;
     let (count, message) = fill(&client).await;
     assert!((6..8).contains(&count), "{count} values");
-    for words in ["the whole configuration would have", "bytes, of at most", "broker.max-answer", "weir config list"] {
+    for words in ["the whole configuration would have", "bytes; the limit is", "broker.max-answer", "weir config list"] {
         assert!(message.contains(words), "{message}");
     }
     assert_eq!(client.everything().await.unwrap().value.values().map(|keys| keys.len()).sum::<usize>(), count);

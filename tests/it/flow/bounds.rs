@@ -88,7 +88,7 @@ async fn large_and_broken_records_lock_nothing_and_stops_work_beyond_the_bound()
     // Nothing that makes it larger is taken, and the error has the figures.
     let one = || StartFlow { id: "one".into(), blueprint: "b".into(), ..StartFlow::default() };
     let error = soon(flows.start_flow(one())).await.unwrap_err().to_string();
-    assert!(error.contains("bytes, of at most"), "{error}");
+    assert!(error.contains("bytes; the limit is"), "{error}");
     assert!(!backend.queue_exists(&spec("flow:tg:in:one", "p--one--input").queue).await.unwrap());
     // Each stop makes it smaller.
     for at in 0..8 {

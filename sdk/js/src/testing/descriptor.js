@@ -19,7 +19,7 @@ const TYPES = {
   integer: [(text) => /^[+-]?\d+$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text), 'a whole number'],
   number: [(text) => /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) && Number.isFinite(Number(text)), 'a number'],
   boolean: [(text) => text === 'true' || text === 'false', 'true or false'],
-  json: [isJson, 'a JSON text'],
+  json: [isJson, 'JSON'],
 };
 
 function isJson(text) {
@@ -84,9 +84,9 @@ function fault(field, problem) {
 }
 
 function checkKeys(what, value, known) {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error(`${what} is not of the form of weir:descriptor/1: it is not an object`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error(`${what} does not match the schema weir:descriptor/1: it is not an object`);
   const strange = Object.keys(value).find((key) => !known.includes(key));
-  if (strange !== undefined) throw new Error(`${what} is not of the form of weir:descriptor/1: unknown key \`${shown(strange)}\`, expected one of ${known.join(', ')}`);
+  if (strange !== undefined) throw new Error(`${what} does not match the schema weir:descriptor/1: unknown key \`${shown(strange)}\`, expected one of ${known.join(', ')}`);
 }
 
 function readList(list, items) {

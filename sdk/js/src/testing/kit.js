@@ -126,7 +126,7 @@ export class Kit {
   #ask(name, request) {
     const services = this.#state.services.get(name);
     if (!services?.length) {
-      this.#state.trap = new Error(`the handler asks \`${name}\`, and the test has no answer: add kit.answer('${name}', (request) => ...)`);
+      this.#state.trap = new Error(`the handler sends a request to \`${name}\`, but the test has no answer: add kit.answer('${name}', (request) => ...)`);
       throw this.#state.trap;
     }
     const service = services.length > 1 ? services.shift() : services[0];
@@ -230,7 +230,7 @@ export class Kit {
     const size = message.body.length;
     if (size > MAX_MESSAGE_BYTES) throw new Error(`the body has ${size} bytes; the limit is ${MAX_MESSAGE_BYTES}: such a message never reaches a handler`);
     const state = this.#state;
-    if (state.trap) throw new Error('the instance ended with a trap, and a host would not use it again: make another kit');
+    if (state.trap) throw new Error('the instance ended with a trap, so a host would not use it again: create another kit');
     const { reply } = state.descriptor.input(input);
     const isNew = this.#seen === undefined;
     state.call = newCall({ phase: 'setup' });

@@ -22,7 +22,7 @@ export function isHostsOwn(name) {
 export function propertiesProblem({ properties }) {
   if (properties.length > MAX_PROPERTIES_COUNT) return `the message has ${properties.length} properties; the limit is ${MAX_PROPERTIES_COUNT}`;
   const own = properties.find(([name]) => isHostsOwn(name));
-  return own && `the property \`${shown(own[0])}\` is the host's own and cannot be set`;
+  return own && `the property \`${shown(own[0])}\` is reserved for the host`;
 }
 
 /** The bytes of a message that count towards `sends-bytes`. */

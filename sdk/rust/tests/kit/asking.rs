@@ -111,7 +111,7 @@ fn a_typed_read_wants_one_part() {
     assert_eq!(fails(Answer::parts([Json(0); 0])), "`one` has no parts");
     assert_eq!(
         fails(Answer::parts([1, 2].map(Json))),
-        "`one` answered in several parts instead of one: take them one by one, by `next_as`"
+        "`one` answered in several parts instead of one: read them one by one, with `next_as`"
     );
     let next = || -> Result<Json<Vec<u32>>> {
         let mut parts = weir::begin_request("one", Json(1), None)?;
@@ -168,7 +168,7 @@ fn a_kit_can_be_the_service_of_another() {
 }
 
 #[test]
-#[should_panic(expected = "the handler asks `two`, and the test has no answer: add `kit.answer(\"two\", |request| ..)`")]
+#[should_panic(expected = "the handler sends a request to `two`, but the test has no answer: add `kit.answer(\"two\", |request| ..)`")]
 fn a_service_without_an_answer_is_named() {
     let _ = Kit::new(DESCRIPTOR, || weir::request::<Text>("two", Json(1)).map(drop)).handle("input", Json(1));
 }
