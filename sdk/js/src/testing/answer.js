@@ -1,4 +1,4 @@
-// What a service that a processor asks answers in a test.
+// The answers of services in a test.
 
 import { lowered } from '../message.js';
 import { asReceived } from './fake_host.js';

@@ -1,4 +1,4 @@
-// The kit: one instance of a processor, and what a flow and a deployment give it.
+// The kit: one instance of a processor, with the settings of a flow and a deployment.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// What a host allows one call to send: its limits, in its words.
+// A host's limits on the messages of one call, with the host's errors.
 
 import { byteLength, shown } from './bounds.js';
 

@@ -1,4 +1,4 @@
-"""What any exception makes of a message, with the author's lines in sight."""
+"""Converts any exception to a failure that shows the author's lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Failed:
 
 
 def failed(error: BaseException) -> Failed:
-    """What becomes of a message whose handler raised this."""
+    """The failure of a message whose handler raised this."""
     if isinstance(error, Failure):
         return Failed(error.verdict, sendable(error.reason), milliseconds(error.delay, "delay"))
     if isinstance(error, CallError):
@@ -39,7 +39,7 @@ def failed(error: BaseException) -> Failed:
 
 
 def refusal(error: BaseException) -> str:
-    """What a status says of a setup that raised this."""
+    """The status of a setup that raised this."""
     return failed(error).reason if isinstance(error, (Failure, CallError)) else described(error)
 
 

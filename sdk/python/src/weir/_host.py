@@ -1,4 +1,4 @@
-"""The calls that a host offers, and which host is there: the real one in a component, a fake one in a test, none while modules load."""
+"""The calls of a host, and the current host: the real one in a component, a fake one in a test, none while modules load."""
 
 from __future__ import annotations
 

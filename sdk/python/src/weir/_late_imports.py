@@ -1,4 +1,4 @@
-"""Imports after the build: a component has no files, so what was not loaded when it was built cannot be loaded later."""
+"""Imports after the build: a component has no files, so modules that were not loaded at build time cannot be loaded later."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _is_package(name: str) -> bool:
 
 
 class Explaining:
-    """A finder that says why a module cannot be found once the component runs."""
+    """A finder that explains why a module cannot be found at run time."""
 
     def __init__(self, source: str) -> None:
         self._source = source

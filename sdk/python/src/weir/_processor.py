@@ -15,7 +15,7 @@ from weir._signature import Signature
 
 
 class Unfit(Exception):
-    """The code and weir.toml do not fit together. Its text lists all faults."""
+    """The code and weir.toml do not match. The message lists all faults."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -29,7 +29,7 @@ class _Handler:
 
 
 class Processor:
-    """What serves messages: called alike by a component and by the test kit."""
+    """Handles messages, both in a component and in the test kit."""
 
     def __init__(self, handlers: list[Registered], setups: list[Registered], descriptor: Descriptor) -> None:
         """Checks the functions.
@@ -82,7 +82,7 @@ class Processor:
         return by_input
 
     def handle(self, input: str, raw: Any) -> Failed | None:
-        """Handles a message as the host hands it over; what it raises becomes a failure."""
+        """Handles a message from the host; exceptions become failures."""
         here = _host.host()
         try:
             handler = self._by_input[input]
@@ -108,7 +108,7 @@ class Processor:
         return _faults.failed(kept_error)
 
     def configure(self, changed: list[str]) -> str | None:
-        """Reads the parameters and calls the setup; returns why the instance cannot work."""
+        """Reads the parameters and calls the setup; returns the reason if the instance cannot work."""
         here = _host.host()
         try:
             for handler in self._by_input.values():

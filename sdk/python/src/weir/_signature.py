@@ -1,4 +1,4 @@
-"""What a handler's signature says: how the message is read, and which parameters it takes."""
+"""A handler's signature: how the message is read, and which parameters it takes."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _declared_name(keyword: str, descriptor: Descriptor | None) -> str | None:
 
 
 def _message_reader(annotation: Any) -> Callable[[Any], Any] | None:
-    """What makes the first argument of a message as the host hands it over; `None` for an annotation that cannot be served."""
+    """Converts a message from the host to the first argument; `None` for an unsupported annotation."""
     if annotation in (_NONE, Any, object):
         return lambda raw: _json.read_body(raw.body)
     if annotation is str:

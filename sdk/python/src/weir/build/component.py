@@ -53,10 +53,10 @@ class Built:
 
 
 def build(project: Project, output: Path) -> Built:
-    """Writes the component of a project, unless it is there and nothing has changed.
+    """Writes the component of a project, unless it exists and nothing has changed.
 
     Raises:
-        BuildError: The project cannot be built; says why, in the author's terms.
+        BuildError: The project cannot be built; the error states why, in the author's terms.
     """
     _check_tools()
     descriptor = _parsed(project.descriptor)
@@ -154,7 +154,7 @@ def _componentize(python_path: list[Path], output: Path) -> None:
 
 
 def _explained(said: str) -> str:
-    """What componentize-py said, in the author's terms."""
+    """The output of componentize-py, in the author's terms."""
     faults = [json.loads(line) for line in re.findall(rf"{re.escape(_FAULT_MARK)}(\".*\")$", said, re.MULTILINE)]
     if faults:
         return "\n".join(faults)

@@ -1,4 +1,4 @@
-"""The author's sources: which they are, and what there is to say about them before they run."""
+"""The author's sources, and warnings about them before they run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stage(folder: Path, source: str, target: Path) -> Sources:
     """Copies the sources to a folder of their own, where the toolchain may write and finds nothing else.
 
     Raises:
-        BuildError: The source is not there, or cannot be a module.
+        BuildError: The source does not exist, or cannot be a module.
     """
     if not (folder / source).is_file():
         raise BuildError(f"file `{source}` does not exist in {folder.resolve()}: create it, or set `source` in weir.toml")

@@ -29,7 +29,7 @@ _OF_THE_PROJECT = ("language", "source")
 
 
 class Malformed(ValueError):
-    """A descriptor, or a weir.toml, that a host would refuse."""
+    """A descriptor or weir.toml that a host would reject."""
 
 
 def of_project(folder: Path) -> tuple[dict[str, Any], str]:
@@ -69,7 +69,7 @@ def parse(text: str) -> dict[str, Any]:
     """Reads and checks a descriptor.
 
     Raises:
-        Malformed: It is none; names the field.
+        Malformed: It is invalid; the error names the field.
     """
     try:
         document = json.loads(text)
@@ -82,7 +82,7 @@ def checked(document: Any) -> dict[str, Any]:
     """Checks a descriptor, and makes objects of plain names.
 
     Raises:
-        Malformed: It is none; names the field.
+        Malformed: It is invalid; the error names the field.
     """
     fields = _object(document, "")
     if "schema" not in fields:

@@ -1,4 +1,4 @@
-"""Fixtures: messages and what is expected of them, in JSON. `weir test` runs the same files against the component in a real host."""
+"""Fixtures: messages with their expected results, in JSON. `weir test` runs the same files against the component in a real host."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MESSAGE = {*_BODIES, "content-type", "properties"}
 
 
 def run_fixture(kit: Kit, path: str | Path) -> None:
-    """Hands the messages of a fixture to a new kit, in order, and compares.
+    """Passes the messages of a fixture to a new kit, in order, and compares the results.
 
         @pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.json")), ids=lambda path: path.stem)
         def test_fixture(path):
             weir.testing.run_fixture(weir.testing.kit(), path)
 
     Raises:
-        AssertionError: Something else came of a message than is expected.
+        AssertionError: The result of a message differs from the expected one.
         ValueError: The file is not a fixture.
     """
     path = Path(path)
@@ -98,7 +98,7 @@ def _in_order(request: str, answers: list[Answer]) -> Any:
 
 
 def _failed(failure: Failure, wanted: dict[str, Any] | None) -> dict[str, Any]:
-    """The failure, with what the fixture says of it besides the verdict."""
+    """The failure, with the fields that the fixture compares in addition to the verdict."""
     found = {"verdict": str(failure.verdict), "reason": failure.reason, "delay-ms": milliseconds(failure.delay, "delay")}
     compared = {"verdict", "reason"} if wanted is None else {"verdict", *wanted}
     return {key: value for key, value in found.items() if key in compared}

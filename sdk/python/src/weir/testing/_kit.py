@@ -1,4 +1,4 @@
-"""The kit: one instance of a processor, and what a flow and a deployment give it."""
+"""The kit: one instance of a processor, with the settings of a flow and a deployment."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Functions = Callable[..., Any] | Mapping[str, Callable[..., Any]]
 
 
 class Kit:
-    """A processor under test, as one instance of it, with what a flow and a deployment give it. `weir.testing.kit()` makes it of a
-    project; this makes it of functions: of one handler for all inputs, or of handlers by input.
+    """One instance of a processor under test, with the settings of a flow and a deployment. `weir.testing.kit()` creates it from a
+    project, this constructor from functions: one handler for all inputs, or handlers by input.
 
         kit = Kit({"schema": 1, "consumers": ["input"], "producers": ["output"]}, lambda doc: doc["text"].upper())
         assert kit.handle("input", {"text": "hello"}).text() == ["HELLO"]
 
-    Everything can be set at any time but parameters, which never change in an instance.
+    Everything except parameters can be changed at any time; parameters never change in an instance.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class Kit:
         """Makes a kit.
 
         Raises:
-            Malformed: The descriptor is none.
-            Unfit: The functions do not fit it.
+            Malformed: The descriptor is invalid.
+            Unfit: The functions do not match it.
         """
         document = _descriptor.parse(descriptor) if isinstance(descriptor, str) else _descriptor.checked(descriptor)
         registered = (
@@ -51,7 +51,7 @@ class Kit:
 
     @classmethod
     def of(cls, document: dict[str, Any], handlers: list[Registered], setups: list[Registered]) -> Kit:
-        """Makes a kit of decorated functions."""
+        """Creates a kit from decorated functions."""
         kit = cls.__new__(cls)
         kit._begin(document, handlers, setups)
         return kit
@@ -122,29 +122,29 @@ class Kit:
         return self
 
     def attempt(self, attempt: int) -> Kit:
-        """Which attempt the next messages are in, from 1. An attempt above the first has the message id of the message before it."""
+        """The number of the attempt for the next messages, from 1. An attempt above the first has the message id of the message before it."""
         self._attempt = max(attempt, 1)
         return self
 
     def time_left(self, seconds: float | timedelta) -> Kit:
-        """What `weir.remaining()` says: 60 s unless set. It stands still."""
+        """The value of `weir.remaining()`; default 60 s. It does not advance."""
         self._instance.time_left = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
         return self
 
     def flow(self, flow: str) -> Kit:
-        """The id of the flow, which is the variant, too: `test` unless set."""
+        """The id of the flow, which is also the variant; default `test`."""
         self._instance.flow_id = flow
         return self
 
     def output(self, name: str) -> Kit:
-        """Gives an output a topic, where weir.toml leaves the outputs open by `*`."""
+        """Assigns a topic to an output if weir.toml leaves the outputs open with `*`."""
         if not any(producer["name"] == "*" for producer in self._instance.descriptor["producers"]):
             raise ValueError(f"output `{name}` cannot be added: the descriptor has no producer `*`")
         self._instance.topics[name] = True
         return self
 
     def without_output(self, name: str) -> Kit:
-        """Gives an optional output no topic: what is sent there is dropped."""
+        """Removes the topic of an optional output: messages sent to it are dropped."""
         producers = self._instance.descriptor["producers"]
         if not any(producer["name"] == name and producer.get("optional") for producer in producers):
             raise ValueError(f"output `{name}` must have a topic in every flow: it is not among the producers as `optional = true`")
@@ -159,9 +159,9 @@ class Kit:
         return self
 
     def configure(self) -> str | None:
-        """Gets ready as a host does before the next message, which otherwise `handle` does: checks the parameters of a new instance, and
-        calls the setup. Returns what the status of a host would say if it cannot work: a parameter is missing or wrong, or the setup
-        refused."""
+        """Does what a host does before the next message, and what `handle` otherwise does: checks the parameters of a new instance, and
+        calls the setup. Returns the error in a host's status if the instance cannot work: a parameter is missing or invalid, or the
+        setup failed."""
         if self._seen == self._config.version:
             return None
         is_new = self._seen is None
@@ -189,15 +189,15 @@ class Kit:
         return [consumer["name"] for consumer in self._instance.descriptor["consumers"]]
 
     def handle(self, input: str, message: Any, *, properties: Mapping[str, str] | None = None) -> Handled:
-        """Hands the processor a message of an input: a `str` as text, `bytes` as they are, a `Message` as it is, everything else as JSON.
-        A message of an input that has `reply` in weir.toml is a request. Properties that are the host's own are removed, as a host does.
+        """Passes a message to an input of the processor: a `str` as text, `bytes` and a `Message` unchanged, everything else as JSON.
+        A message of an input that has `reply` in weir.toml is a request. Reserved properties are removed, as in a host.
 
-        If the setup refuses a change of the configuration, the instance continues as in a host, with its previous configuration, and the
+        If the setup rejects a change of the configuration, the instance continues as in a host, with its previous configuration, and the
         log of the message has the reason.
 
         Raises:
-            RuntimeError: The processor cannot begin.
-            ValueError: weir.toml has no such input, or the message is larger than what reaches a handler.
+            RuntimeError: The processor failed to start.
+            ValueError: weir.toml has no such input, or the message exceeds the size limit.
             Trap: Where a host would end the instance: the handler reads configuration of a type that is not declared.
         """
         received = _incoming(message_of(message, properties))

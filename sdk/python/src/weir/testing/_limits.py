@@ -1,4 +1,4 @@
-"""What a host allows one call to send: its limits, in its words."""
+"""A host's limits on the messages of one call, with the host's errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PROPERTIES_BYTES = 32 << 10
 
 @dataclass
 class Limits:
-    """The limits of a deployment that show in the kit."""
+    """The limits of a deployment that the kit applies."""
 
     sends_count: int = 1_000
     sends_bytes: int = 16 << 20
