@@ -68,7 +68,7 @@ test('limits on what one call sends are kept', async () => {
   assert.equal((await many(1000).handle('input', {})).json('output').length, 1000);
   assert.match((await many(1001).handle('input', {})).failure.reason, /^one call may send 1000 messages \(limits.sends-count\)/);
   assert.match((await many(2).limit('sends-count', 1).handle('input', {})).failure.reason, /one call may send 1 messages/);
-  assert.match((await made(() => ['long text']).limit('sends-bytes', 5).handle('input', {})).failure.reason, /one call may send 5 bytes in all/);
+  assert.match((await made(() => ['long text']).limit('sends-bytes', 5).handle('input', {})).failure.reason, /one call may send 5 bytes in total/);
 });
 
 test('a return value answers a request', async () => {

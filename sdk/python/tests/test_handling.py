@@ -223,11 +223,11 @@ def test_functions_that_do_not_fit_are_told_all_at_once() -> None:
     told = "\n".join(unfit.value.faults)
     for words in (
         "`wrong` takes 2 positional parameters (a, b)",
-        "`wrong` takes the parameter `sise`, which weir.toml does not declare: the parameters are size, max-words",
+        "`wrong` takes the parameter `sise`, which weir.toml does not declare; must be one of: size, max-words",
         "the parameter `ratio` of `wrong` is annotated `set",
         "`wrong` takes `**rest",
         "`doc` of `strange` is annotated `Enum`",
-        "`strange` handles the input `inptu`, and the inputs of weir.toml are input, ask",
+        "`strange` handles the input `inptu`, but the inputs in weir.toml are input, ask",
         'the input `ask` has no handler: add one with `@weir.processor("ask")`',
     ):
         assert words in told

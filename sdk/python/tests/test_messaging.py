@@ -119,7 +119,7 @@ def test_more_than_64_requests_are_refused() -> None:
             weir.begin_request("model", 1)
 
     assert kit(rate).answer("model", 1).handle("input", 64).failure is None
-    assert reason(kit(rate).answer("model", 1).handle("input", 65)).startswith("64 requests are under way, which is the most")
+    assert reason(kit(rate).answer("model", 1).handle("input", 65)).startswith("64 requests are in flight, the maximum")
 
 
 def test_a_failed_request_can_be_caught_and_is_a_retry_otherwise() -> None:
