@@ -112,7 +112,7 @@ impl Server {
         match (opened, arrival.into_stream()) {
             (Opened::Ready, Some(stream)) => self.serve(stream, pulse).await,
             (Opened::NotTls, Some(stream)) => room::refuse(stream, || GatewayError::NotTls).await,
-            (Opened::Failed(error), _) => tracing::debug!(error = %weir_pubsub::chain(&error), "TLS handshake failed"),
+            (Opened::Failed(error), _) => tracing::debug!(error = %weir_pubsub::chain(&error), "failed TLS handshake"),
             (Opened::Ready | Opened::NotTls, None) => {}
         }
     }

@@ -126,7 +126,7 @@ impl Requests {
             Received::Pong(_) => Step::Next,
             Received::Closed => Step::Closed,
             Received::Cut(why) => {
-                tracing::debug!(why, "WebSocket aborted");
+                tracing::debug!(why, "socket aborted");
                 Step::Gone
             }
         }

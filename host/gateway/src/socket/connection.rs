@@ -164,7 +164,7 @@ impl Connection {
     pub(crate) async fn feed(&mut self, message: Message) -> Result<(), Gone> {
         self.unflushed_bytes += message.len();
         if let Err(error) = self.share.resize_soon(self.unflushed_bytes).await {
-            tracing::warn!(error = %chain(&error), "WebSocket closed");
+            tracing::warn!(error = %chain(&error), "socket closed");
             return Err(Gone);
         }
         within(self.unread_time, self.stream.feed(message)).await

@@ -68,10 +68,10 @@ impl Upgrade {
                 Ok(upgraded) => {
                     let connection = Connection::new(upgraded, max_message_bytes, &gateway).await;
                     if AssertUnwindSafe(run(gateway, connection)).catch_unwind().await.is_err() {
-                        tracing::error!("WebSocket closed by a bug in Weir");
+                        tracing::error!("socket closed by a bug in Weir");
                     }
                 }
-                Err(error) => tracing::debug!(error = %weir_pubsub::chain(&error), "WebSocket upgrade failed"),
+                Err(error) => tracing::debug!(error = %weir_pubsub::chain(&error), "upgrade to a WebSocket failed"),
             }
         });
         let mut response = Response::new(Body::empty());
