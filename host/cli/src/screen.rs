@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted() {
         assert_eq!(fitting("a\nb", 3), ["a", "b"]);
-        assert_eq!(fitting("a\nb\nc\nd", 4), ["a", "b", "... 2 more lines: a higher window shows them"]);
-        assert_eq!(fitting("a\nb", 0), ["... 2 more lines: a higher window shows them"]);
+        assert_eq!(fitting("a\nb\nc\nd", 4), ["a", "b", "... 2 more lines: enlarge the window to see them"]);
+        assert_eq!(fitting("a\nb", 0), ["... 2 more lines: enlarge the window to see them"]);
     }
 }

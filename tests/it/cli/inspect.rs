@@ -26,17 +26,17 @@ async fn a_component_is_told_without_running_it() {
                     request, requests, answered on response
         produces    output
                     response
-        asks        service (topics service-request and service-response), within 60,000 ms
+        requests    service (topics service-request and service-response), within 60,000 ms
         config      settings
-        grants      nothing
+        permissions none
                     weir:processor 0.1.0: config, context, log, messaging
         built for   weir:processor 0.1.0, with setup
-        limits      64.0 MiB of memory, 60 s for a message
-                    for a message 1,000 sends of 16.0 MiB in all
-                    1.0 MiB of log per minute; other limits by `weir deploy --limit`
+        limits      64.0 MiB of memory, 60 s per message
+                    1,000 sends of 16.0 MiB in total per message
+                    1.0 MiB of log per minute; override limits with `weir deploy --limit`
 
         PARAMETERS
-        size        text, may be left out
+        size        string, optional
 
         This Weir can run it: weir deploy FILE
     "#]]

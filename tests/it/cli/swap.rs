@@ -33,7 +33,7 @@ async fn a_swap_says_what_became_of_it() {
           it is running
     "#]]
     .assert_eq(&weir.must(&["swap", "one", "echo", "echo", "--wait"]).await);
-    assert_eq!(weir.must(&["swap", "one", "echo", "echo@2.0.0"]).await, "echo (one) has echo@2.0.0 already\n");
+    assert_eq!(weir.must(&["swap", "one", "echo", "echo@2.0.0"]).await, "echo (one) already has echo@2.0.0\n");
     let said: Value = serde_json::from_str(&weir.must(&["swap", "one", "echo", "echo@1.0.0", "--wait", "--json"]).await).unwrap();
     assert_eq!((&said["component"]["version"], &said["previous"]["version"]), (&json!("1.0.0"), &json!("2.0.0")));
     assert_eq!(said["hosts"].as_array().unwrap().len(), 1);

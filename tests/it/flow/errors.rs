@@ -25,8 +25,8 @@ async fn a_start_names_what_is_wrong_with_it_and_changes_nothing() {
     bench.start("taken", json!({"size": 1})).await.unwrap();
     let check = async |more: Value, expected: &str| check(&bench, start(&more), expected).await;
     for nothing in [json!(null), json!("")] {
-        check(json!({"blueprint_name": nothing}), "field `blueprint_name` of the request: no blueprint name: give one").await;
-        check(json!({"flow_id": nothing}), "field `flow_id` of the request: no flow id: give one").await;
+        check(json!({"blueprint_name": nothing}), "field `blueprint_name` of the request: blueprint name is missing: add it").await;
+        check(json!({"flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it").await;
     }
     check(json!({"description": null}), "field `description` of the request: is null: give a string, which may be empty").await;
     check(json!({"flow_id": "taken"}), "flow `taken` already exists; stop it first, or choose another id").await;
@@ -93,8 +93,8 @@ async fn a_blueprint_is_refused_before_it_is_stored() {
     let (bench, _service) = Bench::ready().await;
     let put =
         |name: Value, definition: Value| json!({"operation": "put-blueprint", "blueprint_name": name, "blueprint_definition": definition});
-    check(&bench, put(json!("b"), json!(null)), "field `blueprint_definition` of the request: no blueprint: give one").await;
-    check(&bench, put(json!(null), json!("{}")), "field `blueprint_name` of the request: no blueprint name: give one").await;
+    check(&bench, put(json!("b"), json!(null)), "field `blueprint_definition` of the request: blueprint is missing: add it").await;
+    check(&bench, put(json!(null), json!("{}")), "field `blueprint_name` of the request: blueprint name is missing: add it").await;
     check(&bench, put(json!("b"), json!("{\n x")), "the blueprint is not JSON: key must be a string at line 2, column 2").await;
     check(
         &bench,
@@ -108,7 +108,7 @@ async fn a_blueprint_is_refused_before_it_is_stored() {
 async fn a_stop_names_what_is_wrong_with_it_and_changes_nothing() {
     let (bench, _service) = Bench::ready().await;
     for nothing in [json!(null), json!("")] {
-        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: no flow id: give one").await;
+        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it").await;
     }
     check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
     check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;

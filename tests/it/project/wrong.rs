@@ -57,5 +57,5 @@ fn a_fixture_is_chosen_by_its_name() {
     let run = |name: &str| bed.weir(&of(name).each_ref().map(String::as_str));
     assert_eq!(run("one").code, Some(0));
     assert_eq!(run("two").code, Some(1));
-    run("three").fails(66, &["no fixture's name contains three", "there are one.json, two.json"]);
+    run("three").fails(66, &["no fixture's name contains three", "available: one.json, two.json"]);
 }

@@ -87,14 +87,14 @@ fn facts(inspected: &Inspected) -> std::io::Result<()> {
     let fact = |name, values| fact(name, INDENT, values);
     fact("consumes", consumers.iter().map(|spec| consumer(spec, &inspected.descriptor)).collect())?;
     fact("produces", producers.iter().map(producer).collect())?;
-    fact("asks", requests.iter().map(request).collect())?;
+    fact("requests", requests.iter().map(request).collect())?;
     fact("config", config_types.iter().map(|spec| described(&spec.name, &spec.description)).collect())?;
     let granted = |grant: &weir_config::records::GrantSpec| {
         let what = if grant.what.is_empty() { String::new() } else { format!(" ({})", grant.what.join(", ")) };
         let optional = if grant.optional { ", optional" } else { "" };
         described(&format!("{}{what}{optional}", grant.grant), &grant.why)
     };
-    fact("grants", grants.iter().map(granted).collect())?;
+    fact("permissions", grants.iter().map(granted).collect())?;
     fact("calls", called(&inspected.imports))?;
     if !inspected.unserved.is_empty() {
         fact("missing", inspected.unserved.clone())?;
@@ -170,7 +170,7 @@ fn limits(requested: &RequestedLimits) -> Vec<String> {
 fn parameter(spec: &ParameterSpec) -> String {
     let kind = match (spec.kind, spec.choices.is_empty()) {
         (_, false) => spec.choices.join(" | "),
-        (ParameterKind::String, _) => "text".to_owned(),
+        (ParameterKind::String, _) => "string".to_owned(),
         (ParameterKind::Integer, _) => "whole number".to_owned(),
         (ParameterKind::Number, _) => "number".to_owned(),
         (ParameterKind::Boolean, _) => "true or false".to_owned(),
@@ -186,7 +186,7 @@ fn parameter(spec: &ParameterSpec) -> String {
 
 /// A name and its values, each on lines of its own.
 fn fact(name: &str, indent: usize, values: Vec<String>) -> std::io::Result<()> {
-    let values = if values.is_empty() { vec!["nothing".to_owned()] } else { values };
+    let values = if values.is_empty() { vec!["none".to_owned()] } else { values };
     for (at, value) in values.iter().enumerate() {
         let name = if at == 0 { output::cut(name, indent - 2) } else { String::new() };
         output::line(&format!("{name:<indent$}{}", wrapped(value, indent)))?;

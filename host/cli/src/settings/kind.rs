@@ -240,13 +240,13 @@ mod tests {
         let size = Kind::Size(1 << 10, 1 << 20);
         assert_eq!(check(size, "1024KiB"), Ok("1MiB".to_owned()));
         assert_eq!(check(size, "1GiB"), Err("1GiB is too large".to_owned()));
-        assert_eq!(check(size, "1MB"), Err("\"1MB\" is no size".to_owned()));
+        assert_eq!(check(size, "1MB"), Err("\"1MB\" is not a valid size".to_owned()));
         assert_eq!(size.read_number(5), Err("5 has no unit".to_owned()));
         let time = Kind::Time(Duration::from_secs(1), Duration::from_secs(60));
         assert_eq!((check(time, "60s"), check(time, "10ms")), (Ok("1m".to_owned()), Err("10ms is too short".to_owned())));
         assert_eq!(check(Kind::Count(1, 9), "10"), Err("10 is too large".to_owned()));
-        assert_eq!(check(Kind::Count(1, 9), "-1"), Err("\"-1\" is no number".to_owned()));
-        assert_eq!(check(Kind::Word(&["text", "json"]), "jsn"), Err("\"jsn\" is none of the words; did you mean \"json\"?".to_owned()));
+        assert_eq!(check(Kind::Count(1, 9), "-1"), Err("\"-1\" is not a number".to_owned()));
+        assert_eq!(check(Kind::Word(&["text", "json"]), "jsn"), Err("\"jsn\" is not a valid value; did you mean \"json\"?".to_owned()));
         assert!(
             check(Kind::Address, "[::1]:0").is_ok()
                 && check(Kind::Address, "0.0.0.0:1").is_ok()

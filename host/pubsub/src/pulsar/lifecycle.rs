@@ -321,6 +321,6 @@ mod tests {
         let refusing = quota(Overflow::Refuse { bytes: 7 });
         assert_eq!(refuses(refusing.as_ref()), Some(7));
         assert_eq!(refuses(quota(Overflow::DropOldest { bytes: 7 }).as_ref()), None);
-        assert_eq!(told(refusing.as_ref()), "a bound of 7 bytes (producer_exception)");
+        assert_eq!(told(refusing.as_ref()), "a limit of 7 bytes (producer_exception)");
     }
 }

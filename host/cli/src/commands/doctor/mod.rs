@@ -148,7 +148,7 @@ fn text(findings: &[Finding], width: usize) -> String {
     };
     let summary = match (count(Grade::Fail), count(Grade::Warn)) {
         (0, 0) => format!("no problems found{skipped}"),
-        (failed, warned) => format!("{failed} failed, {warned} need attention{skipped}"),
+        (failed, warned) => format!("{failed} failed, {warned} with warnings{skipped}"),
     };
     let _ = writeln!(text, "\n{summary}");
     text
@@ -176,7 +176,7 @@ fail  data folder  it is of a newer
                    next: take that
                    version
 
-1 failed, 0 to look at
+1 failed, 0 with warnings
 ";
         assert_eq!(text, expected);
     }
