@@ -113,7 +113,7 @@ mod tests {
             }
         };
         check("email,ssn", "text", "us", &["`kinds`", "`ssn`", "private-key, token, secret, iban, card, email, phone", "`all`"]);
-        check("email,all", "text", "us", &["`kinds`", "`all`, which is none of"]);
+        check("email,all", "text", "us", &["`kinds`", "`all`; must be one of"]);
         check("", "text", "us", &["`kinds` is empty", "`all`"]);
         check("all", " , ", "us", &["`fields` is empty", "`text`"]);
         check("all", "text", "us,xx", &["`regions`", "`xx`", "de, es", "`none`"]);

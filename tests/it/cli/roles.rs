@@ -24,7 +24,7 @@ async fn a_role_requires_a_broker_that_roles_share() {
         folder.path(),
         78,
         &expect![[r#"
-            error: weir run host requires a broker shared by all roles: the embedded broker is in one process only
+            error: weir run host requires a broker shared by all roles: the embedded broker serves a single process
               next: set the broker: --broker amqp://HOST/VHOST, or, if the URL has a password, WEIR_BROKER_URL or `url` in section [broker] of the settings file; or run all roles in one process: weir up
         "#]],
     );
@@ -42,7 +42,7 @@ async fn a_data_folder_that_another_role_has_is_refused_with_the_process_that_ha
         let (said, data) = (second.said(), site.data("one").display().to_string());
         let what = format!("the data folder {data} is in use by process {} (weir run flow)", flow.pid());
         assert!(said.contains(&what), "{said}");
-        let next = format!("give this one a folder of its own: weir run {} --data DIR{listen}", role.word());
+        let next = format!("give this one its own folder: weir run {} --data DIR{listen}", role.word());
         assert!(said.contains(&next), "{said}");
     }
     assert_eq!(flow.end().await.code(), Some(0));

@@ -27,7 +27,10 @@ async fn a_swap_says_what_became_of_it() {
     weir.must(&["blueprint", "put", "copy", file.to_str().unwrap()]).await;
     weir.must(&["flow", "start", "copy", "one"]).await;
     let deployed = deploy(&weir, guests::ECHO, "echo@2.0.0", 2, &[]).await;
-    assert!(deployed.contains("to change one: weir swap FLOW PROCESSOR echo@2.0.0 --wait\n  processor  variant  flow  runs"), "{deployed}");
+    assert!(
+        deployed.contains("to change one: weir swap FLOW PROCESSOR echo@2.0.0 --wait\n  processor  variant  flow  component"),
+        "{deployed}"
+    );
     expect_test::expect![[r#"
         echo (one) swapped from echo@1.0.0 to echo@2.0.0
           it is running

@@ -108,7 +108,8 @@ async fn a_blueprint_is_refused_before_it_is_stored() {
 async fn a_stop_names_what_is_wrong_with_it_and_changes_nothing() {
     let (bench, _service) = Bench::ready().await;
     for nothing in [json!(null), json!("")] {
-        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it").await;
+        check(&bench, json!({"operation": "stop-flow", "flow_id": nothing}), "field `flow_id` of the request: flow id is missing: add it")
+            .await;
     }
     check(&bench, json!({"operation": "stop-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;
     check(&bench, json!({"operation": "get-flow", "flow_id": "x"}), "flow `x` does not exist: `weir flow list` lists all flows").await;

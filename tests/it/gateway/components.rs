@@ -48,10 +48,10 @@ async fn what_cannot_be_deployed_is_refused_by_field() {
         assert!(message.contains(words), "{message}");
     };
     check("", "text", 422, "bad-component", "cannot be deployed: it is no component").await;
-    check("", NAMELESS, 400, "bad-request", "name: is in neither the request nor the component's descriptor").await;
-    check("?name=a", NAMELESS, 400, "bad-request", "version: is in neither").await;
+    check("", NAMELESS, 400, "bad-request", "name: is missing from the request and the component's descriptor").await;
+    check("?name=a", NAMELESS, 400, "bad-request", "version: is missing from the request").await;
     check("?name=Big%20Name&version=1.0.0", NAMELESS, 400, "bad-request", "`Big Name` must be lower-case words").await;
-    check("?name=a&version=one", NAMELESS, 400, "bad-request", "`one` is no semantic version").await;
+    check("?name=a&version=one", NAMELESS, 400, "bad-request", "`one` is not a semantic version").await;
     assert!(bed.config.list("component").await.unwrap().value.is_empty());
     let (status, body) = bed.get("/api/v1/weir/components/abc").await;
     assert_eq!((status, error_of(&body, "bad-request").contains("64 lower-case")), (400, true));

@@ -75,8 +75,8 @@ async fn a_lease_that_runs_out_gives_its_messages_back() {
     assert_eq!(late.messages(3).await, numbered(1, 0, 3));
     let last = late.next().await.unwrap();
     expect_test::expect![
-        "lease ID has ended: it expired, its stream was closed, the flow was stopped, or no lease had this id; messages \
-         that were not acknowledged are delivered again: take them under a new lease"
+        "lease ID has ended: it expired, its stream was closed, the flow was stopped, or no lease has this id; \
+         unacknowledged messages are redelivered: take them under a new lease"
     ]
     .assert_eq(&error_of(&last, "lease-ended").replace(&late.lease, "ID"));
     assert_eq!(late.next().await, None);

@@ -43,7 +43,7 @@ fn nothing_is_overwritten() {
     bed.weir(&["new", "--lang", "js", "here"]).fails(1, &["here/weir.toml exists already", "choose another name"]);
     bed.write("there/file", "");
     bed.weir(&["new", "--lang", "js", "there"]).fails(1, &["there exists already"]);
-    bed.weir(&["new", "--lang", "js", "Here"]).fails(64, &["`Here` cannot be the name"]);
+    bed.weir(&["new", "--lang", "js", "Here"]).fails(64, &["`Here` is not a valid component name"]);
     bed.weir(&["new", "--lang", "jss", "other"]).fails(64, &["unknown language `jss`: did you mean `js`?", "rust, python, js, ts"]);
 }
 

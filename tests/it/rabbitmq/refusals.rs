@@ -46,7 +46,7 @@ async fn a_broker_that_refuses_is_one_clear_error() {
     api.permit(&user, name, ".*", ".*", ".*").await;
     let limit = format!("user-limits/{user}/max-connections");
     api.put(&limit, &json!({"value": 0})).await;
-    check("no connections left", &right(name), 78, &["limit", "each process of Weir has 4 connections"]).await;
+    check("no connections left", &right(name), 78, &["limit", "each process of Weir uses 4 connections"]).await;
     api.delete(&limit).await;
     // The user of before could make it.
     api.delete(&format!("exchanges/{name}/tg")).await;

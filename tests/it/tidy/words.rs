@@ -212,7 +212,9 @@ fn words_that_must_not_come_back_are_found() {
     ] {
         assert_eq!(faults(wrong).len(), 1, "{wrong}: {:?}", faults(wrong));
     }
-    for right in ["there is no flow", "the queue is no longer read", "a recommendation", "the user who runs Weir", "the message is in. Work starts"] {
+    for right in
+        ["there is no flow", "the queue is no longer read", "a recommendation", "the user who runs Weir", "the message is in. Work starts"]
+    {
         assert!(faults(right).is_empty(), "{right}: {:?}", faults(right));
     }
 }

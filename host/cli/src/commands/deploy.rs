@@ -112,7 +112,7 @@ fn print(deployed: &Deployed) -> std::io::Result<()> {
         let runs = entry.runs.clone().unwrap_or_else(|| "no component".to_owned());
         vec![format!("  {}", entry.processor), entry.variant.clone(), entry.flow.clone().unwrap_or_else(|| "shared".to_owned()), runs]
     };
-    output::line(&output::table(&["  processor", "variant", "flow", "runs"], &[], deployed.not_reached.iter().map(row).collect()))?;
+    output::line(&output::table(&["  processor", "variant", "flow", "component"], &[], deployed.not_reached.iter().map(row).collect()))?;
     output::line("Commands:")?;
     deployed.not_reached.iter().try_for_each(|entry| output::line(&format!("  {}", swap_command(entry, &component))))
 }

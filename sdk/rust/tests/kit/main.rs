@@ -159,13 +159,13 @@ fn a_descriptor_is_checked() {
 }
 
 #[test]
-#[should_panic(expected = "no/descriptor.json: No such file or directory (os error 2): write it there, or name another file")]
+#[should_panic(expected = "no/descriptor.json: No such file or directory (os error 2): create the file, or use another one")]
 fn a_missing_descriptor_is_named() {
     let _ = Kit::of(weir::testing::Processor { descriptor: "no/descriptor.json", ..__WEIR_PROCESSOR });
 }
 
 #[test]
-#[should_panic(expected = "parameters is known in a host only: in a test, call the handler with `weir::testing::kit!()")]
+#[should_panic(expected = "parameters is available only in a host: in a test, call the handler with `weir::testing::kit!()")]
 fn without_a_kit_there_are_no_parameters() {
     let _ = context::parameters();
 }

@@ -64,7 +64,7 @@ fn there(hosts: &[HostReport]) -> Finding {
                  minutes",
         );
     }
-    let count = if hosts.len() == 1 { "1 reports".to_owned() } else { format!("{} report", hosts.len()) };
+    let count = if hosts.len() == 1 { "1 host reporting".to_owned() } else { format!("{} hosts reporting", hosts.len()) };
     ok(CHECK, format!("{count}, most recently {} ago", age(last_ms)))
 }
 

@@ -115,7 +115,7 @@ fn check_settings(data: &Path, flags: &args::SettingFlags) -> (Loaded, Finding) 
         Ok(loaded) => {
             let set_count = settings::all().filter(|definition| loaded.place(definition).is_some()).count();
             let from = loaded.file.as_ref().map_or_else(|| "no settings file".to_owned(), |file| file.display().to_string());
-            let what = format!("{set_count} of {} are set; {from}", settings::all().count());
+            let what = format!("{set_count} of {} set; {from}", settings::all().count());
             let finding = match loaded.notes.as_slice() {
                 [] => ok("settings", what),
                 notes => warn("settings", notes.join("; "), "correct the variable's name, or remove it"),

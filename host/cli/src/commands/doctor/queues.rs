@@ -73,7 +73,7 @@ fn dropping(queues: &[QueueSummary], full: String) -> Finding {
     };
     let losses = unknown(|it| it.damaged_count.is_none(), "lost messages of");
     let dropped = unknown(|it| it.exit.is_some() && it.dropped_count.is_none(), "dropped messages of exits of");
-    ok(CHECK, format!("{} with {} messages, {full}{depths}{losses}{dropped}", queues.len(), number(waiting)))
+    ok(CHECK, format!("{} queues with {} messages, {full}{depths}{losses}{dropped}", queues.len(), number(waiting)))
 }
 
 /// Of dead letters, which have a bound of their own and refuse what is above it.
