@@ -78,7 +78,7 @@ impl Batch {
         self.check()?;
         let bytes = self.clone().into_request().body().len();
         if bytes > max_request_bytes {
-            return refused(format!("the request has {bytes} bytes, of at most {max_request_bytes}"));
+            return refused(format!("the request has {bytes} bytes; the limit is {max_request_bytes}"));
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Batch {
         }
         match self.delete.iter().find(|Key { config_type, key }| written.contains(&(config_type, key))) {
             Some(Key { config_type, key }) => {
-                refused(format!("{} is both in `values` and in `keys`: either write it or delete it", shown(config_type, key)))
+                refused(format!("{} is in both `values` and `keys`: either write it or delete it", shown(config_type, key)))
             }
             None => Ok(()),
         }
@@ -132,7 +132,7 @@ pub(crate) fn check_count(entries: usize) -> Result<()> {
     if entries <= MAX_REQUEST_ENTRIES_COUNT {
         return Ok(());
     }
-    refused(format!("the request has {entries} keys, values and conditions, of at most {MAX_REQUEST_ENTRIES_COUNT}: split it"))
+    refused(format!("the request has {entries} keys, values and conditions; the limit is {MAX_REQUEST_ENTRIES_COUNT}: split it"))
 }
 
 /// A key as errors name it, cut, control characters escaped.
@@ -172,6 +172,6 @@ mod tests {
         assert!(Batch::new().put("t", "k", "v").put("t", "k", "w").delete("t", "l").check().is_ok());
         let large = Batch::new().put("t", "k", "v".repeat(1000));
         assert!(large.check_fits(2000).is_ok());
-        assert!(large.check_fits(1000).unwrap_err().to_string().contains("bytes, of at most 1000"));
+        assert!(large.check_fits(1000).unwrap_err().to_string().contains("bytes; the limit is 1000"));
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn refusal(kind: &str, message: String) -> Outcome {
 
 fn unknown_operation(operation: &str) -> String {
     let shown = weir_pubsub::shown(operation);
-    format!("field `operation`: `{shown}` is unknown: it must be get, list, getvalues, put, delete, config or list-types")
+    format!("field `operation`: `{shown}` is unknown; must be one of: get, list, getvalues, put, delete, config, list-types")
 }
 
 async fn read(store: &Store, request: Request, limit_bytes: usize) -> Result<Response> {
@@ -118,5 +118,5 @@ fn notify_of(version: u64, changed: BTreeMap<String, BTreeSet<String>>) -> Notif
 }
 
 fn present<T>(field: Option<T>, name: &str) -> Result<T> {
-    field.ok_or_else(|| ConfigError::Refused { reason: format!("field `{name}` is null: this operation needs it") })
+    field.ok_or_else(|| ConfigError::Refused { reason: format!("field `{name}` is null: this operation requires it") })
 }

@@ -18,13 +18,13 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         return Err("the name is empty: give it one".to_owned());
     }
     if name.len() > MAX_NAME_BYTES {
-        return Err(format!("the name has {} bytes, of at most {MAX_NAME_BYTES}: shorten it", name.len()));
+        return Err(format!("the name has {} bytes; the limit is {MAX_NAME_BYTES}: shorten it", name.len()));
     }
     if name == "." || name == ".." {
-        return Err(format!("`{name}` cannot stand in the path of a URL: choose another name"));
+        return Err(format!("`{name}` cannot be used in the path of a URL: choose another name"));
     }
     match name.chars().find(|c| c.is_control() || matches!(c, '/' | '*' | '#')) {
-        Some(character) => Err(format!("the name holds {character:?}: names hold no control characters and none of / * #")),
+        Some(character) => Err(format!("the name contains {character:?}: names must not contain control characters, /, * or #")),
         None => Ok(()),
     }
 }

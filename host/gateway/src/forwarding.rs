@@ -73,7 +73,7 @@ async fn alive(store: &RemoteGateway) -> Result<(), StoreFault> {
     match tokio::time::timeout(ALIVE_TIME, store.request(Method::GET, "/healthz").send()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(away(problem_of(error))),
-        Err(_) => Err(away(format!("it accepts connections and does not answer within {} s", ALIVE_TIME.as_secs()))),
+        Err(_) => Err(away(format!("it accepts connections but does not answer within {} s", ALIVE_TIME.as_secs()))),
     }
 }
 

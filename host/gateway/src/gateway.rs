@@ -117,7 +117,7 @@ impl Gateway {
         let (summaries, details) = (topic(names::status_summaries(&topicspace))?, topic(names::status_details(&topicspace))?);
         let reports = Reports::subscribe(&backend, summaries, details, &subscription)
             .await
-            .map_err(GatewayError::broker("the reports of hosts cannot be listened to"))?;
+            .map_err(GatewayError::broker("subscribing to the reports of hosts failed"))?;
         let follower = Follower::new(backend.clone(), &topicspace, config.clone()).map_err(GatewayError::Config)?;
         let open: Arc<Open> = Arc::default();
         let link = Link::new(backend.clone(), subscription, open.clone());

@@ -124,7 +124,7 @@ mod tests {
         for url in ["http://10.0.0.1:8088", "http://weir.example", "http://localhost.example:8088", "http://[::2]:8088", "http://0.0.0.0:1"]
         {
             let problem = refused(url, Some(TOKEN), TokenReach::Encrypted).unwrap();
-            assert_eq!(problem, format!("the token is not sent to {url}: without TLS it can be read on the way to another machine"));
+            assert_eq!(problem, format!("the token is not sent to {url}: without TLS it could be read in transit"));
             assert_eq!(refused(url, None, TokenReach::Encrypted), None, "{url}");
             assert_eq!(refused(url, Some(TOKEN), TokenReach::Noted), None, "{url}");
         }
@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn only_the_address_of_a_server_is_a_gateways() {
         for url in ["", "weir.example", "ftp://weir.example", "http://", "http://weir.example?a=1", "unix:/a"] {
-            assert!(refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("not of the form")), "{url}");
+            assert!(
+                refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the expected form")),
+                "{url}"
+            );
         }
     }
 
@@ -141,7 +144,7 @@ mod tests {
     fn what_may_be_a_password_is_not_shown() {
         for url in ["https://u:pass@weir.example", "https://u:p@ss@weir.example", "u:pass@weir.example", "https://pass@weir.example/?a=1"] {
             let problem = refused(url, None, TokenReach::Encrypted).unwrap();
-            assert!(problem.contains("a gateway is given a token") && problem.contains("@weir.example"), "{problem}");
+            assert!(problem.contains("use a token instead") && problem.contains("@weir.example"), "{problem}");
             assert!(!problem.contains("pass@") && !problem.contains("p@ss"), "{problem}");
         }
     }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 pub enum StoreFault {
     /// That gateway does not answer.
     #[error(
-        "components are kept by the gateway {url} (gateway.components-from), which cannot be reached: {problem}; try again once it runs"
+        "components are stored by the gateway {url} (gateway.components-from), which cannot be reached: {problem}; try again once it is running"
     )]
     Away {
         /// Its address.
@@ -18,8 +18,7 @@ pub enum StoreFault {
     },
     /// That gateway does not accept this one.
     #[error(
-        "components are kept by the gateway {url} (gateway.components-from), which answered status {status}: give this gateway a token of \
-         that one with scope deploy, in the file of gateway.components-token-file"
+        "components are stored by the gateway {url} (gateway.components-from), which answered with status {status}: give this gateway a token of that one with scope deploy, in the file gateway.components-token-file"
     )]
     Refused {
         /// Its address.
@@ -29,8 +28,7 @@ pub enum StoreFault {
     },
     /// A gateway sent the request on to this one, which would send it on again.
     #[error(
-        "this gateway does not keep components itself but forwards requests about them to {url} (gateway.components-from), and this one was \
-         forwarded already: set gateway.components-from of the gateway that it came from to the one that keeps them"
+        "this gateway does not store components but forwards requests for them to {url} (gateway.components-from), and this request was already forwarded: set gateway.components-from of the gateway that it came from to the one that stores them"
     )]
     ForwardedTwice {
         /// Where it would go.

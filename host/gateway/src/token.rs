@@ -21,13 +21,13 @@ pub struct Token {
 #[non_exhaustive]
 pub enum BadToken {
     /// Too short or too long.
-    #[error("a token has {MIN_LENGTH} to {MAX_LENGTH} characters, and this has {count}; `openssl rand -hex 32` makes a good one")]
+    #[error("a token must have {MIN_LENGTH} to {MAX_LENGTH} characters, this one has {count}; generate one with `openssl rand -hex 32`")]
     Length {
         /// Its characters.
         count: usize,
     },
     /// A character that headers or addresses do not take as it is.
-    #[error("a token has letters, digits and the characters - . _ ~ + / = only; character {position} of this is another one")]
+    #[error("a token may contain only letters, digits and the characters - . _ ~ + / =; character {position} is not one of them")]
     Character {
         /// Its place, from 1.
         position: usize,

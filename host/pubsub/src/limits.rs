@@ -82,7 +82,7 @@ mod tests {
         let check = |topic: &str, message: Message| Limits::default().check(&topic.parse().unwrap(), &message).map_err(|e| e.to_string());
         let body = |size: usize| Message::new(vec![0; size]);
         assert_eq!(check("flow:tg:x", body(4 << 20)), Ok(()));
-        assert_eq!(check("flow:tg:x", body((4 << 20) + 1)), Err("the body of the message has 4194305 bytes, of at most 4194304".into()));
+        assert_eq!(check("flow:tg:x", body((4 << 20) + 1)), Err("the body of the message has 4194305 bytes; the limit is 4194304".into()));
         assert_eq!(check("response:tg:x", body((4 << 20) + 1)), Ok(()));
         assert!(check("response:tg:x", body((64 << 20) + 1)).is_err());
         assert_eq!(check("flow:tg:x", body(1).with("n".repeat(128), "v")), Ok(()));

@@ -53,7 +53,7 @@ impl CodeCache {
         touch(&path);
         self.load_file(engine, digest, &path)
             .inspect_err(|error| {
-                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code is not usable and is made again");
+                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled code unusable, compiling again");
                 let _ = fs::remove_file(&path);
             })
             .ok()
@@ -62,7 +62,7 @@ impl CodeCache {
     fn load_file(&self, engine: &wasmtime::Engine, digest: Digest, path: &Path) -> wasmtime::Result<Component> {
         let wanted = fs::read_to_string(self.file(digest, "crc"))?;
         if checksum(&fs::read(path)?) != wanted {
-            return Err(wasmtime::Error::msg("the file is not what was written: its checksum differs"));
+            return Err(wasmtime::Error::msg("the file has changed: its checksum differs"));
         }
         #[allow(unsafe_code, reason = "a file that this host wrote whole and just verified, in a folder of mode 0700, for this engine")]
         unsafe {

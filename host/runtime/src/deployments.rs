@@ -60,7 +60,7 @@ impl Deployments {
         if record.digest != component.digest {
             let (wanted, found) = (component.digest, record.digest);
             return Err(format!(
-                "the deployment {key} is {found}, and the entry names {wanted}: start the flow again, or swap the component"
+                "the deployment {key} is {found}, but the entry requires {wanted}: start the flow again, or swap the component"
             ));
         }
         Ok(record)
@@ -71,7 +71,7 @@ impl Deployments {
             return read.clone();
         }
         let read = match self.texts.get(key) {
-            None => Err(format!("there is no deployment {key}: deploy it with `weir deploy {key} FILE.wasm`")),
+            None => Err(format!("deployment {key} does not exist: deploy it with `weir deploy {key} FILE.wasm`")),
             Some(text) => serde_json::from_str::<ComponentRecord>(text).map(Arc::new).map_err(|error| {
                 format!("the deployment {key} cannot be used: {error}; deploy it again under another version, and swap to it")
             }),
@@ -92,7 +92,7 @@ impl Deployments {
         let (version, key) = versions
             .max_by(|(a, _), (b, _)| a.cmp(b))
             .map(|(version, key)| (version, key.clone()))
-            .ok_or_else(|| format!("the entry names no component and there is no deployment of `{name}`: deploy one"))?;
+            .ok_or_else(|| format!("the entry has no component and `{name}` is not deployed: deploy it"))?;
         let digest = self.read(&key)?.digest;
         Ok(ComponentRef { name: name.to_owned(), version: version.to_string(), digest })
     }

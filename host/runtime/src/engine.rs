@@ -102,7 +102,7 @@ impl Engine {
         give_back_memory();
         if let Err(error) = stored {
             // Without the cache the next start takes longer, and nothing else.
-            tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code cannot be kept");
+            tracing::warn!(%digest, error = %weir_pubsub::chain(&error), "compiled code not cached");
         }
         component
     }

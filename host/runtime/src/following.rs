@@ -87,27 +87,15 @@ pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Faul
     let (next, wait_ms) = match next {
         Next::Again { wait } => ("again", Some(wait.as_millis() as u64)),
         Next::DeadLetter => ("given up", None),
-        Next::GiveBack => ("given back", None),
+        Next::GiveBack => ("requeued", None),
     };
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
     if matches!(fault.kind, FaultKind::Trap | FaultKind::TimeOut) {
-        tracing::warn!(
-            processor,
-            variant,
-            flow,
-            component,
-            message_id,
-            attempt,
-            verdict,
-            error,
-            next,
-            wait_ms,
-            "attempt at a message broke off"
-        );
+        tracing::warn!(processor, variant, flow, component, message_id, attempt, verdict, error, next, wait_ms, "attempt aborted");
     } else {
         tracing::debug!(
             target: TARGET, processor, variant, flow, component, message_id, attempt, verdict, error, next, wait_ms,
-            "attempt at a message failed"
+            "attempt failed"
         );
     }
 }
@@ -116,7 +104,7 @@ pub(crate) fn failed(of: &Variant, message: &Message, attempt: u32, fault: &Faul
 pub(crate) fn given_back(of: &Variant, message: &Message) {
     let Variant { processor, name: variant, flow, deployment, .. } = of;
     let (processor, variant, flow, component) = (&**processor, &**variant, &**flow, &**deployment);
-    tracing::debug!(target: TARGET, processor, variant, flow, component, message_id = message.id.map(display), "message given back");
+    tracing::debug!(target: TARGET, processor, variant, flow, component, message_id = message.id.map(display), "message requeued");
 }
 
 /// It is acknowledged, together with what came of it.

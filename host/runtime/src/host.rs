@@ -161,7 +161,7 @@ impl Host {
             ended = self.services.join_next() => ("the configuration's follower or the status reporter", ended),
             () = self.ticker_ended.cancelled() => ("the engine's clock", None),
         };
-        let reason = ended.and_then(Result::err).map_or_else(|| "it ended by itself".to_owned(), broken_off);
+        let reason = ended.and_then(Result::err).map_or_else(|| "it ended unexpectedly".to_owned(), broken_off);
         format!("{part}: {reason}")
     }
 
@@ -172,7 +172,7 @@ impl Host {
         let finished = timeout(grace, async { while self.work.join_next().await.is_some() {} }).await;
         let held_up = if finished.is_ok() { Vec::new() } else { self.board.busy() };
         for who in &held_up {
-            tracing::warn!(host = self.board.host, who, "grace time is up: messages in hand are dropped and come again");
+            tracing::warn!(host = self.board.host, who, "grace period expired: messages in flight are redelivered");
         }
         self.work.shutdown().await;
         // Tasks that were dropped are still there until they next wait; with them go the consumers and what those hold.
@@ -282,7 +282,7 @@ impl Reconciler {
                 // They panic only where starting them again does, too: then it is the host that has failed.
                 Some(Err(error)) = self.keepers.join_next() => match error.try_into_panic() {
                     Ok(payload) => std::panic::resume_unwind(payload),
-                    Err(error) => tracing::error!(error = %chain(&error), "keeper of a processor was cancelled"),
+                    Err(error) => tracing::error!(error = %chain(&error), "supervisor of a processor was cancelled"),
                 },
             }
         }
@@ -353,7 +353,7 @@ async fn compile_ahead(means: Arc<Means>, mut digests: mpsc::Receiver<(Digest, u
         while let Some((digest, size_bytes)) = digests.recv().await {
             let loaded = AssertUnwindSafe(means.loader.load(digest, size_bytes)).catch_unwind().await;
             if let Err(error) = loaded.map_or_else(|payload| Err(panic_text(&*payload)), |loaded| loaded.map_err(|error| chain(&error))) {
-                tracing::warn!(%digest, error, "deployed component cannot be loaded");
+                tracing::warn!(%digest, error, "deployed component not loaded");
             }
         }
     };
@@ -391,7 +391,7 @@ mod tests {
         let breaks: [(Break, &str); 3] = [
             (|host| host.work.abort_all(), "the reconcile loop: it was cancelled"),
             (|host| host.services.abort_all(), "the configuration's follower or the status reporter: it was cancelled"),
-            (|host| host.ticker_ended.cancel(), "the engine's clock: it ended by itself"),
+            (|host| host.ticker_ended.cancel(), "the engine's clock: it ended unexpectedly"),
         ];
         for (break_it, reason) in breaks {
             let mut host = Host::start(broker.clone(), config.clone(), settings.clone()).await.unwrap();

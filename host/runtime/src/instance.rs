@@ -96,7 +96,7 @@ impl Instance {
         let instance = match made {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(not_made(program, &store, error)),
-            None => return Err(RuntimeError::SetupFailed { reason: "the time was up while it was made".to_owned() }),
+            None => return Err(RuntimeError::SetupFailed { reason: "the time limit expired while it was created".to_owned() }),
         };
         let unfit = |error: wasmtime::Error| RuntimeError::ComponentUnfit { digest: loaded.digest, source: error.into() };
         let processor = loaded.processor.load(&mut store, &instance).map_err(unfit)?;
@@ -140,7 +140,9 @@ impl Instance {
             Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(RuntimeError::SetupRefused { reason: cut(reason) }),
             Some(Err(error)) => Err(RuntimeError::SetupFailed { reason: self.broken(&error) }),
-            None => Err(RuntimeError::SetupFailed { reason: format!("its time of {} ms was up", self.program.variant.limits.time_ms) }),
+            None => {
+                Err(RuntimeError::SetupFailed { reason: format!("its time limit of {} ms expired", self.program.variant.limits.time_ms) })
+            }
         }
     }
 
@@ -175,7 +177,7 @@ impl Instance {
             Some(Err(error)) if self.store.data().call.has_given_way => Outcome::Failed(self.fault(FaultKind::GaveWay, error.to_string())),
             Some(Err(error)) => Outcome::Failed(self.fault(FaultKind::Trap, self.broken(&error))),
             None => {
-                let reason = format!("the time of {} ms was up (limits.time-ms)", self.program.variant.limits.time_ms);
+                let reason = format!("the time limit of {} ms expired (limits.time-ms)", self.program.variant.limits.time_ms);
                 let reason = self.with_stderr(reason);
                 Outcome::Failed(self.fault(FaultKind::TimeOut, reason))
             }
@@ -225,7 +227,7 @@ impl Instance {
         let message_id = call.id;
         if let Err(error) = self.program.variant.publish(output, message).await {
             let processor = &*self.program.variant.processor;
-            tracing::warn!(processor, %message_id, error = %weir_pubsub::chain(&error), "answer could not be ended");
+            tracing::warn!(processor, %message_id, error = %weir_pubsub::chain(&error), "answer not completed");
         }
     }
 
@@ -251,11 +253,11 @@ impl Instance {
     /// What a trap or an exit was, for people.
     fn broken(&self, error: &wasmtime::Error) -> String {
         let what = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-            Some(exit) => format!("the component ended itself with exit code {}", exit.0),
+            Some(exit) => format!("the component exited with code {}", exit.0),
             None => error.root_cause().to_string(),
         };
         let (processor, message_id) = (&*self.program.variant.processor, self.store.data().call.id);
-        tracing::debug!(processor, %message_id, error = %format!("{error:?}"), "component broke off");
+        tracing::debug!(processor, %message_id, error = %format!("{error:?}"), "component crashed");
         let what = match self.store.data().memory.refusal() {
             Some(refusal) => format!("{what}; {refusal}"),
             None => what,
@@ -277,7 +279,7 @@ impl std::fmt::Debug for Instance {
 
 fn not_made(program: &Program, store: &Store<Guest>, error: wasmtime::Error) -> RuntimeError {
     match store.data().memory.refusal() {
-        Some(refusal) => RuntimeError::Entry { problem: format!("the component cannot even begin: {refusal}") },
+        Some(refusal) => RuntimeError::Entry { problem: format!("the component failed to start: {refusal}") },
         None if error.is::<wasmtime::Trap>() => {
             let reason = format!("{}: {}", program.variant.deployment, error.root_cause());
             RuntimeError::SetupFailed { reason }

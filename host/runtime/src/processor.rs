@@ -94,7 +94,7 @@ impl Processor {
         self.program().variant.surroundings.stop.cancel();
         while let Some(ended) = self.intakes.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = broken_off(error), "intake broke off");
+                tracing::error!(error = broken_off(error), "intake aborted");
             }
         }
     }

@@ -132,7 +132,7 @@ impl ReadEntry {
             let component = entry.component.take();
             Named { entry: Arc::new(entry), component }
         };
-        let faulty = |error| format!("the entry is not readable: {error}; write it by starting a flow");
+        let faulty = |error| format!("the entry unreadable: {error}; write it by starting a flow");
         ReadEntry(serde_json::from_str(text).map(named).map_err(faulty))
     }
 }
@@ -271,9 +271,9 @@ mod tests {
             Wanted::Broken { problem, .. } => assert!(problem.contains(word), "{problem}"),
             other => panic!("{other:?}"),
         };
-        check(&[("processor:p", "v", json!("text"))], "not readable");
+        check(&[("processor:p", "v", json!("text"))], "unreadable");
         check(&[("processor:p", "v", entry("1.0.0", "ab"))], "weir deploy p@1.0.0 FILE.wasm");
-        check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry names sha256:abab");
+        check(&[("component", "p@1.0.0", deployed("cd")), ("processor:p", "v", entry("1.0.0", "ab"))], "the entry requires sha256:abab");
         check(&[("component", "p@1.0.0", json!(1)), ("processor:p", "v", entry("1.0.0", "ab"))], "deploy it again");
     }
 

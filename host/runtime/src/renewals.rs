@@ -41,7 +41,7 @@ impl Renewals {
             component = &*variant.deployment,
             calls_count,
             memory = figures,
-            "instances replaced after few messages because of their memory"
+            "instances replaced after few messages because of memory use"
         );
         let text = format!(
             "slow: each instance is replaced after few messages, the last one after {calls_count} ({figures}): deploy a version with a higher \

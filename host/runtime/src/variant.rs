@@ -109,7 +109,7 @@ impl Variant {
         let answer = Message::new(body).with(CORRELATION_ID, id).with(WEIR_ERROR, error);
         if let Err(error) = self.publish(output, answer).await {
             let message_id = request.id.map(tracing::field::display);
-            tracing::warn!(processor = &*self.processor, message_id, error = %chain(&error), "requester could not be told of the error");
+            tracing::warn!(processor = &*self.processor, message_id, error = %chain(&error), "error not sent to the requester");
         }
     }
 

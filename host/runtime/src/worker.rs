@@ -277,7 +277,7 @@ impl Worker {
         }
         let (size, limit) = (message.body.len(), program.variant.message_limits.max_message_bytes);
         (size > limit).then(|| {
-            let reason = format!("the body has {size} bytes, of at most {limit}");
+            let reason = format!("the body has {size} bytes; the limit is {limit}");
             Unfit { error: "too-large", reason, answered: Answered::Not }
         })
     }
@@ -329,7 +329,7 @@ impl Worker {
             match suspects.begin(name, turn).await {
                 Ok(trial) => break trial,
                 Err(error) => {
-                    let error = format!("a message waits, since no note of it can be written: {error}");
+                    let error = format!("a message is waiting because no record of it can be written: {error}");
                     self.status.note_error(ErrorOf::Message, &error);
                 }
             }
@@ -428,7 +428,7 @@ impl Worker {
 
     fn note(&self, error: &RuntimeError) {
         let error = chain(error);
-        tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component cannot be set up");
+        tracing::warn!(processor = self.status.key.processor, variant = self.status.key.variant, error, "component setup failed");
         self.status.note_error(ErrorOf::Setup, &error);
     }
 
@@ -483,7 +483,7 @@ impl Worker {
         following::given_back(&program.variant, message);
         if let Err(error) = program.variant.surroundings.backend.give_back(&receipt).await {
             let message_id = message.id.map(tracing::field::display);
-            tracing::debug!(processor = &*program.variant.processor, message_id, error = %chain(&error), "message could not be given back");
+            tracing::debug!(processor = &*program.variant.processor, message_id, error = %chain(&error), "message not requeued");
         }
     }
 }

@@ -32,7 +32,7 @@ impl TryFrom<Vec<Value>> for Rules {
 
     fn try_from(written: Vec<Value>) -> Result<Self, String> {
         if written.len() > MAX_RULES {
-            return Err(format!("there are {} rules, of at most {MAX_RULES}: route in two steps", written.len()));
+            return Err(format!("there are {} rules; the limit is {MAX_RULES}: route in two steps", written.len()));
         }
         let mut fields = Fields::default();
         let rule = |(at, written): (usize, Value)| Rule::read(written, &mut fields).map_err(|fault| format!("rule {}: {fault}", at + 1));
@@ -50,8 +50,8 @@ impl Rules {
         let Some((at, rule)) = self.rules.iter().enumerate().find(|(_, rule)| !outputs.contains(&rule.to)) else { return Ok(()) };
         let known = if outputs.is_empty() { "none".to_owned() } else { outputs.join(", ") };
         Err(format!(
-            "rule {}: field `to` names the output `{}`, which this flow does not have (it has {known}): name one of them, or give it a \
-             topic in the blueprint",
+            "rule {}: field `to` is the output `{}`, which this flow does not have (it has {known}): use one of them, or give it a topic in \
+                 the blueprint",
             at + 1,
             shown(&rule.to)
         ))

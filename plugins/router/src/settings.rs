@@ -34,6 +34,6 @@ impl Settings {
     /// A retry: there are none, or they cannot be read.
     pub(crate) fn rules(&self) -> Result<Rc<Rules>> {
         config::parsed(CONFIG_TYPE, &self.key())?
-            .ok_or_else(|| Failure::retry(format!("{} has no value: put a list of rules there, if only an empty one", self.place())))
+            .ok_or_else(|| Failure::retry(format!("{} has no value: store a list of rules, which may be empty", self.place())))
     }
 }

@@ -42,7 +42,7 @@ impl<'a> Incoming<'a> {
 }
 
 fn taken() -> Failure {
-    Failure::retry("the handler asks for the message after a parameter took it: put `Message` last")
+    Failure::retry("the handler takes the message after another parameter has consumed it: put `Message` last")
 }
 
 /// What a handler can have as a parameter. Parameters are read from left to right; the first that fails fails the message.
@@ -71,7 +71,7 @@ fn taken() -> Failure {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot have a parameter of type `{Self}`",
-    note = "it can have `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, and what implements `weir::FromMessage`"
+    note = "use `Json<T>`, `Text`, `Params<T>`, `Input`, `Message`, or a type that implements `weir::FromMessage`"
 )]
 pub trait FromMessage: Sized {
     /// Reads it.

@@ -59,7 +59,7 @@ impl Message {
     /// A reject that says which byte is not UTF-8.
     pub fn text(&self) -> Result<&str> {
         std::str::from_utf8(&self.body)
-            .map_err(|error| Failure::reject(format!("the body is not text in UTF-8: byte {} does not belong", error.valid_up_to())))
+            .map_err(|error| Failure::reject(format!("the body is not UTF-8 text: byte {} is invalid", error.valid_up_to())))
     }
 }
 

@@ -134,7 +134,7 @@ impl State {
                 (None, body(Response { error, ..Response::default() }))
             }
             Some(Instead::TooLarge) => {
-                let message = "the answer would have more than 7 bytes: ask for fewer types or keys at a time".to_owned();
+                let message = "the answer would have more than 7 bytes: request fewer types or keys at a time".to_owned();
                 let error = Some(ServiceError { kind: "config-error".into(), message });
                 (None, body(Response { error, ..Response::default() }))
             }

@@ -62,7 +62,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "what_is_held_above_a_narrowed_window_stays",
         ],
     ),
-    ("A missing queue is noticed also while `weir tail` or a tap reads the topic", &["a_tap_never_makes_a_missing_queue_look_present"]),
+    ("A missing queue is noticed also while a tap reads the topic", &["a_tap_never_makes_a_missing_queue_look_present"]),
     (
         "Redelivered messages keep their position in the queue",
         &[
@@ -88,7 +88,7 @@ pub const DIFFERENCES: &[(&str, &[&str])] = &[
             "queues_deleted_together_are_gone_together_after_a_restart",
         ],
     ),
-    ("A dead letter is sent again exactly once", &["of_several_redrives_of_one_message_one_sends"]),
+    ("A dead letter is resent exactly once", &["of_several_redrives_of_one_message_one_sends"]),
     (
         "Waiting messages can be listed and removed without consuming the queue",
         &[

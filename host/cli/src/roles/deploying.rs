@@ -53,7 +53,7 @@ pub(super) async fn deploy_once_reachable(gateway: &RemoteGateway, file: &Compon
             }
             Err(Undeployed::Refused(problem)) => {
                 let error = problem.to_string();
-                return tracing::error!(file = %file.file.display(), error, "component not deployed: it runs on this host alone");
+                return tracing::error!(file = %file.file.display(), error, "component not deployed: it runs only on this host");
             }
             Err(Undeployed::NotYet(_)) => tokio::time::sleep(RETRY_EVERY).await,
         }
@@ -74,7 +74,7 @@ pub(super) async fn record(config: &ConfigClient, file: &ComponentFile) -> Resul
                 Ok(_) => return Ok(file.given(&version)),
                 Err(GatewayError::VersionTaken { .. }) => break tell_taken(file, &version),
                 Err(GatewayError::Config(error)) if error.is_passing() && Instant::now() < end => {
-                    tracing::warn!(component = key, error = %chain(&error), "component not deployed yet, trying again");
+                    tracing::warn!(component = key, error = %chain(&error), "component not deployed yet, retrying");
                     tokio::time::sleep(RETRY_EVERY).await;
                 }
                 Err(error) => return Err(failed(error)),

@@ -102,7 +102,7 @@ impl Incoming {
     }
 
     fn gone(&self) -> ConfigError {
-        let source = io::Error::other("an earlier piece was not written");
+        let source = io::Error::other("an earlier chunk was not written");
         ConfigError::ComponentFolder { doing: "write", path: PathBuf::from(self.digest.to_hex()), source }
     }
 }
@@ -138,10 +138,10 @@ mod tests {
         let folder = ComponentFolder::new(temp.path().join("components"));
         let files = || fs::read_dir(temp.path().join("components")).unwrap().count();
         let error = received(&folder, &[b"comp", b"onents"], 9).await.unwrap_err();
-        assert!(error.to_string().contains("more than the 9 bytes"), "{error}");
+        assert!(error.to_string().contains("more bytes arrived than the component's size, 9"), "{error}");
         let error = received(&folder, &[b"componen"], 9).await.unwrap_err();
         let other = digest_of(b"componen");
-        assert!(error.to_string().contains(&format!("8 bytes with digest {other} came")), "{error}");
+        assert!(error.to_string().contains(&format!("8 bytes with digest {other} arrived")), "{error}");
         drop(folder.receive(other, 9).await.unwrap());
         assert_eq!(files(), 0);
         received(&folder, &[b"comp", b"", b"onent"], 9).await.unwrap();

@@ -162,7 +162,7 @@ impl Following {
         loop {
             let notifies = recovery.get(|| async {
                 let got = follower.backend.consumer(topic, &name, ConsumerOptions::default()).await;
-                let what = "changes of the configuration cannot be subscribed to";
+                let what = "subscription to changes of the configuration failed";
                 got.inspect_err(|error| {
                     follower.shared.show_fetch_error(what, error);
                 })
@@ -183,7 +183,7 @@ impl Following {
                 Ok(()) => {
                     self.backoff.reset();
                     if self.follower.shared.set_fetch_error(None) {
-                        tracing::info!(version = self.version, "config is followed again");
+                        tracing::info!(version = self.version, "following the configuration again");
                     }
                     None
                 }
@@ -191,7 +191,7 @@ impl Following {
                     if !error.is_passing() {
                         self.todo = Some(Todo::All);
                     }
-                    self.failed("a fetch failed", &error);
+                    self.failed("fetch of the configuration failed", &error);
                     Some(self.backoff.next_wait(&mut rand::rng()))
                 }
             };
@@ -216,7 +216,7 @@ impl Following {
                 Ok(_) if wait.is_some() => self.todo = Some(Todo::All),
                 Ok(delivery) => self.look_at(&delivery),
                 Err(PubsubError::Lagged { missed_count }) => {
-                    tracing::warn!(missed_count, "config notifies were missed");
+                    tracing::warn!(missed_count, "config notifications missed");
                     self.todo = Some(Todo::All);
                 }
                 Err(error) => return Err(error),
@@ -230,7 +230,7 @@ impl Following {
             Ok(notify) => notify,
             Err(error) => {
                 if let Some(notifies_count) = self.unreadable.count(1) {
-                    tracing::warn!(notifies_count, error = %chain(&error), "config notify cannot be read: fetching everything");
+                    tracing::warn!(notifies_count, error = %chain(&error), "config notification unreadable: fetching everything");
                 }
                 self.todo = Some(Todo::All);
                 return;
@@ -334,7 +334,7 @@ impl Following {
     fn failed(&self, what: &'static str, error: &dyn std::error::Error) {
         // Once for each kind of failure, not once for each try.
         if self.follower.shared.show_fetch_error(what, error) {
-            tracing::warn!(step = what, error = %chain(error), "configuration not followed, trying again");
+            tracing::warn!(step = what, error = %chain(error), "following the configuration failed, retrying");
         }
     }
 }

@@ -27,7 +27,7 @@ impl Done {
     /// Whether a request to stop a flow or to swap was done before.
     pub(super) async fn contains(&self, request: &str) -> Result<bool> {
         let mut done = self.read.lock().await;
-        let read = self.get(&mut done).await.map_err(FlowError::config("reading which requests were done"))?;
+        let read = self.get(&mut done).await.map_err(FlowError::config("reading the completed requests"))?;
         Ok(read.iter().any(|known| known == request))
     }
 
@@ -49,7 +49,7 @@ impl Done {
     /// Notes a request that had nothing to write. The note is written with the next one; until then a service that ends takes it along.
     pub(super) async fn note(&self, request: &str) -> Result<()> {
         let mut done = self.read.lock().await;
-        note(self.get(&mut done).await.map_err(FlowError::config("reading which requests were done"))?, request);
+        note(self.get(&mut done).await.map_err(FlowError::config("reading the completed requests"))?, request);
         Ok(())
     }
 

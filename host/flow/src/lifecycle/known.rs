@@ -146,7 +146,7 @@ impl State {
         let (record, is_readable) = match serde_json::from_str::<FlowRecord>(text) {
             Ok(record) => (record, true),
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "record of a flow is not readable");
+                tracing::warn!(flow = id, error = %chain(&error), "flow record unreadable");
                 (FlowRecord::default(), false)
             }
         };

@@ -63,7 +63,7 @@ impl Lifecycle {
             Err(Failed::Halfway(error)) => match self.take_back(id).await {
                 Ok(()) => Err(error),
                 Err(source) => {
-                    tracing::warn!(flow = id, error = %chain(&source), "refused stop of a flow is not taken back yet");
+                    tracing::warn!(flow = id, error = %chain(&source), "refused stop of a flow not reverted yet");
                     Err(FlowError::not_undone(&error, source))
                 }
             },
@@ -131,7 +131,7 @@ impl Lifecycle {
                     backlog.push(Backlog { queue, count });
                 }
                 Ok(_) | Err(PubsubError::QueueNotFound { .. }) => {}
-                Err(error) => return Err(FlowError::broker(format!("looking into the queue {queue}"))(error)),
+                Err(error) => return Err(FlowError::broker(format!("inspecting the queue {queue}"))(error)),
             }
         }
         if is_unread { Err(not_empty(id, &subject.record, &backlog)) } else { Ok(()) }
@@ -177,7 +177,7 @@ impl Lifecycle {
         restored.entries.retain(|key, _| !there.texts.contains_key(key));
         let batch = putting_back(id, restored, text.clone());
         self.writes.write(batch).await.map_err(FlowError::writing(format!("flow `{id}` or one of its entries")))?;
-        tracing::info!(flow = id, "stop of a flow taken back");
+        tracing::info!(flow = id, "stop of a flow reverted");
         Ok(())
     }
 }

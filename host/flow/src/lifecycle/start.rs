@@ -47,7 +47,7 @@ impl Lifecycle {
                 self.try_start(start).await
             }
             Err(Failed::Before(FlowError::FlowExists { .. })) if self.is_started_by(&id, &request).await? => {
-                tracing::info!(flow = id, "flow was started by this request, which was delivered again");
+                tracing::info!(flow = id, "flow already started by this redelivered request");
                 return Ok(Vec::new());
             }
             started => started,
@@ -59,7 +59,7 @@ impl Lifecycle {
             }
             Err(Failed::Before(error)) => Err(error),
             Err(Failed::Halfway(error)) => {
-                tracing::warn!(flow = id, error = %chain(&error), "start of a flow failed and is undone");
+                tracing::warn!(flow = id, error = %chain(&error), "start of a flow failed and was rolled back");
                 match self.undo_start(&id).await {
                     Ok(()) => Err(error),
                     Err(source) => Err(FlowError::not_undone(&error, source)),
@@ -96,7 +96,7 @@ impl Lifecycle {
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "start of a flow is not undone yet");
+                tracing::warn!(flow = id, error = %chain(&error), "start of a flow not rolled back yet");
                 Err(error)
             }
         }

@@ -30,7 +30,7 @@ impl Lifecycle {
     pub(crate) async fn stop(&self, id: &str, backlog: Backlog, request: &str) -> Result<Vec<String>> {
         let _flow = self.flows.lock(id).await;
         if self.done.contains(request).await? {
-            tracing::info!(flow = id, "flow was stopped by this request, which was delivered again");
+            tracing::info!(flow = id, "flow already stopped by this redelivered request");
             return Ok(Vec::new());
         }
         let notes = match backlog {
@@ -54,8 +54,8 @@ impl Lifecycle {
         let mut notes = Vec::new();
         for (queue, reason) in &deleted.resisting {
             let name = name_of(queue);
-            tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow is left over");
-            notes.push(format!("queue {} ({}) is still there and is deleted later: {reason}", queue.topic, queue.subscription));
+            tracing::error!(flow = id, queue = name, error = %reason, "queue of a stopped flow left over");
+            notes.push(format!("queue {} ({}) still exists and is deleted later: {reason}", queue.topic, queue.subscription));
             batch = batch.put(LEFTOVER_TYPE, name, json(queue));
         }
         self.done.write(&self.writes, batch, &stopping.requests).await.map_err(FlowError::writing(format!("flow `{id}`")))?;

@@ -52,7 +52,7 @@ impl Lifecycle {
     pub(crate) async fn put_back(&self, key: EntryKey, refusal: Refusal) {
         if let Err(error) = self.try_put_back(&key, &refusal).await {
             // The next swap, or the next start of a host, finds it as it is: hosts run the previous component meanwhile.
-            tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry is not put back");
+            tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry not restored");
         }
     }
 
@@ -64,11 +64,11 @@ impl Lifecycle {
             Ok(()) => {}
             // It was swapped, or its flow stopped, meanwhile.
             Err(ConfigError::Conflict { .. }) => return Ok(()),
-            Err(error) => return Err(FlowError::config("putting an entry back")(error)),
+            Err(error) => return Err(FlowError::config("restoring an entry")(error)),
         }
         let (refused, back) = (refusal.component.key(), entry.component.as_ref().map(ComponentRef::key));
         let (processor, variant, error) = (&*key.processor, &*key.variant, &*refusal.problem);
-        tracing::error!(processor, variant, refused, back, error, "swap is taken back: a host can never run the new component");
+        tracing::error!(processor, variant, refused, back, error, "swap reverted: a host can never run the new component");
         Ok(())
     }
 }

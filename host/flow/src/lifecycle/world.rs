@@ -43,7 +43,7 @@ impl Lifecycle {
         let reached =
             tokio::time::timeout(BEHIND_TIME, applied.wait_for(|applied| *applied >= version)).await.is_ok_and(|reached| reached.is_ok());
         if !reached {
-            tracing::debug!(version, "follower of the flows is behind, they are read");
+            tracing::debug!(version, "follower of the flows is behind, rereading them");
             let records = self.config.values(FLOW_TYPE).await.map_err(FlowError::config("reading the flows"))?.value;
             self.known.take_over(&records);
         }
@@ -79,7 +79,7 @@ impl Lifecycle {
             Ok(plan) => plan,
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "foreign flow is planned by its entries, since its blueprint is not usable");
+                tracing::warn!(flow = id, error = %chain(&error), "foreign flow planned from its entries: blueprint unusable");
                 let entries = self.entries_of_variants(&BTreeSet::from([id])).await?.remove(id).unwrap_or_default();
                 adopt_without_blueprint(id, &entries)
             }
@@ -99,7 +99,7 @@ impl Lifecycle {
             }
             Err(error) if error.is_passing() => Err(FlowError::config("storing the plan of a foreign flow")(error)),
             Err(error) => {
-                tracing::warn!(flow = id, error = %chain(&error), "plan of a foreign flow cannot be stored");
+                tracing::warn!(flow = id, error = %chain(&error), "plan of a foreign flow not stored");
                 self.known.set_plan(id, &before, plan);
                 Ok(())
             }
@@ -164,7 +164,7 @@ impl Lifecycle {
             match serde_json::from_str(&text) {
                 Ok(entry) => drop(entries.whole.insert(key.clone(), entry)),
                 Err(error) => {
-                    tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry is not readable")
+                    tracing::warn!(processor = key.processor, variant = key.variant, error = %chain(&error), "entry unreadable")
                 }
             }
             entries.texts.insert(key, text);
@@ -223,5 +223,5 @@ fn key(config_type: &str, key: &str) -> Key {
 }
 
 fn unreadable(config_type: String, key: &str, error: &dyn std::error::Error) -> FlowError {
-    FlowError::Unreadable { config_type, key: crate::naming::shown(key), problem: format!("{}; mend or delete it", chain(error)) }
+    FlowError::Unreadable { config_type, key: crate::naming::shown(key), problem: format!("{}; correct or delete it", chain(error)) }
 }

@@ -96,7 +96,7 @@ pub(super) fn check_parameters(processor: &DraftProcessor, descriptor: Option<&D
     }
     for name in processor.parameters.keys() {
         if !descriptor.parameters.is_empty() && !descriptor.parameters.iter().any(|spec| spec.name == *name) {
-            notes.push(format!("{}: the component does not know it", place(name)));
+            notes.push(format!("{}: the component does not have it", place(name)));
         }
     }
     Ok(())

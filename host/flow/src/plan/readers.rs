@@ -30,7 +30,7 @@ pub fn check_readers(draft: &Draft, world: &World, readers: &Readers) -> Result<
     let names: BTreeSet<&str> = draft.processors.iter().map(|processor| processor.key.processor.as_str()).collect();
     let unknown = readers.external.iter().filter(|name| !names.contains(name.as_str()));
     let note = |name: &String| {
-        format!("`{}` is not a processor of the blueprint: --external has no use for it{}", shown(name), meant(name, &names))
+        format!("`{}` is not a processor of the blueprint: correct or remove --external{}", shown(name), meant(name, &names))
     };
     let notes = unknown.take(MAX_NAMED_COUNT).map(note).collect();
     if !readers.are_required {

@@ -93,7 +93,7 @@ pub(crate) enum Line {
 
 impl Line {
     fn of(offered: &Offered) -> Result<Line, String> {
-        let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has a topic that is none: {error}"));
+        let topic = |text: &str| text.parse::<Topic>().map_err(|error| format!("has an invalid topic: {error}"));
         Ok(match offered {
             Offered::Flow { flow } => Line::Flow { topic: topic(flow)?, producer: OnceCell::new() },
             Offered::Service { request, response } => {
@@ -119,7 +119,7 @@ impl Interface {
     /// The way to whoever answers a `request` interface.
     pub(super) async fn requester(&self, link: &Link) -> Result<SharedRequester> {
         let Line::Request { request, response, requester } = &self.line else {
-            return Err(self.wrong("takes messages and answers none: send it one by `weir send`".to_owned()));
+            return Err(self.wrong("accepts messages but does not answer: use `weir send`".to_owned()));
         };
         requester.get_or_try_init(|| link.requester(request, response)).await.cloned()
     }
@@ -155,10 +155,7 @@ impl Interface {
     }
 
     fn takes_requests(&self) -> GatewayError {
-        self.wrong(format!(
-            "takes requests and answers them: POST /api/v1/flow/{}/service/{} with the request as its body",
-            self.flow, self.name
-        ))
+        self.wrong(format!("accepts requests: POST /api/v1/flow/{}/service/{} with the request as its body", self.flow, self.name))
     }
 }
 
@@ -190,6 +187,6 @@ mod tests {
     fn errors_name_what_there_is() {
         let error = |name| flow().interface(name).err().unwrap().to_string();
         assert_eq!(error("out"), "flow `f` has no interface `out`; interfaces: ask, in, odd");
-        assert!(error("odd").starts_with("interface `odd` of flow `f` has a topic that is none"), "{}", error("odd"));
+        assert!(error("odd").starts_with("interface `odd` of flow `f` has an invalid topic"), "{}", error("odd"));
     }
 }

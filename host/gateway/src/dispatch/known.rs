@@ -126,7 +126,7 @@ mod tests {
     fn running(known: &KnownFlows, id: &str) -> Arc<Interface> {
         match known.records.get(id) {
             Some((_, Known::Running(flow))) => flow.interface("in").unwrap(),
-            _ => panic!("{id} does not run"),
+            _ => panic!("{id} is not running"),
         }
     }
 

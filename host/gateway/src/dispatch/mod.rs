@@ -65,8 +65,8 @@ impl Dispatch {
         let status = self.follower.borrow();
         let problem = match (&status.fetch_error, status.version) {
             (None, version) if version > 0 => return None,
-            (_, 0) => "the flows were not read yet",
-            _ => "the flows cannot be read as they are now",
+            (_, 0) => "the flows have not been read yet",
+            _ => "the current flows cannot be read",
         };
         let cause = status.fetch_error.as_ref().filter(|_| matches!(caller, Caller::Trusted(_)));
         Some(cause.map_or_else(|| problem.to_owned(), |error| format!("{problem}: {error}")))

@@ -27,7 +27,7 @@ pub(crate) async fn consumer_again(
     window: NonZeroU32,
     again: &mut Again,
 ) -> Result<Box<dyn Consumer>> {
-    tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit was lost, subscribing again");
+    tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit lost, resubscribing");
     let consumer = again.get(|| consumer(dispatch, interface, window)).await?;
-    consumer.ok_or_else(|| interface.wrong("has no exit any more".to_owned()))
+    consumer.ok_or_else(|| interface.wrong("no longer has an exit".to_owned()))
 }

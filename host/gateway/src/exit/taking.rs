@@ -248,7 +248,7 @@ fn may_come(stats: &QueueStats, own_count: u64, looks_count: u32) -> bool {
 pub(crate) async fn cut_off(dispatch: &Dispatch, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),
-        error => GatewayError::broker("the exit cannot be read on")(error),
+        error => GatewayError::broker("reading the exit failed")(error),
     }
 }
 

@@ -9,19 +9,19 @@ use crate::token::BadToken;
 #[non_exhaustive]
 pub enum RemoteError {
     /// The URL cannot be used.
-    #[error("the gateway's address `{url}` is not of the form https://HOST:PORT or http://HOST:PORT")]
+    #[error("the gateway's address `{url}` does not have the form https://HOST:PORT or http://HOST:PORT")]
     BadUrl {
         /// As it was given.
         url: String,
     },
     /// The URL holds a user name or password, which a request would not send; it is shown without them.
-    #[error("the gateway's address {url} was given with a user name or password: a gateway is given a token")]
+    #[error("the gateway's address {url} contains a user name or password: use a token instead")]
     UserInfo {
         /// Without them.
         url: String,
     },
     /// The token would be readable on the way.
-    #[error("the token is not sent to {url}: without TLS it can be read on the way to another machine")]
+    #[error("the token is not sent to {url}: without TLS it could be read in transit")]
     TokenInClear {
         /// The gateway's URL.
         url: String,
@@ -47,6 +47,6 @@ pub enum RemoteError {
         problem: String,
     },
     /// The HTTP client cannot be made, for example because the system has no CAs.
-    #[error("the HTTP client could not be made")]
+    #[error("the HTTP client could not be created")]
     Client(#[from] reqwest::Error),
 }

@@ -60,15 +60,15 @@ fn authorities(file: &Path) -> Result<RootCertStore, RemoteError> {
 /// The CAs in a PEM text, or what is wrong with it.
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if pem.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("has more than {MAX_FILE_BYTES} bytes: name a PEM file with the CA certificate"));
+        return Err(format!("has more than {MAX_FILE_BYTES} bytes: give a PEM file with the CA certificate"));
     }
     let mut roots = RootCertStore::empty();
     for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(pem)) {
         let certificate = certificate.map_err(|error| format!("is damaged at certificate {number}: {error:?}"))?;
-        roots.add(certificate).map_err(|error| format!("holds something else than a CA certificate at position {number}: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("contains something other than a CA certificate at position {number}: {error}"))?;
     }
     match roots.is_empty() {
-        true => Err("holds no certificate: name a PEM file with `-----BEGIN CERTIFICATE-----` in it".to_owned()),
+        true => Err("contains no certificate: give a PEM file that contains `-----BEGIN CERTIFICATE-----`".to_owned()),
         false => Ok(roots),
     }
 }
@@ -126,9 +126,13 @@ mod tests {
     #[test]
     fn a_file_without_a_ca_is_told_with_what_is_wrong() {
         for (pem, problem) in [
-            ("", "holds no certificate"),
-            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no certificate"),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds something else than a CA certificate at position 1"),
+            ("", "contains no certificate"),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "contains no certificate"),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "contains something other than a CA certificate at position \
+                 1",
+            ),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n", "is damaged at certificate 1"),
         ] {
             let found = roots(pem.as_bytes()).unwrap_err();

@@ -30,7 +30,7 @@ pub(crate) async fn openapi(State(gateway): State<Shared>) -> Result<Response> {
     text.clone().map(json).ok_or(GatewayError::Broken { what: "writing the OpenAPI document" })
 }
 
-/// Leads a person who opens the gateway's address in a browser to the page that describes it.
+/// Redirects a browser to the page that describes the gateway.
 #[utoipa::path(
     get,
     path = "/",
@@ -42,7 +42,7 @@ pub(crate) async fn front() -> Redirect {
     Redirect::to("/api/v1/weir/docs")
 }
 
-/// This document as a page to read, which needs nothing from elsewhere.
+/// This document as a self-contained HTML page.
 #[utoipa::path(
     get,
     path = "/api/v1/weir/docs",

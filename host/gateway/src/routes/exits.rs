@@ -39,7 +39,7 @@ const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
         ("interface" = String, Path, description = "The interface's name"),
     ),
     request_body = TakeRequest,
-    responses((status = 200, description = "The lease, then a line for each message; an error in the middle is the last line", body = TakenLine, content_type = NDJSON))
+    responses((status = 200, description = "The lease, then one line for each message; if an error occurs, it is the last line", body = TakenLine, content_type = NDJSON))
 )]
 pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, request: Request) -> Result<Response> {
     let wanted: TakeRequest = read(&gateway, request, "\"count\", \"wait-ms\" and \"lease-ms\", all of them optional").await?;
@@ -48,7 +48,7 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     let queue = interface.exit_queue()?;
     let lease = Lease::new(gateway.backend.clone(), &flow, &name, wanted.count, lease_time);
     let Some(consumer) = exit::consumer(&gateway.dispatch, &interface, exit::WINDOW).await? else {
-        let problem = "has no exit: something in the flow consumes it; `weir tail` shows the messages that pass";
+        let problem = "has no exit, since it is consumed within the flow; `weir tail` shows its messages";
         return Err(interface.wrong(problem.to_owned()));
     };
     let lease = gateway.leases.begin(lease);
@@ -73,8 +73,8 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     ),
     request_body = Acknowledge,
     responses(
-        (status = 200, description = "They are settled", body = Acknowledged),
-        (status = 410, description = "The lease has ended: what was not acknowledged is delivered again", body = ErrorAnswer),
+        (status = 200, description = "Settled", body = Acknowledged),
+        (status = 410, description = "The lease has ended: unacknowledged messages are redelivered", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn acknowledge(
@@ -85,10 +85,10 @@ pub(crate) async fn acknowledge(
     let wanted: Acknowledge = read(&gateway, request, "\"lease\" and \"through\"").await?;
     let bad = |problem: String| GatewayError::BadField { field: "lease".to_owned(), problem };
     let id = LeaseId::read(&wanted.lease)
-        .ok_or_else(|| bad("must be the 32 hexadecimal digits of the first line that `take` answers".to_owned()))?;
+        .ok_or_else(|| bad("must be the 32 hexadecimal digits in the first line of the answer to `take`".to_owned()))?;
     let Some(lease) = gateway.leases.find(id) else { return Err(GatewayError::LeaseEnded { lease: id.to_string() }) };
     if !lease.is_of(&flow, &name) {
-        return Err(bad(format!("{id} is not a lease on exit `{name}` of flow `{flow}`: use the path that it was taken at")));
+        return Err(bad(format!("{id} is not a lease on exit `{name}` of flow `{flow}`: use the path of its `take` request")));
     }
     let then = if wanted.end { Then::End } else { Then::GoOn };
     let acknowledged_count = lease.acknowledge(wanted.through, then).await?;
@@ -108,8 +108,7 @@ pub(crate) fn moved(method: &Method, path: &str) -> Option<Response> {
     }
     let (flow, name) = (weir_pubsub::shown(flow), weir_pubsub::shown(name));
     let next = format!(
-        "take messages by `weir take {flow} {name}`, or by POST /api/v1/weir/flows/{flow}/exits/{name}/take with a JSON object, and \
-         acknowledge them by POST .../acknowledge"
+        "take messages with `weir take {flow} {name}`, or with POST /api/v1/weir/flows/{flow}/exits/{name}/take with a JSON object, and acknowledge them with POST .../acknowledge"
     );
     let path = path.chars().take(200).collect();
     let mut response = GatewayError::WrongMethod { method: method.to_string(), path, next }.into_response();

@@ -32,16 +32,16 @@ use crate::query::Fields;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
-    /// A line for each message as soon as it is stored, not only the number of all at the end.
+    /// Whether to answer with a line for each message as soon as it is stored, not only the total at the end.
     #[serde(default)]
     answers: bool,
 }
 
-/// Many messages into a flow, each stored durably.
+/// Imports many messages into a flow, each stored durably.
 ///
-/// The body is read no faster than it is stored, so that it may have any number of lines. With `answers=true` it must be NDJSON, the answer
-/// is a line `{"line", "id"}` for each message as soon as it is stored, with what is answered else as the last line, and the body is also
-/// read no faster than the answers.
+/// The body is read no faster than it is stored, so it may have any number of lines. With `answers=true` it must be NDJSON; the answer is
+/// then a line `{"line", "id"}` for each message as soon as it is stored, followed by the usual answer as the last line, and the body is
+/// also read no faster than the answers.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/flows/{flow}/interfaces/{interface}/messages",
@@ -53,12 +53,13 @@ pub(crate) struct Wanted {
         Wanted,
     ),
     request_body(
-        description = "One message a line, or a list of them",
+        description = "One message per line, or a list of messages",
         content((serde_json::Value = "application/x-ndjson"), (Vec<serde_json::Value> = "application/json"))
     ),
     responses(
-        (status = 200, description = "All are stored", body = Imported),
-        (status = "4XX", description = "It ended early: the first `count` messages are stored, and `unconfirmed` ones behind them may be", body = Imported),
+        (status = 200, description = "All messages are stored", body = Imported),
+        (status = "4XX", description = "Ended early: the first `count` messages are stored, and the `unconfirmed` ones after them may be \
+             stored", body = Imported),
         (status = "5XX", description = "The same", body = Imported),
     )
 )]
@@ -78,7 +79,9 @@ pub(crate) async fn post(
     let outcome = match body::media_type(request.headers()).as_str() {
         NDJSON => import_lines(&gateway, &interface, &mut import, request.into_body()).await,
         "application/json" => import_array(&gateway, &interface, &mut import, request).await,
-        _ => Err(body::wrong_type(request.headers(), "application/json (a list of messages) or application/x-ndjson (one a line)").into()),
+        _ => {
+            Err(body::wrong_type(request.headers(), "application/json (a list of messages) or application/x-ndjson (one per line)").into())
+        }
     };
     Ok(match ended(&gateway, &interface, outcome).await {
         None => Json(import.imported(None)).into_response(),

@@ -28,7 +28,7 @@ use crate::socket::{Connection, End, Received, Upgrade};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
-    /// Answer `{"message": NUMBER, "id": ID}` for each message as soon as it is stored, by its number in the stream, from 1.
+    /// Answer `{"message": NUMBER, "id": ID}` for each message as soon as it is stored; NUMBER is its number in the stream, from 1.
     #[serde(default)]
     answers: bool,
     /// Read by whoever lets the request in.
@@ -37,11 +37,12 @@ pub(crate) struct Wanted {
     _token: Option<IgnoredAny>,
 }
 
-/// Messages into a flow over a WebSocket, one JSON text each.
+/// Streams messages into a flow over a WebSocket, one JSON document per message.
 ///
-/// It is read no faster than the messages are stored. The close frame is answered once all messages before it are stored. What is wrong
-/// (no JSON, above 4 MiB, the queue stays full, the flow is stopped) ends it: a last text `{"count", "unconfirmed", "error"}` reports how many
-/// messages are stored, how many behind them may be stored too (absent if none), and why it ended; the close frame has the reason too.
+/// It is read no faster than the messages are stored. The close frame is answered once all messages before it are stored. An error (not
+/// JSON, above 4 MiB, the queue stays full, the flow is stopped) ends the stream: a last text message `{"count", "unconfirmed", "error"}`
+/// reports how many messages are stored, how many after them may be stored too (absent if none), and why it ended; the close frame has the
+/// reason too.
 #[utoipa::path(
     get,
     path = "/api/v1/flow/{flow}/import/{interface}",
@@ -52,7 +53,7 @@ pub(crate) struct Wanted {
         ("interface" = String, Path, description = "The interface's name"),
         Wanted,
     ),
-    responses((status = 101, description = "The connection is a WebSocket from here on"))
+    responses((status = 101, description = "The connection is now a WebSocket"))
 )]
 pub(crate) async fn get(
     State(gateway): State<Shared>,
@@ -155,7 +156,7 @@ impl Stream {
             Received::Unreadable(problem) => GatewayError::BodyBroken { problem: format!("{}: {problem}", what()) },
             Received::Closed => return Err(Last::Closed),
             Received::Cut(why) => {
-                tracing::debug!(flow = self.interface.flow, why, "an import was cut");
+                tracing::debug!(flow = self.interface.flow, why, "import aborted");
                 return Err(Last::Gone);
             }
         };

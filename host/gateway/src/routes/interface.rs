@@ -11,10 +11,10 @@ use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
 use crate::{body, line};
 
-/// One message into a flow, or one request and its answer.
+/// Sends one message into a flow, or one request.
 ///
-/// A `flow` interface: the body is sent, and `{}` answers once it is durable. A `request` interface: the body goes out, and the last part
-/// of the answer comes back as it is.
+/// `flow` interface: the body is sent, and the answer is `{}` once the message is durable. `request` interface: the body is the request,
+/// and the last part of the answer is returned unchanged.
 #[utoipa::path(
     post,
     path = "/api/v1/flow/{flow}/service/{interface}",

@@ -101,7 +101,7 @@ mod tests {
         let (limits, large) = (TopicLimits::default(), Message::new(vec![b'x'; 2000]));
         limits.learn(&topic, 1000);
         let error = limits.check(&topic, &large).unwrap_err().to_string();
-        assert!(error.contains("maxMessageSize of flow:tg:a") && error.contains("of at most 1000"), "{error}");
+        assert!(error.contains("maxMessageSize of flow:tg:a") && error.contains("the limit is 1000"), "{error}");
         limits.check(&topic, &Message::new("small")).unwrap();
         limits.check(&other, &large).unwrap();
         tokio::time::advance(KEPT_TIME).await;

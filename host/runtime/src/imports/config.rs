@@ -14,7 +14,7 @@ impl Guest {
         let shown = weir_pubsub::shown(config_type);
         let declared = names(declared.iter().map(String::as_str));
         Err(wasmtime::Error::msg(format!(
-            "the config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})"
+            "config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})"
         )))
     }
 }

@@ -98,7 +98,7 @@ impl Guest {
             self.call.time.extend(began.elapsed());
         }
         self.call.has_given_way = room.is_err();
-        room.map_err(|GaveWay| wasmtime::Error::msg("it waited for room for its outputs (host.outputs)"))
+        room.map_err(|GaveWay| wasmtime::Error::msg("it waited for memory for its outputs (host.outputs)"))
     }
 
     /// Takes a message for an output: all checks, and what the host adds.
@@ -106,7 +106,7 @@ impl Guest {
         let Some(output) = self.variant.output(to) else {
             let known = names(self.variant.outputs.iter().map(|output| &*output.name));
             let shown = weir_pubsub::shown(to);
-            return invalid(format!("there is no output `{shown}`: the outputs are {known}"));
+            return invalid(format!("output `{shown}` does not exist; must be one of: {known}"));
         };
         let message = self.prepare(output, message)?;
         Ok((output, message))
@@ -160,8 +160,8 @@ impl Guest {
         let variant = self.variant.clone();
         let output = match (self.call.answer, variant.inputs[self.call.input].reply) {
             (Answer::Open | Answer::Begun, Some(output)) => output,
-            (Answer::Ended, _) => return invalid("the request was answered in full: nothing may follow the part marked `last`"),
-            _ => return invalid("the message in hand is no request: only an input with `reply` in the descriptor can be answered"),
+            (Answer::Ended, _) => return invalid("the request was answered completely: nothing may follow the part marked `last`"),
+            _ => return invalid("the current message is not a request: only an input with `reply` in the descriptor can be answered"),
         };
         let mut message = self.prepare(output, message)?;
         message.properties.set(CORRELATION_ID, self.call.correlation.clone().unwrap_or_default());
@@ -183,7 +183,7 @@ impl Guest {
                     size_bytes += part.body.len();
                     if size_bytes > limit_bytes {
                         self.call.begun[number as usize] = Begun::Failed;
-                        return invalid(format!("the answer has more than {limit_bytes} bytes: take its parts one by one"));
+                        return invalid(format!("the answer has more than {limit_bytes} bytes: read its parts one by one"));
                     }
                     parts.push(part);
                 }
@@ -200,10 +200,10 @@ impl Guest {
         let Some(request) = variant.requests.iter().position(|request| *request.name == *to) else {
             let known = names(variant.requests.iter().map(|request| &*request.name));
             let shown = weir_pubsub::shown(to);
-            return invalid(format!("there is no request `{shown}`: the requests are {known}"));
+            return invalid(format!("request `{shown}` does not exist; must be one of: {known}"));
         };
         if self.call.begun.iter().filter(|begun| matches!(begun, Begun::Open(_))).count() >= MAX_BEGUN_COUNT {
-            return invalid(format!("{MAX_BEGUN_COUNT} requests are under way, which is the most: take the answer of one first"));
+            return invalid(format!("{MAX_BEGUN_COUNT} requests are in flight, the maximum: read the answer of one first"));
         }
         self.call.count_send(&variant, message.body.len() as u64)?;
         let message = self.outgoing_request(message);
@@ -233,12 +233,12 @@ impl Guest {
     async fn next_part(&mut self, number: u32) -> CallResult<Option<GuestMessage>> {
         check_phase(&self.call)?;
         let Some(slot) = self.call.begun.get_mut(number as usize) else {
-            return invalid(format!("there is no request {number}: numbers are valid until `handle` returns"));
+            return invalid(format!("request {number} does not exist: numbers are valid until `handle` returns"));
         };
         let replies = match slot {
             Begun::Open(replies) => replies,
             Begun::Complete => return Ok(None),
-            Begun::Failed => return invalid(format!("request {number} has ended with an error, which was told already")),
+            Begun::Failed => return invalid(format!("request {number} ended with an error, which was already returned")),
         };
         let next = match replies.next().await {
             Ok(Some(message)) => error_of(&message).map_or_else(|| Ok(Some(shown(message))), Err),
@@ -262,7 +262,7 @@ impl Call {
             return invalid(format!("one call may send {} messages (limits.sends-count)", limits.sends_count));
         }
         if self.sends_bytes + size_bytes > limits.sends_bytes {
-            return invalid(format!("one call may send {} bytes in all (limits.sends-bytes)", limits.sends_bytes));
+            return invalid(format!("one call may send {} bytes in total (limits.sends-bytes)", limits.sends_bytes));
         }
         self.sends_count += 1;
         self.sends_bytes += size_bytes;
@@ -273,18 +273,18 @@ impl Call {
 fn check_phase(call: &Call) -> CallResult<()> {
     match call.phase {
         Phase::Handle => Ok(()),
-        Phase::Setup | Phase::Idle => invalid("nothing can be sent outside of `handle`"),
+        Phase::Setup | Phase::Idle => invalid("messages can be sent only within `handle`"),
     }
 }
 
 fn check_properties(properties: &[(String, String)]) -> CallResult<()> {
     if properties.len() > MAX_PROPERTIES_COUNT {
-        return invalid(format!("the message has {} properties, of at most {MAX_PROPERTIES_COUNT}", properties.len()));
+        return invalid(format!("the message has {} properties; the limit is {MAX_PROPERTIES_COUNT}", properties.len()));
     }
     match properties.iter().find(|(name, _)| is_hosts_own(name)) {
         Some((name, _)) => {
             let shown = weir_pubsub::shown(name);
-            invalid(format!("the property `{shown}` is the host's own and cannot be set"))
+            invalid(format!("the property `{shown}` is reserved for the host"))
         }
         None => Ok(()),
     }

@@ -165,7 +165,7 @@ pub(super) fn with<R>(look: impl FnOnce(&mut Instance) -> R) -> Option<R> {
 #[track_caller]
 pub(super) fn here<R>(what: &str, look: impl FnOnce(&mut Instance) -> R) -> R {
     with(look).unwrap_or_else(|| {
-        panic!("{what} is known in a host only: in a test, call the handler by `weir::testing::kit!().handle(\"input\", message)`")
+        panic!("{what} is available only in a host: in a test, call the handler with `weir::testing::kit!().handle(\"input\", message)`")
     })
 }
 

@@ -15,7 +15,7 @@ fn of_declared<R>(config_type: &str, read: impl FnOnce(&Instance) -> R) -> R {
     });
     read.unwrap_or_else(|declared| {
         let shown = shown(config_type);
-        panic!("the config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})")
+        panic!("config type `{shown}` is not declared: add it to `config-types` of the descriptor (declared: {declared})")
     })
 }
 
