@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -271,17 +272,12 @@ pub(crate) fn data_option(data: &Path) -> String {
     if data == Path::new(crate::args::DEFAULT_DATA) { String::new() } else { format!(" --data {}", data.display()) }
 }
 
+/// What has no meaning in a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// A part of a path, with everything escaped that has a meaning in one.
 pub(crate) fn escaped(part: &str) -> String {
-    use std::fmt::Write;
-    part.bytes().fold(String::with_capacity(part.len()), |mut escaped, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(byte.into());
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-        escaped
-    })
+    utf8_percent_encode(part, PLAIN).to_string()
 }
 
 /// An error of the gateway or of a service, as a problem with an exit code.

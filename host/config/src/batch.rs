@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Condition, Key, Request, Value};
-use crate::whole::size_of;
+use crate::whole::{Room, size_of};
 
 /// Entries of one request, at most: about a second of work for the store, so that one request cannot keep all others waiting for long.
 pub const MAX_REQUEST_ENTRIES_COUNT: usize = 10_000;
@@ -29,16 +29,6 @@ pub struct Batch {
     pub conditions: Vec<Condition>,
     /// What room it may take.
     pub room: Room,
-}
-
-/// What room a batch may take in the configuration, whose size is bounded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Room {
-    /// What is left below the reserve.
-    #[default]
-    Common,
-    /// The reserve too: it finishes or undoes what was begun, which must not fail for want of room.
-    Reserve,
 }
 
 impl Batch {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use weir_pubsub::{NameError, PubsubError};
 
-use crate::components::WrongBytes;
 use crate::records::Digest;
 
 /// The result of an operation on configuration.
@@ -183,4 +182,22 @@ impl ConfigError {
             source => ConfigError::Unavailable { source },
         }
     }
+}
+/// What came instead of a component.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongBytes {
+    /// It is longer than it may be.
+    #[error("more than the {most_bytes} bytes that the component has came")]
+    TooMany {
+        /// What it has.
+        most_bytes: u64,
+    },
+    /// Its digest is another.
+    #[error("{size_bytes} bytes with digest {digest} came")]
+    Other {
+        /// Theirs.
+        digest: Digest,
+        /// How many came.
+        size_bytes: u64,
+    },
 }

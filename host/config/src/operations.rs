@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::{Batch, Room};
+use crate::batch::Batch;
 use crate::error::{ConfigError, Result};
 use crate::protocol::{Notify, Request, RequestFault, Response, ServiceError};
 use crate::store::{Applied, Store};
-use crate::whole::MAX_WHOLE_BYTES;
+use crate::whole::{MAX_WHOLE_BYTES, Room};
 use weir_pubsub::chain;
 
 /// Keys that a notify carries, at most; with more it names the types alone.

@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 use weir_pubsub::Topic;
 
 use crate::bounds::{check_count, check_description, check_parameters};
+use crate::naming::{check_name, shown};
 use crate::protocol::Interface;
 use crate::template::{BLUEPRINT, ID, mentions};
+
+pub use crate::naming::MAX_NAME_BYTES;
 
 /// The largest blueprint, in bytes: what one message to the config service carries.
 pub const MAX_BLUEPRINT_BYTES: usize = 4 << 20;
 /// The most processors in one blueprint.
 pub const MAX_PROCESSORS_COUNT: usize = 10_000;
-/// The longest name of a processor, variant, flow, blueprint, interface, spec or parameter, in bytes.
-pub const MAX_NAME_BYTES: usize = 128;
 
 const TOP_FIELDS: &[&str] = &["blueprint", "flow", "interfaces", "parameters", "description", "tags"];
 const PROCESSOR_FIELDS: &[&str] = &["topics", "parameters", "component"];
@@ -92,32 +93,6 @@ pub struct DeclaredParameter {
     pub kind: Option<String>,
     /// The parameter whose value it takes when it has none.
     pub controlled_by: Option<String>,
-}
-
-/// The text of a name, fit for an error message: cut, control characters escaped.
-pub(crate) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-    if text.chars().nth(80).is_some() {
-        shown.push_str("...");
-    }
-    shown
-}
-
-/// What is wrong with a text as a name, and how to mend it.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("the name is empty: give it one".to_owned());
-    }
-    if name.len() > MAX_NAME_BYTES {
-        return Err(format!("the name has {} bytes; the limit is {MAX_NAME_BYTES}: shorten it", name.len()));
-    }
-    if name == "." || name == ".." {
-        return Err(format!("`{name}` cannot be used in the path of a URL: choose another name"));
-    }
-    match name.chars().find(|c| c.is_control() || matches!(c, '/' | '*' | '#')) {
-        Some(character) => Err(format!("the name contains {character:?}: names must not contain control characters, /, * or #")),
-        None => Ok(()),
-    }
 }
 
 fn fault<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, BlueprintError> {
@@ -402,8 +377,7 @@ mod tests {
         );
         flow(
             r#""a/b:{id}": {}"#,
-            "section `flow`, processor `a/b:{id}`, the part before `:`: the name contains '/': names must not contain control characters, \
-                 /, * or #",
+            "section `flow`, processor `a/b:{id}`, the part before `:`: the name contains '/': names must not contain control characters, /, * or #",
         );
         flow(r#"":{id}": {}"#, "section `flow`, processor `:{id}`, the part before `:`: the name is empty: give it one");
         flow(
@@ -447,7 +421,10 @@ mod tests {
             r#""interfaces": {"in": {"flow": 1}}"#,
             "section `interfaces`, interface `in`, field `flow`: is the number 1, and must be a topic",
         );
-        check(r#""parameters": {"id": {}}"#, "section `parameters`, parameter `id`: {id} is the flow's own id: choose another name");
+        check(
+            r#""parameters": {"id": {}}"#,
+            "section `parameters`, parameter `id`: {id} is the flow's own id: choose another name",
+        );
         check(r#""parameters": {"p": "integer"}"#, "section `parameters`, parameter `p`: is the string \"integer\", and must be an object");
         check(
             r#""parameters": {"p": {"controlled-by": "q"}}"#,

@@ -24,7 +24,7 @@ pub(crate) fn check_description(text: &str) -> Result<(), String> {
 pub(crate) fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), String> {
     check_count(parameters.len())?;
     if let Some((name, value)) = parameters.iter().find(|(_, value)| value.len() > MAX_PARAMETER_BYTES) {
-        let name = crate::blueprint::shown(name);
+        let name = crate::naming::shown(name);
         return Err(format!(
             "the value of `{name}` has {} bytes; the limit is {MAX_PARAMETER_BYTES}: shorten it, or keep it in the configuration (weir config put)",
             value.len()

@@ -1,5 +1,9 @@
 //! What can go wrong with blueprints and flows.
 
+mod backlog;
+mod refusal;
+mod unserved;
+
 use weir_config::ConfigError;
 use weir_pubsub::{NameError, PubsubError, chain};
 
@@ -7,7 +11,13 @@ use weir_pubsub::{NameError, PubsubError, chain};
 pub type Result<T, E = FlowError> = std::result::Result<T, E>;
 
 use crate::blueprint::BlueprintError;
-use crate::plan::{Held, PlanRefusal, SwapRefusal, Unserved};
+
+pub(crate) use self::unserved::hint;
+pub use self::{
+    backlog::{Held, HeldAt},
+    refusal::{NotDeployed, PlanRefusal, SwapRefusal},
+    unserved::{Unserved, UnservedCause},
+};
 
 /// Why an operation on blueprints or flows failed.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ mod refuse;
 mod resume;
 mod start;
 mod stop;
+mod stored;
 mod swap;
 mod world;
 
@@ -71,6 +72,7 @@ impl Lifecycle {
         let known = Arc::new(Known::default());
         let following = Following::begin(Follower::new(backend.clone(), topicspace, config.clone()), &known)?;
         Ok(Lifecycle {
+            done: Done::new(config.clone()),
             known,
             following,
             writes,
@@ -80,7 +82,6 @@ impl Lifecycle {
             writer: Mutex::default(),
             flows: FlowLocks::default(),
             failed_starts: FailedStarts::default(),
-            done: Done::default(),
             refusals: Refusals::default(),
             token,
         })

@@ -2,10 +2,11 @@
 
 use weir_config::{Batch, ConfigClient};
 
-use crate::blueprint::{Blueprint, check_name, shown};
+use crate::blueprint::Blueprint;
 use crate::bounds::check_description;
 use crate::error::{FlowError, Result};
 use crate::lifecycle::{Lifecycle, Orphans, Start};
+use crate::naming::{check_name, shown};
 use crate::plan::{FlowIdentity, Readers, SwapOrder};
 use crate::protocol::{BAD_OPERATION, BLUEPRINT_TYPE, Backlog, FLOW_ERROR, FLOW_TYPE, FlowRecord, Request, Response};
 use crate::writes::Writes;

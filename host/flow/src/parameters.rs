@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use weir_config::records::{ParameterKind, ParameterSpec};
 
-use crate::blueprint::{Blueprint, DeclaredParameter, check_name, shown};
+use crate::blueprint::{Blueprint, DeclaredParameter};
 use crate::bounds::check_parameters;
 use crate::error::{FlowError, Result};
+use crate::naming::{check_name, shown};
 
 /// What a parameter may be: a config value of type `parameter-type`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use weir_config::ConfigError;
 use weir_config::records::Digest;
 use weir_pubsub::{NameError, PubsubError, chain};
 
-use crate::forwarding::StoreFault;
 use crate::protocol::ErrorBody;
 use crate::scope::Scope;
+use crate::store_fault::StoreFault;
 
 /// The result of a request.
 pub(crate) type Result<T, E = GatewayError> = std::result::Result<T, E>;

@@ -1,8 +1,6 @@
 //! What the gateway takes and answers, as a document for programs (OpenAPI 3.1). Paths, bodies and shapes come from the code that serves
 //! them; here is what holds for all of them.
 
-use std::sync::LazyLock;
-
 use axum::http::Method;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -12,10 +10,9 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::paths::Needs;
+use crate::paths::{Needs, Paths};
 use crate::protocol::ErrorAnswer;
 use crate::scope::Need;
-use crate::serve;
 
 /// How the token is called among the security schemes.
 const TOKEN: &str = "token";
@@ -38,13 +35,10 @@ const GROUPS: [(&str, &str); 6] = [
     ("health", "Health checks and metrics."),
 ];
 
-/// The document. It is the same for the whole life of a process.
-pub(crate) fn document() -> &'static OpenApi {
-    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
-        let (paths, needs) = serve::paths().into_openapi();
-        whole(outline().merge_from(paths), &needs)
-    });
-    &DOCUMENT
+/// The document of these paths.
+pub(crate) fn document(paths: Paths) -> OpenApi {
+    let (paths, needs) = paths.into_openapi();
+    whole(outline().merge_from(paths), &needs)
 }
 
 /// The document without paths.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::backend::LockName;
+use crate::lock_name::LockName;
 use crate::topic::{NameError, Queue, Topic};
 
 /// The result of a pub/sub operation.

@@ -1,8 +1,8 @@
 //! What every backend refuses before a client library sees the message: the same limits everywhere.
 
-use crate::backend::Output;
 use crate::error::{PubsubError, Result};
-use crate::message::Message;
+use crate::message::{Message, size_of};
+use crate::output::Output;
 use crate::topic::{Class, Topic};
 
 /// Bounds on messages. A breach is [`PubsubError::TooLarge`] to the one caller who caused it.
@@ -63,13 +63,6 @@ impl Limits {
         let what = "all outputs of one message together".to_owned();
         Err(PubsubError::TooLarge { what, actual_bytes, limit_bytes: self.max_settle_bytes })
     }
-}
-
-/// What a message counts against bounds: body, properties, and what is kept beside them.
-pub(crate) fn size_of(message: &Message) -> u64 {
-    let texts = message.from.as_ref().map_or(0, |t| t.len()) + message.content_type.as_ref().map_or(0, |t| t.len());
-    let properties: usize = message.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-    (message.body.len() + texts + properties) as u64
 }
 
 fn at_most(what: &str, actual: usize, limit: usize) -> Result<()> {

@@ -118,17 +118,6 @@ pub enum ComponentFault {
     Descriptor(#[source] DescriptorError),
 }
 
-/// Whose fault an error is, and so who can mend it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The component's author.
-    Component,
-    /// Who deployed it or wrote the flow.
-    Deployment,
-    /// The host or what it stands on: it may pass.
-    Host,
-}
-
 /// Why a host cannot start, or cannot run a component.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -235,25 +224,6 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// Whose fault it is.
-    pub fn blame(&self) -> Blame {
-        match self {
-            RuntimeError::Component { .. } | RuntimeError::ComponentUnfit { .. } => Blame::Component,
-            RuntimeError::SetupRefused { .. }
-            | RuntimeError::Unfit(_)
-            | RuntimeError::Entry { .. }
-            | RuntimeError::Name { .. }
-            | RuntimeError::TooManySlots { .. } => Blame::Deployment,
-            RuntimeError::SetupFailed { .. } => Blame::Component,
-            RuntimeError::Engine { .. }
-            | RuntimeError::CodeCache { .. }
-            | RuntimeError::ComponentMissing { .. }
-            | RuntimeError::ComponentUnreadable { .. }
-            | RuntimeError::Instance(_)
-            | RuntimeError::Pubsub(_) => Blame::Host,
-        }
-    }
-
     /// Whether trying again with nothing changed is of no use.
     pub fn is_permanent(&self) -> bool {
         matches!(

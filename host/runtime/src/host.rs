@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::names::{dead_letters, parts_of_deployment_key};
-use weir_config::records::{COMPONENT_TYPE, ComponentDefaults, ComponentRecord, Digest, HostDetails};
+use weir_config::records::{ComponentDefaults, Digest, HostDetails};
 use weir_config::{Change, ComponentSource, ConfigClient, Follower, FollowerHandle, FollowerStatus, HandlerId};
 use weir_pubsub::{Backend, NameError, Overflow, QueueSpec, shown};
 
@@ -22,11 +22,12 @@ use crate::board::{Board, Identity};
 use crate::component::Loader;
 use crate::config_state::{ConfigState, Followed};
 use crate::consumed::Consumed;
+use crate::deployments::GivenComponent;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::keeper::{Keeper, Means};
 use crate::outputs::Outputs;
-use crate::reconcile::{GivenComponent, Served, Wanted, types_to_follow};
+use crate::reconcile::{Served, Wanted, types_to_follow};
 use crate::reporting::Reporter;
 use crate::status::Key;
 use crate::wants::{Changes, Wants};
@@ -268,12 +269,15 @@ impl Reconciler {
     async fn run(mut self) {
         let mut config = self.means.config.clone();
         let stop = self.means.stop.clone();
+        let first = config.borrow_and_update().clone();
+        self.reconcile(&first);
         loop {
-            let state = config.borrow_and_update().clone();
-            self.reconcile(&state);
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = config.changed() => {}
+                _ = config.changed() => {
+                    let state = config.borrow_and_update().clone();
+                    self.reconcile(&state);
+                }
                 gone = self.gone.1.recv() => self.forget(gone),
                 // They panic only where starting them again does, too: then it is the host that has failed.
                 Some(Err(error)) = self.keepers.join_next() => match error.try_into_panic() {
@@ -291,7 +295,7 @@ impl Reconciler {
     fn reconcile(&mut self, state: &ConfigState) {
         let Changes { variants, are_components_changed } = self.wants.update(state, &self.served);
         if are_components_changed {
-            self.compile_deployed(state);
+            self.compile_deployed();
         }
         if !variants.is_empty() {
             self.following.follow(types_to_follow(&self.served, self.wants.all()));
@@ -330,15 +334,10 @@ impl Reconciler {
     }
 
     /// Has deployed components compiled before anybody needs them.
-    fn compile_deployed(&mut self, state: &ConfigState) {
+    fn compile_deployed(&mut self) {
         let mut deployed = BTreeSet::new();
-        for (key, text) in state.content(COMPONENT_TYPE).into_iter().flatten() {
-            let name = parts_of_deployment_key(key).map_or(&**key, |(name, _)| name);
-            let is_served = match &self.served {
-                Served::All => true,
-                Served::Names(names) => names.contains(name),
-            };
-            let Some(record) = is_served.then(|| serde_json::from_str::<ComponentRecord>(text).ok()).flatten() else { continue };
+        let is_served = |key: &str| self.served.includes(parts_of_deployment_key(key).map_or(key, |(name, _)| name));
+        for record in self.wants.deployments().usable(is_served) {
             deployed.insert(record.digest);
             if !self.compiled.contains(&record.digest) && self.to_compile.try_send((record.digest, record.size_bytes)).is_ok() {
                 self.compiled.insert(record.digest);

@@ -18,10 +18,11 @@ use crate::generation::Generation;
 use crate::instance::Instance;
 use crate::outputs::Outputs;
 use crate::processor::{Place, Processor};
-use crate::program::{Program, Surroundings};
+use crate::program::Program;
 use crate::reconcile::{Step, Wanted, Work, step};
 use crate::slots::Slot;
 use crate::status::{ErrorOf, Key, VariantStatus, WaitingForSlot, cut, now_ms};
+use crate::variant::Surroundings;
 use weir_pubsub::{chain, restarting};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -185,10 +186,11 @@ impl Keeper {
             Surroundings { backend: means.backend.clone(), stop: means.stop.child_token(), defaults: means.defaults.clone() };
         let program = Arc::new(Program::new(names, &work.entry, work.component.clone(), &work.record, loaded, surroundings)?);
         let mut config = means.config.clone();
-        let known = config.wait_for(|state| state.covers(&program.config_types)).await.expect("the host outlives its keepers").clone();
+        let known =
+            config.wait_for(|state| state.covers(&program.variant.config_types)).await.expect("the host outlives its keepers").clone();
         let warm_counts = self.running.as_ref().map(|running| running.processor.warm_counts()).unwrap_or_default();
-        let mut ready: Vec<Vec<Instance>> = program.inputs.iter().map(|_| Vec::new()).collect();
-        let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.inputs[input].concurrency as usize);
+        let mut ready: Vec<Vec<Instance>> = program.variant.inputs.iter().map(|_| Vec::new()).collect();
+        let wanted_by = |input: usize| warm_counts.get(input).copied().unwrap_or(0).min(program.variant.inputs[input].concurrency as usize);
         let first = (0..ready.len()).find(|input| wanted_by(*input) > 0).unwrap_or(0);
         let (_turn, slot) = self.setup_slot(&program, first, work).await;
         let instance = Movable::new(start(slot, program.clone(), known.clone())).await?;

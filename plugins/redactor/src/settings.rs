@@ -1,7 +1,7 @@
 //! The parameters.
 
-use crate::find::Region;
 use crate::kind::Kind;
+use crate::region::Region;
 use serde::Deserialize;
 
 /// What is put in place of a find.

@@ -2,13 +2,22 @@
 
 use crate::fields::Fields;
 use crate::rule::{Rule, Seen, shown};
-use crate::settings::Take;
 use serde::Deserialize;
 use serde_json::Value;
 use weir::Message;
 
 /// The most rules of a list: each is tried on each message.
 const MAX_RULES: usize = 256;
+
+/// Which of the rules that match count.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Take {
+    /// The first one.
+    First,
+    /// Each of them.
+    All,
+}
 
 /// Rules in their order, ready to be tried.
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,7 @@
 //! What the parameters of a handler can be.
 
-use crate::{Failure, Message, Result, json};
+use crate::{Failure, IntoMessage, Message, Result, json};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The message in hand, on its way through the parameters of a handler.
@@ -131,6 +132,18 @@ pub struct Text<T = String>(pub T);
 impl FromMessage for Text {
     fn from_message(incoming: &mut Incoming<'_>) -> Result<Self> {
         incoming.message()?.text().map(|text| Text(text.to_owned()))
+    }
+}
+
+impl<T: Serialize> IntoMessage for Json<T> {
+    fn into_message(self) -> Result<Message> {
+        Message::json(&self.0)
+    }
+}
+
+impl<T: Into<String>> IntoMessage for Text<T> {
+    fn into_message(self) -> Result<Message> {
+        Ok(Message::new(self.0.into(), "text/plain; charset=utf-8"))
     }
 }
 

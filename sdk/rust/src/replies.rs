@@ -2,7 +2,8 @@
 
 use crate::failure::call_failed;
 use crate::imports::messaging;
-use crate::messaging::{read_part, whole_ms};
+use crate::messaging::read_part;
+use crate::time::whole_ms;
 use crate::{Failure, FromMessage, IntoMessage, Message, Result};
 use std::iter::FusedIterator;
 use std::time::Duration;

@@ -199,7 +199,8 @@ impl Space {
                 }
             }
             On::Pulsar { broker } => {
-                for topic in [format!("notify/weir.lock.flow.{}", self.name), "request/flow".to_owned()] {
+                // The requests first: whoever leads next reads them, and would come back during each try.
+                for topic in ["request/flow".to_owned(), format!("notify/weir.lock.flow.{}", self.name)] {
                     let path = format!("non-persistent/{}/{topic}?force=true", self.name);
                     // It fails while another client comes.
                     let deleted = || async {

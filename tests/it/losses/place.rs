@@ -172,6 +172,19 @@ impl Place {
         .await;
     }
 
+    /// Looks until the queues are those of the flows that run, and no others; what differs at the deadline is in the failure.
+    pub(super) async fn until_queues_are(&self, expected: &BTreeSet<String>) {
+        let reached = tokio::time::timeout(DEADLINE, async {
+            while self.queues() != *expected {
+                pass(Duration::from_millis(5)).await;
+            }
+        });
+        if reached.await.is_err() {
+            let flows = self.config.list("flow").await;
+            assert_eq!(self.queues(), *expected, "after {} s; flows: {flows:?}", DEADLINE.as_secs());
+        }
+    }
+
     /// Tries until there is one.
     pub(super) async fn until_some<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         before(DEADLINE, what, async {

@@ -60,7 +60,7 @@ async fn flows_end_up_started_or_stopped_over_lost_connections() {
         .iter()
         .flat_map(|id| [format!("tg.flow.in:{id}.echo--{id}--input"), format!("tg.flow.out:{id}.gateway--{id}--out")])
         .collect();
-    place.until("the queues of the flows that run, and no others", async || place.queues() == expected).await;
+    place.until_queues_are(&expected).await;
     let flows = place.config.list("flow").await.unwrap().value;
     assert_eq!(flows.into_iter().collect::<BTreeSet<_>>(), running);
 }

@@ -45,6 +45,12 @@ async fn taking_from_an_exit_outlasts_messages_that_cannot_be_read_for_a_while()
     place.send(INPUT, "1".to_owned()).await;
     place.until("the message", async || place.depth(OUTPUT.0, OUTPUT.1).await == 1).await;
     let output = OUTPUT.0.parse().unwrap();
+    // It cannot learn of the flow while answers stall.
+    place
+        .until("a gateway that knows the flow", async || {
+            gateway.post("/api/v1/weir/flows/one/exits/out/take", &json!({"count": 0})).await.is_some()
+        })
+        .await;
     let made_count = place.cutting.made_count(&output);
     place.cutting.stall();
     let take = async {

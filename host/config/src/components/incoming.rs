@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{blocking, part_of};
-use crate::error::{ConfigError, Result};
+use super::files::{blocking, part_of};
+use crate::error::{ConfigError, Result, WrongBytes};
 use crate::records::Digest;
 
 /// A file that is being written. Dropping it removes what was written.
@@ -43,25 +43,6 @@ impl Drop for Part {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// What came instead of a component.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WrongBytes {
-    /// It is longer than it may be.
-    #[error("more bytes arrived than the component's size, {most_bytes}")]
-    TooMany {
-        /// What it has.
-        most_bytes: u64,
-    },
-    /// Its digest is another.
-    #[error("{size_bytes} bytes with digest {digest} arrived")]
-    Other {
-        /// Theirs.
-        digest: Digest,
-        /// How many came.
-        size_bytes: u64,
-    },
 }
 
 impl Incoming {
@@ -139,7 +120,8 @@ impl Open {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::super::{ComponentFolder, digest_of};
+    use super::super::ComponentFolder;
+    use super::super::files::digest_of;
     use super::*;
 
     async fn received(folder: &ComponentFolder, pieces: &[&'static [u8]], most_bytes: u64) -> Result<()> {

@@ -7,9 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use weir_config::Content;
 use weir_pubsub::chain;
 
-use super::world::Flows;
 use crate::plan::EntryKey;
 use crate::protocol::{FlowRecord, PlanRecord};
+
+/// Flows, and the texts that stand in config for conditions on them.
+#[derive(Default)]
+pub(super) struct Flows {
+    pub(super) records: BTreeMap<String, FlowRecord>,
+    pub(super) texts: BTreeMap<String, String>,
+}
 
 /// All flows.
 #[derive(Default)]

@@ -35,7 +35,7 @@ impl Lifecycle {
         if let Some(flow) = self.known.planless().iter().find(|flow| flow.record.is_none()) {
             let problem =
                 format!("it may own queues that look like orphans; correct it, or stop the flow: weir flow stop {} --discard", flow.id);
-            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::blueprint::shown(&flow.id), problem });
+            return Err(FlowError::Unreadable { config_type: FLOW_TYPE.to_owned(), key: crate::naming::shown(&flow.id), problem });
         }
         let made = self.config.values(QUEUE_MADE_TYPE).await.map_err(FlowError::config("reading the records of created queues"))?.value;
         let leftovers = self.config.list(LEFTOVER_TYPE).await.map_err(FlowError::config("reading the leftover queues"))?.value;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_pubsub::{Delete, Deletion, NameError, Overflow, PubsubError, Queue, QueueSpec, QueueStats, create_bounded, ensure_bounded};
 
 use super::Lifecycle;
-use super::world::Flows;
+use super::known::Flows;
 use crate::error::{FlowError, Result, is_unanswered};
 use crate::plan::{Plan, owned_queues};
 use crate::protocol::{FlowRecord, LEFTOVER_TYPE, QUEUE_MADE_TYPE, QueueRecord};

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
+use super::known::Flows;
 use super::queues::{name_of, queue_of};
-use super::world::{Entries, Flows, json};
+use super::stored::json;
+use super::world::Entries;
 use crate::error::{FlowError, Result};
 use crate::parameters::resolve;
 use crate::plan::{Draft, EntryKey, Exits, FlowIdentity, Plan, Readers, affected_entries, check_readers, owned_queues, plan_start};

@@ -7,7 +7,7 @@ use weir_config::{Batch, ConfigError};
 
 use super::Lifecycle;
 use super::start::put_entry;
-use super::world::json;
+use super::stored::json;
 use crate::error::{FlowError, Result};
 use crate::plan::{EntryKey, SwapOrder, plan_swap, put_back, swapped_component, swapped_entry};
 use crate::protocol::Swapped;
@@ -19,11 +19,11 @@ impl Lifecycle {
     /// here. A request that was done and is delivered again changes nothing: another one may have changed the component since.
     pub(crate) async fn swap(&self, order: SwapOrder, request: &str) -> Result<Swapped> {
         let _flow = self.flows.lock(&order.flow).await;
-        let was_done = self.is_done(request).await?;
+        let was_done = self.done.contains(request).await?;
         let _writer = self.writer.lock().await;
         let flows = self.flows_around(&order.flow).await?;
         let Some(flow) = flows.records.get(&order.flow) else {
-            return Err(FlowError::UnknownFlow { id: crate::blueprint::shown(&order.flow) });
+            return Err(FlowError::UnknownFlow { id: crate::naming::shown(&order.flow) });
         };
         let key = swapped_entry(&order, flow)?;
         let entries = self.load_entries(BTreeSet::from([key.clone()])).await?;
@@ -34,11 +34,11 @@ impl Lifecycle {
         let component = swap.entry.component.clone().expect("a swap has a component");
         let unchanged = was_done || swap.old.as_ref() == Some(&component);
         if unchanged {
-            self.note_done(request).await?;
+            self.done.note(request).await?;
         } else {
             step("swap-planned").await;
             let batch = put_entry(Batch::new(), &key, &json(&swap.entry), &entries);
-            let written = self.write_done(batch, &[request.to_owned()]).await;
+            let written = self.done.write(&self.writes, batch, &[request.to_owned()]).await;
             written.map_err(FlowError::writing(format!("the entry of processor `{}`", key.processor)))?;
             step("swap-done").await;
             let (from, to) = (swap.old.as_ref().map(ComponentRef::key), component.key());

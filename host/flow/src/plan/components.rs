@@ -6,8 +6,8 @@ use weir_config::records::{ComponentRecord, ComponentRef, Descriptor, ValueError
 
 use super::draft::{DraftProcessor, refuse};
 use super::{NotDeployed, PlanRefusal, World, ownership};
-use crate::blueprint::shown;
 use crate::error::Result;
+use crate::naming::shown;
 
 /// Deployments of a name that an error lists, at most.
 const MAX_KNOWN_COUNT: usize = 20;

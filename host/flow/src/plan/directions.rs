@@ -8,8 +8,8 @@ use weir_pubsub::Topic;
 
 use super::PlanRefusal;
 use super::draft::{DraftProcessor, refuse};
-use crate::blueprint::shown;
 use crate::error::Result;
+use crate::naming::shown;
 
 /// The topics of one entry by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

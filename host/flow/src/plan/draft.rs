@@ -6,8 +6,9 @@ use weir_config::records::{ComponentRef, Entry};
 use weir_pubsub::Topic;
 
 use super::{EntryKey, PlanRefusal};
-use crate::blueprint::{Blueprint, ProcessorTemplate, check_name, shown};
+use crate::blueprint::{Blueprint, ProcessorTemplate};
 use crate::error::{FlowError, Result};
+use crate::naming::{check_name, shown};
 use crate::parameters::Resolved;
 use crate::protocol::{FlowRecord, Interface};
 use crate::template::{ID, Scope, mentions};

@@ -6,7 +6,7 @@ use weir_pubsub::{Class, Topic};
 
 use super::draft::Draft;
 use super::{Plan, World, ownership};
-use crate::blueprint::shown;
+use crate::naming::shown;
 use crate::protocol::{EntryRecord, Interface};
 
 /// Outputs that nobody reads, and interfaces of which no processor knows, for people.

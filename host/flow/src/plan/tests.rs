@@ -3,13 +3,16 @@
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use weir_config::records::Digest;
+use weir_config::records::{Descriptor, Digest, Entry};
 use weir_pubsub::chain;
 
 use super::*;
 use crate::blueprint::Blueprint;
+use crate::error::Result;
 use crate::parameters::Resolved;
+use crate::protocol::{FlowStatus, PlanRecord, QueueRecord};
 
 const EXITS: Exits = Exits::Keep { limit_bytes: 1000 };
 

@@ -14,10 +14,21 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use sha2::{Digest as _, Sha256};
 use weir_config::records::Digest;
 
-use super::{RemoteError, Trust};
+use super::error::RemoteError;
 
 /// More than the CAs of an operating system take.
 const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// Which certificates of a gateway are trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those that the CAs of the operating system signed.
+    System,
+    /// Those that the CAs in this PEM file signed, and no others.
+    Authorities(PathBuf),
+    /// The one with this SHA-256 digest, whatever its name and dates are: a running Weir noted it in its own data folder.
+    Certificate(Digest),
+}
 
 /// Has a client trust so much; `None`: it uses no TLS, and the system's CAs need not be read.
 pub(super) fn apply(http: ClientBuilder, trust: Option<&Trust>) -> Result<ClientBuilder, RemoteError> {

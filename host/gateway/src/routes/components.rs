@@ -64,7 +64,7 @@ pub(crate) async fn post(State(gateway): State<Shared>, Fields(target): Fields<T
     body::expect_type(request.headers(), "application/wasm")?;
     let folder = match &gateway.components {
         Components::Here(folder) => folder,
-        Components::At(store) => return forward(&gateway, store, request).await,
+        Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
     let bytes = body::read(request, gateway.settings.max_component_bytes, gateway.settings.body_time).await?;
     let limits = target.limits.as_deref().map(limits_of).transpose()?.unwrap_or_default();
@@ -98,7 +98,7 @@ pub(crate) async fn get(State(gateway): State<Shared>, Path(digest): Path<String
     })?;
     let folder = match &gateway.components {
         Components::Here(folder) => folder,
-        Components::At(store) => return forward(&gateway, store, request).await,
+        Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
     let found = folder.open(digest).await.map_err(GatewayError::ComponentStore)?;
     let stored = found.ok_or(GatewayError::UnknownComponent { digest })?;

@@ -10,7 +10,6 @@ use utoipa::IntoParams;
 use weir_config::records::DeadLetter;
 use weir_pubsub::{Browsed, Cursor, MessageId, PubsubError, Start};
 
-use super::exits::ndjson;
 use crate::body::NDJSON;
 use crate::dead_letters::{Owners, PAGE_COUNT, Selection, Wanted, heads, queue, read_wanted, whole as whole_letter, wrong};
 use crate::error::{GatewayError, Result};
@@ -18,6 +17,7 @@ use crate::flows;
 use crate::gateway::{Gateway, Shared};
 use crate::held::Received;
 use crate::line;
+use crate::ndjson::ndjson;
 use crate::protocol::{DeadLetterId, DeadLetterLine, DeadLetterOrder, DeadLetterSummary, DeadLetters, Position};
 use crate::query::Fields;
 

@@ -3,22 +3,19 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::ALLOW;
 use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use weir_pubsub::{Consumer, ConsumerOptions, PubsubError};
 
 use crate::again::Again;
 use crate::body::{self, NDJSON};
-use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, Lease, LeaseId, Taking, Then};
 use crate::gateway::{Gateway, Shared};
 use crate::metrics::open::What;
+use crate::ndjson::ndjson;
 use crate::protocol::{Acknowledge, Acknowledged, ErrorAnswer, TakeRequest, TakenLine};
 
 /// How long a lease lasts without an acknowledgement, unless the request has another time: a pause of the taker, not one that stands still.
@@ -26,12 +23,12 @@ const LEASE_TIME: Duration = Duration::from_secs(60);
 /// Below it a lease runs out while its messages are on their way; above it a taker that stands still keeps messages from all others.
 const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
 
-/// Takes messages from an exit, under a lease with acknowledgement.
+/// Takes messages that left a flow, under a lease with acknowledgement.
 ///
-/// The first line is `{"lease": ID}`; then one line for each message, with its `receipt`. At most 1,024 messages or 1 MiB, but at least
-/// one message, are unacknowledged at a time; more follow once they are acknowledged. The stream ends when all messages are acknowledged
-/// and the count or the waiting time is reached; or when the lease expires, the caller disconnects, the flow is stopped, or Weir stops.
-/// Messages that are unacknowledged then are redelivered at once, in order.
+/// The first line is `{"lease": ID}`; then a line for each message, with its `receipt`. At most 1,024 messages or 1 MiB, but at least one
+/// message, are unacknowledged at once; further ones follow when those are acknowledged. The stream ends when everything is acknowledged and
+/// the count or the waiting time is reached; or when the lease runs out, the caller goes, the flow is stopped, or Weir stops. Messages that are
+/// not acknowledged then are delivered again at once, in their order.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/flows/{flow}/exits/{interface}/take",
@@ -50,20 +47,21 @@ pub(crate) async fn take(State(gateway): State<Shared>, Path((flow, name)): Path
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let queue = interface.exit_queue()?;
     let lease = Lease::new(gateway.backend.clone(), &flow, &name, wanted.count, lease_time);
-    let Some(consumer) = consumer(&gateway, &interface, exit::WINDOW).await? else {
+    let Some(consumer) = exit::consumer(&gateway.dispatch, &interface, exit::WINDOW).await? else {
         let problem = "has no exit, since it is consumed within the flow; `weir tail` shows its messages";
         return Err(interface.wrong(problem.to_owned()));
     };
     let lease = gateway.leases.begin(lease);
     let open = gateway.open.begin(What::Exit);
     let wait = wanted.wait_ms.map(Duration::from_millis);
-    Ok(ndjson(exit::lines(Taking { gateway, interface, queue, consumer, again: Again::new(), lease, wait, open })))
+    let dispatch = gateway.dispatch.clone();
+    Ok(ndjson(exit::lines(Taking { dispatch, interface, queue, consumer, again: Again::new(), lease, wait, open })))
 }
 
-/// Acknowledges messages taken from an exit, and renews the lease.
+/// Acknowledges messages that were taken from an exit, and renews the lease.
 ///
-/// Settles all messages up to a receipt. The settlement is durable when the request is answered. With `end` the lease ends and all other
-/// messages are requeued.
+/// Settles all messages up to a receipt. What is settled is durable when this is answered. With `end` the lease ends and everything else is
+/// given back.
 #[utoipa::path(
     post,
     path = "/api/v1/weir/flows/{flow}/exits/{interface}/acknowledge",
@@ -110,8 +108,7 @@ pub(crate) fn moved(method: &Method, path: &str) -> Option<Response> {
     }
     let (flow, name) = (weir_pubsub::shown(flow), weir_pubsub::shown(name));
     let next = format!(
-        "take messages with `weir take {flow} {name}`, or with POST /api/v1/weir/flows/{flow}/exits/{name}/take with a JSON object, and \
-             acknowledge them with POST .../acknowledge"
+        "take messages with `weir take {flow} {name}`, or with POST /api/v1/weir/flows/{flow}/exits/{name}/take with a JSON object, and acknowledge them with POST .../acknowledge"
     );
     let path = path.chars().take(200).collect();
     let mut response = GatewayError::WrongMethod { method: method.to_string(), path, next }.into_response();
@@ -143,42 +140,4 @@ fn lease_time(lease_ms: Option<u64>) -> Result<Duration> {
             Err(GatewayError::BadField { field: "lease-ms".to_owned(), problem })
         }
     }
-}
-
-/// Reads the exit of an interface; `None` where it has none.
-pub(crate) async fn consumer(gateway: &Gateway, interface: &Interface, window: std::num::NonZeroU32) -> Result<Option<Box<dyn Consumer>>> {
-    let queue = interface.exit_queue()?;
-    let options = ConsumerOptions { window, ..ConsumerOptions::default() };
-    match gateway.backend.consumer(queue.topic(), queue.subscription(), options).await {
-        Ok(consumer) => Ok(Some(consumer)),
-        Err(PubsubError::QueueNotFound { .. }) if gateway.dispatch.is_stopped(interface).await => Err(interface.gone()),
-        Err(PubsubError::QueueNotFound { .. }) => Ok(None),
-        Err(error) => Err(GatewayError::broker("the exit cannot be read")(error)),
-    }
-}
-
-/// Reads the exit again, after the connection to the broker was lost: as soon as there is one.
-pub(crate) async fn consumer_again(
-    gateway: &Gateway,
-    interface: &Interface,
-    window: std::num::NonZeroU32,
-    again: &mut Again,
-) -> Result<Box<dyn Consumer>> {
-    tracing::info!(flow = interface.flow, interface = interface.name, "consumer of an exit lost, resubscribing");
-    let consumer = again.get(|| consumer(gateway, interface, window)).await?;
-    consumer.ok_or_else(|| interface.wrong("no longer has an exit".to_owned()))
-}
-
-/// An answer of one JSON text a line.
-pub(crate) fn ndjson(body: Body) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
-    response
-}
-
-/// An error in the middle of a stream, as its last line.
-pub(crate) fn error_line(error: &GatewayError) -> Bytes {
-    let mut line = serde_json::to_vec(&ErrorAnswer { error: error.to_body() }).unwrap_or_default();
-    line.push(b'\n');
-    Bytes::from(line)
 }

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use weir_pubsub::{Consumer, Delivery, PubsubError, Receipt};
 
-use super::{exits, taps};
+use super::taps;
 use crate::again::Again;
-use crate::dispatch::{Interface, over};
+use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::exit::{self, BATCH_BYTES, Batches};
 use crate::gateway::{Gateway, Shared};
@@ -47,7 +47,7 @@ const MAX_HEARD_BYTES: usize = 64 << 10;
 )]
 pub(crate) async fn get(State(gateway): State<Shared>, Path((flow, name)): Path<(String, String)>, upgrade: Upgrade) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let source = match exits::consumer(&gateway, &interface, exit::WINDOW).await? {
+    let source = match exit::consumer(&gateway.dispatch, &interface, exit::WINDOW).await? {
         Some(exit) => Source::Exit { consumer: exit, batches: Batches::new(gateway.settings.ping_time), again: Again::new() },
         None => Source::Tap(taps::tap(&gateway, &interface).await?),
     };
@@ -86,7 +86,7 @@ impl Source {
                     return Ok(delivery);
                 }
                 (Err(PubsubError::Unavailable { .. }), Source::Exit { consumer, again, .. }) => {
-                    *consumer = exits::consumer_again(gateway, interface, exit::WINDOW, again).await?;
+                    *consumer = exit::consumer_again(&gateway.dispatch, interface, exit::WINDOW, again).await?;
                 }
                 // The consumer goes on by itself, with what it holds.
                 (Err(PubsubError::Stalled { .. }), Source::Exit { again, .. }) => again.wait().await,
@@ -153,7 +153,7 @@ impl Export {
 
     async fn pump(&mut self, connection: &mut Connection) -> Last {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
-        let mut over = pin!(over(&gateway, &interface));
+        let mut over = pin!(gateway.dispatch.over(&interface));
         loop {
             let deadline = self.source.deadline();
             let step = tokio::select! {
@@ -220,7 +220,7 @@ impl Export {
 async fn cut_off(gateway: &Gateway, interface: &Interface, error: PubsubError) -> GatewayError {
     match error {
         PubsubError::Lagged { missed_count } => GatewayError::Missed { missed_count },
-        error => exit::cut_off(gateway, interface, error).await,
+        error => exit::cut_off(&gateway.dispatch, interface, error).await,
     }
 }
 

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use weir_config::records::HostStatus;
 use weir_pubsub::chain;
 
+use crate::caller::Caller;
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
-use crate::guard::Caller;
 use crate::protocol::{ErrorAnswer, Health, MissingService, ServiceName};
 
 /// How long a service may take: less than whoever asks commonly waits.

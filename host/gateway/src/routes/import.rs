@@ -16,14 +16,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
-use super::exits::ndjson;
 use crate::body::{self, Lines, NDJSON};
-use crate::dispatch::{Interface, not_sent, over};
+use crate::dispatch::{Interface, not_sent};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::import::{Ended, Import};
 use crate::line;
 use crate::metrics::open::{Opened, What};
+use crate::ndjson::ndjson;
 use crate::protocol::Imported;
 use crate::query::Fields;
 
@@ -70,7 +70,7 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let mut import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
+    let mut import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_time);
     let open = gateway.open.begin(What::Import);
     if wanted.answers {
         body::expect_type(request.headers(), NDJSON)?;
@@ -94,7 +94,7 @@ pub(super) async fn ended(gateway: &Gateway, interface: &Interface, outcome: Res
     match outcome {
         Ok(()) => None,
         Err(Ended::Gateway(error)) => Some(error),
-        Err(Ended::Broker(error)) => Some(not_sent(gateway, interface, error).await),
+        Err(Ended::Broker(error)) => Some(not_sent(&gateway.dispatch, interface, error).await),
     }
 }
 
@@ -105,7 +105,7 @@ fn lines_of(gateway: &Gateway, body: Body) -> Lines {
 async fn import_lines(gateway: &Gateway, interface: &Interface, import: &mut Import, body: Body) -> Result<(), Ended> {
     let mut lines = lines_of(gateway, body);
     let outcome = pump(gateway, interface, import, &mut lines).await;
-    let settled = import.finish(over(gateway, interface)).await;
+    let settled = import.finish(gateway.dispatch.over(interface)).await;
     if outcome.is_err() || settled.is_err() {
         lines.drain().await;
     }
@@ -129,7 +129,7 @@ enum Step {
 async fn step(gateway: &Gateway, interface: &Interface, import: &mut Import, lines: &mut Lines) -> Result<Step, Ended> {
     tokio::select! {
         biased;
-        error = over(gateway, interface) => Err(error.into()),
+        error = gateway.dispatch.over(interface) => Err(error.into()),
         step = forward(interface, import, lines) => step,
     }
 }
@@ -156,14 +156,14 @@ async fn import_array(gateway: &Gateway, interface: &Interface, import: &mut Imp
     for (number, message) in (1..).zip(messages) {
         sent = tokio::select! {
             biased;
-            error = over(gateway, interface) => Err(error.into()),
+            error = gateway.dispatch.over(interface) => Err(error.into()),
             sent = import.send(number, Bytes::copy_from_slice(message.get().as_bytes())) => sent,
         };
         if sent.is_err() {
             break;
         }
     }
-    let settled = import.finish(over(gateway, interface)).await;
+    let settled = import.finish(gateway.dispatch.over(interface)).await;
     settled.and(sent)
 }
 
@@ -231,7 +231,7 @@ impl Answers {
     }
 
     async fn last(&mut self, outcome: Result<(), Ended>) -> Bytes {
-        let settled = self.import.finish(over(&self.gateway, &self.interface)).await;
+        let settled = self.import.finish(self.gateway.dispatch.over(&self.interface)).await;
         let mut lines = self.lines();
         let error = ended(&self.gateway, &self.interface, settled.and(outcome)).await.map(|error| error.to_body());
         self.told = true;

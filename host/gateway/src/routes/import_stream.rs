@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use utoipa::IntoParams;
 
 use super::import::ended;
-use crate::dispatch::{Interface, over};
+use crate::dispatch::Interface;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
 use crate::import::{Ended, Import};
@@ -62,7 +62,7 @@ pub(crate) async fn get(
     upgrade: Upgrade,
 ) -> Result<Response> {
     let interface = gateway.dispatch.find(&flow, &name).await?;
-    let import = Import::new(interface.producer(&gateway).await?, gateway.budget.share(), gateway.settings.full_time);
+    let import = Import::new(gateway.dispatch.producer(&interface).await?, gateway.budget.share(), gateway.settings.full_time);
     let import = if wanted.answers { import.answering() } else { import };
     let limit_bytes = gateway.backend.limits().max_message_bytes;
     upgrade.accept(gateway, What::Import, limit_bytes, |gateway, connection| async move {
@@ -97,7 +97,7 @@ impl From<Ended> for Last {
 impl Stream {
     async fn serve(mut self, mut connection: Connection) {
         let last = self.pump(&mut connection).await;
-        let stored = self.import.finish(over(&self.gateway, &self.interface)).await;
+        let stored = self.import.finish(self.gateway.dispatch.over(&self.interface)).await;
         let outcome = match (stored, last) {
             (Ok(()), Last::Closed) => return connection.acknowledge().await,
             (Ok(()), Last::Gone) => return,
@@ -111,7 +111,7 @@ impl Stream {
     /// Reads and sends until it ends.
     async fn pump(&mut self, connection: &mut Connection) -> Last {
         let (gateway, interface) = (self.gateway.clone(), self.interface.clone());
-        let mut over = pin!(over(&gateway, &interface));
+        let mut over = pin!(gateway.dispatch.over(&interface));
         loop {
             let step = tokio::select! {
                 biased;

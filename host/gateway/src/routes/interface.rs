@@ -33,8 +33,8 @@ pub(crate) async fn post(
     line::check_json(&body).map_err(|source| GatewayError::NotJson { what: "the body".to_owned(), source })?;
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let answer = match &interface.line {
-        Line::Flow { .. } => dispatch::send(&gateway, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
-        Line::Request { .. } => dispatch::ask(&gateway, &interface, body, gateway.settings.interface_time).await?,
+        Line::Flow { .. } => dispatch::send(&gateway.dispatch, &interface, body).await.map(|()| Bytes::from_static(b"{}"))?,
+        Line::Request { .. } => dispatch::ask(&gateway.dispatch, &interface, body, gateway.settings.interface_time).await?,
     };
     Ok(json(answer))
 }

@@ -83,7 +83,7 @@ fn refuse_named(component: &str, mut naming: Vec<String>) -> Result<()> {
 pub(crate) async fn prune(State(gateway): State<Shared>, request: Request) -> Result<Response> {
     let folder = match &gateway.components {
         Components::Here(folder) => folder,
-        Components::At(store) => return forward(&gateway, store, request).await,
+        Components::At(store) => return forward(&gateway.settings, store, request).await,
     };
     let PruneRequest { dry_run } = body::read_as(request, MAX_REQUEST_BYTES, gateway.settings.body_time).await?;
     let _alone = gateway.turns.alone().await;

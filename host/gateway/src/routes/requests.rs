@@ -10,11 +10,11 @@ use futures_util::stream;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::exits::{error_line, ndjson};
 use crate::body::NDJSON;
 use crate::dispatch::Answer;
 use crate::error::{GatewayError, Result};
 use crate::gateway::Shared;
+use crate::ndjson::{error_line, ndjson};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
 use crate::{body, line};
@@ -56,7 +56,7 @@ pub(crate) async fn post(
     let interface = gateway.dispatch.find(&flow, &name).await?;
     let longest = gateway.settings.interface_time;
     let timeout = patience.timeout_ms.map_or(longest, |ms| Duration::from_millis(ms).min(longest));
-    let answer = Answer::begin(&gateway, &interface, body, timeout).await?;
+    let answer = Answer::begin(&gateway.dispatch, &interface, body, timeout).await?;
     let mut parts = Parts { gateway, answer, ended: false };
     let first = parts.next().await?;
     // A part is handed over before the next one is waited for.

@@ -8,9 +8,9 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use crate::body;
+use crate::caller::Caller;
 use crate::error_answer::SharedPathError;
 use crate::gateway::Shared;
-use crate::guard::Caller;
 
 /// Config service: values by type and key.
 ///

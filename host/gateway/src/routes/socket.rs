@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use weir_pubsub::{Message, WEIR_PART};
 
 use crate::budget::Share;
+use crate::caller::Caller;
 use crate::dispatch::{self, Answer, Line};
 use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
-use crate::guard::Caller;
 use crate::metrics::open::What;
 use crate::scope::Scope;
 use crate::socket::{self, Asked, Connection, End, Gone, Place, Received, Refused, Target, Upgrade};
@@ -196,10 +196,10 @@ async fn ask(gateway: &Gateway, (flow, name): (&str, &str), body: Bytes, id: &st
     };
     let interface = gateway.dispatch.find(flow, name).await?;
     if let Line::Flow { .. } = interface.line {
-        dispatch::send(gateway, &interface, body).await?;
+        dispatch::send(&gateway.dispatch, &interface, body).await?;
         return answered(b"{}", Place::Last);
     }
-    let mut answer = Answer::begin(gateway, &interface, body, gateway.settings.interface_time).await?;
+    let mut answer = Answer::begin(&gateway.dispatch, &interface, body, gateway.settings.interface_time).await?;
     loop {
         let Some(part) = answer.next().await? else { return Err(GatewayError::Broken { what: "an answer" }) };
         match place_of(&part) {

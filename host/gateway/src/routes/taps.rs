@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 use weir_pubsub::{Consumer, Delivery, PubsubError};
 
-use super::exits::{error_line, ndjson};
 use crate::again::{Again, by};
 use crate::body::NDJSON;
 use crate::dispatch::Interface;
@@ -22,6 +21,7 @@ use crate::error::{GatewayError, Result};
 use crate::gateway::{Gateway, Shared};
 use crate::line;
 use crate::metrics::open::{Opened, What};
+use crate::ndjson::{error_line, ndjson};
 use crate::protocol::MessageLine;
 use crate::query::Fields;
 

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::consumer::Consumer;
 use super::cursor::Cursor;
-use super::lock::{LockHolder, LockName};
+use super::lock::LockHolder;
 use crate::error::{PubsubError, Result};
+use crate::lock_name::LockName;
 use crate::message::Message;
 use crate::topic::{Queue, Topic};
 

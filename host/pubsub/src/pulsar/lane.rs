@@ -113,7 +113,7 @@ impl Lanes {
             self.largest_bytes.store(wire.max_message_bytes, Ordering::Relaxed);
         }
         let limit_bytes = self.largest_bytes.load(Ordering::Relaxed);
-        let actual_bytes = usize::try_from(crate::limits::size_of(message)).unwrap_or(usize::MAX);
+        let actual_bytes = usize::try_from(crate::message::size_of(message)).unwrap_or(usize::MAX);
         if limit_bytes == 0 || actual_bytes.saturating_add(ENVELOPE_BYTES) <= limit_bytes {
             return Ok(());
         }

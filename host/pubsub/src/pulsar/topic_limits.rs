@@ -77,7 +77,7 @@ impl TopicLimits {
     /// `TooLarge`.
     pub(super) fn check(&self, topic: &Topic, message: &Message) -> Result<()> {
         let limit_bytes = lock(&self.0).get(topic).filter(|limit| limit.counts()).map(|limit| limit.bytes);
-        let actual_bytes = crate::limits::size_of(message).saturating_add(OVERHEAD_BYTES);
+        let actual_bytes = crate::message::size_of(message).saturating_add(OVERHEAD_BYTES);
         match limit_bytes {
             Some(limit_bytes) if actual_bytes > limit_bytes => Err(too_large(topic, actual_bytes, limit_bytes)),
             _ => Ok(()),

@@ -7,7 +7,7 @@ use weir_pubsub::names;
 impl Guest {
     /// An undeclared type is a bug that the author must see.
     fn check_type(&self, config_type: &str) -> wasmtime::Result<()> {
-        let declared = &self.program.config_types;
+        let declared = &self.variant.config_types;
         if declared.iter().any(|name| name == config_type) {
             return Ok(());
         }

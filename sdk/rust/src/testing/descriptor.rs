@@ -1,7 +1,7 @@
 //! The descriptor, read as a host reads it, but without patience for keys that nobody knows: whoever writes one wants to hear of them.
 
 use super::bounds;
-use super::instance::{names, shown};
+use super::wording::{fault, names, shown};
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, value::MapDeserializer};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeSet;
@@ -201,10 +201,6 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a String>) -> Resul
         }
     }
     Ok(())
-}
-
-pub(super) fn fault(field: &str, problem: &str) -> String {
-    format!("field `{field}` of the descriptor: {problem}")
 }
 
 /// Reads a list in which a plain string stands for `{"name": string}`.

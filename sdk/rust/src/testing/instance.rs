@@ -173,14 +173,3 @@ pub(super) fn here<R>(what: &str, look: impl FnOnce(&mut Instance) -> R) -> R {
 pub(crate) fn look<R>(look: impl FnOnce(&mut Kept) -> R) -> R {
     here("what an instance keeps", |instance| look(&mut instance.kept))
 }
-
-/// A list of names, for people.
-pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let text = names.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "none".to_owned() } else { text }
-}
-
-/// The beginning of a text that may be anything, fit for an error message.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_default).collect()
-}

@@ -1,6 +1,6 @@
 //! What a host allows one call to send: its limits, in its words.
 
-use super::instance::shown;
+use super::wording::shown;
 use crate::Message;
 
 /// Properties of one message.

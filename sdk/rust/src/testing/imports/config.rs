@@ -1,6 +1,7 @@
 //! `config`: the types that the descriptor declares.
 
-use crate::testing::instance::{Instance, here, names, shown};
+use crate::testing::instance::{Instance, here};
+use crate::testing::wording::{names, shown};
 
 /// To read what is not declared is a trap, since it is a bug that the author must see.
 #[track_caller]

@@ -2,8 +2,9 @@
 
 use crate::bindings::base::weir::processor::messaging::{CallError, Part};
 use crate::testing::Sent;
-use crate::testing::instance::{Begun, Instance, Phase, Progress, names, shown, with};
+use crate::testing::instance::{Begun, Instance, Phase, Progress, with};
 use crate::testing::limits::{MAX_ANSWER_BYTES, MAX_BEGUN_COUNT, MAX_MESSAGE_BYTES, check_properties, check_sizes};
+use crate::testing::wording::{names, shown};
 use crate::{ErrorKind, Message};
 
 type CallResult<T> = Result<T, CallError>;

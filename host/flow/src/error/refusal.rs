@@ -4,7 +4,7 @@
 use weir_config::records::{Unfit, ValueError};
 use weir_pubsub::{NameError, Queue, Topic, names};
 
-use crate::blueprint::shown;
+use crate::naming::shown;
 
 /// Why a flow cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
