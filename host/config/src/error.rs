@@ -187,13 +187,13 @@ impl ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrongBytes {
     /// It is longer than it may be.
-    #[error("more than the {most_bytes} bytes that the component has came")]
+    #[error("more bytes arrived than the component's size, {most_bytes}")]
     TooMany {
         /// What it has.
         most_bytes: u64,
     },
     /// Its digest is another.
-    #[error("{size_bytes} bytes with digest {digest} came")]
+    #[error("{size_bytes} bytes with digest {digest} arrived")]
     Other {
         /// Theirs.
         digest: Digest,

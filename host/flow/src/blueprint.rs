@@ -421,10 +421,7 @@ mod tests {
             r#""interfaces": {"in": {"flow": 1}}"#,
             "section `interfaces`, interface `in`, field `flow`: is the number 1, and must be a topic",
         );
-        check(
-            r#""parameters": {"id": {}}"#,
-            "section `parameters`, parameter `id`: {id} is the flow's own id: choose another name",
-        );
+        check(r#""parameters": {"id": {}}"#, "section `parameters`, parameter `id`: {id} is the flow's own id: choose another name");
         check(r#""parameters": {"p": "integer"}"#, "section `parameters`, parameter `p`: is the string \"integer\", and must be an object");
         check(
             r#""parameters": {"p": {"controlled-by": "q"}}"#,

@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn only_the_address_of_a_server_is_a_gateways() {
         for url in ["", "weir.example", "ftp://weir.example", "http://", "http://weir.example?a=1", "unix:/a"] {
-            assert!(refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the expected form")), "{url}");
+            assert!(
+                refused(url, None, TokenReach::Encrypted).is_some_and(|problem| problem.contains("does not have the expected form")),
+                "{url}"
+            );
         }
     }
 

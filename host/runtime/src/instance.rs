@@ -140,7 +140,9 @@ impl Instance {
             Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(RuntimeError::SetupRefused { reason: cut(reason) }),
             Some(Err(error)) => Err(RuntimeError::SetupFailed { reason: self.broken(&error) }),
-            None => Err(RuntimeError::SetupFailed { reason: format!("its time limit of {} ms expired", self.program.variant.limits.time_ms) }),
+            None => {
+                Err(RuntimeError::SetupFailed { reason: format!("its time limit of {} ms expired", self.program.variant.limits.time_ms) })
+            }
         }
     }
 

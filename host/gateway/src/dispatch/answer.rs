@@ -86,9 +86,8 @@ pub(crate) async fn not_sent(dispatch: &Dispatch, interface: &Interface, error: 
     let what = format!("the message was not sent to interface `{}` of flow `{}`", interface.name, interface.flow);
     match error {
         PubsubError::QueueNotFound { .. } if dispatch.is_stopped(interface).await => interface.gone(),
-        PubsubError::QueueNotFound { .. } => {
-            interface.wrong("has no queue, since nothing in the flow consumes it (it is an output: take its messages with `weir take`)".to_owned())
-        }
+        PubsubError::QueueNotFound { .. } => interface
+            .wrong("has no queue, since nothing in the flow consumes it (it is an output: take its messages with `weir take`)".to_owned()),
         PubsubError::OutcomeUnknown { .. } => GatewayError::Broker { what: what.replace("was not", "may not have been"), source: error },
         error => GatewayError::Broker { what, source: error },
     }
