@@ -82,5 +82,5 @@ async fn a_host_of_one_processor_serves_it_alone() {
     assert_eq!(weir.must(&["take", "three", "out", "--count", "1"]).await, "{\"text\":\"later\"}\n");
     let wrong = weir.run(&["up", "--processor", "echo="]).await;
     assert_eq!(wrong.status.code(), Some(64));
-    assert!(said(&wrong, folder.path()).contains("the file is missing: echo=FILE.wasm"), "{wrong:?}");
+    assert!(said(&wrong, folder.path()).contains("the file is missing: give echo=FILE.wasm"), "{wrong:?}");
 }
