@@ -153,7 +153,7 @@ impl Site {
     /// When it ends or has not begun by the deadline.
     pub async fn start(&self, role: Role, name: &str, arguments: &[&str]) -> Process {
         let mut process = self.begin(role, name, arguments);
-        process.says(&format!(" runs the {}", Process::title(role))).await;
+        process.says(&format!(" is running the {}", Process::title(role))).await;
         process
     }
 

@@ -28,7 +28,7 @@ async fn a_component_is_told_without_running_it() {
                     response
         requests    service (topics service-request and service-response), within 60,000 ms
         config      settings
-        permissions none
+        permission  none
                     weir:processor 0.1.0: config, context, log, messaging
         built for   weir:processor 0.1.0, with setup
         limits      64.0 MiB of memory, 60 s per message

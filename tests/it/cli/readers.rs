@@ -46,7 +46,7 @@ async fn a_flow_whose_processor_is_not_deployed_is_refused_told_and_given_a_comp
     let text = weir.must(&["deploy", "echo@1.0.0", guest_path("echo").to_str().unwrap()]).await;
     assert!(text.contains("\n  weir swap one echo:one echo@1.0.0 --wait\n"), "{text}");
     let text = weir.must(&["swap", "one", "echo:one", "echo@1.0.0", "--wait"]).await;
-    assert!(text.contains("is given echo@1.0.0"), "{text}");
+    assert!(text.contains("set to echo@1.0.0"), "{text}");
     assert_eq!(weir.must(&["take", "one", "out", "--count", "1"]).await, "{\"text\":\"waits\"}\n");
     let well = eventually(DEADLINE, "everything to be read", || async {
         let found = check(&weir, "readers").await;
@@ -82,5 +82,5 @@ async fn a_host_of_one_processor_serves_it_alone() {
     assert_eq!(weir.must(&["take", "three", "out", "--count", "1"]).await, "{\"text\":\"later\"}\n");
     let wrong = weir.run(&["up", "--processor", "echo="]).await;
     assert_eq!(wrong.status.code(), Some(64));
-    assert!(said(&wrong, folder.path()).contains("the file is missing: echo=FILE.wasm"), "{wrong:?}");
+    assert!(said(&wrong, folder.path()).contains("the file is missing: give echo=FILE.wasm"), "{wrong:?}");
 }

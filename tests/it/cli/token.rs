@@ -41,7 +41,7 @@ async fn commands_on_the_data_folder_find_the_token_there() {
     assert!(told.status.success(), "{}", said(&told, folder.path()));
 
     let printed = weir.said();
-    assert!(printed.contains("requires a token of ") && !printed.contains(TOKEN), "{printed}");
+    assert!(printed.contains("requires a token from ") && !printed.contains(TOKEN), "{printed}");
     assert!(weir.end().await.success());
     assert!(!kept.exists());
 }

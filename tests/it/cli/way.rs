@@ -81,7 +81,7 @@ async fn status_tells_why_a_processor_does_not_run() {
     })
     .await;
     let row = status.lines().find(|line| line.starts_with("echo ") && line.contains("broken"));
-    assert!(row.is_some_and(|row| row.contains("desired echo@1.0.0, running none")), "{status}");
+    assert!(row.is_some_and(|row| row.contains("none -> echo@1.0.0")), "{status}");
     assert!(status.contains("deployment echo@1.0.0"), "{status}");
 }
 

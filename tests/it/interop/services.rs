@@ -89,7 +89,7 @@ async fn host(site: &Site) -> Process {
     let mut command = site.command(Role::Host, "host", &given.iter().map(String::as_str).collect::<Vec<_>>());
     command.env_remove("WEIR_GATEWAY");
     let mut host = site.run(Role::Host, "host", command);
-    host.says(" runs the host of processors").await;
+    host.says(" is running the host of processors").await;
     host
 }
 

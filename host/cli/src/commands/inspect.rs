@@ -94,7 +94,7 @@ fn facts(inspected: &Inspected) -> std::io::Result<()> {
         let optional = if grant.optional { ", optional" } else { "" };
         described(&format!("{}{what}{optional}", grant.grant), &grant.why)
     };
-    fact("permissions", grants.iter().map(granted).collect())?;
+    fact("permission", grants.iter().map(granted).collect())?;
     fact("calls", called(&inspected.imports))?;
     if !inspected.unserved.is_empty() {
         fact("missing", inspected.unserved.clone())?;

@@ -59,7 +59,7 @@ impl Bed {
     pub(super) async fn new(space: Space) -> Self {
         let site = Site::with(space.environment(None));
         let config_service = site.start(Role::Config, "config", &[]).await;
-        let leader = FlowServer::start(&site, &space, "flow-1", " runs the flow service").await;
+        let leader = FlowServer::start(&site, &space, "flow-1", " is running the flow service").await;
         let load = Load::on(&space, Pace::STEADY).await;
         let config = ConfigClient::connect(load.backend.clone(), space.name()).await.unwrap();
         let flows = FlowClient::connect(load.backend.clone(), space.name()).await.unwrap();
@@ -144,7 +144,7 @@ impl Roles {
     pub(super) async fn start_hosts(&mut self, names: &[&'static str]) {
         self.begin_hosts(names);
         for name in names {
-            self.host(name).says(" runs the host of processors").await;
+            self.host(name).says(" is running the host of processors").await;
         }
     }
 

@@ -37,7 +37,7 @@ async fn come_up(order: [Role; 4]) {
         } else {
             let mut process = site.begin(role, role.word(), &[]);
             let waits = role != Role::Config && !has_config;
-            process.says(if waits { "waiting for the config service; press Ctrl-C to stop Weir" } else { " runs the " }).await;
+            process.says(if waits { "waiting for the config service; press Ctrl-C to stop Weir" } else { " is running the " }).await;
             processes.push(process);
         }
         there.push(role);
@@ -48,7 +48,7 @@ async fn come_up(order: [Role; 4]) {
     let gateway = gateway.unwrap();
     ready(&gateway).await;
     for process in &mut processes {
-        process.says(" runs the ").await;
+        process.says(" is running the ").await;
         let said = process.said();
         assert!(said.matches("waiting for the config service;").count() <= 1, "{said}");
     }

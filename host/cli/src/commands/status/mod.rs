@@ -240,7 +240,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }
-        assert!(text.contains("desired p@2.0.0, running p@1.0.0") && text.contains("desired p@2.0.0, running none"), "{text}");
+        assert!(text.contains("p@1.0.0 -> p@2.0.0") && text.contains("none -> p@2.0.0"), "{text}");
         assert!(text.find("p (c), ").unwrap() < text.find("p (a), ").unwrap(), "what is over comes last");
     }
 

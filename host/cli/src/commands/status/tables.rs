@@ -83,7 +83,7 @@ fn runs(status: &ProcessorStatus) -> String {
     match status.wanted.as_ref().map(ComponentRef::key) {
         None => runs.unwrap_or_else(|| "-".to_owned()),
         wanted if wanted == runs => runs.unwrap_or_default(),
-        Some(wanted) => format!("desired {wanted}, running {}", runs.as_deref().unwrap_or("none")),
+        Some(wanted) => format!("{} -> {wanted}", runs.as_deref().unwrap_or("none")),
     }
 }
 
