@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 use weir_config::ConfigClient;
 use weir_config::records::HostSummary;
 use weir_pubsub::{
-    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Heard, Lock, Message, Occasional, Producer, PubsubError, QueueSpec,
-    Recovery, Sharing, listen,
+    Backend, CORRELATION_ID, Consumer, ConsumerOptions, Delivery, Heard, Lock, Message, MessageId, Occasional, Producer, Properties,
+    PubsubError, QueueSpec, Recovery, Sharing, listen,
 };
 use weir_pubsub::{chain, ensure_bounded, panic_text};
 
@@ -211,8 +211,7 @@ impl Ground {
         self.spawn(async move {
             match delivery.message.properties.get(CORRELATION_ID) {
                 Some(id) => {
-                    // What asks numbers its requests as it likes; a message has one id, however often it is delivered.
-                    let request_id = delivery.message.id.map_or_else(|| id.to_string(), |id| id.to_string());
+                    let request_id = request_id(&delivery.message, id);
                     let response = match serde_json::from_slice::<Request>(&delivery.message.body) {
                         Ok(request) => performed(&lifecycle, &config, &request_id, request).await,
                         Err(error) => Response::of_error(FLOW_ERROR, format!("the request cannot be read: {error}")),
@@ -230,6 +229,13 @@ impl Ground {
             }
         });
     }
+}
+
+/// What a request is recognised by when it is delivered again: the id of its message, which is the same in every delivery, and its body. A sender
+/// may number its requests as it likes, and a component that is called again for a message may send something else under the same id.
+fn request_id(message: &Message, correlation: &str) -> String {
+    let message_id = message.id.map_or_else(|| correlation.to_owned(), |id| id.to_string());
+    MessageId::of_foreign(&message_id, &Properties::new(), &message.body).to_string()
 }
 
 async fn settle(backend: &dyn Backend, request: &Delivery) {
