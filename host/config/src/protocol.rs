@@ -24,7 +24,7 @@ pub struct Request {
     #[serde(rename = "if", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// With `put` and `delete`: it finishes or undoes what was begun, and may use the part of the bound that is kept free for that (Weir's
-    /// own).
+    /// own). For services on the broker: the gateway removes it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reserve: bool,
 }
