@@ -26,6 +26,7 @@ pub struct Request {
     /// With `put` and `delete`: it finishes or undoes what was begun, and may use the part of the bound that is kept free for that (Weir's
     /// own). For services on the broker: the gateway removes it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(ignore)]
     pub reserve: bool,
 }
 
@@ -169,6 +170,23 @@ pub struct Response {
     /// For `list-types`: how large everything is (Weir's own).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Beside an error of type `config-error`: the limit that the request would exceed, if that is the reason (Weir's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exceeded: Option<Bound>,
+}
+
+/// A limit of the config service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = ConfigBound)]
+pub enum Bound {
+    /// That of one answer: ask for fewer types or keys at a time.
+    Answer,
+    /// That of everything together: delete something first.
+    Configuration,
+    /// One that a later version has.
+    #[serde(other)]
+    Other,
 }
 
 /// How large everything is, and how large it may become.
