@@ -103,7 +103,7 @@ impl Following {
         let follower = follower.map_err(FlowError::config("following the flows"))?.on([FLOW_TYPE], {
             let known = known.clone();
             move |change: Change| {
-                change.types.get(FLOW_TYPE).into_iter().for_each(|records| known.take_over(records));
+                change.types.get(FLOW_TYPE).into_iter().for_each(|records| known.take_over(change.version, records));
                 std::future::ready(Ok(()))
             }
         });
