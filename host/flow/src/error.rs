@@ -15,7 +15,8 @@ use crate::plan::{Held, PlanRefusal, SwapRefusal, Unserved};
 pub enum FlowError {
     /// The request names an operation that does not exist.
     #[error(
-        "there is no operation `{operation}`: ask for list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, start-flow, stop-flow or swap"
+        "unknown operation `{operation}`: must be one of: list-blueprints, get-blueprint, put-blueprint, delete-blueprint, list-flows, get-flow, \
+         start-flow, stop-flow, swap, list-orphans, remove-orphans"
     )]
     BadOperation {
         /// What was asked for.

@@ -1,7 +1,8 @@
 //! Carrying plans out: start with undo, stop in two phases, and finishing or undoing what was left between.
 //!
 //! Every operation holds its flow's lock; what reads, decides and writes also holds the writer's lock, so that two flows that share a queue
-//! or an entry see each other. Nobody waits for processors or for queues that resist while holding the latter.
+//! or an entry see each other. The latter is not held while an operation waits for processors or for queues that resist, but it is while the broker
+//! creates the queues of a start and looks through those that no flow names.
 
 mod done;
 mod known;
